@@ -1,0 +1,31 @@
+"""Extreme multi-label classification, compared honestly and done fast.
+
+The public names below are loaded on first use, so that `import xmcbench` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Inputs": "xmcbench.method",
+    "Method": "xmcbench.method",
+    "MethodInfo": "xmcbench.method",
+    "TrainData": "xmcbench.method",
+    "param": "xmcbench.method",
+    "RunContext": "xmcbench.context",
+    "TopK": "xmcbench.topk",
+    "XmcError": "xmcbench.errors",
+    "evaluate": "xmcbench.metrics",
+    "load": "xmcbench.data",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'xmcbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

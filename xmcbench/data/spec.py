@@ -1,0 +1,105 @@
+"""What a data set is once it is read: splits of rows, label texts, and the facts that metrics need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.method import Inputs, TrainData
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What can be known of a data set without looking at its rows; `Method.skip` decides on it."""
+
+    name: str
+    view: str
+    n_train: int
+    n_test: int
+    n_features: int
+    n_labels: int
+    available: frozenset[str]  # of "features", "texts", "label_texts"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows: (n, d) CSR float32 features or None, n texts or None, (n, L) CSR float32 labels of ones."""
+
+    features: sp.csr_matrix | None
+    texts: Sequence[str] | None
+    labels: sp.csr_matrix
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in one view, parsed and checked.
+
+    Attributes
+    ----------
+    name, view, revision : as in the catalogue.
+    content_hash : "sha256:…" over the parsed arrays and texts; the data set's identity.
+    train, test : the official splits.
+    validation : the official development split, or None.
+    label_texts : L strings, or None.
+    propensity : (A, B) of Jain et al. 2016.
+    train_filter, test_filter : (m, 2) int64 pairs (row, label) that must not count; empty where there are none.
+    label_groups : named boolean (L,) arrays for label slices beside head, torso, tail and seen-labels.
+    row_groups : named boolean (n_test,) arrays for row slices, such as "novel".
+    """
+
+    name: str
+    view: str
+    revision: str
+    content_hash: str
+    train: Split
+    test: Split
+    validation: Split | None
+    label_texts: Sequence[str] | None
+    propensity: tuple[float, float]
+    train_filter: NDArray[np.int64]
+    test_filter: NDArray[np.int64]
+    label_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
+    row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
+    extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # JSON-able, goes on record
+
+    @property
+    def n_labels(self) -> int:
+        return int(self.train.labels.shape[1])
+
+    def facts(self) -> Facts:
+        """The counts and kinds `Method.skip` may look at."""
+        train = self.train
+        have = {"features": train.features, "texts": train.texts, "label_texts": self.label_texts}
+        return Facts(
+            name=self.name,
+            view=self.view,
+            n_train=int(train.labels.shape[0]),
+            n_test=int(self.test.labels.shape[0]),
+            n_features=0 if train.features is None else int(train.features.shape[1]),
+            n_labels=self.n_labels,
+            available=frozenset(kind for kind, value in have.items() if value is not None),
+        )
+
+    def train_data(self) -> TrainData:
+        """The official training rows, as a method sees them."""
+        rows = self.train
+        return TrainData(rows.features, rows.texts, self.label_texts, self.n_labels, rows.labels)
+
+    def validation_data(self) -> TrainData | None:
+        """The official development rows, or None."""
+        rows = self.validation
+        if rows is None:
+            return None
+        return TrainData(rows.features, rows.texts, self.label_texts, self.n_labels, rows.labels)
+
+    def test_inputs(self) -> Inputs:
+        """The test rows without their labels: all that `predict` may see."""
+        return Inputs(self.test.features, self.test.texts, self.label_texts, self.n_labels)

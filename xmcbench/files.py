@@ -1,0 +1,75 @@
+"""Files written whole or not at all: a temporary name in the target folder, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError
+
+TEMPORARY = ".tmp-"  # prefix of unfinished files; anything of that name is left over from a killed process
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`; on success it becomes `path`, on any error it is removed.
+
+    Raises
+    ------
+    DataError : the folder can't be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if os.path.exists(name):
+            os.unlink(name)
+
+
+def cannot_write(path: Path, error: OSError) -> DataError:
+    """The error for a folder that is read-only, full or gone."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(f"{path}: the disk is full", "Free some space, or point XMCBENCH_HOME or --results elsewhere.")
+    reason = error.strerror or str(error)
+    return DataError(f"{path}: can't write ({reason})", "Set XMCBENCH_HOME or --results to a folder you may write to.")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON with sorted keys, one space of indent and no NaN."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    with atomic(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
+    """A (compressed) npz of plain arrays."""
+    with atomic(path) as file:
+        save: Any = np.savez_compressed if compressed else np.savez
+        save(file, **arrays)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,167 @@
+"""The contract between a method and the harness: what a plugin author reads first.
+
+A method is any class with the members of `Method`; no base class is needed. The harness builds it with its
+parameters, calls `fit` once on training rows, then `predict` on rows without labels. It owns seeds, folders,
+timing, threads, device and the validation split (all in `ctx`, see `xmcbench.context.RunContext`); a method
+prints nothing, seeds nothing global and never sees a test label.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from xmcbench.context import RunContext
+    from xmcbench.data.spec import Facts
+    from xmcbench.topk import TopK
+
+FAMILIES = ("floor", "tree", "graph-index", "one-vs-rest", "dense", "neighbours", "external", "other")
+
+
+def param(default: Any, doc: str, source: str, *, query: tuple[Any, ...] = ()) -> Any:
+    """A documented field of a parameters dataclass.
+
+    Parameters
+    ----------
+    default : int, float, str, bool or None; None takes its type from the annotation.
+    doc : what it does, with its unit.
+    source : where the default comes from: a paper's table, another program, "measured: …", "ours: why".
+    query : non-empty for a parameter that changes prediction only (a beam): the values worth a curve. Runs that
+        differ in such parameters alone share one fit, and `predict` must read the value from `ctx.query`.
+    """
+    return field(default=default, metadata={"doc": doc, "source": source, "query": tuple(query)})
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """For methods without parameters."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What the harness knows of a method before it makes one.
+
+    Attributes
+    ----------
+    name : as users type it: lower case letters, digits, dashes.
+    summary : one line.
+    family : one of `FAMILIES`.
+    version : of the method's definition; part of a run's identity, so raise it when results change.
+    citation : BibTeX, or "" where there is nothing to cite.
+    parameters : frozen dataclass whose fields are made by `param`; its docstring may say more.
+    needs : of "features", "texts", "label_texts", those without which the method can't run.
+    wants_validation : the harness hands over `ctx.validation`; where the data set has no official split of
+        that kind, it is carved from the training rows, which are then missing from `train`.
+    deterministic : the seed changes nothing; several seeds are run once.
+    devices : of "cpu", "cuda", those it can use.
+    seconds : rough wall seconds of a default run by data set name on two cores, for the plan's estimate.
+    """
+
+    name: str
+    summary: str
+    family: str
+    version: str
+    citation: str = ""
+    parameters: type[Any] = NoParams
+    needs: tuple[str, ...] = ()
+    wants_validation: bool = False
+    deterministic: bool = False
+    devices: tuple[str, ...] = ("cpu",)
+    seconds: Mapping[str, float] = MappingProxyType({})
+
+    def query_parameters(self) -> dict[str, tuple[Any, ...]]:
+        """Parameters that change prediction only, each with the values worth a curve."""
+        fields = dataclasses.fields(self.parameters)
+        return {f.name: f.metadata["query"] for f in fields if f.metadata.get("query")}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows to predict for.
+
+    Attributes
+    ----------
+    features : (n, d) CSR float32, sorted indices, possibly memory-mapped (never write into it); or None.
+    texts : n strings; or None.
+    label_texts : L strings; or None.
+    n_labels : L, the width of the label space.
+    """
+
+    features: sp.csr_matrix | None
+    texts: Sequence[str] | None
+    label_texts: Sequence[str] | None
+    n_labels: int
+
+    @property
+    def n_rows(self) -> int:
+        if self.features is not None:
+            return int(self.features.shape[0])
+        return len(self.texts) if self.texts is not None else 0
+
+    def rows(self, which: Any) -> Inputs:
+        """The rows named by a slice or an int array, in that order."""
+        features = None if self.features is None else self.features[which]
+        return dataclasses.replace(self, features=features, texts=_pick(self.texts, which))
+
+
+@dataclass(frozen=True)
+class TrainData(Inputs):
+    """Training rows: inputs and their labels, (n, L) CSR float32 of ones, sorted indices."""
+
+    labels: sp.csr_matrix
+
+    def rows(self, which: Any) -> TrainData:
+        inputs = Inputs.rows(self, which)
+        return TrainData(inputs.features, inputs.texts, self.label_texts, self.n_labels, self.labels[which])
+
+    def inputs(self) -> Inputs:
+        """The same rows without their labels."""
+        return Inputs(self.features, self.texts, self.label_texts, self.n_labels)
+
+
+def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
+    if texts is None or isinstance(which, slice):
+        return texts if texts is None else texts[which]
+    return [texts[int(i)] for i in which]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What `skip` may look at: cores, bytes of memory, and the device the run would use ("cpu" or "cuda")."""
+
+    threads: int
+    memory_bytes: int
+    device: str
+
+
+@runtime_checkable
+class Method(Protocol):
+    """What a method must have. Optional beside it: `warm_up(ctx)`, which compiles and loads and is timed apart."""
+
+    info: ClassVar[MethodInfo]
+
+    def __init__(self, params: Any) -> None:
+        """Keep `params`, an instance of `info.parameters`; nothing heavy happens here."""
+
+    @classmethod
+    def skip(cls, data: Facts, machine: Machine) -> str | None:
+        """A sentence why this data set can't be run on this machine, or None. `needs` is checked before."""
+
+    def fit(self, train: TrainData, ctx: RunContext) -> None:
+        """Learn from training rows. Long work is cut into `ctx.phase(...)`s and resumes from `ctx.checkpoints`."""
+
+    def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
+        """The k best labels of each row (fewer where there are fewer), never a dense (n, L) matrix."""
+
+    def save(self, folder: Path) -> None:
+        """Write what `predict` needs into an existing empty folder: npz, safetensors or JSON, no pickle."""
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote, into an instance made with the same parameters."""

@@ -1,0 +1,111 @@
+"""Names of methods → where their classes live; nothing is imported before a name is used.
+
+Three sources: the table below, entry points of group `xmcbench.methods` from any installed distribution (read from
+package metadata), and `path/to/file.py:Class` for experiments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from xmcbench.errors import UsageError, XmcError, unknown
+from xmcbench.method import Method, MethodInfo
+
+GROUP = "xmcbench.methods"
+BUILT_IN = {
+    "popularity": "xmcbench.methods.popularity:Popularity",
+    "tree": "xmcbench.methods.tree:Tree",
+}
+_MEMBERS = ("info", "skip", "fit", "predict", "save", "load")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a method name leads: "module:Class" and the distribution that says so."""
+
+    name: str
+    target: str
+    origin: str
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Every known name, built-in ones first; a plugin can't take a name that is taken."""
+    found = {name: Source(name, target, "xmcbench") for name, target in BUILT_IN.items()}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+        found.setdefault(point.name, Source(point.name, point.value, origin))
+    return found
+
+
+def clashes() -> list[str]:
+    """Names that more than one distribution claims; `doctor` shows them."""
+    said: list[str] = []
+    for point in entry_points(group=GROUP):
+        winner = sources()[point.name]
+        if winner.target != point.value:
+            said.append(f"{point.name}: {winner.target} ({winner.origin}) is used, {point.value} is not")
+    return said
+
+
+def get(name: str) -> type[Method]:
+    """The class behind a name, or behind "file.py:Class".
+
+    Raises
+    ------
+    UsageError : unknown name (the nearest is offered).
+    XmcError : its import fails, or what is imported is no method.
+    """
+    if re.search(r"\.py:\w+$", name):
+        return _from_file(name)
+    if name not in sources():
+        raise unknown("method", name, sources())
+    source = sources()[name]
+    module, _, attribute = source.target.partition(":")
+    try:
+        found: object = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise XmcError(
+            f"method {name!r} from {source.origin} can't be imported: {type(error).__name__}: {error}",
+            "Reinstall or remove that distribution; `xmcbench doctor` shows every plugin's state.",
+        ) from error
+    return checked(found, name)
+
+
+def checked(found: object, name: str) -> type[Method]:
+    """`found`, if it is a class that keeps the contract's form; all that is missing is reported together."""
+    missing = [m for m in _MEMBERS if not hasattr(found, m)]
+    if not isinstance(found, type) or missing:
+        raise XmcError(
+            f"{name!r} is {found!r}, not a method class" + (f": it lacks {', '.join(missing)}" if missing else ""),
+            "See xmcbench.method.Method; `xmcbench new method NAME` writes a working skeleton.",
+        )
+    info = found.info  # type: ignore[attr-defined]
+    if not isinstance(info, MethodInfo):
+        raise XmcError(f"{name!r}: info is a {type(info).__name__}, not an xmcbench.MethodInfo")
+    return found
+
+
+def _from_file(text: str) -> type[Method]:
+    path_text, _, attribute = text.rpartition(":")
+    path = Path(path_text)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file", "Give --method path/to/file.py:ClassName.")
+    spec = importlib.util.spec_from_file_location(f"xmcbench_experiment_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise XmcError(f"{path}: import fails: {type(error).__name__}: {error}") from error
+    if not hasattr(module, attribute):
+        raise unknown(f"class in {path}", attribute, [n for n, v in vars(module).items() if isinstance(v, type)])
+    return checked(getattr(module, attribute), text)

@@ -1,0 +1,164 @@
+"""Predictions as the harness keeps them: the k best label ids of each row and their scores.
+
+One order everywhere: score descending, then label id ascending. Rows with fewer labels are padded with id −1 and
+score −inf; padding counts as a miss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError
+from xmcbench.files import write_npz
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+PAD = -1
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Predicted labels of n rows.
+
+    Attributes
+    ----------
+    ids : (n, k) int32, best first, −1 where a row has fewer labels.
+    scores : (n, k) float32, non-increasing, −inf at padding.
+    """
+
+    ids: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def from_arrays(cls, ids: NDArray[Any], scores: NDArray[Any], k: int | None = None) -> TopK:
+        """Put (n, m) candidates into the one order and keep k.
+
+        Entries with id below zero or score −inf are padding.
+
+        Raises
+        ------
+        DataError : shapes differ, a score is NaN or +inf, or a label stands twice in a row (the row is named).
+        """
+        ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float32)
+        if ids.ndim != 2 or ids.shape != scores.shape:
+            raise DataError(f"predictions: ids {ids.shape} and scores {scores.shape} must both be (rows, k)")
+        bad = np.isnan(scores) | (scores == np.inf)
+        if bad.any():
+            row = int(np.flatnonzero(bad.any(axis=1))[0])
+            raise DataError(f"predictions: row {row} has a score that is NaN or +inf", "Scores must be finite.")
+        ids = np.where((ids < 0) | (scores == -np.inf), PAD, ids).astype(np.int32)
+        scores = np.where(ids == PAD, np.float32(-np.inf), scores)
+        by_id = np.sort(ids, axis=1)
+        twice = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
+        if twice.any():
+            row = int(np.flatnonzero(twice.any(axis=1))[0])
+            label = int(by_id[row, 1:][twice[row]][0])
+            raise DataError(f"predictions: row {row} names label {label} twice", "Merge its scores before ranking.")
+        if not _ordered(ids, scores):
+            order = np.lexsort((ids, -scores), axis=1)
+            ids, scores = np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        k = ids.shape[1] if k is None else k
+        return cls(np.ascontiguousarray(ids[:, :k]), np.ascontiguousarray(scores[:, :k]))
+
+    @classmethod
+    def from_csr(cls, scores: sp.csr_matrix, k: int) -> TopK:
+        """The k best stored entries of each row; explicit zeros are predictions with score 0."""
+        counts = np.diff(scores.indptr)
+        width = max(int(counts.max(initial=0)), 1)
+        n = scores.shape[0]
+        ids = np.full((n, min(width, k)), PAD, np.int32)
+        best = np.full(ids.shape, -np.inf, np.float32)
+        step = max(1, 20_000_000 // width)  # rows at a time, so that padding stays in the tens of megabytes
+        for start in range(0, n, step):
+            stop = min(n, start + step)
+            part_ids = np.full((stop - start, width), PAD, np.int64)
+            part = np.full(part_ids.shape, -np.inf, np.float32)
+            filled = np.arange(width) < counts[start:stop, None]
+            part_ids[filled] = scores.indices[scores.indptr[start] : scores.indptr[stop]]
+            part[filled] = scores.data[scores.indptr[start] : scores.indptr[stop]]
+            top = cls.from_arrays(part_ids, part, k)
+            ids[start:stop], best[start:stop] = top.ids, top.scores
+        return cls(ids, best)
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.ids.shape[0])
+
+    @property
+    def k(self) -> int:
+        return int(self.ids.shape[1])
+
+    def check(self, n_rows: int, n_labels: int) -> None:
+        """Refuse predictions that are not of these rows and labels, or not in the one order.
+
+        Raises
+        ------
+        DataError : with the first offending row.
+        """
+        if self.ids.ndim != 2 or self.ids.dtype != np.int32 or self.ids.shape[0] != n_rows:
+            raise DataError(
+                f"predictions: ids are {self.ids.dtype} {self.ids.shape}, expected int32 with {n_rows} rows",
+                "One row of predictions for each row of the data, in the same order.",
+            )
+        outside = (self.ids >= n_labels) | (self.ids < PAD)
+        if outside.any():
+            row = int(np.flatnonzero(outside.any(axis=1))[0])
+            label = int(self.ids[row][outside[row]][0])
+            raise DataError(f"predictions: row {row} names label {label}, valid are 0 to {n_labels - 1}")
+        again = TopK.from_arrays(self.ids, self.scores)
+        if not np.array_equal(again.ids, self.ids):
+            row = int(np.flatnonzero((again.ids != self.ids).any(axis=1))[0])
+            raise DataError(
+                f"predictions: row {row} is not ordered by falling score, then rising label id",
+                "Build predictions with TopK.from_arrays.",
+            )
+
+    def cut(self, k: int) -> TopK:
+        """The first k columns."""
+        return TopK(np.ascontiguousarray(self.ids[:, :k]), np.ascontiguousarray(self.scores[:, :k]))
+
+    def without(self, pairs: NDArray[np.int64], k: int) -> TopK:
+        """Remove (row, label) pairs, (m, 2) int, close the gaps, and cut to k.
+
+        The label-feature data sets list such pairs (a product is no recommendation for itself); the official
+        evaluation removes them before the cut.
+        """
+        if len(pairs) == 0:
+            return self.cut(k)
+        width = np.int64(max(int(self.ids.max(initial=0)), int(pairs[:, 1].max())) + 1)
+        listed = np.unique(pairs[:, 0].astype(np.int64) * width + pairs[:, 1])
+        here = np.arange(self.n_rows, dtype=np.int64)[:, None] * width + self.ids
+        drop = np.isin(here, listed) & (self.ids != PAD)
+        ids = np.where(drop, PAD, self.ids)
+        return TopK.from_arrays(ids, np.where(drop, np.float32(-np.inf), self.scores), k)
+
+    def save(self, path: Path) -> None:
+        """Write `ids` and `scores` as a compressed npz, whole or not at all."""
+        write_npz(path, {"ids": self.ids, "scores": self.scores})
+
+    @classmethod
+    def load(cls, path: Path) -> TopK:
+        """Read what `save` wrote."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(file["ids"], file["scores"])
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise DataError(f"{path}: not a predictions file ({error})") from error
+
+
+def merge(parts: list[TopK], k: int) -> TopK:
+    """Stack the candidates of disjoint label sets and keep the k best of each row."""
+    ids = np.concatenate([p.ids for p in parts], axis=1)
+    return TopK.from_arrays(ids, np.concatenate([p.scores for p in parts], axis=1), k)
+
+
+def _ordered(ids: NDArray[np.int32], scores: NDArray[np.float32]) -> bool:
+    falling = scores[:, :-1] > scores[:, 1:]
+    tied = (scores[:, :-1] == scores[:, 1:]) & ((ids[:, :-1] < ids[:, 1:]) | (ids[:, 1:] == PAD))
+    return bool((falling | tied).all())
