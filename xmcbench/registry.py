@@ -99,7 +99,8 @@ def _from_file(text: str) -> type[Method]:
     if not path.is_file():
         raise UsageError(f"{path}: no such file", "Give --method path/to/file.py:ClassName.")
     spec = importlib.util.spec_from_file_location(f"xmcbench_experiment_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:

@@ -1,0 +1,47 @@
+"""The command line: one file a verb, each importing what it needs only when it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from xmcbench import __version__
+from xmcbench.errors import XmcError
+
+app = typer.Typer(
+    name="xmcbench",
+    help="Extreme multi-label classification: run methods on real data, compared honestly.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"xmcbench {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the console script: an XmcError becomes one message on standard error and its exit code."""
+    try:
+        app()
+    except XmcError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
