@@ -1,0 +1,84 @@
+"""A record: one JSON a run, with all that is needed to believe it, repeat it or refute it.
+
+Never edited: a correction is a new record that names the old one under `supersedes`. Unknown is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xmcbench.errors import DataError
+from xmcbench.files import write_json
+
+SCHEMA = 1
+STATUSES = ("ok", "timeout", "out_of_memory", "diverged", "error", "skipped", "interrupted")
+FIELDS = (
+    *("schema", "run_id", "spec_hash", "status", "reason", "method", "dataset", "k", "seed", "metrics", "costs"),
+    *("environment", "code", "command", "started_utc", "predictions", "rows", "selection", "notes", "supersedes"),
+)
+
+Record = dict[str, Any]
+
+
+def metric(record: Mapping[str, Any], name: str) -> float | None:
+    """The value of one metric as a fraction, or None where the record has none."""
+    for entry in record["metrics"]:
+        if entry["name"] == name:
+            value: float | None = entry["value"]
+            return value
+    return None
+
+
+def check(record: Mapping[str, Any], origin: str = "record") -> None:
+    """Refuse a record that lacks a field, has an unknown status, or breaks an identity of its metrics.
+
+    Raises
+    ------
+    DataError : naming everything that is wrong.
+    """
+    from xmcbench.metrics import invariants
+
+    problems = [f"field {name!r} is missing" for name in FIELDS if name not in record]
+    if problems:
+        raise DataError(f"{origin}: " + "; ".join(problems), "This is no xmcbench record, or it was cut short.")
+    if record["status"] not in STATUSES:
+        problems.append(f"status {record['status']!r} is none of {', '.join(STATUSES)}")
+    if record["status"] == "ok" and not record["metrics"]:
+        problems.append("status is ok but there are no metrics")
+    try:
+        values = {entry["name"]: entry["value"] for entry in record["metrics"] if entry["value"] is not None}
+        problems += invariants.broken(values)
+    except (TypeError, KeyError) as error:
+        problems.append(f"metrics are not a list of name and value ({error})")
+    if problems:
+        raise DataError(f"{origin}: " + "; ".join(problems), "A record that breaks an identity is never written.")
+
+
+def write(path: Path, record: Record) -> None:
+    """Check a record and write it, whole or not at all."""
+    check(record)
+    write_json(path, record)
+
+
+def read(path: Path) -> Record:
+    """Read and check one record.
+
+    Raises
+    ------
+    DataError : not JSON, a schema newer than this program, or refused by `check`.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable record ({error})") from error
+    if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
+        raise DataError(f"{path}: no xmcbench record: it has no schema number")
+    if record["schema"] > SCHEMA:
+        raise DataError(
+            f"{path}: schema {record['schema']}, this program knows up to {SCHEMA}", "Install a newer xmcbench."
+        )
+    check(record, str(path))
+    return record
