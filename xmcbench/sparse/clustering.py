@@ -1,0 +1,231 @@
+"""Labels into balanced clusters: hierarchical spherical 2-means on sparse label centroids.
+
+Every split halves a node (sizes differ by at most one), so the tree is full: with C = 2^D clusters, cluster c's
+parent one level up is c >> 1, its ancestor at level l is c >> (D - l).
+
+Sources: the split and its stopping rule are Parabel's (Prabhu et al., WWW 2018, section 4.1); label centroids are
+PECOS's "PIFA" (Yu et al., JMLR 2022, section 3.1); the number of clusters is ELIAS's (Gupta et al., NeurIPS 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+from numpy.typing import NDArray
+
+from xmcbench.sparse.csr import Parts, parts, unit_rows
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+Progress = Callable[[int, int], None]
+
+
+def label_centroids(features: sp.csr_matrix, labels: sp.csr_matrix) -> sp.csr_matrix:
+    """PIFA: what the rows of a label look like on average.
+
+    Parameters
+    ----------
+    features : (n, d) CSR; rows are L2-normalised first.
+    labels : (n, L) CSR of ones.
+
+    Returns
+    -------
+    (L, d) CSR float32, rows of L2 norm one, sorted indices; a label without training rows has an empty row.
+    """
+    centroids = unit_rows((labels.T @ unit_rows(features)).tocsr())
+    centroids.sort_indices()
+    return centroids
+
+
+def cluster_count(n_labels: int, max_leaf: int) -> int:
+    """C = 2^ceil(log2(L / max_leaf)): the fewest clusters, as a power of two, with at most `max_leaf` labels each."""
+    if max_leaf < 1:
+        raise ValueError(f"max_leaf is {max_leaf}, must be at least 1")
+    count = 1
+    while count * max_leaf < n_labels:
+        count *= 2
+    return count
+
+
+def balanced_clusters(
+    features: sp.csr_matrix | NDArray[np.float32],
+    *,
+    n_clusters: int | None = None,
+    max_leaf: int | None = None,
+    seed: int = 0,
+    max_iter: int = 20,
+    tolerance: float = 1e-4,
+    progress: Progress | None = None,
+) -> NDArray[np.int32]:
+    """Cluster labels by a balanced tree of spherical 2-means splits.
+
+    Parameters
+    ----------
+    features : (L, d) CSR or dense array, one row a label; rows are L2-normalised inside. Empty rows are placed too.
+    n_clusters : a power of two; or give `max_leaf`, most labels a cluster (see `cluster_count`). Clusters are empty
+        where there are fewer labels than clusters.
+    seed : of the two labels each split starts from. The result depends on it and on the rows, not on threads.
+    max_iter : most steps a split; 20 as in PECOS's `HierarchicalKMeans`.
+    tolerance : a split ends when the mean cosine to the centre gains less; 1e-4 as in Parabel.
+    progress : called as (splits done, splits in all), often.
+
+    Returns
+    -------
+    (L,) int32 cluster ids in tree order: the parent of c is c >> 1; sizes differ by at most one.
+
+    Raises
+    ------
+    ValueError : not exactly one of `n_clusters` and `max_leaf`, or no power of two.
+    """
+    if (n_clusters is None) == (max_leaf is None):
+        raise ValueError("give exactly one of n_clusters and max_leaf")
+    n_labels = int(features.shape[0])
+    count = cluster_count(n_labels, max_leaf) if max_leaf is not None else int(n_clusters or 0)
+    if count < 1 or count & (count - 1):
+        raise ValueError(f"n_clusters is {count}, must be a power of two")
+    rows = parts(unit_rows(features))
+    order = np.arange(n_labels, dtype=np.int32)
+    bounds = np.array([0, n_labels], np.int64)
+    buffers = np.zeros((get_num_threads(), int(features.shape[1]), 2), np.float32)
+    for level in range(count.bit_length() - 1):
+        start = np.random.default_rng((seed, level)).random((len(bounds) - 1, 2))
+        _split_level(rows, order, bounds, start, max_iter, tolerance, buffers, progress, count - 1)
+        bounds = _halve(bounds)
+    clusters = np.empty(n_labels, np.int32)
+    clusters[order] = np.repeat(np.arange(count, dtype=np.int32), np.diff(bounds))
+    return clusters
+
+
+def _halve(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Borders of the children: the first child takes the odd label."""
+    children = np.empty(2 * len(bounds) - 1, np.int64)
+    children[::2] = bounds
+    children[1::2] = bounds[:-1] + (np.diff(bounds) + 1) // 2
+    return children
+
+
+def _split_level(
+    rows: Parts,
+    order: NDArray[np.int32],
+    bounds: NDArray[np.int64],
+    start: NDArray[np.float64],
+    max_iter: int,
+    tolerance: float,
+    buffers: NDArray[np.float32],
+    progress: Progress | None,
+    total: int,
+) -> None:
+    """Split every node of a level, a few nodes a kernel call so that Ctrl-C and deadlines come through."""
+    n_nodes = len(bounds) - 1
+    step = max(buffers.shape[0], n_nodes // 16)
+    for first in range(0, n_nodes, step):
+        last = min(n_nodes, first + step)
+        _split_nodes(*rows, order, bounds, first, last, start, max_iter, tolerance, buffers)
+        if progress is not None:
+            progress(n_nodes - 1 + last, total)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _split_nodes(
+    indptr: Any,
+    indices: Any,
+    data: Any,
+    order: Any,
+    bounds: Any,
+    first: int,
+    last: int,
+    start: Any,
+    max_iter: int,
+    tolerance: float,
+    buffers: Any,
+) -> None:
+    """Nodes first … last − 1; each is split by one thread alone, so threads don't show in the result."""
+    workers = buffers.shape[0]
+    for worker in prange(workers):
+        for node in range(first + worker, last, workers):
+            members = order[bounds[node] : bounds[node + 1]]
+            split_in_two(indptr, indices, data, members, start[node], max_iter, tolerance, buffers[worker])
+
+
+@njit(cache=True, nogil=True)
+def split_in_two(
+    indptr: Any,
+    indices: Any,
+    data: Any,
+    members: Any,
+    start: Any,
+    max_iter: int,
+    tolerance: float,
+    centres: Any,
+) -> None:
+    """Balanced spherical 2-means on rows `members` (m,) int32, reordered in place.
+
+    Afterwards the first ⌈m/2⌉ are one half, the others the second, ids ascending in each. `start`: (2,) float64 in
+    [0, 1), which two rows to start from. `centres`: (d, 2) float32 scratch, zero before and after.
+    """
+    m = len(members)
+    if m < 2:
+        return
+    half = (m + 1) // 2
+    one = int(start[0] * m)
+    other = int(start[1] * (m - 1))
+    if other >= one:
+        other += 1
+    _add(indptr, indices, data, members[one], centres, 0)
+    _add(indptr, indices, data, members[other], centres, 1)
+    norms = np.ones(2)
+    scores = np.empty(m, np.float64)
+    before = -np.inf
+    for _ in range(max_iter):
+        for i in range(m):
+            near, far = 0.0, 0.0
+            for at in range(indptr[members[i]], indptr[members[i] + 1]):
+                near += data[at] * centres[indices[at], 0]
+                far += data[at] * centres[indices[at], 1]
+            scores[i] = far / norms[1] - near / norms[0]
+        members[:] = members[np.argsort(scores, kind="mergesort")]  # stable: ties keep their order
+        members[:half].sort()
+        members[half:].sort()
+        _clear(indptr, indices, members, centres)
+        gain = 0.0
+        for side in range(2):
+            square = 0.0
+            for i in range(0 if side == 0 else half, half if side == 0 else m):
+                square += _add(indptr, indices, data, members[i], centres, side)
+            norms[side] = np.sqrt(square) if square > 0 else 1.0
+            gain += np.sqrt(max(square, 0.0)) / m  # rows' cosines to their centre add up to the norm of their sum
+        if gain - before < tolerance:
+            break
+        before = gain
+    _clear(indptr, indices, members, centres)
+
+
+@njit(cache=True, nogil=True)
+def _add(indptr: Any, indices: Any, data: Any, row: int, centres: Any, side: int) -> float:
+    """Add a row to one centre; returns by how much the centre's squared norm grew."""
+    grown = 0.0
+    for at in range(indptr[row], indptr[row + 1]):
+        old = np.float64(centres[indices[at], side])
+        new = np.float32(old + data[at])
+        centres[indices[at], side] = new
+        grown += np.float64(new) * np.float64(new) - old * old
+    return grown
+
+
+@njit(cache=True, nogil=True)
+def _clear(indptr: Any, indices: Any, members: Any, centres: Any) -> None:
+    """Zero both centres, touching only what the rows touched where that is less."""
+    size = 0
+    for row in members:
+        size += indptr[row + 1] - indptr[row]
+    if size > centres.shape[0]:
+        centres[:] = 0.0
+        return
+    for row in members:
+        for at in range(indptr[row], indptr[row + 1]):
+            centres[indices[at], 0] = 0.0
+            centres[indices[at], 1] = 0.0
