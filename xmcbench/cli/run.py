@@ -1,0 +1,201 @@
+"""`xmcbench run`: train and score methods on data sets, one record a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xmcbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xmcbench.data.spec import Dataset
+    from xmcbench.plan import RunSpec
+    from xmcbench.results.record import Record
+    from xmcbench.results.store import Store
+    from xmcbench.runner import Options
+
+DEFAULT_DATASET = "icd10cm"  # comes with a pip dependency, so it works offline at once
+EPILOG = """
+Examples:
+
+  xmcbench run elias tree popularity
+
+  xmcbench run elias --dataset eurlex-4.3k --seeds 0,1,2
+
+  xmcbench run 'elias[beam=10|20|40]' --set epochs=5 --json
+
+  xmcbench run --method my_method.py:MyMethod
+"""
+
+
+def run(
+    methods: Annotated[list[str] | None, typer.Argument(help="Names, with parameters as in 'elias[beam=20]'.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="A class in a file: path/to/file.py:Class.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")] = None,
+    view: Annotated[str | None, typer.Option(help="Another view of the data set's features, as `title`.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="parameter=value[,value…]; a grid.")] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
+    k: Annotated[int, typer.Option(min=1, help="Labels predicted for each row.")] = 100,
+    metrics: Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Results folder. Default: XMCBENCH_RESULTS or results.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds a run may take.")] = None,
+    curve: Annotated[bool, typer.Option(help="Also the other values of query parameters, from one fit.")] = False,
+    again: Annotated[bool, typer.Option(help="Run even what is done, from the start.")] = False,
+    offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
+    keep_models: Annotated[bool, typer.Option(help="Keep fitted models in the results folder.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One record a line on standard output, all else on stderr.")
+    ] = (False),
+) -> None:
+    """Train and score methods on data sets; one JSON record a run in the results folder."""
+    from rich.console import Console
+
+    from xmcbench.metrics import parse_all
+    from xmcbench.plan import make_plan
+    from xmcbench.results.store import Store
+    from xmcbench.runner import Options
+
+    console = Console(stderr=as_json, highlight=False)
+    wanted = [*(methods or []), *(method or [])]
+    if not wanted:
+        raise UsageError("no method named", "Try `xmcbench run elias`; `xmcbench ls methods` lists what there is.")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r}", "Valid: auto, cpu, cuda.")
+    names = [str(name) for name in parse_all(split(metrics))] if metrics else []
+    plan = make_plan(
+        wanted,
+        list(dict.fromkeys(dataset or [DEFAULT_DATASET])),
+        view=view,
+        settings=settings or [],
+        seeds=whole_numbers(seeds),
+        k=k,
+        curve=curve,
+    )
+    store = Store(results or results_folder())
+    options = Options(device, threads, time_limit, again, names)
+    signal.signal(signal.SIGTERM, _stop)
+    data = load_all(plan, offline, console)
+    _announce(plan, data, store, console)
+    records, stopped = _work(plan, data, store, options, console, as_json, keep_models)
+    console.print()
+    _finish(records, store, console)
+    if stopped or any(r["status"] not in ("ok", "skipped") for r in records):
+        raise typer.Exit(1)
+
+
+def results_folder() -> Path:
+    """Where records go when nobody says: XMCBENCH_RESULTS, else `results` in the current folder."""
+    return Path(os.environ.get("XMCBENCH_RESULTS") or "results")
+
+
+def split(text: str) -> list[str]:
+    """Comma-separated words; commas inside brackets stay."""
+    import re
+
+    return [part.strip() for part in re.split(r",(?![^(\[]*[)\]])", text) if part.strip()]
+
+
+def whole_numbers(text: str) -> list[int]:
+    """ "0,1,2" → [0, 1, 2]."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0:
+        raise UsageError(f"--seeds {text!r}", "Give whole numbers from 0 up, as in --seeds 0,1,2.")
+    return list(dict.fromkeys(numbers))
+
+
+def load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, Dataset]:
+    """Every data set of the plan, fetched and parsed before the first run starts."""
+    from xmcbench.cli.show import safe
+    from xmcbench.data import load
+
+    found: dict[str, Dataset] = {}
+    for spec in plan:
+        if spec.dataset not in found:
+            with console.status(f"data set {safe(spec.dataset)}: fetching and reading (the first time takes longer)"):
+                found[spec.dataset] = load(spec.dataset, spec.view, offline=offline)
+    return found
+
+
+def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, console: Console) -> None:
+    from xmcbench.cli.show import duration, print_plan
+
+    past = store.records()
+    seconds = [_estimate(spec, data[spec.dataset], past) for spec in plan]
+    rows = [
+        (spec.label, f"{data[spec.dataset].name} ({data[spec.dataset].view})", spec.seed, duration(guess))
+        for spec, guess in zip(plan, seconds, strict=True)
+    ]
+    known = sum(guess for guess in seconds if guess is not None)
+    unknown = sum(guess is None for guess in seconds)
+    total = f"about {duration(known)} in all" + (f", {unknown} without an estimate" if unknown else "")
+    print_plan(console, rows, f"{len(plan)} runs, {total}; records go to {store.folder}")
+
+
+def _estimate(spec: RunSpec, dataset: Dataset, past: list[Record]) -> float | None:
+    """Seconds of the newest like run in this results folder, else what the method's author measured."""
+    for record in reversed(past):
+        same = record["method"]["name"] == spec.info.name and record["dataset"]["content_hash"] == dataset.content_hash
+        if same and record["status"] == "ok":
+            costs = record["costs"]
+            return float(sum(costs[name] or 0.0 for name in ("fit_seconds", "warm_up_seconds", "predict_seconds")))
+    return spec.info.seconds.get(dataset.name)
+
+
+def _work(
+    plan: list[RunSpec],
+    data: dict[str, Dataset],
+    store: Store,
+    options: Options,
+    console: Console,
+    as_json: bool,
+    keep_models: bool,
+) -> tuple[list[Record], bool]:
+    """Run the plan in order; returns the records and whether the user stopped it."""
+    from xmcbench import runner
+    from xmcbench.cli import show
+    from xmcbench.work import remove
+
+    records: list[Record] = []
+    stopped = False
+    for spec in plan:
+        with show.reporter(console, f"{spec.label} on {spec.dataset}") as reporter:
+            record, already = runner.execute(spec, data[spec.dataset], store, options, reporter)
+        records.append(record)
+        console.print(show.line(record, already), soft_wrap=True)
+        if as_json:
+            print(json.dumps(record, allow_nan=False), flush=True)
+        stopped = record["status"] == "interrupted"
+        if stopped:
+            break
+    if stopped:
+        console.print("stopped; run the same command again to go on from here", soft_wrap=True)
+    elif not keep_models:
+        for spec, record in zip(plan, records, strict=True):
+            if record["status"] == "ok":
+                device = record["environment"].get("device", "cpu")
+                remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
+    return records, stopped
+
+
+def _finish(records: list[Record], store: Store, console: Console) -> None:
+    from xmcbench.cli.show import print_results
+
+    print_results(console, records)
+    if records:
+        console.print(f"records: {store.folder / 'records'}", highlight=False, soft_wrap=True)
+
+
+def _stop(*_: Any) -> None:
+    raise KeyboardInterrupt

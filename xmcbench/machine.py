@@ -1,0 +1,51 @@
+"""The machine a run sees: device, cores, threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from xmcbench.errors import XmcError
+
+
+def pick_device(asked: str, usable: Sequence[str]) -> str:
+    """ "cpu" or "cuda": what was asked, or cuda where the method can use it and torch sees one.
+
+    Raises
+    ------
+    XmcError : cuda was asked and torch sees none.
+    """
+    if asked == "cpu" or "cuda" not in usable:
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if asked == "cuda":
+        raise XmcError("--device cuda: torch sees no GPU", "Leave --device away, or install torch with CUDA.")
+    return "cpu"
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@contextmanager
+def thread_limits(threads: int) -> Iterator[None]:
+    """numba, BLAS and torch use this many threads inside."""
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a method imports it later
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        numba.set_num_threads(before)
