@@ -82,7 +82,7 @@ class RunContext:
     device: str = "cpu"
     threads: int = 1
     validation: TrainData | None = None
-    query: Mapping[str, Any] = MappingProxyType({})
+    query: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     deadline: float | None = None
     reporter: Reporter = field(default_factory=Reporter)
     phases: dict[str, float] = field(default_factory=dict)

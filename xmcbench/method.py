@@ -74,7 +74,7 @@ class MethodInfo:
     wants_validation: bool = False
     deterministic: bool = False
     devices: tuple[str, ...] = ("cpu",)
-    seconds: Mapping[str, float] = MappingProxyType({})
+    seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def query_parameters(self) -> dict[str, tuple[Any, ...]]:
         """Parameters that change prediction only, each with the values worth a curve."""
