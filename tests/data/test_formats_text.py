@@ -1,0 +1,244 @@
+"""XC repository text: every valid form reads alike, every damage is named with file and line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xmcbench.data import formats
+from xmcbench.errors import DataError
+
+GOOD = b"3 5 4\n0,2 0:0.5 3:1.25\n 1:2\n3 4:-1e-3\n"
+X = np.array([[0.5, 0, 0, 1.25, 0], [0, 2, 0, 0, 0], [0, 0, 0, 0, -1e-3]], np.float32)
+Y = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]], np.float32)
+
+
+def xmc(folder: Path, data: bytes, **options: bool) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    path = folder / "data.txt"
+    path.write_bytes(data)
+    return formats.read_xmc(path, **options)
+
+
+def sparse(folder: Path, data: bytes, **options: bool) -> sp.csr_matrix:
+    path = folder / "matrix.txt"
+    path.write_bytes(data)
+    return formats.read_sparse(path, **options)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GOOD,
+        GOOD.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + GOOD,
+        GOOD.rstrip(b"\n"),
+        GOOD + b"\n\n",
+        GOOD + b"  \r\n",
+        GOOD.replace(b"\n 1:2", b"\n1:2"),
+        GOOD.replace(b"0:0.5 3:1.25", b"3:1.25 0:0.5"),
+        GOOD.replace(b"0,2 ", b"2,0 "),
+        GOOD.replace(b"0,2 0:0.5 ", b"0,2\t0:.5  \t"),
+        GOOD.replace(b"1.25", b"+1.25").replace(b"-1e-3", b"-0.1E-2"),
+        GOOD.replace(b"0.5 ", b"0.50000000000000000000000000000001 "),
+        GOOD.replace(b"3 5 4", b"  3 5\t4 "),
+    ],
+)
+def test_every_valid_spelling_reads_alike(tmp_path: Path, data: bytes) -> None:
+    features, labels = xmc(tmp_path, data)
+    assert features.dtype == labels.dtype == np.float32
+    assert features.has_sorted_indices
+    assert np.array_equal(features.toarray(), X)
+    assert np.array_equal(labels.toarray(), Y)
+
+
+def test_gz_is_unpacked_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "data.txt.gz"
+    path.write_bytes(gzip.compress(GOOD))
+    assert np.array_equal(formats.read_xmc(path)[0].toarray(), X)
+    path.write_bytes(gzip.compress(GOOD)[:-9])
+    with pytest.raises(DataError, match="not a whole gzip file"):
+        formats.read_xmc(path)
+
+
+def test_empty_lines_are_rows_without_entries(tmp_path: Path) -> None:
+    assert np.array_equal(sparse(tmp_path, b"3 2\n0:1\n\n1:2\n").toarray(), [[1, 0], [0, 0], [0, 2]])
+    features, labels = xmc(tmp_path, b"3 2 2\n0 0:1\n\n1\n")
+    assert np.array_equal(features.toarray(), [[1, 0], [0, 0], [0, 0]])
+    assert np.array_equal(labels.toarray(), [[1, 0], [0, 0], [0, 1]])
+
+
+def test_explicit_zeros_stay_in_a_matrix_and_are_no_labels(tmp_path: Path) -> None:
+    assert sparse(tmp_path, b"1 3\n0:0 2:1\n").nnz == 2
+    assert formats.read_labels(tmp_path / "matrix.txt").indices.tolist() == [2]
+
+
+def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
+    with pytest.warns(formats.DataWarning, match=r"1 rows name a label twice, first in line 3"):
+        _, labels = xmc(tmp_path, b"2 1 4\n0 0:1\n3,1,3,1 0:1\n")
+    assert labels.toarray().tolist() == [[1, 0, 0, 0], [0, 1, 0, 1]]
+    with pytest.warns(formats.DataWarning, match=r"first in line 2"):
+        _, labels = xmc(tmp_path, b"1 1 4\n2,2 0:1e-200\n")  # the value goes through Python
+    assert labels.toarray().tolist() == [[0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "says"),
+    [
+        (b"", 1, "the file is empty"),
+        (b"\n", 1, "expected a header 'points features labels'"),
+        (b"1,2 0:1\n", 1, "found '1,2 0:1'"),
+        (b"3 5\n0:1\n", 1, "read_sparse"),
+        (b"\xff\xfe3 5 4\n", 1, "expected a header"),
+        (GOOD.replace(b"3 5 4", b"4 5 4"), 4, "the header says 4 rows, the file ends after 3"),
+        (GOOD.replace(b"3 5 4", b"1000000000000 5 4"), 4, "1000000000000 rows, the file ends after 3"),
+        (GOOD.replace(b"3 5 4", b"3 5000000000000 4"), 1, "at most 2147483647"),
+        (GOOD.replace(b"3 5 4", b"3 5 99999999999999999999999"), 1, "expected a header"),
+        (GOOD.replace(b"3 5 4", b"2 5 4"), 4, "the file holds more"),
+        (GOOD.replace(b"3 5 4", b"3 4 4"), 4, "column id '4' is outside: the header's width is 4"),
+        (GOOD.replace(b"3 5 4", b"3 5 3"), 4, "label id '3' is outside"),
+        (GOOD[:-3], 4, "cut off"),
+        (GOOD[:-2], 4, "cut off"),
+        (GOOD[:-6], 4, "cut off"),
+        (GOOD[:-7], 4, "no id:value pair"),
+        (GOOD.replace(b"3:1.25", b"-3:1.25"), 2, "column id '-3' is negative"),
+        (GOOD.replace(b"0,2", b"0,-2"), 2, "label id '-2' is negative"),
+        (GOOD.replace(b"0,2", b"0,,2"), 2, "'' is no label id"),
+        (GOOD.replace(b"0,2 ", b"0,2, "), 2, "'' is no label id"),
+        (GOOD.replace(b"0,2 ", b"0, 2 "), 2, "'' is no label id"),
+        (GOOD.replace(b"1:2", b"1:nan"), 3, "must be finite"),
+        (GOOD.replace(b"1:2", b"1:-inf"), 3, "must be finite"),
+        (GOOD.replace(b"1:2", b"1:1e39"), 3, "too large for float32"),
+        (GOOD.replace(b"1:2", b"1:1e999"), 3, "too large for float32"),
+        (GOOD.replace(b"1:2", b"1:3.4028236e38"), 3, "too large for float32"),
+        (GOOD.replace(b"1:2", b"1:0x1"), 3, "no number after ':'"),
+        (GOOD.replace(b"1:2", b"1:1_0"), 3, "no number after ':'"),
+        (GOOD.replace(b"1:2", b"1:2:3"), 3, "no number after ':'"),
+        (GOOD.replace(b"1:2", b"1 2"), 3, "no id:value pair"),
+        (GOOD.replace(b"1:2", b"99999999999999999999:2"), 3, "is outside"),
+        (GOOD.replace(b"1:2", b"1:2 \xc3\xa9"), 3, "byte 0xc3 at column 6"),
+        (GOOD.replace(b"1:2", b"1:2\x00"), 3, "no number"),
+        (GOOD.replace(b"3:1.25", b"0:1.25"), 2, "id 0 stands twice"),
+    ],
+)
+def test_damage_is_named_with_file_and_line(tmp_path: Path, data: bytes, line: int, says: str) -> None:
+    with pytest.raises(DataError) as caught:
+        xmc(tmp_path, data)
+    assert f"{tmp_path / 'data.txt'}, line {line}:" in str(caught.value)
+    assert says in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_first_bad_line_is_the_one_named(tmp_path: Path) -> None:
+    rows = [b"0:1"] * 1000
+    rows[700], rows[301] = b"0:x", b"7:1"
+    with pytest.raises(DataError, match="line 303:"):
+        sparse(tmp_path, b"1000 5\n" + b"\n".join(rows) + b"\n")
+
+
+def test_one_based_files_are_recognised_and_can_be_read(tmp_path: Path) -> None:
+    data = b"2 3 2\n1,2 1:1 3:2\n2 2:1\n"
+    with pytest.raises(DataError, match=r"line 2: label id '2'.*looks 1-based: its label ids run from 1 to 2"):
+        xmc(tmp_path, data)
+    with pytest.raises(DataError, match=r"looks 1-based: its column ids run from 1 to 3.*\n.*--one-based"):
+        xmc(tmp_path, data, one_based_labels=True)
+    features, labels = xmc(tmp_path, data, one_based_labels=True, one_based_features=True)
+    assert features.toarray().tolist() == [[1, 0, 2], [0, 1, 0]]
+    assert labels.toarray().tolist() == [[1, 1], [0, 1]]
+    with pytest.raises(DataError, match="column id 0 in a file said to count from 1"):
+        sparse(tmp_path, b"1 3\n0:1\n", one_based=True)
+    with pytest.raises(DataError, match=r"is outside: the header's width is 3") as caught:
+        sparse(tmp_path, b"2 3\n3:1\n0:1\n")  # a 0 occurs: not 1-based, just wrong
+    assert "looks 1-based" not in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        formats.read_xmc(tmp_path / "nowhere.txt")
+
+
+NUMBERS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda v: str(np.float32(v))),
+    st.floats(-1e38, 1e38).map(repr),
+    st.floats(-1e38, 1e38).map(lambda v: f"{v:.30f}"),
+    st.from_regex(r"[+-]?[0-9]{1,25}(\.[0-9]{0,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.from_regex(r"-?0?\.0{0,30}[0-9]{1,20}", fullmatch=True),
+    # half-way between two float32: the hardest case for rounding
+    st.floats(2.0**-60, 2.0**60, width=32).map(
+        lambda v: repr((float(v) + float(np.nextafter(np.float32(v), np.float32(np.inf)))) / 2)
+    ),
+).filter(lambda text: abs(float(text)) < 3.4e38)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(NUMBERS, min_size=1, max_size=20))
+def test_values_equal_pythons_float_rounded_once(tmp_path_factory: pytest.TempPathFactory, numbers: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("numbers")
+    body = " ".join(f"{i}:{text}" for i, text in enumerate(numbers))
+    read = sparse(folder, f"1 {len(numbers)}\n{body}\n".encode())
+    expected = np.array([float(text) for text in numbers]).astype(np.float32)
+    assert read.data.tobytes() == expected.tobytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), rows=st.integers(1, 40), width=st.integers(1, 30), threads=st.integers(1, 5))
+def test_what_is_written_reads_back_on_any_number_of_threads(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, rows: int, width: int, threads: int
+) -> None:
+    folder = tmp_path_factory.mktemp("round")
+    features = sp.random(rows, width, 0.2, "csr", np.float32, rng=np.random.default_rng(seed))
+    features.data *= np.float32(10.0) ** np.random.default_rng(seed).integers(-30, 30, features.nnz)
+    labels = sp.random(rows, 7, 0.3, "csr", np.float32, rng=np.random.default_rng(seed + 1))
+    labels.data[:] = 1
+    features.sort_indices()
+    labels.sort_indices()
+    formats.write_xmc(folder / "both.txt", features, labels)
+    formats.write_sparse(folder / "one.txt", features)
+    formats.write_npz_csr(folder / "one.npz", features)
+    read_x, read_y = formats.read_xmc(folder / "both.txt", threads=threads)
+    same(read_x, features)
+    same(read_y, labels)
+    same(formats.read_sparse(folder / "one.txt", threads=threads), features)
+    same(formats.read_matrix(folder / "one.txt"), features)
+    same(formats.read_matrix(folder / "both.txt"), features)
+    same(formats.read_labels(folder / "both.txt"), labels)
+    same(formats.read_matrix(folder / "one.npz"), features)
+
+
+def same(one: sp.csr_matrix, other: sp.csr_matrix) -> None:
+    assert one.shape == other.shape
+    assert np.array_equal(one.indptr, other.indptr)
+    assert np.array_equal(one.indices, other.indices)
+    assert one.data.tobytes() == other.data.tobytes()
+
+
+def plain_xmc(path: Path) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """The reader's twin in plain Python."""
+    lines = path.read_text().split("\n")
+    n, d, n_labels = map(int, lines[0].split())
+    features, labels = sp.lil_matrix((n, d), dtype=np.float32), sp.lil_matrix((n, n_labels), dtype=np.float32)
+    for row, line in enumerate(lines[1 : n + 1]):
+        names, *pairs = line.split(" ")
+        for label in filter(None, names.split(",")):
+            labels[row, int(label)] = 1
+        for pair in filter(None, pairs):
+            feature, value = pair.split(":")
+            features[row, int(feature)] = np.float32(float(value))
+    return features.tocsr(), labels.tocsr()
+
+
+def test_genuine_files_read_as_plain_python_reads_them(shared: Path) -> None:
+    for name, x, y in (
+        ("bibtex/test.txt", (2515, 1836), (2515, 159)),
+        ("eurlex-4k-fragment/test_part_1316.txt", (1316, 5000), (1316, 3993)),
+    ):
+        path = shared / "data" / name
+        features, labels = formats.read_xmc(path)
+        assert (features.shape, labels.shape) == (x, y)
+        for mine, plain in zip((features, labels), plain_xmc(path), strict=True):
+            same(mine, plain)

@@ -1,0 +1,144 @@
+"""Matrices, label sets and filter pairs from and to files, by content rather than by name.
+
+What others use: `read_sparse`, `read_xmc`, `read_matrix`, `read_labels`, `read_filter`, `write_sparse`, `write_xmc`,
+`write_npz_csr`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.data.reading import DataWarning, load_bytes, read_sparse, read_xmc
+from xmcbench.data.writing import write_npz_csr, write_sparse, write_xmc
+from xmcbench.errors import DataError
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+__all__ = [
+    "DataWarning",
+    "read_filter",
+    "read_labels",
+    "read_matrix",
+    "read_sparse",
+    "read_xmc",
+    "write_npz_csr",
+    "write_sparse",
+    "write_xmc",
+]
+
+
+def read_matrix(path: Path) -> sp.csr_matrix:
+    """(n, d) float32 CSR with sorted ids from a scipy npz, the two-file text form, or the one-file form (its features).
+
+    Raises
+    ------
+    DataError : with file and, in text, line.
+    """
+    path = Path(path)
+    if _is_npz(path):
+        return read_npz_csr(path)
+    return read_xmc(path)[0] if _header_words(path) == 3 else read_sparse(path)
+
+
+def read_labels(path: Path) -> sp.csr_matrix:
+    """(n, L) float32 CSR of ones from the same files as `read_matrix`; entries of value 0 are no labels."""
+    path = Path(path)
+    if not _is_npz(path) and _header_words(path) == 3:
+        return read_xmc(path)[1]
+    return as_labels(read_npz_csr(path) if _is_npz(path) else read_sparse(path))
+
+
+def as_labels(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """The same entries with value 1, less those of value 0."""
+    matrix.eliminate_zeros()
+    matrix.data[:] = 1
+    return matrix
+
+
+def read_npz_csr(path: Path) -> sp.csr_matrix:
+    """A matrix as `scipy.sparse.save_npz` writes it, of any format, as float32 CSR with sorted, unique ids.
+
+    Raises
+    ------
+    DataError : damaged, not a matrix, ids outside or twice in a row, values NaN, infinite or too large for float32.
+    """
+    import scipy.sparse as sp
+
+    path = Path(path)
+    try:
+        matrix: Any = sp.load_npz(path)  # scipy loads it with allow_pickle=False
+        if matrix.format == "csr":
+            matrix.check_format(full_check=True)
+        matrix = sp.csr_matrix(matrix)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: not a sparse matrix in npz form ({error})", "Write it with scipy.sparse.save_npz."
+        ) from error
+    if matrix.dtype.kind not in "fiub":
+        raise DataError(f"{path}: values are {matrix.dtype}, not numbers")
+    with np.errstate(over="ignore"):
+        values = matrix.data.astype(np.float32)  # matrix.astype would sum duplicates unseen
+    matrix = sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+    bad = np.flatnonzero(~np.isfinite(matrix.data))
+    if len(bad):
+        row = int(np.searchsorted(matrix.indptr, bad[0], side="right")) - 1
+        raise DataError(f"{path}: row {row} holds a value that is NaN, infinite or too large for float32")
+    matrix.sort_indices()
+    same = np.flatnonzero(matrix.indices[1:] == matrix.indices[:-1]) + 1
+    same = same[~np.isin(same, matrix.indptr)]
+    if len(same):
+        row = int(np.searchsorted(matrix.indptr, same[0], side="right")) - 1
+        raise DataError(f"{path}: row {row} names id {matrix.indices[same[0]]} twice", "Call sum_duplicates() first.")
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def read_filter(path: Path, n_rows: int, n_labels: int) -> NDArray[np.int64]:
+    """(m, 2) int64 pairs from lines `row label`, sorted and unique; an empty file has none.
+
+    The label-feature data sets list pairs that must not count: a document that is itself a label.
+
+    Raises
+    ------
+    DataError : with file and line, for anything but two ids inside (n_rows, n_labels).
+    """
+    path = Path(path)
+    pairs: list[tuple[int, int]] = []
+    for number, line in enumerate(load_bytes(path).tobytes().splitlines(), 1):
+        words = line.removeprefix(b"\xef\xbb\xbf").split()
+        if not words:
+            continue
+        if len(words) != 2 or not all(w.isdigit() for w in words):
+            shown = line[:60].decode("ascii", "backslashreplace")
+            raise DataError(f"{path}, line {number}: expected 'row label', found {shown!r}", "Two ids, counted from 0.")
+        row, label = int(words[0]), int(words[1])
+        if row >= n_rows or label >= n_labels:
+            raise DataError(
+                f"{path}, line {number}: pair ({row}, {label}) is outside {n_rows} rows and {n_labels} labels",
+                "Is it the filter of the other split? Ids count from 0.",
+            )
+        pairs.append((row, label))
+    return np.unique(np.array(pairs, np.int64).reshape(-1, 2), axis=0)
+
+
+def _is_npz(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError as error:
+        raise DataError(
+            f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file."
+        ) from error
+
+
+def _header_words(path: Path) -> int:
+    return len(load_bytes(path)[:4096].tobytes().partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf").split())

@@ -1,0 +1,68 @@
+"""Tf-idf views of texts: fitted on training texts alone, L2 rows, float32 CSR with sorted ids.
+
+Each recipe takes the training texts and any further splits, and returns one matrix for each, training first. Weights
+are computed in float64 and rounded once, so that the same texts give the same content hash everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xmcbench.errors import DataError
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+Texts = Sequence[str]
+
+
+def tfidf_bow(train: Texts, *others: Texts, **recipe: Any) -> list[sp.csr_matrix]:
+    """Matrices (n, d) of scikit-learn's `TfidfVectorizer(**recipe)` for `train` and each of `others`.
+
+    Raises
+    ------
+    DataError : no word of the training texts survives the recipe.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(**recipe)
+    try:
+        first = vectorizer.fit_transform(train)
+    except ValueError as error:
+        raise DataError(f"tf-idf of {len(train)} training texts fails: {error}", "Are the texts empty?") from error
+    return [_clean(first), *(_clean(vectorizer.transform(texts)) for texts in others)]
+
+
+def bow_eurlex(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+    """Words in at least 5 training texts, the 200,000 most frequent: `bow` and `title` of eurlex-4.3k."""
+    return tfidf_bow(train, *others, sublinear_tf=True, min_df=5, max_features=200_000)
+
+
+def bow_words_chars(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+    r"""Word unigrams (`\b\w+\b`, min_df 1) beside character 3- to 5-grams inside words (min_df 2): icd10cm's `bow`.
+
+    Each half has rows of length 1, so the whole has rows of length √2 where both halves are non-empty.
+    """
+    import scipy.sparse as sp
+
+    words = tfidf_bow(train, *others, sublinear_tf=True, min_df=1, token_pattern=r"\b\w+\b")
+    chars = tfidf_bow(train, *others, sublinear_tf=True, min_df=2, analyzer="char_wb", ngram_range=(3, 5))
+    return [_clean(sp.hstack(pair, format="csr")) for pair in zip(words, chars, strict=True)]
+
+
+def bow_words(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+    r"""Word unigrams (`\b\w+\b`, sublinear, min_df 1 below 10,000 training texts, else 2): the view of an import."""
+    return tfidf_bow(
+        train, *others, sublinear_tf=True, min_df=1 if len(train) < 10_000 else 2, token_pattern=r"\b\w+\b"
+    )
+
+
+def _clean(matrix: Any) -> sp.csr_matrix:
+    import scipy.sparse as sp
+
+    out = sp.csr_matrix(matrix, dtype=np.float32)
+    out.sort_indices()
+    return out
