@@ -1,0 +1,129 @@
+"""Names, parameters, grids and seeds become the runs one would expect, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from xmcbench import registry
+from xmcbench.errors import UsageError
+from xmcbench.method import MethodInfo, param
+from xmcbench.plan import make_plan, parse_value
+
+
+@dataclass(frozen=True)
+class Params:
+    beam: int = param(10, "clusters kept", "ours: a test", query=(5, 10))
+    rate: float = param(0.5, "learning rate", "ours: a test")
+    index: str = param("tree", "kind of index", "ours: a test")
+    warm: bool = param(False, "warm start", "ours: a test")
+    limit: int | None = param(None, "most rows", "ours: a test")
+
+
+class Toy:
+    info = MethodInfo("toy", "for tests", "other", "1", parameters=Params)
+
+    def __init__(self, params: Any) -> None: ...
+
+    @classmethod
+    def skip(cls, data: Any, machine: Any) -> None: ...
+
+    def fit(self, train: Any, ctx: Any) -> None: ...
+
+    def predict(self, inputs: Any, k: int, ctx: Any) -> None: ...
+
+    def save(self, folder: Any) -> None: ...
+
+    def load(self, folder: Any) -> None: ...
+
+
+class Floor(Toy):
+    info = MethodInfo("popularity", "floor", "floor", "1", deterministic=True)
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {
+        "toy": registry.Source("toy", f"{__name__}:Toy", "here"),
+        "popularity": registry.Source("popularity", f"{__name__}:Floor", "here"),
+    }
+    monkeypatch.setattr(registry, "sources", lambda: MappingProxyType(table))
+    monkeypatch.setattr(registry, "get", lambda name: {"toy": Toy, "popularity": Floor}[name])
+
+
+def labels(*methods: str, **options: Any) -> list[str]:
+    return [f"{s.label}/{s.dataset}/{s.seed}" for s in make_plan(methods, options.pop("datasets", ["d"]), **options)]
+
+
+def test_the_floor_is_always_planned_once() -> None:
+    assert labels("toy") == ["toy/d/0", "popularity/d/0"]
+    assert labels("popularity", "toy") == ["popularity/d/0", "toy/d/0"]
+
+
+def test_brackets_set_and_bars_span_a_grid() -> None:
+    assert labels("toy[beam=20,rate=0.1|0.2]") == [
+        "toy[beam=20,rate=0.1]/d/0",
+        "toy[beam=20,rate=0.2]/d/0",
+        "popularity/d/0",
+    ]
+
+
+def test_set_reaches_the_methods_that_have_the_parameter() -> None:
+    assert labels("toy", settings=["beam=3,4"]) == ["toy[beam=3]/d/0", "toy[beam=4]/d/0", "popularity/d/0"]
+    assert labels("toy", settings=["toy.warm=yes"]) == ["toy[warm=true]/d/0", "popularity/d/0"]
+
+
+def test_seeds_multiply_only_what_is_random() -> None:
+    assert labels("toy", seeds=[0, 1]) == ["toy/d/0", "toy/d/1", "popularity/d/0"]
+
+
+def test_the_same_run_is_planned_once() -> None:
+    assert labels("toy", "toy[beam=10]") == ["toy/d/0", "popularity/d/0"]
+
+
+def test_a_curve_adds_the_values_worth_showing() -> None:
+    assert labels("toy", curve=True) == ["toy[beam=5]/d/0", "toy/d/0", "popularity/d/0"]
+
+
+def test_query_parameters_share_a_fit_and_nothing_else_does() -> None:
+    a, b, c = make_plan(["toy[beam=5]", "toy", "toy[rate=1]"], ["d"])[:3]
+    assert a.fit_hash("h", "cpu") == b.fit_hash("h", "cpu") != c.fit_hash("h", "cpu")
+    assert a.spec_hash("h", "cpu") != b.spec_hash("h", "cpu")
+    assert a.spec_hash("h", "cpu") != a.spec_hash("other", "cpu")
+    assert a.spec_hash("h", "cpu") != a.spec_hash("h", "cuda")
+    assert a.query == {"beam": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("beam", "7", 7), ("rate", "1e-3", 1e-3), ("warm", "true", True), ("limit", "none", None), ("limit", "5", 5)],
+)
+def test_values_take_the_type_of_their_annotation(name: str, text: str, value: object) -> None:
+    assert parse_value(Toy.info, name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("methods", "settings", "said"),
+    [
+        (["toy[bem=3]"], [], "beam"),
+        (["toy[beam=ten]"], [], "is not int"),
+        (["toy[beam]"], [], "lacks '='"),
+        (["toy[beam=1"], [], "is not a method"),
+        (["toy"], ["bem=3"], "beam"),
+        (["toy"], ["nobody.beam=3"], "nobody"),
+        (["toy"], ["beam"], "lacks '='"),
+    ],
+)
+def test_what_cannot_be_planned_says_why(methods: list[str], settings: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said.replace("'", ".")):
+        make_plan(methods, ["d"], settings=settings)
+
+
+def test_all_problems_are_told_together() -> None:
+    with pytest.raises(UsageError) as caught:
+        make_plan(["toy[beam=x]", "toy[rate=y]"], ["d"])
+    assert "beam='x'" in str(caught.value)
+    assert "rate='y'" in str(caught.value)
