@@ -1,7 +1,6 @@
 """Matrices, label sets and filter pairs from and to files, by content rather than by name.
 
-What others use: `read_sparse`, `read_xmc`, `read_matrix`, `read_labels`, `read_filter`, `write_sparse`, `write_xmc`,
-`write_npz_csr`.
+What others use is in `__all__`: readers of matrices are in `reading`, of texts in `documents`, writers in `writing`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.data.reading import DataWarning, load_bytes, read_sparse, read_xmc
+from xmcbench.data.documents import read_eurlex57k, read_lf_json, read_lines
+from xmcbench.data.reading import DataWarning, cannot_read, load_bytes, read_sparse, read_xmc
 from xmcbench.data.writing import write_npz_csr, write_sparse, write_xmc
 from xmcbench.errors import DataError
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataWarning",
+    "read_eurlex57k",
     "read_filter",
     "read_labels",
+    "read_lf_json",
+    "read_lines",
     "read_matrix",
     "read_sparse",
     "read_xmc",
@@ -135,9 +138,7 @@ def _is_npz(path: Path) -> bool:
         with open(path, "rb") as file:
             return file.read(4) == b"PK\x03\x04"
     except OSError as error:
-        raise DataError(
-            f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file."
-        ) from error
+        raise cannot_read(path, error) from error
 
 
 def _header_words(path: Path) -> int:

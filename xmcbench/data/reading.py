@@ -79,13 +79,16 @@ def load_bytes(path: Path) -> NDArray[np.uint8]:
                 return np.frombuffer(file.read(), np.uint8)
         if path.stat().st_size == 0:
             return np.empty(0, np.uint8)
-        return np.memmap(path, np.uint8, mode="r")
+        return np.asarray(np.memmap(path, np.uint8, mode="r"))  # numba is slow with `np.memmap` itself
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file ({error})", "Get the file again.") from error
     except OSError as error:
-        raise DataError(
-            f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file."
-        ) from error
+        raise cannot_read(path, error) from error
+
+
+def cannot_read(path: Path, error: OSError) -> DataError:
+    """The error for a file that is missing or may not be read."""
+    return DataError(f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file.")
 
 
 def _open(path: Path, names: str) -> _Text:
