@@ -1,0 +1,233 @@
+"""`evaluate`: predictions and truth in, values with intervals and best reachable values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.metrics.labels import LabelStats
+from xmcbench.metrics.names import DEFAULT, Name, parse_all
+from xmcbench.metrics.stats import Stats
+from xmcbench.metrics.truth import BY_FREQUENCY, Truth
+from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals, ratio
+from xmcbench.topk import TopK
+
+
+@dataclass(frozen=True)
+class Value:
+    """One metric of one set of predictions; None where undefined (0/0) or, for low and high, not computed.
+
+    Attributes
+    ----------
+    name : canonical.
+    value : a fraction.
+    best : the most any ranking could reach on this truth (an upper bound where the definition says so).
+    low, high : 95 % bootstrap interval over rows.
+    rows : rows that count. rows_without_labels : rows in the slice without a true label; the definition's `empty` says
+        what they do, and in a slice of labels they are left out.
+    version : of the definition.
+    """
+
+    name: str
+    value: float | None
+    best: float | None
+    low: float | None
+    high: float | None
+    rows: int
+    rows_without_labels: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Values in the order asked for; `rows` has (n,) float32 numerators under each name and, unless every row counts
+    once, denominators under name + "/den"; `notes` are sentences a user should see."""
+
+    values: list[Value]
+    rows: dict[str, NDArray[np.float32]]
+    notes: list[str] = field(default_factory=list)
+
+    def fractions(self) -> dict[str, float | None]:
+        """Value by name."""
+        return {v.name: v.value for v in self.values}
+
+
+def evaluate(
+    topk: TopK, truth: Truth, names: Iterable[str | Name] = DEFAULT, *, samples: int = 1000, seed: int = 0
+) -> Evaluation:
+    """Score predictions.
+
+    A slice of rows (P@1:novel) counts those rows alone. A slice of labels (P@5:tail) takes the truth restricted to its
+    labels; ranks stay those of the full list, and rows without a true label in the slice are left out.
+
+    Parameters
+    ----------
+    topk : (n, k) predictions in the one order, filter pairs already removed.
+    names : metric names. samples : bootstrap resamples, 0 for no intervals. seed : of the resampling.
+
+    Raises
+    ------
+    UsageError : unknown metric or slice, or one that needs training labels the truth doesn't have.
+    DataError : predictions of other rows or labels, or a label twice in a row.
+    """
+    wanted = parse_all(names)
+    _check_needs(wanted, truth)
+    ranks = find_ranks(topk, truth, wanted)
+    found: dict[Name, tuple[Value, Pair | None]] = {}
+    for part in dict.fromkeys(name.slice for name in wanted):
+        members = [name for name in wanted if name.slice == part]
+        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], truth, ranks)
+        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], truth, ranks, topk)
+    pairs = {name: pair for name in wanted if (pair := found[name][1]) is not None}
+    ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed), strict=True))
+    values = []
+    rows: dict[str, NDArray[np.float32]] = {}
+    for name in wanted:
+        value = found[name][0]
+        low, high = ends.get(name, (None, None))
+        values.append(Value(**{**vars(value), "low": low, "high": high}))
+        if name in pairs:
+            rows[str(name)] = pairs[name][0]
+            if (bottom := pairs[name][1]) is not None:
+                rows[str(name) + DENOMINATOR] = bottom
+    return Evaluation(values, rows, _notes(wanted, topk, truth))
+
+
+def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> NDArray[np.int32]:
+    """(nnz,) rank of each true label, 0 where it is not among the columns the metrics look at.
+
+    Raises
+    ------
+    DataError : with the first offending row.
+    """
+    from xmcbench.metrics import kernels
+
+    if topk.ids.ndim != 2 or topk.n_rows != truth.n_rows:
+        raise DataError(
+            f"predictions are {topk.ids.shape}, the truth has {truth.n_rows} rows",
+            "One row of predictions for each test row, in the same order.",
+        )
+    ids = np.ascontiguousarray(topk.ids, np.int32)
+    width = topk.k if any(n.k is None for n in wanted) else min(topk.k, max((n.k or 0 for n in wanted), default=0))
+    ranks, faults = kernels.find_ranks(ids, width, truth.labels.indptr, truth.labels.indices, truth.n_labels)
+    if faults.any():
+        row = int(np.flatnonzero(faults)[0])
+        if faults[row] == kernels.OUTSIDE:
+            raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
+        raise DataError(f"predictions: row {row} names a label twice", "Build predictions with TopK.from_arrays.")
+    out: NDArray[np.int32] = ranks
+    return out
+
+
+def _of_rows(names: list[Name], truth: Truth, ranks: NDArray[np.int32]) -> dict[Name, tuple[Value, Pair | None]]:
+    """Values of the metrics of one slice that count rows, with their per-row numbers."""
+    if not names:
+        return {}
+    keep, inside = _masks(truth, names[0].slice)
+    weights = truth.inv_propensity if any(n.definition.weighted for n in names) else None
+    labels = truth.labels
+    stats = Stats.count(ranks, labels.indptr, labels.indices, [_cut(n, ranks) for n in names], keep, weights)
+    some = stats.total > 0
+    members = np.ones(truth.n_rows, np.bool_) if inside is None else inside
+    empty = int((members & ~some).sum())
+    shared = {  # one array for all metrics that count the same rows
+        False: None if inside is None and keep is None else (some if inside is None else inside).astype(np.float32),
+        True: (some & members).astype(np.float32),
+    }
+    found: dict[Name, tuple[Value, Pair | None]] = {}
+    for name in names:
+        rule, k = name.definition, _cut(name, ranks)
+        assert rule.row is not None
+        assert rule.best is not None
+        top, best = rule.row(stats, k), rule.best(stats, k)
+        if inside is not None:
+            top, best = top * inside, best * inside
+        bottom = best if rule.kind == "ratio of sums" else shared[name.skips_empty]
+        value = Value(
+            name=str(name),
+            value=ratio((top, bottom)),
+            best=ratio((best, bottom)),
+            low=None,
+            high=None,
+            rows=int((members & some).sum()) if keep is not None or name.skips_empty else int(members.sum()),
+            rows_without_labels=empty,
+            version=rule.version,
+        )
+        kept = best.astype(np.float32) if rule.kind == "ratio of sums" else bottom
+        found[name] = value, (top.astype(np.float32), kept)
+    return found
+
+
+def _of_labels(
+    names: list[Name], truth: Truth, ranks: NDArray[np.int32], topk: TopK
+) -> dict[Name, tuple[Value, Pair | None]]:
+    """Values of the metrics of one slice that average over labels."""
+    if not names:
+        return {}
+    keep, inside = _masks(truth, names[0].slice)
+    labels = truth.labels
+    rows = np.ones(truth.n_rows, np.bool_) if inside is None else inside
+    every = np.ones(truth.n_labels, np.bool_) if keep is None else keep
+    stats = LabelStats(topk.ids, ranks, labels.indptr, labels.indices, every, rows)
+    some = Stats.count(ranks, labels.indptr, labels.indices, (), keep).total > 0
+    found: dict[Name, tuple[Value, Pair | None]] = {}
+    for name in names:
+        rule, k = name.definition, name.k or 1
+        assert rule.label is not None
+        value = rule.label(stats, k)
+        best = rule.label_best(stats, k) if rule.label_best else None
+        defined = bool(stats.present.any())
+        found[name] = (
+            Value(
+                name=str(name),
+                value=value if defined else None,
+                best=best if defined else None,
+                low=None,
+                high=None,
+                rows=int((rows & some).sum()) if keep is not None else int(rows.sum()),
+                rows_without_labels=int((rows & ~some).sum()),
+                version=rule.version,
+            ),
+            None,
+        )
+    return found
+
+
+def _cut(name: Name, ranks: NDArray[np.int32]) -> int:
+    """The cut-off; without one, the last rank there is."""
+    return name.k if name.k is not None else max(1, int(ranks.max(initial=0)))
+
+
+def _masks(truth: Truth, part: str | None) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    """The slice as labels to keep and rows to keep; None for all."""
+    return truth.label_groups.get(part or ""), truth.row_groups.get(part or "")
+
+
+def _check_needs(wanted: list[Name], truth: Truth) -> None:
+    """Refuse what this truth can't answer; everything wrong is reported together."""
+    wrong: list[str] = []
+    for name in wanted:
+        if name.definition.weighted and truth.n_train == 0:
+            wrong.append(f"{name} needs the training labels\n  Propensities come from them: give --train-labels.")
+        elif name.definition.weighted and (truth.inv_propensity < 1).any():
+            raise DataError(
+                f"{name}: with {truth.n_train} training rows Jain et al.'s propensities pass 1",
+                "They need at least 3 training rows.",
+            )
+        elif name.slice in BY_FREQUENCY and truth.n_train == 0:
+            wrong.append(f"{name} needs the training labels\n  Frequencies come from them: give --train-labels.")
+        elif name.slice and name.slice not in truth.slices():
+            wrong.append(str(unknown(f"slice in {str(name)!r}:", name.slice, truth.slices())))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+
+
+def _notes(wanted: list[Name], topk: TopK, truth: Truth) -> list[str]:
+    short = [str(n) for n in wanted if n.k is not None and min(n.k, truth.n_labels) > topk.k]
+    if not short:
+        return []
+    return [f"predictions hold {topk.k} labels a row: the missing ones count as misses in {', '.join(short)}"]

@@ -1,0 +1,140 @@
+"""Propensities of Jain et al. 2016 and the metrics weighted with them.
+
+Three definitions of PSP and four of PSnDCG are in use; the plain names are pyxclib's, which published tables use.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.metrics.definition import ADDS_NOTHING, COUNTS_AS_ZERO, Definition, over
+from xmcbench.metrics.stats import discounts
+
+_JAIN = "Jain, Prabhu and Varma, KDD 2016"
+_XCR = "formula printed by the Extreme Classification Repository"
+
+
+def inverse_propensity(train_counts: NDArray[np.int64], n_train: int, a: float, b: float) -> NDArray[np.float64]:
+    """1/p_l = 1 + C (N_l + B)^−A with C = (ln N − 1)(B + 1)^A, natural logarithm (Jain et al. 2016, section 4).
+
+    Parameters
+    ----------
+    train_counts : (L,) N_l, rows of the official training set with label l.
+    n_train : N, all rows of the official training set, at least 1.
+    a, b : A and B: 0.5, 0.4 for Wikipedia; 0.6, 2.6 for Amazon; 0.55, 1.5 otherwise (there, section 5).
+
+    Returns
+    -------
+    (L,) float64; not below 1 if n_train is at least 3.
+    """
+    c = (np.log(n_train) - 1.0) * np.power(b + 1.0, a)
+    return np.asarray(1.0 + c * np.power(train_counts + b, -a), np.float64)
+
+
+DEFINITIONS = (
+    Definition(
+        "PSP",
+        "",
+        "propensity-scored precision over the best any ranking of the test set could get",
+        "sum over rows of (w hit_1 + … + w hit_k), over the same sum for the k true labels of largest w",
+        _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC, AttentionXML",
+        "ratio of sums",
+        ADDS_NOTHING,
+        row=lambda s, k: s.at("weight", k),
+        best=lambda s, k: s.at("best_weight", k),
+        same=("like=pyxclib", "like=napkinxc", "like=attentionxml"),
+        weighted=True,
+    ),
+    Definition(
+        "PSP",
+        "norm=none",
+        "propensity-scored precision, not normalised: it can pass 1",
+        "mean over rows of (w hit_1 + … + w hit_k) / k",
+        _JAIN + "; " + _XCR,
+        "mean of rows",
+        COUNTS_AS_ZERO,
+        row=lambda s, k: s.at("weight", k) / k,
+        best=lambda s, k: s.at("best_weight", k) / k,
+        same=("like=xcrepo",),
+        weighted=True,
+        high=None,
+    ),
+    Definition(
+        "PSnDCG",
+        "",
+        "propensity-scored nDCG over the best any ranking of the test set could get",
+        "sum over rows of (w hit_1 d_1 + … + w hit_k d_k) / I_k, over the same sum for the true labels in falling w",
+        _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
+        "ratio of sums",
+        ADDS_NOTHING,
+        row=lambda s, k: over(s.at("weight_dcg", k), s.ideal(k)),
+        best=lambda s, k: over(s.at("best_weight_dcg", k), s.ideal(k)),
+        same=("like=pyxclib", "like=napkinxc"),
+        weighted=True,
+    ),
+    Definition(
+        "PSnDCG",
+        "norm=none",
+        "propensity-scored nDCG, not normalised: it can pass 1",
+        "mean over rows of (w hit_1 d_1 + … + w hit_k d_k) / I_k",
+        "napkinXC 0.7.2, psndcg_at_k(normalize=False)",
+        "mean of rows",
+        COUNTS_AS_ZERO,
+        row=lambda s, k: over(s.at("weight_dcg", k), s.ideal(k)),
+        best=lambda s, k: over(s.at("best_weight_dcg", k), s.ideal(k)),
+        weighted=True,
+        high=None,
+    ),
+    Definition(
+        "PSnDCG",
+        "like=xcrepo",
+        "propensity-scored DCG over the discounts of all k ranks, however many true labels the row has; can pass 1",
+        "mean over rows of (w hit_1 d_1 + … + w hit_k d_k) / (d_1 + … + d_k)",
+        _XCR,
+        "mean of rows",
+        COUNTS_AS_ZERO,
+        row=lambda s, k: s.at("weight_dcg", k) / discounts(k).sum(),
+        best=lambda s, k: s.at("best_weight_dcg", k) / discounts(k).sum(),
+        weighted=True,
+        high=None,
+    ),
+    Definition(
+        "PSnDCG",
+        "like=attentionxml",
+        "ratio of summed propensity-scored DCGs, rows not normalised one by one",
+        "sum over rows of (w hit_1 d_1 + … + w hit_k d_k), over the same sum for the true labels in falling w",
+        "You et al., NeurIPS 2019: AttentionXML's evaluation code",
+        "ratio of sums",
+        ADDS_NOTHING,
+        row=lambda s, k: s.at("weight_dcg", k),
+        best=lambda s, k: s.at("best_weight_dcg", k),
+        weighted=True,
+    ),
+    Definition(
+        "PSR",
+        "",
+        "propensity-scored recall over the best any ranking of the test set could get",
+        "sum over rows of (w hit_1 + … + w hit_k) / |Y|, over the same sum for the k true labels of largest w",
+        _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
+        "ratio of sums",
+        ADDS_NOTHING,
+        row=lambda s, k: over(s.at("weight", k), s.total),
+        best=lambda s, k: over(s.at("best_weight", k), s.total),
+        same=("like=pyxclib", "like=napkinxc"),
+        weighted=True,
+    ),
+    Definition(
+        "PSR",
+        "norm=none",
+        "propensity-scored recall, not normalised: it can pass 1",
+        "mean over rows of (w hit_1 + … + w hit_k) / |Y|",
+        "napkinXC 0.7.2, psrecall_at_k(normalize=False)",
+        "mean of rows",
+        COUNTS_AS_ZERO,
+        row=lambda s, k: over(s.at("weight", k), s.total),
+        best=lambda s, k: over(s.at("best_weight", k), s.total),
+        weighted=True,
+        high=None,
+    ),
+)

@@ -1,0 +1,141 @@
+"""What predictions are scored against: the true labels of test rows and what the training labels say of each label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError
+from xmcbench.metrics.propensity import inverse_propensity
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from xmcbench.data.spec import Dataset
+
+BY_FREQUENCY = ("head", "torso", "tail", "seen-labels")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """True labels of n test rows over L labels.
+
+    Attributes
+    ----------
+    labels : (n, L) CSR, sorted indices, no duplicates and no stored zeros; its values are not looked at.
+    inv_propensity : (L,) float64, see `propensity.inverse_propensity`; of length 0 without training labels.
+    train_counts : (L,) int64 rows of the official training set with each label.
+    n_train : rows of the official training set; 0 without training labels.
+    label_groups : (L,) bool arrays for label slices. With training labels there are always `head`, `torso`, `tail`
+        (labels by falling training count, then id: those that begin in the first third of the training pairs, in the
+        second, and the rest with those never seen) and `seen-labels` (at least one training row).
+    row_groups : (n,) bool arrays for row slices.
+    """
+
+    labels: sp.csr_matrix
+    inv_propensity: NDArray[np.float64]
+    train_counts: NDArray[np.int64]
+    n_train: int
+    label_groups: Mapping[str, NDArray[np.bool_]]
+    row_groups: Mapping[str, NDArray[np.bool_]]
+
+    @classmethod
+    def build(
+        cls,
+        test_labels: Any,
+        train_labels: Any = None,
+        propensity: tuple[float, float] = (0.55, 1.5),
+        label_groups: Mapping[str, NDArray[np.bool_]] | None = None,
+        row_groups: Mapping[str, NDArray[np.bool_]] | None = None,
+    ) -> Truth:
+        """From sparse label matrices; any stored value but 0 makes a label true.
+
+        Parameters
+        ----------
+        test_labels, train_labels : (n, L) and (N, L) scipy sparse. Without `train_labels` there are no propensity
+            metrics and no slices by frequency.
+        propensity : (A, B); the default is Jain et al.'s for all data but Wikipedia and Amazon.
+
+        Raises
+        ------
+        DataError : shapes disagree, no training rows, or two slices of one name.
+        """
+        labels = _clean(test_labels)
+        n, width = labels.shape
+        groups: dict[str, NDArray[np.bool_]] = {}
+        counts = np.zeros(width, np.int64)
+        weights, n_train = np.zeros(0), 0
+        if train_labels is not None:
+            train = _clean(train_labels)
+            n_train = int(train.shape[0])
+            if train.shape[1] != width:
+                raise DataError(
+                    f"the truth has {width} labels, the training labels {train.shape[1]}", "Use one label space."
+                )
+            if n_train == 0:
+                raise DataError(
+                    "the training labels have no rows", "Propensities come from the official training rows."
+                )
+            counts = np.bincount(train.indices, minlength=width).astype(np.int64)
+            weights = inverse_propensity(counts, n_train, *propensity)
+            groups = by_frequency(counts)
+        rows = {name: _mask(name, mask, n, "rows") for name, mask in (row_groups or {}).items()}
+        for name, mask in (label_groups or {}).items():
+            if name in groups:
+                raise DataError(f"the label slice {name!r} is defined twice", f"Reserved: {', '.join(BY_FREQUENCY)}.")
+            groups[name] = _mask(name, mask, width, "labels")
+        if both := sorted(groups.keys() & rows.keys()):
+            raise DataError(f"{both[0]!r} is a slice of labels and a slice of rows", "Rename one of them.")
+        return cls(labels, weights, counts, n_train, groups, rows)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Truth:
+        """The test rows of a data set; frequencies and propensities from its full official training rows."""
+        return cls.build(
+            dataset.test.labels, dataset.train.labels, dataset.propensity, dataset.label_groups, dataset.row_groups
+        )
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.labels.shape[0])
+
+    @property
+    def n_labels(self) -> int:
+        return int(self.labels.shape[1])
+
+    def slices(self) -> list[str]:
+        """The slice names this truth knows."""
+        return sorted([*self.label_groups, *self.row_groups])
+
+
+def by_frequency(counts: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+    """The slices head, torso, tail and seen-labels from (L,) training counts."""
+    order = np.lexsort((np.arange(len(counts)), -counts))
+    before = np.zeros(len(counts), np.int64)
+    before[order] = np.cumsum(counts[order]) - counts[order]  # training pairs of the labels in front
+    total = int(counts.sum())
+    head, front = 3 * before < total, 3 * before < 2 * total
+    return {"head": head, "torso": front & ~head, "tail": ~front, "seen-labels": counts > 0}
+
+
+def _clean(matrix: Any) -> sp.csr_matrix:
+    """A CSR of our own, int64 and int32 indices, sorted, no duplicates, no zeros; the given one is not touched."""
+    import scipy.sparse as sp
+
+    given = sp.csr_matrix(matrix)
+    ours = sp.csr_matrix((given.data != 0, given.indices.copy(), given.indptr.copy()), shape=given.shape)
+    ours.sum_duplicates()
+    ours.eliminate_zeros()
+    ours.indices, ours.indptr = ours.indices.astype(np.int32), ours.indptr.astype(np.int64)
+    return ours
+
+
+def _mask(name: str, mask: Any, length: int, of: str) -> NDArray[np.bool_]:
+    found = np.ascontiguousarray(mask)
+    if found.dtype != np.bool_ or found.shape != (length,):
+        raise DataError(f"slice {name!r} is {found.dtype} {found.shape}, expected bool ({length},): one a {of[:-1]}")
+    return found
