@@ -57,12 +57,14 @@ class Form:
     views : those that can be read from it.
     files : what a recipe gets, by role.
     archive : where it is not None, the files lie in it; a user's own unpacked files are accepted as well.
+    note : how to get it where no address says it, such as a system package.
     """
 
     name: str
     views: tuple[str, ...]
     files: tuple[File, ...]
     archive: File | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""Google Drive: a public file's address, the page that wants a confirmation, and the page that says no."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+
+if TYPE_CHECKING:
+    from requests import Response, Session
+
+BASE = "https://drive.google.com"  # tests put their own server here
+PAGE_LIMIT = 1 << 20  # bytes of a page that are looked at
+_NO_MORE = ("quota exceeded", "too many users have viewed or downloaded", "download quota")
+
+
+class Refused(Exception):
+    """Drive answered with a page that is no way to the file; the text says why, in words."""
+
+
+def browser_url(spec: str) -> str:
+    """Where a person downloads "ID" or "ID?resourcekey=KEY" by hand."""
+    file_id, key = _parts(spec)
+    return f"https://drive.google.com/file/d/{file_id}/view" + (f"?resourcekey={key}" if key else "")
+
+
+def open_file(session: Session, spec: str, headers: dict[str, str], timeout: tuple[float, float]) -> Response:
+    """A streaming response that carries the file itself, confirmation given where it is asked for.
+
+    Raises
+    ------
+    Refused : quota used up, not public any more, or a page nobody knows.
+    """
+    file_id, key = _parts(spec)
+    query = {"export": "download", "id": file_id} | ({"resourcekey": key} if key else {})
+    response = session.get(f"{BASE}/uc?{urlencode(query)}", headers=headers, stream=True, timeout=timeout)
+    for _ in range(2):  # one page to confirm; a second one after that is already strange
+        if not is_page(response):
+            return response
+        text = response.raw.read(PAGE_LIMIT, decode_content=True).decode("utf-8", "replace")
+        response.close()
+        url = _next_address(text, response.url)
+        response = session.get(url, headers=headers, stream=True, timeout=timeout)
+    if is_page(response):
+        response.close()
+        raise Refused("Google Drive keeps asking for a confirmation")
+    return response
+
+
+def is_page(response: Response) -> bool:
+    """A web page where a file was wanted."""
+    return response.ok and response.headers.get("Content-Type", "").lower().startswith("text/html")
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    file_id, _, query = spec.partition("?")
+    return file_id, parse_qs(query).get("resourcekey", [""])[0]
+
+
+def _next_address(text: str, page_url: str) -> str:
+    lowered = text.lower()
+    if any(words in lowered for words in _NO_MORE):
+        raise Refused("Google Drive's download quota for this file is used up for today")
+    if "accounts.google.com" in urlsplit(page_url).netloc or "servicelogin" in lowered:
+        raise Refused("Google Drive wants a login: the file is not public any more")
+    page = _Page()
+    page.feed(text)
+    if page.action is None:
+        raise Refused("Google Drive sent a page instead of the file, and it holds no download form")
+    url = urljoin(page_url, page.action)
+    if page.fields:
+        url += ("&" if urlsplit(url).query else "?") + urlencode(page.fields)
+    if not _is_drive(url):
+        raise Refused(f"Google Drive's page leads to another site, {urlsplit(url).netloc}")
+    return url
+
+
+def _is_drive(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == urlsplit(BASE).hostname or host.endswith((".google.com", ".googleusercontent.com"))
+
+
+class _Page(HTMLParser):
+    """The download form's action and hidden inputs; on older pages the link called uc-download-link."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: str | None = None
+        self.fields: dict[str, str] = {}
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {key: value or "" for key, value in attrs}
+        if tag == "form" and values.get("id") in ("download-form", "downloadForm"):
+            self.action, self._inside = values.get("action", ""), True
+        elif tag == "input" and self._inside and values.get("type") == "hidden" and values.get("name"):
+            self.fields[values["name"]] = values.get("value", "")
+        elif tag == "a" and values.get("id") == "uc-download-link" and self.action is None:
+            self.action = values.get("href", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._inside = False
