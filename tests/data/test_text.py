@@ -1,0 +1,56 @@
+"""Tf-idf views: fitted on training texts alone, as the catalogue's recipes say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from xmcbench.data.text import bow_eurlex, bow_words, bow_words_chars, tfidf_bow
+from xmcbench.errors import DataError
+
+
+def norms(matrix: object) -> list[float]:
+    return np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel()).tolist()  # type: ignore[attr-defined]
+
+
+def test_weights_by_hand() -> None:
+    """Sublinear: 1 + ln(count); smooth idf: 1 + ln((1 + n) / (1 + df)); rows of length 1."""
+    train, test = bow_words(["a a b", "b"], ["a c"])
+    a, b = (1 + math.log(2)) * (1 + math.log(3 / 2)), 1.0
+    length = math.hypot(a, b)
+    assert np.allclose(train.toarray(), [[a / length, b / length], [0, 1]], atol=1e-7)
+    assert test.toarray().tolist() == [[1, 0]]
+    assert train.dtype == np.float32
+    assert train.has_sorted_indices
+
+
+def test_other_splits_change_nothing() -> None:
+    train = ["red fish", "blue fish", "one fish"]
+    alone = bow_words_chars(train)[0]
+    beside, test = bow_words_chars(train, ["blue whale and a great many new words"])
+    assert (alone != beside).nnz == 0
+    assert test.shape[1] == alone.shape[1]
+
+
+def test_words_and_characters_are_two_halves_of_length_one() -> None:
+    (both,) = bow_words_chars(["fever high", "fever", "a b"])
+    assert np.allclose(norms(both), [math.sqrt(2), math.sqrt(2), 1])  # the last shares no trigram with another row
+    words = 4  # fever, high, a, b: one-letter words count
+    assert np.allclose(norms(both[:, :words]), 1)
+
+
+def test_eurlex_recipe_drops_words_of_fewer_than_five_texts() -> None:
+    (matrix,) = bow_eurlex(["common a"] * 5 + ["common rare"] * 4)
+    assert matrix.shape == (9, 1)  # "rare" is in four texts, "a" is too short for the default token pattern
+
+
+def test_rare_words_of_large_imports_are_dropped() -> None:
+    assert bow_words(["same", "rare"])[0].shape[1] == 2
+    assert bow_words(["same"] * 9_999 + ["rare"])[0].shape[1] == 1
+
+
+def test_texts_without_words() -> None:
+    with pytest.raises(DataError, match="tf-idf of 2 training texts fails: empty vocabulary"):
+        tfidf_bow(["", "!"])
