@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,20 +221,10 @@ def test_validation_is_carved_from_train_where_there_is_no_official_one(store: S
     assert Nosy.seen[0].n_rows == 300
 
 
-def _race(folder: str, queue: Any) -> None:
-    record = run(Store(Path(folder)), tiny(), spec("slow"))
-    queue.put(json.dumps(record))
-
-
 def test_two_processes_share_one_results_folder(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    workers = [context.Process(target=_race, args=(str(tmp_path / "r"), queue)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    found = [json.loads(queue.get(timeout=60)) for _ in workers]
-    for worker in workers:
-        worker.join()
+    command = [sys.executable, __file__, str(tmp_path / "r")]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    found = [json.loads(worker.communicate(timeout=120)[0]) for worker in workers]
     assert {r["status"] for r in found} == {"ok"}
     assert len({r["run_id"] for r in found}) == 1, "the second waited for the first and took its record"
     assert len(Store(tmp_path / "r").records()) == 1
@@ -245,3 +236,7 @@ def test_a_results_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None
 
     with pytest.raises(DataError, match="can't write"):
         run(Store(tmp_path / "file" / "results"), tiny(), spec())
+
+
+if __name__ == "__main__":  # one of the two processes above
+    print(json.dumps(run(Store(Path(sys.argv[1])), tiny(), spec("slow"))))

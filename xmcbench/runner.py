@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +213,7 @@ class _Job:
             kept = topk.without(self.dataset.test_filter, self.spec.k)
             names = self.options.metrics or default_metrics(self.dataset, DEFAULT)
             evaluation = evaluate(kept, Truth.of(self.dataset), names, samples=self.options.samples)
-        self.record["metrics"] = [value.as_json() for value in evaluation.values]
+        self.record["metrics"] = [asdict(value) for value in evaluation.values]
         records.check({**self.record, "status": "ok"}, "this run")
         return dict(evaluation.rows)
 

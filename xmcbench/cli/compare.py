@@ -30,8 +30,9 @@ def compare(
     """
     from xmcbench.cli.run import results_folder
     from xmcbench.results.compare import FAIL, compare
+    from xmcbench.results.store import Store
 
-    store = _store(results or results_folder())
+    store = Store(results or results_folder())
     first, second = store.find(a), store.find(b)
     verdicts = compare(first, second, store.records())
     gaps = _gaps(store, first, second, verdicts, samples)
@@ -43,12 +44,6 @@ def compare(
     worse = [v.metric for v in verdicts if v.verdict == FAIL]
     if check and worse:
         raise RegressionError(f"{second['run_id']} is worse than {first['run_id']} in {', '.join(worse)}")
-
-
-def _store(folder: Path) -> Store:
-    from xmcbench.results.store import Store
-
-    return Store(folder)
 
 
 def _gaps(
@@ -67,7 +62,7 @@ def _gaps(
     for v in verdicts:
         plain = None if v.expected is None or v.got is None else v.got - v.expected
         gaps[v.metric] = (plain, None, None)
-        if paired is not None and plain is not None:
+        if paired is not None and all(v.metric in rows for rows in paired):
             found = difference(paired[0], paired[1], v.metric, samples=samples, seed=0)
             if found is not None:
                 gaps[v.metric] = (plain, found.low, found.high)

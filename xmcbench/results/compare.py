@@ -60,12 +60,12 @@ def compare(
         name, other = entry["name"], theirs.get(entry["name"])
         tolerance = tolerance_of(expected, name, family)
         reason = why
-        if other is None or other["value"] is None or entry["value"] is None:
+        value: float | None = None if other is None else other["value"]
+        if value is None or entry["value"] is None:
             reason = reason or "no value"
-        elif other["version"] != entry["version"]:
+        elif other is not None and other["version"] != entry["version"]:
             reason = reason or "other metric definition"
-        value = None if other is None else other["value"]
-        verdict = UNKNOWN if reason else judge(entry["value"], value, tolerance)
+        verdict = UNKNOWN if reason or value is None else judge(entry["value"], value, tolerance)
         verdicts.append(Verdict(name, entry["value"], value, tolerance, verdict, reason))
     return verdicts
 
@@ -74,7 +74,7 @@ def tolerance_of(expected: Mapping[str, Any], name: str, family: Iterable[Mappin
     """1e-9 for a deterministic method on a CPU, else max(0.001, twice the standard deviation over seeds)."""
     if expected["method"]["deterministic"] and _device(expected) == "cpu":
         return EXACT
-    by_seed = {
+    by_seed: dict[int, float] = {
         record["seed"]: entry["value"]
         for record in [*family, expected]
         if record["status"] == "ok"

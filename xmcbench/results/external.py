@@ -10,6 +10,7 @@ import hashlib
 import re
 import shlex
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ def record_external(
         "dataset": describe(dataset),
         "k": topk.k,
         "seed": None,
-        "metrics": [value.as_json() for value in evaluation.values],
+        "metrics": [asdict(value) for value in evaluation.values],
         "costs": dict.fromkeys(COSTS),
         "environment": {},
         "code": {},
