@@ -77,7 +77,6 @@ class Entry:
     views, default_view : ways to look at the inputs; `xmcbench.data.load(name, view)`.
     propensity : (A, B) of Jain et al. 2016.
     forms : in order of preference.
-    filters : roles of the files that list (row, label) pairs which must not count.
     expected : counts to check after parsing: n_train, n_validation, n_test, n_features, n_labels, train_pairs,
         test_pairs, train_filter_pairs, test_filter_pairs; only those that a source states.
     licence : SPDX expression, or "unknown"; never empty.
@@ -103,7 +102,6 @@ class Entry:
     forms: tuple[Form, ...] = ()
     aliases: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    filters: tuple[str, ...] = ()
     same_name_as: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     known_issues: tuple[str, ...] = ()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xmcbench.context import Reporter
 from xmcbench.data import archive
 from xmcbench.data.catalogue import Entry, File, Form
 from xmcbench.data.download import Failed, Progress, download
@@ -15,12 +16,8 @@ from xmcbench.errors import DataError
 from xmcbench.files import TEMPORARY, cannot_write
 
 
-def _quiet(name: str, done: int, total: int | None) -> None:
-    """Progress that nobody looks at."""
-
-
 def fetch_files(
-    entry: Entry, view: str | None = None, *, offline: bool = False, progress: Progress = _quiet
+    entry: Entry, view: str | None = None, *, offline: bool = False, progress: Reporter | None = None
 ) -> dict[str, Path]:
     """The checked files of one form of a data set, by role; {} for one without files.
 
@@ -31,7 +28,7 @@ def fetch_files(
     Parameters
     ----------
     view : which view the files are for; None: the entry's default.
-    progress : called with (file name, bytes so far, bytes in all or None).
+    progress : told the phase "fetch" and the bytes of each download.
 
     Raises
     ------
@@ -50,10 +47,20 @@ def fetch_files(
             if (found := _loose(entry, form, tried) or _unpacked(entry, form, tried)) is not None:
                 return found
         if not offline:
+            told = _teller(progress or Reporter())
             for form in forms:
-                if (found := _downloaded(entry, form, tried, progress)) is not None:
+                if (found := _downloaded(entry, form, tried, told)) is not None:
                     return found
     raise _not_there(entry, view, offline, tried)
+
+
+def _teller(reporter: Reporter) -> Progress:
+    reporter.phase("fetch")
+
+    def tell(name: str, done: int, total: int | None) -> None:
+        reporter.progress(done, total or done, f"{name}, {done / 1e6:,.1f} MB")
+
+    return tell
 
 
 def _not_there(entry: Entry, view: str | None, offline: bool, tried: list[str]) -> DataError:
