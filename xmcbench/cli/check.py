@@ -1,0 +1,56 @@
+"""`xmcbench check method NAME`: run the contract battery against a method."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from xmcbench.errors import UsageError
+
+
+def check(
+    kind: Annotated[str, typer.Argument(metavar="method", help="What to check; only 'method' so far.")],
+    name: Annotated[str, typer.Argument(help="A registered name, or path/to/file.py:Class.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter, such as fewer epochs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of findings as JSON.")] = False,
+) -> None:
+    """Check a method against the contract: one line a check, exit code 1 if any fails."""
+    if kind != "method":
+        raise UsageError(f"can't check a {kind!r}", "Use: xmcbench check method NAME")
+    from xmcbench import registry
+    from xmcbench.testing.contract import findings
+
+    params = _parameters(registry.get(name), settings or [])
+    found = []
+    for finding in findings(name, params=params):
+        found.append(finding)
+        if not as_json:
+            _print(finding)
+    failed = sum(not finding.ok for finding in found)
+    if as_json:
+        typer.echo(json.dumps([vars(finding) for finding in found], indent=1))
+    else:
+        typer.echo(f"{name}: {len(found) - failed} of {len(found)} checks hold")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _parameters(method: Any, settings: list[str]) -> Any:
+    from xmcbench.plan import parse_value
+
+    values = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text!r} lacks '='", "Write --set NAME=VALUE.")
+        values[name.strip()] = parse_value(method.info, name.strip(), value)
+    return method.info.parameters(**values)
+
+
+def _print(finding: Any) -> None:
+    mark = typer.style("ok    ", fg="green") if finding.ok else typer.style("FAILED", fg="red", bold=True)
+    typer.echo(f"{mark} {finding.check}" + (f": {finding.message}" if finding.message else ""))
