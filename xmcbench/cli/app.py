@@ -8,6 +8,12 @@ from typing import Annotated
 import typer
 
 from xmcbench import __version__
+from xmcbench.cli.check import check
+from xmcbench.cli.compare import compare
+from xmcbench.cli.data import data_app
+from xmcbench.cli.new import new
+from xmcbench.cli.run import EPILOG, run
+from xmcbench.cli.score import score
 from xmcbench.errors import XmcError
 
 app = typer.Typer(
@@ -27,6 +33,14 @@ def root(
     if version:
         typer.echo(f"xmcbench {__version__}")
         raise typer.Exit
+
+
+app.command(epilog=EPILOG, no_args_is_help=True)(run)
+app.command()(compare)
+app.command()(score)
+app.add_typer(data_app, name="data")
+app.command()(check)
+app.command()(new)
 
 
 def main() -> None:

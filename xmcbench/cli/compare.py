@@ -70,12 +70,11 @@ def _gaps(
 
 
 def _print(first: Record, second: Record, verdicts: list[Verdict], gaps: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from xmcbench.cli.show import safe
+    from xmcbench.cli.show import make_console, safe
 
-    console = Console(highlight=False)
+    console = make_console()
     for name, record in (("A", first), ("B", second)):
         data = record["dataset"]
         console.print(

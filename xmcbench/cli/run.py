@@ -57,14 +57,13 @@ def run(
     ] = (False),
 ) -> None:
     """Train and score methods on data sets; one JSON record a run in the results folder."""
-    from rich.console import Console
-
+    from xmcbench.cli.show import make_console
     from xmcbench.metrics import parse_all
     from xmcbench.plan import make_plan
     from xmcbench.results.store import Store
     from xmcbench.runner import Options
 
-    console = Console(stderr=as_json, highlight=False)
+    console = make_console(stderr=as_json)
     wanted = [*(methods or []), *(method or [])]
     if not wanted:
         raise UsageError("no method named", "Try `xmcbench run elias`; `xmcbench ls methods` lists what there is.")

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from xmcbench.results.record import Record
 
 COLUMNS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@100")
+NARROW_COLUMNS = ("P@1", "P@5", "nDCG@5", "PSP@5", "R@100")  # what fits into 80 characters
+WIDE = 110  # characters that the usual columns need
 STATUS_STYLE = {"ok": "green", "skipped": "yellow", "interrupted": "yellow"}
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that does not cut tables where output is a file or a pipe."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
 
 def safe(text: object) -> str:
@@ -169,11 +177,11 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
         groups.setdefault((f"{data['name']} ({data['view']})", data["content_hash"]), []).append(record)
     for (title, _), group in groups.items():
         done = [r for r in group if r["status"] == "ok"]
-        names = shown_metrics(done)
+        names = shown_metrics(done, COLUMNS if console.width >= WIDE else NARROW_COLUMNS)
         table = Table(title=f"{safe(title)}, percent", title_justify="left", box=None, header_style="bold")
-        table.add_column("method", no_wrap=True)
+        table.add_column("method", overflow="fold")
         table.add_column("seed", justify="right")
-        for name in (*names, "fit", "ms/row", "model MiB"):
+        for name in (*names, "fit", "ms/row", "MiB"):
             table.add_column(name, justify="right", no_wrap=True)
         for record in sorted(done, key=lambda r: -(metric(r, names[0]) or 0.0) if names else 0.0):
             table.add_row(*_cells(record, names))
@@ -186,10 +194,10 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
                 console.print(line(record, False), soft_wrap=True, highlight=False)
 
 
-def shown_metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The usual columns as far as the records have them, else the first seven they have."""
+def shown_metrics(records: Sequence[Mapping[str, Any]], usual: Sequence[str]) -> list[str]:
+    """The usual columns as far as the records have them, else the first they have."""
     have = [entry["name"] for entry in records[0]["metrics"]] if records else []
-    return [name for name in COLUMNS if name in have] or have[:7]
+    return [name for name in usual if name in have] or have[: len(usual)]
 
 
 def _cells(record: Record, names: Sequence[str]) -> list[str]:
