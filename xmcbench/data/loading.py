@@ -1,0 +1,108 @@
+"""From a name to a `Dataset`: find it, fetch its files, parse them once, open the cache."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xmcbench.context import Reporter
+from xmcbench.data import cache
+from xmcbench.data.catalogue import Entry, catalogue, entry
+from xmcbench.data.recipes import Parsed, recipe
+from xmcbench.data.spec import Dataset
+from xmcbench.data.validate import validate
+from xmcbench.errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be parsed: its facts, all that the parse depends on, and the parse itself."""
+
+    name: str
+    view: str
+    revision: str
+    propensity: tuple[float, float]
+    depends_on: Mapping[str, Any]
+    parse: Callable[[], Parsed]
+
+
+def load(name: str, view: str | None, *, offline: bool, progress: Reporter | None) -> Dataset:
+    """See `xmcbench.data.load`."""
+    source = find(name, view, offline=offline, reporter=progress or Reporter())
+    key = cache.key_of(source.depends_on)
+    found = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, source.parse)
+    parts = {field.name: getattr(found.parsed, field.name) for field in dataclasses.fields(Parsed)}
+    return Dataset(
+        name=source.name,
+        view=source.view,
+        revision=source.revision,
+        content_hash=found.content_hash,
+        propensity=source.propensity,
+        **parts,
+    )
+
+
+def find(name: str, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
+    """The source behind a name; fetches its files.
+
+    Raises
+    ------
+    UsageError, DataError : as `xmcbench.data.load`.
+    """
+
+    head = name.partition("[")[0].strip().casefold()
+    if head == "synthetic":
+        return _synthetic(name, view, reporter)
+    try:
+        found = entry(name)
+    except UsageError:
+        mine: list[str] = []
+
+        known = {alias for e in catalogue().values() for alias in (e.name, *e.aliases)}
+        raise unknown("data set", name, {*known, *mine}) from None
+    return _catalogued(found, view, offline=offline, reporter=reporter)
+
+
+def _catalogued(found: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
+    from xmcbench.data.fetch import fetch_files
+    from xmcbench.data.hashes import remembered
+
+    view = view or found.default_view
+    files = fetch_files(found, view, offline=offline, progress=reporter)
+    how = recipe(found.recipe)
+    depends_on = {
+        "recipe": [found.recipe, how.version],
+        "view": view,
+        "options": dict(found.options),
+        "files": {role: remembered(path).sha256 for role, path in sorted(files.items())},
+    }
+
+    def parse() -> Parsed:
+        reporter.phase("parse")
+        parsed = how.run(files, view, found.options)
+        expected = dict(found.expected)
+        if parsed.train.features is None:
+            expected.pop("n_features", None)
+        validate(parsed, found.name, expected)
+        return parsed
+
+    return Source(found.name, view, found.revision, found.propensity, depends_on, parse)
+
+
+def _synthetic(name: str, view: str | None, reporter: Reporter) -> Source:
+    from xmcbench.data import synthetic
+
+    facts = entry("synthetic")
+    wanted = synthetic.parameters(name)
+    facts.forms_for(view)  # refuses a view that isn't there
+
+    def parse() -> Parsed:
+        reporter.phase("make")
+        parsed = synthetic.make(wanted)
+        validate(parsed, wanted.name)
+        return parsed
+
+    depends_on = {"synthetic": synthetic.VERSION, **dataclasses.asdict(wanted)}
+    return Source(wanted.name, facts.default_view, facts.revision, facts.propensity, depends_on, parse)

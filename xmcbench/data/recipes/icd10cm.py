@@ -1,0 +1,94 @@
+"""icd10cm: given a clinical term, find its ICD-10-CM code. Read from the CDC's tabular XML.
+
+Documents: the description of every code, and the notes of its `inclusionTerm` and `includes` elements. All
+descriptions are train; a note is train if `int(sha256(note).hexdigest(), 16) % 10 < 5`, else test, less those whose
+lower-cased text stands in train. Rows come in the order of the XML: all descriptions, then the notes of train.
+
+Labels are numbered in the order of the XML, that is by code within a chapter; label text = description.
+View `bow`: a term's code and what stands above it, up to the three-character category. View `code`: the code alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import numpy as np
+
+from xmcbench.data.recipes import Files, Options, Parsed
+from xmcbench.data.recipes.labels import label_matrix
+from xmcbench.data.spec import Split
+from xmcbench.data.text import bow_words_chars
+from xmcbench.errors import DataError
+
+
+@dataclass
+class Tabular:
+    """The code tree: descriptions by label id, and notes as (text, label id)."""
+
+    codes: list[str]
+    descriptions: list[str]
+    paths: list[list[int]]  # label ids from the three-character category down to the code itself
+    notes: list[tuple[str, int]]
+
+
+def icd10cm(files: Files, view: str, options: Options) -> Parsed:
+    """Role `tabular`: the XML file. Label groups depth3 … depth7: characters of the code, the dot aside."""
+    try:
+        tabular = read_tabular(ElementTree.parse(files["tabular"]).getroot())
+    except ElementTree.ParseError as error:
+        raise DataError(f"{files['tabular']}: not well-formed XML ({error})", "Install its package again.") from error
+    train, test = split_terms(tabular)
+    train_texts, test_texts = [text for text, _ in train], [text for text, _ in test]
+    train_bow, test_bow = bow_words_chars(train_texts, test_texts)
+
+    def labels(terms: list[tuple[str, int]]) -> list[list[int]]:
+        return [tabular.paths[label] if view == "bow" else [label] for _, label in terms]
+
+    width = len(tabular.codes)
+    depth = np.array([len(code.replace(".", "")) for code in tabular.codes])
+    return Parsed(
+        Split(train_bow, train_texts, label_matrix(labels(train), width)),
+        Split(test_bow, test_texts, label_matrix(labels(test), width)),
+        label_texts=tabular.descriptions,
+        label_groups={f"depth{d}": depth == d for d in np.unique(depth).tolist()},
+    )
+
+
+def read_tabular(root: ElementTree.Element) -> Tabular:
+    """All `diag` elements below the chapters' sections, in the order of the file."""
+    found = Tabular([], [], [], [])
+    for top in root.iterfind("chapter/section/diag"):
+        _walk(top, [], found)
+    return found
+
+
+def _walk(diag: ElementTree.Element, above: list[int], found: Tabular) -> None:
+    label = len(found.codes)
+    path = [*above, label]
+    found.codes.append(_text(diag.find("name"), "name", label))
+    found.descriptions.append(_text(diag.find("desc"), "desc", label))
+    found.paths.append(path)
+    for kind in ("inclusionTerm", "includes"):
+        for note in diag.iterfind(f"{kind}/note"):
+            found.notes.append((_text(note, "note", label), label))
+    for below in diag.iterfind("diag"):
+        _walk(below, path, found)
+
+
+def _text(element: ElementTree.Element | None, kind: str, label: int) -> str:
+    if element is None or not element.text:
+        raise DataError(f"tabular XML: diag number {label} has an empty or missing <{kind}>")
+    return element.text
+
+
+def split_terms(tabular: Tabular) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """(train, test) as (text, label id)."""
+    train = [(text, label) for label, text in enumerate(tabular.descriptions)]
+    rest: list[tuple[str, int]] = []
+    for note in tabular.notes:
+        seen = int(hashlib.sha256(note[0].encode()).hexdigest(), 16) % 10 < 5
+        (train if seen else rest).append(note)
+    known = {text.lower() for text, _ in train}
+    return train, [note for note in rest if note[0].lower() not in known]

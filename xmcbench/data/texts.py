@@ -1,0 +1,68 @@
+"""Texts on disk: one utf-8 blob and int64 offsets, both memory-mapped, read as a sequence of strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Texts(Sequence[str]):
+    """n strings over a blob that stays on disk; a string is decoded when it is asked for.
+
+    Parameters
+    ----------
+    blob : (bytes,) uint8, utf-8.
+    offsets : (n + 1,) int64 positions in `blob`; text i is `blob[offsets[i]:offsets[i + 1]]`.
+    """
+
+    def __init__(self, blob: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        self.blob = blob
+        self.offsets = offsets
+
+    @classmethod
+    def pack(cls, texts: Iterable[str]) -> Texts:
+        """Texts in memory. A lone surrogate, which no valid utf-8 can hold, becomes "?"."""
+        if isinstance(texts, Texts):
+            start, stop = int(texts.offsets[0]), int(texts.offsets[-1])
+            return cls(texts.blob[start:stop], texts.offsets - start)
+        blob, offsets = bytearray(), [0]
+        for text in texts:
+            blob += text.encode("utf-8", "replace")
+            offsets.append(len(blob))
+        return cls(np.frombuffer(blob, np.uint8), np.array(offsets, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, which: int) -> str: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[str]: ...
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            start, stop, step = which.indices(len(self))
+            if step == 1:
+                return Texts(self.blob, self.offsets[start : max(start, stop) + 1])
+            return [self[i] for i in range(start, stop, step)]
+        row = which.__index__()
+        if row < 0:
+            row += len(self)
+        if not 0 <= row < len(self):
+            raise IndexError(f"text {which} of {len(self)}")
+        return self._read(row, row + 1)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), 1024):  # one read of the blob for many texts
+            yield from self._read(start, min(start + 1024, len(self)))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} texts, {int(self.offsets[-1] - self.offsets[0])} bytes>"
+
+    def _read(self, start: int, stop: int) -> list[str]:
+        ends = self.offsets[start : stop + 1].tolist()
+        raw = self.blob[ends[0] : ends[-1]].tobytes()
+        return [raw[a - ends[0] : b - ends[0]].decode() for a, b in pairwise(ends)]
