@@ -9,8 +9,12 @@ import typer
 
 from xmcbench import __version__
 from xmcbench.cli.check import check
+from xmcbench.cli.cite import cite
 from xmcbench.cli.compare import compare
 from xmcbench.cli.data import data_app
+from xmcbench.cli.doctor import doctor
+from xmcbench.cli.info import info
+from xmcbench.cli.ls import ls
 from xmcbench.cli.new import new
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import score
@@ -39,6 +43,10 @@ app.command(epilog=EPILOG, no_args_is_help=True)(run)
 app.command()(compare)
 app.command()(score)
 app.add_typer(data_app, name="data")
+app.command()(ls)
+app.command()(info)
+app.command()(cite)
+app.command()(doctor)
 app.command()(check)
 app.command()(new)
 

@@ -21,7 +21,7 @@ from xmcbench.errors import XmcError
 try:
     info = registry.get(sys.argv[1]).info
 except XmcError as error:
-    sys.exit(str(error))
+    sys.exit(error.message)
 if info.name != sys.argv[1]:
     sys.exit(f"its info.name is {info.name!r}: entry point and info must have one name")
 """
