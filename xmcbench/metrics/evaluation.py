@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,10 @@ class Value:
     rows_without_labels: int
     version: int
 
+    def as_json(self) -> dict[str, Any]:
+        """The same fields, as they stand in a record."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -54,6 +59,9 @@ class Evaluation:
     def fractions(self) -> dict[str, float | None]:
         """Value by name."""
         return {v.name: v.value for v in self.values}
+
+
+Found = dict[Name, tuple[Value, Pair | None]]
 
 
 def evaluate(
@@ -77,24 +85,37 @@ def evaluate(
     wanted = parse_all(names)
     _check_needs(wanted, truth)
     ranks = find_ranks(topk, truth, wanted)
-    found: dict[Name, tuple[Value, Pair | None]] = {}
+    found: Found = {}
     for part in dict.fromkeys(name.slice for name in wanted):
         members = [name for name in wanted if name.slice == part]
-        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], truth, ranks)
-        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], truth, ranks, topk)
+        scope = _Scope.of(truth, part)
+        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
+        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, topk)
     pairs = {name: pair for name in wanted if (pair := found[name][1]) is not None}
     ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed), strict=True))
     values = []
     rows: dict[str, NDArray[np.float32]] = {}
     for name in wanted:
-        value = found[name][0]
         low, high = ends.get(name, (None, None))
-        values.append(Value(**{**vars(value), "low": low, "high": high}))
+        values.append(replace(found[name][0], low=low, high=high))
         if name in pairs:
             rows[str(name)] = pairs[name][0]
             if (bottom := pairs[name][1]) is not None:
                 rows[str(name) + DENOMINATOR] = bottom
     return Evaluation(values, rows, _notes(wanted, topk, truth))
+
+
+def depth(names: Iterable[Name], truth: Truth) -> int | None:
+    """How many ranks the metrics look at; None for all there are (RR without a cut-off)."""
+    deepest = 0
+    for name in names:
+        if name.k is not None:
+            deepest = max(deepest, name.k)
+        elif name.definition.cut == "optional":
+            return None
+        else:  # R-Precision
+            deepest = max(deepest, int(np.diff(truth.indptr).max(initial=0)))
+    return deepest
 
 
 def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> NDArray[np.int32]:
@@ -112,8 +133,9 @@ def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> NDArray[np.int32
             "One row of predictions for each test row, in the same order.",
         )
     ids = np.ascontiguousarray(topk.ids, np.int32)
-    width = topk.k if any(n.k is None for n in wanted) else min(topk.k, max((n.k or 0 for n in wanted), default=0))
-    ranks, faults = kernels.find_ranks(ids, width, truth.labels.indptr, truth.labels.indices, truth.n_labels)
+    deepest = depth(wanted, truth)
+    width = topk.k if deepest is None else min(topk.k, deepest)
+    ranks, faults = kernels.find_ranks(ids, width, truth.indptr, truth.indices, truth.n_labels)
     if faults.any():
         row = int(np.flatnonzero(faults)[0])
         if faults[row] == kernels.OUTSIDE:
@@ -123,88 +145,90 @@ def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> NDArray[np.int32
     return out
 
 
-def _of_rows(names: list[Name], truth: Truth, ranks: NDArray[np.int32]) -> dict[Name, tuple[Value, Pair | None]]:
+@dataclass(frozen=True)
+class _Scope:
+    """What one slice lets count.
+
+    Attributes
+    ----------
+    keep : (L,) labels, None for all. members : (n,) rows. some : (n,) rows with a true label among those of `keep`.
+    whole : no slice at all.
+    """
+
+    keep: NDArray[np.bool_] | None
+    members: NDArray[np.bool_]
+    some: NDArray[np.bool_]
+    whole: bool
+
+    @classmethod
+    def of(cls, truth: Truth, part: str | None) -> _Scope:
+        keep, inside = truth.label_groups.get(part or ""), truth.row_groups.get(part or "")
+        indptr = truth.indptr
+        if keep is None:
+            some = indptr[1:] > indptr[:-1]
+        else:
+            kept = np.concatenate(([0], np.cumsum(keep[truth.indices])))[indptr]
+            some = kept[1:] > kept[:-1]
+        members = np.ones(truth.n_rows, np.bool_) if inside is None else inside
+        return cls(keep, members, some, keep is None and inside is None)
+
+    def value(self, name: Name, value: float | None, best: float | None) -> Value:
+        """The value without its interval; a slice of labels leaves out the rows that have none of them."""
+        with_labels = int((self.members & self.some).sum())
+        rows = int(self.members.sum())
+        left_out = self.keep is not None or name.skips_empty
+        version = name.definition.version
+        return Value(str(name), value, best, None, None, with_labels if left_out else rows, rows - with_labels, version)
+
+
+def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32]) -> Found:
     """Values of the metrics of one slice that count rows, with their per-row numbers."""
     if not names:
         return {}
-    keep, inside = _masks(truth, names[0].slice)
     weights = truth.inv_propensity if any(n.definition.weighted for n in names) else None
-    labels = truth.labels
-    stats = Stats.count(ranks, labels.indptr, labels.indices, [_cut(n, ranks) for n in names], keep, weights)
-    some = stats.total > 0
-    members = np.ones(truth.n_rows, np.bool_) if inside is None else inside
-    empty = int((members & ~some).sum())
-    shared = {  # one array for all metrics that count the same rows
-        False: None if inside is None and keep is None else (some if inside is None else inside).astype(np.float32),
-        True: (some & members).astype(np.float32),
+    stats = Stats.count(ranks, truth.indptr, truth.indices, [_cut(n, ranks) for n in names], scope.keep, weights)
+    counted = scope.members if scope.keep is None else scope.some
+    once = {  # the rows that count, by `skips_empty`: one array for all metrics that share them
+        False: None if scope.whole else counted.astype(np.float32),
+        True: (scope.some & scope.members).astype(np.float32),
     }
-    found: dict[Name, tuple[Value, Pair | None]] = {}
+    found: Found = {}
     for name in names:
         rule, k = name.definition, _cut(name, ranks)
         assert rule.row is not None
         assert rule.best is not None
         top, best = rule.row(stats, k), rule.best(stats, k)
-        if inside is not None:
-            top, best = top * inside, best * inside
-        bottom = best if rule.kind == "ratio of sums" else shared[name.skips_empty]
-        value = Value(
-            name=str(name),
-            value=ratio((top, bottom)),
-            best=ratio((best, bottom)),
-            low=None,
-            high=None,
-            rows=int((members & some).sum()) if keep is not None or name.skips_empty else int(members.sum()),
-            rows_without_labels=empty,
-            version=rule.version,
-        )
-        kept = best.astype(np.float32) if rule.kind == "ratio of sums" else bottom
+        if not scope.whole and scope.keep is None:
+            top, best = top * scope.members, best * scope.members
+        is_ratio = rule.kind == "ratio of sums"
+        bottom = best if is_ratio else once[name.skips_empty]
+        value = scope.value(name, ratio((top, bottom)), ratio((best, bottom)))
+        kept = best.astype(np.float32) if is_ratio else bottom
         found[name] = value, (top.astype(np.float32), kept)
     return found
 
 
-def _of_labels(
-    names: list[Name], truth: Truth, ranks: NDArray[np.int32], topk: TopK
-) -> dict[Name, tuple[Value, Pair | None]]:
+def _of_labels(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], topk: TopK) -> Found:
     """Values of the metrics of one slice that average over labels."""
     if not names:
         return {}
-    keep, inside = _masks(truth, names[0].slice)
-    labels = truth.labels
-    rows = np.ones(truth.n_rows, np.bool_) if inside is None else inside
-    every = np.ones(truth.n_labels, np.bool_) if keep is None else keep
-    stats = LabelStats(topk.ids, ranks, labels.indptr, labels.indices, every, rows)
-    some = Stats.count(ranks, labels.indptr, labels.indices, (), keep).total > 0
-    found: dict[Name, tuple[Value, Pair | None]] = {}
+    every = np.ones(truth.n_labels, np.bool_) if scope.keep is None else scope.keep
+    stats = LabelStats(topk.ids, ranks, truth.indptr, truth.indices, every, scope.members)
+    found: Found = {}
     for name in names:
         rule, k = name.definition, name.k or 1
         assert rule.label is not None
-        value = rule.label(stats, k)
-        best = rule.label_best(stats, k) if rule.label_best else None
-        defined = bool(stats.present.any())
-        found[name] = (
-            Value(
-                name=str(name),
-                value=value if defined else None,
-                best=best if defined else None,
-                low=None,
-                high=None,
-                rows=int((rows & some).sum()) if keep is not None else int(rows.sum()),
-                rows_without_labels=int((rows & ~some).sum()),
-                version=rule.version,
-            ),
-            None,
-        )
+        value = best = None
+        if stats.present.any():
+            value = rule.label(stats, k)
+            best = rule.label_best(stats, k) if rule.label_best else None
+        found[name] = scope.value(name, value, best), None
     return found
 
 
 def _cut(name: Name, ranks: NDArray[np.int32]) -> int:
     """The cut-off; without one, the last rank there is."""
     return name.k if name.k is not None else max(1, int(ranks.max(initial=0)))
-
-
-def _masks(truth: Truth, part: str | None) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-    """The slice as labels to keep and rows to keep; None for all."""
-    return truth.label_groups.get(part or ""), truth.row_groups.get(part or "")
 
 
 def _check_needs(wanted: list[Name], truth: Truth) -> None:

@@ -107,6 +107,16 @@ class Truth:
     def n_labels(self) -> int:
         return int(self.labels.shape[1])
 
+    @property
+    def indptr(self) -> NDArray[np.int64]:
+        """(n + 1,) where each row begins in `indices`; one type, so that kernels compile once."""
+        return np.asarray(self.labels.indptr, np.int64)
+
+    @property
+    def indices(self) -> NDArray[np.int32]:
+        """(nnz,) label ids, row after row."""
+        return np.asarray(self.labels.indices, np.int32)
+
     def slices(self) -> list[str]:
         """The slice names this truth knows."""
         return sorted([*self.label_groups, *self.row_groups])
@@ -123,14 +133,13 @@ def by_frequency(counts: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _clean(matrix: Any) -> sp.csr_matrix:
-    """A CSR of our own, int64 and int32 indices, sorted, no duplicates, no zeros; the given one is not touched."""
+    """A CSR of our own, sorted, no duplicates, no zeros; the given one is not touched."""
     import scipy.sparse as sp
 
     given = sp.csr_matrix(matrix)
     ours = sp.csr_matrix((given.data != 0, given.indices.copy(), given.indptr.copy()), shape=given.shape)
     ours.sum_duplicates()
     ours.eliminate_zeros()
-    ours.indices, ours.indptr = ours.indices.astype(np.int32), ours.indptr.astype(np.int64)
     return ours
 
 

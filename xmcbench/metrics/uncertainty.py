@@ -54,7 +54,7 @@ def difference(
     name: str,
     samples: int = 1000,
     seed: int = 0,
-) -> Difference:
+) -> Difference | None:
     """Paired bootstrap of one metric between two predictions for the same test rows.
 
     Parameters
@@ -62,13 +62,16 @@ def difference(
     rows_a, rows_b : `Evaluation.rows` of the two, or what a record keeps of them.
     name : canonical metric name. samples, seed : as in `intervals`.
 
+    Returns
+    -------
+    None where one side has no per-row numbers of that metric: it is one over labels, or was not asked for.
+
     Raises
     ------
-    UsageError : the metric is not in both, or the numbers of rows differ.
+    UsageError : the numbers of rows differ.
     """
     if name not in rows_a or name not in rows_b:
-        both = ", ".join(sorted(k for k in rows_a.keys() & rows_b.keys() if not k.endswith(DENOMINATOR)))
-        raise UsageError(f"no per-row numbers of {name} on both sides", f"Both have: {both or 'none'}.")
+        return None
     a, b = _pair(rows_a, name), _pair(rows_b, name)
     if len(a[0]) != len(b[0]):
         raise UsageError(f"{name}: {len(a[0])} rows against {len(b[0])}", "Compare predictions for the same test rows.")

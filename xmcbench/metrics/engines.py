@@ -1,0 +1,75 @@
+"""The same metrics by pyxclib, for whoever wants its own code to say the number.
+
+PyPI has no pyxclib: the extra `pyxclib` refers to its public repository (distribution and import name `xclib`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xmcbench.errors import UsageError, XmcError
+from xmcbench.metrics.names import Name
+from xmcbench.metrics.truth import Truth
+from xmcbench.topk import PAD, TopK
+
+ENGINES = ("xmcbench", "pyxclib")
+COMPUTES = ("P", "nDCG", "PSP", "PSnDCG")  # what `xc_metrics.Metrics.eval` returns, in its order
+DEFAULT_PYXCLIB = tuple(f"{metric}@{k}" for metric in COMPUTES for k in (1, 3, 5))
+TOLERANCE = 1e-6  # pyxclib sums nDCG and PSnDCG into float32
+INSTALL = (
+    "Install it from its repository: pip install cython numpy setuptools six, then "
+    "pip install --no-build-isolation --no-deps 'xclib @ git+https://github.com/kunaldahiya/pyxclib@5d13086'"
+)
+
+
+def with_pyxclib(topk: TopK, truth: Truth, names: Sequence[Name]) -> dict[str, float | None]:
+    """Fractions by name from `xclib.evaluation.xc_metrics.Metrics`; None where it gives NaN.
+
+    Predictions go in as sorted label ids, padded with id L as pyxclib pads, so its undefined order of ties has no say.
+
+    Raises
+    ------
+    UsageError : a metric or variant it does not compute.
+    XmcError : it can't be imported.
+    """
+    for name in names:
+        if name.metric not in COMPUTES or name.params not in ((), ("like=pyxclib",)) or name.slice:
+            raise UsageError(f"pyxclib does not compute {name}", f"With --engine pyxclib: {', '.join(COMPUTES)} @k.")
+    if not names:
+        return {}
+    weighted = any(name.definition.weighted for name in names)
+    if weighted and truth.n_train == 0:
+        raise UsageError("PSP and PSnDCG need the training labels", "Give --train-labels.")
+    try:
+        xc: Any = importlib.import_module("xclib.evaluation.xc_metrics")
+    except ImportError as error:
+        raise XmcError(f"--engine pyxclib: it can't be imported ({error})", INSTALL) from error
+    k = max(name.k or 1 for name in names)
+    ids = np.full((topk.n_rows, k), truth.n_labels, np.int64)
+    width = min(k, topk.k)
+    ids[:, :width] = np.where(topk.ids[:, :width] == PAD, truth.n_labels, topk.ids[:, :width])
+    labels = truth.labels.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        curves = xc.Metrics(labels, truth.inv_propensity if weighted else None).eval(ids, k, sorted=True)
+    found: dict[str, float | None] = {}
+    for name in names:
+        value = float(np.ravel(curves[COMPUTES.index(name.metric)])[(name.k or 1) - 1])
+        found[str(name)] = value if np.isfinite(value) else None
+    return found
+
+
+def disagreements(theirs: Mapping[str, float | None], ours: Mapping[str, float | None]) -> list[str]:
+    """A sentence for each metric on which pyxclib and xmcbench differ by more than `TOLERANCE`."""
+    said = []
+    for name, value in theirs.items():
+        own = ours[name]
+        if value is None or own is None:
+            if value is not own:
+                said.append(f"{name}: pyxclib {value}, xmcbench {own} (undefined)")
+        elif abs(value - own) > TOLERANCE:
+            said.append(f"{name}: pyxclib {value:.9f}, xmcbench {own:.9f}, difference {value - own:+.2e}")
+    return said
