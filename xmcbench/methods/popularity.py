@@ -1,0 +1,69 @@
+"""The floor: the same labels for every row, by how often they occur in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError
+from xmcbench.files import write_npz
+from xmcbench.method import Inputs, Machine, MethodInfo, NoParams, TrainData
+from xmcbench.topk import TopK
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench.data.spec import Facts
+
+
+class Popularity:
+    """Labels by falling number of training rows, ties by id; labels that never occur come last, with score 0."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="popularity",
+        summary="the most frequent training labels, the same for every row",
+        family="floor",
+        version="1",
+        parameters=NoParams,
+        deterministic=True,
+    )
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+        self.share: NDArray[np.float32] = np.empty(0, np.float32)
+
+    @classmethod
+    def skip(cls, data: Facts, machine: Machine) -> str | None:
+        """Runs everywhere."""
+        return None
+
+    def fit(self, train: TrainData, ctx: RunContext) -> None:
+        """Count: `share` is the part of the training rows that has each label."""
+        counts = np.bincount(train.labels.indices, minlength=train.n_labels)
+        self.share = (counts / max(train.labels.shape[0], 1)).astype(np.float32)
+
+    def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
+        """The k most frequent labels (all of them if there are fewer), with their share as score."""
+        best = TopK.from_arrays(np.arange(len(self.share))[None], self.share[None], k)
+        return TopK(np.repeat(best.ids, inputs.n_rows, axis=0), np.repeat(best.scores, inputs.n_rows, axis=0))
+
+    def save(self, folder: Path) -> None:
+        """One array."""
+        write_npz(folder / "popularity.npz", {"share": self.share})
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError : the file is missing or damaged.
+        """
+        path = folder / "popularity.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                self.share = file["share"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise DataError(f"{path}: not a popularity model ({error})") from error

@@ -1,0 +1,284 @@
+"""Many binary linear classifiers over one CSR matrix: L2-regularised squared hinge by dual coordinate descent.
+
+Each problem p minimises over w (the bias is one more feature of constant value)
+
+    ½ ‖w‖² + C Σ_i max(0, 1 − y_i w·x_i)²
+
+over its own list of rows. Source: Hsieh et al., "A dual coordinate descent method for large-scale linear SVM"
+(ICML 2008), algorithm 3 (with shrinking), as in LIBLINEAR's solver 1. Problems are independent: each is solved by
+one thread with random numbers of its own, so neither threads nor the order of problems show in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+from numpy.typing import NDArray
+
+from xmcbench.sparse.csr import parts
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+CHUNK_WEIGHTS = 8_000_000  # weights a kernel call may write before they are pruned and packed: 64 MB
+CHUNK_WORK = 100_000_000  # stored features a kernel call goes over in one pass: about a second on two cores
+
+
+class Problems(NamedTuple):
+    """P binary problems in G groups; the problems of a group share its list of rows.
+
+    Attributes
+    ----------
+    group : (P,) int64, non-decreasing: whose rows a problem is trained on.
+    row_ptr, rows : (G + 1,) int64 and int32: group g's rows are rows[row_ptr[g] : row_ptr[g + 1]], ascending.
+    positive_ptr, positives : (P + 1,) int64 and int32: problem p's positive rows, ascending, all among its group's.
+    """
+
+    group: NDArray[np.int64]
+    row_ptr: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    positive_ptr: NDArray[np.int64]
+    positives: NDArray[np.int32]
+
+    @property
+    def n_problems(self) -> int:
+        return len(self.group)
+
+    def part(self, first: int, last: int) -> Problems:
+        """Problems first … last − 1 with their groups; add `first` to the seed to get the same weights."""
+        return self._replace(group=self.group[first:last], positive_ptr=self.positive_ptr[first : last + 1])
+
+    def work(self, features: sp.csr_matrix) -> NDArray[np.int64]:
+        """(P,) int64: stored features that one pass over each problem's rows goes over."""
+        running = np.concatenate([[0], np.cumsum(np.diff(features.indptr)[self.rows], dtype=np.int64)])
+        return np.asarray((running[self.row_ptr[1:]] - running[self.row_ptr[:-1]])[self.group])
+
+    @classmethod
+    def of_columns(cls, rows: sp.csc_matrix, positives: sp.csc_matrix, group: NDArray[Any]) -> Problems:
+        """From CSC patterns with sorted indices: column g of `rows` (n, G), column p of `positives` (n, P)."""
+        return cls(
+            np.ascontiguousarray(group, np.int64),
+            np.ascontiguousarray(rows.indptr, np.int64),
+            np.ascontiguousarray(rows.indices, np.int32),
+            np.ascontiguousarray(positives.indptr, np.int64),
+            np.ascontiguousarray(positives.indices, np.int32),
+        )
+
+
+def train_linear(
+    features: sp.csr_matrix,
+    problems: Problems,
+    *,
+    cost: float = 1.0,
+    tolerance: float = 0.1,
+    max_iter: int = 20,
+    bias: float = 1.0,
+    threshold: float = 0.0,
+    seed: int = 0,
+    progress: Callable[[float, float], None] | None = None,
+) -> sp.csr_matrix:
+    """Solve every problem.
+
+    Parameters
+    ----------
+    features : (n, d) CSR float32, scaled as the caller wants it.
+    cost : C; 1 in LIBLINEAR, Parabel and PECOS.
+    tolerance : a problem ends when the projected gradients of a pass over all its rows lie this close together;
+        0.1 in LIBLINEAR's solver 1.
+    max_iter : most passes a problem; 20 in Parabel.
+    bias : value of the constant feature.
+    threshold : weights of smaller magnitude are dropped; the bias weight is kept.
+    seed : of the order rows are visited in.
+    progress : called as (work done, work in all), about once a second.
+
+    Returns
+    -------
+    (P, d + 1) CSR float32, sorted indices: weights of problem p, the bias weight last in its row.
+    """
+    import scipy.sparse as sp
+
+    x = parts(features)
+    width = int(features.shape[1])
+    squares = row_squares(x.indptr, x.data) + bias * bias
+    work = problems.work(features)
+    room = np.minimum(work, width) + 1
+    workers = get_num_threads()
+    scratch = np.zeros((workers, width), np.float64)
+    packed: list[tuple[NDArray[Any], ...]] = []
+    done = 0
+    for first, last in chunks(room, work, workers):
+        starts = np.concatenate([[0], np.cumsum(room[first:last])])
+        columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
+        counts = np.zeros(last - first, np.int64)
+        _solve_chunk(
+            *x, squares, *problems, first, cost, tolerance, max_iter, bias, threshold, seed,
+            scratch, starts, columns, values, counts,
+        )  # fmt: skip
+        keep = np.arange(starts[-1]) - np.repeat(starts[:-1], room[first:last]) < np.repeat(counts, room[first:last])
+        packed.append((counts, columns[keep], values[keep]))
+        done += int(work[first:last].sum())
+        if progress is not None:
+            progress(done, int(work.sum()))
+    counts, columns, values = (np.concatenate(part) for part in zip(*packed, strict=True)) if packed else _nothing()
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return sp.csr_matrix((values, columns, indptr), shape=(problems.n_problems, width + 1))
+
+
+def _nothing() -> tuple[NDArray[Any], ...]:
+    return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
+
+
+def chunks(room: NDArray[np.int64], work: NDArray[np.int64], workers: int) -> list[tuple[int, int]]:
+    """Ranges of problems for one kernel call each: bounded output and work, but one problem a worker at least."""
+    found, first = [], 0
+    weights = np.concatenate([[0], np.cumsum(room)])
+    passes = np.concatenate([[0], np.cumsum(work)])
+    while first < len(room):
+        fits = np.searchsorted(weights, weights[first] + CHUNK_WEIGHTS, side="right") - 1
+        quick = np.searchsorted(passes, passes[first] + CHUNK_WORK, side="right") - 1
+        last = min(len(room), max(int(min(fits, quick)), first + workers))
+        found.append((first, last))
+        first = last
+    return found
+
+
+@njit(cache=True, nogil=True)
+def row_squares(indptr: Any, data: Any) -> Any:
+    """(n,) float64: squared L2 norms of rows."""
+    squares = np.zeros(len(indptr) - 1)
+    for row in range(len(squares)):
+        for at in range(indptr[row], indptr[row + 1]):
+            squares[row] += np.float64(data[at]) * np.float64(data[at])
+    return squares
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _solve_chunk(
+    indptr: Any, indices: Any, data: Any, squares: Any,
+    group: Any, row_ptr: Any, rows: Any, positive_ptr: Any, positives: Any,
+    first: int, cost: float, tolerance: float, max_iter: int, bias: float, threshold: float, seed: int,
+    scratch: Any, starts: Any, columns: Any, values: Any, counts: Any,
+) -> None:  # fmt: skip
+    """Solve problems first … first + len(counts) − 1 and write each one's weights from starts[i] on."""
+    workers = len(scratch)
+    for worker in prange(workers):
+        _solve_share(
+            indptr, indices, data, squares, group, row_ptr, rows, positive_ptr, positives,
+            first, cost, tolerance, max_iter, bias, threshold, seed,
+            scratch[worker], worker, workers, starts, columns, values, counts,
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _solve_share(
+    indptr: Any, indices: Any, data: Any, squares: Any,
+    group: Any, row_ptr: Any, rows: Any, positive_ptr: Any, positives: Any,
+    first: int, cost: float, tolerance: float, max_iter: int, bias: float, threshold: float, seed: int,
+    weights: Any, worker: int, workers: int, starts: Any, columns: Any, values: Any, counts: Any,
+) -> None:  # fmt: skip
+    """One worker's share of a chunk, every `workers`-th problem. `weights`: (d,) float64 zeros, before and after."""
+    width = len(weights)
+    last_group = -1
+    active = np.empty(0, np.int32)
+    for i in range(worker, len(counts), workers):
+        p = first + i
+        mine = rows[row_ptr[group[p]] : row_ptr[group[p] + 1]]
+        if group[p] != last_group:
+            active = _columns_of(indptr, indices, mine, width)
+            last_group = group[p]
+        signs = _signs(mine, positives[positive_ptr[p] : positive_ptr[p + 1]])
+        bias_weight = solve(
+            indptr, indices, data, squares, mine, signs, cost, tolerance, max_iter, bias, seed + p, weights
+        )
+        at = starts[i]
+        for column in active:
+            if weights[column] != 0.0 and abs(weights[column]) >= threshold:
+                columns[at] = column
+                values[at] = weights[column]
+                at += 1
+            weights[column] = 0.0
+        columns[at] = width
+        values[at] = bias_weight
+        counts[i] = at + 1 - starts[i]
+
+
+@njit(cache=True, nogil=True)
+def _columns_of(indptr: Any, indices: Any, rows: Any, width: int) -> Any:
+    """Ascending features that occur in any of `rows`."""
+    seen = np.zeros(width, np.bool_)
+    for row in rows:
+        for at in range(indptr[row], indptr[row + 1]):
+            seen[indices[at]] = True
+    return np.flatnonzero(seen).astype(np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _signs(rows: Any, positives: Any) -> Any:
+    """(m,) float64: 1 where a row is among the positives, else −1; both lists ascend."""
+    signs = np.full(len(rows), -1.0)
+    at = 0
+    for i in range(len(rows)):
+        while at < len(positives) and positives[at] < rows[i]:
+            at += 1
+        if at < len(positives) and positives[at] == rows[i]:
+            signs[i] = 1.0
+    return signs
+
+
+@njit(cache=True, nogil=True)
+def solve(
+    indptr: Any, indices: Any, data: Any, squares: Any, rows: Any, signs: Any,
+    cost: float, tolerance: float, max_iter: int, bias: float, seed: int, weights: Any,
+) -> float:  # fmt: skip
+    """One problem: Hsieh et al., algorithm 3. Fills `weights` (d,) float64, zero before; returns the bias weight."""
+    m = len(rows)
+    alpha = np.zeros(m)
+    order = np.arange(m)
+    diagonal = 0.5 / cost
+    size, bound = m, np.inf
+    bias_weight = 0.0
+    state = np.int64(seed) & 0xFFFFFFFF
+    for _ in range(max_iter):
+        highest, lowest = -np.inf, np.inf
+        for i in range(size - 1):
+            state = (state * 1664525 + 1013904223) & 0xFFFFFFFF  # Numerical Recipes' generator
+            j = i + ((state * (size - i)) >> 32)
+            order[i], order[j] = order[j], order[i]
+        s = 0
+        while s < size:
+            i = order[s]
+            row = rows[i]
+            gradient = signs[i] * (_dot(indptr, indices, data, row, weights) + bias * bias_weight) - 1.0
+            gradient += diagonal * alpha[i]
+            if alpha[i] == 0.0 and gradient > bound:  # shrink: it will stay at zero
+                size -= 1
+                order[s], order[size] = order[size], order[s]
+                continue
+            projected = min(gradient, 0.0) if alpha[i] == 0.0 else gradient
+            highest, lowest = max(highest, projected), min(lowest, projected)
+            if abs(projected) > 1e-12:
+                old = alpha[i]
+                alpha[i] = max(old - gradient / (squares[row] + diagonal), 0.0)
+                step = signs[i] * (alpha[i] - old)
+                bias_weight += step * bias
+                for at in range(indptr[row], indptr[row + 1]):
+                    weights[indices[at]] += step * data[at]
+            s += 1
+        if highest - lowest <= tolerance:
+            if size == m:
+                break
+            size, bound = m, np.inf  # done on the shrunk set: look at all rows once more
+        else:
+            bound = highest if highest > 0 else np.inf
+    return bias_weight
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dot(indptr: Any, indices: Any, data: Any, row: int, weights: Any) -> float:
+    total = 0.0
+    for at in range(indptr[row], indptr[row + 1]):
+        total += weights[indices[at]] * data[at]
+    return total
