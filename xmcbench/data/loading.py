@@ -51,44 +51,45 @@ def find(name: str, view: str | None, *, offline: bool, reporter: Reporter) -> S
     ------
     UsageError, DataError : as `xmcbench.data.load`.
     """
-
-    head = name.partition("[")[0].strip().casefold()
-    if head == "synthetic":
+    if name.partition("[")[0].strip().casefold() == "synthetic":
         return _synthetic(name, view, reporter)
     try:
-        found = entry(name)
+        facts = entry(name)
     except UsageError:
-        mine: list[str] = []
+        from xmcbench.data.importing import imported_names
 
+        mine = imported_names()
+        if name in mine:
+            return _imported(name, view, reporter)
         known = {alias for e in catalogue().values() for alias in (e.name, *e.aliases)}
         raise unknown("data set", name, {*known, *mine}) from None
-    return _catalogued(found, view, offline=offline, reporter=reporter)
+    return _catalogued(facts, view, offline=offline, reporter=reporter)
 
 
-def _catalogued(found: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
+def _catalogued(facts: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
     from xmcbench.data.fetch import fetch_files
     from xmcbench.data.hashes import remembered
 
-    view = view or found.default_view
-    files = fetch_files(found, view, offline=offline, progress=reporter)
-    how = recipe(found.recipe)
+    view = view or facts.default_view
+    files = fetch_files(facts, view, offline=offline, progress=reporter)
+    how = recipe(facts.recipe)
     depends_on = {
-        "recipe": [found.recipe, how.version],
+        "recipe": [facts.recipe, how.version],
         "view": view,
-        "options": dict(found.options),
+        "options": dict(facts.options),
         "files": {role: remembered(path).sha256 for role, path in sorted(files.items())},
     }
 
     def parse() -> Parsed:
         reporter.phase("parse")
-        parsed = how.run(files, view, found.options)
-        expected = dict(found.expected)
+        parsed = how.run(files, view, facts.options)
+        expected = dict(facts.expected)
         if parsed.train.features is None:
             expected.pop("n_features", None)
-        validate(parsed, found.name, expected)
+        validate(parsed, facts.name, expected)
         return parsed
 
-    return Source(found.name, view, found.revision, found.propensity, depends_on, parse)
+    return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse)
 
 
 def _synthetic(name: str, view: str | None, reporter: Reporter) -> Source:
@@ -106,3 +107,21 @@ def _synthetic(name: str, view: str | None, reporter: Reporter) -> Source:
 
     depends_on = {"synthetic": synthetic.VERSION, **dataclasses.asdict(wanted)}
     return Source(wanted.name, facts.default_view, facts.revision, facts.propensity, depends_on, parse)
+
+
+def _imported(name: str, view: str | None, reporter: Reporter) -> Source:
+    from xmcbench.data.hashes import remembered
+    from xmcbench.data.importing import find_imported
+
+    facts = find_imported(name)
+    view = facts.view(view)
+
+    def parse() -> Parsed:
+        reporter.phase("parse")
+        parsed = facts.parse(view)
+        validate(parsed, name)
+        return parsed
+
+    files = sorted(path for path in facts.folder.rglob("*") if path.is_file())
+    depends_on = {"view": view, "files": {path.name: remembered(path).sha256 for path in files}}
+    return Source(name, view, facts.revision, facts.propensity, depends_on, parse)

@@ -66,6 +66,7 @@ RECIPES = {
     "pecos": Recipe(_HERE + "pecos:pecos", 1),
     "eurlex57k": Recipe(_HERE + "eurlex57k:eurlex57k", 1),
     "icd10cm": Recipe(_HERE + "icd10cm:icd10cm", 1),
+    "wordnet": Recipe(_HERE + "wordnet:wordnet", 1),
 }
 
 
