@@ -15,7 +15,8 @@ CONFIRM = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning
 <form id="download-form" action="{action}" method="get">
 <input type="submit" id="uc-download-link" value="Download anyway"/>
 <input type="hidden" name="id" value="{id}"><input type="hidden" name="export" value="download">
-<input type="hidden" name="confirm" value="t"><input type="hidden" name="uuid" value="u-1&amp;2"></form></body></html>"""
+<input type="hidden" name="confirm" value="t"><input type="hidden" name="uuid" value="u-1&amp;2">
+</form></body></html>"""
 QUOTA = """<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body>
 <p>Sorry, you can't view or download this file at this time.</p>
 <p>Too many users have viewed or downloaded this file recently.</p></body></html>"""
@@ -80,7 +81,9 @@ class Server:
         self.resources[path] = Resource(content, **how)  # type: ignore[arg-type]
         return self.url + path
 
-    def add_drive(self, file_id: str, content: bytes, *, confirm: bool = True, quota: bool = False, **how: object) -> None:
+    def add_drive(
+        self, file_id: str, content: bytes, *, confirm: bool = True, quota: bool = False, **how: object
+    ) -> None:
         """Serve a Drive file: /uc answers with the page, /download with the file once confirmed and with the cookie."""
         resource = Resource(content, **how)  # type: ignore[arg-type]
 

@@ -113,6 +113,14 @@ class _Tar:
             _check_size(self.path, info.name, info.offset_data + info.size, self.packed)
             if not info.isdir() and not _is_mac_litter(info.name):
                 yield info
+        self._read_to_the_end()
+
+    def _read_to_the_end(self) -> None:
+        """gzip's check sum stands after everything: without this a flipped bit would pass."""
+        stream, done = self.file.fileobj, 0
+        while stream is not None and (piece := stream.read(CHUNK)):
+            done += len(piece)
+            _check_size(self.path, "after the last member", done, self.packed)
 
     def walk(self, accept: Callable[[str], bool]) -> Iterator[tuple[str, int, IO[bytes]]]:
         for info in self._infos():
