@@ -5,6 +5,7 @@ What others use is in `__all__`: readers of matrices are in `reading`, of texts 
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 import zlib
 from pathlib import Path
@@ -45,17 +46,17 @@ def read_matrix(path: Path) -> sp.csr_matrix:
     DataError : with file and, in text, line.
     """
     path = Path(path)
-    if _is_npz(path):
+    if is_npz(path):
         return read_npz_csr(path)
-    return read_xmc(path)[0] if _header_words(path) == 3 else read_sparse(path)
+    return read_xmc(path)[0] if header_words(path) == 3 else read_sparse(path)
 
 
 def read_labels(path: Path) -> sp.csr_matrix:
     """(n, L) float32 CSR of ones from the same files as `read_matrix`; entries of value 0 are no labels."""
     path = Path(path)
-    if not _is_npz(path) and _header_words(path) == 3:
+    if not is_npz(path) and header_words(path) == 3:
         return read_xmc(path)[1]
-    return as_labels(read_npz_csr(path) if _is_npz(path) else read_sparse(path))
+    return as_labels(read_npz_csr(path) if is_npz(path) else read_sparse(path))
 
 
 def as_labels(matrix: sp.csr_matrix) -> sp.csr_matrix:
@@ -133,13 +134,21 @@ def read_filter(path: Path, n_rows: int, n_labels: int) -> NDArray[np.int64]:
     return np.unique(np.array(pairs, np.int64).reshape(-1, 2), axis=0)
 
 
-def _is_npz(path: Path) -> bool:
+def is_npz(path: Path) -> bool:
+    """Whether a file is a zip archive, as npz files are."""
+    return _first_bytes(path, 4) == b"PK\x03\x04"
+
+
+def header_words(path: Path) -> int:
+    """Number of words on a text's first line: 2 for one matrix a file, 3 for the one-file form."""
+    return len(_first_bytes(path, 4096).removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].split())
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"PK\x03\x04"
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+            return file.read(count)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return b""  # the reader proper says what is wrong with it
     except OSError as error:
         raise cannot_read(path, error) from error
-
-
-def _header_words(path: Path) -> int:
-    return len(load_bytes(path)[:4096].tobytes().partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf").split())

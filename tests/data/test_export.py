@@ -1,0 +1,132 @@
+"""What is exported comes back the same by import, and other programs can read it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from xmcbench.data.export import export
+from xmcbench.data.folders import plan_of
+from xmcbench.data.importing import Plan, import_files, read_imported
+from xmcbench.data.packing import content_hash
+from xmcbench.data.recipes import Parsed
+from xmcbench.data.spec import Dataset
+from xmcbench.errors import DataError, UsageError
+from xmcbench.testing.worlds import tiny
+
+
+def world() -> Dataset:
+    """Every part a data set can have, awkward rows among them."""
+    base = tiny(60, 20, 15, 25)
+    labels = base.train.labels.tolil()
+    labels[3, :] = 0
+    empty = base.test.features.tolil()
+    empty[5, :] = 0
+    return dataclasses.replace(
+        base,
+        train=dataclasses.replace(base.train, labels=labels.tocsr()),
+        test=dataclasses.replace(base.test, features=empty.tocsr()),
+        validation=tiny(8, 7, 15, 25, seed=1).test,
+        label_texts=[f"é label {i}" for i in range(15)],
+        train_filter=np.array([[0, 1], [4, 2]]),
+        test_filter=np.array([[19, 14]]),
+    )
+
+
+def hash_of(data: Dataset) -> str:
+    return content_hash(Parsed(**{f.name: getattr(data, f.name) for f in dataclasses.fields(Parsed)}))
+
+
+@pytest.mark.parametrize("matrices", ["npz", "xmc"])
+def test_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matrices: str) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+    data = world()
+    export(data, tmp_path / "out", matrices=matrices)
+    done = import_files("back", Plan(**plan_of(tmp_path / "out")))
+    again = read_imported(done.folder)
+    assert hash_of(again) == hash_of(data) == again.content_hash
+    assert again.validation is not None
+    assert done.revision in again.content_hash
+
+
+def test_files_are_those_other_programs_read(tmp_path: Path) -> None:
+    data = world()
+    written = export(data, tmp_path / "out")
+    names = "X.dev.npz X.dev.txt X.trn.npz X.trn.txt X.tst.npz X.tst.txt Y.dev.npz Y.trn.npz Y.tst.npz"
+    filters = "filter_labels_test.txt filter_labels_train.txt output-items.txt"
+    assert sorted(path.name for path in written) == [*names.split(), *filters.split()]
+    loaded = sp.load_npz(tmp_path / "out" / "X.trn.npz")
+    assert loaded.format == "csr"
+    assert loaded.dtype == np.float32
+    assert (loaded != data.train.features).nnz == 0
+    assert (tmp_path / "out" / "filter_labels_train.txt").read_text() == "0 1\n4 2\n"
+
+
+def test_xmc_text_reads_with_scikit_learn(tmp_path: Path) -> None:
+    """Omikuji and napkinXC read the header and then what scikit-learn reads."""
+    from sklearn.datasets import load_svmlight_file
+
+    data = world()
+    export(data, tmp_path / "out", matrices="xmc")
+    lines = (tmp_path / "out" / "train.txt").read_text().splitlines()
+    assert lines[0] == "60 25 15"
+    assert lines[4].startswith(" ")  # the row without labels
+    (tmp_path / "body.txt").write_text("\n".join(lines[1:]) + "\n")
+    features, labels = load_svmlight_file(
+        str(tmp_path / "body.txt"), n_features=25, dtype=np.float32, multilabel=True, zero_based=True
+    )
+    assert (features != data.train.features).nnz == 0
+    assert [tuple(map(int, row)) for row in labels] == [tuple(row.indices.tolist()) for row in data.train.labels]
+
+
+def test_line_ends_in_texts_become_blanks(tmp_path: Path) -> None:
+    data = world()
+    texts = ["one\ntwo\r\nthree", "a\u2028b", *data.train.texts[2:]]
+    data = dataclasses.replace(data, train=dataclasses.replace(data.train, texts=texts))
+    export(data, tmp_path / "out")
+    lines = (tmp_path / "out" / "X.trn.txt").read_text("utf-8").split("\n")
+    assert lines[:2] == ["one two three", "a b"]
+    assert len(lines) == 61
+
+
+def test_full_folders_are_left_alone(tmp_path: Path) -> None:
+    data = world()
+    export(data, tmp_path)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(DataError, match=r"is not empty \(X\.dev\.npz.*\n.*--replace"):
+        export(data, tmp_path)
+    export(dataclasses.replace(data, validation=None, test_filter=data.test_filter[:0]), tmp_path, replace=True)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert "thesis.tex" in left
+    assert not {"X.dev.npz", "Y.dev.npz", "filter_labels_test.txt"} & left
+
+
+def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = world()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        export(data, tmp_path / "file")
+    with pytest.raises(DataError, match="can't write"):
+        export(data, tmp_path / "file" / "below")
+    with pytest.raises(UsageError, match="unknown format 'svm'"):
+        export(data, tmp_path / "out", matrices="svm")
+    bare = dataclasses.replace(data, train=dataclasses.replace(data.train, features=None))
+    with pytest.raises(DataError, match="XMC text needs features"):
+        export(bare, tmp_path / "bare", matrices="xmc")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xmcbench.files.os.fsync", full)
+    with pytest.raises(DataError, match="the disk is full"):
+        export(data, tmp_path / "full")
+    assert list((tmp_path / "full").iterdir()) == []
+
+
+def test_a_folder_without_the_layout(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"neither Y\.trn\.npz nor train\.txt"):
+        plan_of(tmp_path)

@@ -1,0 +1,279 @@
+"""Anybody's files become a data set, or are refused as a whole with the place named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from xmcbench.data import formats
+from xmcbench.data.home import imported
+from xmcbench.data.importing import (
+    Imported,
+    Plan,
+    find_imported,
+    import_files,
+    imported_names,
+    read_imported,
+    split_rows,
+)
+from xmcbench.data.spec import Dataset, Split
+from xmcbench.data.user_files import Reading, SplitFiles
+from xmcbench.errors import DataError, UsageError
+
+TEXTS = [f"text number {i} of many" for i in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def home_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+
+
+def put(folder: Path, name: str, lines: list[str]) -> Path:
+    path = folder / name
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return path
+
+
+def both(folder: Path, labels: list[str], **reading: str) -> Dataset:
+    """Import texts and label lines as train and, the same again, as test."""
+    texts = put(folder, "texts.txt", TEXTS[: len(labels)])
+    files = SplitFiles(texts, put(folder, "labels.txt", labels))
+    import_files("mine", Plan(files, files, reading=Reading(**reading)), replace=True)
+    return read_imported(imported() / "mine")
+
+
+def rows(data: Dataset) -> list[list[str]]:
+    """Label names of each training row."""
+    assert data.label_texts is not None
+    return [[data.label_texts[i] for i in row.indices] for row in data.train.labels]
+
+
+@pytest.mark.parametrize("separator", ["\t", "|", ";", ",", " "])
+def test_label_names_get_ids_in_sorted_order(tmp_path: Path, separator: str) -> None:
+    data = both(tmp_path, [f"zebra{separator}ähre", "", "Ape", separator.join(["Ape", "zebra", "Ape"])])
+    assert data.label_texts == ["Ape", "zebra", "ähre"]
+    assert rows(data) == [["zebra", "ähre"], [], ["Ape"], ["Ape", "zebra"]]
+    assert "1 rows" not in str(find_imported("mine").notes[0])
+    assert any("2 rows name a label twice" in note for note in find_imported("mine").notes)  # once a split
+
+
+def test_separator_can_be_said(tmp_path: Path) -> None:
+    assert rows(both(tmp_path, ["Smith, J\tDoe, K", "Doe, K"])) == [["Doe, K", "Smith, J"], ["Doe, K"]]
+    assert rows(both(tmp_path, ["a b;c", "a b"], separator="space")) == [["a", "b;c"], ["a", "b"]]
+    assert rows(both(tmp_path, ["a b::c", "c"], separator="::")) == [["a b", "c"], ["c"]]
+
+
+def test_numbers_as_names_are_sorted_by_value(tmp_path: Path) -> None:
+    assert both(tmp_path, ["10,9", "100"]).label_texts == ["9", "10", "100"]
+    assert both(tmp_path, ["10,9", "x"]).label_texts == ["10", "9", "x"]
+
+
+def test_one_jsonl_file_is_enough(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"text": text, "labels": ["even" if i % 2 == 0 else "odd", i % 3]}) for i, text in enumerate(TEXTS)
+    ]
+    done = import_files("tickets", Plan(SplitFiles(put(tmp_path, "t.jsonl", lines))))
+    data = read_imported(done.folder)
+    assert data.label_texts == ["0", "1", "2", "even", "odd"]
+    assert data.train.labels.shape[0] + data.test.labels.shape[0] == 40
+    assert done.views == ("bow", "text")
+    assert data.train.features.shape[1] == len({word for text in data.train.texts for word in text.split()})
+    assert data.propensity == (0.55, 1.5)
+    text_view = read_imported(done.folder, "text")
+    assert text_view.train.features is None
+    assert text_view.train.texts == data.train.texts
+    for text, row in zip(data.train.texts, data.train.labels, strict=True):
+        assert ("even" if int(text.split()[2]) % 2 == 0 else "odd") in [data.label_texts[i] for i in row.indices]
+
+
+def test_csv_and_tsv(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('id,body,tags\n1,"a, ""quoted""\ntext",x;y\n2,plain,y\n', "utf-8-sig")
+    (tmp_path / "t.tsv").write_text("body\ttags\nanother\tz\n")
+    how = Reading(text_column="body", labels_column="tags", separator=";")
+    import_files("mine", Plan(SplitFiles(tmp_path / "t.csv"), SplitFiles(tmp_path / "t.tsv"), reading=how))
+    data = read_imported(imported() / "mine")
+    assert data.train.texts == ['a, "quoted"\ntext', "plain"]
+    assert rows(data) == [["x", "y"], ["y"]]
+    assert data.label_texts == ["x", "y", "z"]  # z is in test alone: kept, and counted
+    assert find_imported("mine").counts["test_labels_unseen_in_train"] == 1
+
+
+def test_matrices_and_xmc_text(tmp_path: Path) -> None:
+    features, labels = sp.identity(4, np.float32, "csr"), sp.csr_matrix(np.eye(4, 3, dtype=np.float32))
+    formats.write_xmc(tmp_path / "both.txt", features, labels)
+    formats.write_npz_csr(tmp_path / "x.npz", features)
+    formats.write_sparse(tmp_path / "y.txt", labels)
+    plan = Plan(
+        SplitFiles(features=tmp_path / "both.txt"),
+        SplitFiles(features=tmp_path / "x.npz", labels=tmp_path / "y.txt"),
+        label_texts=put(tmp_path, "names.txt", ["a", "b", "c"]),
+        test_filter=put(tmp_path, "filter.txt", ["3 0"]),
+    )
+    data = read_imported(import_files("mine", plan).folder)
+    assert (data.train.labels != data.test.labels).nnz == 0
+    assert (data.train.features != data.test.features).nnz == 0
+    assert data.label_texts == ["a", "b", "c"]
+    assert data.test_filter.tolist() == [[3, 0]]
+
+
+def test_one_based_text(tmp_path: Path) -> None:
+    path = put(tmp_path, "x.txt", ["2 3 2", "1 1:1 3:1", "2 2:1"])
+    files = SplitFiles(features=path)
+    with pytest.raises(DataError, match="looks 1-based"):
+        import_files("mine", Plan(files, files))
+    how = Reading(one_based=frozenset(["features", "labels"]))
+    data = read_imported(import_files("mine", Plan(files, files, reading=how)).folder)
+    assert data.train.features.toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert data.train.labels.toarray().tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "names", "expected", "texts"),
+    [
+        (["cat", "dog", "eel"], ["dog", "cat"], [[1], [0]], ["cat", "dog", "eel"]),
+        (["cat", "dog", "eel"], ["2", "0"], [[2], [0]], ["cat", "dog", "eel"]),
+        (["C7\ta cat", "D1\ta dog"], ["D1", "C7"], [[1], [0]], ["a cat", "a dog"]),
+        (["same", "same"], ["1", "0"], [[1], [0]], ["same", "same"]),
+    ],
+)
+def test_label_texts_name_the_labels(
+    tmp_path: Path, lines: list[str], names: list[str], expected: list[list[int]], texts: list[str]
+) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", TEXTS[:2]), put(tmp_path, "y.txt", names))
+    done = import_files("mine", Plan(files, files, label_texts=put(tmp_path, "names.txt", lines)))
+    data = read_imported(done.folder)
+    assert [row.indices.tolist() for row in data.train.labels] == expected
+    assert data.label_texts == texts
+
+
+def test_equal_texts_stay_on_one_side() -> None:
+    texts = [f"Text {i % 50}" if i % 2 else f"text  {i % 50}" for i in range(500)]
+    data = Split(None, texts, sp.csr_matrix(np.ones((500, 1), np.float32)))
+    train, test = split_rows(data, 0.2, 0)
+    assert train.texts is not None
+    assert test.texts is not None
+    fold = [{" ".join(t.casefold().split()) for t in side.texts or []} for side in (train, test)]
+    assert not fold[0] & fold[1]
+    assert 0.05 < len(test.texts) / 500 < 0.4
+    again = split_rows(data, 0.2, 0)[1]
+    assert again.texts == test.texts
+    assert split_rows(data, 0.2, 1)[1].texts != test.texts
+
+
+def test_split_of_features_alone_keeps_equal_rows_together() -> None:
+    features = sp.csr_matrix(np.tile(np.eye(20, dtype=np.float32), (5, 1)))
+    train, test = split_rows(Split(features, None, sp.csr_matrix(np.ones((100, 1), np.float32))), 0.3, 0)
+    assert test.features.shape[0] % 5 == 0
+    assert not set(train.features.indices) & set(test.features.indices)
+
+
+def refused(plan: Plan, says: str, kind: type[Exception] = DataError, name: str = "mine") -> None:
+    with pytest.raises(kind, match=says):
+        import_files(name, plan)
+    assert imported_names() == []
+    assert not imported().exists() or list(imported().iterdir()) == []
+
+
+def test_bad_files_are_refused_whole(tmp_path: Path) -> None:
+    texts = put(tmp_path, "t.txt", TEXTS)
+    good = put(tmp_path, "y.txt", ["a"] * 40)
+    refused(Plan(SplitFiles(texts)), "labels stand in none of the files")
+    refused(Plan(SplitFiles(texts, put(tmp_path, "short.txt", ["a"] * 39))), r"t\.txt has 40 rows, its labels .* 39")
+    refused(Plan(SplitFiles(texts, put(tmp_path, "none.txt", [""] * 40))), r"none\.txt: no row has a label")
+    refused(Plan(SplitFiles(texts, tmp_path / "nowhere.txt")), "No such file")
+    refused(Plan(SplitFiles(texts, good), train_filter=good), "filter pairs", UsageError)
+    refused(Plan(SplitFiles()), "no training files", UsageError)
+    refused(Plan(SplitFiles(texts, good), test_share=1.5), "not between", UsageError)
+    one = SplitFiles(put(tmp_path, "one.txt", ["x"]), put(tmp_path, "oney.txt", ["a"]))
+    refused(Plan(one), "1 rows are too few to set 20% aside")
+    empty = SplitFiles(put(tmp_path, "e.txt", []), put(tmp_path, "ey.txt", []))
+    refused(Plan(empty, SplitFiles(texts, good)), "tf-idf of 0 training texts|no training rows")
+    names = put(tmp_path, "names.txt", ["b", "c"])
+    refused(Plan(SplitFiles(texts, good), label_texts=names), r"y\.txt, line 1: label 'a' is not in .*names\.txt")
+    (tmp_path / "latin.txt").write_bytes(b"ok\n\xe9\n")
+    refused(Plan(SplitFiles(tmp_path / "latin.txt", good)), r"latin\.txt, line 2: byte 0xe9")
+    sp.save_npz(tmp_path / "y.npz", sp.csr_matrix(np.ones((40, 1))))
+    refused(Plan(SplitFiles(texts, good), SplitFiles(texts, tmp_path / "y.npz")), "are names, those of test a matrix")
+    sp.save_npz(tmp_path / "wide.npz", sp.csr_matrix(np.ones((40, 2))))
+    splits = SplitFiles(texts, tmp_path / "y.npz"), SplitFiles(texts, tmp_path / "wide.npz")
+    refused(Plan(*splits), "differ in width: train 1, test 2")
+    refused(Plan(splits[0], splits[0], label_texts=names), "2 label texts for 1 labels")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("t.jsonl", '{"text": "a", "labels": ["x"]}\n{"txt": "b"}\n', r"line 2: no 'text' among 'txt'"),
+        ("t.jsonl", '{"text": "a", "labels": ["x"]}\n{"text": 3}\n', "line 2: text is a int"),
+        ("t.jsonl", '{"text": "a", "labels": ["x"]}\n{"text": "b", "labels": [["y"]]}\n', "line 2: labels must be"),
+        ("t.jsonl", '{"text": "a", "labels": {"x": 1}}\n', "line 1: labels must be"),
+        ("t.jsonl", '{"text": "a"\n', "line 1: not JSON"),
+        ("t.csv", "text,labels\na,x\nb\n", "line 3: 1 columns, the first row names 2"),
+        ("t.csv", 'text,labels\n"a,x\n', "line 2: unexpected end of data"),
+        ("t.csv", "text,text\n", "a column name stands twice"),
+        ("t.csv", "", "the file is empty"),
+        ("t.csv", "body,labels\na,x\n", "line 2: no 'text' among 'body', 'labels'"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, name: str, content: str, says: str) -> None:
+    (tmp_path / name).write_text(content)
+    refused(Plan(SplitFiles(tmp_path / name)), says)
+
+
+def test_names(tmp_path: Path) -> None:
+    plan = Plan(SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40)))
+    for bad in ("", "../x", "Mine", "a/b", ".hidden", "a" * 101, "x y"):
+        refused(plan, "is no name", UsageError, bad)
+    refused(plan, "is a data set of the catalogue", UsageError, "eurlex-4k")
+    refused(plan, "is a data set of the catalogue", UsageError, "synthetic")
+    import_files("mine", plan)
+    with pytest.raises(UsageError, match=r"imported already.*\n.*--replace"):
+        import_files("mine", plan)
+    bad_labels = put(tmp_path, "bad.txt", ["b"] * 39)
+    with pytest.raises(DataError):
+        import_files("mine", Plan(SplitFiles(tmp_path / "t.txt", bad_labels)), replace=True)
+    assert read_imported(imported() / "mine").label_texts == ["a"]  # the old one is still whole
+    done = import_files("mine", Plan(plan.train, test_share=0.5), replace=True)
+    assert done.counts["n_test"] > 12
+    assert [path.name for path in imported().iterdir()] == ["mine"]
+
+
+def test_a_full_disk_leaves_the_old_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40))
+    first = import_files("mine", Plan(files))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xmcbench.files.os.fsync", full)
+    with pytest.raises(DataError, match="the disk is full"):
+        import_files("mine", Plan(files, test_share=0.5), replace=True)
+    assert find_imported("mine").revision == first.revision
+    assert [path.name for path in imported().iterdir()] == ["mine"]
+
+
+def test_damaged_meta(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40))
+    meta = import_files("mine", Plan(files)).folder / "meta.json"
+    whole = json.loads(meta.read_text())
+    for damage in (b"{", b"[]", json.dumps({**whole, "views": None}).encode()):
+        meta.write_bytes(damage)
+        with pytest.raises(DataError, match=r"meta\.json: damaged"):
+            find_imported("mine")
+    meta.write_text(json.dumps({**whole, "format": 99}))
+    with pytest.raises(DataError, match="format 99"):
+        find_imported("mine")
+    with pytest.raises(UsageError, match=r"unknown imported data set 'mime'\n.*Did you mean 'mine'"):
+        find_imported("mime")
+
+
+def test_text_alone_can_be_read_by_view(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40))
+    done: Imported = import_files("mine", Plan(files))
+    assert done.view() == "bow"
+    with pytest.raises(UsageError, match="unknown view of mine 'titles'"):
+        done.view("titles")

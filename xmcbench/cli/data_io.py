@@ -1,0 +1,179 @@
+"""`xmcbench data import` and `xmcbench data export`: a user's own files in, any data set's files out."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xmcbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from xmcbench.data.importing import Imported, Plan
+
+File = Path | None
+
+
+def import_(
+    name: Annotated[str, typer.Option(help="The data set's name from now on: lower case letters, digits, dashes.")],
+    texts: Annotated[
+        File, typer.Option(help="Training texts: one a line, or .jsonl, .csv, .tsv; .gz of these.")
+    ] = None,
+    labels: Annotated[File, typer.Option(help="Training labels: names a line, .jsonl, .csv, npz or XMC text.")] = None,
+    features: Annotated[File, typer.Option(help="Training features: npz (scipy CSR) or XMC text.")] = None,
+    test_texts: Annotated[File, typer.Option(help="The same of the test split.")] = None,
+    test_labels: Annotated[File, typer.Option(help="The same of the test split.")] = None,
+    test_features: Annotated[File, typer.Option(help="The same of the test split.")] = None,
+    dev_texts: Annotated[File, typer.Option(help="The same of a development split.")] = None,
+    dev_labels: Annotated[File, typer.Option(help="The same of a development split.")] = None,
+    dev_features: Annotated[File, typer.Option(help="The same of a development split.")] = None,
+    folder: Annotated[File, typer.Option("--from", help="A folder as `data export` or PECOS writes it.")] = None,
+    label_texts: Annotated[File, typer.Option(help="Text of label i in line i, or lines NAME<TAB>TEXT.")] = None,
+    train_filter: Annotated[File, typer.Option(help="Pairs `row label` that must not count.")] = None,
+    test_filter: Annotated[File, typer.Option(help="Pairs `row label` that must not count.")] = None,
+    label_separator: Annotated[
+        str,
+        typer.Option(help="tab, bar, semicolon, comma, space or other characters. Default: the first that occurs."),
+    ] = "",
+    text_column: Annotated[str, typer.Option(help="Column or key of the text in csv, tsv, jsonl.")] = "text",
+    labels_column: Annotated[str, typer.Option(help="Column or key of the labels.")] = "labels",
+    one_based: Annotated[str, typer.Option(help="XMC ids that count from 1: features, labels or both.")] = "",
+    test_share: Annotated[float, typer.Option(help="Share of rows for test, where no test files are given.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of that split.")] = 0,
+    propensity: Annotated[str, typer.Option(help="A,B of Jain et al. 2016; default: their mean.")] = "0.55,1.5",
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an import of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a data set from your own files; from then on every command knows it by --name.
+
+    Labels may be names: they get ids in sorted order, over all splits. Texts without features get a view `bow`
+    (tf-idf of words, fitted on training texts) beside `text`. Everything is checked; nothing is kept if it is wrong.
+
+    Examples:
+
+      xmcbench data import --name tickets --texts tickets.jsonl            # {"text": "…", "labels": ["a", "b"]} a line
+
+      xmcbench data import --name tickets --texts tickets.csv --text-column body --labels-column tags
+
+      xmcbench data import --name laws --texts train.txt --labels train_labels.txt --test-texts test.txt
+      --test-labels test_labels.txt --label-separator tab
+
+      xmcbench data import --name mine --features train.txt --test-features test.txt     # XMC text holds both
+
+      xmcbench data import --name mine --from folder/     # X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, X.trn.txt, …
+    """
+    from xmcbench.data.importing import Plan, import_files
+    from xmcbench.data.user_files import Reading, SplitFiles, parse_one_based
+
+    plan = Plan(
+        train=SplitFiles(texts, labels, features),
+        test=SplitFiles(test_texts, test_labels, test_features),
+        dev=SplitFiles(dev_texts, dev_labels, dev_features),
+        label_texts=label_texts,
+        train_filter=train_filter,
+        test_filter=test_filter,
+        reading=Reading(label_separator, text_column, labels_column, parse_one_based(one_based)),
+        test_share=test_share,
+        seed=seed,
+        propensity=_pair(propensity),
+    )
+    if folder is not None:
+        plan = _from_folder(folder, plan)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        done = import_files(name, plan, replace=replace)
+    for warning in said:
+        typer.echo(f"note: {warning.message}", err=True)
+    _say(done, as_json)
+
+
+def _from_folder(folder: Path, plan: Plan) -> Plan:
+    """The plan whose files are those of a folder in the layout of PECOS and ELIAS."""
+    import dataclasses
+
+    from xmcbench.data.folders import plan_of
+
+    if plan.train or plan.test or plan.dev:
+        raise UsageError("--from and single files together", "Give one or the other.")
+    return dataclasses.replace(plan, **plan_of(folder))
+
+
+def _pair(text: str) -> tuple[float, float]:
+    import math
+
+    try:
+        a, b = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--propensity {text!r} is not two numbers", "As in --propensity 0.55,1.5") from error
+    if not (math.isfinite(a) and math.isfinite(b) and b > -1):
+        raise UsageError(f"--propensity {text!r}: A must be finite and B above −1")
+    return a, b
+
+
+def _say(done: Imported, as_json: bool) -> None:
+    if as_json:
+        found: dict[str, Any] = {
+            "name": done.name,
+            "revision": done.revision,
+            "folder": str(done.folder),
+            "views": list(done.views),
+            "propensity": list(done.propensity),
+            "counts": dict(done.counts),
+            "notes": list(done.notes),
+        }
+        typer.echo(json.dumps(found))
+        return
+    c = done.counts
+    typer.echo(
+        f"{done.name}: {c['n_train']:,} training and {c['n_test']:,} test rows, {c['n_labels']:,} labels, "
+        f"{c['n_features']:,} features; views {', '.join(done.views)}"
+    )
+    for note in done.notes:
+        typer.echo(f"  {note}")
+    odd = {
+        "train_rows_without_labels": "training rows have no label",
+        "test_rows_without_labels": "test rows have no label",
+        "test_labels_unseen_in_train": "labels of test rows never occur in training",
+        "train_rows_without_features": "training rows have no features",
+    }
+    for key, words in odd.items():
+        if c.get(key):
+            typer.echo(f"  {c[key]:,} {words}; they are kept")
+    typer.echo(f"  in {done.folder}\nNext: xmcbench run popularity tree --dataset {done.name}")
+
+
+def export(
+    dataset: Annotated[str, typer.Argument(help="A name of the catalogue, or an import's.")],
+    to: Annotated[Path, typer.Option(help="Folder to write into.")],
+    view: Annotated[str | None, typer.Option(help="Default: the data set's first view.")] = None,
+    matrices: Annotated[
+        str, typer.Option("--format", help="npz (X.trn.npz, Y.trn.npz, …) or xmc (train.txt, …).")
+    ] = "npz",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite files of these names in a full folder.")
+    ] = False,
+    offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
+) -> None:
+    """Write a data set's files for other programs.
+
+    npz: X and Y as scipy CSR (`scipy.sparse.load_npz`), as PECOS and ELIAS read them. xmc: features and labels in one
+    text file a split, as Omikuji and napkinXC read them. Texts, label texts and filter pairs come along as .txt.
+
+    Examples:
+
+      xmcbench data export icd10cm --to icd10cm-files
+
+      xmcbench data export eurlex-4.3k --view title --to titles --format xmc
+    """
+    from xmcbench.data import load
+    from xmcbench.data.export import FORMATS
+    from xmcbench.data.export import export as write
+    from xmcbench.errors import unknown
+
+    if matrices not in FORMATS:  # before a download of hours
+        raise unknown("format", matrices, FORMATS)
+    for path in write(load(dataset, view, offline=offline), to, matrices=matrices, replace=replace):
+        typer.echo(str(path))

@@ -1,0 +1,287 @@
+"""`xmcbench data import`: a data set from anybody's files, kept as plain files under its own name.
+
+HOME/imported/NAME/    as `xmcbench.data.folders` describes, texts as jsonl, and meta.json
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.data.folders import read_folder, whole_folder, write_folder
+from xmcbench.data.home import imported
+from xmcbench.data.user_files import Reading, Rows, SplitFiles, read_rows
+from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.files import write_json
+
+if TYPE_CHECKING:
+    from xmcbench.data.recipes import Parsed
+    from xmcbench.data.spec import Dataset, Split
+
+FORMAT = 1  # of meta.json
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+JAIN_MEAN = (0.55, 1.5)  # A, B for data sets that are neither Amazon nor Wikipedia: Jain et al. 2016, section 5
+NO_FILES, USUAL = SplitFiles(), Reading()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to import.
+
+    Attributes
+    ----------
+    train, test, dev : the files; without `test`, rows of `train` are set aside for it, see `test_share`.
+    label_texts : one a line, or `name<TAB>text`; see `xmcbench.data.label_space`.
+    train_filter, test_filter : pairs `row label` that must not count.
+    reading : how the files are to be read.
+    test_share : share of rows that become test rows where no test files are given. Rows of equal text (case and blanks
+        aside; of equal features where there is no text) stay together, so that no duplicate straddles the split.
+    seed : another seed, another such split.
+    propensity : (A, B) of Jain et al. 2016.
+    """
+
+    train: SplitFiles
+    test: SplitFiles = NO_FILES
+    dev: SplitFiles = NO_FILES
+    label_texts: Path | None = None
+    train_filter: Path | None = None
+    test_filter: Path | None = None
+    reading: Reading = USUAL
+    test_share: float = 0.2
+    seed: int = 0
+    propensity: tuple[float, float] = JAIN_MEAN
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An import as its meta.json describes it; `revision` is the start of its content's hash."""
+
+    folder: Path
+    name: str
+    revision: str
+    views: tuple[str, ...]
+    propensity: tuple[float, float]
+    counts: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    def view(self, name: str | None = None) -> str:
+        """`name`, or the default view; UsageError where there is no such view."""
+        if name is not None and name not in self.views:
+            raise unknown(f"view of {self.name}", name, self.views)
+        return name or self.views[0]
+
+    def parse(self, view: str | None = None) -> Parsed:
+        """Read the files: view `bow` has features (and texts where there are any), view `text` texts alone."""
+        return read_folder(self.folder, with_features=self.view(view) == "bow")
+
+
+def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
+    """Read, check and keep a user's files under `name`. Nothing is left behind when anything is wrong.
+
+    Raises
+    ------
+    UsageError : a bad name, or one that is taken and `replace` isn't said.
+    DataError : with file and line; or the home folder can't be written.
+    """
+    check_name(name, replace=replace)
+    parsed, notes = read_plan(plan)
+    from xmcbench.data.packing import content_hash
+    from xmcbench.data.validate import validate
+
+    counts = validate(parsed, f"{name} (to be imported)")
+    views = (["bow"] if parsed.train.features is not None else []) + (
+        ["text"] if parsed.train.texts is not None else []
+    )
+    with whole_folder(imported() / name) as folder:
+        write_folder(folder, parsed, texts="jsonl")
+        meta = {
+            "format": FORMAT,
+            "name": name,
+            "revision": content_hash(parsed).removeprefix("sha256:")[:12],
+            "views": views,
+            "propensity": list(plan.propensity),
+            "counts": counts,
+            "notes": notes,
+        }
+        write_json(folder / "meta.json", meta)
+    return find_imported(name)
+
+
+def check_name(name: str, *, replace: bool = False) -> None:
+    """Refuse names that can't be a folder, belong to the catalogue, or to an import unless `replace`."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a data set", "Lower case letters, digits, '.', '_' and '-'.")
+    from xmcbench.data.catalogue import catalogue
+
+    taken = {n.casefold() for e in catalogue().values() for n in (e.name, e.title, *e.aliases)} | {"synthetic"}
+    if name in taken:
+        raise UsageError(f"{name} is a data set of the catalogue", "Choose another name.")
+    if (imported() / name).exists() and not replace:
+        raise UsageError(f"{name} is imported already ({imported() / name})", "Another --name, or --replace.")
+
+
+def imported_names() -> list[str]:
+    """Names of all imports, sorted."""
+    folder = imported()
+    if not folder.is_dir():
+        return []
+    return sorted(path.parent.name for path in folder.glob("*/meta.json") if NAME.fullmatch(path.parent.name))
+
+
+def find_imported(name: str) -> Imported:
+    """The import of that name.
+
+    Raises
+    ------
+    UsageError : there is none.
+    DataError : its meta.json is damaged.
+    """
+    if name not in imported_names():
+        raise unknown("imported data set", name, imported_names())
+    return describe(imported() / name)
+
+
+def describe(folder: Path) -> Imported:
+    """What an import's meta.json says."""
+    path = folder / "meta.json"
+    try:
+        meta = json.loads(path.read_bytes())
+        if meta["format"] != FORMAT:
+            raise DataError(f"{path}: format {meta['format']}, this version reads {FORMAT}", "Import the files again.")
+        a, b = meta["propensity"]
+        return Imported(
+            folder,
+            str(meta["name"]),
+            str(meta["revision"]),
+            tuple(map(str, meta["views"])),
+            (float(a), float(b)),
+            dict(meta["counts"]),
+            tuple(map(str, meta["notes"])),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged ({error!r})", "Import the files again with --replace.") from error
+
+
+def read_imported(folder: Path, view: str | None = None) -> Dataset:
+    """An import as a data set, straight from its files."""
+    from xmcbench.data.packing import content_hash
+    from xmcbench.data.spec import Dataset
+
+    found = describe(folder)
+    parsed = found.parse(view)
+    parts = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
+    return Dataset(
+        name=found.name,
+        view=found.view(view),
+        revision=found.revision,
+        content_hash=content_hash(parsed),
+        propensity=found.propensity,
+        **parts,
+    )
+
+
+def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
+    """(rows, sentences on what was decided or put right) of a plan's files."""
+    from xmcbench.data.formats import read_filter
+    from xmcbench.data.label_space import label_space
+    from xmcbench.data.recipes import Parsed, no_pairs
+    from xmcbench.data.spec import Split
+
+    named = {"train": plan.train, "test": plan.test, "validation": plan.dev}
+    if not plan.train:
+        raise UsageError("no training files", "Give --texts or --features, and --labels.")
+    if not plan.test and (plan.test_filter or plan.train_filter):
+        raise UsageError("filter pairs name rows of a split, and the split is not made yet", "Give the test files too.")
+    rows = {which: read_rows(files, plan.reading) for which, files in named.items() if files}
+    space = label_space(rows, plan.label_texts)
+    notes = _notes(rows, space.rows_naming_twice)
+    splits = {w: Split(r.features, r.texts, space.matrices[w]) for w, r in rows.items()}
+    if "test" not in splits:
+        splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)
+        notes.append(f"{plan.test_share:.0%} of the rows set aside for test by a hash of each row, seed {plan.seed}")
+    splits = with_bow(splits, notes)
+    pairs = {
+        which: read_filter(path, *splits[which].labels.shape) if path else no_pairs()
+        for which, path in (("train", plan.train_filter), ("test", plan.test_filter))
+    }
+    parsed = Parsed(
+        splits["train"], splits["test"], splits.get("validation"), space.texts, pairs["train"], pairs["test"]
+    )
+    return parsed, notes
+
+
+def _notes(rows: Mapping[str, Rows], rows_naming_twice: int) -> list[str]:
+    notes = []
+    for which, row in rows.items():
+        if row.names is not None and row.names.separator_said:
+            notes.append(f"{which} labels split at {row.names.separator_said}")
+    if rows_naming_twice:
+        notes.append(f"{rows_naming_twice} rows name a label twice; it counts once")
+    return notes
+
+
+def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
+    """The splits with tf-idf features where they have texts alone."""
+    from xmcbench.data.text import bow_words
+
+    if any(split.features is not None or split.texts is None for split in splits.values()):
+        return splits
+    matrices = bow_words(*(list(split.texts or []) for split in splits.values()))
+    notes.append("view bow made from the texts: word unigrams, sublinear tf-idf, fitted on training texts alone")
+    pairs = zip(splits.items(), matrices, strict=True)
+    return {which: dataclasses.replace(split, features=matrix) for (which, split), matrix in pairs}
+
+
+def split_rows(rows: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """(train, test), each in the old order; equal rows fall on one side.
+
+    Raises
+    ------
+    DataError : one side would be empty.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"--test-share {share} is not between 0 and 1")
+    limit = int(share * 2**64)
+    test = np.array([_hash(key, seed) < limit for key in _keys(rows)], bool)
+    if not test.any() or test.all():
+        side = "test" if not test.any() else "train"
+        raise DataError(
+            f"{len(test)} rows are too few to set {share:.0%} aside: {side} gets none",
+            "Give --test-texts and --test-labels, or another --test-share or --seed.",
+        )
+    return _pick(rows, np.flatnonzero(~test)), _pick(rows, np.flatnonzero(test))
+
+
+def _keys(rows: Split) -> list[bytes]:
+    """What makes two rows equal: the words of the text, else the features."""
+    if rows.texts is not None:
+        return [" ".join(text.casefold().split()).encode("utf-8", "replace") for text in rows.texts]
+    matrix = rows.features
+    assert matrix is not None
+    at = matrix.indptr.tolist()
+    ids, values = matrix.indices.astype("<i8"), matrix.data.astype("<f4")
+    return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(at)]
+
+
+def _hash(key: bytes, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/".encode() + key).digest()[:8], "big")
+
+
+def _pick(rows: Split, which: NDArray[np.int64]) -> Split:
+    from xmcbench.data.spec import Split
+
+    return Split(
+        None if rows.features is None else rows.features[which],
+        None if rows.texts is None else [rows.texts[int(i)] for i in which],
+        rows.labels[which],
+    )
