@@ -207,21 +207,17 @@ class _Job:
 
     def _score(self, topk: TopK) -> dict[str, Any]:
         """Metrics into the record; returns the per-row values."""
-        from xmcbench.metrics import DEFAULT, Truth, evaluate
+        from xmcbench.metrics import Truth, evaluate
+        from xmcbench.metrics.defaults import default_metrics
 
         with self.ctx.phase("score"):
             kept = topk.without(self.dataset.test_filter, self.spec.k)
-            names = self.options.metrics or default_metrics(self.dataset, DEFAULT)
-            evaluation = evaluate(kept, Truth.of(self.dataset), names, samples=self.options.samples)
+            truth = Truth.of(self.dataset)
+            names = self.options.metrics or default_metrics(truth)
+            evaluation = evaluate(kept, truth, names, samples=self.options.samples)
         self.record["metrics"] = [asdict(value) for value in evaluation.values]
         records.check({**self.record, "status": "ok"}, "this run")
         return dict(evaluation.rows)
-
-
-def default_metrics(dataset: Dataset, default: Sequence[str]) -> list[str]:
-    """The default set, plus P@1 and R@100 in the slices this data set names."""
-    groups = [*dataset.label_groups, *dataset.row_groups]
-    return [*default, *(f"{name}:{group}" for group in groups for name in ("P@1", "R@100"))]
 
 
 def _cannot_run(spec: RunSpec, dataset: Dataset, threads: int, device: str) -> str | None:

@@ -59,6 +59,7 @@ def run(
     """Train and score methods on data sets; one JSON record a run in the results folder."""
     from xmcbench.cli.show import make_console
     from xmcbench.metrics import parse_all
+    from xmcbench.metrics.names import split
     from xmcbench.plan import make_plan
     from xmcbench.results.store import Store
     from xmcbench.runner import Options
@@ -94,13 +95,6 @@ def run(
 def results_folder() -> Path:
     """Where records go when nobody says: XMCBENCH_RESULTS, else `results` in the current folder."""
     return Path(os.environ.get("XMCBENCH_RESULTS") or "results")
-
-
-def split(text: str) -> list[str]:
-    """Comma-separated words; commas inside brackets stay."""
-    import re
-
-    return [part.strip() for part in re.split(r",(?![^(\[]*[)\]])", text) if part.strip()]
 
 
 def whole_numbers(text: str) -> list[int]:

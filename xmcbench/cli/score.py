@@ -27,6 +27,8 @@ Examples:
 
   xmcbench score predictions.npz --dataset eurlex-4.3k
 
+  xmcbench score predictions.npz --dataset eurlex-4.3k --as "My method" --selection validation
+
   xmcbench score predictions.npz --truth Y.tst.npz --train-labels Y.trn.npz --propensity 0.6,2.6 --metrics P@1,PSP@5
 """
 
@@ -67,17 +69,26 @@ def score(
     samples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help='Only {"P@1": fraction, …} on standard output.')] = False,
+    as_name: Annotated[str | None, typer.Option("--as", help="Keep a record of method family external.")] = None,
+    selection: Annotated[
+        str, typer.Option(help="With --as: split the author chose epochs on: validation, test, none, unknown.")
+    ] = "unknown",
+    results: Annotated[Path | None, typer.Option(help="With --as: results folder.")] = None,
 ) -> None:
     """Score a file of predictions."""
     against = load_truth(dataset, view, truth, train_labels, propensity, filter_file)
+    if as_name is not None and (against.dataset is None or engine != "xmcbench"):
+        raise UsageError("--as needs --dataset and our own engine", "A record names its data set by content.")
     names = wanted_metrics(metrics, against.truth, engine)
-    result = score_predictions(predictions, against, names, engine, 0 if as_json else samples, seed)
+    result = score_predictions(predictions, against, names, engine, 0 if as_json and not as_name else samples, seed)
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
     if as_json:
         typer.echo(json.dumps(result.values, allow_nan=False))
     else:
         _print(result)
+    if as_name is not None:
+        _record(predictions, against, result, as_name, selection, results)
 
 
 def load_truth(
@@ -132,7 +143,8 @@ def wanted_metrics(metrics: str | None, truth: Truth, engine: str) -> list[Name]
     UsageError : unknown engine or metrics, all of them named.
     """
     from xmcbench.errors import unknown
-    from xmcbench.metrics import DEFAULT, parse_all
+    from xmcbench.metrics import parse_all
+    from xmcbench.metrics.defaults import default_metrics
     from xmcbench.metrics.engines import DEFAULT_PYXCLIB, ENGINES
     from xmcbench.metrics.names import split
 
@@ -143,7 +155,7 @@ def wanted_metrics(metrics: str | None, truth: Truth, engine: str) -> list[Name]
         if not names:
             raise UsageError("--metrics names no metric", "Such as --metrics P@1,PSP@5.")
         return names
-    names = parse_all(DEFAULT_PYXCLIB if engine == "pyxclib" else DEFAULT)
+    names = parse_all(DEFAULT_PYXCLIB if engine == "pyxclib" else default_metrics(truth))
     if truth.n_train == 0:
         typer.echo("note: no propensity metrics: they need --train-labels", err=True)
         names = [name for name in names if not name.definition.weighted]
@@ -179,6 +191,26 @@ def score_predictions(
         notes += differ or [f"pyxclib and xmcbench agree on all {len(theirs)} metrics"]
         values = theirs
     return Scored(topk, evaluation, values, notes)
+
+
+def _record(path: Path, against: Against, result: Scored, name: str, selection: str, results: Path | None) -> None:
+    from xmcbench.cli.run import results_folder
+    from xmcbench.files import sha256_of
+    from xmcbench.results.external import record_external
+    from xmcbench.results.store import Store
+
+    assert against.dataset is not None
+    store = Store(results or results_folder())
+    record = record_external(
+        store,
+        against.dataset,
+        name,
+        result.topk,
+        result.evaluation,
+        file_sha256=sha256_of(path),
+        selection=selection,
+    )
+    typer.echo(f"record: {store.folder / 'records' / record['run_id']}.json", err=True)
 
 
 def _pair(text: str) -> tuple[float, float]:
