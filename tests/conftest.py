@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,35 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     else:
         monkeypatch.setenv("XMCBENCH_HOME", os.environ["XMCBENCH_TEST_HOME"])
     monkeypatch.delenv("XMCBENCH_MIRROR", raising=False)
+
+
+class Site:
+    """A folder of throw-away distributions, as an installer would leave them, and processes that see it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def add(self, distribution: str, package: str, code: str, entry_points: dict[str, str]) -> None:
+        """An importable package with metadata, without an installer."""
+        (self.folder / package).mkdir()
+        (self.folder / package / "__init__.py").write_text(code)
+        info = self.folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        lines = "".join(f"{name} = {target}\n" for name, target in entry_points.items())
+        (info / "entry_points.txt").write_text(f"[xmcbench.methods]\n{lines}")
+
+    def xmcbench(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line beside the folder, in a process of its own that also sees what was added."""
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        command = [sys.executable, "-m", "xmcbench.cli.app", *words]
+        return subprocess.run(
+            command, env=environment, cwd=self.folder.parent, capture_output=True, text=True, timeout=300
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Where a test may put plugin distributions of its own."""
+    return Site(tmp_path / "site")

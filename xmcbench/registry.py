@@ -12,7 +12,7 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 
 from xmcbench.errors import UsageError, XmcError, unknown
@@ -39,7 +39,7 @@ class Source:
 def sources() -> dict[str, Source]:
     """Every known name, built-in ones first; a plugin can't take a name that is taken."""
     found = {name: Source(name, target, "xmcbench") for name, target in BUILT_IN.items()}
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+    for point in sorted(_points()[0], key=lambda p: (p.name, p.value)):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
         found.setdefault(point.name, Source(point.name, point.value, origin))
     return found
@@ -48,11 +48,31 @@ def sources() -> dict[str, Source]:
 def clashes() -> list[str]:
     """Names that more than one distribution claims; `doctor` shows them."""
     said: list[str] = []
-    for point in entry_points(group=GROUP):
+    for point in _points()[0]:
         winner = sources()[point.name]
         if winner.target != point.value:
             said.append(f"{point.name}: {winner.target} ({winner.origin}) is used, {point.value} is not")
     return said
+
+
+def damaged() -> list[str]:
+    """Distributions whose entry points can't be read; `doctor` shows them."""
+    return _points()[1]
+
+
+def _points() -> tuple[list[EntryPoint], list[str]]:
+    """Entry points of our group, and what is damaged: one bad file must not hide all other plugins."""
+    try:
+        return list(entry_points(group=GROUP)), []
+    except Exception:
+        found: list[EntryPoint] = []
+        bad: list[str] = []
+        for distribution in distributions():
+            try:
+                found += [point for point in distribution.entry_points if point.group == GROUP]
+            except Exception as error:
+                bad.append(f"{distribution.name} {distribution.version}: {type(error).__name__}: {error}")
+        return found, bad
 
 
 def get(name: str) -> type[Method]:
@@ -71,7 +91,7 @@ def get(name: str) -> type[Method]:
     module, _, attribute = source.target.partition(":")
     try:
         found: object = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise XmcError(
             f"method {name!r} from {source.origin} can't be imported: {type(error).__name__}: {error}",
             "Reinstall or remove that distribution; `xmcbench doctor` shows every plugin's state.",
@@ -105,7 +125,7 @@ def _from_file(text: str) -> type[Method]:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise XmcError(f"{path}: import fails: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
         raise unknown(f"class in {path}", attribute, [n for n, v in vars(module).items() if isinstance(v, type)])

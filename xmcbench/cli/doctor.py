@@ -161,7 +161,8 @@ def _plugins() -> list[Check]:
     for source, cause in zip(registry.sources().values(), causes, strict=True):
         detail = f"{source.target} from {source.origin}"
         checks.append(Check(f"method {source.name}", not cause, f"{detail}\n{cause}" if cause else detail))
-    return checks + [Check("name clash", False, f"{text}; remove one of them") for text in registry.clashes()]
+    checks += [Check("name clash", False, f"{text}; remove one of them") for text in registry.clashes()]
+    return checks + [Check("damaged distribution", False, f"{text}\nReinstall it.") for text in registry.damaged()]
 
 
 def probe(name: str) -> str:

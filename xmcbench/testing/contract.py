@@ -24,7 +24,7 @@ from xmcbench import registry
 from xmcbench.errors import XmcError
 from xmcbench.method import Method
 from xmcbench.testing.checks import CHECKS, Broken, Check
-from xmcbench.testing.subject import Subject
+from xmcbench.testing.subject import Subject, captured
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,11 @@ def findings(method: str | type[Method], *, params: Any = None) -> Iterator[Find
     XmcError : the method can't be found or imported, is no method class, or has another name than its entry point.
     """
     battery = _Battery(method, params)
-    _ = battery.subject
+    subject = battery.subject
     for case in battery.cases():
-        yield _finding(case)
+        with captured(subject.new_folder()):  # what a method prints must not get between the findings
+            found = _finding(case)
+        yield found
 
 
 def check_method(method: str | type[Method], *, params: Any = None) -> list[Finding]:

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from xmcbench.cli.app import app
+from xmcbench.cli.new import write_skeleton
+from xmcbench.errors import UsageError, XmcError
+
+PRINTS = "\n\nclass Prints(Demo):\n    def fit(self, train, ctx):\n        print('hi')\n        super().fit(train, ctx)\n"
+
+
+@pytest.fixture(scope="module")
+def method_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("skeleton") / "demo"
+    write_skeleton("demo", folder)
+    file = folder / "src" / "xmcbench_demo" / "__init__.py"
+    file.write_text(file.read_text() + PRINTS)
+    return file
+
+
+def test_one_line_a_check_and_exit_code_0(method_file: Path) -> None:
+    result = CliRunner().invoke(app, ["check", "method", f"{method_file}:Demo", "--set", "min_rows=2"])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert all(line.startswith("ok ") for line in lines[:-1])
+    assert lines[-1].endswith(f"{len(lines) - 1} of {len(lines) - 1} checks hold")
+
+
+def test_a_failure_is_named_and_exit_code_is_1(method_file: Path) -> None:
+    result = CliRunner().invoke(app, ["check", "method", f"{method_file}:Prints"])
+    assert result.exit_code == 1
+    failed = [line for line in result.output.splitlines() if line.startswith("FAILED")]
+    assert failed == ["FAILED prints nothing: printed 'hi'; use ctx.progress, ctx.score and ctx.note"]
+
+
+def test_json_holds_all_findings(method_file: Path) -> None:
+    result = CliRunner().invoke(app, ["check", "method", f"{method_file}:Prints", "--json"])
+    found = json.loads(result.stdout)
+    assert [f["check"] for f in found if not f["ok"]] == ["prints nothing"]
+    assert len(found) > 20
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["dataset", "x"], "can't check a 'dataset'"),
+        (["method", "no-such-thing"], "unknown method"),
+        (["method", "FILE:Demo", "--set", "min_rows"], "lacks '='"),
+        (["method", "FILE:Demo", "--set", "min_row=1"], "unknown parameter"),
+        (["method", "FILE:Demo", "--set", "min_rows=many"], "is not int"),
+        (["method", "FILE:Nobody"], "unknown class"),
+        (["method", "nowhere.py:Demo"], "no such file"),
+    ],
+)
+def test_bad_requests(method_file: Path, words: list[str], error: str) -> None:
+    words = [word.replace("FILE", str(method_file)) for word in words]
+    result = CliRunner().invoke(app, ["check", *words])
+    assert isinstance(result.exception, UsageError)
+    assert error in str(result.exception)
+
+
+def test_an_import_that_fails_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import no_such_module_here\n")
+    result = CliRunner().invoke(app, ["check", "method", f"{tmp_path / 'bad.py'}:Any"])
+    assert isinstance(result.exception, XmcError)
+    assert "no_such_module_here" in str(result.exception)
