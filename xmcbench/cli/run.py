@@ -168,7 +168,7 @@ def _work(
         records.append(record)
         console.print(show.line(record, already), soft_wrap=True)
         if as_json:
-            print(json.dumps(record, allow_nan=False), flush=True)
+            print(json.dumps(record, allow_nan=False, sort_keys=True), flush=True)
         stopped = record["status"] == "interrupted"
         if stopped:
             break

@@ -1,0 +1,185 @@
+"""`xmcbench run` as a user meets it: output, exit codes, stops and resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = ["--dataset", "synthetic[labels=60,rows=300,test=60]", "--threads", "1"]
+
+SLOW = '''
+import time
+import numpy as np
+from xmcbench import Inputs, MethodInfo, RunContext, TopK, TrainData
+
+class Slow:
+    """Counts labels in twenty steps of a tenth of a second, with a checkpoint after each."""
+
+    info = MethodInfo("slow", "for tests", "floor", "1", deterministic=True)
+
+    def __init__(self, params):
+        pass
+
+    @classmethod
+    def skip(cls, data, machine):
+        return None
+
+    def fit(self, train, ctx):
+        found = ctx.checkpoints.load("step")
+        first = found[1]["step"] if found else 0
+        ctx.note("first", first)
+        for step in range(first, 20):
+            time.sleep(0.1)
+            ctx.checkpoints.save("step", {}, {"step": step + 1})
+            ctx.progress(step, 20)
+        self.counts = np.asarray(train.labels.sum(axis=0)).ravel()
+
+    def predict(self, inputs, k, ctx):
+        ids = np.tile(np.arange(inputs.n_labels), (inputs.n_rows, 1))
+        return TopK.from_arrays(ids, np.tile(self.counts, (inputs.n_rows, 1)), k)
+
+    def save(self, folder):
+        np.savez(folder / "model.npz", counts=self.counts)
+
+    def load(self, folder):
+        self.counts = np.load(folder / "model.npz")["counts"]
+
+class Broken(Slow):
+    info = MethodInfo("broken", "for tests", "floor", "1", deterministic=True)
+
+    def fit(self, train, ctx):
+        raise ValueError("[red]no[/red]\\x1b[31m")
+'''
+
+
+def command(*words: str, cwd: Path) -> list[str]:
+    (cwd / "slow.py").write_text(SLOW)
+    return [sys.executable, "-m", "xmcbench", "run", *words, *SMALL, "--results", "out"]
+
+
+def run(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    return subprocess.run(command(*words, cwd=cwd), cwd=cwd, env=env, capture_output=True, text=True, timeout=180)
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(p.read_text()) for p in sorted((folder / "out" / "records").glob("*.json"))]
+
+
+def test_json_is_all_there_is_on_standard_output(tmp_path: Path) -> None:
+    done = run("popularity", "tree", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["method"]["name"] for r in lines] == ["popularity", "tree"]
+    assert {r["status"] for r in lines} == {"ok"}
+    assert {"name", "value"} <= set(lines[0]["metrics"][0])
+    assert lines == sorted(records(tmp_path), key=lambda r: r["method"]["name"])
+    values = [{m["name"]: m["value"] for m in r["metrics"]} for r in lines]
+    assert values[1]["P@1"] > values[0]["P@1"], "the tree is above the floor"
+    assert "Plan" in done.stderr
+    assert not list((tmp_path / "out" / "work").glob("*/*")), "nothing is left over after success"
+    again = run("popularity", "tree", "--json", cwd=tmp_path)
+    assert again.stdout == done.stdout, "what is done is shown, not run again"
+
+
+def test_a_table_with_the_floor_and_the_best_reachable(tmp_path: Path) -> None:
+    done = run("tree", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("Plan", "tree", "popularity", "best reachable", "P@1", "PSP@5", "R@100"):
+        assert word in done.stdout, word
+
+
+def test_a_failed_run_exits_with_one_and_its_reason_is_harmless_text(tmp_path: Path) -> None:
+    done = run("--method", "slow.py:Broken", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "[red]no[/red]" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert {r["status"] for r in records(tmp_path)} == {"error", "ok"}
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, sign: signal.Signals) -> None:
+    process = subprocess.Popen(
+        command("--method", "slow.py:Slow", cwd=tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    _wait_for(lambda: any(json_step(p) >= 3 for p in tmp_path.glob("out/work/*/journal.json")), process)
+    process.send_signal(sign)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == (-9 if sign == signal.SIGKILL else 1)
+    if sign != signal.SIGKILL:
+        assert "run the same command again" in said
+        assert [r["status"] for r in records(tmp_path)] == ["interrupted"]
+    done = run("--method", "slow.py:Slow", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[0])
+    assert record["notes"]["first"] >= 3
+    assert record["costs"]["attempts"] == 2
+
+
+def json_step(journal: Path) -> int:
+    """The step reached, from the checkpoint beside a journal; 0 where there is none yet."""
+    import numpy as np
+
+    try:
+        with np.load(journal.parent / "checkpoints" / "step.npz") as file:
+            return int(json.loads(str(file["__meta__"]))["step"])
+    except (OSError, KeyError):
+        return 0
+
+
+def _wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, "it never came so far"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["treee"], 2, "Did you mean 'tree'"),
+        (["tree", "--metrics", "PSPP@1"], 2, "PSP"),
+        (["tree", "--seeds", "a"], 2, "--seeds 0,1,2"),
+        (["tree", "--device", "tpu"], 2, "Valid: auto, cpu, cuda"),
+        (["tree", "--device", "cuda"], 0, "tree"),
+        (["tree[mx_leaf=3]"], 2, "max_leaf"),
+        ([], 2, "xmcbench ls methods"),
+    ],
+)
+def test_usage_errors_say_what_would_be_right(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    if not words:
+        words = ["--threads", "1"]
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_data_set_offers_the_nearest(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xmcbench", "run", "tree", "--dataset", "eurlex-4l"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "eurlex-4k" in done.stderr
+
+
+def test_without_network_it_says_exactly_what_to_put_where(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "xmcbench", "run", "popularity", "--dataset", "eurlex-4k", "--offline"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 4
+    for word in ("eurlex_train.txt", "eurlex_test.txt", os.environ["XMCBENCH_HOME"]):
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr

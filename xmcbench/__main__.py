@@ -1,0 +1,7 @@
+"""`python -m xmcbench`."""
+
+from __future__ import annotations
+
+from xmcbench.cli.app import main
+
+main()
