@@ -49,21 +49,26 @@ def import_(
 ) -> None:
     """Make a data set from your own files; from then on every command knows it by --name.
 
-    Labels may be names: they get ids in sorted order, over all splits. Texts without features get a view `bow`
-    (tf-idf of words, fitted on training texts) beside `text`. Everything is checked; nothing is kept if it is wrong.
+    Labels may be names: they get ids in sorted order, over all splits. Texts without features get a view `bow` (tf-idf
+    of words, fitted on training texts) beside `text`. Everything is checked; nothing is kept if it is wrong.
 
     Examples:
 
-      xmcbench data import --name tickets --texts tickets.jsonl            # {"text": "…", "labels": ["a", "b"]} a line
+      xmcbench data import --name tickets --texts tickets.jsonl
 
-      xmcbench data import --name tickets --texts tickets.csv --text-column body --labels-column tags
+        with a line {"text": "no dial tone", "labels": ["phone", "line"]} for each row; a fifth becomes the test split
 
-      xmcbench data import --name laws --texts train.txt --labels train_labels.txt --test-texts test.txt
-      --test-labels test_labels.txt --label-separator tab
+      xmcbench data import --name tickets --texts t.csv --text-column body --labels-column tags
 
-      xmcbench data import --name mine --features train.txt --test-features test.txt     # XMC text holds both
+      xmcbench data import --name laws --texts x.txt --labels y.txt --test-texts tx.txt --test-labels ty.txt
 
-      xmcbench data import --name mine --from folder/     # X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, X.trn.txt, …
+      xmcbench data import --name mine --features train.txt --test-features test.txt
+
+        XMC text, which holds both features and labels
+
+      xmcbench data import --name mine --from folder
+
+        with X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, and X.trn.txt, output-items.txt where there are any
     """
     from xmcbench.data.importing import Plan, import_files
     from xmcbench.data.user_files import Reading, SplitFiles, parse_one_based
