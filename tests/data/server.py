@@ -124,7 +124,8 @@ def send(handler: BaseHTTPRequestHandler, resource: Resource) -> None:
         return
     content, start, total = resource.content, 0, len(resource.content)
     asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-    same = handler.headers.get("If-Range") in (None, resource.etag)
+    date = formatdate(0, usegmt=True)
+    same = handler.headers.get("If-Range") in (None, resource.etag, date)
     if asked and resource.ranges and same:
         start = int(asked[1])
         if start >= total:
@@ -138,7 +139,7 @@ def send(handler: BaseHTTPRequestHandler, resource: Resource) -> None:
     else:
         handler.send_response(200)
     handler.send_header("Content-Type", resource.kind)
-    handler.send_header("Last-Modified", formatdate(0, usegmt=True))
+    handler.send_header("Last-Modified", date)
     if resource.etag:
         handler.send_header("ETag", resource.etag)
     if resource.length:

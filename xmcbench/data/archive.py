@@ -68,6 +68,22 @@ def members(archive: Path, accept: Callable[[str], bool]) -> Iterator[tuple[str,
             yield member, data
 
 
+def is_archive(name: str) -> bool:
+    """By its name."""
+    return name.endswith((".zip", ".tar", ".tar.gz", ".tar.xz", ".tgz"))
+
+
+def probe(archive: Path) -> None:
+    """Look at the directory of a zip, or at the first member of a tar: notices most that is cut short or no archive.
+
+    Raises
+    ------
+    DataError : it can't be opened.
+    """
+    with _opened(archive):
+        pass  # opening reads just that
+
+
 class _Zip:
     """A zip archive's regular files."""
 

@@ -27,6 +27,7 @@ TRIES = 5  # in a row without a new byte
 PAUSE = 1.0  # seconds before the second try, doubled each time
 LONGEST_PAUSE = 30.0  # seconds; also the most that a server's Retry-After is listened to
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
+PIECE = 1 << 16  # bytes read at a time; what is lost at most when a connection breaks
 SPARE = 64 << 20  # bytes of disk left free
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that a later try may not meet
 
@@ -228,7 +229,7 @@ def _stream(response: Response, part: _Part, name: str, start: int, total: int |
             file.seek(0)
             _rehash(file, digest, start)
             progress(name, digest.size, total)
-            for piece in response.iter_content(CHUNK):
+            for piece in response.iter_content(PIECE):
                 if digest.size == 0 and piece.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
                     raise Failed("the server sent a web page instead of the file")
                 file.write(piece)

@@ -151,6 +151,8 @@ def _get(entry: Entry, file: File, tried: list[str], progress: Progress) -> bool
     seen: list[Hashes] = []
 
     def accept(hashes: Hashes) -> None:
+        if not file.hash_known and archive.is_archive(file.name):
+            archive.probe(part)
         check(entry, file, part, hashes, record=not _holds_others(file))
         seen.append(hashes)
 
