@@ -10,7 +10,13 @@ from xmcbench.cli.app import app
 from xmcbench.cli.new import write_skeleton
 from xmcbench.errors import UsageError, XmcError
 
-PRINTS = "\n\nclass Prints(Demo):\n    def fit(self, train, ctx):\n        print('hi')\n        super().fit(train, ctx)\n"
+PRINTS = """
+
+class Prints(Demo):
+    def fit(self, train, ctx):
+        print("hi")
+        super().fit(train, ctx)
+"""
 
 
 @pytest.fixture(scope="module")
