@@ -93,7 +93,8 @@ def test_files_of_one_name_are_one_file(found: Entry) -> None:
 def test_expected_counts(found: Entry) -> None:
     assert set(found.expected) <= COUNTS
     assert all(isinstance(value, int) and value > 0 for value in found.expected.values())
-    assert {"n_train", "n_test", "n_labels"} <= set(found.expected) or found.name in ("synthetic", "wordnet")
+    if found.homepage.endswith("XMLRepository.html"):
+        assert {"n_train", "n_test", "n_features", "n_labels"} <= set(found.expected)
 
 
 @by_name
