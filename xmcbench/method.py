@@ -106,7 +106,7 @@ class Inputs:
         return len(self.texts) if self.texts is not None else 0
 
     def rows(self, which: Any) -> Inputs:
-        """The rows named by a slice or an int array, in that order."""
+        """The rows named by a slice, an int array or a boolean mask, in that order."""
         features = None if self.features is None else self.features[which]
         return dataclasses.replace(self, features=features, texts=_pick(self.texts, which))
 
@@ -129,7 +129,10 @@ class TrainData(Inputs):
 def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
     if texts is None or isinstance(which, slice):
         return texts if texts is None else texts[which]
-    return [texts[int(i)] for i in which]
+    import numpy as np
+
+    chosen = np.asarray(which)
+    return [texts[int(i)] for i in (np.flatnonzero(chosen) if chosen.dtype == bool else chosen)]
 
 
 @dataclass(frozen=True)

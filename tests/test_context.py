@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmcbench.context import Checkpoints, Reporter, RunContext
+from xmcbench.errors import TimeLimit
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> RunContext:
+    return RunContext(tmp_path)
+
+
+@given(seed=st.integers(0, 2**40), other=st.integers(0, 2**40), purpose=st.text(), another=st.text())
+def test_seeds_depend_on_the_run_and_the_purpose_alone(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, other: int, purpose: str, another: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "seeds"
+    one = RunContext(folder, root_seed=seed)
+    assert one.seed(purpose) == RunContext(folder, root_seed=seed, threads=7).seed(purpose)
+    assert 0 <= one.seed(purpose) < 2**31
+    if purpose != another:
+        assert one.seed(purpose) != one.seed(another)
+    if seed != other:
+        assert one.seed(purpose) != RunContext(folder, root_seed=other).seed(purpose)
+
+
+def test_a_seed_is_what_it_always_was(ctx: RunContext) -> None:
+    """Results on record were made with it."""
+    assert ctx.seed("shuffle") == 1_864_311_941  # first four bytes of sha256("0/shuffle"), halved
+    assert ctx.rng("shuffle").integers(1 << 30) == np.random.default_rng(1_864_311_941).integers(1 << 30)
+
+
+def test_drawing_more_for_one_purpose_changes_no_other(ctx: RunContext) -> None:
+    before = ctx.rng("b").random(3)
+    ctx.rng("a").random(1000)
+    assert np.array_equal(ctx.rng("b").random(3), before)
+
+
+def test_phases_add_up_and_are_timed_even_if_they_fail(ctx: RunContext) -> None:
+    for _ in range(2):
+        with ctx.phase("sleep"):
+            time.sleep(0.02)
+    with pytest.raises(ZeroDivisionError), ctx.phase("fail"):
+        _ = 1 / 0
+    assert 0.04 <= ctx.phases["sleep"] < 5
+    assert ctx.phases["fail"] > 0
+
+
+def test_past_the_deadline_progress_and_phase_raise(tmp_path: Path) -> None:
+    ctx = RunContext(tmp_path, deadline=time.monotonic() + 0.05)
+    ctx.progress(0, 1)
+    time.sleep(0.06)
+    with pytest.raises(TimeLimit):
+        ctx.progress(1, 1)
+    with pytest.raises(TimeLimit), ctx.phase("more"):
+        raise AssertionError("the phase must not begin")
+
+
+def test_the_reporter_hears_everything(tmp_path: Path) -> None:
+    heard: list[tuple[object, ...]] = []
+
+    class Ear(Reporter):
+        def phase(self, name: str) -> None:
+            heard.append((name,))
+
+        def progress(self, done: float, total: float, note: str) -> None:
+            heard.append((done, total, note))
+
+        def score(self, name: str, value: float) -> None:
+            heard.append((name, value))
+
+    ctx = RunContext(tmp_path, reporter=Ear())
+    with ctx.phase("train"):
+        ctx.progress(1, 2, "half")
+        ctx.score("P@1", 0.5)
+    ctx.selected("epoch 3", "P@1", 5)
+    ctx.note("clusters", 8)
+    assert heard == [("train",), (1, 2, "half"), ("P@1", 0.5)]
+    assert ctx.selection == {"what": "epoch 3", "by": "P@1", "tried": 5}
+    assert ctx.notes == {"clusters": 8}
+
+
+def test_checkpoints_come_back_as_they_were(ctx: RunContext) -> None:
+    kept = ctx.checkpoints
+    assert kept.load("a") is None
+    arrays = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "empty": np.empty((0, 4), np.int64)}
+    kept.save("a", arrays, {"epoch": 3, "name": "é"})
+    kept.save("b", {"x": np.zeros(1)})
+    loaded, meta = kept.load("a") or ({}, {})
+    assert meta == {"epoch": 3, "name": "é"}
+    assert set(loaded) == {"w", "empty"}
+    for name, array in arrays.items():
+        assert loaded[name].dtype == array.dtype
+        assert np.array_equal(loaded[name], array)
+    kept.save("a", {"w": np.zeros(1)})
+    replaced, meta = kept.load("a") or ({}, {})
+    assert (list(replaced), meta) == (["w"], {})
+    kept.drop("a")
+    kept.drop("a")
+    assert kept.load("a") is None
+    assert kept.load("b") is not None
+
+
+def test_another_context_on_the_same_folder_finds_them(tmp_path: Path) -> None:
+    RunContext(tmp_path).checkpoints.save("a", {"w": np.ones(2)})
+    assert RunContext(tmp_path).checkpoints.load("a") is not None
+
+
+WRITER = """
+import sys, numpy as np
+from pathlib import Path
+from xmcbench.context import Checkpoints
+kept, step = Checkpoints(Path(sys.argv[1])), 0
+while True:
+    step += 1
+    kept.save("state", {"a": np.full(300_000, step), "b": np.full(300_000, step)}, {"step": step})
+    print(step, flush=True)
+"""
+
+
+def test_a_checkpoint_survives_kill_9_whole(tmp_path: Path) -> None:
+    for after in range(1, 5):
+        child = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        for _ in range(after):
+            child.stdout.readline()
+        time.sleep(0.003 * after)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        kept = Checkpoints(tmp_path)
+        arrays, meta = kept.load("state") or ({}, {})
+        assert meta["step"] >= after
+        assert (arrays["a"] == meta["step"]).all()
+        assert (arrays["b"] == meta["step"]).all()
+        assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]  # left-overs of the killed one are gone

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from xmcbench.errors import DataError, Diverged, RegressionError, TimeLimit, UsageError, XmcError, unknown
+
+
+def test_exit_codes() -> None:
+    codes = {XmcError: 1, TimeLimit: 1, Diverged: 1, UsageError: 2, RegressionError: 3, DataError: 4}
+    assert {kind: kind("m").exit_code for kind in codes} == codes
+
+
+def test_the_hint_stands_on_its_own_line() -> None:
+    assert str(XmcError("what", "next")) == "what\n  next"
+    assert str(XmcError("what")) == "what"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("elais", "elias"), ("ELIAS", "elias"), ("tre", "tree"), ("PSP@K", "PSP@k"), ("psp@k", "PSP@k")]
+)
+def test_the_nearest_name_is_offered_whatever_its_case(name: str, near: str) -> None:
+    error = unknown("method", name, ["elias", "tree", "PSP@k"])
+    assert isinstance(error, UsageError)
+    assert error.message == f"unknown method {name!r}"
+    assert error.hint == f"Did you mean {near!r}? Known: PSP@k, elias, tree"
+
+
+def test_nothing_is_offered_where_nothing_is_near() -> None:
+    assert unknown("method", "zzzz", ["elias"]).hint == "Known: elias"
+    assert unknown("method", "zzzz", []).hint == "Known: none"
+
+
+def test_many_names_are_cut() -> None:
+    hint = unknown("label", "x", (f"name{i:03}" for i in range(100))).hint
+    assert hint.endswith("name039, … (100 in all)")
+
+
+def test_control_characters_of_a_wrong_name_are_escaped() -> None:
+    assert "\x1b" not in unknown("method", "\x1b[2J", ["a"]).message

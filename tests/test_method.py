@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmcbench.method import Inputs, Method, MethodInfo, NoParams, TrainData, param
+from xmcbench.methods.popularity import Popularity
+
+X = sp.csr_matrix(np.arange(12, dtype=np.float32).reshape(4, 3))
+Y = sp.csr_matrix(np.eye(4, 5, dtype=np.float32))
+TEXTS = ["a", "b", "c", "d"]
+DATA = TrainData(X, TEXTS, list("vwxyz"), 5, Y)
+
+
+@given(st.lists(st.integers(-4, 3), max_size=6))
+def test_rows_picks_the_same_rows_everywhere_in_that_order(which: list[int]) -> None:
+    part = DATA.rows(np.array(which, dtype=int))
+    assert np.array_equal(part.features.toarray(), X.toarray()[which])
+    assert np.array_equal(part.labels.toarray(), Y.toarray()[which])
+    assert list(part.texts or ()) == [TEXTS[i] for i in which]
+    assert (part.label_texts, part.n_labels, part.n_rows) == (DATA.label_texts, 5, len(which))
+
+
+@given(st.slices(4))
+def test_rows_of_a_slice(which: slice) -> None:
+    part = DATA.inputs().rows(which)
+    assert type(part) is Inputs
+    assert np.array_equal(part.features.toarray(), X.toarray()[which])
+    assert list(part.texts or ()) == TEXTS[which]
+
+
+@pytest.mark.parametrize("which", [[True, False, False, True], [False] * 4])
+def test_rows_of_a_mask(which: list[bool]) -> None:
+    part = DATA.rows(np.array(which))
+    kept = np.flatnonzero(which)
+    assert np.array_equal(part.features.toarray(), X.toarray()[kept])
+    assert list(part.texts or ()) == [TEXTS[i] for i in kept]
+
+
+def test_rows_without_features_or_without_texts() -> None:
+    only_texts = Inputs(None, TEXTS, None, 5)
+    assert (only_texts.n_rows, only_texts.rows(slice(1, 3)).n_rows) == (4, 2)
+    only_features = Inputs(X, None, None, 5)
+    assert only_features.rows(np.array([2])).texts is None
+    assert Inputs(None, None, None, 5).n_rows == 0
+
+
+def test_inputs_of_training_data_carry_no_labels() -> None:
+    assert not hasattr(DATA.inputs(), "labels")
+
+
+@dataclass(frozen=True)
+class Params:
+    width: int = param(3, "how wide", "ours: a guess", query=(3, 5))
+    depth: int = param(2, "how deep", "paper, table 1")
+
+
+def test_query_parameters_are_those_with_values() -> None:
+    info = MethodInfo("m", "s", "tree", "1", parameters=Params)
+    assert info.query_parameters() == {"width": (3, 5)}
+    assert MethodInfo("m", "s", "tree", "1").query_parameters() == {}
+    assert Params() == Params(3, 2)
+    assert dataclasses.fields(Params)[1].metadata["source"] == "paper, table 1"
+
+
+def test_infos_do_not_share_what_could_change() -> None:
+    info: Any = MethodInfo("m", "s", "tree", "1")
+    with pytest.raises(TypeError):
+        info.seconds["icd10cm"] = 1.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        info.name = "n"
+
+
+def test_the_protocol_is_checked_at_run_time() -> None:
+    assert isinstance(Popularity(NoParams()), Method)
+    assert not isinstance(object(), Method)
