@@ -50,6 +50,7 @@ def broken(**changes: np.ndarray) -> dict[str, np.ndarray]:
         ({"shape": np.array([10**12, 3])}, "not a sparse matrix"),
         ({"indptr": np.array([])}, "not a sparse matrix"),
         ({"data": np.array([1, None, 2], dtype=object)}, "not a sparse matrix"),
+        ({"shape": np.array([2, 10**12])}, "1000000000000 columns, at most"),
         ({"indices": np.array([1, 2, 2])}, "row 1 names id 2 twice"),
         ({"data": np.array([1.0, np.nan, 2.0])}, "row 1 holds a value that is NaN"),
         ({"data": np.array([1e300, 1.0, 2.0])}, "row 0 holds a value"),

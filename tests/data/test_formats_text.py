@@ -99,7 +99,8 @@ def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
         (b"\xff\xfe3 5 4\n", 1, "expected a header"),
         (GOOD.replace(b"3 5 4", b"4 5 4"), 4, "the header says 4 rows, the file ends after 3"),
         (GOOD.replace(b"3 5 4", b"1000000000000 5 4"), 4, "1000000000000 rows, the file ends after 3"),
-        (GOOD.replace(b"3 5 4", b"3 5000000000000 4"), 1, "at most 2147483647"),
+        (GOOD.replace(b"3 5 4", b"3 5000000000000 4"), 1, "5000000000000 features in the header can't be right"),
+        (GOOD.replace(b"3 5 4", b"3 5 200000000"), 1, "200000000 labels in the header can't be right"),
         (GOOD.replace(b"3 5 4", b"3 5 99999999999999999999999"), 1, "expected a header"),
         (GOOD.replace(b"3 5 4", b"2 5 4"), 4, "the file holds more"),
         (GOOD.replace(b"3 5 4", b"3 4 4"), 4, "column id '4' is outside: the header's width is 4"),
@@ -283,3 +284,9 @@ def test_genuine_files_read_as_plain_python_reads_them(shared: Path) -> None:
         assert (features.shape, labels.shape) == (x, y)
         for mine, plain in zip((features, labels), plain_xmc(path), strict=True):
             same(mine, plain)
+
+
+def test_a_genuine_file_is_written_back_byte_for_byte(shared: Path, tmp_path: Path) -> None:
+    path = shared / "data" / "delicious" / "test.txt"
+    formats.write_xmc(tmp_path / "again.txt", *formats.read_xmc(path))
+    assert (tmp_path / "again.txt").read_bytes().split() == path.read_bytes().split()

@@ -150,6 +150,25 @@ def test_label_texts_name_the_labels(
     assert data.label_texts == texts
 
 
+def test_raw_files_of_the_lf_data_sets(tmp_path: Path) -> None:
+    labels = [{"uid": "L0", "title": "cats", "content": None}, {"uid": "L1", "title": "dogs", "content": "barking"}]
+    documents = [
+        {"uid": "D0", "title": "one", "content": "two", "target_ind": [1], "target_rel": [1.0]},
+        {"uid": "D1", "title": "three", "content": "", "target_ind": [0, 1], "target_rel": [1.0, 1.0]},
+    ]
+    files = SplitFiles(put(tmp_path, "trn.json", [json.dumps(d) for d in documents]))
+    names = put(tmp_path, "lbl.json", [json.dumps(label) for label in labels])
+    how = Reading(text_column="title,content", labels_column="target_ind")
+    data = read_imported(import_files("lf", Plan(files, files, label_texts=names, reading=how)).folder)
+    assert data.train.texts == ["one two", "three"]
+    assert data.label_texts == ["cats", "dogs barking"]
+    assert [row.indices.tolist() for row in data.train.labels] == [[1], [0, 1]]
+    documents[1]["target_ind"] = [2]
+    files = SplitFiles(put(tmp_path, "trn.json", [json.dumps(d) for d in documents]))
+    with pytest.raises(DataError, match=r"trn\.json, line 2: label '2' is not in .*lbl\.json"):
+        import_files("lf", Plan(files, files, label_texts=names, reading=how), replace=True)
+
+
 def test_equal_texts_stay_on_one_side() -> None:
     texts = [f"Text {i % 50}" if i % 2 else f"text  {i % 50}" for i in range(500)]
     data = Split(None, texts, sp.csr_matrix(np.ones((500, 1), np.float32)))

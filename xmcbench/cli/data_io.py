@@ -38,7 +38,9 @@ def import_(
         str,
         typer.Option(help="tab, bar, semicolon, comma, space or other characters. Default: the first that occurs."),
     ] = "",
-    text_column: Annotated[str, typer.Option(help="Column or key of the text in csv, tsv, jsonl.")] = "text",
+    text_column: Annotated[
+        str, typer.Option(help="Column or key of the text in csv, tsv, jsonl; may be several: title,content.")
+    ] = "text",
     labels_column: Annotated[str, typer.Option(help="Column or key of the labels.")] = "labels",
     one_based: Annotated[str, typer.Option(help="XMC ids that count from 1: features, labels or both.")] = "",
     test_share: Annotated[float, typer.Option(help="Share of rows for test, where no test files are given.")] = 0.2,
@@ -65,6 +67,9 @@ def import_(
       xmcbench data import --name mine --features train.txt --test-features test.txt
 
         XMC text, which holds both features and labels
+
+      xmcbench data import --name lf --texts trn.json.gz --test-texts tst.json.gz --label-texts lbl.json.gz
+        --text-column title,content --labels-column target_ind
 
       xmcbench data import --name mine --from folder
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.data.documents import read_eurlex57k, read_lf_json, read_lines
-from xmcbench.data.reading import DataWarning, cannot_read, load_bytes, read_sparse, read_xmc
+from xmcbench.data.reading import WIDEST, DataWarning, cannot_read, load_bytes, read_sparse, read_xmc
 from xmcbench.data.writing import write_npz_csr, write_sparse, write_xmc
 from xmcbench.errors import DataError
 
@@ -87,6 +87,8 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
         raise DataError(
             f"{path}: not a sparse matrix in npz form ({error})", "Write it with scipy.sparse.save_npz."
         ) from error
+    if matrix.shape[1] > WIDEST:
+        raise DataError(f"{path}: {matrix.shape[1]} columns, at most {WIDEST} are possible")
     if matrix.dtype.kind not in "fiub":
         raise DataError(f"{path}: values are {matrix.dtype}, not numbers")
     with np.errstate(over="ignore"):

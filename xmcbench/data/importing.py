@@ -203,7 +203,7 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
     if not plan.test and (plan.test_filter or plan.train_filter):
         raise UsageError("filter pairs name rows of a split, and the split is not made yet", "Give the test files too.")
     rows = {which: read_rows(files, plan.reading) for which, files in named.items() if files}
-    space = label_space(rows, plan.label_texts)
+    space = label_space(rows, plan.label_texts, plan.reading)
     notes = _notes(rows, space.rows_naming_twice)
     splits = {w: Split(r.features, r.texts, space.matrices[w]) for w, r in rows.items()}
     if "test" not in splits:

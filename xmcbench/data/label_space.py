@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmcbench.data.documents import lines_of
 from xmcbench.data.recipes.labels import label_matrix
-from xmcbench.data.user_files import Names, Rows
+from xmcbench.data.user_files import Names, Reading, Rows, read_label_texts
 from xmcbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,12 +24,13 @@ class LabelSpace:
     rows_naming_twice: int
 
 
-def label_space(splits: Mapping[str, Rows], label_texts: Path | None) -> LabelSpace:
+def label_space(splits: Mapping[str, Rows], label_texts: Path | None, how: Reading) -> LabelSpace:
     """Give labels their ids.
 
     Without `label_texts` the names of all splits in sorted order (by value where all are whole numbers) are the labels
-    and their own texts; names that no training row has are kept. With it, line i is the text of label i: names must be
-    ids, or the texts themselves, or where every line is `name<TAB>text`, the names before the tab.
+    and their own texts; names that no training row has are kept. With it, line i (or row i of jsonl, csv) is the text
+    of label i: names must be ids, or the texts themselves, or where every line is `name<TAB>text`, the names before
+    the tab.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def label_space(splits: Mapping[str, Rows], label_texts: Path | None) -> LabelSp
         other = next(which for which in splits if which not in with_names)
         raise DataError(f"labels of {', '.join(with_names)} are names, those of {other} a matrix", "Give both alike.")
     if not with_names:
-        return _of_matrices(splits, label_texts)
+        return _of_matrices(splits, label_texts, how)
     if label_texts is None:
         found = {name for names in with_names.values() for row in names.rows for name in row}
         if not found:
@@ -50,7 +50,7 @@ def label_space(splits: Mapping[str, Rows], label_texts: Path | None) -> LabelSp
         texts = in_order(found)
         ids = {name: i for i, name in enumerate(texts)}
     else:
-        texts, ids = vocabulary(label_texts, with_names)
+        texts, ids = vocabulary(label_texts, with_names, how)
     matrices = {which: label_matrix(_ids(names, ids, label_texts), len(texts)) for which, names in with_names.items()}
     twice = sum(len(set(row)) < len(row) for names in with_names.values() for row in names.rows)
     return LabelSpace(matrices, texts, twice)
@@ -63,9 +63,9 @@ def in_order(names: set[str]) -> list[str]:
     return sorted(names)
 
 
-def vocabulary(path: Path, splits: Mapping[str, Names]) -> tuple[list[str], dict[str, int]]:
+def vocabulary(path: Path, splits: Mapping[str, Names], how: Reading) -> tuple[list[str], dict[str, int]]:
     """(label texts, name → id) of a label file; see `label_space`."""
-    lines = [line for _, line in lines_of(path)]
+    lines = read_label_texts(path, how)
     names, texts = lines, lines
     if lines and all("\t" in line for line in lines):
         pairs = [line.split("\t", 1) for line in lines]
@@ -99,11 +99,11 @@ def _ids(names: Names, ids: Mapping[str, int], label_texts: Path | None) -> list
     return rows
 
 
-def _of_matrices(splits: Mapping[str, Rows], label_texts: Path | None) -> LabelSpace:
+def _of_matrices(splits: Mapping[str, Rows], label_texts: Path | None, how: Reading) -> LabelSpace:
     matrices = {which: rows.labels for which, rows in splits.items() if rows.labels is not None}
     widths = {which: int(matrix.shape[1]) for which, matrix in matrices.items()}
     if len(set(widths.values())) > 1:
         shown = ", ".join(f"{which} {width}" for which, width in widths.items())
         raise DataError(f"the label matrices differ in width: {shown}", "All splits need one label space.")
-    texts = None if label_texts is None else [line for _, line in lines_of(label_texts)]
+    texts = None if label_texts is None else read_label_texts(label_texts, how)
     return LabelSpace(matrices, texts, 0)

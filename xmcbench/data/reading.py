@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 WIDEST = 2**31 - 1  # ids are int32
+SURELY_WIDE = 10**8  # a width above this and above the file's bytes is taken for damage, before anything is allocated
 
 
 class DataWarning(UserWarning):
@@ -108,8 +109,9 @@ def _open(path: Path, names: str) -> _Text:
         raise DataError(f"{path}, line 1: expected a header '{names}', {what}", hint)
     header = [int(w) for w in words]
     for name, value in zip(wanted[1:], header[1:], strict=True):
-        if value > WIDEST:
-            raise DataError(f"{path}, line 1: {value} {name} in the header, at most {WIDEST} are possible")
+        if value > min(WIDEST, max(SURELY_WIDE, len(buffer))):
+            hint = f"At most {SURELY_WIDE} in a file of {len(buffer)} bytes, and never above {WIDEST}."
+            raise DataError(f"{path}, line 1: {value} {name} in the header can't be right", hint)
     body = begin + len(line) + 1 if newline else len(buffer)
     return _Text(path, buffer, body, header)
 

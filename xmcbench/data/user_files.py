@@ -27,7 +27,8 @@ class Reading:
     ----------
     separator : between label names: a key of `SEPARATORS` or the characters themselves; "" looks for the first of
         tab, bar, semicolon, comma that occurs in the file, and else splits at whitespace.
-    text_column, labels_column : of csv and tsv files, and keys of jsonl objects.
+    text_column, labels_column : of csv and tsv files, and keys of jsonl objects; several text columns as in
+        "title,content".
     one_based : of "features", "labels": ids of XMC text that count from 1.
     """
 
@@ -124,12 +125,7 @@ def read_texts(path: Path, how: Reading) -> tuple[list[str], Names | None]:
     given = Names(path)
     raw: list[Any] = []
     for number, row in _records(path):
-        if how.text_column not in row:
-            shown = ", ".join(map(repr, list(row)[:10]))
-            raise DataError(f"{path}, line {number}: no {how.text_column!r} among {shown}", "Say --text-column NAME.")
-        text = row[how.text_column]
-        if not isinstance(text, str):
-            raise DataError(f"{path}, line {number}: {how.text_column} is a {type(text).__name__}, not a string")
+        text = text_of(row, how.text_column, f"{path}, line {number}")
         texts.append(text)
         given.lines.append(number)
         raw.append(row.get(how.labels_column, _ABSENT))
@@ -137,6 +133,27 @@ def read_texts(path: Path, how: Reading) -> tuple[list[str], Names | None]:
         return texts, None
     _fill(given, raw, how)
     return texts, given
+
+
+def text_of(row: dict[str, Any], column: str, where: str) -> str:
+    """The text in `column`, or of several columns with commas between them, joined with a blank; null is empty."""
+    names = [column] if column in row else [name.strip() for name in column.split(",")]
+    parts = []
+    for name in names:
+        if name not in row:
+            raise DataError(f"{where}: no {name!r} among {', '.join(map(repr, list(row)[:10]))}", "Say --text-column.")
+        text = "" if row[name] is None else row[name]
+        if not isinstance(text, str):
+            raise DataError(f"{where}: {name} is a {type(text).__name__}, not a string")
+        parts.append(text)
+    return " ".join(filter(None, parts))
+
+
+def read_label_texts(path: Path, how: Reading) -> list[str]:
+    """One text a label: lines as they are, or the text column of jsonl, csv, tsv."""
+    if kind_of(path) == "lines":
+        return [line for _, line in lines_of(path)]
+    return [text_of(row, how.text_column, f"{path}, line {number}") for number, row in _records(path)]
 
 
 _ABSENT = object()
