@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from xmcbench.data import formats
+from xmcbench.data.folders import whole_folder
 from xmcbench.data.home import imported
 from xmcbench.data.importing import (
     Imported,
@@ -36,6 +37,10 @@ def put(folder: Path, name: str, lines: list[str]) -> Path:
     path = folder / name
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     return path
+
+
+def folders() -> list[str]:
+    return [path.name for path in imported().iterdir() if path.is_dir()] if imported().exists() else []
 
 
 def both(folder: Path, labels: list[str], **reading: str) -> Dataset:
@@ -194,7 +199,7 @@ def refused(plan: Plan, says: str, kind: type[Exception] = DataError, name: str 
     with pytest.raises(kind, match=says):
         import_files(name, plan)
     assert imported_names() == []
-    assert not imported().exists() or list(imported().iterdir()) == []
+    assert folders() == []
 
 
 def test_bad_files_are_refused_whole(tmp_path: Path) -> None:
@@ -258,7 +263,7 @@ def test_names(tmp_path: Path) -> None:
     assert read_imported(imported() / "mine").label_texts == ["a"]  # the old one is still whole
     done = import_files("mine", Plan(plan.train, test_share=0.5), replace=True)
     assert done.counts["n_test"] > 12
-    assert [path.name for path in imported().iterdir()] == ["mine"]
+    assert folders() == ["mine"]
 
 
 def test_a_full_disk_leaves_the_old_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +277,7 @@ def test_a_full_disk_leaves_the_old_import(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(DataError, match="the disk is full"):
         import_files("mine", Plan(files, test_share=0.5), replace=True)
     assert find_imported("mine").revision == first.revision
-    assert [path.name for path in imported().iterdir()] == ["mine"]
+    assert folders() == ["mine"]
 
 
 def test_damaged_meta(tmp_path: Path) -> None:
@@ -296,3 +301,17 @@ def test_text_alone_can_be_read_by_view(tmp_path: Path) -> None:
     assert done.view() == "bow"
     with pytest.raises(UsageError, match="unknown view of mine 'titles'"):
         done.view("titles")
+
+
+def test_what_a_killed_import_left(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40))
+    first = import_files("mine", Plan(files))
+    first.folder.rename(imported() / ".tmp-mine-abc-old")  # killed between the two renames
+    (imported() / ".tmp-mine-abc").mkdir()
+    (imported() / ".tmp-mine-abc" / "meta.json").write_text("{")
+    (imported() / ".tmp-mine2-abc").mkdir()  # another import's, perhaps at work
+    assert imported_names() == []
+    with pytest.raises(DataError), whole_folder(imported() / "mine"):
+        raise OSError(5, "Input/output error")
+    assert sorted(folders()) == [".tmp-mine2-abc", "mine"]
+    assert find_imported("mine").revision == first.revision

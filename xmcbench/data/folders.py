@@ -13,7 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,26 +186,42 @@ def plan_of(folder: Path) -> dict[str, Any]:
 def whole_folder(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its place on success, and vanishes on any error.
 
+    Two processes come one after the other; what a killed one left is removed, or put back if it was the old `target`.
+
     Raises
     ------
     DataError : the place can't be written or the disk is full.
     """
+    from filelock import FileLock
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{target.name}-", dir=target.parent))
+        lock = FileLock(target.parent / f".{target.name}.lock")
+        lock.acquire()
     except OSError as error:
         raise cannot_write(target, error) from error
-    old = work.with_name(work.name + "-old")
+    prefix = f"{TEMPORARY}{target.name}-"
     try:
+        _sweep(target, prefix)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
         yield work
         work.chmod(0o755)
         if target.exists():  # a folder can't replace a full one: out of the way first
-            target.rename(old)
+            target.rename(work.with_name(work.name + "-old"))
         work.rename(target)
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            _sweep(target, prefix)
+        lock.release()
+
+
+def _sweep(target: Path, prefix: str) -> None:
+    """Remove temporary folders of `target`, but put an old one back where no new one took its place."""
+    left_over = sorted(path for path in target.parent.iterdir() if path.name.startswith(prefix))
+    for path in left_over:
+        if path.name.endswith("-old") and not target.exists():
+            path.rename(target)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
