@@ -169,11 +169,11 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
 
 
 def _counted(found: Entry) -> list[str] | None:
-    """Differences between counted and expected, per view that is parsed; None if none is."""
+    """Differences between counted and expected in the default view; None if it isn't parsed yet."""
     from xmcbench.data import load
     from xmcbench.data.inventory import counts, differing, is_parsed
 
-    if not is_parsed(found):
+    if not is_parsed(found, found.default_view):
         return None
     return differing(found, counts(load(found.name, offline=True)))
 

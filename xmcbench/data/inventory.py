@@ -114,9 +114,9 @@ def differing(found: Entry, counted: dict[str, int | None]) -> list[str]:
     ]
 
 
-def is_parsed(found: Entry) -> bool:
-    """Whether some view of it lies in the cache."""
-    return any((home() / "parsed" / found.name).glob("*/meta.json"))
+def is_parsed(found: Entry, view: str = "*") -> bool:
+    """Whether that view, or any, lies in the cache."""
+    return any((home() / "parsed" / found.name).glob(f"{view}-*/meta.json"))
 
 
 def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
