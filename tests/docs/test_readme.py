@@ -22,9 +22,8 @@ def test_ci_runs_the_readmes_test_command() -> None:
 
 def test_every_command_shown_parses() -> None:
     group = typer.main.get_command(app)
-    shown = set(
-        re.findall(r"^ {4}(?:\.venv/bin/)?xmcbench (\w+)(?: (\w+))?", "\n".join(p.read_text() for p in PAGES), re.M)
-    )
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    shown = set(re.findall(r"^ {4}(?:\.venv/bin/)?xmcbench (\w+)(?: (\w+))?", text, re.M))
     assert len(shown) > 10
     for verb, word in shown:
         known = group.commands  # type: ignore[attr-defined]

@@ -12,11 +12,13 @@ from xmcbench.cli.check import check
 from xmcbench.cli.cite import cite
 from xmcbench.cli.compare import compare
 from xmcbench.cli.data import data_app
+from xmcbench.cli.data_io import export, import_
 from xmcbench.cli.doctor import doctor
 from xmcbench.cli.info import info
 from xmcbench.cli.ls import ls
 from xmcbench.cli.new import new
 from xmcbench.cli.run import EPILOG, run
+from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
 from xmcbench.errors import XmcError
 
@@ -41,7 +43,9 @@ def root(
 
 app.command(epilog=EPILOG, no_args_is_help=True)(run)
 app.command()(compare)
-app.command()(score)
+app.command(epilog=SCORE_EPILOG)(score)
+data_app.command("import")(import_)
+data_app.command("export")(export)
 app.add_typer(data_app, name="data")
 app.command()(ls)
 app.command()(info)
