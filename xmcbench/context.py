@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import TimeLimit
-from xmcbench.files import TEMPORARY, write_npz
+from xmcbench.files import TEMPORARY, read_npz, write_npz
 from xmcbench.method import TrainData
 
 
@@ -52,8 +52,7 @@ class Checkpoints:
         path = self.folder / f"{name}.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_npz(path)
         meta: dict[str, Any] = json.loads(str(arrays.pop("__meta__")))
         return arrays, meta
 

@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +69,20 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: boo
     with atomic(path) as file:
         save: Any = np.savez_compressed if compressed else np.savez
         save(file, **arrays)
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an npz.
+
+    Raises
+    ------
+    DataError : it is missing, cut short, damaged, or holds Python objects, which are never unpickled.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a readable npz file ({error})", "Write it again, or remove it.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError
-from xmcbench.files import write_npz
+from xmcbench.files import read_npz, write_npz
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -43,11 +43,16 @@ class TopK:
 
         Raises
         ------
-        DataError : shapes differ, a score is NaN or +inf, or a label stands twice in a row (the row is named).
+        DataError : shapes differ, ids aren't whole numbers below 2³¹, a score is NaN or +inf, or a label stands
+            twice in a row (the row is named).
         """
         ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float32)
         if ids.ndim != 2 or ids.shape != scores.shape:
             raise DataError(f"predictions: ids {ids.shape} and scores {scores.shape} must both be (rows, k)")
+        if ids.size and not np.issubdtype(ids.dtype, np.integer):
+            raise DataError(f"predictions: ids are {ids.dtype}, not whole numbers")
+        if ids.size and ids.max() > np.iinfo(np.int32).max:
+            raise DataError(f"predictions: label {ids.max()} is above {np.iinfo(np.int32).max}")
         bad = np.isnan(scores) | (scores == np.inf)
         if bad.any():
             row = int(np.flatnonzero(bad.any(axis=1))[0])
@@ -111,11 +116,14 @@ class TopK:
             row = int(np.flatnonzero(outside.any(axis=1))[0])
             label = int(self.ids[row][outside[row]][0])
             raise DataError(f"predictions: row {row} names label {label}, valid are 0 to {n_labels - 1}")
+        if self.scores.dtype != np.float32:
+            raise DataError(f"predictions: scores are {self.scores.dtype}, expected float32")
         again = TopK.from_arrays(self.ids, self.scores)
-        if not np.array_equal(again.ids, self.ids):
-            row = int(np.flatnonzero((again.ids != self.ids).any(axis=1))[0])
+        differs = (again.ids != self.ids) | (again.scores != self.scores)
+        if differs.any():
+            row = int(np.flatnonzero(differs.any(axis=1))[0])
             raise DataError(
-                f"predictions: row {row} is not ordered by falling score, then rising label id",
+                f"predictions: row {row} is not ordered by falling score, then rising label id, padding last",
                 "Build predictions with TopK.from_arrays.",
             )
 
@@ -144,12 +152,17 @@ class TopK:
 
     @classmethod
     def load(cls, path: Path) -> TopK:
-        """Read what `save` wrote."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(file["ids"], file["scores"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise DataError(f"{path}: not a predictions file ({error})") from error
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError : it is missing, damaged or holds something else.
+        """
+        arrays = read_npz(path)
+        ids, scores = arrays.get("ids"), arrays.get("scores")
+        if ids is None or scores is None or ids.ndim != 2 or ids.shape != scores.shape:
+            raise DataError(f"{path}: not a predictions file: it needs ids and scores, both (rows, k)")
+        return cls(ids, scores)
 
 
 def merge(parts: list[TopK], k: int) -> TopK:
