@@ -1,0 +1,37 @@
+"""The bag-of-words encoder: a weighted sum of feature embeddings, then a residual layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xmcbench_elias.batches import Batch
+from xmcbench_elias.ops import bag
+
+
+class BowEncoder(nn.Module):
+    """φ(x) = h + drop(relu(W h + c)), h = drop(relu(Σ x_f · E_f + b)).
+
+    `embed` is (d, D) with row-sparse gradients; D is the width of φ.
+    """
+
+    def __init__(self, n_features: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.embed = nn.Parameter(torch.randn(n_features, width, generator=generator))
+        self.embed_bias = nn.Parameter(torch.zeros(width))
+        self.mix = nn.Parameter(torch.randn(width, width, generator=generator) * (2 / width) ** 0.5)
+        self.mix_bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        """(n, D) embeddings; dropout draws from `generator`, nothing global."""
+        summed = bag(self.embed, batch.indptr, batch.indices, batch.values)
+        hidden = drop(torch.relu(summed + self.embed_bias), dropout, generator)
+        return hidden + drop(torch.relu(hidden @ self.mix.T + self.mix_bias), dropout, generator)
+
+
+def drop(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Inverted dropout with a generator of its own; none without a generator."""
+    if rate <= 0 or generator is None:
+        return x
+    kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
+    return x * kept / (1 - rate)

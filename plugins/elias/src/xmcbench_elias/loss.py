@@ -1,0 +1,45 @@
+"""Both losses of ELIAS, computed from logarithms so that probabilities of 0 and 1 do no harm.
+
+p = q · σ(z) with q = s · a the score of a label's best path (section 3.3 of the paper). Never in half precision.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def log_probabilities(log_path: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """(log p, log(1 − p)) for log path scores ≤ 0 and label logits `z`, at least in float32.
+
+    1 − p = σ(−z) + (1 − q) σ(z), so log(1 − p) adds two logarithms. Where q = 1 the second is log 0: it is left out
+    before it is taken, since both branches of a `where` get a gradient.
+    """
+    dtype = torch.promote_types(log_path.dtype, torch.float32)
+    log_path, z = log_path.to(dtype), z.to(dtype)
+    log_sure, log_not = F.logsigmoid(z), F.logsigmoid(-z)
+    q = log_path.exp()
+    certain = q >= 1
+    log_miss = torch.log1p(-torch.where(certain, 0.0, q)) + log_sure
+    return log_path + log_sure, torch.where(certain, log_not, torch.logaddexp(log_not, log_miss))
+
+
+def classification_loss(log_path: Tensor, z: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+    """Mean binary cross-entropy of p over the shortlist.
+
+    Parameters
+    ----------
+    log_path, z : (n, K).
+    targets : (n, K) bool, is that label true?
+    known : (n, K) bool, False at padding, which adds nothing to the sum; the sum is divided by n · K.
+    """
+    log_p, log_not_p = log_probabilities(torch.where(known, log_path, 0.0), torch.where(known, z, 0.0))
+    each = torch.where(targets, log_p, log_not_p)
+    return -torch.where(known, each, 0.0).sum() / max(each.numel(), 1)
+
+
+def shortlist_loss(log_path: Tensor, n_rows: int) -> Tensor:
+    """−log path score, summed over the true labels that some path reaches, per row."""
+    dtype = torch.promote_types(log_path.dtype, torch.float32)
+    return -log_path.to(dtype).sum() / n_rows

@@ -1,0 +1,92 @@
+"""The ELIAS network: encoder, cluster classifier, label adjacency, label classifier."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from xmcbench_elias.encoder import BowEncoder
+
+EMPTY = -1e9  # logit of a slot that holds no label; far below any other, and finite so that empty rows stay finite
+
+
+def log_cluster_scores(logits: Tensor, alpha: float) -> Tensor:
+    """log s = min(0, log α + log softmax), (n, C). A clamped score has no gradient."""
+    return (logits.log_softmax(dim=1) + math.log(alpha)).clamp(max=0)
+
+
+def log_adjacency(logits: Tensor, beta: Tensor | float) -> Tensor:
+    """log a = min(0, log β + log softmax over a cluster's entries), (C, width); `beta` a number or (C, 1)."""
+    log_beta = beta.log() if isinstance(beta, Tensor) else math.log(beta)
+    return (logits.log_softmax(dim=1) + log_beta).clamp(max=0)
+
+
+class EliasModel(nn.Module):
+    """Weights and the index.
+
+    Attributes
+    ----------
+    entries : (C, width) int64, labels of each cluster, padded with n_labels.
+    adjacency : (C, width) trainable logits, or None while every entry counts 1 (stage 1).
+    """
+
+    def __init__(
+        self,
+        encoder: BowEncoder,
+        entries: Tensor,
+        n_labels: int,
+        alpha: float,
+        share: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        width = encoder.mix.shape[0]
+        self.n_labels = n_labels
+        self.alpha = alpha
+        self.share = share
+        self.encoder = encoder
+        self.cluster_weight = nn.Parameter(torch.randn(len(entries), width, generator=generator) * 0.02)
+        self.cluster_bias = nn.Parameter(torch.zeros(len(entries)))
+        self.label_weight = nn.Parameter(torch.randn(n_labels, width, generator=generator) * 0.02)
+        self.label_bias = nn.Parameter(torch.zeros(n_labels))
+        self.register_buffer("entries", entries)
+        self.entries: Tensor
+        self.adjacency: nn.Parameter | None = None
+
+    @property
+    def filled(self) -> Tensor:
+        """(C, width) bool: slots that hold a label."""
+        return self.entries < self.n_labels
+
+    def cluster_logits(self, embedding: Tensor) -> Tensor:
+        """(n, C)."""
+        return embedding @ self.cluster_weight.T + self.cluster_bias
+
+    def log_entries(self) -> Tensor:
+        """(C, width): log of the adjacency's values, 0 in stage 1; padding holds EMPTY."""
+        if self.adjacency is None:
+            return torch.where(self.filled, 0.0, EMPTY)
+        held = self.filled
+        beta = (self.share * held.sum(dim=1, keepdim=True)).clamp(min=1.0)
+        return torch.where(held, log_adjacency(torch.where(held, self.adjacency, EMPTY), beta), EMPTY)
+
+    def owners(self) -> Tensor:
+        """(L,) int64: the cluster of largest a to each label, the lower one where two are equal; −1 without any."""
+        with torch.no_grad():
+            values = self.log_entries()
+        held = self.filled
+        clusters = torch.arange(len(values), device=values.device)[:, None].expand_as(values)[held]
+        labels, values = self.entries[held], values[held]
+        best = torch.full((self.n_labels,), -math.inf, dtype=values.dtype, device=values.device)
+        best = best.scatter_reduce(0, labels, values, "amax")
+        winners = values == best[labels]
+        owner = torch.full((self.n_labels,), len(self.entries), device=values.device)
+        owner = owner.scatter_reduce(0, labels[winners], clusters[winners], "amin")
+        return torch.where(owner == len(self.entries), -1, owner)
+
+    def clamped_share(self) -> float:
+        """Share of the adjacency's entries whose value is clamped at 1; 1.0 in stage 1."""
+        with torch.no_grad():
+            return float((self.log_entries()[self.filled] == 0).float().mean())

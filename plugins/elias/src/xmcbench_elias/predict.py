@@ -1,0 +1,50 @@
+"""Predictions of a trained model, a few thousand rows at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xmcbench.topk import PAD, TopK
+from xmcbench_elias.batches import make_batch
+from xmcbench_elias.model import EliasModel
+from xmcbench_elias.step import rank
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from xmcbench.context import RunContext
+    from xmcbench.method import Inputs
+
+CELLS = 1 << 22  # rows · (clusters + beam paths) at a time: some tens of megabytes
+
+
+def predict(model: EliasModel, inputs: Inputs, k: int, beam: int, shortlist: int, ctx: RunContext) -> TopK:
+    """The k best labels of each row among its shortlist; fewer columns where the shortlist is shorter than k."""
+    assert inputs.features is not None
+    clusters, width = model.entries.shape
+    step = max(1, CELLS // (clusters + min(beam, clusters) * width))
+    ids, scores = [], []
+    for start in range(0, max(inputs.n_rows, 1), step):
+        batch = make_batch(inputs.features, None, slice(start, start + step), ctx.device)
+        found, p = rank(model, batch, beam, shortlist)
+        labels = found.cpu().numpy()
+        part = TopK.from_arrays(np.where(labels < model.n_labels, labels, PAD), p.cpu().numpy(), k)
+        ids.append(part.ids)
+        scores.append(part.scores)
+        ctx.progress(min(start + step, inputs.n_rows), max(inputs.n_rows, 1))
+    return TopK(np.concatenate(ids), np.concatenate(scores))
+
+
+def validation_score(top: TopK, labels: sp.csr_matrix) -> float:
+    """nDCG@k of predictions, k = their columns, over rows that have labels: what epochs are selected by."""
+    n, k = top.ids.shape
+    counts = np.diff(labels.indptr)
+    wide = labels.shape[1] + 1
+    true = np.repeat(np.arange(n), counts) * wide + labels.indices
+    hits = np.isin(np.arange(n)[:, None] * wide + top.ids, true) & (top.ids != PAD)
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    best = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(counts, k)]
+    labelled = counts > 0
+    return float(((hits @ discount)[labelled] / best[labelled]).mean()) if labelled.any() else 0.0

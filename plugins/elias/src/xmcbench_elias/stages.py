@@ -1,0 +1,123 @@
+"""The way from training rows to a model: cluster, stage 1, graph, stage 2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from xmcbench.sparse.clustering import balanced_clusters, label_centroids
+from xmcbench_elias.batches import make_batch
+from xmcbench_elias.encoder import BowEncoder
+from xmcbench_elias.graph import clustering_rows, graph_rows
+from xmcbench_elias.model import EliasModel, log_cluster_scores
+from xmcbench_elias.params import EliasParams, Sizes, sizes
+from xmcbench_elias.step import teacher_forced
+from xmcbench_elias.train import Progress, train_stage
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench.method import TrainData
+
+ROWS = 1024  # at a time, while the graph is counted
+
+
+def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> EliasModel:
+    """A trained model on `ctx.device`."""
+    assert train.features is not None
+    size = sizes(params, train.n_labels)
+    with ctx.phase("cluster"):
+        clusters = _clusters(train, ctx, size)
+    n_features = int(train.features.shape[1])
+    model = build(n_features, train.n_labels, clustering_rows(clusters, size.clusters), params, ctx.seed("weights"))
+    model.to(ctx.device)
+    with ctx.phase("stage 1"):
+        first = train_stage("stage 1", model, train, ctx, params, size, params.stage1_epochs, 1.0)
+    with ctx.phase("graph"):
+        entries, counts = _graph(model, train, clusters, ctx, params, size)
+    start_stage_2(model, entries, counts, ctx.seed("adjacency"))
+    with ctx.phase("stage 2"):
+        second = train_stage("stage 2", model, train, ctx, params, size, params.stage2_epochs, params.stage2_rate)
+    _tell(first, second, model, ctx)
+    return model
+
+
+def build(n_features: int, n_labels: int, entries: NDArray[np.int64], params: EliasParams, seed: int) -> EliasModel:
+    """A model with fresh weights, on the CPU, so that they do not depend on the device."""
+    generator = torch.Generator().manual_seed(seed)
+    encoder = BowEncoder(n_features, params.width, generator)
+    return EliasModel(encoder, torch.from_numpy(entries), n_labels, params.alpha, params.beta_share, generator)
+
+
+def start_stage_2(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.float32], seed: int) -> None:
+    """Put the graph in place of the clustering; weights stay, the adjacency's logits are fresh."""
+    device = model.entries.device
+    model.entries = torch.from_numpy(entries).to(device)
+    model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
+
+
+def rebuild(weights: dict[str, NDArray[Any]], params: EliasParams) -> EliasModel:
+    """The model whose `state_dict` these weights are."""
+    n_features, n_labels = len(weights["encoder.embed"]), len(weights["label_weight"])
+    model = build(n_features, n_labels, weights["entries"], params, 0)
+    if "adjacency" in weights:
+        model.adjacency = torch.nn.Parameter(torch.from_numpy(weights["adjacency"]))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return model
+
+
+def _clusters(train: TrainData, ctx: RunContext, size: Sizes) -> NDArray[np.int32]:
+    """(L,) int32, from label centroids."""
+    kept = ctx.checkpoints.load("clusters")
+    if kept is not None:
+        return kept[0]["clusters"]
+    clusters = balanced_clusters(
+        label_centroids(train.features, train.labels),
+        n_clusters=size.clusters,
+        seed=ctx.seed("cluster"),
+        progress=ctx.progress,
+    )
+    ctx.checkpoints.save("clusters", {"clusters": clusters})
+    return clusters
+
+
+def _graph(
+    model: EliasModel, train: TrainData, clusters: NDArray[np.int32], ctx: RunContext, params: EliasParams, size: Sizes
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Labels of each cluster's row and their counts Yᵀ M, M the scores of what training rows search now."""
+    kept = ctx.checkpoints.load("graph")
+    if kept is not None:
+        return kept[0]["entries"], kept[0]["counts"]
+    assert train.features is not None
+    generator = torch.Generator(ctx.device).manual_seed(ctx.seed("graph"))
+    owners = model.owners()
+    rows, found, scores = [], [], []
+    for start in range(0, train.n_rows, ROWS):
+        batch = make_batch(train.features, train.labels, slice(start, start + ROWS), ctx.device)
+        with torch.no_grad():
+            logits = model.cluster_logits(model.encoder(batch))
+            beam = teacher_forced(logits, batch, owners, size.beam, params.extra, generator)
+            scores.append(log_cluster_scores(logits, model.alpha).gather(1, beam).exp().cpu().numpy().ravel())
+        found.append(beam.cpu().numpy().ravel())
+        rows.append(np.repeat(np.arange(start, start + batch.n_rows), beam.shape[1]))
+        ctx.progress(start + batch.n_rows, train.n_rows)
+    places = np.concatenate(rows), np.concatenate(found)
+    visits = sp.csr_matrix((np.concatenate(scores), places), shape=(train.n_rows, size.clusters))
+    entries, counts = graph_rows(visits, train.labels, clusters, size.kappa)
+    ctx.checkpoints.save("graph", {"entries": entries, "counts": counts})
+    return entries, counts
+
+
+def _tell(first: Progress, second: Progress, model: EliasModel, ctx: RunContext) -> None:
+    """Put selection and epochs on record."""
+    ctx.note("epochs", first.history + second.history)
+    ctx.note("paths per label", round(float(model.filled.sum()) / model.n_labels, 2))
+    if ctx.validation is not None:
+        ctx.selected(
+            what=f"epoch {first.best_epoch} of stage 1, epoch {second.best_epoch} of stage 2",
+            by="nDCG@5 on the validation rows",
+            tried=len(first.history) + len(second.history),
+        )

@@ -1,0 +1,99 @@
+"""One batch through the network: search, rank, both losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmcbench_elias.batches import Batch
+from xmcbench_elias.loss import classification_loss, shortlist_loss
+from xmcbench_elias.model import EliasModel, log_cluster_scores
+from xmcbench_elias.ops import gather_dot
+from xmcbench_elias.search import beam_search, forced_beam, shortlist
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Both losses, and the share of beam clusters whose score is clamped at 1."""
+
+    classification: Tensor
+    shortlist: Tensor
+    clamped: Tensor
+
+
+def path_scores(log_clusters: Tensor, clusters: Tensor, log_entries: Tensor, rows: Tensor, paths: Tensor) -> Tensor:
+    """log s + log a of paths; `rows` and `paths` of one shape, path = place in the beam · width + column.
+
+    log_clusters, clusters : (n, w) of the beam. log_entries : (C, width).
+    """
+    width = log_entries.shape[1]
+    at = rows * clusters.shape[1] + torch.div(paths, width, rounding_mode="floor")
+    return log_clusters.reshape(-1)[at] + log_entries.reshape(-1)[clusters.reshape(-1)[at] * width + paths % width]
+
+
+def true_rows(batch: Batch) -> Tensor:
+    """(nnz,) int64: the row of each true label."""
+    rows = torch.arange(batch.n_rows, device=batch.true_indptr.device)
+    return torch.repeat_interleave(rows, batch.true_indptr.diff())
+
+
+def teacher_forced(
+    logits: Tensor, batch: Batch, owners: Tensor, beam: int, extra: int, generator: torch.Generator
+) -> Tensor:
+    """(n, w) clusters to train on; `owners` (L,) as from `EliasModel.owners`."""
+    rows, clusters = true_rows(batch), owners[batch.true_labels]
+    owned = clusters >= 0
+    return forced_beam(logits.detach(), beam, extra, rows[owned], clusters[owned], generator)
+
+
+def train_step(
+    model: EliasModel,
+    batch: Batch,
+    owners: Tensor,
+    beam: int,
+    extra: int,
+    size: int,
+    dropout: float,
+    generator: torch.Generator,
+) -> Losses:
+    """Losses of one batch, over a shortlist of at most `size` labels."""
+    embedding = model.encoder(batch, dropout, generator)
+    logits = model.cluster_logits(embedding)
+    clusters = teacher_forced(logits, batch, owners, beam, extra, generator)
+    return losses(model, embedding, logits, clusters, batch, size)
+
+
+def losses(model: EliasModel, embedding: Tensor, logits: Tensor, clusters: Tensor, batch: Batch, size: int) -> Losses:
+    """Both losses of rows with these embeddings, cluster logits and clusters."""
+    log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)
+    log_entries = model.log_entries()
+    found = shortlist(clusters, log_clusters, model.entries, log_entries, size, model.n_labels, batch)
+    rows = torch.arange(batch.n_rows, device=clusters.device)[:, None].expand_as(found.paths)
+    log_paths = path_scores(log_clusters, clusters, log_entries, rows, found.paths)
+    z = gather_dot(embedding, model.label_weight, model.label_bias, found.labels)
+    known = found.labels < model.n_labels
+    reached = found.true_paths >= 0
+    true = path_scores(log_clusters, clusters, log_entries, true_rows(batch)[reached], found.true_paths[reached])
+    return Losses(
+        classification_loss(log_paths, z, found.targets, known),
+        shortlist_loss(true, max(batch.n_rows, 1)),
+        (log_clusters.detach() == 0).float().mean(),
+    )
+
+
+@torch.no_grad()
+def rank(model: EliasModel, batch: Batch, beam: int, size: int) -> tuple[Tensor, Tensor]:
+    """(n, K) label ids (n_labels: padding) and p = s · a · σ(z) in float32, in no order."""
+    embedding = model.encoder(batch)
+    logits = model.cluster_logits(embedding)
+    clusters = beam_search(logits, beam)
+    log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)
+    log_entries = model.log_entries()
+    found = shortlist(clusters, log_clusters, model.entries, log_entries, size, model.n_labels, batch)
+    rows = torch.arange(batch.n_rows, device=clusters.device)[:, None].expand_as(found.paths)
+    log_paths = path_scores(log_clusters, clusters, log_entries, rows, found.paths)
+    z = gather_dot(embedding, model.label_weight, model.label_bias, found.labels)
+    return found.labels, (log_paths + F.logsigmoid(z)).exp()
