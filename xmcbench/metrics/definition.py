@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from xmcbench.metrics.labels import LabelStats
-    from xmcbench.metrics.stats import Stats
+    from xmcbench.metrics.stats import Column, Stats
 
-Column = NDArray[Any]  # (n,) one number a row
 Kind = Literal["mean of rows", "ratio of sums", "over labels"]
-Rule = Callable[["Stats", int], Column]
+Rule = Callable[["Stats", int], "Column"]
 LabelRule = Callable[["LabelStats", int], float]
 
 COUNTS_AS_ZERO = "stays in the mean and counts 0"
@@ -64,10 +60,3 @@ class Definition:
     high: float | None = 1.0
     version: int = 1
     direction: Literal["higher is better"] = "higher is better"
-
-
-def over(numerator: Any, denominator: Any) -> Column:
-    """numerator / denominator, and 0 where the denominator is 0 (rows without a true label)."""
-    top = np.asarray(numerator, np.float64)
-    share: Column = np.divide(top, denominator, out=np.zeros_like(top), where=np.asarray(denominator) != 0)
-    return share

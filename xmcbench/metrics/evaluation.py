@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,12 +86,15 @@ def evaluate(
     wanted = parse_all(names)
     _check_needs(wanted, truth)
     ranks = find_ranks(topk, truth, wanted)
+    row = np.repeat(np.arange(truth.n_rows), np.diff(truth.indptr))
     found: Found = {}
     for part in dict.fromkeys(name.slice for name in wanted):
         members = [name for name in wanted if name.slice == part]
         scope = _Scope.of(truth, part)
-        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
-        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, topk)
+        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks, row)
+        found |= _of_labels(
+            [n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, row, topk.ids
+        )
     pairs = {name: pair for name in wanted if (pair := found[name][1]) is not None}
     ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed), strict=True))
     values = []
@@ -172,21 +176,23 @@ class _Scope:
         members = np.ones(truth.n_rows, np.bool_) if inside is None else inside
         return cls(keep, members, some, keep is None and inside is None)
 
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """Rows of the slice, and those of them with a true label."""
+        return int(self.members.sum()), int((self.members & self.some).sum())
+
     def value(self, name: Name, value: float | None, best: float | None) -> Value:
         """The value without its interval; a slice of labels leaves out the rows that have none of them."""
-        with_labels = int((self.members & self.some).sum())
-        rows = int(self.members.sum())
-        left_out = self.keep is not None or name.skips_empty
-        version = name.definition.version
-        return Value(str(name), value, best, None, None, with_labels if left_out else rows, rows - with_labels, version)
+        rows, with_labels = self.counts
+        counted = with_labels if self.keep is not None or name.skips_empty else rows
+        return Value(str(name), value, best, None, None, counted, rows - with_labels, name.definition.version)
 
 
-def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32]) -> Found:
+def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], row: NDArray[np.int64]) -> Found:
     """Values of the metrics of one slice that count rows, with their per-row numbers."""
     if not names:
         return {}
-    weights = truth.inv_propensity if any(n.definition.weighted for n in names) else None
-    stats = Stats.count(ranks, truth.indptr, truth.indices, [_cut(n, ranks) for n in names], scope.keep, weights)
+    stats = Stats(ranks, row, truth.indptr, truth.indices, scope.keep, truth.inv_propensity)
     counted = scope.members if scope.keep is None else scope.some
     once = {  # the rows that count, by `skips_empty`: one array for all metrics that share them
         False: None if scope.whole else counted.astype(np.float32),
@@ -208,12 +214,19 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
     return found
 
 
-def _of_labels(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], topk: TopK) -> Found:
+def _of_labels(
+    names: list[Name],
+    scope: _Scope,
+    truth: Truth,
+    ranks: NDArray[np.int32],
+    row: NDArray[np.int64],
+    ids: NDArray[np.int32],
+) -> Found:
     """Values of the metrics of one slice that average over labels."""
     if not names:
         return {}
     every = np.ones(truth.n_labels, np.bool_) if scope.keep is None else scope.keep
-    stats = LabelStats(topk.ids, ranks, truth.indptr, truth.indices, every, scope.members)
+    stats = LabelStats(ids, ranks, row, truth.indptr, truth.indices, every, scope.members)
     found: Found = {}
     for name in names:
         rule, k = name.definition, name.k or 1

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, prange
 
 OUTSIDE, TWICE = 1, 2  # faults of a row
-_CHUNK = 1024  # rows a thread takes at a time
+_SHORT = 48  # labels of a row up to which counting beats sorting
 _SAMPLES = 8  # resamples that share one pass over the rows
 
 
@@ -53,147 +53,40 @@ def find_ranks(ids, width, indptr, indices, n_labels):  # type: ignore[no-untype
     return ranks, faults
 
 
-@njit(nogil=True, cache=True)
-def _sort(values, count):  # type: ignore[no-untyped-def]
-    """Put values[:count] in rising order in place; most rows are short, where insertion is many times faster."""
-    if count > 48:
-        values[:count].sort()
-        return
-    for i in range(1, count):
-        value, j = values[i], i
-        while j > 0 and values[j - 1] > value:
-            values[j] = values[j - 1]
-            j -= 1
-        values[j] = value
+@njit(parallel=True, nogil=True, cache=True)
+def falling_positions(values, indptr):  # type: ignore[no-untyped-def]
+    """(nnz,) int32: each entry's place, from 1, when its row is put in order of falling `values`; ties as stored."""
+    positions = np.empty(len(values), np.int32)
+    for i in prange(len(indptr) - 1):
+        begin, end = indptr[i], indptr[i + 1]
+        if end - begin <= _SHORT:  # comparing all pairs is faster than any sort
+            for e in range(begin, end):
+                place = 1
+                for f in range(begin, end):
+                    place += values[f] > values[e] or (values[f] == values[e] and f < e)
+                positions[e] = place
+        else:
+            order = np.argsort(-values[begin:end], kind="mergesort")
+            for place in range(end - begin):
+                positions[begin + order[place]] = place + 1
+    return positions
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def row_stats(ranks, indptr, indices, keep, weights, cuts, slot, discount):  # type: ignore[no-untyped-def]
-    """The sums of `stats.Stats`, from the ranks.
+def count_predicted(ids, rows, k, n_labels, pieces):  # type: ignore[no-untyped-def]
+    """(L,) int64: how many of the `rows` (n,) bool show each label in their first k ranks.
 
-    Parameters
-    ----------
-    keep : (L,) bool slice of labels, or empty for all. weights : (L,) float64, or empty for no weighted sums.
-    cuts : (c,) rising cut-offs. slot : (r + 1,) index of the first cut-off at or past each rank, c if past all.
-    discount : (r + 1,) discount of each rank, 0 at 0; r is at least the last cut-off.
-
-    Returns
-    -------
-    total, first, own : (n,) int64.
-    hits : (c, n) int32; dcg, weight, weight_dcg, best_weight, best_weight_dcg : (c, n) float64.
+    Rows are counted in `pieces` at once, each into (L,) int32 of its own; whole numbers add up the same in any order.
     """
-    n, c = len(indptr) - 1, len(cuts)
-    total, first, own = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    hits, dcg = np.zeros((c, n), np.int32), np.zeros((c, n))
-    weighted = c if len(weights) else 0
-    weight, weight_dcg = np.zeros((weighted, n)), np.zeros((weighted, n))
-    best, best_dcg = np.zeros((weighted, n)), np.zeros((weighted, n))
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        begin, end = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
-        longest = 0
-        for i in range(begin, end):
-            longest = max(longest, indptr[i + 1] - indptr[i])
-        mine = np.empty(longest)  # weights of one row's true labels
-        for i in range(begin, end):
-            count = 0
-            for e in range(indptr[i], indptr[i + 1]):
-                label, rank = indices[e], ranks[e]
-                if len(keep) and not keep[label]:
-                    continue
-                if weighted:
-                    mine[count] = weights[label]
-                count += 1
-                if rank == 0:
-                    continue
-                if first[i] == 0 or rank < first[i]:
-                    first[i] = rank
-                s = slot[rank]
-                if s < c:
-                    hits[s, i] += 1
-                    dcg[s, i] += discount[rank]
-                    if weighted:
-                        weight[s, i] += weights[label]
-                        weight_dcg[s, i] += weights[label] * discount[rank]
-            total[i] = count
-            for e in range(indptr[i], indptr[i + 1]):
-                if 0 < ranks[e] <= count and (len(keep) == 0 or keep[indices[e]]):
-                    own[i] += 1
-            for s in range(1, c):
-                hits[s, i] += hits[s - 1, i]
-                dcg[s, i] += dcg[s - 1, i]
-            if weighted:
-                for s in range(1, c):
-                    weight[s, i] += weight[s - 1, i]
-                    weight_dcg[s, i] += weight_dcg[s - 1, i]
-                _sort(mine, count)
-                rank, s, plain, discounted = 0, 0, 0.0, 0.0
-                for s in range(c):
-                    while rank < min(cuts[s], count):
-                        rank += 1
-                        plain += mine[count - rank]
-                        discounted += mine[count - rank] * discount[rank]
-                    best[s, i] = plain
-                    best_dcg[s, i] = discounted
-    return total, first, own, hits, dcg, weight, weight_dcg, best, best_dcg
-
-
-@njit(nogil=True, cache=True)
-def count_ranked(ranks, indptr, indices, rows, first, last, n_labels):  # type: ignore[no-untyped-def]
-    """(L,) int64: in how many of the `rows` (n,) bool each true label has a rank from `first` to `last`."""
-    counts = np.zeros(n_labels, np.int64)
-    for i in range(len(indptr) - 1):
-        if rows[i]:
-            for e in range(indptr[i], indptr[i + 1]):
-                if first <= ranks[e] <= last:
-                    counts[indices[e]] += 1
-    return counts
-
-
-@njit(nogil=True, cache=True)
-def count_predicted(ids, rows, k, n_labels):  # type: ignore[no-untyped-def]
-    """(L,) int64: how many of the `rows` show each label in their first k ranks."""
-    counts = np.zeros(n_labels, np.int64)
-    for i in range(ids.shape[0]):
-        if rows[i]:
-            for j in range(min(k, ids.shape[1])):
-                if ids[i, j] >= 0:
-                    counts[ids[i, j]] += 1
-    return counts
-
-
-@njit(nogil=True, cache=True)
-def capped_per_row(indptr, indices, rows, keep, k):  # type: ignore[no-untyped-def]
-    """Sum over the `rows` of min(k, number of true labels in `keep`)."""
-    total = 0
-    for i in range(len(indptr) - 1):
-        if rows[i]:
-            mine = 0
-            for e in range(indptr[i], indptr[i + 1]):
-                mine += keep[indices[e]]
-            total += min(k, mine)
-    return total
-
-
-@njit(nogil=True, cache=True)
-def best_macro_recall(indptr, indices, rows, true, k):  # type: ignore[no-untyped-def]
-    """Sum over the `rows` of the k largest 1 / true[l] of their labels; `true` (L,) is 0 outside the slice."""
-    longest = 0
-    for i in range(len(indptr) - 1):
-        longest = max(longest, indptr[i + 1] - indptr[i])
-    shares = np.empty(longest)
-    total = 0.0
-    for i in range(len(indptr) - 1):
-        count = 0
-        if rows[i]:
-            for e in range(indptr[i], indptr[i + 1]):
-                if true[indices[e]] > 0:
-                    shares[count] = 1.0 / true[indices[e]]
-                    count += 1
-        if count > k:
-            _sort(shares, count)
-        for j in range(max(0, count - k), count):
-            total += shares[j]
-    return total
+    n = ids.shape[0]
+    counts = np.zeros((pieces, n_labels), np.int32)
+    for piece in prange(pieces):
+        for i in range(n * piece // pieces, n * (piece + 1) // pieces):
+            if rows[i]:
+                for j in range(min(k, ids.shape[1])):
+                    if ids[i, j] >= 0:
+                        counts[piece, ids[i, j]] += 1
+    return counts.sum(axis=0)
 
 
 @njit(inline="always")

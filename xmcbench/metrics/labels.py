@@ -17,37 +17,48 @@ class LabelStats:
 
     Attributes
     ----------
-    ids, ranks, indptr, indices : predictions, rank of each true label (0: not predicted), and the truth's CSR arrays.
+    ids, ranks : predictions, and rank of each true label (0: not predicted).
+    row, indptr, indices : (nnz,) row of each true label and the truth's CSR arrays.
     keep : (L,) bool, the slice of labels.
     rows : (n,) bool, the rows that count.
     """
 
     ids: NDArray[np.int32]
     ranks: NDArray[np.int32]
+    row: NDArray[np.int64]
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     keep: NDArray[np.bool_]
     rows: NDArray[np.bool_]
 
     @cached_property
+    def counts(self) -> NDArray[np.bool_]:
+        """(nnz,) the true labels in the slice, of rows that count."""
+        return self.keep[self.indices] & self.rows[self.row]
+
+    @cached_property
     def true(self) -> NDArray[np.int64]:
         """(L,) rows that have the label; 0 outside the slice."""
-        return self._occurrences(np.iinfo(np.int32).max, 0)
+        return np.bincount(self.indices[self.counts], minlength=len(self.keep))
 
-    @property
+    @cached_property
     def present(self) -> NDArray[np.bool_]:
         """(L,) the labels of the slice with at least one row: those the metrics average over."""
         return self.true > 0
 
     def hits(self, k: int) -> NDArray[np.int64]:
         """(L,) rows that have the label and show it in the first k ranks."""
-        return self._occurrences(k, 1)
+        found = self.counts & (self.ranks > 0) & (self.ranks <= k)
+        return np.bincount(self.indices[found], minlength=len(self.keep))
 
     def predicted(self, k: int) -> NDArray[np.int64]:
         """(L,) rows that show the label in the first k ranks; 0 outside the slice."""
+        import numba
+
         from xmcbench.metrics import kernels
 
-        return np.where(self.keep, kernels.count_predicted(self.ids, self.rows, k, len(self.keep)), 0)
+        pieces = min(numba.get_num_threads(), 8)  # each takes 4 L bytes
+        return np.where(self.keep, kernels.count_predicted(self.ids, self.rows, k, len(self.keep), pieces), 0)
 
     def mean(self, shares: NDArray[np.float64]) -> float:
         """Mean over the labels present; NaN where there is none."""
@@ -55,23 +66,17 @@ class LabelStats:
 
     def most_covered(self, k: int) -> float:
         """An upper bound of Coverage@k: of the labels that occur in one row alone, a row can show only k."""
-        from xmcbench.metrics import kernels
-
-        single = kernels.capped_per_row(self.indptr, self.indices, self.rows, self.true == 1, k)
-        return float(single + (self.true > 1).sum()) / max(int(self.present.sum()), 1)
+        single = self.row[self.counts & (self.true[self.indices] == 1)]
+        shown = np.minimum(np.bincount(single), k).sum() + (self.true > 1).sum()
+        return float(shown) / max(int(self.present.sum()), 1)
 
     def most_recall(self, k: int) -> float:
         """The best MacroR@k: each row shows the k of its labels with the fewest rows."""
         from xmcbench.metrics import kernels
 
-        total = kernels.best_macro_recall(self.indptr, self.indices, self.rows, self.true, k)
-        return min(1.0, float(total) / max(int(self.present.sum()), 1))
-
-    def _occurrences(self, last: int, first: int) -> NDArray[np.int64]:
-        from xmcbench.metrics import kernels
-
-        counts = kernels.count_ranked(self.ranks, self.indptr, self.indices, self.rows, first, last, len(self.keep))
-        return np.where(self.keep, counts, 0)
+        share = np.where(self.counts, 1.0 / np.maximum(self.true, 1)[self.indices], 0.0)
+        best = share[kernels.falling_positions(share, self.indptr) <= k].sum()
+        return min(1.0, float(best) / max(int(self.present.sum()), 1))
 
 
 def macro_precision(s: LabelStats, k: int) -> float:

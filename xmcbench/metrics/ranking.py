@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from xmcbench.metrics.definition import COUNTS_AS_ZERO, Column, Definition, over
-from xmcbench.metrics.stats import Stats
+from xmcbench.metrics.definition import COUNTS_AS_ZERO, Definition
+from xmcbench.metrics.stats import Column, Stats
 
 _XCR = "Bhatia et al., The Extreme Classification Repository, 2016 (manikvarma.org/downloads/XC)"
 _EVERYWHERE = ("like=pyxclib", "like=napkinxc", "like=attentionxml", "like=xcrepo")
 
 
-def _has_labels(s: Stats, k: int) -> Column:
-    return (s.total > 0).astype(np.float64)
-
-
-def _reciprocal(s: Stats, k: int) -> Column:
-    found = (s.first > 0) & (s.first <= k)
-    return over(found, np.maximum(s.first, 1))
+def _found(s: Stats, k: int) -> Column:
+    return ((s.first > 0) & (s.first <= k)).astype(np.float64)
 
 
 DEFINITIONS = (
@@ -29,7 +24,7 @@ DEFINITIONS = (
         _XCR,
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=lambda s, k: s.at("hits", k) / k,
+        row=lambda s, k: s.hits(k) / k,
         best=lambda s, k: np.minimum(s.total, k) / k,
         same=_EVERYWHERE,
     ),
@@ -41,8 +36,8 @@ DEFINITIONS = (
         "Järvelin and Kekäläinen, ACM TOIS 20(4), 2002; ideal over min(k, |Y|) ranks as in " + _XCR,
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=lambda s, k: over(s.at("dcg", k), s.ideal(k)),
-        best=_has_labels,
+        row=lambda s, k: s.dcg(k) / s.ideal(k),
+        best=lambda s, k: s.some,
         same=_EVERYWHERE,
     ),
     Definition(
@@ -53,8 +48,8 @@ DEFINITIONS = (
         "pyxclib 5d13086, xc_metrics.recall; with empty=skip its recall_at_k",
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=lambda s, k: over(s.at("hits", k), s.total),
-        best=lambda s, k: over(np.minimum(s.total, k), s.total),
+        row=lambda s, k: s.hits(k) / s.divisor,
+        best=lambda s, k: np.minimum(s.total, k) / s.divisor,
         same=("like=pyxclib", "like=napkinxc"),
     ),
     Definition(
@@ -65,8 +60,8 @@ DEFINITIONS = (
         "Voorhees, The TREC-8 Question Answering Track Report, 1999",
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=_reciprocal,
-        best=_has_labels,
+        row=lambda s, k: _found(s, k) / np.maximum(s.first, 1),
+        best=lambda s, k: s.some,
         cut="optional",
     ),
     Definition(
@@ -77,8 +72,8 @@ DEFINITIONS = (
         "Craswell, Success at n, Encyclopedia of Database Systems, 2009",
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=lambda s, k: ((s.first > 0) & (s.first <= k)).astype(np.float64),
-        best=_has_labels,
+        row=_found,
+        best=lambda s, k: s.some,
     ),
     Definition(
         "RPrec",
@@ -88,8 +83,8 @@ DEFINITIONS = (
         "Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, section 8.4",
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=lambda s, k: over(s.own, s.total),
-        best=_has_labels,
+        row=lambda s, k: s.own / s.divisor,
+        best=lambda s, k: s.some,
         cut="none",
     ),
 )

@@ -1,13 +1,17 @@
-"""What the ranking and propensity metrics need of each row, counted once for all of them."""
+"""What the ranking and propensity metrics need of each row.
+
+All of it is one kind of sum: over a row's true labels with a rank from 1 to k, where the rank is that of the prediction
+or, for the best reachable, the place in falling weight.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+Column = NDArray[np.float64]  # (n,) one number a row
 
 
 def discounts(length: int) -> NDArray[np.float64]:
@@ -17,70 +21,137 @@ def discounts(length: int) -> NDArray[np.float64]:
     return table
 
 
-@dataclass(frozen=True)
-class Stats:
-    """Counts of n rows at some cut-offs, for the truth as it is or restricted to a slice of labels.
+class Ranked:
+    """Entries of rows, each with a rank from 1, to be summed over the first k ranks of their row.
 
-    Attributes
+    Parameters
     ----------
-    cuts : the cut-offs, rising; the arrays of shape (cuts, n) follow them.
-    total : (n,) int64 number of true labels.
-    first : (n,) int64 rank of the first hit, 0 where there is none.
-    own : (n,) int64 hits among the first `total` ranks.
-    sums : (cuts, n): "hits" int32; float64 "dcg", "weight" and "weight_dcg" of the hits, "best_weight" and
-        "best_weight_dcg" of the true labels in falling weight.
+    row, rank : (m,) of each entry. n : number of rows.
     """
 
-    cuts: tuple[int, ...]
-    total: NDArray[np.int64]
-    first: NDArray[np.int64]
-    own: NDArray[np.int64]
-    sums: dict[str, NDArray[Any]]
+    def __init__(self, row: NDArray[np.int64], rank: NDArray[np.int32], n: int) -> None:
+        self.last = int(rank.max(initial=0))
+        narrow = rank.astype(np.uint16) if self.last < 2**16 else rank  # 16 bits are sorted by radix
+        self.order = np.argsort(narrow, kind="stable")
+        self.row, self.rank, self.n = row[self.order], rank[self.order], n
+        self._ends = np.cumsum(np.bincount(narrow, minlength=1))  # entries up to each rank
 
-    @classmethod
-    def count(
-        cls,
+    def sums(self, k: int, values: Column | None) -> Column:
+        """(n,) sum of `values` (m,), given in the order of `order`, over entries up to rank k; None: their number."""
+        end = int(self._ends[min(k, self.last)])
+        found = np.bincount(self.row[:end], None if values is None else values[:end], minlength=self.n)
+        return found.astype(np.float64, copy=False)
+
+
+class Stats:
+    """Sums over n rows, for the truth as it is or restricted to a slice of labels.
+
+    Parameters
+    ----------
+    ranks : (nnz,) int32 rank of each stored true label, 0 where it was not predicted (`kernels.find_ranks`).
+    row : (nnz,) int64 row of each. indptr, indices : the truth's CSR arrays, (n + 1,) int64 and (nnz,) int32.
+    keep : (L,) bool, the slice of labels; None for all.
+    weights : (L,) float64 inverse propensities; of length 0 where no metric needs them.
+    """
+
+    def __init__(
+        self,
         ranks: NDArray[np.int32],
+        row: NDArray[np.int64],
         indptr: NDArray[np.int64],
         indices: NDArray[np.int32],
-        cuts: Iterable[int],
-        keep: NDArray[np.bool_] | None = None,
-        weights: NDArray[np.float64] | None = None,
-    ) -> Stats:
-        """Count from the rank of each true label.
+        keep: NDArray[np.bool_] | None,
+        weights: NDArray[np.float64],
+    ) -> None:
+        self.n = len(indptr) - 1
+        if keep is not None:  # the same truth with fewer labels
+            kept = keep[indices]
+            ranks, row, indices = ranks[kept], row[kept], indices[kept]
+            indptr = np.searchsorted(row, np.arange(self.n + 1))
+        self._row, self._indptr, self._indices, self._weights = row, indptr, indices, weights
+        hit = np.flatnonzero(ranks)
+        self._hits = Ranked(row[hit], ranks[hit], self.n)
+        self._hit_labels = indices[hit[self._hits.order]]
+        self._ideal: dict[int, Column] = {}
 
-        Parameters
-        ----------
-        ranks : (nnz,) int32 rank of each stored true label, 0 where it was not predicted (`kernels.find_ranks`).
-        indptr, indices : the truth's CSR arrays.
-        keep : (L,) bool, the slice of labels; None for all.
-        weights : (L,) float64 inverse propensities; None leaves the weighted sums at 0.
-        """
+    def hits(self, k: int) -> Column:
+        """Hits among the first k ranks."""
+        return self._hits.sums(k, None)
+
+    def dcg(self, k: int) -> Column:
+        """Their discounts."""
+        return self._hits.sums(k, self._discount)
+
+    def weight(self, k: int) -> Column:
+        """Their inverse propensities."""
+        return self._hits.sums(k, self._weight)
+
+    def weight_dcg(self, k: int) -> Column:
+        """Their inverse propensities times discounts."""
+        return self._hits.sums(k, self._discounted)
+
+    def best_weight(self, k: int) -> Column:
+        """The most `weight(k)` can be: the true labels in falling weight."""
+        return self._best[0].sums(k, self._best[1])
+
+    def best_weight_dcg(self, k: int) -> Column:
+        """The most `weight_dcg(k)` can be."""
+        return self._best[0].sums(k, self._best[2])
+
+    @cached_property
+    def total(self) -> Column:
+        """Number of true labels."""
+        return np.diff(self._indptr).astype(np.float64)
+
+    @cached_property
+    def some(self) -> Column:
+        """1 for rows with a true label, else 0."""
+        return (self.total > 0).astype(np.float64)
+
+    @cached_property
+    def divisor(self) -> Column:
+        """Number of true labels, but 1 for rows without: their numerators are 0 anyway."""
+        return np.maximum(self.total, 1.0)
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """Rank of the first hit, 0 where there is none."""
+        first = np.zeros(self.n, np.int64)
+        first[self._hits.row[::-1]] = self._hits.rank[::-1]  # the lowest rank is written last and stays
+        return first
+
+    @cached_property
+    def own(self) -> Column:
+        """Hits among as many ranks as the row has true labels."""
+        inside = self._hits.rank <= self.total[self._hits.row]
+        return np.bincount(self._hits.row[inside], minlength=self.n).astype(np.float64)
+
+    def ideal(self, k: int) -> Column:
+        """I_k, the DCG of a perfect ranking; 1 for rows without a true label: their numerators are 0 anyway."""
+        if k not in self._ideal:
+            table = np.cumsum(discounts(k))
+            table[0] = 1.0
+            self._ideal[k] = table[np.minimum(self.total, k).astype(np.int64)]
+        return self._ideal[k]
+
+    @cached_property
+    def _discount(self) -> Column:
+        return discounts(self._hits.last)[self._hits.rank]
+
+    @cached_property
+    def _weight(self) -> Column:
+        return self._weights[self._hit_labels]
+
+    @cached_property
+    def _discounted(self) -> Column:
+        return self._weight * self._discount
+
+    @cached_property
+    def _best(self) -> tuple[Ranked, Column, Column]:
+        """All true labels, ranked in falling weight, their weights, and these times discounts."""
         from xmcbench.metrics import kernels
 
-        at = tuple(sorted(set(cuts))) or (1,)
-        longest = max(int(ranks.max(initial=0)), at[-1])
-        slot = np.searchsorted(np.array(at), np.arange(longest + 1)).astype(np.int64)
-        counted = kernels.row_stats(
-            ranks,
-            indptr,
-            indices,
-            np.ones(0, np.bool_) if keep is None else keep,
-            np.ones(0, np.float64) if weights is None else weights,
-            np.array(at, np.int64),
-            slot,
-            discounts(longest),
-        )
-        names = ("hits", "dcg", "weight", "weight_dcg", "best_weight", "best_weight_dcg")
-        total, first, own, *sums = counted
-        return cls(at, total, first, own, dict(zip(names, sums, strict=True)))
-
-    def at(self, what: str, k: int) -> NDArray[Any]:
-        """(n,) the sum named `what` over the first k ranks."""
-        column: NDArray[Any] = self.sums[what][self.cuts.index(k)]
-        return column
-
-    def ideal(self, k: int) -> NDArray[np.float64]:
-        """(n,) I_k: the DCG of a perfect ranking, 0 for rows without a true label."""
-        table = np.cumsum(discounts(k))
-        return table[np.minimum(self.total, k)]
+        weight = self._weights[self._indices]
+        places = Ranked(self._row, kernels.falling_positions(weight, self._indptr), self.n)
+        weight = weight[places.order]
+        return places, weight, weight * discounts(places.last)[places.rank]
