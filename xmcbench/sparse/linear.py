@@ -106,7 +106,7 @@ def train_linear(
     work = problems.work(features)
     room = np.minimum(work, width) + 1
     workers = get_num_threads()
-    scratch = np.zeros((workers, width), np.float64)
+    scratch = np.zeros((workers, width), np.float32)
     packed: list[tuple[NDArray[Any], ...]] = []
     done = 0
     for first, last in chunks(room, work, workers):
@@ -179,7 +179,7 @@ def _solve_share(
     first: int, cost: float, tolerance: float, max_iter: int, bias: float, threshold: float, seed: int,
     weights: Any, worker: int, workers: int, starts: Any, columns: Any, values: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """One worker's share of a chunk, every `workers`-th problem. `weights`: (d,) float64 zeros, before and after."""
+    """One worker's share of a chunk, every `workers`-th problem. `weights`: (d,) float32 zeros, before and after."""
     width = len(weights)
     last_group = -1
     active = np.empty(0, np.int32)
@@ -233,7 +233,7 @@ def solve(
     indptr: Any, indices: Any, data: Any, squares: Any, rows: Any, signs: Any,
     cost: float, tolerance: float, max_iter: int, bias: float, seed: int, weights: Any,
 ) -> float:  # fmt: skip
-    """One problem: Hsieh et al., algorithm 3. Fills `weights` (d,) float64, zero before; returns the bias weight."""
+    """One problem: Hsieh et al., algorithm 3. Fills `weights` (d,) float32, zero before; returns the bias weight."""
     m = len(rows)
     alpha = np.zeros(m)
     order = np.arange(m)
@@ -264,8 +264,9 @@ def solve(
                 alpha[i] = max(old - gradient / (squares[row] + diagonal), 0.0)
                 step = signs[i] * (alpha[i] - old)
                 bias_weight += step * bias
+                change = np.float32(step)
                 for at in range(indptr[row], indptr[row + 1]):
-                    weights[indices[at]] += step * data[at]
+                    weights[indices[at]] += change * data[at]
             s += 1
         if highest - lowest <= tolerance:
             if size == m:
@@ -276,9 +277,9 @@ def solve(
     return bias_weight
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True)
 def _dot(indptr: Any, indices: Any, data: Any, row: int, weights: Any) -> float:
-    total = 0.0
+    total = np.float32(0.0)
     for at in range(indptr[row], indptr[row + 1]):
         total += weights[indices[at]] * data[at]
     return total
