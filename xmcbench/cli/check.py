@@ -18,7 +18,10 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of findings as JSON.")] = False,
 ) -> None:
-    """Check a method against the contract: one line a check, exit code 1 if any fails."""
+    """Check a method against the contract.
+
+    One line a check; exit code 1 if any fails.
+    """
     if kind != "method":
         raise UsageError(f"can't check a {kind!r}", "Use: xmcbench check method NAME")
     from xmcbench import registry

@@ -18,7 +18,7 @@ OWN = """@software{{xmcbench,
 def cite(
     names: Annotated[list[str] | None, typer.Argument(help="Methods, data sets and metrics that were used.")] = None,
 ) -> None:
-    """Print BibTeX for methods, data sets and metrics, and for xmcbench itself."""
+    """Print BibTeX for what was used and for xmcbench itself."""
     from xmcbench.cli.plain import clean_lines
 
     entries = [OWN.format(version=__version__)]

@@ -42,7 +42,10 @@ def doctor(
     full: Annotated[bool, typer.Option("--full", help="Also import torch and look for a GPU.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Check versions, machine, folders and every plugin; exit code 1 if a problem was found."""
+    """Check versions, machine, folders and every plugin.
+
+    Each plugin is imported in a process of its own. Exit code 1 if a problem was found.
+    """
     from xmcbench.cli.plain import clean_lines
 
     checks = [*_versions(), *_machine(full), *_folders(), *_plugins()]

@@ -19,7 +19,11 @@ def info(
     name: Annotated[str, typer.Argument(help="A method, data set or metric; or path/to/file.py:Class.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Show what a method, data set or metric is: parameters, facts, formula, sources, known issues."""
+    """Show what a method, data set or metric is.
+
+    Methods with their parameters and where the defaults come from; data sets with counts, licence, lineage and known
+    issues; metrics with formula and definition.
+    """
     from xmcbench.cli.names import look_up
 
     found = look_up(name)

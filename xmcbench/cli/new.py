@@ -27,7 +27,10 @@ def new(
         Path | None, typer.Option("--to", help="Folder to write; it must not exist. Default: xmcbench-NAME.")
     ] = None,
 ) -> None:
-    """Write a plugin distribution with a small working method and its contract test."""
+    """Write a working plugin distribution to start from.
+
+    It holds a small method, its contract test, and the entry point by which xmcbench finds it.
+    """
     if kind != "method":
         raise UsageError(f"can't write a new {kind!r}", "Use: xmcbench new method NAME")
     folder = Path(f"xmcbench-{name}") if to is None else to
