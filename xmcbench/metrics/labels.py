@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,8 @@ class LabelStats:
     indices: NDArray[np.int32]
     keep: NDArray[np.bool_]
     rows: NDArray[np.bool_]
+    _hits: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    _predicted: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     @cached_property
     def counts(self) -> NDArray[np.bool_]:
@@ -48,8 +50,10 @@ class LabelStats:
 
     def hits(self, k: int) -> NDArray[np.int64]:
         """(L,) rows that have the label and show it in the first k ranks."""
-        found = self.counts & (self.ranks > 0) & (self.ranks <= k)
-        return np.bincount(self.indices[found], minlength=len(self.keep))
+        if k not in self._hits:
+            found = self.counts & (self.ranks > 0) & (self.ranks <= k)
+            self._hits[k] = np.bincount(self.indices[found], minlength=len(self.keep))
+        return self._hits[k]
 
     def predicted(self, k: int) -> NDArray[np.int64]:
         """(L,) rows that show the label in the first k ranks; 0 outside the slice."""
@@ -57,8 +61,11 @@ class LabelStats:
 
         from xmcbench.metrics import kernels
 
-        pieces = min(numba.get_num_threads(), 8)  # each takes 4 L bytes
-        return np.where(self.keep, kernels.count_predicted(self.ids, self.rows, k, len(self.keep), pieces), 0)
+        if k not in self._predicted:
+            pieces = min(numba.get_num_threads(), 8)  # each takes 4 L bytes
+            counts = kernels.count_predicted(self.ids, self.rows, k, len(self.keep), pieces)
+            self._predicted[k] = np.where(self.keep, counts, 0)
+        return self._predicted[k]
 
     def mean(self, shares: NDArray[np.float64]) -> float:
         """Mean over the labels present; NaN where there is none."""
@@ -72,11 +79,16 @@ class LabelStats:
 
     def most_recall(self, k: int) -> float:
         """The best MacroR@k: each row shows the k of its labels with the fewest rows."""
+        share, places = self._shares
+        return min(1.0, float(share[places <= k].sum()) / max(int(self.present.sum()), 1))
+
+    @cached_property
+    def _shares(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """(nnz,) what showing each true label adds to the recalls, and its place in its row by that."""
         from xmcbench.metrics import kernels
 
         share = np.where(self.counts, 1.0 / np.maximum(self.true, 1)[self.indices], 0.0)
-        best = share[kernels.falling_positions(share, self.indptr) <= k].sum()
-        return min(1.0, float(best) / max(int(self.present.sum()), 1))
+        return share, np.asarray(kernels.falling_positions(share, self.indptr))
 
 
 def macro_precision(s: LabelStats, k: int) -> float:

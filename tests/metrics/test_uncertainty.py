@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xmcbench.errors import UsageError
+from xmcbench.metrics import difference, evaluate
+from xmcbench.metrics.kernels import resample
+from xmcbench.metrics.uncertainty import intervals
+from xmcbench.topk import TopK
+
+
+def splitmix64(state: int, count: int) -> list[int]:
+    """The generator's reference form in whole numbers."""
+    out, mask = [], 2**64 - 1
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        out.append(z ^ (z >> 31))
+    return out
+
+
+def test_resampling_equals_its_plain_twin() -> None:
+    columns = np.random.default_rng(0).random((37, 3)).astype(np.float32)
+    columns[::4] = 0
+    states = np.random.SeedSequence(5).generate_state(11, np.uint64)
+    for state, sums in zip(states, resample(columns, states), strict=True):
+        rows = [((bits >> 32) * 37) >> 32 for bits in splitmix64(int(state), 37)]
+        np.testing.assert_allclose(sums, columns[rows].sum(axis=0, dtype=np.float64), rtol=1e-12)
+
+
+def test_interval_of_a_mean_is_that_of_numpys_bootstrap_and_of_the_normal_law() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.random(2000).astype(np.float32)
+    ((low, high),) = intervals([(x, None)], 4000, 0)
+    assert low is not None
+    assert high is not None
+    means = x[rng.integers(0, 2000, (4000, 2000))].mean(axis=1)
+    np.testing.assert_allclose([low, high], np.quantile(means, [0.025, 0.975]), atol=0.0015)
+    half = 1.96 * x.std() / np.sqrt(2000)
+    np.testing.assert_allclose([low, high], [x.mean() - half, x.mean() + half], atol=0.0015)
+
+
+def test_a_ratio_draws_numerator_and_denominator_together() -> None:
+    """If every row has the same ratio, no resample can change it, however much the rows differ."""
+    weight = np.random.default_rng(2).pareto(1.0, 300).astype(np.float32)
+    ((low, high),) = intervals([(weight * np.float32(0.5), weight)], 500, 0)
+    assert low == pytest.approx(0.5, abs=1e-6)
+    assert high == pytest.approx(0.5, abs=1e-6)
+
+
+def test_the_seed_decides_and_zero_samples_give_no_interval(world: Callable[..., Any]) -> None:
+    topk, truth = world(0)
+    names = ["P@3", "PSP@3", "PSnDCG@5:tail", "R@3:novel"]
+    first, again = evaluate(topk, truth, names, seed=1), evaluate(topk, truth, names, seed=1)
+    assert first.values == again.values
+    assert evaluate(topk, truth, names, seed=2).values != first.values
+    for v in first.values:
+        assert v.low is not None
+        assert v.low <= v.value <= v.high
+        assert v.low < v.high
+    for v in evaluate(topk, truth, [*names, "Coverage@5"], samples=0).values:
+        assert v.low is None
+        assert v.high is None
+
+
+def test_values_do_not_depend_on_what_else_is_asked(world: Callable[..., Any]) -> None:
+    topk, truth = world(1)
+    together = evaluate(topk, truth, ["P@1", "PSP@5", "P@1:tail"], samples=200).values
+    apart = [evaluate(topk, truth, [v.name], samples=200).values[0] for v in together]
+    assert together == apart
+
+
+def test_rows_give_back_the_value(world: Callable[..., Any]) -> None:
+    topk, truth = world(2)
+    found = evaluate(topk, truth, ["nDCG@5", "PSP@5", "PSP@5:tail", "P@3:novel", "Coverage@5"], samples=0)
+    assert set(found.rows) == {
+        *("nDCG@5", "PSP@5", "PSP@5/den", "PSP@5:tail", "PSP@5:tail/den", "P@3:novel", "P@3:novel/den")
+    }
+    for v in found.values[:4]:
+        top, bottom = found.rows[v.name], found.rows.get(v.name + "/den", np.ones(truth.n_rows, np.float32))
+        assert top.dtype == np.float32
+        assert top.sum(dtype=float) / bottom.sum(dtype=float) == pytest.approx(v.value, rel=1e-6)
+
+
+def test_difference_is_paired(world: Callable[..., Any]) -> None:
+    topk, truth = world(0, n=400)
+    worse = TopK.from_arrays(np.where(np.arange(400)[:, None] % 20 == 0, -1, topk.ids), topk.scores)
+    names = ["P@3", "PSP@3", "P@3:tail", "MacroF1@5"]
+    a, b = evaluate(topk, truth, names), evaluate(worse, truth, names)
+    for name, v, w in zip(names[:3], a.values, b.values, strict=False):
+        gap = difference(a.rows, b.rows, name, samples=500, seed=3)
+        assert gap is not None
+        assert gap.value == pytest.approx(v.value - w.value, abs=1e-6)
+        assert 0 < gap.low <= gap.value <= gap.high
+        assert gap.high - gap.low < 0.8 * (v.high - v.low)  # the rows the two share cancel
+        assert gap == difference(a.rows, b.rows, name, samples=500, seed=3)
+        back = difference(b.rows, a.rows, name, samples=500, seed=3)
+        assert (back.value, back.low) == (pytest.approx(-gap.value), pytest.approx(-gap.high))
+    same = difference(a.rows, a.rows, "PSP@3", samples=100, seed=0)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    none = difference(a.rows, b.rows, "P@3", samples=0, seed=0)
+    assert none.value is not None
+    assert (none.low, none.high) == (None, None)
+
+
+def test_difference_where_there_is_nothing_to_pair(world: Callable[..., Any]) -> None:
+    topk, truth = world(0)
+    rows = evaluate(topk, truth, ["P@1", "Coverage@5"], samples=0).rows
+    assert difference(rows, rows, "Coverage@5", 10, 0) is None
+    assert difference(rows, {}, "P@1", 10, 0) is None
+    with pytest.raises(UsageError, match="60 rows against 59"):
+        difference(rows, {"P@1": rows["P@1"][1:]}, "P@1", 10, 0)
+    nothing = {"P@1": np.zeros(3, np.float32), "P@1/den": np.zeros(3, np.float32)}
+    assert dataclasses.astuple(difference(nothing, nothing, "P@1", 10, 0)) == (None, None, None)
