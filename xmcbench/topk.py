@@ -75,20 +75,19 @@ class TopK:
     def from_csr(cls, scores: sp.csr_matrix, k: int) -> TopK:
         """The k best stored entries of each row; explicit zeros are predictions with score 0."""
         counts = np.diff(scores.indptr)
-        width = max(int(counts.max(initial=0)), 1)
         n = scores.shape[0]
-        ids = np.full((n, min(width, k)), PAD, np.int32)
+        ids = np.full((n, min(max(int(counts.max(initial=0)), 1), k)), PAD, np.int32)
         best = np.full(ids.shape, -np.inf, np.float32)
-        step = max(1, 20_000_000 // width)  # rows at a time, so that padding stays in the tens of megabytes
-        for start in range(0, n, step):
-            stop = min(n, start + step)
-            part_ids = np.full((stop - start, width), PAD, np.int64)
-            part = np.full(part_ids.shape, -np.inf, np.float32)
-            filled = np.arange(width) < counts[start:stop, None]
-            part_ids[filled] = scores.indices[scores.indptr[start] : scores.indptr[stop]]
-            part[filled] = scores.data[scores.indptr[start] : scores.indptr[stop]]
-            top = cls.from_arrays(part_ids, part, k)
-            ids[start:stop], best[start:stop] = top.ids, top.scores
+        by_length = np.argsort(counts, kind="stable")
+        lengths, start = counts[by_length], 0
+        while start < n:  # rows of like length together, so that one long row does not pad all others
+            most = max(16, 2 * int(lengths[start]))
+            alike = int(np.searchsorted(lengths, most, side="right"))
+            stop = min(alike, start + max(1, 20_000_000 // most))  # tens of megabytes at a time
+            rows = by_length[start:stop]
+            top = cls.from_arrays(*_padded(scores[rows], int(lengths[stop - 1])), k)
+            ids[rows, : top.k], best[rows, : top.k] = top.ids[:, : ids.shape[1]], top.scores[:, : ids.shape[1]]
+            start = stop
         return cls(ids, best)
 
     @property
@@ -175,3 +174,11 @@ def _ordered(ids: NDArray[np.int32], scores: NDArray[np.float32]) -> bool:
     falling = scores[:, :-1] > scores[:, 1:]
     tied = (scores[:, :-1] == scores[:, 1:]) & ((ids[:, :-1] < ids[:, 1:]) | (ids[:, 1:] == PAD))
     return bool((falling | tied).all())
+
+
+def _padded(part: sp.csr_matrix, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    ids = np.full((part.shape[0], width), PAD, np.int64)
+    scores = np.full(ids.shape, -np.inf, np.float32)
+    filled = np.arange(width) < np.diff(part.indptr)[:, None]
+    ids[filled], scores[filled] = part.indices, part.data
+    return ids, scores

@@ -27,5 +27,10 @@ def columns(rows: Iterable[Sequence[object]], indent: str = "") -> str:
 def paragraph(text: object, indent: str = "  ") -> str:
     """Text wrapped at 100 columns."""
     return textwrap.fill(
-        clean(text), 100, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+        clean(text),
+        100,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
