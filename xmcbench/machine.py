@@ -39,13 +39,20 @@ def thread_limits(threads: int) -> Iterator[None]:
     import numba
     from threadpoolctl import threadpool_limits
 
+    variable, torch = os.environ.get("OMP_NUM_THREADS"), sys.modules.get("torch")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a method imports it later
-    before = numba.get_num_threads()
+    before = numba.get_num_threads(), torch.get_num_threads() if torch else None
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
+    if torch:
+        torch.set_num_threads(threads)
     try:
         with threadpool_limits(threads):
             yield
     finally:
-        numba.set_num_threads(before)
+        numba.set_num_threads(before[0])
+        if torch:
+            torch.set_num_threads(before[1])
+        if variable is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = variable

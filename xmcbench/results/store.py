@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.errors import DataError, UsageError, unknown
-from xmcbench.files import TEMPORARY, sha256_of, write_npz
+from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
 from xmcbench.results import record as records
 
 if TYPE_CHECKING:
@@ -94,16 +94,13 @@ class Store:
         ------
         DataError : the file is gone or not the one the record was written with.
         """
-        import numpy as np
-
         entry = record["rows"]
         if entry is None:
             raise DataError(f"{record['run_id']}: keeps no per-row values")
         path = self.folder / entry["file"]
         if not path.is_file() or sha256_of(path) != entry["sha256"]:
             raise DataError(f"{path}: missing, or not the file the record names", "Run it again with --again.")
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+        return read_npz(path)
 
     def work(self, fit_hash: str) -> Path:
         """Where a run keeps what must survive a kill."""
