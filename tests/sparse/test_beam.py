@@ -20,7 +20,9 @@ def random_tree(
     rng = np.random.default_rng(seed)
     labels = rng.permutation(n_labels + 5)[:n_labels].astype(np.int32)
     tree = LabelTree.build(labels, rng.integers(0, 2**depth, n_labels).astype(np.int32), depth, arity_bits)
-    weights = (rng.normal(size=(1 + sum(tree.sizes()), d + 1)) * (rng.random((1, d + 1)) < 0.8)).astype(np.float32)
+    weights = (rng.normal(size=(1 + sum(tree.sizes()), d + 1)) * 0.4 * (rng.random((1, d + 1)) < 0.8)).astype(
+        np.float32
+    )
     weights[0] = 0
     return SearchTree(tree.child_ptr(), tree.labels, tree.depth, parts(sp.csr_matrix(weights))), weights
 
@@ -33,7 +35,7 @@ def plain_search(tree: SearchTree, weights: np.ndarray, x: np.ndarray, k: int, b
         below = []
         for score, node in nodes:
             for child in range(tree.child_ptr[node], tree.child_ptr[node + 1]):
-                below.append((score - max(0.0, 1 - float(weights[child] @ np.append(x, 1))) ** 2, child))
+                below.append((score - max(0.0, 1 - float(weights[child] @ np.append(x, 1))) ** 3, child))
         nodes = sorted(below, key=lambda pair: (-pair[0], pair[1]))
         nodes = nodes[:beam] if level < tree.depth - 1 else nodes
     found = [(int(tree.labels[node - inner]), float(np.exp(score))) for score, node in nodes]

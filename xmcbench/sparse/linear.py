@@ -278,7 +278,7 @@ def solve(
 
 
 @njit(cache=True, nogil=True)
-def _dot(indptr: Any, indices: Any, data: Any, row: int, weights: Any) -> float:
+def _dot(indptr: Any, indices: Any, data: Any, row: int, weights: Any) -> Any:
     total = np.float32(0.0)
     for at in range(indptr[row], indptr[row + 1]):
         total += weights[indices[at]] * data[at]
