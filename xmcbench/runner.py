@@ -76,8 +76,8 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
         with thread_limits(threads):
             topk, rows = job.run()
         record = store.add(record, topk, rows)
-        if record["status"] == "diverged" or "traceback" in record["notes"]:
-            shutil.rmtree(work, ignore_errors=True)  # going on from such a state would only repeat it
+        if record["status"] == "diverged" or ("traceback" in record["notes"] and not job.predicted):
+            shutil.rmtree(work, ignore_errors=True)  # the method failed: going on from its state would only repeat it
     return record, False
 
 
@@ -97,6 +97,7 @@ class _Job:
     ) -> None:
         self.spec, self.dataset, self.options = spec, dataset, options
         self.work, self.record = work, record
+        self.predicted = False
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         self.journal = work_folder.Journal(work / "journal.json", reporter)
         self.ctx = RunContext(
@@ -121,6 +122,7 @@ class _Job:
             try:
                 method = self._fitted()
                 topk = self._predict(method)
+                self.predicted = True
                 rows = self._score(topk)
                 record["status"] = "ok"
             except KeyboardInterrupt:

@@ -110,14 +110,15 @@ def whole_numbers(text: str) -> list[int]:
 
 def load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, Dataset]:
     """Every data set of the plan, fetched and parsed before the first run starts."""
-    from xmcbench.cli.show import safe
+    from xmcbench.cli.show import StatusReporter, safe
     from xmcbench.data import load
 
     found: dict[str, Dataset] = {}
     for spec in plan:
         if spec.dataset not in found:
-            with console.status(f"data set {safe(spec.dataset)}: fetching and reading (the first time takes longer)"):
-                found[spec.dataset] = load(spec.dataset, spec.view, offline=offline)
+            with console.status(f"data set {safe(spec.dataset)}") as status:
+                progress = StatusReporter(status, f"data set {spec.dataset}")
+                found[spec.dataset] = load(spec.dataset, spec.view, offline=offline, progress=progress)
     return found
 
 

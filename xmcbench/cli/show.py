@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 
 from xmcbench.context import Reporter
@@ -85,6 +86,21 @@ class BarReporter(Reporter):
     def score(self, name: str, value: float) -> None:
         self.best.add(name, value)
         self.progress_bar.update(self.task, best=self.best.text())
+
+
+class StatusReporter(Reporter):
+    """Where fetching and parsing a data set is, beside a spinner; nothing where output is no terminal."""
+
+    def __init__(self, status: Status, label: str) -> None:
+        self.status, self.label, self.name = status, label, ""
+
+    def phase(self, name: str) -> None:
+        self.name = name
+        self.status.update(f"{safe(self.label)}: {safe(name)}")
+
+    def progress(self, done: float, total: float, note: str) -> None:
+        share = f" {100 * done / total:.0f} %" if total else ""
+        self.status.update(f"{safe(self.label)}: {safe(self.name)}{share} {safe(note)}")
 
 
 class LineReporter(Reporter):
@@ -188,6 +204,10 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
         if done:
             best = {entry["name"]: entry["best"] for entry in done[0]["metrics"]}
             table.add_row("[dim]best reachable[/dim]", "", *(f"[dim]{_percent(best.get(n))}[/dim]" for n in names))
+            planted = done[0]["dataset"]["extra"].get("best_reachable", {})
+            if planted:  # synthetic data: what whoever knows the world could reach
+                row = (f"[dim]{_percent(planted[n])}[/dim]" if n in planted else "" for n in names)
+                table.add_row("[dim]knowing the world[/dim]", "", *row)
             console.print(table)
         for record in group:
             if record["status"] != "ok":
