@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 from zipfile import BadZipFile
 
@@ -66,6 +67,7 @@ class Tree:
         ),
         parameters=TreeParams,
         needs=("features",),
+        seconds=MappingProxyType({"icd10cm": 50, "eurlex-4.3k": 70}),
     )
 
     def __init__(self, params: TreeParams) -> None:
