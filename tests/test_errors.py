@@ -30,9 +30,29 @@ def test_nothing_is_offered_where_nothing_is_near() -> None:
     assert unknown("method", "zzzz", []).hint == "Known: none"
 
 
-def test_many_names_are_cut() -> None:
-    hint = unknown("label", "x", (f"name{i:03}" for i in range(100))).hint
-    assert hint.endswith("name039, … (100 in all)")
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("method", "xmcbench ls methods"),
+        ("data set", "xmcbench ls datasets"),
+        ("metric", "xmcbench ls metrics"),
+        ("run in results", "xmcbench ls runs --results results"),
+        ("method, data set or metric", "xmcbench ls"),
+        ("parameter of elias", "xmcbench info elias"),
+    ],
+)
+def test_of_many_names_the_nearest_are_offered_and_the_command_that_lists_all(kind: str, command: str) -> None:
+    hint = unknown(kind, "name05", (f"name{i:03}" for i in range(100))).hint
+    assert hint.startswith("Did you mean 'name0")
+    assert hint.count("name0") == 5
+    assert hint.endswith(f" `{command}` lists what there is.")
+    assert unknown(kind, "zzz", (f"name{i:03}" for i in range(100))).hint == f"`{command}` lists what there is."
+
+
+def test_twenty_names_are_all_listed_and_of_more_that_no_command_lists_the_first_twenty() -> None:
+    names = [f"name{i:03}" for i in range(100)]
+    assert unknown("method", "x", names[:20]).hint == f"Known: {', '.join(names[:20])}"
+    assert unknown("label", "x", names).hint == f"Known: {', '.join(names[:20])}, … (100 in all)"
 
 
 def test_control_characters_of_a_wrong_name_are_escaped() -> None:

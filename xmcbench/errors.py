@@ -49,11 +49,32 @@ class Diverged(XmcError):
     """Training left the finite numbers; the runner records status `diverged`."""
 
 
+FEW = 20  # names; more than these are not all listed in a message
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """The error for a name nobody knows: the nearest one is offered, then all of them."""
+    """The error for a name nobody knows: the nearest is offered, then all of them, or if many, where to find them."""
     names = sorted(valid)
     folded = {n.casefold(): n for n in reversed(names)}
-    near = [folded[f] for f in difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)]
-    offer = f"Did you mean {near[0]!r}? " if near else ""
-    shown = ", ".join(names[:40]) + (f", … ({len(names)} in all)" if len(names) > 40 else "")
-    return UsageError(f"unknown {kind} {name!r}", f"{offer}Known: {shown or 'none'}")
+    near = [folded[f] for f in difflib.get_close_matches(name.casefold(), list(folded), n=5, cutoff=0.5)]
+    offer = [f"Did you mean {near[0]!r}?"] if near else []
+    if len(names) <= FEW:
+        offer.append(f"Known: {', '.join(names) or 'none'}")
+    else:
+        offer += [f"Also near: {', '.join(near[1:])}."] if near[1:] else []
+        command = _listed_by(kind)
+        some = f"Known: {', '.join(names[:FEW])}, … ({len(names)} in all)"
+        offer.append(f"`{command}` lists what there is." if command else some)
+    return UsageError(f"unknown {kind} {name!r}", " ".join(offer))
+
+
+def _listed_by(kind: str) -> str:
+    """The command that lists all names of a kind, or ""."""
+    if kind.startswith("parameter of "):
+        return f"xmcbench info {kind.removeprefix('parameter of ')}"
+    if kind.startswith("run in "):
+        return f"xmcbench ls runs --results {kind.removeprefix('run in ')}"
+    if " or " in kind:  # of several kinds
+        return "xmcbench ls"
+    commands = {"method": "methods", "data set": "datasets", "metric": "metrics"}
+    return next((f"xmcbench ls {what}" for start, what in commands.items() if kind.startswith(start)), "")

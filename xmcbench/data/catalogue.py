@@ -11,7 +11,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.errors import DataError, unknown
 
 _T = TypeVar("_T")
 
@@ -135,9 +135,7 @@ def entry(name: str) -> Entry:
     names = {alias.casefold(): e for e in catalogue().values() for alias in (e.name, e.title, *e.aliases)}
     found = names.get(name.casefold())
     if found is None:
-        wrong = unknown("data set", name, {a for e in catalogue().values() for a in (e.name, *e.aliases)})
-        offer = wrong.hint.split("Known: ")[0]
-        raise UsageError(wrong.message, f"{offer}Known: {', '.join(catalogue())}")
+        raise unknown("data set", name, {a for e in catalogue().values() for a in (e.name, *e.aliases)})
     return found
 
 
