@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from xmcbench.context import Reporter
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import Diverged
-from xmcbench.method import MethodInfo, NoParams, param
+from xmcbench.method import MethodInfo, param
 from xmcbench.plan import RunSpec
 from xmcbench.results import record as records
 from xmcbench.results.store import Store
@@ -46,18 +46,25 @@ class Frequent:
     def skip(cls, data: Any, machine: Any) -> str | None:
         return "too small for it" if data.n_train < 10 else None
 
+    @classmethod
+    def raise_skip(cls, data: Any, machine: Any) -> str | None:
+        raise ValueError("no skip")
+
     def fit(self, train: Any, ctx: Any) -> None:
         type(self).fits += 1
         state = ctx.checkpoints.load("state")
         done = state[1]["done"] if state else 0
         for step in range(done, 3):
             with ctx.phase(f"step {step}"):
+                if self.params.trouble == "note":
+                    ctx.note("x", {1, 2})
                 ctx.checkpoints.save("state", {}, {"done": step + 1})
                 if step == 1 and not ctx.checkpoints.load("second try"):
                     ctx.checkpoints.save("second try", {})
                     self.fail()
                 ctx.progress(step, 3)
         ctx.note("first step", done)
+        ctx.note("width while fitting", [self.params.width, ctx.query["width"]])
         self.counts = np.asarray(train.labels.sum(axis=0)).ravel().astype(np.float32)
 
     def fail(self) -> None:
@@ -71,9 +78,13 @@ class Frequent:
             raise MemoryError("too big")
         if self.params.trouble == "slow":
             time.sleep(0.3)
+        if self.params.trouble == "exit":
+            raise SystemExit(3)
 
     def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
         shown = np.tile(self.counts, (inputs.n_rows, 1))
+        if self.params.trouble == "array":
+            return shown  # type: ignore[return-value]
         if self.params.trouble == "nan":
             shown[0, 0] = np.nan
         ids = np.tile(np.arange(inputs.n_labels), (inputs.n_rows, 1))
@@ -87,9 +98,17 @@ class Frequent:
             self.counts = file["counts"]
 
 
+class BadSkip(Frequent):
+    skip = Frequent.raise_skip  # type: ignore[assignment]
+
+
+class OnGpu(Frequent):
+    info = dataclasses.replace(Frequent.info, devices=("cuda",))
+
+
 def spec(trouble: str = "", width: int = 5, seed: int = 0, method: Any = Frequent) -> RunSpec:
-    params = Params(trouble, width) if method.info.parameters is Params else NoParams()
-    return RunSpec(method.info.name, method, params, "tiny", None, seed, 100)
+    method = BadSkip if trouble == "bad skip" else method
+    return RunSpec(f"{__file__}:{method.__name__}", method, Params(trouble, width), "tiny", None, seed, 100)
 
 
 def run(store: Store, dataset: Dataset, what: RunSpec, **options: Any) -> dict[str, Any]:
@@ -99,6 +118,37 @@ def run(store: Store, dataset: Dataset, what: RunSpec, **options: Any) -> dict[s
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
+
+
+def test_a_query_value_never_reaches_the_fit(store: Store) -> None:
+    first = run(store, tiny(), spec(width=2))
+    assert first["method"]["parameters"]["width"] == 2
+    assert first["notes"]["width while fitting"] == [5, 5]
+
+
+def test_metrics_asked_for_later_are_scored_from_kept_predictions(store: Store) -> None:
+    first = run(store, tiny(), spec())
+    fits = Frequent.fits
+    more = run(store, tiny(), spec(), metrics=["R@7"])
+    assert Frequent.fits == fits
+    assert more["supersedes"] == first["run_id"]
+    assert records.metric(more, "R@7") is not None
+    assert records.metric(more, "P@1") == records.metric(first, "P@1")
+    assert run(store, tiny(), spec(), metrics=["R@7", "P@1"]) == more
+
+
+@pytest.mark.parametrize("trouble", ["bad skip", "exit", "note", "array"])
+def test_whatever_a_method_does_there_is_a_record(store: Store, trouble: str) -> None:
+    record = run(store, tiny(), spec(trouble))
+    assert record["status"] == "error"
+    assert record["notes"]["traceback"]
+    said = {"bad skip": "no skip", "exit": "SystemExit", "note": "note 'x' holds a set", "array": "not a TopK"}
+    assert said[trouble] in record["reason"]
+
+
+def test_what_must_have_a_gpu_is_skipped_without_one(store: Store) -> None:
+    record = run(store, tiny(), spec(method=OnGpu))
+    assert (record["status"], record["reason"]) == ("skipped", "needs cuda, and this run is on cpu")
 
 
 def test_a_good_run_leaves_a_complete_record(store: Store) -> None:
@@ -139,6 +189,8 @@ def test_trouble_becomes_a_status_with_a_reason(store: Store, trouble: str, stat
 def test_a_time_limit_stops_the_run_and_the_next_one_goes_on(store: Store) -> None:
     record = run(store, tiny(), spec("slow"), time_limit=0.2)
     assert record["status"] == "timeout"
+    assert record["costs"]["fit_seconds"] > 0.2
+    assert record["limits"] == {"time_seconds": 0.2}
     again = run(store, tiny(), spec("slow"))
     assert again["status"] == "ok"
     assert again["notes"]["first step"] == 2
@@ -155,7 +207,7 @@ def test_after_ctrl_c_the_next_run_resumes_and_predicts_the_same(store: Store, t
 
 def test_after_a_crash_the_next_run_starts_clean(store: Store) -> None:
     run(store, tiny(), spec("crash"))
-    assert not list(store.folder.glob("work/*/checkpoints/*"))
+    assert not list(store.folder.glob("work/*/*"))
 
 
 def test_what_is_done_is_not_done_again_unless_asked(store: Store) -> None:
@@ -216,6 +268,7 @@ def test_validation_is_carved_from_train_where_there_is_no_official_one(store: S
     both = sp.vstack([train.labels, validation.labels]).sum()
     assert both == dataset.train.labels.sum()
     assert record["selection"]["split"] == "carved"
+    assert (record["selection"]["rows"], record["selection"]["rows_fitted"]) == (15, 285)
     official = dataclasses.replace(dataset, validation=dataset.test, content_hash="test:official")
     assert run(store, official, spec(method=Nosy))["selection"]["split"] == "official"
     assert Nosy.seen[0].n_rows == 300

@@ -18,6 +18,7 @@ _HOME = {
     "param": "xmcbench.method",
     "RunContext": "xmcbench.context",
     "TopK": "xmcbench.topk",
+    "Diverged": "xmcbench.errors",
     "XmcError": "xmcbench.errors",
     "evaluate": "xmcbench.metrics",
     "load": "xmcbench.data",

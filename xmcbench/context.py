@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import TimeLimit
+from xmcbench.errors import TimeLimit, XmcError
 from xmcbench.files import TEMPORARY, read_npz, write_npz
 from xmcbench.method import TrainData
 
@@ -44,7 +45,7 @@ class Checkpoints:
 
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any] | None = None) -> None:
         """Keep `arrays` and JSON-able `meta` under `name`; an older one of that name is replaced."""
-        text = json.dumps(dict(meta or {}))
+        text = json.dumps(plain(dict(meta or {}), f"checkpoint {name!r}"))
         write_npz(self.folder / f"{name}.npz", {**arrays, "__meta__": np.array(text)}, compressed=False)
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
@@ -67,12 +68,15 @@ class RunContext:
 
     Attributes
     ----------
-    folder : the run's own work folder; what lies there survives a kill and is removed after success.
+    folder : the method's own; what lies there survives a kill and is removed after success. The fitted model is
+        saved elsewhere.
     root_seed : never used itself: ask `seed` or `rng` for one per purpose.
     device : "cpu" or "cuda".
     threads : how many the method may use; numba and BLAS are already set to it.
     validation : rows to select epochs and parameters on, if the method asked for them.
-    query : values of the query-only parameters for this prediction.
+    validation_is_carved : they were taken from the training rows, so a method may learn from them in the end, once
+        everything is selected; official development rows are for selection alone.
+    query : values of all query-only parameters: their defaults in `fit`, the run's in `predict`.
     deadline : `time.monotonic()` value after which `progress` and `phase` raise `TimeLimit`; None: never.
     """
 
@@ -81,6 +85,7 @@ class RunContext:
     device: str = "cpu"
     threads: int = 1
     validation: TrainData | None = None
+    validation_is_carved: bool = False
     query: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     deadline: float | None = None
     reporter: Reporter = field(default_factory=Reporter)
@@ -127,8 +132,28 @@ class RunContext:
 
     def selected(self, what: str, by: str, tried: int) -> None:
         """Put on record what was chosen on the validation rows, by which score, and of how many it was chosen."""
-        self.selection.update(what=what, by=by, tried=tried)
+        self.selection.update(plain({"what": what, "by": by, "tried": tried}, "selection"))
 
     def note(self, name: str, value: Any) -> None:
-        """Put a JSON-able fact about the fitted model on record."""
-        self.notes[name] = value
+        """Put a fact about the fitted model on record: JSON-able, numpy numbers and small arrays too; NaN is null."""
+        self.notes[name] = plain(value, f"note {name!r}")
+
+
+def plain(value: Any, what: str) -> Any:
+    """`value` with numpy's numbers and arrays as Python's, and NaN or infinity as None.
+
+    Raises
+    ------
+    XmcError : something in it has no place in JSON; `what` says whose it is.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, what) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, what) for item in value]
+    raise XmcError(f"{what} holds a {type(value).__name__}", "Give numbers, texts, lists and dicts of them.")

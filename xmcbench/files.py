@@ -49,12 +49,16 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             os.unlink(name)
 
 
-def cannot_write(path: Path, error: OSError) -> DataError:
+class WriteError(DataError):
+    """A folder that is read-only, full or gone: the user's to mend, and no fault of who wrote."""
+
+
+def cannot_write(path: Path, error: OSError) -> WriteError:
     """The error for a folder that is read-only, full or gone."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(f"{path}: the disk is full", "Free some space, or point XMCBENCH_HOME or --results elsewhere.")
+        return WriteError(f"{path}: the disk is full", "Free some space, or set XMCBENCH_HOME or --results.")
     reason = error.strerror or str(error)
-    return DataError(f"{path}: can't write ({reason})", "Set XMCBENCH_HOME or --results to a folder you may write to.")
+    return WriteError(f"{path}: can't write ({reason})", "Set XMCBENCH_HOME or --results to a folder you may write to.")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -65,7 +69,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
-    """A (compressed) npz of plain arrays."""
+    """A (compressed) npz of plain arrays.
+
+    Raises
+    ------
+    TypeError : an array of Python objects, which numpy would pickle and nobody could load.
+    """
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"{path.name}: array {name!r} holds Python objects; only numbers and texts can be kept")
     with atomic(path) as file:
         save: Any = np.savez_compressed if compressed else np.savez
         save(file, **arrays)

@@ -33,6 +33,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+def gpu_memory(device: str) -> int:
+    """Bytes of the GPU's memory; 0 on a CPU."""
+    if device != "cuda":
+        return 0
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory)
+
+
 @contextmanager
 def thread_limits(threads: int) -> Iterator[None]:
     """numba, BLAS and torch use this many threads inside."""

@@ -4,6 +4,19 @@ A method is any class with the members of `Method`; no base class is needed. The
 parameters, calls `fit` once on training rows, then `predict` on rows without labels. It owns seeds, folders,
 timing, threads, device and the validation split (all in `ctx`, see `xmcbench.context.RunContext`); a method
 prints nothing, seeds nothing global and never sees a test label.
+
+What an author should know beyond the members:
+
+- The order is: construct, `fit`, `save`, `warm_up`, `predict`. Runs that differ in query parameters alone share the
+  fit: the first predicts with the fitted instance, later ones with a new one after `load`. `fit` is never called
+  after `load`. Query-only parameters have their defaults while fitting; `ctx.query` always holds all of them.
+- `predict` is asked for k plus the longest filter row, at most L, and later for single rows, whose latency is timed.
+  It may use `inputs.label_texts`. Compilation that happens in `fit` counts as fitting; move it to `warm_up` where
+  that is the fairer account.
+- Raise `xmcbench.errors.Diverged` when training leaves the finite numbers; any other exception becomes status
+  `error`, and the next run starts from the beginning. After Ctrl-C, a kill, a time limit or lack of memory the next
+  run goes on from `ctx.checkpoints`.
+- Parameters are numbers, texts, booleans, None or `Literal` choices, since users type them.
 """
 
 from __future__ import annotations
@@ -137,11 +150,12 @@ def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
 
 @dataclass(frozen=True)
 class Machine:
-    """What `skip` may look at: cores, bytes of memory, and the device the run would use ("cpu" or "cuda")."""
+    """What `skip` may look at: cores, bytes of memory, the run's device ("cpu" or "cuda") and its bytes."""
 
     threads: int
     memory_bytes: int
     device: str
+    gpu_memory_bytes: int = 0
 
 
 @runtime_checkable

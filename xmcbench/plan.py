@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import re
 import types
 import typing
@@ -66,14 +67,20 @@ class RunSpec:
         """Identity of the fitted model: runs that differ in query parameters or k alone share it."""
         return _digest(self._fit_key(content_hash, device))
 
+    @property
+    def fit_params(self) -> Any:
+        """The parameters with query-only ones at their defaults: what a method is built with, since runs share fits."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self.params) if f.name in self.query}
+        return dataclasses.replace(self.params, **defaults)
+
     def _fit_key(self, content_hash: str, device: str) -> dict[str, Any]:
         fixed = {name: value for name, value in self.parameters.items() if name not in self.query}
         return {
             "method": self.info.name,
             "version": self.info.version,
+            "code": registry.identity(self.source),
             "parameters": fixed,
-            "data": content_hash,
-            "view": self.view,
+            "data": content_hash,  # of one view of one data set
             "seed": 0 if self.info.deterministic else self.seed,
             "device": device,
         }
@@ -137,6 +144,12 @@ def parse_value(info: MethodInfo, name: str, text: str) -> Any:
         raise unknown(f"parameter of {info.name}", name, hints)
     allowed = typing.get_args(hints[name]) if _is_union(hints[name]) else (hints[name],)
     folded = text.strip()
+    for kind in allowed:
+        if typing.get_origin(kind) is typing.Literal:
+            choices = {spell(choice): choice for choice in typing.get_args(kind)}
+            if folded not in choices:
+                raise UsageError(f"{info.name}: {name}={text!r}", f"Valid: {', '.join(choices)}.")
+            return choices[folded]
     if type(None) in allowed and folded.lower() in ("none", "null", ""):
         return None
     if bool in allowed and folded.lower() in ("true", "false", "1", "0", "yes", "no"):
@@ -144,10 +157,12 @@ def parse_value(info: MethodInfo, name: str, text: str) -> Any:
     for kind in (int, float, str):
         if kind in allowed:
             try:
-                return kind(folded)
+                value = kind(folded)
             except ValueError:
                 continue
-    wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+            if not isinstance(value, float) or math.isfinite(value):
+                return value
+    wanted = " or ".join("a finite number" if kind is float else kind.__name__ for kind in allowed)
     raise UsageError(f"{info.name}: {name}={text!r} is not {wanted}")
 
 

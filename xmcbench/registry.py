@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 
 from xmcbench.errors import UsageError, XmcError, unknown
+from xmcbench.files import sha256_of
 from xmcbench.method import Method, MethodInfo
 
 GROUP = "xmcbench.methods"
@@ -96,7 +97,20 @@ def get(name: str) -> type[Method]:
             f"method {name!r} from {source.origin} can't be imported: {type(error).__name__}: {error}",
             "Reinstall or remove that distribution; `xmcbench doctor` shows every plugin's state.",
         ) from error
-    return checked(found, name)
+    method = checked(found, name)
+    if method.info.name != name:
+        raise XmcError(
+            f"method {name!r} from {source.origin} calls itself {method.info.name!r}",
+            "Its entry point and its info.name must be the same, or records would mix the two.",
+        )
+    return method
+
+
+def identity(name: str) -> dict[str, str]:
+    """Whose code a name stands for: part of a run's identity. For a file it changes with every edit."""
+    if name in sources():
+        return {"target": sources()[name].target, "origin": sources()[name].origin.split()[0]}
+    return {"target": Path(name.rpartition(":")[0]).name, "sha256": sha256_of(Path(name.rpartition(":")[0]))}
 
 
 def checked(found: object, name: str) -> type[Method]:
@@ -123,10 +137,19 @@ def _from_file(text: str) -> type[Method]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent.resolve()))  # modules beside it can be imported, as beside a script
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise XmcError(f"{path}: import fails: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
     if not hasattr(module, attribute):
         raise unknown(f"class in {path}", attribute, [n for n, v in vars(module).items() if isinstance(v, type)])
-    return checked(getattr(module, attribute), text)
+    method = checked(getattr(module, attribute), text)
+    if method.info.name in sources():
+        raise UsageError(
+            f"{path}: {attribute} calls itself {method.info.name!r}, which is {sources()[method.info.name].target}",
+            "Give its info another name, so that their records stay apart.",
+        )
+    return method

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +18,21 @@ from xmcbench import work as work_folder
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
 from xmcbench.errors import Diverged, TimeLimit, XmcError
-from xmcbench.files import write_json
-from xmcbench.machine import available_cores, pick_device, thread_limits
+from xmcbench.files import WriteError, write_json
+from xmcbench.machine import available_cores, gpu_memory, pick_device, thread_limits
+from xmcbench.measure import folder_bytes
 from xmcbench.method import Machine, Method, TrainData
-from xmcbench.registry import sources
+from xmcbench.registry import identity
 from xmcbench.results import record as records
 from xmcbench.results.blank import blank
+from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
+    from xmcbench.metrics import Truth
     from xmcbench.plan import RunSpec
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
-    from xmcbench.topk import TopK
 
 CARVE_SEED = 0  # one carve a data set, the same for every method and seed, so that validation scores compare
 LATENCY_SECONDS = 10.0  # at most so long for single queries, after the batch
@@ -55,34 +58,66 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
     device = pick_device(options.device, spec.info.devices)
     threads = options.threads or available_cores()
     spec_hash = spec.spec_hash(dataset.content_hash, device)
-    old = store.done(spec_hash)
-    if old is not None and not options.again:
-        return old, True
-    source = sources().get(spec.source)
-    record = blank(spec, dataset, store, spec_hash, source.origin if source else spec.source)
-    record["supersedes"] = old["run_id"] if old else None
-    reason = _cannot_run(spec, dataset, threads, device)
-    if reason is not None:
-        record.update(status="skipped", reason=reason)
-        return store.add(record), False
+    old = None if options.again else store.done(spec_hash)
+    if old is not None:
+        return with_metrics(old, dataset, store, options)
+    record = blank(spec, dataset, store, spec_hash)
     work = store.work(spec.fit_hash(dataset.content_hash, device))
     with work_folder.locked(work, reporter):
-        old = store.done(spec_hash)  # another process may have finished it while we waited
-        if old is not None and not options.again:
-            return old, True
+        old = store.done(spec_hash)
+        if old is not None and not options.again:  # another process has finished it while we waited
+            return with_metrics(old, dataset, store, options)
+        record["supersedes"] = old["run_id"] if old else None
         if options.again:
             shutil.rmtree(work, ignore_errors=True)
         job = _Job(spec, dataset, options, reporter, work, device, threads, record)
         with thread_limits(threads):
             topk, rows = job.run()
         record = store.add(record, topk, rows)
-        if record["status"] == "diverged" or ("traceback" in record["notes"] and not job.predicted):
-            shutil.rmtree(work, ignore_errors=True)  # the method failed: going on from its state would only repeat it
+        if job.useless:
+            shutil.rmtree(work, ignore_errors=True)
     return record, False
 
 
+def with_metrics(record: Record, dataset: Dataset, store: Store, options: Options) -> tuple[Record, bool]:
+    """A record that is done, with all metrics asked for: those it lacks are scored from its kept predictions."""
+    from xmcbench.metrics import Truth
+
+    have = {entry["name"] for entry in record["metrics"]}
+    if set(options.metrics) <= have:
+        return record, True
+    more = {**record, "run_id": store.new_id(record["method"]["name"], dataset.name, datetime.now(UTC))}
+    more.update(supersedes=record["run_id"], notes=dict(record["notes"]))
+    names = [*have, *(name for name in options.metrics if name not in have)]
+    rows = score(store.predictions(record), dataset, Truth.of(dataset), names, options, more)
+    return store.add(more, None, rows), True
+
+
+def score(
+    topk: TopK, dataset: Dataset, truth: Truth, names: Sequence[str], options: Options, record: Record
+) -> dict[str, Any]:
+    """Put metrics, and what a user should know of them, into `record`; returns the per-row values.
+
+    Raises
+    ------
+    DataError : the values break an identity.
+    """
+    from xmcbench.metrics import evaluate
+
+    kept = topk.without(dataset.test_filter, record["k"])
+    evaluation = evaluate(kept, truth, names, samples=options.samples)
+    record["metrics"] = [asdict(value) for value in evaluation.values]
+    record["intervals"] = {"samples": options.samples, "level": 0.95, "over": "test rows"}
+    record["notes"]["scoring"] = list(evaluation.notes)
+    records.check({**record, "status": "ok"}, "this run")
+    return dict(evaluation.rows)
+
+
 class _Job:
-    """The part of a run that holds the work folder's lock."""
+    """The part of a run that holds the work folder's lock.
+
+    `useless` says afterwards that what lies in the work folder would only repeat a failure.
+    """
 
     def __init__(
         self,
@@ -97,18 +132,18 @@ class _Job:
     ) -> None:
         self.spec, self.dataset, self.options = spec, dataset, options
         self.work, self.record = work, record
-        self.predicted = False
+        self.predicted = self.useless = False
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
-        self.journal = work_folder.Journal(work / "journal.json", reporter)
         self.ctx = RunContext(
-            folder=work,
+            folder=work / "method",
             root_seed=spec.seed,
             device=device,
             threads=threads,
-            query=spec.query,
+            query={name: getattr(spec.fit_params, name) for name in spec.query},
             deadline=deadline,
-            reporter=self.journal,
         )
+        self.journal = work_folder.Journal(work / "journal.json", reporter, self.ctx.phases, self.ctx.notes)
+        self.ctx.reporter = self.journal
 
     def run(self) -> tuple[TopK | None, dict[str, Any] | None]:
         """Fill the record; returns predictions and per-row values where the run came so far."""
@@ -120,34 +155,31 @@ class _Job:
         rows: dict[str, Any] | None = None
         with PeakMemory() as memory:
             try:
-                method = self._fitted()
-                topk = self._predict(method)
-                self.predicted = True
-                rows = self._score(topk)
-                record["status"] = "ok"
-            except KeyboardInterrupt:
-                record.update(status="interrupted", reason="stopped by the user; the next run goes on from here")
-            except TimeLimit as error:
-                record.update(status="timeout", reason=str(error))
-            except (Diverged, FloatingPointError) as error:
-                record.update(status="diverged", reason=str(error))
-            except Exception as error:
-                out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-                reason = str(error) if isinstance(error, XmcError) else f"{type(error).__name__}: {error}"
-                record.update(status="out_of_memory" if out_of_memory else "error", reason=reason)
-                if not isinstance(error, XmcError):
+                reason = cannot_run(self.spec, self.dataset, self.ctx)
+                if reason is None:
+                    method = self._fitted()
+                    topk = self._predict(method)
+                    self.predicted = True
+                    rows = self._score(topk)
+                record.update(status="ok" if reason is None else "skipped", reason=reason)
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                record.update(zip(("status", "reason"), explain(error), strict=True))
+                if record["status"] == "error":
                     record["notes"]["traceback"] = _where(error)
+                ours = self.predicted or isinstance(error, WriteError)
+                self.useless = record["status"] in ("error", "diverged") and not ours
         costs.update(peak_rss_bytes=memory.rss_bytes, peak_gpu_bytes=memory.gpu_bytes, phases=dict(self.ctx.phases))
         record["notes"].update(self.ctx.notes)
         record["environment"] = environment(self.ctx.threads, self.ctx.device)
-        record["code"] = code_state()
+        record["code"] = {**code_state(), "method": identity(self.spec.source)}
+        record["limits"] = {"time_seconds": self.options.time_limit}
         if record["status"] != "ok":
             record["metrics"] = []
         return topk, rows
 
     def _fitted(self) -> Method:
         """The fitted method: trained now, or loaded when an earlier run of the same fit saved it."""
-        method = self.spec.method(self.spec.params)
+        method = self.spec.method(self.spec.fit_params)
         done, model, costs = self.work / "fit.json", self.work / "model", self.record["costs"]
         if done.is_file():
             state = json.loads(done.read_text())
@@ -157,25 +189,36 @@ class _Job:
         else:
             train = self._train_rows()
             self.journal.start()
-            method.fit(train, self.ctx)
-            state = {**self.journal.stop(), "phases": dict(self.ctx.phases), "notes": dict(self.ctx.notes)}
-            state["selection"] = self.ctx.selection
+            try:
+                method.fit(train, self.ctx)
+            finally:
+                self.journal.stop()
+                costs["fit_seconds"], costs["attempts"] = self.journal.seconds, self.journal.attempts
+            state = {
+                "costs": {"fit_seconds": self.journal.seconds, "attempts": self.journal.attempts},
+                "phases": dict(self.ctx.phases),
+                "notes": dict(self.ctx.notes),
+                "selection": {**self.record["selection"], **self.ctx.selection},
+            }
             shutil.rmtree(model, ignore_errors=True)
             model.mkdir(parents=True)
             method.save(model)
             write_json(done, state)
-        costs["fit_seconds"], costs["attempts"] = state["seconds"], state["attempts"]
-        costs["model_bytes"] = sum(p.stat().st_size for p in model.rglob("*") if p.is_file())
-        self.record["selection"].update(state["selection"])
+        costs.update(state["costs"])
+        costs["model_bytes"] = folder_bytes(model)
+        self.record["selection"] = state["selection"]
         return method
 
     def _train_rows(self) -> TrainData:
         """The rows to fit on; for methods that ask, validation rows go into the context."""
-        train = self.dataset.train_data()
+        train, ctx = self.dataset.train_data(), self.ctx
         if self.spec.info.wants_validation:
-            self.ctx.validation = self.dataset.validation_data()
-            if self.ctx.validation is None:
-                train, self.ctx.validation = carve(train, CARVE_SEED)
+            ctx.validation = self.dataset.validation_data()
+            if ctx.validation is None:
+                train, ctx.validation = carve(train, CARVE_SEED)
+                ctx.validation_is_carved = True
+        rows = 0 if ctx.validation is None else ctx.validation.n_rows
+        self.record["selection"].update(rows=rows, rows_fitted=train.n_rows)
         return train
 
     def _predict(self, method: Method) -> TopK:
@@ -184,7 +227,9 @@ class _Job:
 
         from xmcbench.measure import query_latency
 
-        inputs, ctx, costs = self.dataset.test_inputs(), self.ctx, self.record["costs"]
+        inputs, costs = self.dataset.test_inputs(), self.record["costs"]
+        self.ctx.query = self.spec.query
+        ctx = self.ctx
         pairs = self.dataset.test_filter
         k = min(self.spec.k + (int(np.bincount(pairs[:, 0]).max()) if len(pairs) else 0), self.dataset.n_labels)
         warm_up: Callable[[RunContext], None] | None = getattr(method, "warm_up", None)
@@ -197,6 +242,9 @@ class _Job:
             start = time.perf_counter()
             topk = method.predict(inputs, k, ctx)
             costs["predict_seconds"] = time.perf_counter() - start
+        if not isinstance(topk, TopK):
+            kind = type(topk).__name__
+            raise XmcError(f"predict returned a {kind}, not a TopK", "Build it with TopK.from_arrays(ids, scores).")
         topk.check(inputs.n_rows, inputs.n_labels)
         costs["queries_per_second"] = inputs.n_rows / max(costs["predict_seconds"], 1e-9)
         quiet = replace(ctx, reporter=Reporter(), phases={}, notes={}, selection={})
@@ -209,27 +257,40 @@ class _Job:
 
     def _score(self, topk: TopK) -> dict[str, Any]:
         """Metrics into the record; returns the per-row values."""
-        from xmcbench.metrics import Truth, evaluate
+        from xmcbench.metrics import Truth
         from xmcbench.metrics.defaults import default_metrics
 
         with self.ctx.phase("score"):
-            kept = topk.without(self.dataset.test_filter, self.spec.k)
             truth = Truth.of(self.dataset)
             names = self.options.metrics or default_metrics(truth)
-            evaluation = evaluate(kept, truth, names, samples=self.options.samples)
-        self.record["metrics"] = [asdict(value) for value in evaluation.values]
-        records.check({**self.record, "status": "ok"}, "this run")
-        return dict(evaluation.rows)
+            return score(topk, self.dataset, truth, names, self.options, self.record)
 
 
-def _cannot_run(spec: RunSpec, dataset: Dataset, threads: int, device: str) -> str | None:
+def explain(error: BaseException) -> tuple[str, str]:
+    """(status, reason) of what went wrong."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "stopped by the user; the next run goes on from here"
+    if isinstance(error, TimeLimit):
+        return "timeout", str(error)
+    if isinstance(error, Diverged | FloatingPointError):
+        return "diverged", str(error)
+    reason = str(error) if isinstance(error, XmcError) else f"{type(error).__name__}: {error}"
+    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return "out_of_memory" if out_of_memory else "error", reason
+
+
+def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
+    """Why this method is skipped on this data and machine, or None."""
     import psutil
 
     facts = dataset.facts()
     missing = [kind for kind in spec.info.needs if kind not in facts.available]
     if missing:
         return f"needs {' and '.join(missing)}, which {dataset.name} does not have in view {dataset.view}"
-    return spec.method.skip(facts, Machine(threads, psutil.virtual_memory().total, device))
+    if ctx.device not in spec.info.devices:
+        return f"needs {' or '.join(spec.info.devices)}, and this run is on {ctx.device}"
+    memory = psutil.virtual_memory().total
+    return spec.method.skip(facts, Machine(ctx.threads, memory, ctx.device, gpu_memory(ctx.device)))
 
 
 def _where(error: BaseException) -> str:

@@ -48,42 +48,52 @@ def remove(work: Path) -> None:
 
 
 class Journal(Reporter):
-    """Passes progress on, and keeps on disk how long all attempts at this fit have worked so far."""
+    """Passes progress on, and keeps on disk what all attempts at this fit took: seconds, by phase too, and notes."""
 
     EVERY = 5.0  # seconds between writes
 
-    def __init__(self, path: Path, reporter: Reporter) -> None:
-        self.path, self.reporter = path, reporter
+    def __init__(self, path: Path, reporter: Reporter, phases: dict[str, float], notes: dict[str, Any]) -> None:
+        """`phases` and `notes` are the context's own: filled from earlier attempts now, read at every write."""
+        self.path, self.reporter, self.phases, self.notes = path, reporter, phases, notes
         self.begun: float | None = None
         self.before, self.attempts, self.written = 0.0, 0, 0.0
 
     def start(self) -> None:
+        """A new attempt begins; what earlier ones took is counted with it."""
         if self.path.is_file():
             past = json.loads(self.path.read_text())
             self.before, self.attempts = float(past["seconds"]), int(past["attempts"])
+            self.phases.update(past["phases"])
+            self.notes.update(past["notes"])
         self.attempts += 1
         self.begun = time.perf_counter()
         self._write()
 
-    def stop(self) -> dict[str, Any]:
-        """Seconds of work in all attempts, and their number."""
+    def stop(self) -> None:
+        """The attempt is over, one way or another."""
         self._write()
-        self.begun = None
-        past: dict[str, Any] = json.loads(self.path.read_text())
-        return past
+        self.before, self.begun = self.seconds, None
+
+    @property
+    def seconds(self) -> float:
+        """Of work in all attempts so far."""
+        return self.before + (0.0 if self.begun is None else time.perf_counter() - self.begun)
 
     def phase(self, name: str) -> None:
+        self._write()
         self.reporter.phase(name)
 
     def score(self, name: str, value: float) -> None:
         self.reporter.score(name, value)
 
     def progress(self, done: float, total: float, note: str) -> None:
-        if self.begun is not None and time.perf_counter() - self.written > self.EVERY:
+        if time.perf_counter() - self.written > self.EVERY:
             self._write()
         self.reporter.progress(done, total, note)
 
     def _write(self) -> None:
+        if self.begun is None:
+            return
         self.written = time.perf_counter()
-        seconds = self.before + self.written - (self.begun or self.written)
-        write_json(self.path, {"seconds": seconds, "attempts": self.attempts})
+        state = {"seconds": self.seconds, "attempts": self.attempts, "phases": self.phases, "notes": self.notes}
+        write_json(self.path, state)

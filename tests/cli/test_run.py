@@ -133,7 +133,7 @@ def json_step(journal: Path) -> int:
     import numpy as np
 
     try:
-        with np.load(journal.parent / "checkpoints" / "step.npz") as file:
+        with np.load(journal.parent / "method" / "checkpoints" / "step.npz") as file:
             return int(json.loads(str(file["__meta__"]))["step"])
     except (OSError, KeyError):
         return 0

@@ -131,9 +131,10 @@ def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, conso
         (spec.label, f"{data[spec.dataset].name} ({data[spec.dataset].view})", spec.seed, duration(guess))
         for spec, guess in zip(plan, seconds, strict=True)
     ]
-    known = sum(guess for guess in seconds if guess is not None)
-    unknown = sum(guess is None for guess in seconds)
-    total = f"about {duration(known)} in all" + (f", {unknown} without an estimate" if unknown else "")
+    known = [guess for guess in seconds if guess is not None]
+    total = f"about {duration(sum(known))} in all" if known else "no estimate yet"
+    if known and len(known) < len(plan):
+        total += f", {len(plan) - len(known)} of them without an estimate"
     print_plan(console, rows, f"{len(plan)} runs, {total}; records go to {store.folder}")
 
 

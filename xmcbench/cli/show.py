@@ -169,7 +169,7 @@ def print_plan(console: Console, rows: Sequence[tuple[str, str, int, str]], tota
 
 
 def line(record: Record, already: bool) -> str:
-    """One finished run in one line."""
+    """One finished run in one line; why it is not ok stands below the final table."""
     status = record["status"]
     style = STATUS_STYLE.get(status, "red")
     parts = [f"[{style}]{status}[/{style}]", f"{safe(record['method']['label'])} on {safe(record['dataset']['name'])}"]
@@ -178,8 +178,6 @@ def line(record: Record, already: bool) -> str:
         parts.append(f"P@1 {100 * p1:.2f}")
     if record["costs"]["fit_seconds"] is not None:
         parts.append(f"fit {duration(record['costs']['fit_seconds'])}")
-    if record["reason"]:
-        parts.append(safe(record["reason"].replace("\n", " ")))
     if already:
         parts.append("[dim]done before, not run again[/dim]")
     return " · ".join(parts)
@@ -211,7 +209,10 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
             console.print(table)
         for record in group:
             if record["status"] != "ok":
-                console.print(line(record, False), soft_wrap=True, highlight=False)
+                why = safe(" ".join(record["reason"].split()))
+                console.print(f"{line(record, False)}: {why}", soft_wrap=True, highlight=False)
+        for note in sorted({note for record in done for note in record["notes"].get("scoring", [])}):
+            console.print(f"note: {safe(note)}", soft_wrap=True, highlight=False)
 
 
 def shown_metrics(records: Sequence[Mapping[str, Any]], usual: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from xmcbench.registry import identity
 from xmcbench.results import record as records
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ COSTS = (
 )
 
 
-def blank(spec: RunSpec, dataset: Dataset, store: Store, spec_hash: str, origin: str) -> Record:
+def blank(spec: RunSpec, dataset: Dataset, store: Store, spec_hash: str) -> Record:
     started = datetime.now(UTC)
     info = spec.info
     split = "none"
@@ -38,7 +39,7 @@ def blank(spec: RunSpec, dataset: Dataset, store: Store, spec_hash: str, origin:
             "label": spec.label,
             "version": info.version,
             "family": info.family,
-            "origin": origin,
+            "origin": identity(spec.source).get("origin", spec.source),
             "parameters": spec.parameters,
             "deterministic": info.deterministic,
         },
@@ -47,13 +48,15 @@ def blank(spec: RunSpec, dataset: Dataset, store: Store, spec_hash: str, origin:
         "seed": spec.seed,
         "metrics": [],
         "costs": dict.fromkeys(COSTS),
+        "intervals": {},
+        "limits": {},
         "environment": {},
         "code": {},
         "command": shlex.join(["xmcbench", *sys.argv[1:]]),
         "started_utc": started.isoformat(timespec="seconds"),
         "predictions": None,
         "rows": None,
-        "selection": {"split": split, "what": None, "by": None, "tried": 1},
+        "selection": {"split": split, "rows": 0, "rows_fitted": None, "what": None, "by": None, "tried": 1},
         "notes": {},
         "supersedes": None,
     }

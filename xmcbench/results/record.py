@@ -16,8 +16,9 @@ from xmcbench.files import write_json
 SCHEMA = 1
 STATUSES = ("ok", "timeout", "out_of_memory", "diverged", "error", "skipped", "interrupted")
 FIELDS = (
-    *("schema", "run_id", "spec_hash", "status", "reason", "method", "dataset", "k", "seed", "metrics", "costs"),
-    *("environment", "code", "command", "started_utc", "predictions", "rows", "selection", "notes", "supersedes"),
+    *("schema", "run_id", "spec_hash", "status", "reason", "method", "dataset", "k", "seed"),
+    *("metrics", "intervals", "costs", "limits", "environment", "code", "command", "started_utc"),
+    *("predictions", "rows", "selection", "notes", "supersedes"),
 )
 
 Record = dict[str, Any]

@@ -87,20 +87,30 @@ class Store:
         names = {r["run_id"] for r in everything} | {r["method"]["name"] for r in everything}
         raise unknown(f"run in {self.folder}", text, names)
 
+    def predictions(self, record: Mapping[str, Any]) -> TopK:
+        """The predictions kept beside a record, before its filter; checked against its hash."""
+        from xmcbench.topk import TopK
+
+        return TopK.load(self._kept(record, "predictions"))
+
     def rows(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The per-row arrays kept beside a record, checked against its hash.
+        """The per-row arrays kept beside a record, checked against its hash."""
+        return read_npz(self._kept(record, "rows"))
+
+    def _kept(self, record: Mapping[str, Any], kind: str) -> Path:
+        """Where a record's predictions or rows lie.
 
         Raises
         ------
         DataError : the file is gone or not the one the record was written with.
         """
-        entry = record["rows"]
+        entry = record[kind]
         if entry is None:
-            raise DataError(f"{record['run_id']}: keeps no per-row values")
-        path = self.folder / entry["file"]
+            raise DataError(f"{record['run_id']}: keeps no {kind}")
+        path: Path = self.folder / entry["file"]
         if not path.is_file() or sha256_of(path) != entry["sha256"]:
             raise DataError(f"{path}: missing, or not the file the record names", "Run it again with --again.")
-        return read_npz(path)
+        return path
 
     def work(self, fit_hash: str) -> Path:
         """Where a run keeps what must survive a kill."""
