@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -19,6 +19,7 @@ class Params:
     beam: int = param(10, "clusters kept", "ours: a test", query=(5, 10))
     rate: float = param(0.5, "learning rate", "ours: a test")
     index: str = param("tree", "kind of index", "ours: a test")
+    loss: Literal["hinge", "log"] = param("hinge", "loss", "ours: a test")
     warm: bool = param(False, "warm start", "ours: a test")
     limit: int | None = param(None, "most rows", "ours: a test")
 
@@ -50,6 +51,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
         "toy": registry.Source("toy", f"{__name__}:Toy", "here"),
         "popularity": registry.Source("popularity", f"{__name__}:Floor", "here"),
     }
+    monkeypatch.setattr(registry, "identity", lambda name: {"target": name})
     monkeypatch.setattr(registry, "sources", lambda: MappingProxyType(table))
     monkeypatch.setattr(registry, "get", lambda name: {"toy": Toy, "popularity": Floor}[name])
 
@@ -99,7 +101,14 @@ def test_query_parameters_share_a_fit_and_nothing_else_does() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text", "value"),
-    [("beam", "7", 7), ("rate", "1e-3", 1e-3), ("warm", "true", True), ("limit", "none", None), ("limit", "5", 5)],
+    [
+        ("beam", "7", 7),
+        ("rate", "1e-3", 1e-3),
+        ("loss", "log", "log"),
+        ("warm", "true", True),
+        ("limit", "none", None),
+        ("limit", "5", 5),
+    ],
 )
 def test_values_take_the_type_of_their_annotation(name: str, text: str, value: object) -> None:
     assert parse_value(Toy.info, name, text) == value
@@ -111,6 +120,8 @@ def test_values_take_the_type_of_their_annotation(name: str, text: str, value: o
         (["toy[bem=3]"], [], "beam"),
         (["toy[beam=ten]"], [], "is not int"),
         (["toy[beam]"], [], "lacks '='"),
+        (["toy[rate=inf]"], [], "is not a finite number"),
+        (["toy[loss=square]"], [], "Valid: hinge, log"),
         (["toy[beam=1"], [], "is not a method"),
         (["toy"], ["bem=3"], "beam"),
         (["toy"], ["nobody.beam=3"], "nobody"),
@@ -120,6 +131,13 @@ def test_values_take_the_type_of_their_annotation(name: str, text: str, value: o
 def test_what_cannot_be_planned_says_why(methods: list[str], settings: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said.replace("'", ".")):
         make_plan(methods, ["d"], settings=settings)
+
+
+def test_other_code_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_plan(["toy"], ["d"])[0]
+    before = run.fit_hash("h", "cpu")
+    monkeypatch.setattr(registry, "identity", lambda name: {"sha256": "edited"})
+    assert run.fit_hash("h", "cpu") != before
 
 
 def test_all_problems_are_told_together() -> None:
