@@ -29,6 +29,7 @@ class Popularity:
         version="1",
         parameters=NoParams,
         deterministic=True,
+        seconds={"icd10cm": 0.1, "eurlex-4.3k": 0.1},
     )
 
     def __init__(self, params: NoParams) -> None:
