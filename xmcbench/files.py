@@ -12,12 +12,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, TYPE_CHECKING, Any
 
 from xmcbench.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TEMPORARY = ".tmp-"  # prefix of unfinished files; anything of that name is left over from a killed process
 
@@ -75,6 +75,8 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: boo
     ------
     TypeError : an array of Python objects, which numpy would pickle and nobody could load.
     """
+    import numpy as np  # heavy, and listings only need this module's hashes
+
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"{path.name}: array {name!r} holds Python objects; only numbers and texts can be kept")
@@ -90,6 +92,8 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     ------
     DataError : it is missing, cut short, damaged, or holds Python objects, which are never unpickled.
     """
+    import numpy as np  # heavy, and listings only need this module's hashes
+
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
