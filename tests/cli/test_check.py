@@ -16,6 +16,17 @@ class Prints(Demo):
     def fit(self, train, ctx):
         print("hi")
         super().fit(train, ctx)
+
+
+class Fails(Demo):
+    def fit(self, train, ctx):
+        raise ValueError("no")
+
+
+class OnGpu(Demo):
+    import dataclasses
+
+    info = dataclasses.replace(Demo.info, devices=("cuda",))
 """
 
 
@@ -50,6 +61,16 @@ def test_json_holds_all_findings(method_file: Path) -> None:
     assert len(found) > 20
 
 
+def test_a_fit_that_fails_is_said_once(method_file: Path) -> None:
+    result = CliRunner().invoke(app, ["check", "method", f"{method_file}:Fails"])
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert [line.split(" (")[0] for line in lines if line.startswith("FAILED")] == [
+        "FAILED fits and predicts: ValueError: no"
+    ]
+    assert lines[-1].endswith(f"2 of {len(lines) - 1} checks hold, {len(lines) - 4} not made")
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [
@@ -59,6 +80,8 @@ def test_json_holds_all_findings(method_file: Path) -> None:
         (["method", "FILE:Demo", "--set", "min_row=1"], "unknown parameter"),
         (["method", "FILE:Demo", "--set", "min_rows=many"], "is not int"),
         (["method", "FILE:Nobody"], "unknown class"),
+        (["method", "FILE:Demo", "--device", "cuda"], "doesn't run on 'cuda'"),
+        (["method", "FILE:Demo", "--device", "gpu"], "doesn't run on 'gpu'"),
         (["method", "nowhere.py:Demo"], "no such file"),
     ],
 )
@@ -74,3 +97,11 @@ def test_an_import_that_fails_is_an_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", "method", f"{tmp_path / 'bad.py'}:Any"])
     assert isinstance(result.exception, XmcError)
     assert "no_such_module_here" in str(result.exception)
+
+
+@pytest.mark.parametrize("more", [[], ["--device", "cuda"]])
+def test_a_gpu_that_is_not_there_is_said(method_file: Path, more: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = CliRunner().invoke(app, ["check", "method", f"{method_file}:OnGpu", *more])
+    assert isinstance(result.exception, UsageError)
+    assert "torch sees none" in str(result.exception)

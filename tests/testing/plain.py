@@ -24,7 +24,12 @@ class Plain:
     """Weights = training co-occurrence of feature and label, plus a little noise; two passes with checkpoints."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
-        name="plain", summary="co-occurrence plus noise", family="other", version="1", parameters=Params
+        name="plain",
+        summary="co-occurrence plus noise",
+        family="other",
+        version="1",
+        parameters=Params,
+        needs=("features",),
     )
 
     def __init__(self, params: Params) -> None:

@@ -10,9 +10,11 @@ import os
 import pickle
 import random
 import sys
+import tempfile
+import unittest
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from xmcbench.errors import TimeLimit, UsageError, XmcError
 from xmcbench.method import MethodInfo, param
 from xmcbench.testing import checks
 from xmcbench.testing.contract import assert_contract, check_method, contract_cases
+from xmcbench.testing.describing import info_problems
 from xmcbench.topk import TopK
 
 _spec = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("plain.py"))
@@ -35,7 +38,7 @@ Plain, Params = plain.Plain, plain.Params
 
 
 def failed(method: Any) -> set[str]:
-    return {finding.check for finding in check_method(method) if not finding.ok}
+    return {finding.check for finding in check_method(method) if finding.ok is False}
 
 
 @pytest.mark.parametrize("case", contract_cases(Plain))
@@ -154,6 +157,83 @@ class LeavesFiles(Plain):
         super().fit(train, ctx)
 
 
+class WritesHome(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        (Path.home() / ".plainrc").write_text("x")
+        super().fit(train, ctx)
+
+
+class LeavesTemporaries(Plain):
+    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
+        tempfile.mkdtemp(prefix="plain-")
+        return super().predict(inputs, k, ctx)
+
+
+class WritesBesideItsFolder(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        (ctx.folder.parent / "fit.json").write_text("{}")
+        super().fit(train, ctx)
+
+
+class KeepsItsModelInTheWorkFolder(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        super().fit(train, ctx)
+        self.kept = ctx.folder / "weights.npy"
+        np.save(self.kept, self.weights)
+
+    def save(self, folder: Path) -> None:
+        (folder / "path.txt").write_text(str(self.kept))
+
+    def load(self, folder: Path) -> None:
+        self.weights = np.load((folder / "path.txt").read_text())
+
+
+class KnowsWhereItWasSaved(Plain):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        (folder / "path.txt").write_text(str(folder))
+
+    def load(self, folder: Path) -> None:
+        super().load(Path((folder / "path.txt").read_text()))
+
+
+class ReadsTexts(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        assert len(train.texts) == train.n_rows
+        super().fit(train, ctx)
+
+
+class ReadsLabelTexts(Plain):
+    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
+        assert len(inputs.label_texts) == inputs.n_labels
+        return super().predict(inputs, k, ctx)
+
+
+class DeclaresNothing(Plain):
+    info = dataclasses.replace(Plain.info, needs=())
+
+
+class ExitsOnOneLabel(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        if train.n_labels < 2:
+            sys.exit(3)
+        super().fit(train, ctx)
+
+
+class FitsByQuery(Plain):
+    """That is its right: while fitting, ctx.query holds the defaults."""
+
+    def fit(self, train: Any, ctx: Any) -> None:
+        super().fit(train, ctx)
+        self.weights[:, 0] += ctx.query["beam"]
+
+
+class NotesASet(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        super().fit(train, ctx)
+        ctx.notes["seen"] = {1, 2}
+
+
 class MovesAway(Plain):
     def fit(self, train: Any, ctx: Any) -> None:
         os.chdir("/")
@@ -264,6 +344,7 @@ class DeclinesEverything(Plain):
 RESUME, QUERY = "an interrupted fit goes on", "query parameters are read from ctx.query"
 GENERATORS, FOLDER = "global random generators stay untouched", "writes only into its folder"
 PICKLE, LOADED = "saved files hold no pickle", "a loaded model predicts as the saved one"
+NEEDS = "needs no more than info.needs says"
 BROKEN: list[tuple[type, set[str]]] = [
     (Prints, {"prints nothing"}),
     (PrintsNatively, {"prints nothing"}),
@@ -282,6 +363,17 @@ BROKEN: list[tuple[type, set[str]]] = [
     (FitsByBeam, {QUERY}),
     (LeavesFiles, {FOLDER}),
     (MovesAway, {FOLDER}),
+    (WritesHome, {FOLDER}),
+    (LeavesTemporaries, {FOLDER}),
+    (WritesBesideItsFolder, {FOLDER}),
+    (KeepsItsModelInTheWorkFolder, {LOADED}),
+    (KnowsWhereItWasSaved, {LOADED}),
+    (ReadsTexts, {NEEDS}),
+    (ReadsLabelTexts, {NEEDS}),
+    (DeclaresNothing, {NEEDS}),
+    (ExitsOnOneLabel, {"runs on a single label"}),
+    (FitsByQuery, set()),
+    (NotesASet, {"notes can go on record"}),
     (FailsOnNoRows, {"predicts for no rows"}),
     (FailsOnOneLabel, {"runs on a single label"}),
     (FailsOnEmptyRows, {"runs on rows without any feature"}),
@@ -314,14 +406,119 @@ def test_random_results_fail_every_comparison_of_two_fits() -> None:
     )
 
 
-def test_a_crash_is_reported_with_its_place() -> None:
-    class Crashes(Plain):
-        def fit(self, train: Any, ctx: Any) -> None:
-            raise RuntimeError("boom")
+class Crashes(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        raise TypeError("boom")
 
-    message = {f.check: f.message for f in check_method(Crashes)}["fits and predicts"]
-    assert message.startswith("RuntimeError: boom (")
+
+class Exits(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        sys.exit("giving up")
+
+
+@pytest.mark.parametrize(("method", "said"), [(Crashes, "TypeError: boom ("), (Exits, "giving up (")])
+def test_a_fit_that_fails_is_one_failure_with_its_place_and_all_else_goes_unchecked(method: Any, said: str) -> None:
+    found = check_method(method)
+    assert [f.check for f in found] == list(checks.CHECKS)
+    assert [f.check for f in found if f.ok is False] == ["fits and predicts"]
+    assert [f.check for f in found if f.ok] == ["info is complete", "skip takes the smallest world"]
+    message = next(f.message for f in found if f.ok is False)
+    assert said in message
     assert "test_contract.py:" in message
+    assert {f.message for f in found if f.ok is None} == {"not checked: fit or predict failed on the small world"}
+
+
+def test_pytest_shows_as_skipped_what_was_not_checked() -> None:
+    cases = {case.title: case for case in contract_cases(Crashes)}
+    with pytest.raises(TypeError, match="boom"):
+        cases["prints nothing"]()
+    with pytest.raises(unittest.SkipTest):
+        cases["fits and predicts"]()
+
+
+def test_the_place_of_a_crash_is_the_methods_own_line() -> None:
+    class Misuses(Plain):
+        def fit(self, train: Any, ctx: Any) -> None:
+            np.concatenate([np.zeros(2), np.zeros((2, 2))])
+            np.linalg.inv(np.zeros((2, 3)))
+
+    message = {f.check: f.message for f in check_method(Misuses)}["fits and predicts"]
+    assert "test_contract.py:" in message
+
+
+def test_a_fit_that_starts_over_is_told_so() -> None:
+    class StartsOver(Plain):
+        def fit(self, train: Any, ctx: Any) -> None:
+            ctx.checkpoints.drop("half")
+            super().fit(train, ctx)
+
+    for method, said in ((StartsOver, "it starts over"), (Plain, "")):
+        message = {f.check: f.message for f in check_method(method)}[RESUME]
+        assert message.startswith(said), method
+        assert bool(message) == bool(said)
+
+
+def test_what_a_method_declines_for_lack_of_inputs_is_a_remark() -> None:
+    class Declines(DeclaresNothing):
+        @classmethod
+        def skip(cls, data: Any, machine: Any) -> str | None:
+            return None if "features" in data.available else "has no features"
+
+    found = {f.check: f for f in check_method(Declines)}
+    assert found[NEEDS].ok
+    assert found[NEEDS].message == "declined where there are only texts: has no features"
+
+
+def test_the_missing_input_is_named_with_the_place() -> None:
+    message = {f.check: f.message for f in check_method(ReadsTexts)}[NEEDS]
+    assert message.startswith("where there are only features (all else is None), TypeError")
+    assert "test_contract.py:" in message
+
+
+def test_a_watched_fit_still_finds_the_users_caches_and_leaves_the_environment_alone() -> None:
+    seen: list[str | None] = []
+
+    class Looks(Plain):
+        def fit(self, train: Any, ctx: Any) -> None:
+            seen.append(os.environ.get("XDG_CACHE_HOME"))
+            super().fit(train, ctx)
+
+    before, folder = dict(os.environ), tempfile.gettempdir()
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    assert failed(Looks) == set()
+    assert cache in seen
+    assert dict(os.environ) == before
+    assert tempfile.gettempdir() == folder
+
+
+class OnGpu(Plain):
+    info = dataclasses.replace(Plain.info, devices=("cuda",))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_without_a_gpu_a_method_that_needs_one_is_not_checked() -> None:
+    with pytest.raises(UsageError, match="torch sees none"):
+        check_method(OnGpu)
+    with pytest.raises(unittest.SkipTest):
+        contract_cases(OnGpu)[0]()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_context_says_so() -> None:
+    seen: set[str] = set()
+
+    class Looks(OnGpu):
+        def fit(self, train: Any, ctx: Any) -> None:
+            seen.add(ctx.device)
+            super().fit(train, ctx)
+
+    assert failed(Looks) == set()
+    assert seen == {"cuda"}
+
+
+def test_a_device_the_method_has_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="doesn't run on 'cuda'"):
+        check_method(Plain, device="cuda")
 
 
 def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,6 +533,22 @@ class Undocumented:
     alpha: float = 0.1
     beta: int = param(1, "", "ours")
     gamma: int = param(1, "d", "s", query=(1, 2.0))
+
+
+@dataclass(frozen=True)
+class Odd:
+    rate: float = param(float("inf"), "d", "s")
+    decay: float = param(1, "d", "s")
+    curve: float = param(1.0, "d", "s", query=(1.0, float("nan")))
+    layers: list[int] = param(None, "d", "s")  # noqa: RUF009
+    mode: Literal["mean", "max"] = param("sum", "d", "s")
+
+
+@dataclass(frozen=True)
+class Even:
+    beam: int | None = param(None, "labels looked at; None: all", "s", query=(None, 5, 30))
+    mode: Literal["mean", "max"] = param("mean", "d", "s", query=("mean", "max"))
+    top: Literal[1, 2] | None = param(None, "d", "s")
 
 
 @dataclass
@@ -368,18 +581,46 @@ class NoDefault:
             {"parameters": Undocumented},
             ["alpha has no doc", "alpha has no source", "beta has no doc", "query values (1, 2.0)"],
         ),
+        (
+            {"parameters": Odd},
+            [
+                "rate: default inf is not a finite float",
+                "decay: default 1 is not a finite float",
+                "query values (1.0, nan) are not all finite float",
+                "layers: list[int] is not made of",
+                "mode: default 'sum' is not a finite Literal['mean', 'max']",
+            ],
+        ),
         ({"name": "X", "version": ""}, ["name 'X'", "version"]),
     ],
 )
 def test_incomplete_info_is_named(change: dict[str, Any], said: list[str]) -> None:
-    problems = "; ".join(checks.info_problems(dataclasses.replace(Plain.info, **change)))
+    problems = "; ".join(info_problems(dataclasses.replace(Plain.info, **change)))
     for text in said:
         assert text in problems
 
 
 def test_complete_info_has_no_problem() -> None:
     good = MethodInfo(name="a-b2", summary="s", family="tree", version="1", citation="@article{x}")
-    assert checks.info_problems(good) == []
+    assert info_problems(good) == []
+    assert info_problems(dataclasses.replace(good, parameters=Even)) == []
+
+
+@dataclass(frozen=True)
+class Maybe:
+    noise: float = param(0.01, "d", "s")
+    beam: int | None = param(None, "labels looked at; None: all", "s", query=(None, 5))
+
+
+def test_a_query_parameter_may_be_none_by_default() -> None:
+    class Unlimited(Plain):
+        info = dataclasses.replace(Plain.info, parameters=Maybe)
+
+        def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
+            beam = inputs.n_labels if ctx.query["beam"] is None else ctx.query["beam"]
+            return super().predict(inputs, k, dataclasses.replace(ctx, query={"beam": beam}))
+
+    assert failed(Unlimited) == set()
 
 
 def test_unknown_and_formless_methods_are_errors_not_findings() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit
-from xmcbench.method import FAMILIES, MethodInfo
-from xmcbench.testing.subject import Counter, K, Subject, sealed
-from xmcbench.testing.variants import VARIANTS, usual
+from xmcbench.testing.describing import info_problems
+from xmcbench.testing.subject import Counter, K, Subject, crash, sealed
+from xmcbench.testing.variants import VARIANTS, holding, small, usual
 from xmcbench.topk import PAD, TopK
 
 # Shares of equal ids asked where floating-point sums may run in another order, so that near-ties may swap.
@@ -71,47 +70,15 @@ def alike(one: TopK, other: TopK, what: str) -> None:
     need(share >= ALIKE, f"{what}: only {share:.1%} of the ids are equal, {ALIKE:.0%} are asked")
 
 
+def repeated(subject: Subject, one: TopK, other: TopK, what: str) -> None:
+    """Bit for bit on a CPU; on a GPU, where sums may run in any order, nearly."""
+    (alike if subject.device == "cuda" else same)(one, other, what)
+
+
 def info_is_complete(subject: Subject) -> None:
     """All problems of `info` are reported together."""
     problems = info_problems(subject.method.info)
     need(not problems, "; ".join(problems))
-
-
-def info_problems(info: MethodInfo) -> list[str]:
-    """What is missing from a MethodInfo, or spelled wrongly."""
-    kinds, devices = {"features", "texts", "label_texts"}, {"cpu", "cuda"}
-    spelled = re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", info.name)
-    on_devices = info.devices and set(info.devices) <= devices
-    rules = {
-        f"name {info.name!r} is not lower case letters, digits and single dashes": not spelled,
-        "summary must be one line of text": not info.summary.strip() or "\n" in info.summary,
-        f"family {info.family!r} is none of {', '.join(FAMILIES)}": info.family not in FAMILIES,
-        "version must be text, such as '1'": not (isinstance(info.version, str) and info.version),
-        "citation must be BibTeX (@…) or empty": bool(info.citation) and not info.citation.lstrip().startswith("@"),
-        f"needs {sorted(info.needs)} are not all of {sorted(kinds)}": not set(info.needs) <= kinds,
-        f"devices {sorted(info.devices)} must be one or more of {sorted(devices)}": not on_devices,
-    }
-    problems = [text for text, broken in rules.items() if broken]
-    cls = info.parameters
-    if not (dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen):  # type: ignore[attr-defined]
-        return [*problems, f"parameters {cls.__name__} must be a dataclass(frozen=True)"]
-    for field in dataclasses.fields(cls):
-        problems += parameter_problems(field)
-    return problems
-
-
-def parameter_problems(field: dataclasses.Field[Any]) -> list[str]:
-    """What is wrong with one field of a parameters dataclass."""
-    where = f"parameter {field.name}"
-    if field.default is dataclasses.MISSING:
-        return [f"{where} has no default: make it with xmcbench.param"]
-    problems = [f"{where} has no {part}" for part in ("doc", "source") if not field.metadata.get(part)]
-    if not isinstance(field.default, int | float | str | bool | None):
-        problems.append(f"{where}: default {field.default!r} is no int, float, str, bool or None")
-    values = field.metadata.get("query", ())
-    if any(type(value) is not type(field.default) for value in values):
-        problems.append(f"{where}: query values {values} are not all of the default's type")
-    return problems
 
 
 def skip_takes_the_smallest(subject: Subject) -> None:
@@ -134,6 +101,29 @@ def runs_on(subject: Subject, make: Callable[[], Dataset]) -> str | None:
     model = subject.fit(data)
     top = valid(subject.predict(model, data.test_inputs()), data.test.labels.shape[0], data.n_labels, K)
     return None if (top.ids >= 0).any() else "no label was predicted for any row"
+
+
+def only_what_it_needs(subject: Subject) -> str | None:
+    """A data set may hold nothing but what `info.needs` names, and features or texts, since rows are made of them."""
+    info, data = subject.method.info, small()
+    kinds = set(info.needs)
+    declined = []
+    for rows in [set[str]()] if kinds & {"features", "texts"} else [{"features"}, {"texts"}]:
+        world = sealed(holding(data, kinds | rows), subject.new_folder())
+        held = " and ".join(sorted(kinds | rows)).replace("_", " ")
+        answer = subject.declines(world)
+        if answer is not None:
+            declined.append(f"declined where there are only {held}: {answer}")
+            continue
+        try:
+            top = subject.predict(subject.fit(world), world.test_inputs())
+        except Exception as error:
+            raise Broken(
+                f"where there are only {held} (all else is None), {crash(error, subject.method)}; "
+                f"info.needs is {tuple(info.needs)}: name all it can't do without, or decline in skip"
+            ) from error
+        valid(top, world.test.labels.shape[0], world.n_labels, K)
+    return "; ".join(declined) or None
 
 
 def no_rows(subject: Subject) -> None:
@@ -170,14 +160,16 @@ def test_labels_permuted(subject: Subject) -> None:
     order = np.random.default_rng(0).permutation(world.test.labels.shape[0])
     test = dataclasses.replace(world.test, labels=world.test.labels[order][:, ::-1].tocsr())
     data = sealed(dataclasses.replace(world, test=test), subject.new_folder())
-    same(base.top, subject.predict(subject.fit(data), data.test_inputs()), "with the test labels permuted")
+    repeated(subject, base.top, subject.predict(subject.fit(data), data.test_inputs()), "with the test labels permuted")
 
 
 def repeatable(subject: Subject) -> None:
     base = subject.base
-    same(base.top, subject.predict(base.model, base.data.test_inputs()), "second predict of the same model")
+    repeated(
+        subject, base.top, subject.predict(base.model, base.data.test_inputs()), "second predict of the same model"
+    )
     again = subject.predict(subject.fit(base.data), base.data.test_inputs())
-    same(base.top, again, "second fit with the same seed, one thread")
+    repeated(subject, base.top, again, "second fit with the same seed, one thread")
 
 
 def seeds_matter_as_declared(subject: Subject) -> str | None:
@@ -186,7 +178,7 @@ def seeds_matter_as_declared(subject: Subject) -> str | None:
     base = subject.base
     model = subject.fit(base.data, root_seed=1)
     other = subject.predict(model, base.data.test_inputs(), root_seed=1)
-    same(base.top, other, "info.deterministic is True, but with another seed")
+    repeated(subject, base.top, other, "info.deterministic is True, but with another seed")
     return None
 
 
@@ -198,17 +190,26 @@ def generators_untouched(subject: Subject) -> None:
 def threads_alike(subject: Subject) -> None:
     base = subject.base
     two = subject.predict(subject.fit(base.data, threads=2), base.data.test_inputs(), threads=2)
-    compare = same if subject.method.info.deterministic else alike
-    compare(base.top, two, "with two threads instead of one")
+    what = "with two threads instead of one"
+    if subject.method.info.deterministic:
+        repeated(subject, base.top, two, what)
+    else:
+        alike(base.top, two, what)
 
 
 def saved_and_loaded(subject: Subject) -> None:
+    """In another place, after the fit's own folder is gone: as `save` wrote it is all there is."""
     base = subject.base
-    folder = subject.new_folder()
-    base.model.save(folder)
-    fresh = subject.method(subject.params)
-    fresh.load(folder)
-    same(base.top, subject.predict(fresh, base.data.test_inputs()), "after save and load")
+    written, moved = subject.new_folder(), subject.new_folder() / "model"
+    base.model.save(written)
+    written.rename(moved)
+    away = base.run.rename(base.run.with_name(base.run.name + "-away"))
+    try:
+        fresh = subject.build()
+        fresh.load(moved)
+        repeated(subject, base.top, subject.predict(fresh, base.data.test_inputs()), "after save and load")
+    finally:
+        away.rename(base.run)
 
 
 def no_pickle(subject: Subject) -> None:
@@ -253,24 +254,32 @@ def silent(subject: Subject) -> None:
 def stays_in_its_folder(subject: Subject) -> None:
     base = subject.base
     need(not base.moved, "the current folder was changed")
-    need(not base.left_behind, f"files in the current folder: {', '.join(base.left_behind)}; write below ctx.folder")
+    need(not base.strays, f"left {'; '.join(base.strays)}: write below ctx.folder, and remove temporary files")
 
 
 def goes_on_after_interruption(subject: Subject) -> str | None:
     base = subject.base
     if base.reported == 0:
         return "reports no phase and no progress, so there is nothing to interrupt"
+    again = Counter()
     for stop_at in sorted({base.reported, max(1, base.reported // 2)}):
-        folder = subject.new_folder()
+        run, again = subject.new_folder(), Counter()
         try:
-            subject.fit(base.data, folder=folder, reporter=Counter(stop_at))
+            subject.fit(base.data, run=run, reporter=Counter(stop_at))
         except KeyboardInterrupt:
             pass
         else:
             raise Broken(f"fit swallowed a KeyboardInterrupt raised at report {stop_at}")
-        model = subject.fit(base.data, folder=folder)
+        model = subject.fit(base.data, run=run, reporter=again)
         top = subject.predict(model, base.data.test_inputs())
-        same(base.top, top, f"interrupted at report {stop_at} of {base.reported}, then fitted again in the same folder")
+        repeated(
+            subject,
+            base.top,
+            top,
+            f"interrupted at report {stop_at} of {base.reported}, then fitted again in the same folder",
+        )
+    if 1 < base.reported <= again.calls:  # the last interruption was at the last report: all but the end was done
+        return "it starts over rather than going on; ctx.checkpoints can save a long fit's work"
     return None
 
 
@@ -289,29 +298,25 @@ def query_parameters(subject: Subject) -> str | None:
     base, info = subject.base, subject.method.info
     if not info.query_parameters():
         return "has none"
+    usual_values = {name: getattr(subject.params, name) for name in info.query_parameters()}
     for name, values in info.query_parameters().items():
-        default = getattr(subject.params, name)
         for value in values:
-            top = subject.predict(base.model, base.data.test_inputs(), query=_query(subject, name, value))
+            top = subject.predict(base.model, base.data.test_inputs(), query={**usual_values, name: value})
             valid(top, base.top.n_rows, base.data.n_labels, K)
-        other = next((v for v in values if v != default), None)
+        other = next((v for v in values if v != usual_values[name]), None)
         if other is None:
-            raise Broken(f"parameter {name}: its query values hold nothing but the default {default!r}")
-        params = dataclasses.replace(subject.params, **{name: other})
-        model = subject.fit(base.data, params=params)
-        top = subject.predict(model, base.data.test_inputs(), query=_query(subject, name, default))
-        same(base.top, top, f"fitted with {name}={other!r}, then asked with {name}={default!r} in ctx.query")
+            raise Broken(f"parameter {name}: its query values hold nothing but {usual_values[name]!r}")
+        model = subject.fit(base.data, params=dataclasses.replace(subject.params, **{name: other}))
+        top = subject.predict(model, base.data.test_inputs())
+        said = f"built with {name}={other!r}, then asked with {name}={usual_values[name]!r} in ctx.query"
+        repeated(subject, base.top, top, said)
     return None
 
 
-def _query(subject: Subject, name: str, value: Any) -> dict[str, Any]:
-    every = {known: getattr(subject.params, known) for known in subject.method.info.query_parameters()}
-    return {**every, name: value}
-
-
 def notes_are_json(subject: Subject) -> None:
+    base = subject.base
     try:
-        json.dumps([subject.base.notes, subject.base.selection], allow_nan=False)
+        json.dumps([base.notes, base.selection], allow_nan=False)
     except (TypeError, ValueError) as error:
         raise Broken(f"ctx.note or ctx.selected was given something that can't go on record: {error}") from error
 
@@ -321,6 +326,7 @@ CHECKS: dict[str, Check] = {
     "skip takes the smallest world": skip_takes_the_smallest,
     "fits and predicts": predicts,
     **{f"runs on {title}": partial(runs_on, make=make) for title, make in VARIANTS.items()},
+    "needs no more than info.needs says": only_what_it_needs,
     "predicts for no rows": no_rows,
     "predicts more places than there are labels": k_above_labels,
     "predicts a row alone as among others": rows_alone,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import os
 import random
 import shutil
 import sys
 import tempfile
+import traceback
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from unittest import SkipTest
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,8 +23,9 @@ import scipy.sparse as sp
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset, Split
 from xmcbench.data.split import carve
-from xmcbench.machine import thread_limits
+from xmcbench.machine import gpu_memory, thread_limits
 from xmcbench.method import Inputs, Machine, Method
+from xmcbench.testing.surroundings import captured, strays, surrounded
 from xmcbench.testing.variants import usual
 from xmcbench.topk import TopK
 
@@ -54,9 +55,10 @@ class Base:
     data: Dataset
     model: Method
     top: TopK
+    run: Path  # the folder that held this fit's
     reported: int  # calls of ctx.phase and ctx.progress during fit
     printed: str
-    left_behind: list[str]  # files in what was the current folder
+    strays: list[str]  # what was written where nothing should be
     moved: bool  # the current folder was changed
     seeded: list[str]  # global generators whose state changed
     changed: list[str]  # input arrays whose values changed
@@ -64,12 +66,23 @@ class Base:
     selection: dict[str, Any]
 
 
-class Subject:
-    """A method with parameters, and a folder for its work that vanishes with it."""
+class Unchecked(SkipTest):
+    """A check that can't be made; pytest counts it as skipped."""
 
-    def __init__(self, method: type[Method], params: Any = None) -> None:
+
+class Subject:
+    """A method with parameters, and a folder for its work that vanishes with it.
+
+    Attributes
+    ----------
+    unchecked : why no further check can be made, or "".
+    """
+
+    def __init__(self, method: type[Method], params: Any = None, device: str = "cpu") -> None:
         self.method = method
         self.params = method.info.parameters() if params is None else params
+        self.device = device
+        self.unchecked = ""
         self.folder = Path(tempfile.mkdtemp(prefix="xmcbench-check-"))
         weakref.finalize(self, shutil.rmtree, self.folder, True)
 
@@ -78,64 +91,95 @@ class Subject:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def declines(self, data: Dataset) -> str | None:
-        """What the method's `skip` says to a data set on a small machine."""
-        return self.method.skip(data.facts(), Machine(threads=1, memory_bytes=8 << 30, device="cpu"))
+        """What the method's `skip` says to a data set on a machine with one core and 8 GiB."""
+        machine = Machine(1, 8 << 30, self.device, gpu_memory(self.device))
+        return self.method.skip(data.facts(), machine)
 
-    def context(self, folder: Path, *, threads: int = 1, params: Any = None, **more: Any) -> RunContext:
-        """A context as the runner makes it: every query parameter has its value in `query`."""
-        params = self.params if params is None else params
-        query = {name: getattr(params, name) for name in self.method.info.query_parameters()}
-        return RunContext(folder=folder, threads=threads, **{"query": query, **more})
+    def build(self, params: Any = None) -> Method:
+        """A new instance; as in a run, its query parameters have their defaults unless other `params` are given."""
+        return self.method(dataclasses.replace(self.params, **self._query_defaults()) if params is None else params)
 
-    def fit(self, data: Dataset, *, folder: Path | None = None, params: Any = None, **more: Any) -> Method:
+    def _query_defaults(self) -> dict[str, Any]:
+        names = self.method.info.query_parameters()
+        return {f.name: f.default for f in dataclasses.fields(self.params) if f.name in names}
+
+    def fitting(self, run: Path, *, threads: int = 1, **more: Any) -> RunContext:
+        """A context for `fit` as the runner makes it: the folder is the method's own, query values are the defaults."""
+        query = MappingProxyType(self._query_defaults())
+        return RunContext(folder=run / "method", device=self.device, threads=threads, **{"query": query, **more})
+
+    def fit(self, data: Dataset, *, run: Path | None = None, params: Any = None, **more: Any) -> Method:
         """A new instance fitted on the training rows of `data`; `more` goes to the context."""
-        folder = self.new_folder() if folder is None else folder
-        return self.fit_in(self.context(folder, params=params, **more), data, params)
+        return self.fit_in(self.fitting(self.new_folder() if run is None else run, **more), data, params)
 
     def fit_in(self, ctx: RunContext, data: Dataset, params: Any = None) -> Method:
         """The same with a context of the caller's."""
-        model = self.method(self.params if params is None else params)
+        model = self.build(params)
         train = data.train_data()
         if self.method.info.wants_validation:
-            train, ctx.validation = carve(train, ctx.seed("validation"))
+            train, ctx.validation = carve(train, 0)  # the same rows whatever the run's seed, as the runner does
+            ctx.validation_is_carved = True
         with thread_limits(ctx.threads):
             model.fit(train, ctx)
         return model
 
-    def predict(self, model: Method, inputs: Inputs, k: int = K, *, threads: int = 1, **more: Any) -> TopK:
+    def predict(self, model: Method, inputs: Inputs, k: int = K, **more: Any) -> TopK:
         """The model's predictions, as it returns them; warmed up first, as the runner does."""
-        ctx = self.context(self.new_folder(), threads=threads, **more)
+        query = {name: getattr(self.params, name) for name in self.method.info.query_parameters()}
+        ctx = self.fitting(self.new_folder(), **{"query": query, **more})
         warm_up = getattr(model, "warm_up", None)
-        with thread_limits(threads):
+        with thread_limits(ctx.threads):
             if warm_up is not None:
                 warm_up(ctx)
             return model.predict(inputs, k, ctx)
 
     @cached_property
     def base(self) -> Base:
-        """Fitted on the small world, with everything around it watched."""
+        """Fitted on the small world, with everything around it watched. If that fails, nothing more is checked."""
+        try:
+            return self._watched()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self.unchecked = "not checked: fit or predict failed on the small world"
+            raise
+
+    def _watched(self) -> Base:
         data = sealed(usual(), self.new_folder())
         before = {name: array.copy() for name, array in arrays_of(data).items()}
-        reporter, states = Counter(), generator_states()
-        here, ctx = self.new_folder(), self.context(self.new_folder(), reporter=reporter)
-        with captured(self.new_folder()) as printed, standing_in(here):
+        reporter, states = Counter(), generator_states(self.device)
+        run, around = self.new_folder(), self.new_folder()
+        ctx = self.fitting(run, reporter=reporter)
+        with captured(self.new_folder()) as printed, surrounded(around) as here:
             model = self.fit_in(ctx, data)
             reported = reporter.calls
             top = self.predict(model, data.test_inputs())
             moved = Path.cwd() != here.resolve()
+        beside = [f"beside ctx.folder: {path.name}" for path in sorted(run.iterdir()) if path != ctx.folder]
+        after = generator_states(self.device)
         return Base(
             data=data,
             model=model,
             top=top,
+            run=run,
             reported=reported,
             printed="".join(printed),
-            left_behind=sorted(p.name for p in here.iterdir()),
+            strays=beside + strays(around),
             moved=moved,
-            seeded=[name for name, state in generator_states().items() if state != states[name]],
+            seeded=[name for name, state in after.items() if state != states[name]],
             changed=[name for name, array in arrays_of(data).items() if not np.array_equal(array, before[name])],
             notes=ctx.notes,
             selection=ctx.selection,
         )
+
+
+def crash(error: BaseException, method: type[Method]) -> str:
+    """An error and where it was raised: the last line of the method's own file, if it passed there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = getattr(sys.modules.get(method.__module__), "__file__", None)
+    place = next((frame for frame in reversed(frames) if frame.filename == own), frames[-1])
+    name = "SystemExit (raise an exception instead of ending the process)" if isinstance(error, SystemExit) else ""
+    return f"{name or type(error).__name__}: {error} ({place.filename}:{place.lineno})"
 
 
 def sealed(data: Dataset, folder: Path) -> Dataset:
@@ -168,44 +212,15 @@ def arrays_of(data: Dataset) -> Mapping[str, Any]:
     return found
 
 
-def generator_states() -> dict[str, str]:
+def generator_states(device: str) -> dict[str, str]:
     """The state of every global generator, as text."""
     import torch
 
-    return {
+    states = {
         "random": repr(random.getstate()),
         "numpy.random": repr([np.asarray(part).tolist() for part in np.random.get_state()]),  # noqa: NPY002
         "torch": repr(torch.get_rng_state().tolist()),
     }
-
-
-@contextlib.contextmanager
-def standing_in(folder: Path) -> Iterator[None]:
-    """Make `folder` the current one for a while."""
-    old = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(old)
-
-
-@contextlib.contextmanager
-def captured(folder: Path) -> Iterator[list[str]]:
-    """Collect what Python code and native libraries write to standard output and standard error."""
-    said: list[str] = []
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    python, saved = io.StringIO(), (os.dup(1), os.dup(2))
-    with open(folder / "printed", "w+b") as native:
-        for number in (1, 2):
-            os.dup2(native.fileno(), number)
-        try:
-            with contextlib.redirect_stdout(python), contextlib.redirect_stderr(python):
-                yield said
-        finally:
-            for number, old in zip((1, 2), saved, strict=True):
-                os.dup2(old, number)
-                os.close(old)
-            native.seek(0)
-            said += [python.getvalue(), native.read().decode(errors="replace")]
+    if device == "cuda":
+        states["torch.cuda"] = repr([state.tolist() for state in torch.cuda.get_rng_state_all()])
+    return states

@@ -58,6 +58,17 @@ def single_label() -> Dataset:
     return dataclasses.replace(data, train=train, test=test, label_texts=list(data.label_texts or ())[:1])
 
 
+def holding(data: Dataset, kinds: set[str]) -> Dataset:
+    """Only those of features, texts and label texts; all else is None."""
+
+    def reduced(rows: Split) -> Split:
+        features = rows.features if "features" in kinds else None
+        return Split(features, rows.texts if "texts" in kinds else None, rows.labels)
+
+    label_texts = data.label_texts if "label_texts" in kinds else None
+    return dataclasses.replace(data, train=reduced(data.train), test=reduced(data.test), label_texts=label_texts)
+
+
 VARIANTS: dict[str, Callable[[], Dataset]] = {
     "rows without any feature": without_features,
     "training rows without labels": without_labels,

@@ -1,0 +1,85 @@
+"""What is missing or wrong in a method's `info` and in its parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from typing import Any
+
+from xmcbench.method import FAMILIES, MethodInfo
+
+PLAIN = (bool, int, float, str, type(None))  # what users can type
+
+
+def info_problems(info: MethodInfo) -> list[str]:
+    """What is missing from a MethodInfo, or spelled wrongly."""
+    kinds, devices = {"features", "texts", "label_texts"}, {"cpu", "cuda"}
+    spelled = re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", info.name)
+    on_devices = info.devices and set(info.devices) <= devices
+    rules = {
+        f"name {info.name!r} is not lower case letters, digits and single dashes": not spelled,
+        "summary must be one line of text": not info.summary.strip() or "\n" in info.summary,
+        f"family {info.family!r} is none of {', '.join(FAMILIES)}": info.family not in FAMILIES,
+        "version must be text, such as '1'": not (isinstance(info.version, str) and info.version),
+        "citation must be BibTeX (@…) or empty": bool(info.citation) and not info.citation.lstrip().startswith("@"),
+        f"needs {sorted(info.needs)} are not all of {sorted(kinds)}": not set(info.needs) <= kinds,
+        f"devices {sorted(info.devices)} must be one or more of {sorted(devices)}": not on_devices,
+    }
+    problems = [text for text, broken in rules.items() if broken]
+    cls = info.parameters
+    if not (dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen):  # type: ignore[attr-defined]
+        return [*problems, f"parameters {cls.__name__} must be a dataclass(frozen=True)"]
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception as error:
+        return [*problems, f"the annotations of {cls.__name__} can't be resolved: {error}"]
+    for field in dataclasses.fields(cls):
+        problems += parameter_problems(field, hints[field.name])
+    return problems
+
+
+def parameter_problems(field: dataclasses.Field[Any], hint: Any) -> list[str]:
+    """What is wrong with one field of a parameters dataclass; `hint` is its annotation."""
+    where = f"parameter {field.name}"
+    if field.default is dataclasses.MISSING:
+        return [f"{where} has no default: make it with xmcbench.param"]
+    problems = [f"{where} has no {part}" for part in ("doc", "source") if not field.metadata.get(part)]
+    spelled = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
+    if not _typeable(hint):
+        return [*problems, f"{where}: {spelled} is not made of int, float, str, bool, None and Literal"]
+    if not _fits(field.default, hint):
+        problems.append(f"{where}: default {field.default!r} is not a finite {spelled}")
+    values = field.metadata.get("query", ())
+    if not all(_fits(value, hint) for value in values):
+        problems.append(f"{where}: query values {values} are not all finite {spelled}")
+    return problems
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _typeable(hint: Any) -> bool:
+    """Whether the command line can read a value of it."""
+    parts = [choice for part in _parts(hint) for choice in _choices(part)]
+    return all(part in PLAIN if isinstance(part, type) else type(part) in PLAIN for part in parts)
+
+
+def _choices(part: Any) -> tuple[Any, ...]:
+    return typing.get_args(part) if typing.get_origin(part) is typing.Literal else (part,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated type itself (1 is no float: the two would be two experiments) and finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    for part in _parts(hint):
+        if typing.get_origin(part) is typing.Literal:
+            if any(type(value) is type(choice) and value == choice for choice in typing.get_args(part)):
+                return True
+        elif type(value) is part:
+            return True
+    return False
