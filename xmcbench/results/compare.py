@@ -2,6 +2,9 @@
 
 Within tolerance OK; within 1.5 × tolerance OKISH; better than expected by more IMPROVED; worse FAIL; another kind of
 device, data set content or metric definition UNKNOWN.
+
+A record that names no device, as those of family external do, is comparable with any: its author computed the
+predictions nobody knows where, but the metrics were computed here, and those predictions will never change.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ def compare(
     why = ""
     if expected["dataset"]["content_hash"] != got["dataset"]["content_hash"]:
         why = "other data"
-    elif _device(expected) != _device(got):
+    elif None not in (_device(expected), _device(got)) and _device(expected) != _device(got):
         why = "other kind of device"
     theirs = {entry["name"]: entry for entry in got["metrics"]}
     family = [r for r in like if _but_seed(r) == _but_seed(expected)]
@@ -71,10 +74,11 @@ def compare(
 
 
 def tolerance_of(expected: Mapping[str, Any], name: str, family: Iterable[Mapping[str, Any]]) -> float:
-    """1e-9 for a deterministic method on a CPU, else max(0.001, twice the standard deviation over seeds)."""
-    if expected["method"]["deterministic"] and _device(expected) == "cpu":
+    """1e-9 for a deterministic method on a CPU (or fixed predictions, which have no device), else max(0.001, twice the
+    standard deviation over seeds)."""
+    if expected["method"]["deterministic"] and _device(expected) in ("cpu", None):
         return EXACT
-    by_seed: dict[int, float] = {
+    by_seed: dict[int | None, float] = {
         record["seed"]: entry["value"]
         for record in [*family, expected]
         if record["status"] == "ok"
@@ -86,8 +90,10 @@ def tolerance_of(expected: Mapping[str, Any], name: str, family: Iterable[Mappin
     return max(LEAST, 2 * statistics.stdev(by_seed.values()))
 
 
-def _device(record: Mapping[str, Any]) -> str:
-    return str(record["environment"].get("device", "cpu"))
+def _device(record: Mapping[str, Any]) -> str | None:
+    """ "cpu", "cuda", or None where the record doesn't say."""
+    device: str | None = record["environment"].get("device")
+    return device
 
 
 def _but_seed(record: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,30 +62,80 @@ class Store:
         return found
 
     def done(self, spec_hash: str) -> Record | None:
-        """The newest record of that spec with status ok, or None."""
-        same = [r for r in self.records() if r["spec_hash"] == spec_hash and r["status"] == "ok"]
+        """The newest record of that spec with status ok that none supersedes, or None."""
+        same = [r for r in _standing(self.records()) if r["spec_hash"] == spec_hash]
         return same[-1] if same else None
 
-    def find(self, text: str) -> Record:
-        """A record by file path, run id (or its unambiguous part), or the newest ok one of a method's name.
+    def find(self, text: str, dataset: str | None = None) -> Record:
+        """The record that `text` means: the newest of `fitting`.
 
         Raises
         ------
-        UsageError : nothing or more than one thing fits.
+        UsageError, DataError : as `fitting`.
         """
-        if text.endswith(".json") and Path(text).is_file():
-            return records.read(Path(text))
-        everything = self.records()
-        by_id = [r for r in everything if text in r["run_id"] and re.search(r"\d", text)]
-        if len(by_id) == 1:
-            return by_id[0]
-        by_name = [r for r in everything if text in (r["method"]["name"], r["method"]["label"]) and r["status"] == "ok"]
-        if by_name:
-            return by_name[-1]
-        if by_id:
-            raise UsageError(f"{text!r} fits {len(by_id)} runs", "Give more of the run id: `xmcbench ls runs`.")
-        names = {r["run_id"] for r in everything} | {r["method"]["name"] for r in everything}
-        raise unknown(f"run in {self.folder}", text, names)
+        return self.fitting(text, self.records(), dataset)[-1]
+
+    def find_pair(
+        self, a: str, b: str, dataset: str | None = None, among: Sequence[Record] | None = None
+    ) -> tuple[Record, Record]:
+        """The newest run that `a` means on data of which `b` means a run too, and the newest of those.
+
+        Where the two share no data, the newest of each: `compare` then says that nothing can be judged.
+
+        Parameters
+        ----------
+        dataset : only runs on the data set of this name. among : the store's records, where they are read already.
+
+        Raises
+        ------
+        UsageError, DataError : as `fitting`.
+        """
+        everything = self.records() if among is None else among
+        of_a, of_b = self.fitting(a, everything, dataset), self.fitting(b, everything, dataset)
+        newest = {r["dataset"]["content_hash"]: r for r in of_b}
+        for first in reversed(of_a):
+            if (second := newest.get(first["dataset"]["content_hash"])) is not None:
+                return first, second
+        return of_a[-1], of_b[-1]
+
+    def fitting(self, text: str, among: Sequence[Record], dataset: str | None = None) -> list[Record]:
+        """The records that `text` may mean, oldest first: one, or all standing runs of a method's name.
+
+        Tried in this order: run id; record file; label ("elias[beam=10]"); method name; a part of a run id that no
+        other has. What is a label or a name is never taken for a part of a run id. A run stands when it ended ok and
+        no run that ended ok supersedes it; only a run id, its part or a file gives another.
+
+        Parameters
+        ----------
+        among : the store's records. dataset : only runs on the data set of this name.
+
+        Raises
+        ------
+        UsageError : nothing fits, a part fits several runs, or the run is on another data set.
+        DataError : the record file is damaged.
+        """
+        one = [r for r in among if r["run_id"] == text]
+        if not one and is_record_file(text):
+            one = [records.read(Path(text))]
+        if one:
+            if dataset not in (None, one[0]["dataset"]["name"]):
+                raise UsageError(f"run {one[0]['run_id']} is on {one[0]['dataset']['name']}, not on {dataset}")
+            return one
+        here = [r for r in among if dataset in (None, r["dataset"]["name"])]
+        standing = [r for r in _standing(among) if dataset in (None, r["dataset"]["name"])]
+        where = f"{self.folder} on {dataset}" if dataset else str(self.folder)
+        for key in ("label", "name"):
+            if fits := [r for r in standing if r["method"][key] == text]:
+                return fits
+        if named := [r for r in here if text in (r["method"]["label"], r["method"]["name"])]:
+            last = f"The newest, {named[-1]['run_id']}, has status {named[-1]['status']}."
+            raise UsageError(f"no run of {text!r} in {where} ended ok", last)
+        part = [r for r in here if text and text in r["run_id"]]
+        if len(part) > 1:
+            raise UsageError(f"{text!r} fits {len(part)} runs", "Give more of the run id: `xmcbench ls runs`.")
+        if not part:
+            raise unknown(f"run in {where}:", text, {r["run_id"] for r in here} | {r["method"]["name"] for r in here})
+        return part
 
     def predictions(self, record: Mapping[str, Any]) -> TopK:
         """The predictions kept beside a record, before its filter; checked against its hash."""
@@ -120,3 +170,15 @@ class Store:
         folder = self.folder / "records"
         if folder.is_dir():
             yield from sorted(p for p in folder.glob("*.json") if not p.name.startswith(TEMPORARY))
+
+
+def is_record_file(text: str) -> bool:
+    """Whether `text` is the path of a record file rather than a name."""
+    return text.endswith(".json") and Path(text).is_file()
+
+
+def _standing(everything: Sequence[Record]) -> list[Record]:
+    """Those that ended ok, less those that one of them supersedes."""
+    good = [r for r in everything if r["status"] == "ok"]
+    replaced = {r["supersedes"] for r in good}
+    return [r for r in good if r["run_id"] not in replaced]

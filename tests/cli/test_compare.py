@@ -1,0 +1,253 @@
+"""`xmcbench compare`: the right sign, an interval around every gap, and a check that can fail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from xmcbench.cli.app import app
+from xmcbench.errors import RegressionError, UsageError
+from xmcbench.results.store import Store
+
+SMALL = "synthetic[rows=300,test=60,labels=60]"
+REORDERED = "synthetic[labels=60, test=60, rows=300]"
+OTHER = "synthetic[rows=200,test=40,labels=30]"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A results folder with popularity and tree on SMALL, then popularity alone on OTHER; tests don't write there."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XMCBENCH_HOME", str(folder / "home"))
+        for words in (["popularity", "tree", "--dataset", SMALL], ["popularity", "--dataset", OTHER]):
+            done = CliRunner().invoke(app, ["run", *words, "--threads", "1", "--results", str(folder / "out")])
+            assert done.exit_code == 0, done.output
+        yield folder / "out"
+
+
+@pytest.fixture
+def own(runs: Path, tmp_path: Path) -> Path:
+    """A copy of the same folder that a test may damage."""
+    return Path(shutil.copytree(runs, tmp_path / "own"))
+
+
+def invoke(folder: Path, *words: str) -> Any:
+    return CliRunner().invoke(app, ["compare", *words, "--results", str(folder)])
+
+
+def metrics(folder: Path, *words: str) -> dict[str, dict[str, Any]]:
+    result = invoke(folder, *words, "--json")
+    assert result.exit_code == 0, result.output
+    return {row["metric"]: row for row in json.loads(result.stdout)["metrics"]}
+
+
+def add(store: Store, like: dict[str, Any], run_id: str, rows: dict[str, list[float]] | None, **changes: Any) -> None:
+    """A copy of a record under another id, label and method name, with the metrics that `rows` give."""
+    method = {**like["method"], "name": run_id, "label": run_id}
+    record = {**like, "run_id": run_id, "spec_hash": run_id, "method": method, "predictions": None, "rows": None}
+    record |= changes
+    if rows is None:
+        store.add(record)
+        return
+    arrays = {name: np.array(values, np.float32) for name, values in rows.items()}
+    values = [
+        {"name": name, "value": float(top.sum() / arrays.get(f"{name}/den", np.ones_like(top)).sum()), "version": 1}
+        for name, top in arrays.items()
+        if not name.endswith("/den")
+    ]
+    store.add({**record, "metrics": values}, None, arrays)
+
+
+def test_the_gap_is_b_minus_a_and_lies_in_its_interval(runs: Path) -> None:
+    store = Store(runs)
+    a, b = store.find_pair("popularity", "tree")
+    of_a, of_b = ({m["name"]: m["value"] for m in record["metrics"]} for record in (a, b))
+    found, swapped = metrics(runs, "popularity", "tree"), metrics(runs, "tree", "popularity")
+    assert set(found) == set(of_a)
+    for name, row in found.items():
+        assert row["difference"] == of_b[name] - of_a[name]
+        assert swapped[name]["difference"] == -row["difference"]
+        if name.startswith(("Coverage", "MacroF1")):  # over labels: no rows to draw
+            assert row["low"] is None
+            continue
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert (swapped[name]["low"], swapped[name]["high"]) == pytest.approx((-row["high"], -row["low"]), abs=1e-12)
+    assert found["P@5"]["low"] > 0  # a tree that reads the input beats one that doesn't
+    assert found["P@5"]["verdict"] == "IMPROVED"
+    assert swapped["P@5"]["verdict"] == "FAIL"
+
+
+def test_gaps_worked_by_hand(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    add(store, like, "hand-a", {"P@1": [0, 0, 0, 0], "PSP@1": [1, 1, 1, 1], "PSP@1/den": [2, 4, 2, 4]})
+    add(store, like, "hand-b", {"P@1": [1, 1, 1, 1], "PSP@1": [2, 4, 2, 2], "PSP@1/den": [2, 4, 2, 4]})
+    found = metrics(own, "hand-a", "hand-b")
+    assert [found["P@1"][key] for key in ("expected", "got", "difference", "low", "high")] == [0, 1, 1, 1, 1]
+    psp = found["PSP@1"]
+    # rows gain 1/2, 3/4, 1/2 and 1/4 of their weight: no resample lies outside of the least and the most
+    assert 0.25 <= psp["low"] < psp["difference"] < psp["high"] <= 0.75
+    assert psp["difference"] == pytest.approx(0.5)
+
+
+def test_a_constant_gap_lies_in_its_interval_though_kept_rows_are_rounded(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    add(store, like, "hand-a", {"P@1": [0.1] * 7})
+    add(store, like, "hand-b", {"P@1": [0.3] * 7})
+    for record, value in (("hand-a", 0.1), ("hand-b", 0.3)):
+        path = store.folder / "records" / f"{record}.json"
+        text = json.loads(path.read_text())
+        text["metrics"][0]["value"] = value  # the exact one, where rows hold the nearest float32
+        path.write_text(json.dumps(text))
+    row = metrics(own, "hand-a", "hand-b")["P@1"]
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert row["high"] - row["low"] < 1e-7
+
+
+def test_json_is_all_there_is_on_standard_output(runs: Path) -> None:
+    result = invoke(runs, "popularity", "tree", "--json")
+    a, b = Store(runs).find_pair("popularity", "tree")
+    said = json.loads(result.stdout)
+    assert (said["a"], said["b"]) == (a["run_id"], b["run_id"])
+    keys = {"metric", "expected", "got", "tolerance", "verdict", "why", "difference", "low", "high"}
+    assert all(set(row) == keys for row in said["metrics"])
+    assert f"A is {a['run_id']}\nB is {b['run_id']}\n" == result.stderr
+    assert invoke(runs, a["run_id"], b["run_id"], "--json").stderr == ""
+    failed = invoke(runs, "tree", "popularity", "--json", "--check")
+    assert isinstance(failed.exception, RegressionError)
+    assert len(json.loads(failed.stdout)["metrics"]) == len(said["metrics"])
+
+
+def test_the_table(runs: Path) -> None:
+    row = metrics(runs, "popularity", "tree")["P@1"]
+    said = invoke(runs, "popularity", "tree").stdout
+    line = next(line for line in said.splitlines() if line.split()[:1] == ["P@1"])
+    shown = [f"{100 * row[key]:.2f}" for key in ("expected", "got")]
+    low, gap, high = (f"{100 * row[key]:+.2f}" for key in ("low", "difference", "high"))
+    assert line.split() == [*("P@1", *shown, gap), f"[{low},", f"{high}]", "IMPROVED"]
+    assert f"A: popularity on {SMALL} (bow), seed 0, " in said
+
+
+def test_data_that_both_know_is_preferred_and_can_be_named(own: Path) -> None:
+    store = Store(own)
+    like = store.find("popularity", OTHER)
+    add(store, like, "99991231T000000-newest", {"P@1": [1.0]}, method=like["method"])
+    assert store.find("popularity")["dataset"]["n_labels"] == 30  # which tree never saw
+    assert metrics(own, "popularity", "tree")["P@1"]["verdict"] != "UNKNOWN"
+    assert metrics(own, "tree", "popularity", "--dataset", REORDERED)["P@1"]["verdict"] != "UNKNOWN"
+    none = invoke(own, "tree", "popularity", "--dataset", OTHER)
+    assert isinstance(none.exception, UsageError)
+    assert f"on {OTHER}: 'tree'" in str(none.exception)
+
+
+@pytest.mark.parametrize("alias", ["EURLex-4.3K", "eurlex-4.3k", "my-own"])
+def test_a_data_set_goes_by_its_alias_too(own: Path, alias: str) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    dataset = {**like["dataset"], "name": alias.lower()}
+    add(store, like, "renamed", {"P@1": [1.0]}, dataset=dataset)
+    assert metrics(own, "renamed", "renamed", "--dataset", alias)["P@1"]["got"] == 1
+
+
+def test_check_passes_and_fails_by_the_rule(runs: Path) -> None:
+    assert invoke(runs, "popularity", "tree", "--check").exit_code == 0
+    same = invoke(runs, "tree", "tree", "--check")
+    assert same.exit_code == 0
+    assert "A and B are the same run" in same.stderr
+    worse = invoke(runs, "tree", "popularity", "--check")
+    assert isinstance(worse.exception, RegressionError)
+    assert worse.exception.exit_code == 3
+    assert "worse" in str(worse.exception)
+    assert "P@1" in str(worse.exception)
+    assert invoke(runs, "tree", "popularity").exit_code == 0
+
+
+def test_a_check_that_compares_nothing_fails(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    (first,) = [r["run_id"] for r in store.records() if r["dataset"]["n_labels"] == 30]
+    add(store, like, "failed", None, status="error", metrics=[])
+    add(store, like, "gpu", {"P@1": [1.0]}, environment={"device": "cuda"})
+    for words, said in (
+        ((first, "tree"), "other data"),
+        (("failed", "tree"), "failed has status error"),
+        (("tree", "failed"), "failed has status error"),
+        (("tree", "gpu"), "other kind of device"),
+    ):
+        result = invoke(own, *words, "--check")
+        assert isinstance(result.exception, RegressionError)
+        assert "nothing could be compared: " in str(result.exception)
+        assert said in str(result.exception)
+        assert invoke(own, *words).exit_code == 0
+    assert "status error" in invoke(own, "tree", "failed").stdout
+
+
+def test_one_verdict_is_enough_to_pass(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    value = next(m for m in like["metrics"] if m["name"] == "P@1")
+    add(store, like, "only-one", None, metrics=[value])
+    found = metrics(own, "tree", "only-one")
+    assert found["P@1"]["verdict"] == "OK"
+    assert {row["verdict"] for name, row in found.items() if name != "P@1"} == {"UNKNOWN"}
+    assert invoke(own, "tree", "only-one", "--check").exit_code == 0
+
+
+def test_predictions_of_unknown_origin_compare_with_runs_on_any_device(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    method = {"name": "theirs", "label": "theirs", "version": "x", "deterministic": True, "parameters": {}}
+    add(store, like, "external", {"P@1": [1, 0]}, environment={}, seed=None, method=method)
+    add(store, like, "gpu", {"P@1": [1, 0]}, environment={"device": "cuda"})
+    for words in (("theirs", "gpu"), ("gpu", "theirs"), ("theirs", "tree")):
+        assert metrics(own, *words)["P@1"]["verdict"] != "UNKNOWN"
+    assert metrics(own, "theirs", "gpu")["P@1"]["tolerance"] == 1e-9
+    assert "A: theirs on " in invoke(own, "theirs", "gpu").stdout
+    assert "(bow), no seed, external" in invoke(own, "theirs", "gpu").stdout
+
+
+def test_tampered_rows_leave_plain_differences(own: Path) -> None:
+    store = Store(own)
+    record = store.find("tree")
+    whole = metrics(own, "popularity", "tree")
+    np.savez(store.folder / record["rows"]["file"], **{"P@1": np.ones(60, np.float32)})
+    result = invoke(own, "popularity", "tree", "--json")
+    assert "no paired intervals" in result.stderr
+    assert record["rows"]["file"] in result.stderr
+    for row in json.loads(result.stdout)["metrics"]:
+        assert row == {**whole[row["metric"]], "low": None, "high": None}
+    assert invoke(own, "popularity", "tree").exit_code == 0
+
+
+def test_rows_of_another_number_leave_plain_differences(own: Path) -> None:
+    add(Store(own), Store(own).find("tree"), "short", {"P@1": [1.0, 0.0]})
+    result = invoke(own, "tree", "short", "--json")
+    assert "60 rows against 2" in result.stderr or "2 rows against 60" in result.stderr
+    row = json.loads(result.stdout)["metrics"][0]
+    assert row["difference"] == row["got"] - row["expected"]
+    assert row["low"] is None
+
+
+def test_a_damaged_record_is_reported_and_hides_no_other(own: Path) -> None:
+    (own / "records" / "99999999-torn.json").write_text('{"schema": 1')
+    result = invoke(own, "popularity", "tree", "--json")
+    assert "left out" in result.stderr
+    assert "99999999-torn.json" in result.stderr
+    assert json.loads(result.stdout)["metrics"]
+
+
+def test_a_record_file_brings_the_rows_of_its_own_folder(runs: Path, own: Path) -> None:
+    store = Store(own)
+    kept = runs / "records" / f"{store.find('tree')['run_id']}.json"
+    (store.folder / store.find("tree")["rows"]["file"]).unlink()
+    assert metrics(own, "popularity", "tree")["P@1"]["low"] is None
+    assert metrics(own, "popularity", str(kept)) == metrics(runs, "popularity", "tree")

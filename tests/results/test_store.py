@@ -1,0 +1,242 @@
+"""The results folder: what a name means, what survives two writers, and what is said of damaged files."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xmcbench.errors import DataError, UsageError
+from xmcbench.results import record as records
+from xmcbench.results.store import Store
+from xmcbench.topk import TopK
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from xmcbench.results import record as records
+from xmcbench.results.store import Store
+from xmcbench.topk import TopK
+
+store = Store(Path(sys.argv[1]))
+for i in range(20):
+    run_id = f"{i:02}-{sys.argv[2]}"
+    value = {"name": "P@1", "value": 0.5, "version": 1}
+    record = {**dict.fromkeys(records.FIELDS), "schema": 1, "run_id": run_id, "status": "ok", "metrics": [value]}
+    topk = TopK.from_arrays(np.full((50, 1), i), np.ones((50, 1)))
+    store.add(record, topk, {"P@1": np.full(50, i, np.float32)})
+"""
+
+
+def record(run_id: str, method: str = "tree", dataset: str = "d", **changes: Any) -> dict[str, Any]:
+    """A record as far as the store looks at it; a label other than the method's name goes as `label`."""
+    label = changes.pop("label", method)
+    return {
+        **dict.fromkeys(records.FIELDS),
+        "schema": 1,
+        "run_id": run_id,
+        "spec_hash": f"{label}/{dataset}",
+        "status": "ok",
+        "method": {"name": method, "label": label},
+        "dataset": {"name": dataset, "content_hash": f"hash of {dataset}"},
+        "metrics": [{"name": "P@1", "value": 0.5, "version": 1}],
+        **changes,
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two runs of tree on d, of pop on d and e, of elias with and without a parameter on e."""
+    store = Store(tmp_path / "results")
+    store.add(record("20260101-tree-d-aaaaaaa1"))
+    store.add(record("20260102-tree-d-aaaaaaa2"))
+    store.add(record("20260103-pop-d-bbbbbbb1", "pop"))
+    store.add(record("20260104-pop-e-bbbbbbb2", "pop", "e"))
+    store.add(record("20260105-elias-e-ccccccc1", "elias", "e"))
+    store.add(record("20260106-elias-e-ccccccc2", "elias", "e", label="elias[beam=10]"))
+    return store
+
+
+def found(store: Store, text: str, dataset: str | None = None) -> str:
+    return str(store.find(text, dataset)["run_id"])[-8:]
+
+
+@pytest.mark.parametrize(
+    ("text", "run"),
+    [
+        ("20260101-tree-d-aaaaaaa1", "aaaaaaa1"),
+        ("aaaaaaa1", "aaaaaaa1"),
+        ("20260101", "aaaaaaa1"),
+        ("tree", "aaaaaaa2"),
+        ("elias", "ccccccc1"),  # the run of that very label, though one with a parameter is newer
+        ("elias[beam=10]", "ccccccc2"),
+    ],
+)
+def test_what_a_text_means(store: Store, text: str, run: str) -> None:
+    assert found(store, text) == run
+
+
+def test_a_method_name_finds_runs_of_any_label(store: Store) -> None:
+    store.add(record("20260107-knn-d-ddddddd1", "knn", label="knn[k=5]"))
+    store.add(record("20260108-knn-d-ddddddd2", "knn", label="knn[k=9]"))
+    assert found(store, "knn") == "ddddddd2"
+
+
+def test_a_whole_run_id_wins_over_longer_ones_that_hold_it(store: Store) -> None:
+    store.add(record("20260103-pop-d-bbbbbbb1-x"))
+    assert store.find("20260103-pop-d-bbbbbbb1")["run_id"] == "20260103-pop-d-bbbbbbb1"
+
+
+def test_a_record_file_of_another_folder(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "expected.json"
+    shutil.copy(store.folder / "records" / "20260101-tree-d-aaaaaaa1.json", path)
+    assert Store(tmp_path / "empty").find(str(path)) == record("20260101-tree-d-aaaaaaa1")
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"expected\.json"):
+        store.find(str(path))
+
+
+def test_a_method_of_which_one_run_failed_is_no_part_of_a_run_id(store: Store) -> None:
+    store.add(record("20260109-ovr-d-eeeeeee1", "ovr", status="error", metrics=[]))
+    with pytest.raises(UsageError, match=r"'ovr' .* ended ok\n.*eeeeeee1, has status error"):
+        store.find("ovr")
+    assert found(store, "eeeeeee1") == "eeeeeee1"
+    assert found(store, "tree") == "aaaaaaa2"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("aaaaaaa", "fits 2 runs"), ("", "unknown"), ("treee", "mean 'tree'"), ("x.json", "unknown run")]
+)
+def test_what_fits_nothing_or_too_much(store: Store, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        store.find(text)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Known: none"):
+        Store(tmp_path / "none").find("tree")
+
+
+def test_a_data_set_restricts(store: Store) -> None:
+    assert found(store, "pop") == "bbbbbbb2"
+    assert found(store, "pop", "d") == "bbbbbbb1"
+    assert found(store, "bbbbbbb", "d") == "bbbbbbb1"
+    with pytest.raises(UsageError, match=r"unknown run in .* on e: 'tree'"):
+        store.find("tree", "e")
+    with pytest.raises(UsageError, match="is on d, not on e"):
+        store.find("20260101-tree-d-aaaaaaa1", "e")
+
+
+def pair(store: Store, a: str, b: str, dataset: str | None = None) -> tuple[str, str]:
+    first, second = store.find_pair(a, b, dataset)
+    return first["run_id"][-8:], second["run_id"][-8:]
+
+
+def test_a_pair_is_on_the_same_data(store: Store) -> None:
+    assert pair(store, "pop", "elias") == ("bbbbbbb2", "ccccccc1")
+    assert pair(store, "pop", "tree") == ("bbbbbbb1", "aaaaaaa2")  # not pop's newest: tree was never run on e
+    assert pair(store, "tree", "pop") == ("aaaaaaa2", "bbbbbbb1")
+    assert pair(store, "bbbbbbb1", "tree") == ("bbbbbbb1", "aaaaaaa2")
+    assert pair(store, "pop", "bbbbbbb1") == ("bbbbbbb1", "bbbbbbb1")
+    assert pair(store, "tree", "elias") == ("aaaaaaa2", "ccccccc1")  # no data in common: the newest of each
+
+
+def test_a_pair_on_the_newest_data_both_know_or_on_the_one_named(store: Store) -> None:
+    store.add(record("20260110-tree-e-aaaaaaa3", "tree", "e"))
+    assert pair(store, "pop", "tree") == ("bbbbbbb2", "aaaaaaa3")
+    assert pair(store, "pop", "tree", "d") == ("bbbbbbb1", "aaaaaaa2")
+
+
+def test_data_sets_of_one_name_and_other_content_are_not_the_same(store: Store) -> None:
+    revised = {**record("20260111-pop-d-bbbbbbb3", "pop"), "dataset": {"name": "d", "content_hash": "revised"}}
+    store.add(revised)
+    assert found(store, "pop", "d") == "bbbbbbb3"
+    assert pair(store, "pop", "tree", "d") == ("bbbbbbb1", "aaaaaaa2")
+
+
+def test_a_superseded_run_is_not_picked_while_its_successor_is_ok(store: Store) -> None:
+    newer, older = "20260201-tree-d-aaaaaa10", "20260201-tree-d-aaaaaa11"  # of one second: names sort by chance
+    store.add(record(older))
+    store.add(record(newer, supersedes=older))
+    assert found(store, "tree") == "aaaaaa10"
+    assert pair(store, "pop", "tree") == ("bbbbbbb1", "aaaaaa10")
+    assert store.done("tree/d") == record(newer, supersedes=older)
+    assert found(store, older) == "aaaaaa11"
+    store.add(record("20260301-tree-d-aaaaaa12", supersedes=newer, status="error", metrics=[]))
+    assert found(store, "tree") == "aaaaaa10"
+    assert store.done("tree/d") == record(newer, supersedes=older)
+
+
+def test_what_is_done_is_ok_and_of_that_spec(store: Store) -> None:
+    assert store.done("pop/d") == record("20260103-pop-d-bbbbbbb1", "pop")
+    assert store.done("pop/f") is None
+    store.add(record("20260109-ovr-d-eeeeeee1", "ovr", status="timeout", metrics=[]))
+    assert store.done("ovr/d") is None
+
+
+def test_ids_sort_by_time_differ_and_are_file_names_anywhere(store: Store) -> None:
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
+    one, two = store.new_id("My/..\\method é", "a:b[c=1]", early), store.new_id("a", "b", late)
+    assert one < two
+    assert one.startswith("20260101T000000-my-..-method--a-b-c-1")
+    assert store.new_id("a", "b", early) != store.new_id("a", "b", early)
+    assert len(store.new_id("m" * 300, "d" * 300, early)) < 100
+
+
+def test_predictions_and_rows_come_back_or_are_refused(store: Store) -> None:
+    topk = TopK.from_arrays(np.array([[3, 1]]), np.array([[0.5, 0.25]]))
+    kept = store.add(record("r1"), topk, {"P@1": np.array([1, 0], np.float32)})
+    assert kept == store.find("r1")
+    np.testing.assert_array_equal(store.predictions(kept).ids, [[3, 1]])
+    np.testing.assert_array_equal(store.rows(kept)["P@1"], [1, 0])
+    with pytest.raises(DataError, match="keeps no rows"):
+        store.rows(store.find("aaaaaaa1"))
+    np.savez(store.folder / "rows" / "r1.npz", **{"P@1": np.array([1, 1], np.float32)})
+    with pytest.raises(DataError, match="not the file the record names"):
+        store.rows(kept)
+    (store.folder / "predictions" / "r1.npz").unlink()
+    with pytest.raises(DataError, match="missing"):
+        store.predictions(kept)
+
+
+def test_a_record_that_is_refused_leaves_no_files(store: Store) -> None:
+    topk = TopK.from_arrays(np.array([[3]]), np.array([[0.5]]))
+    with pytest.raises(DataError):
+        store.add(record("r1", metrics=[]), topk, {"P@1": np.zeros(1, np.float32)})
+    assert not list(store.folder.rglob("r1*"))
+
+
+def test_damaged_files_are_reported_and_hide_no_other(store: Store) -> None:
+    folder = store.folder / "records"
+    whole = (folder / "20260102-tree-d-aaaaaaa2.json").read_bytes()
+    (folder / "20260102-tree-d-aaaaaaa2.json").write_bytes(whole[: len(whole) // 2])
+    (folder / "20260107-noise.json").write_bytes(b"\xff\x00")
+    (folder / ".tmp-left-over").write_bytes(whole)
+    broken: list[str] = []
+    assert len(store.records(broken)) == 5
+    assert ["aaaaaaa2.json" in broken[0], "noise.json" in broken[1]] == [True, True]
+    assert len(broken) == 2
+    assert found(store, "tree") == "aaaaaaa1"
+
+
+def test_two_writers_and_a_reader_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(store.folder), name], stderr=subprocess.PIPE)
+        for name in ("one", "two")
+    ]
+    broken: list[str] = []
+    while any(writer.poll() is None for writer in writers):
+        for seen in store.records(broken):  # whatever is seen is whole, with its files
+            assert store.rows(seen)["P@1"][0] == int(seen["run_id"][:2])
+    assert [writer.communicate()[1] for writer in writers] == [b"", b""]
+    assert broken == []
+    assert [r["run_id"] for r in store.records()] == [f"{i:02}-{name}" for i in range(20) for name in ("one", "two")]
+    assert not list(store.folder.rglob(".tmp-*"))
