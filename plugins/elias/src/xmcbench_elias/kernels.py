@@ -127,10 +127,10 @@ def shortlist(
                     if label >= n_labels:
                         continue
                     score = cluster_scores[i, place] + entry_scores[cluster, column]
-                    if best[label] == -np.inf:
-                        touched[found] = label
-                        found += 1
-                    if score > best[label]:
+                    if score > best[label]:  # never true of NaN
+                        if best[label] == -np.inf:
+                            touched[found] = label
+                            found += 1
                         best[label] = score
                         path[label] = place * width + column
             for at in range(true_indptr[i], true_indptr[i + 1]):

@@ -13,15 +13,15 @@ from torch import Tensor
 def log_probabilities(log_path: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """(log p, log(1 − p)) for log path scores ≤ 0 and label logits `z`, at least in float32.
 
-    1 − p = σ(−z) + (1 − q) σ(z), so log(1 − p) adds two logarithms. Where q = 1 the second is log 0: it is left out
-    before it is taken, since both branches of a `where` get a gradient.
+    1 − p = σ(−z) + (1 − q) σ(z), so log(1 − p) adds two logarithms. 1 − q comes from log q, not from q: near 1 a
+    float32 q has few digits left of it. Where q = 1 its logarithm is left out before it is taken, since both
+    branches of a `where` get a gradient.
     """
     dtype = torch.promote_types(log_path.dtype, torch.float32)
     log_path, z = log_path.to(dtype), z.to(dtype)
     log_sure, log_not = F.logsigmoid(z), F.logsigmoid(-z)
-    q = log_path.exp()
-    certain = q >= 1
-    log_miss = torch.log1p(-torch.where(certain, 0.0, q)) + log_sure
+    certain = log_path > -1e-30
+    log_miss = torch.log(-torch.expm1(torch.where(certain, -1.0, log_path))) + log_sure
     return log_path + log_sure, torch.where(certain, log_not, torch.logaddexp(log_not, log_miss))
 
 

@@ -66,7 +66,7 @@ class _GatherDot(torch.autograd.Function):
 def rows_times_table(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
     """The forward of `bag`."""
     out = table.new_empty(len(indptr) - 1, table.shape[1])
-    if table.device.type == "cpu":
+    if on_cpu(table):
         kernels.rows_times_table(*_arrays(indptr, indices, values, table, out))
         return out
     out.zero_()
@@ -81,7 +81,7 @@ def rows_times_table(table: Tensor, indptr: Tensor, indices: Tensor, values: Ten
 def table_gradient(n_rows: int, indptr: Tensor, indices: Tensor, values: Tensor, dense: Tensor) -> Tensor:
     """Sparse (n_rows, D), coalesced: row r is Σ values · dense[i] over the places of the batch that name r."""
     shape = (n_rows, dense.shape[1])
-    if dense.device.type == "cpu":
+    if on_cpu(dense):
         rows, starts, order, owner = kernels.group(*_arrays(indptr, indices), n_rows)
         out = dense.new_empty(len(rows), dense.shape[1])
         kernels.table_gradient(starts, order, owner, *_arrays(values, dense, out))
@@ -100,7 +100,7 @@ def table_gradient(n_rows: int, indptr: Tensor, indices: Tensor, values: Tensor,
 def dots(queries: Tensor, table: Tensor, ids: Tensor) -> Tensor:
     """(n, K): queries[i] · table[ids[i, k]], 0 at padding."""
     n, width = ids.shape
-    if queries.device.type == "cpu":
+    if on_cpu(queries):
         out = queries.new_empty(n, width)
         indptr = np.arange(0, n * width + 1, max(width, 1))[: n + 1]
         run: Any = kernels.dots
@@ -113,6 +113,11 @@ def dots(queries: Tensor, table: Tensor, ids: Tensor) -> Tensor:
     ]
     found = torch.cat(scores) if scores else queries.new_zeros(0)
     return torch.where(ids < table.shape[0], found.view(n, width), 0.0)
+
+
+def on_cpu(tensor: Tensor) -> bool:
+    """Do numba's kernels work on it?"""
+    return tensor.device.type == "cpu"
 
 
 def _arrays(*tensors: Tensor) -> tuple[Any, ...]:

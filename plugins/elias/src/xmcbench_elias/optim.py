@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xmcbench_elias import kernels
+from xmcbench_elias import kernels, ops
 
 if TYPE_CHECKING:
     from xmcbench_elias.model import EliasModel
@@ -45,7 +45,7 @@ class RowAdamW:
         if bool((rows.diff() <= 0).any()):
             gradient = gradient.coalesce()
             rows, values = gradient.indices()[0], gradient.values()
-        update = self._cpu if self.table.device.type == "cpu" else self._torch
+        update = self._cpu if ops.on_cpu(self.table) else self._torch
         update(rows, values, self.rate * factor)
         self.table.grad = None
 

@@ -104,8 +104,8 @@ def by_sorting(
 ) -> Shortlist:
     """The same in plain torch, for any device: three stable sorts instead of a table of L a row."""
     n = len(clusters)
-    labels = entries[clusters].view(n, -1)
-    scores = (log_clusters[:, :, None] + log_entries[clusters]).view(n, -1)
+    labels = entries[clusters].flatten(1)
+    scores = (log_clusters[:, :, None] + log_entries[clusters]).flatten(1)
     scores = torch.where(labels < n_labels, scores, -torch.inf)
     by_score = scores.sort(dim=1, descending=True, stable=True).indices
     by_label = labels.gather(1, by_score).sort(dim=1, stable=True)

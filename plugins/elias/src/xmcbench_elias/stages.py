@@ -16,7 +16,7 @@ from xmcbench_elias.graph import clustering_rows, graph_rows
 from xmcbench_elias.model import EliasModel, log_cluster_scores
 from xmcbench_elias.params import EliasParams, Sizes, sizes
 from xmcbench_elias.step import teacher_forced
-from xmcbench_elias.train import Progress, train_stage
+from xmcbench_elias.train import Progress, Stage
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
@@ -35,12 +35,12 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> EliasModel:
     model = build(n_features, train.n_labels, clustering_rows(clusters, size.clusters), params, ctx.seed("weights"))
     model.to(ctx.device)
     with ctx.phase("stage 1"):
-        first = train_stage("stage 1", model, train, ctx, params, size, params.stage1_epochs, 1.0)
+        first = Stage("stage 1", params.stage1_epochs, 1.0, model, train, params, size, ctx).run()
     with ctx.phase("graph"):
         entries, counts = _graph(model, train, clusters, ctx, params, size)
     start_stage_2(model, entries, counts, ctx.seed("adjacency"))
     with ctx.phase("stage 2"):
-        second = train_stage("stage 2", model, train, ctx, params, size, params.stage2_epochs, params.stage2_rate)
+        second = Stage("stage 2", params.stage2_epochs, params.stage2_rate, model, train, params, size, ctx).run()
     _tell(first, second, model, ctx)
     return model
 

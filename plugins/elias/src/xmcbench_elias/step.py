@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +15,15 @@ from xmcbench_elias.model import EliasModel, log_cluster_scores
 from xmcbench_elias.ops import gather_dot
 from xmcbench_elias.search import beam_search, forced_beam, shortlist
 
+if TYPE_CHECKING:
+    from xmcbench_elias.params import EliasParams, Sizes
+
 
 @dataclass(frozen=True)
 class Losses:
-    """Both losses, and the share of beam clusters whose score is clamped at 1."""
+    """The sum of both losses, and the share of beam clusters whose score is clamped at 1."""
 
-    classification: Tensor
-    shortlist: Tensor
+    total: Tensor
     clamped: Tensor
 
 
@@ -50,24 +53,26 @@ def teacher_forced(
 
 
 def train_step(
-    model: EliasModel,
-    batch: Batch,
-    owners: Tensor,
-    beam: int,
-    extra: int,
-    size: int,
-    dropout: float,
-    generator: torch.Generator,
+    model: EliasModel, batch: Batch, owners: Tensor, params: EliasParams, size: Sizes, generator: torch.Generator
 ) -> Losses:
-    """Losses of one batch, over a shortlist of at most `size` labels."""
-    embedding = model.encoder(batch, dropout, generator)
+    """Losses of one batch; `owners` (L,) as from `EliasModel.owners`.
+
+    Raises
+    ------
+    FloatingPointError : the network's outputs are not finite.
+    """
+    embedding = model.encoder(batch, params.dropout, generator)
     logits = model.cluster_logits(embedding)
-    clusters = teacher_forced(logits, batch, owners, beam, extra, generator)
-    return losses(model, embedding, logits, clusters, batch, size)
+    if not bool(logits.isfinite().all()):
+        raise FloatingPointError("cluster scores are not finite")
+    clusters = teacher_forced(logits, batch, owners, size.beam, params.extra, generator)
+    return losses(model, embedding, logits, clusters, batch, size.shortlist, params.shortlist_weight)
 
 
-def losses(model: EliasModel, embedding: Tensor, logits: Tensor, clusters: Tensor, batch: Batch, size: int) -> Losses:
-    """Both losses of rows with these embeddings, cluster logits and clusters."""
+def losses(
+    model: EliasModel, embedding: Tensor, logits: Tensor, clusters: Tensor, batch: Batch, size: int, weight: float
+) -> Losses:
+    """Losses of rows with these embeddings, cluster logits and clusters; `weight` is λ · K."""
     log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)
     log_entries = model.log_entries()
     found = shortlist(clusters, log_clusters, model.entries, log_entries, size, model.n_labels, batch)
@@ -77,11 +82,9 @@ def losses(model: EliasModel, embedding: Tensor, logits: Tensor, clusters: Tenso
     known = found.labels < model.n_labels
     reached = found.true_paths >= 0
     true = path_scores(log_clusters, clusters, log_entries, true_rows(batch)[reached], found.true_paths[reached])
-    return Losses(
-        classification_loss(log_paths, z, found.targets, known),
-        shortlist_loss(true, max(batch.n_rows, 1)),
-        (log_clusters.detach() == 0).float().mean(),
-    )
+    first = classification_loss(log_paths, z, found.targets, known)
+    second = shortlist_loss(true, max(batch.n_rows, 1))
+    return Losses(first + weight / size * second, (log_clusters.detach() == 0).float().mean())
 
 
 @torch.no_grad()

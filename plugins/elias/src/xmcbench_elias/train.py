@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from xmcbench.method import TrainData
     from xmcbench_elias.params import EliasParams, Sizes
 
-CHECK_EVERY = 16  # steps between looks at the loss and at the clock
-CHECKPOINT_EVERY = 30.0  # seconds of training a kill may cost at most, beside the epoch under way
+SHOW_EVERY = 16  # steps between looks at the mean loss
+CHECKPOINT_EVERY = 30.0  # seconds of training a kill may cost, beside the epoch under way
 
 
 @dataclass
@@ -36,128 +36,109 @@ class Progress:
     history: list[dict[str, Any]]
 
 
-def train_stage(
-    name: str,
-    model: EliasModel,
-    train: TrainData,
-    ctx: RunContext,
-    params: EliasParams,
-    size: Sizes,
-    epochs: int,
-    factor: float,
-) -> Progress:
-    """Train in place; afterwards the model holds the weights of the best epoch on the validation rows.
+@dataclass
+class Stage:
+    """What is trained, on what, for how long. `factor`: of the learning rates of what is not new in this stage."""
 
-    Without validation rows the last epoch's stay. `factor`: of the learning rates of what is not new. A run killed
-    at any moment goes on at the last checkpoint: each epoch has random numbers of its own, so it ends the same.
+    name: str
+    epochs: int
+    factor: float
+    model: EliasModel
+    train: TrainData
+    params: EliasParams
+    size: Sizes
+    ctx: RunContext
 
-    Raises
-    ------
-    Diverged : the loss is not finite.
-    """
-    optimisers = Optimisers(model, params, factor)
-    where, best = _resume(name, model, optimisers, ctx)
-    saved = time.monotonic()
-    for epoch in range(where.epoch, epochs):
-        entry = _one_epoch(name, epoch, epochs, model, optimisers, train, ctx, params, size)
-        where.epoch = epoch + 1
-        score = _validation_score(model, ctx, size)
-        if score is not None:
-            ctx.score("nDCG@5", score)
-        if score is None or score > where.best_score:
-            where.best_epoch, where.best_score, best = epoch + 1, score or 0.0, _weights(model)
-        where.history.append({**entry, "validation nDCG@5": score})
-        if where.epoch < epochs and time.monotonic() - saved > CHECKPOINT_EVERY:
-            _save(name, model, best, optimisers, where, ctx)
-            saved = time.monotonic()
-    model.load_state_dict({key: torch.from_numpy(value) for key, value in best.items()})
-    if where.epoch:
-        _save(name, None, best, None, where, ctx)
-    return where
+    def run(self) -> Progress:
+        """Train in place; afterwards the model holds the weights of the best epoch on the validation rows.
 
+        Without validation rows the last epoch's stay. A run killed at any moment goes on at the last checkpoint:
+        each epoch has random numbers of its own, so it ends the same.
 
-def _one_epoch(
-    name: str,
-    epoch: int,
-    epochs: int,
-    model: EliasModel,
-    optimisers: Optimisers,
-    train: TrainData,
-    ctx: RunContext,
-    params: EliasParams,
-    size: Sizes,
-) -> dict[str, Any]:
-    n = train.n_rows
-    assert train.features is not None
-    generator = torch.Generator(ctx.device).manual_seed(ctx.seed(f"{name}/epoch {epoch}"))
-    order = ctx.rng(f"{name}/order {epoch}").permutation(n)
-    owners = model.owners()
-    steps = -(-n // params.batch)
-    shown, total, clamped = 0.0, torch.zeros((), device=ctx.device), torch.zeros((), device=ctx.device)
-    for step in range(steps):
-        rows = order[step * params.batch : (step + 1) * params.batch]
-        batch = make_batch(train.features, train.labels, rows, ctx.device)
-        loss = train_step(model, batch, owners, size.beam, params.extra, size.shortlist, params.dropout, generator)
-        both = loss.classification + params.shortlist_weight / size.shortlist * loss.shortlist
-        both.backward()  # type: ignore[no-untyped-call]
-        optimisers.step(warm_then_linear(epoch * steps + step, epochs * steps))
-        total += both.detach()
-        clamped += loss.clamped
-        if step % CHECK_EVERY == CHECK_EVERY - 1 or step == steps - 1:
-            shown = float(total) / (step + 1)
-            if not np.isfinite(shown):
-                raise Diverged(f"{name}, epoch {epoch + 1}: the loss is {shown}", "Lower the learning rates.")
-        ctx.progress(epoch + (step + 1) / steps, epochs, f"epoch {epoch + 1}/{epochs} loss {shown:.5f}")
-    optimisers.settle()
-    return {
-        "stage": name,
-        "epoch": epoch + 1,
-        "loss": shown,
-        "clusters at the clamp": float(clamped) / max(steps, 1),
-        "adjacency at the clamp": model.clamped_share(),
-    }
+        Raises
+        ------
+        Diverged : the loss is not finite.
+        """
+        optimisers = Optimisers(self.model, self.params, self.factor)
+        where, best = self._resume(optimisers)
+        saved = time.monotonic()
+        while where.epoch < self.epochs:
+            where.history.append(self._one_epoch(where.epoch, optimisers))
+            where.epoch += 1
+            score = self._validation_score()
+            where.history[-1]["validation nDCG@5"] = score
+            if score is None or score > where.best_score:
+                where.best_epoch, where.best_score, best = where.epoch, score or 0.0, self._weights()
+            if where.epoch < self.epochs and time.monotonic() - saved > CHECKPOINT_EVERY:
+                self._save(where, {"best": best, "now": self._weights(), "optimiser": optimisers.state()})
+                saved = time.monotonic()
+        self._put(best)
+        self._save(where, {"best": best})
+        return where
 
+    def _one_epoch(self, epoch: int, optimisers: Optimisers) -> dict[str, Any]:
+        """Train on every row once; returns the epoch's entry in the history."""
+        ctx, params, size, train = self.ctx, self.params, self.size, self.train
+        assert train.features is not None
+        generator = torch.Generator(ctx.device).manual_seed(ctx.seed(f"{self.name}/epoch {epoch}"))
+        order = ctx.rng(f"{self.name}/order {epoch}").permutation(train.n_rows)
+        owners = self.model.owners()
+        steps = -(-train.n_rows // params.batch)
+        shown, total, clamped = 0.0, torch.zeros((), device=ctx.device), torch.zeros((), device=ctx.device)
+        for step in range(steps):
+            rows = order[step * params.batch : (step + 1) * params.batch]
+            batch = make_batch(train.features, train.labels, rows, ctx.device)
+            try:
+                loss = train_step(self.model, batch, owners, params, size, generator)
+            except FloatingPointError as error:
+                hint = "Lower the learning rates; look for features that are not finite."
+                raise Diverged(f"{self.name}, epoch {epoch + 1}, step {step + 1}: {error}", hint) from error
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            optimisers.step(warm_then_linear(epoch * steps + step, self.epochs * steps))
+            total += loss.total.detach()
+            clamped += loss.clamped
+            if step % SHOW_EVERY == 0 or step == steps - 1:
+                shown = float(total) / (step + 1)
+            ctx.progress(epoch + (step + 1) / steps, self.epochs, f"epoch {epoch + 1}/{self.epochs} loss {shown:.5f}")
+        optimisers.settle()
+        return {
+            "stage": self.name,
+            "epoch": epoch + 1,
+            "loss": shown,
+            "clusters at the clamp": float(clamped) / max(steps, 1),
+            "adjacency at the clamp": self.model.clamped_share(),
+        }
 
-def _validation_score(model: EliasModel, ctx: RunContext, size: Sizes) -> float | None:
-    rows = ctx.validation
-    if rows is None or rows.n_rows == 0:
-        return None
-    top = predict(model, rows, 5, size.beam, size.shortlist, ctx)
-    return validation_score(top, rows.labels)
+    def _validation_score(self) -> float | None:
+        rows = self.ctx.validation
+        if rows is None or rows.n_rows == 0:
+            return None
+        score = validation_score(
+            predict(self.model, rows, 5, self.size.beam, self.size.shortlist, self.ctx), rows.labels
+        )
+        self.ctx.score("nDCG@5", score)
+        return score
 
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.model.state_dict().items()}
 
-def _weights(model: EliasModel) -> dict[str, NDArray[Any]]:
-    return {name: value.detach().cpu().numpy().copy() for name, value in model.state_dict().items()}
+    def _put(self, weights: dict[str, NDArray[Any]]) -> None:
+        self.model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
+    def _save(self, where: Progress, parts: dict[str, dict[str, NDArray[Any]]]) -> None:
+        arrays = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
+        self.ctx.checkpoints.save(self.name, arrays, vars(where))
 
-def _save(
-    name: str,
-    model: EliasModel | None,
-    best: dict[str, NDArray[Any]],
-    optimisers: Optimisers | None,
-    where: Progress,
-    ctx: RunContext,
-) -> None:
-    arrays = {f"best/{key}": value for key, value in best.items()}
-    if model is not None:
-        arrays.update({f"now/{key}": value for key, value in _weights(model).items()})
-    if optimisers is not None:
-        arrays.update({f"optimiser/{key}": value for key, value in optimisers.state().items()})
-    ctx.checkpoints.save(name, arrays, vars(where))
-
-
-def _resume(
-    name: str, model: EliasModel, optimisers: Optimisers, ctx: RunContext
-) -> tuple[Progress, dict[str, NDArray[Any]]]:
-    kept = ctx.checkpoints.load(name)
-    if kept is None:
-        return Progress(0, 0, -1.0, []), _weights(model)
-    arrays, meta = kept
-    parts: dict[str, dict[str, NDArray[Any]]] = {"best": {}, "now": {}, "optimiser": {}}
-    for key, value in arrays.items():
-        part, _, rest = key.partition("/")
-        parts[part][rest] = value
-    if parts["now"]:
-        model.load_state_dict({key: torch.from_numpy(value) for key, value in parts["now"].items()})
-        optimisers.restore(parts["optimiser"])
-    return Progress(**meta), parts["best"]
+    def _resume(self, optimisers: Optimisers) -> tuple[Progress, dict[str, NDArray[Any]]]:
+        """Where the last checkpoint stands, and the best weights so far; puts model and optimisers there."""
+        kept = self.ctx.checkpoints.load(self.name)
+        if kept is None:
+            return Progress(0, 0, -1.0, []), self._weights()
+        parts: dict[str, dict[str, NDArray[Any]]] = {}
+        for key, value in kept[0].items():
+            part, _, name = key.partition("/")
+            parts.setdefault(part, {})[name] = value
+        if "now" in parts:
+            self._put(parts["now"])
+            optimisers.restore(parts["optimiser"])
+        return Progress(**kept[1]), parts["best"]

@@ -1,0 +1,84 @@
+"""The graph: counts by hand, own labels always kept, κ respected."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from xmcbench_elias.encoder import BowEncoder
+from xmcbench_elias.graph import clustering_rows, graph_rows
+from xmcbench_elias.model import EliasModel
+from xmcbench_elias.params import EliasParams, sizes
+
+
+def test_clustering_by_hand() -> None:
+    rows = clustering_rows(np.array([1, 0, 1, 1], np.int32), 4)
+    assert rows.tolist() == [[1, 4, 4], [0, 2, 3], [4, 4, 4], [4, 4, 4]]
+
+
+def test_graph_by_hand() -> None:
+    visits = sp.csr_matrix(np.array([[1.0, 0.5], [0.2, 1.0], [0.0, 1.0]]))
+    labels = sp.csr_matrix(np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0]], np.float32))
+    clusters = np.array([0, 1, 1, 0], np.int32)  # label 3 has no training row: only its own entry
+    entries, counts = graph_rows(visits, labels, clusters, 3)
+    assert entries.tolist() == [[0, 3, 1], [1, 2, 0]]
+    np.testing.assert_allclose(counts, [[1.0, 0.0, 0.2], [2.0, 1.0, 0.5]])
+    assert graph_rows(visits, labels, clusters, 2)[0].tolist() == [[0, 3], [1, 2]]
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), kappa=st.integers(3, 12))
+def test_own_labels_stay_and_rows_are_short(seed: int, kappa: int) -> None:
+    rng = np.random.default_rng(seed)
+    clusters = rng.permutation(np.arange(12) % 4).astype(np.int32)
+    labels = sp.random(30, 12, 0.2, "csr", np.float32, random_state=rng)
+    labels.data[:] = 1
+    visits = sp.random(30, 4, 0.5, "csr", random_state=rng)
+    entries, counts = graph_rows(visits, labels, clusters, kappa)
+    dense = (labels.T @ visits).toarray()
+    assert entries.shape[1] <= kappa
+    for cluster, row in enumerate(entries.tolist()):
+        shown = [label for label in row if label < 12]
+        own = set(np.flatnonzero(clusters == cluster).tolist())
+        assert len(set(shown)) == len(shown)
+        assert set(shown[: len(own)]) == own
+        others = sorted(set(np.flatnonzero(dense[:, cluster]).tolist()) - own, key=lambda x: (-dense[x, cluster], x))
+        assert shown[len(own) :] == others[: kappa - len(own)]
+        np.testing.assert_allclose(counts[cluster, : len(shown)], dense[shown, cluster], rtol=1e-6)
+
+
+def model(entries: list[list[int]], n_labels: int) -> EliasModel:
+    generator = torch.Generator().manual_seed(0)
+    encoder = BowEncoder(5, 4, generator)
+    return EliasModel(encoder, torch.tensor(entries), n_labels, 10.0, 0.15, generator)
+
+
+def test_adjacency_leaves_padding_out() -> None:
+    network = model([[0, 1, 3], [2, 3, 3], [3, 3, 3]], 3)
+    assert network.owners().tolist() == [0, 0, 1]
+    network.adjacency = torch.nn.Parameter(torch.tensor([[0.0, 0.0, 50.0], [1.0, 9.0, 9.0], [0.0, 0.0, 0.0]]))
+    values = network.log_entries().exp()
+    assert values.tolist() == [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    values.sum().backward()
+    assert network.adjacency.grad is not None
+    assert bool(network.adjacency.grad.isfinite().all())
+
+
+def test_owner_is_the_cluster_of_largest_value() -> None:
+    network = model([[0, 1], [1, 0], [1, 2]], 4)
+    network.adjacency = torch.nn.Parameter(torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+    assert network.owners().tolist() == [0, 1, 2, -1]  # label 1: equal in clusters 1 and 2, the lower one
+
+
+def test_sizes_follow_the_papers_ratios() -> None:
+    paper = sizes(EliasParams(leaf=100), 670_091)
+    assert (paper.clusters, paper.beam) == (8192, 20)
+    assert paper.shortlist == 20 * paper.leaf
+    assert paper.kappa == 10 * paper.leaf
+    for n_labels in (4_271, 46_881):
+        found = sizes(EliasParams(), n_labels)
+        assert found.beam / found.clusters <= 0.1
+        assert found.clusters * found.leaf >= n_labels
+    assert sizes(EliasParams(), 3).clusters == 1

@@ -1,0 +1,191 @@
+"""ELIAS as the harness sees it: it learns, repeats itself, survives a kill and a save, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from xmcbench_elias import Elias
+from xmcbench_elias.params import EliasParams
+from xmcbench_elias.predict import validation_score
+from xmcbench_elias.stages import build
+
+from xmcbench.context import Reporter, RunContext
+from xmcbench.data.spec import Dataset
+from xmcbench.errors import Diverged, UsageError
+from xmcbench.testing.worlds import tiny
+from xmcbench.topk import TopK
+
+SMALL = EliasParams(width=32, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=4, stage2_epochs=2)
+DATA = tiny()
+
+
+def context(folder: Path, seed: int = 0, data: Dataset = DATA, reporter: Reporter | None = None) -> RunContext:
+    """With the test split as validation rows: these tests measure nothing."""
+    rows = dataclasses.replace(data, validation=data.test).validation_data()
+    return RunContext(folder, root_seed=seed, validation=rows, reporter=reporter or Reporter())
+
+
+def fitted(folder: Path, seed: int = 0, params: EliasParams = SMALL, data: Dataset = DATA) -> tuple[Elias, RunContext]:
+    ctx = context(folder, seed, data)
+    method = Elias(params)
+    method.fit(data.train_data(), ctx)
+    return method, ctx
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Elias, RunContext]:
+    return fitted(tmp_path_factory.mktemp("once"))
+
+
+def predictions(run: tuple[Elias, RunContext], k: int = 5, data: Dataset = DATA) -> TopK:
+    return run[0].predict(data.test_inputs(), k, run[1])
+
+
+def same(one: TopK, other: TopK) -> None:
+    assert np.array_equal(one.ids, other.ids)
+    assert np.array_equal(one.scores, other.scores)
+
+
+def test_learns_what_popularity_cannot(once: tuple[Elias, RunContext]) -> None:
+    frequent = np.argsort(-np.asarray(DATA.train.labels.sum(axis=0)).ravel())[:5]
+    floor = TopK.from_arrays(np.tile(frequent, (80, 1)), np.tile(np.arange(5.0, 0, -1), (80, 1)))
+    assert validation_score(predictions(once), DATA.test.labels) > validation_score(floor, DATA.test.labels) + 0.2
+
+
+def test_every_phase_is_timed_and_recorded(once: tuple[Elias, RunContext]) -> None:
+    ctx = once[1]
+    assert list(ctx.phases) == ["cluster", "stage 1", "graph", "stage 2"]
+    assert ctx.selection["tried"] == 6
+    epochs = ctx.notes["epochs"]
+    assert [entry["stage"] for entry in epochs] == ["stage 1"] * 4 + ["stage 2"] * 2
+    assert epochs[3]["loss"] < epochs[0]["loss"]
+    best = max(entry["validation nDCG@5"] for entry in epochs if entry["stage"] == "stage 2")
+    assert validation_score(predictions(once), DATA.test.labels) == pytest.approx(best)
+
+
+def test_seed_decides_everything(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
+    same(predictions(fitted(tmp_path / "same")), predictions(once))
+    assert not np.array_equal(predictions(fitted(tmp_path / "other", seed=1)).scores, predictions(once).scores)
+
+
+def test_nothing_global_is_seeded_or_drawn(tmp_path: Path) -> None:
+    np.random.seed(3)  # noqa: NPY002
+    torch.manual_seed(3)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[union-attr, index]  # noqa: NPY002
+    fitted(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]  # noqa: NPY002
+
+
+class Killer(Reporter):
+    """Stops the run like a kill would, at the given call of `progress`."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def progress(self, done: float, total: float, note: str) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", [3, 14, 37, 52, 60, 68])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    at: int, once: tuple[Elias, RunContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        Elias(SMALL).fit(DATA.train_data(), context(tmp_path, reporter=Killer(at)))
+    assert any((tmp_path / "checkpoints").iterdir()) or at < 10
+    run = fitted(tmp_path)
+    same(predictions(run), predictions(once))
+    assert run[1].notes["epochs"] == once[1].notes["epochs"]
+
+
+def test_save_and_load(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
+    once[0].save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+    again = Elias(SMALL)
+    again.load(tmp_path)
+    same(predictions((again, once[1])), predictions(once))
+
+
+def test_beam_is_read_from_the_query(once: tuple[Elias, RunContext]) -> None:
+    narrow = predictions((once[0], dataclasses.replace(once[1], query={"beam": 1})))
+    wide = predictions((once[0], dataclasses.replace(once[1], query={"beam": 8})))
+    assert not np.array_equal(narrow.ids, wide.ids)
+    default = predictions((once[0], dataclasses.replace(once[1], query={"beam": SMALL.beam})))
+    same(default, predictions(once))
+
+
+def test_rows_one_by_one_and_more_labels_than_there_are(once: tuple[Elias, RunContext]) -> None:
+    top = predictions(once, k=100)
+    assert top.k <= 40
+    top.check(80, 40)
+    one = once[0].predict(DATA.test_inputs().rows(np.array([7])), 100, once[1])
+    np.testing.assert_array_equal(one.ids[0], top.ids[7][: one.k])
+    np.testing.assert_allclose(one.scores[0], top.scores[7][: one.k], rtol=1e-4)
+    assert once[0].predict(DATA.test_inputs().rows(np.arange(0)), 5, once[1]).n_rows == 0
+
+
+def changed(rows: Any, **matrices: Any) -> Any:
+    return dataclasses.replace(rows, **matrices)
+
+
+def test_rows_without_features_rows_without_labels_and_unseen_labels(tmp_path: Path) -> None:
+    x, y = DATA.train.features.copy(), DATA.train.labels.tolil()
+    x.data[: x.indptr[40]] = 0
+    x.eliminate_zeros()
+    y[:, 3] = 0
+    y[50:60] = 0
+    data = dataclasses.replace(DATA, train=changed(DATA.train, features=x, labels=y.tocsr().astype(np.float32)))
+    run = fitted(tmp_path, data=data)
+    predictions(run).check(80, 40)
+    assert validation_score(predictions(run), DATA.test.labels) > 0.3
+
+
+def test_one_label_and_no_validation_rows(tmp_path: Path) -> None:
+    train = changed(DATA.train, labels=DATA.train.labels[:, :1].tocsr())
+    data = dataclasses.replace(DATA, train=train, test=changed(DATA.test, labels=DATA.test.labels[:, :1].tocsr()))
+    method = Elias(SMALL)
+    ctx = RunContext(tmp_path)
+    method.fit(data.train_data(), ctx)
+    assert (method.predict(data.test_inputs(), 3, ctx).ids == 0).all()
+    assert ctx.selection == {}
+
+
+def test_divergence_is_said(tmp_path: Path) -> None:
+    x = DATA.train.features.copy()
+    x.data[5] = np.inf
+    data = dataclasses.replace(DATA, train=changed(DATA.train, features=x))
+    with pytest.raises(Diverged, match="stage 1, epoch 1"):
+        fitted(tmp_path, data=data)
+
+
+def test_predict_before_fit() -> None:
+    with pytest.raises(UsageError):
+        Elias(SMALL).predict(DATA.test_inputs(), 5, RunContext(Path()))
+
+
+def test_shortlist_loss_alone_changes_training(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
+    other = fitted(tmp_path, params=dataclasses.replace(SMALL, shortlist_weight=5.0))
+    assert not np.array_equal(predictions(other).scores, predictions(once).scores)
+
+
+def test_weights_do_not_depend_on_the_device_or_global_state() -> None:
+    entries = np.array([[0, 1]])
+    one, other = (build(4, 2, entries, SMALL, 5).state_dict() for _ in range(2))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = "import sys, xmcbench_elias; print([m for m in ('torch', 'numba', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,124 @@
+"""Row-sparse operations and AdamW: numba against the torch form, and both against plain dense torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from xmcbench_elias import ops
+from xmcbench_elias.ops import bag, gather_dot
+from xmcbench_elias.optim import RowAdamW, warm_then_linear
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(params=["numba", "torch"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test with the kernels of the CPU, and with what other devices use (in small chunks)."""
+    if request.param == "torch":
+        monkeypatch.setattr(ops, "on_cpu", lambda tensor: False)
+        monkeypatch.setattr(ops, "CHUNK", 20)
+    return str(request.param)
+
+
+def csr() -> tuple[Tensor, Tensor, Tensor]:
+    """Three rows of six features; the second is empty, a feature comes twice, one lies past the table."""
+    indptr = torch.tensor([0, 3, 3, 6])
+    indices = torch.tensor([1, 4, 6, 1, 0, 1])
+    return indptr, indices, torch.randn(6, dtype=torch.float64, generator=GENERATOR)
+
+
+def test_bag(form: str) -> None:
+    indptr, indices, values = csr()
+    table = torch.randn(6, 4, dtype=torch.float64, generator=GENERATOR, requires_grad=True)
+    dense = torch.zeros(3, 7, dtype=torch.float64)
+    dense.index_put_((torch.tensor([0, 0, 0, 2, 2, 2]), indices), values, accumulate=True)
+    weights = torch.randn(3, 4, dtype=torch.float64, generator=GENERATOR)
+    out = bag(table, indptr, indices, values)
+    torch.testing.assert_close(out, dense[:, :6] @ table)
+    (out * weights).sum().backward()
+    assert table.grad is not None
+    assert table.grad.is_sparse
+    assert table.grad._indices()[0].tolist() == [0, 1, 4]
+    torch.testing.assert_close(table.grad.to_dense(), dense[:, :6].T @ weights)
+
+
+def test_gather_dot(form: str) -> None:
+    queries = torch.randn(3, 4, dtype=torch.float64, generator=GENERATOR, requires_grad=True)
+    table = torch.randn(5, 4, dtype=torch.float64, generator=GENERATOR, requires_grad=True)
+    bias = torch.randn(5, dtype=torch.float64, generator=GENERATOR, requires_grad=True)
+    ids = torch.tensor([[0, 3, 5], [3, 1, 5], [3, 5, 0]])
+    weights = torch.randn(3, 3, dtype=torch.float64, generator=GENERATOR)
+
+    def plain(*given: Tensor) -> Tensor:
+        q, t, b = given
+        every = torch.cat([q @ t.T + b, torch.zeros(3, 1, dtype=torch.float64)], dim=1)
+        return (every.gather(1, ids) * weights).sum()
+
+    expected = torch.autograd.grad(plain(queries, table, bias), (queries, table, bias))
+    found = (gather_dot(queries, table, bias, ids) * weights).sum()
+    assert found.item() == pytest.approx(plain(queries, table, bias).item())
+    got = torch.autograd.grad(found, (queries, table, bias))
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one.to_dense(), other)
+
+
+def test_nothing_to_do(form: str) -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    table = torch.ones(2, 3, requires_grad=True)
+    out = bag(table, torch.zeros(3, dtype=torch.int64), none, none.float())
+    assert out.tolist() == [[0, 0, 0], [0, 0, 0]]
+    out.sum().backward()
+    assert gather_dot(torch.ones(0, 3), table, torch.zeros(2), torch.zeros(0, 4, dtype=torch.int64)).shape == (0, 4)
+
+
+def gradients(table: Tensor, present: bool, step: int) -> Tensor:
+    """Rows 0 and 2 always, row 1 where present."""
+    rows = torch.tensor([0, 1, 2] if present else [0, 2])
+    values = torch.randn(len(rows), table.shape[1], generator=torch.Generator().manual_seed(step))
+    return torch.sparse_coo_tensor(rows[None], values, table.shape, is_coalesced=True, check_invariants=False)
+
+
+@pytest.mark.parametrize("numba_rows", [True, False])
+def test_rows_of_every_step_move_as_in_dense_adamw(numba_rows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not numba_rows:
+        monkeypatch.setattr(ops, "on_cpu", lambda tensor: False)
+    start = torch.randn(4, 3, generator=torch.Generator().manual_seed(9))
+    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    rows = RowAdamW(ours, 0.01, 0.1)
+    dense = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1)
+    for step in range(12):
+        factor = warm_then_linear(step, 12)
+        dense.param_groups[0]["lr"] = 0.01 * factor
+        ours.grad = gradients(ours, step in (3, 9), step)
+        theirs.grad = gradients(theirs, step in (3, 9), step).to_dense()
+        rows.step(factor)
+        dense.step()
+    assert not torch.allclose(ours[3], theirs[3], atol=1e-7)  # decay is owed to a row that was never touched
+    rows.settle()
+    torch.testing.assert_close(ours[[0, 2, 3]], theirs[[0, 2, 3]], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(ours[1], theirs[1], atol=1e-6)  # the stated difference: no momentum while away
+
+
+def test_state_goes_round() -> None:
+    one, other = (torch.nn.Parameter(torch.ones(4, 3)) for _ in range(2))
+    first, second = RowAdamW(one, 0.1, 0.1), RowAdamW(other, 0.1, 0.1)
+    one.grad = gradients(one, True, 0)
+    first.step(1.0)
+    other.data.copy_(one.data)
+    second.restore(first.state())
+    for rows in (first, second):
+        rows.table.grad = gradients(rows.table, True, 1)
+        rows.step(0.5)
+        rows.settle()
+    assert torch.equal(one, other)
+
+
+def test_learning_rate_goes_up_then_down() -> None:
+    factors = [warm_then_linear(step, 100) for step in range(100)]
+    assert factors[9] == 1.0
+    assert np.argmax(factors) in (9, 10)
+    assert factors[0] == pytest.approx(0.1)
+    assert 0 < factors[-1] < 0.02
+    assert warm_then_linear(0, 1) == 1.0
