@@ -30,7 +30,7 @@ def test_each_broken_plugin_is_explained_and_breaks_nothing_else(site: Any) -> N
     assert "demo_lacks:Demo from lacks-library 1.0" in found["method lacks"]["detail"]
     assert "SystemExit: 7" in found["method leaves"]["detail"]
     assert "signal 6" in found["method crashes"]["detail"]
-    assert "info.name is 'popularity'" in found["method misnamed"]["detail"]
+    assert "calls itself 'popularity'" in found["method misnamed"]["detail"]
     assert "popularity: xmcbench.methods.popularity:Popularity" in found["name clash"]["detail"]
     assert found["method popularity"]["ok"] is True
     assert found["method tree"]["ok"] is True

@@ -66,6 +66,19 @@ def test_runs_of_a_results_folder(tmp_path: Path) -> None:
     assert invoke("runs", "--results", str(tmp_path / "none")) == f"no runs in {tmp_path / 'none'}\n"
 
 
+def test_a_narrow_terminal_gets_run_ids_that_compare_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["run", "popularity", "--dataset", "synthetic[labels=30,rows=200,test=40]", "--results", str(tmp_path)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    monkeypatch.setattr("xmcbench.cli.plain.room", lambda: 80)
+    lines = invoke("runs", "--results", str(tmp_path)).splitlines()
+    assert max(map(len, lines)) <= 80
+    (run,) = json.loads(invoke("runs", "--results", str(tmp_path), "--json"))
+    short = lines[1].split()[0]
+    assert run["name"].endswith(short)
+    result = CliRunner().invoke(app, ["compare", run["name"], short, "--results", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+
+
 def test_an_unknown_kind() -> None:
     result = CliRunner().invoke(app, ["ls", "method"])
     assert isinstance(result.exception, UsageError)

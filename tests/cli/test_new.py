@@ -41,7 +41,7 @@ def test_the_skeleton_installs_and_runs_by_name(installed: Any, tmp_path: Path) 
     assert own.returncode == 0, own.stdout
     run = installed.xmcbench("run", "my-idea2", "--dataset", "synthetic[labels=60,rows=400,test=80]", "--json")
     assert run.returncode == 0, run.stderr
-    assert '"xmcbench-my-idea2 0.1.0"' in run.stdout
+    assert '"origin": "xmcbench-my-idea2' in run.stdout
 
 
 def test_what_to_do_next_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,3 +161,32 @@ def test_stats_stand_beside_what_is_expected(shared: Path, monkeypatch: pytest.M
     assert said["expected"]["n_labels"] == 159
     assert said["known_issues"]
     assert "counts as expected" in run("verify", "bibtex").stdout
+
+
+def test_a_synthetic_data_set_of_any_size_is_made_not_fetched(home: Path) -> None:
+    name = "synthetic[rows=10,test=5]"
+    for verb, said in (("where", "it is made here"), ("fetch", "needs no files"), ("verify", "needs no files")):
+        result = run(verb, name)
+        assert result.exit_code == 0, result.output
+        assert said in result.stdout, verb
+    assert "parsed  no" in run("where", name).stdout
+    assert run("stats", "synthetic[test=5,rows=10]").exit_code == 0
+    assert f"parsed  yes, {home / 'parsed' / name}" in run("where", "Synthetic[test=5, rows=10]").stdout
+    wrong = run("where", "synthetic[row=10]")
+    assert isinstance(wrong.exception, UsageError)
+    assert "Did you mean 'rows'" in str(wrong.exception)
+
+
+def test_a_parse_whose_source_files_are_gone_is_said_to_need_them(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XMCBENCH_MIRROR", str(shared / "data"))
+    assert run("stats", "bibtex", "--offline").exit_code == 0
+    assert "parsed  yes, /" in run("where", "bibtex").stdout
+    assert "By hand" not in run("where", "bibtex").stdout
+    monkeypatch.delenv("XMCBENCH_MIRROR")
+    assert "By hand" in run("where", "bibtex").stdout
+    assert "its source files are gone, and a load needs them" in run("where", "bibtex").stdout
+    said = json.loads(run("where", "bibtex", "--json").stdout)
+    assert (said["parsed"]["bibtex"], said["complete"]["bibtex"]) == (True, False)
+    assert run("verify", "bibtex").exit_code == 0

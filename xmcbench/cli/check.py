@@ -63,8 +63,8 @@ def _parameters(method: Any, settings: list[str]) -> Any:
 
 
 def _print(finding: Any) -> None:
-    from xmcbench.cli.plain import clean_lines
+    from xmcbench.cli.plain import hanging
 
     marks = {True: typer.style("ok    ", fg="green"), False: typer.style("FAILED", fg="red", bold=True), None: "–     "}
     text = finding.check + (f": {finding.message}" if finding.message else "")
-    typer.echo(f"{marks[finding.ok]} {clean_lines(text)}")
+    typer.echo(f"{marks[finding.ok]} {hanging(text, 7)}")

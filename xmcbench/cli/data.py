@@ -9,8 +9,6 @@ import typer
 from xmcbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from xmcbench.cli.show import BarReporter, LineReporter
     from xmcbench.data.catalogue import Entry
 
@@ -28,11 +26,12 @@ def fetch(names: Names, view: View = None, offline: Offline = False) -> None:
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
     """
-    from xmcbench.data.catalogue import entry
+    from xmcbench.cli.plain import columns
     from xmcbench.data.fetch import fetch_files
+    from xmcbench.data.inventory import described
 
     failed: list[DataError] = []
-    for found in [entry(name) for name in names]:  # all names are known before the first byte is asked for
+    for found in [described(name) for name in names]:  # all names are known before the first byte is asked for
         with _reporting(found.name) as reporter:
             try:
                 files = fetch_files(found, view, offline=offline, progress=reporter)
@@ -40,7 +39,7 @@ def fetch(names: Names, view: View = None, offline: Offline = False) -> None:
                 failed.append(error)
                 continue
         rows = [(found.name, role, str(path)) for role, path in files.items()]
-        _table(("data set", "role", "file"), rows or [(found.name, "", "needs no files: it is made here")])
+        typer.echo(columns(rows or [(found.name, "needs no files: it is made here")]))
     if failed:
         raise DataError("\n".join(str(error) for error in failed))
 
@@ -54,11 +53,12 @@ def verify(
 
     Example: xmcbench data verify eurlex-4.3k
     """
-    from xmcbench.data.catalogue import catalogue, entry
-    from xmcbench.data.inventory import verified
+    from xmcbench.cli.plain import hanging, table
+    from xmcbench.data.catalogue import catalogue
+    from xmcbench.data.inventory import described, verified
 
     reports, problems = [], []
-    for found in [entry(name) for name in names] if names else list(catalogue().values()):
+    for found in [described(name) for name in names] if names else list(catalogue().values()):
         rows = verified(found)
         if not rows and not names:
             continue
@@ -67,8 +67,10 @@ def verify(
         reports.append({"dataset": found.name, "files": [vars(row) for row in rows], "counts": _words(counted)})
         if not as_json:
             shown = [(r.dataset, r.file, r.place, _size(r.size), "ok" if r.ok else "WRONG", r.hash) for r in rows]
-            _table(("data set", "file", "place", "bytes", "state", "compared with"), shown)
-            typer.echo(f"{found.name}: " + (_words(counted) if rows else _nothing_here(found)))
+            titles = ("data set", "file", "place", "bytes", "state", "compared with")
+            if rows:
+                typer.echo(table([titles, *shown], short={"compared with": _short_hash}, drop=("data set", "bytes")))
+            typer.echo(hanging(f"{found.name}: " + (_words(counted) if rows else _nothing_here(found)), 0))
     if as_json:
         _json({"ok": not problems, "problems": problems, "datasets": reports})
         if problems:
@@ -85,28 +87,32 @@ def where(
 
     Example: xmcbench data where eurlex-4k
     """
-    from xmcbench.data.catalogue import catalogue, entry
+    from xmcbench.cli.plain import columns, table
+    from xmcbench.data.catalogue import catalogue
     from xmcbench.data.home import home
-    from xmcbench.data.inventory import is_parsed, states
-    from xmcbench.data.places import instructions, mirror
+    from xmcbench.data.inventory import described, have, is_parsed, states
+    from xmcbench.data.places import folder, instructions, mirror
 
-    chosen = [entry(name)] if name else list(catalogue().values())
+    chosen = [described(name)] if name else list(catalogue().values())
     files = [state for found in chosen for state in states(found)]
     if as_json:
         parsed = {found.name: is_parsed(found) for found in chosen}
+        complete = {found.name: not found.forms or bool(have(found)) for found in chosen}
         places = {"home": str(home()), "mirror": None if mirror() is None else str(mirror())}
-        _json({**places, "parsed": parsed, "files": [vars(state) for state in files]})
+        _json({**places, "parsed": parsed, "complete": complete, "files": [vars(state) for state in files]})
         return
-    typer.echo(f"home    {home()}\nmirror  {mirror() or 'none (XMCBENCH_MIRROR)'}")
+    typer.echo(columns([("home", home()), ("mirror", mirror() or "none (XMCBENCH_MIRROR)")]))
     if name is None:
-        _table(("data set", "files", "parsed"), [(e.name, _summary(e), _yes(is_parsed(e))) for e in chosen])
+        rows = [(e.name, _summary(e), _yes(is_parsed(e))) for e in chosen]
+        typer.echo(table([("data set", "files", "parsed"), *rows]))
         return
     found = chosen[0]
-    _table(("form", "file", "place", "bytes", "hash", "path"), [
-        (s.form, s.file, s.place, _size(s.size), s.hash, s.path) for s in files
-    ])  # fmt: skip
-    typer.echo(f"parsed: {_yes(is_parsed(found))}, {home() / 'parsed' / found.name}")
-    if any(state.place == "missing" for state in files):
+    typer.echo(columns([("parsed", _parsed(found)), ("files", folder(found) if found.forms else _summary(found))]))
+    if files:
+        shown = [(s.form, s.file, s.place, _size(s.size), s.hash, s.path) for s in files]
+        titles = ("form", "file", "place", "bytes", "hash", "path")
+        typer.echo(table([titles, *shown], short={"hash": _short_hash}, drop=("path", "form")))
+    if found.forms and not have(found):
         for view in found.views:
             typer.echo(f"\nBy hand, for view {view}:\n  {instructions(found, view)}")
 
@@ -121,13 +127,14 @@ def clean(
 
     Example: xmcbench data clean eurlex-4.3k --downloads
     """
+    from xmcbench.cli.plain import columns
     from xmcbench.data.inventory import removable, remove
 
     there = removable(name, downloads)
     if not there:
         typer.echo("nothing to remove")
         return
-    _table(("folder", "bytes"), [(str(path), _size(size)) for path, size in there])
+    typer.echo(columns([("bytes", "folder"), *((_size(size), path) for path, size in there)]))
     total = sum(size for _, size in there)
     if not yes and not typer.confirm(f"Remove {len(there)} folders, {total:,} bytes?"):
         raise UsageError("nothing was removed", "Give --yes to remove without a question.")
@@ -141,6 +148,7 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
 
     Example: xmcbench data stats icd10cm
     """
+    from xmcbench.cli.plain import columns, hanging, table
     from xmcbench.data import load
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.inventory import counts, differing
@@ -156,31 +164,30 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
     if as_json:
         _json({**head, "counts": counted, "expected": expected, "differs": differs, "known_issues": issues})
         return
-    for key, value in head.items():
-        typer.echo(f"{key:13} {value}")
+    typer.echo(columns(head.items()))
     shown = [(key, _size(value), _size(expected.get(key))) for key, value in counted.items() if value is not None]
-    _table(("count", "here", "expected"), shown)
+    typer.echo(table([("count", "here", "expected"), *shown]))
+    lines = []
     if found:
-        typer.echo(f"expected: {found.expected_source}\nlicence: {found.licence}; {found.redistribution}")
-        for other, why in found.same_name_as.items():
-            typer.echo(f"not {other}: {why}")
-    for line in [*(f"DIFFERS {d}" for d in differs), *issues]:
-        typer.echo(f"- {line}")
+        lines = [f"expected: {found.expected_source}", f"licence: {found.licence}; {found.redistribution}"]
+        lines += [f"not {other}: {why}" for other, why in found.same_name_as.items()]
+    for line in [*lines, *(f"- {text}" for text in [*(f"DIFFERS {d}" for d in differs), *issues])]:
+        typer.echo(hanging(line, 0))
 
 
 def _counted(found: Entry) -> list[str] | None:
-    """Differences between counted and expected in the default view; None if it isn't parsed yet."""
+    """Differences between counted and expected in the default view; None if it can't be counted as it lies here."""
     from xmcbench.data import load
-    from xmcbench.data.inventory import counts, differing, is_parsed
+    from xmcbench.data.inventory import counts, differing, have, is_parsed
 
-    if not is_parsed(found, found.default_view):
+    if not is_parsed(found, found.default_view) or (found.forms and not have(found, found.default_view)):
         return None
     return differing(found, counts(load(found.name, offline=True)))
 
 
 def _words(counted: list[str] | None) -> str:
     if counted is None:
-        return "not parsed yet, so nothing was counted"
+        return "not parsed from these files yet, so nothing was counted"
     return "counts DIFFER" if counted else "counts as expected"
 
 
@@ -188,22 +195,36 @@ def _nothing_here(found: Entry) -> str:
     if not found.forms:
         return "needs no files"
     known = all(f.hash_known for form in found.forms for f in ([form.archive] if form.archive else form.files))
-    return "nothing is here" + ("" if known else "; no hash is published: it is recorded at the first download")
+    return "none of its files is here" + ("" if known else "; no hash is published: it is recorded at first download")
 
 
 def _summary(found: Entry) -> str:
-    """One form is all there, or some files, or nothing; or there is nothing to have."""
-    from xmcbench.data.places import places
+    """One form is all there, or it isn't; or there is nothing to have."""
+    from xmcbench.data.inventory import have
 
     if not found.forms:
-        return "needs none"
-    for form in found.forms:
-        if form.archive and places(found, form.archive):
-            return f"here, {places(found, form.archive)[0].kind}"
-        kinds = [places(found, file) for file in form.files if not file.optional]
-        if all(kinds):
-            return f"here, {kinds[0][0].kind}"
-    return "missing"
+        return "needs none: it is made here"
+    place = have(found)
+    return f"here, {place}" if place else "missing"
+
+
+def _parsed(found: Entry) -> str:
+    """Whether it is parsed and where; a parse is opened only if the files it was made from are here as well."""
+    from xmcbench.data.home import home
+    from xmcbench.data.inventory import have, is_parsed
+
+    if not is_parsed(found):
+        return "no"
+    gone = " but its source files are gone, and a load needs them;" if found.forms and not have(found) else ""
+    return f"yes,{gone} {home() / 'parsed' / found.name}"
+
+
+def _short_hash(words: str) -> str:
+    """The first eight of its hexadecimal digits, and no more words than needed."""
+    import re
+
+    short = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", r"\1…", words)
+    return short.split(", ")[0].split(": ")[0]
 
 
 def _yes(value: bool) -> str:
@@ -227,23 +248,3 @@ def _reporting(name: str) -> BarReporter | LineReporter:
     from xmcbench.cli.show import reporter
 
     return reporter(Console(stderr=True), name)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A rich table on a terminal, aligned columns of plain text elsewhere."""
-    import sys
-
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        from xmcbench.cli.show import safe
-
-        table = Table(*columns, box=None)
-        for row in rows:
-            table.add_row(*(safe(cell) for cell in row))
-        Console().print(table)
-        return
-    widths = [max(len(line[i]) for line in (columns, *rows)) for i in range(len(columns))]
-    for line in (columns, *rows):
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

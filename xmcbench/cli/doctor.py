@@ -19,11 +19,9 @@ import sys
 from xmcbench import registry
 from xmcbench.errors import XmcError
 try:
-    info = registry.get(sys.argv[1]).info
+    registry.get(sys.argv[1])
 except XmcError as error:
     sys.exit(error.message)
-if info.name != sys.argv[1]:
-    sys.exit(f"its info.name is {info.name!r}: entry point and info must have one name")
 """
 PATIENCE = 120.0  # seconds an import may take; torch from a cold disk needs some
 LEAST_FREE = 2 << 30  # bytes; the larger data sets unpack to more, and say so when they are fetched
@@ -46,7 +44,7 @@ def doctor(
 
     Each plugin is imported in a process of its own. Exit code 1 if a problem was found.
     """
-    from xmcbench.cli.plain import clean_lines
+    from xmcbench.cli.plain import hanging
 
     checks = [*_versions(), *_machine(full), *_folders(), *_plugins()]
     problems = sum(check.ok is False for check in checks)
@@ -55,8 +53,10 @@ def doctor(
     else:
         marks = {True: typer.style("ok     ", fg="green"), None: "       ", False: typer.style("PROBLEM", fg="red")}
         for check in checks:
-            detail = clean_lines(check.detail).replace("\n", "\n" + " " * 10)
-            typer.echo(f"{marks[check.ok]} {clean_lines(check.name)}: {detail}")
+            first, *more = f"{check.name}: {check.detail}".splitlines()
+            typer.echo(f"{marks[check.ok]} {hanging(first, 10)}")
+            for line in more:
+                typer.echo(" " * 10 + hanging(line, 10))
         typer.echo(f"{problems} problem{'' if problems == 1 else 's'} found")
     if problems:
         raise typer.Exit(1)

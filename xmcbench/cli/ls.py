@@ -22,7 +22,7 @@ def ls(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List methods, data sets, metrics or runs."""
-    from xmcbench.cli.plain import columns, paragraph
+    from xmcbench.cli.plain import paragraph, table
 
     if kind is not None and kind not in KINDS:
         raise unknown("kind of thing", kind, KINDS)
@@ -36,7 +36,8 @@ def ls(
                 words = f"{len(found)} in {_results_folder(results)}"
             typer.echo(f"{name}:\n{paragraph(words or 'none')}")
     elif rows[kind]:
-        typer.echo(columns([[key.replace("_", " ") for key in rows[kind][0]], *map(_cells, rows[kind])]))
+        titles = [key.replace("_", " ") for key in rows[kind][0]]
+        typer.echo(table([titles, *map(_cells, rows[kind])], short=SHORT.get(kind, {}), drop=DROP.get(kind, ())))
     else:
         typer.echo(f"no {kind}" + (f" in {_results_folder(results)}" if kind == "runs" else ""))
 
@@ -122,13 +123,18 @@ KINDS: Mapping[str, Callable[[Path | None], list[Row]]] = {
 }
 
 
+# What a narrow terminal goes without. The end of a run id is enough for `xmcbench compare`.
+SHORT: Mapping[str, Mapping[str, Callable[[str], str]]] = {"runs": {"name": lambda run_id: run_id[-8:]}}
+DROP = {"datasets": ("title", "licence"), "metrics": ("weighted", "kind"), "runs": ("fit seconds", "seed")}
+
+
 def _cells(row: Row) -> list[str]:
     return [_cell(key, value) for key, value in row.items()]
 
 
 def _cell(key: str, value: Any) -> str:
     if value is None:
-        return "?"
+        return "–"
     if "@" in key:
         return f"{100 * value:.2f} %"
     if isinstance(value, bool):

@@ -30,13 +30,14 @@ def look_up(name: str) -> Meanings:
     XmcError : the method can't be imported.
     """
     from xmcbench import registry
+    from xmcbench.data.inventory import described
     from xmcbench.errors import unknown
 
     datasets = _datasets()
     is_method = name in registry.sources() or re.search(r"\.py:\w+$", name) is not None
     found = Meanings(
         method=registry.get(name) if is_method else None,
-        dataset=datasets.get(name.casefold()),
+        dataset=described(name) if name.casefold().startswith("synthetic[") else datasets.get(name.casefold()),
         metric=_metric(name),
     )
     if found == Meanings():

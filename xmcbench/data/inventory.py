@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,30 @@ class State:
     hash: str
     ok: bool | None = None
     problem: str = ""
+
+
+def described(name: str) -> Entry:
+    """The catalogue's entry of that name; "synthetic[rows=10]" has the one of "synthetic" under its own name.
+
+    Raises
+    ------
+    UsageError : unknown name, or wrong parameters of "synthetic".
+    """
+    if name.strip().casefold().startswith("synthetic["):
+        from xmcbench.data.synthetic import parameters
+
+        return dataclasses.replace(entry("synthetic"), name=parameters(name).name)
+    return entry(name)
+
+
+def have(found: Entry, view: str | None = None) -> str:
+    """The kind of place where one form (of that view) is complete, archive or loose files; "" if none is."""
+    for form in found.forms if view is None else found.forms_for(view):
+        archived = places(found, form.archive) if form.archive else []
+        loose = [places(found, file) for file in form.files if not file.optional]
+        if archived or (loose and all(loose)):
+            return (archived or loose[0])[0].kind
+    return ""
 
 
 def states(found: Entry) -> list[State]:
