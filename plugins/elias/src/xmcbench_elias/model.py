@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from xmcbench_elias.encoder import BowEncoder
 
+LABEL_BIAS = -3.0  # σ(−3) = 0.05: nearly all of a shortlist is false, and the first steps need not learn that
 EMPTY = -1e9  # logit of a slot that holds no label; far below any other, and finite so that empty rows stay finite
 
 
@@ -49,11 +50,19 @@ class EliasModel(nn.Module):
         self.encoder = encoder
         self.cluster_weight = nn.Parameter(torch.randn(len(entries), width, generator=generator) * 0.02)
         self.cluster_bias = nn.Parameter(torch.zeros(len(entries)))
-        self.label_weight = nn.Parameter(torch.randn(n_labels, width, generator=generator) * 0.02)
-        self.label_bias = nn.Parameter(torch.zeros(n_labels))
+        self.label_weight = nn.Parameter(torch.empty(n_labels, width))
+        self.label_bias = nn.Parameter(torch.empty(n_labels))
+        self.fresh_labels(generator)
         self.register_buffer("entries", entries)
         self.entries: Tensor
         self.adjacency: nn.Parameter | None = None
+
+    def fresh_labels(self, generator: torch.Generator) -> None:
+        """Start the label classifier anew."""
+        device = self.label_weight.device
+        with torch.no_grad():
+            self.label_weight.copy_((torch.randn(self.label_weight.shape, generator=generator) * 0.02).to(device))
+            self.label_bias.fill_(LABEL_BIAS)
 
     @property
     def filled(self) -> Tensor:

@@ -91,9 +91,13 @@ class Optimisers:
     """AdamW for a whole model: row-wise for the feature and label tables, torch's for all else."""
 
     def __init__(self, model: EliasModel, params: EliasParams, factor: float) -> None:
-        """`factor` scales the learning rates of all but the adjacency's logits, which are new in stage 2."""
+        """`factor` scales the learning rates of what an earlier stage trained: encoder and cluster classifier.
+
+        Label classifier and adjacency start anew in each stage.
+        """
         tables = [model.encoder.embed, model.label_weight]
-        self.tables = [RowAdamW(table, factor * params.table_rate, params.decay) for table in tables]
+        rates = [factor * params.table_rate, params.table_rate]
+        self.tables = [RowAdamW(t, rate, params.decay) for t, rate in zip(tables, rates, strict=True)]
         taken = {id(table) for table in tables} | {id(model.adjacency)}
         rest = [(name, p) for name, p in model.named_parameters() if id(p) not in taken]
         rate = factor * params.rate

@@ -25,16 +25,16 @@ class EliasParams:
     leaf: int = param(
         25, "most labels a cluster", "measured: see README; 100 in the paper, for 100 times as many labels"
     )
-    train_beam: int = param(20, "clusters searched in training; times the leaf it is K", PAPER)
+    train_beam: int = param(10, "clusters searched in training; times the leaf it is K", "measured: see README")
     beam: int = param(20, "clusters searched for a prediction", PAPER, query=(5, 10, 20, 40))
     extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER)
     row_leaves: int = param(10, "κ, entries in a row of the adjacency, over the leaf", f"1,000 / 100: {PAPER}")
     shortlist_weight: float = param(
         0.0, "λ · K: weight of the shortlist loss beside a true label's own loss", "measured"
     )
-    stage1_epochs: int = param(8, "epochs with the clustering as the index", "measured: see README")
+    stage1_epochs: int = param(6, "epochs with the clustering as the index", "measured: see README")
     stage2_epochs: int = param(6, "epochs with the learned index", "measured: see README")
-    batch: int = param(256, "rows a step", "measured: see README")
+    batch: int = param(512, "rows a step", "measured: see README")
     rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", "measured: see README")
     table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", "measured")
     adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", "measured: see README")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.method import TrainData
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
 from xmcbench_elias.batches import make_batch
 from xmcbench_elias.encoder import BowEncoder
@@ -20,7 +22,6 @@ from xmcbench_elias.train import Progress, Stage
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.method import TrainData
 
 ROWS = 1024  # at a time, while the graph is counted
 
@@ -35,14 +36,31 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> EliasModel:
     model = build(n_features, train.n_labels, clustering_rows(clusters, size.clusters), params, ctx.seed("weights"))
     model.to(ctx.device)
     with ctx.phase("stage 1"):
-        first = Stage("stage 1", params.stage1_epochs, 1.0, model, train, params, size, ctx).run()
+        # Every path counts: a true label whose cluster scores low yet would be cut, and with it what it could teach.
+        every = replace(size, shortlist=train.n_labels)
+        first = Stage("stage 1", params.stage1_epochs, 1.0, model, train, params, every, ctx).run()
+    rows = with_carved_rows(train, ctx)
     with ctx.phase("graph"):
-        entries, counts = _graph(model, train, clusters, ctx, params, size)
-    start_stage_2(model, entries, counts, ctx.seed("adjacency"))
+        entries, counts = _graph(model, rows, clusters, ctx, params, size)
+    start_stage_2(model, entries, counts, ctx.seed("stage 2"))
+    select = rows is train
     with ctx.phase("stage 2"):
-        second = Stage("stage 2", params.stage2_epochs, params.stage2_rate, model, train, params, size, ctx).run()
-    _tell(first, second, model, ctx)
+        second = Stage("stage 2", params.stage2_epochs, params.stage2_rate, model, rows, params, size, ctx, select)
+        _tell(first, second.run(), select, model, ctx)
     return model
+
+
+def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
+    """The training rows with those the harness carved from them for stage 1's selection; official ones stay out.
+
+    A label may have no other row than a carved one. What they cost is the selection of stage 2's epoch: it is the
+    last of a fixed number, whose learning rate has come down to zero.
+    """
+    held = ctx.validation
+    if held is None or not ctx.validation_is_carved:
+        return train
+    features, labels = sp.vstack([train.features, held.features]), sp.vstack([train.labels, held.labels])
+    return TrainData(sp.csr_matrix(features), None, None, train.n_labels, sp.csr_matrix(labels))
 
 
 def build(n_features: int, n_labels: int, entries: NDArray[np.int64], params: EliasParams, seed: int) -> EliasModel:
@@ -53,8 +71,13 @@ def build(n_features: int, n_labels: int, entries: NDArray[np.int64], params: El
 
 
 def start_stage_2(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.float32], seed: int) -> None:
-    """Put the graph in place of the clustering; weights stay, the adjacency's logits are fresh."""
+    """Put the graph in place of the clustering; encoder and cluster classifier stay, all else starts anew.
+
+    The adjacency's logits start at log(count + 1), and the label classifier is fresh as in the paper: the best of
+    the four combinations with random logits and with stage 1's label classifier (see README).
+    """
     device = model.entries.device
+    model.fresh_labels(torch.Generator().manual_seed(seed))
     model.entries = torch.from_numpy(entries).to(device)
     model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
 
@@ -111,13 +134,13 @@ def _graph(
     return entries, counts
 
 
-def _tell(first: Progress, second: Progress, model: EliasModel, ctx: RunContext) -> None:
+def _tell(first: Progress, second: Progress, select: bool, model: EliasModel, ctx: RunContext) -> None:
     """Put selection and epochs on record."""
     ctx.note("epochs", first.history + second.history)
     ctx.note("paths per label", round(float(model.filled.sum()) / model.n_labels, 2))
     if ctx.validation is not None:
         ctx.selected(
             what=f"epoch {first.best_epoch} of stage 1, epoch {second.best_epoch} of stage 2",
-            by="nDCG@5 on the validation rows",
-            tried=len(first.history) + len(second.history),
+            by="nDCG@5 on the validation rows" + ("" if select else ", stage 1 alone; stage 2 learns from them too"),
+            tried=len(first.history) + (len(second.history) if select else 0),
         )

@@ -84,7 +84,7 @@ def losses(
     true = path_scores(log_clusters, clusters, log_entries, true_rows(batch)[reached], found.true_paths[reached])
     first = classification_loss(log_paths, z, found.targets, known)
     second = shortlist_loss(true, max(batch.n_rows, 1))
-    return Losses(first + weight / size * second, (log_clusters.detach() == 0).float().mean())
+    return Losses(first + weight / found.labels.shape[1] * second, (log_clusters.detach() == 0).float().mean())
 
 
 @torch.no_grad()

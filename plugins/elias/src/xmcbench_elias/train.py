@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -38,7 +37,11 @@ class Progress:
 
 @dataclass
 class Stage:
-    """What is trained, on what, for how long. `factor`: of the learning rates of what is not new in this stage."""
+    """What is trained, on what, for how long.
+
+    `factor`: of the learning rates of what is not new in this stage. `select`: keep the best epoch on the validation
+    rows, else the last one; rows that are trained on can't select.
+    """
 
     name: str
     epochs: int
@@ -48,6 +51,7 @@ class Stage:
     params: EliasParams
     size: Sizes
     ctx: RunContext
+    select: bool = True
 
     def run(self) -> Progress:
         """Train in place; afterwards the model holds the weights of the best epoch on the validation rows.
@@ -111,7 +115,7 @@ class Stage:
 
     def _validation_score(self) -> float | None:
         rows = self.ctx.validation
-        if rows is None or rows.n_rows == 0:
+        if not self.select or rows is None or rows.n_rows == 0:
             return None
         score = validation_score(
             predict(self.model, rows, 5, self.size.beam, self.size.shortlist, self.ctx), rows.labels
