@@ -86,15 +86,12 @@ def evaluate(
     wanted = parse_all(names)
     _check_needs(wanted, truth)
     ranks = find_ranks(topk, truth, wanted)
-    row = np.repeat(np.arange(truth.n_rows), np.diff(truth.indptr))
     found: Found = {}
     for part in dict.fromkeys(name.slice for name in wanted):
         members = [name for name in wanted if name.slice == part]
         scope = _Scope.of(truth, part)
-        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks, row)
-        found |= _of_labels(
-            [n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, row, topk.ids
-        )
+        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
+        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, topk.ids)
     pairs = {name: pair for name in wanted if (pair := found[name][1]) is not None}
     ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed), strict=True))
     values = []
@@ -188,11 +185,14 @@ class _Scope:
         return Value(str(name), value, best, None, None, counted, rows - with_labels, name.definition.version)
 
 
-def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], row: NDArray[np.int64]) -> Found:
+def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32]) -> Found:
     """Values of the metrics of one slice that count rows, with their per-row numbers."""
     if not names:
         return {}
-    stats = Stats(ranks, row, truth.indptr, truth.indices, scope.keep, truth.inv_propensity)
+    cuts = {name: _cut(name, ranks) for name in names}
+    weighted = [k for name, k in cuts.items() if name.definition.weighted]
+    plain = [k for name, k in cuts.items() if not name.definition.weighted]
+    stats = Stats(ranks, truth.indptr, truth.indices, scope.keep, plain, truth.inv_propensity, weighted)
     counted = scope.members if scope.keep is None else scope.some
     once = {  # the rows that count, by `skips_empty`: one array for all metrics that share them
         False: None if scope.whole else counted.astype(np.float32),
@@ -200,7 +200,7 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
     }
     found: Found = {}
     for name in names:
-        rule, k = name.definition, _cut(name, ranks)
+        rule, k = name.definition, cuts[name]
         assert rule.row is not None
         assert rule.best is not None
         top, best = rule.row(stats, k), rule.best(stats, k)
@@ -215,24 +215,19 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
 
 
 def _of_labels(
-    names: list[Name],
-    scope: _Scope,
-    truth: Truth,
-    ranks: NDArray[np.int32],
-    row: NDArray[np.int64],
-    ids: NDArray[np.int32],
+    names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], ids: NDArray[np.int32]
 ) -> Found:
     """Values of the metrics of one slice that average over labels."""
     if not names:
         return {}
     every = np.ones(truth.n_labels, np.bool_) if scope.keep is None else scope.keep
-    stats = LabelStats(ids, ranks, row, truth.indptr, truth.indices, every, scope.members)
+    stats = LabelStats(ids, ranks, truth.indptr, truth.indices, every, scope.members)
     found: Found = {}
     for name in names:
         rule, k = name.definition, name.k or 1
         assert rule.label is not None
         value = best = None
-        if stats.present.any():
+        if stats.true(k).any():
             value = rule.label(stats, k)
             best = rule.label_best(stats, k) if rule.label_best else None
         found[name] = scope.value(name, value, best), None

@@ -10,7 +10,8 @@ import numpy as np
 from numba import njit, prange
 
 OUTSIDE, TWICE = 1, 2  # faults of a row
-_SHORT = 48  # labels of a row up to which counting beats sorting
+_CHUNK = 1024  # rows a thread takes at a time
+_SHORT = 48  # labels of a row up to which insertion beats sorting
 _SAMPLES = 8  # resamples that share one pass over the rows
 
 
@@ -54,30 +55,135 @@ def find_ranks(ids, width, indptr, indices, n_labels):  # type: ignore[no-untype
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def falling_positions(values, indptr):  # type: ignore[no-untyped-def]
-    """(nnz,) int32: each entry's place, from 1, when its row is put in order of falling `values`; ties as stored."""
-    positions = np.empty(len(values), np.int32)
-    for i in prange(len(indptr) - 1):
-        begin, end = indptr[i], indptr[i + 1]
-        if end - begin <= _SHORT:  # comparing all pairs is faster than any sort
-            for e in range(begin, end):
-                place = 1
-                for f in range(begin, end):
-                    place += values[f] > values[e] or (values[f] == values[e] and f < e)
-                positions[e] = place
-        else:
-            order = np.argsort(-values[begin:end], kind="mergesort")
-            for place in range(end - begin):
-                positions[begin + order[place]] = place + 1
-    return positions
+def plain_sums(ranks, indptr, indices, keep, cuts, slot, discount):  # type: ignore[no-untyped-def]
+    """What the metrics without propensities need of each row.
+
+    Parameters
+    ----------
+    keep : (L,) bool slice of labels, or empty for all. cuts : (c,) rising cut-offs.
+    slot : (r + 1,) index of the first cut-off at or past each rank, c if past all.
+    discount : (r + 1,) discount of each rank, 0 at 0; r is the last rank or the last cut-off.
+
+    Returns
+    -------
+    total, first, own : (n,) float64 number of true labels, rank of the first hit (0: none), hits among `total` ranks.
+    hits, dcg : (c, n) float64 number of hits up to each cut-off and the sum of their discounts.
+    """
+    n, c = len(indptr) - 1, len(cuts)
+    total, first, own = np.empty(n), np.empty(n), np.empty(n)
+    hits, dcg = np.empty((c, n)), np.empty((c, n))
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        at, gain = np.zeros(c + 1), np.zeros(c + 1)  # of the ranks between two cut-offs
+        for i in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
+            at[:] = 0
+            gain[:] = 0
+            count, low = 0, 0
+            for e in range(indptr[i], indptr[i + 1]):
+                if len(keep) == 0 or keep[indices[e]]:
+                    count += 1
+                    rank = ranks[e]
+                    if rank > 0:
+                        at[slot[rank]] += 1
+                        gain[slot[rank]] += discount[rank]
+                        low = rank if low == 0 or rank < low else low
+            inside = 0
+            for e in range(indptr[i], indptr[i + 1]):
+                inside += 0 < ranks[e] <= count and (len(keep) == 0 or keep[indices[e]])
+            total[i], first[i], own[i] = count, low, inside
+            many, gained = 0.0, 0.0
+            for s in range(c):
+                many += at[s]
+                gained += gain[s]
+                hits[s, i] = many
+                dcg[s, i] = gained
+    return total, first, own, hits, dcg
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def weighted_sums(ranks, indptr, indices, keep, weights, cuts, slot, discount):  # type: ignore[no-untyped-def]
+    """What the propensity metrics need of each row; `weights` (L,) float64, the rest as in `plain_sums`.
+
+    Returns
+    -------
+    weight, weight_dcg : (c, n) float64 sums over the hits up to each cut-off.
+    best, best_dcg : (c, n) float64 the same sums when the row's true labels come in falling weight.
+    """
+    n, c = len(indptr) - 1, len(cuts)
+    weight, weight_dcg = np.empty((c, n)), np.empty((c, n))
+    best, best_dcg = np.empty((c, n)), np.empty((c, n))
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        begin, end = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
+        mine = np.empty(_longest(indptr[begin : end + 1]))  # weights of one row's true labels
+        at, gain = np.zeros(c + 1), np.zeros(c + 1)
+        for i in range(begin, end):
+            at[:] = 0
+            gain[:] = 0
+            count = 0
+            for e in range(indptr[i], indptr[i + 1]):
+                if len(keep) == 0 or keep[indices[e]]:
+                    w, rank = weights[indices[e]], ranks[e]
+                    mine[count] = w
+                    count += 1
+                    if rank > 0:
+                        at[slot[rank]] += w
+                        gain[slot[rank]] += w * discount[rank]
+            _sort(mine, count)
+            place, much, gained, most, most_gained = 0, 0.0, 0.0, 0.0, 0.0
+            for s in range(c):
+                much += at[s]
+                gained += gain[s]
+                while place < min(cuts[s], count):
+                    place += 1
+                    most += mine[count - place]
+                    most_gained += mine[count - place] * discount[place]
+                weight[s, i], weight_dcg[s, i] = much, gained
+                best[s, i], best_dcg[s, i] = most, most_gained
+    return weight, weight_dcg, best, best_dcg
+
+
+@njit(nogil=True, cache=True)
+def _longest(indptr):  # type: ignore[no-untyped-def]
+    longest = 0
+    for i in range(len(indptr) - 1):
+        longest = max(longest, indptr[i + 1] - indptr[i])
+    return longest
+
+
+@njit(nogil=True, cache=True)
+def _sort(values, count):  # type: ignore[no-untyped-def]
+    """Put values[:count] in rising order in place; most rows are short, where insertion is many times faster."""
+    if count > _SHORT:
+        values[:count].sort()
+        return
+    for i in range(1, count):
+        value, j = values[i], i
+        while j > 0 and values[j - 1] > value:
+            values[j] = values[j - 1]
+            j -= 1
+        values[j] = value
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def count_true(ranks, indptr, indices, rows, k, n_labels, pieces):  # type: ignore[no-untyped-def]
+    """true, found : (2, L) int64, how many of the `rows` (n,) bool have each label, and show it in the first k ranks.
+
+    Rows are counted in `pieces` at once, each into int32 of its own; whole numbers add up the same in any order.
+    """
+    n = len(indptr) - 1
+    counts = np.zeros((pieces, 2, n_labels), np.int32)
+    for piece in prange(pieces):
+        for i in range(n * piece // pieces, n * (piece + 1) // pieces):
+            if rows[i]:
+                for e in range(indptr[i], indptr[i + 1]):
+                    counts[piece, 0, indices[e]] += 1
+                    if 0 < ranks[e] <= k:
+                        counts[piece, 1, indices[e]] += 1
+    return counts.sum(axis=0)
 
 
 @njit(parallel=True, nogil=True, cache=True)
 def count_predicted(ids, rows, k, n_labels, pieces):  # type: ignore[no-untyped-def]
-    """(L,) int64: how many of the `rows` (n,) bool show each label in their first k ranks.
-
-    Rows are counted in `pieces` at once, each into (L,) int32 of its own; whole numbers add up the same in any order.
-    """
+    """(L,) int64: how many of the `rows` show each label in their first k ranks; `pieces` as in `count_true`."""
     n = ids.shape[0]
     counts = np.zeros((pieces, n_labels), np.int32)
     for piece in prange(pieces):
@@ -87,6 +193,38 @@ def count_predicted(ids, rows, k, n_labels, pieces):  # type: ignore[no-untyped-
                     if ids[i, j] >= 0:
                         counts[piece, ids[i, j]] += 1
     return counts.sum(axis=0)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def most_over_labels(indptr, indices, rows, true, k):  # type: ignore[no-untyped-def]
+    """What k labels a row can bring the metrics over labels; `true` (L,) rows with each label, 0 outside the slice.
+
+    Returns
+    -------
+    singles : how many of the labels that occur in one row alone can be shown.
+    recalls : sum over rows of their k largest 1 / true[l], added up by chunks of rows in one fixed order.
+    """
+    n = len(indptr) - 1
+    chunks = (n + _CHUNK - 1) // _CHUNK
+    singles, recalls = np.zeros(chunks, np.int64), np.zeros(chunks)
+    for chunk in prange(chunks):
+        begin, end = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
+        shares = np.empty(_longest(indptr[begin : end + 1]))
+        for i in range(begin, end):
+            if not rows[i]:
+                continue
+            count, single = 0, 0
+            for e in range(indptr[i], indptr[i + 1]):
+                if true[indices[e]] > 0:
+                    shares[count] = 1.0 / true[indices[e]]
+                    count += 1
+                    single += true[indices[e]] == 1
+            singles[chunk] += min(k, single)
+            if count > k:
+                _sort(shares, count)
+            for j in range(max(0, count - k), count):
+                recalls[chunk] += shares[j]
+    return singles.sum(), recalls.sum()
 
 
 @njit(inline="always")

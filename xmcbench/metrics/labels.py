@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.metrics.definition import NO_PART, Definition
+
+Counts = NDArray[np.int64]  # (L,)
 
 
 @dataclass
@@ -17,90 +18,77 @@ class LabelStats:
 
     Attributes
     ----------
-    ids, ranks : predictions, and rank of each true label (0: not predicted).
-    row, indptr, indices : (nnz,) row of each true label and the truth's CSR arrays.
+    ids, ranks, indptr, indices : predictions, rank of each true label (0: not predicted), and the truth's CSR arrays.
     keep : (L,) bool, the slice of labels.
     rows : (n,) bool, the rows that count.
     """
 
     ids: NDArray[np.int32]
     ranks: NDArray[np.int32]
-    row: NDArray[np.int64]
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     keep: NDArray[np.bool_]
     rows: NDArray[np.bool_]
-    _hits: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    _predicted: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    _counted: dict[int, tuple[Counts, Counts, Counts]] = field(default_factory=dict)
+    _most: dict[int, tuple[int, float]] = field(default_factory=dict)
 
-    @cached_property
-    def counts(self) -> NDArray[np.bool_]:
-        """(nnz,) the true labels in the slice, of rows that count."""
-        return self.keep[self.indices] & self.rows[self.row]
+    def true(self, k: int) -> Counts:
+        """(L,) rows that have the label; 0 outside the slice, here and below. The same for every k."""
+        return self._counts(k)[0]
 
-    @cached_property
-    def true(self) -> NDArray[np.int64]:
-        """(L,) rows that have the label; 0 outside the slice."""
-        return np.bincount(self.indices[self.counts], minlength=len(self.keep))
-
-    @cached_property
-    def present(self) -> NDArray[np.bool_]:
-        """(L,) the labels of the slice with at least one row: those the metrics average over."""
-        return self.true > 0
-
-    def hits(self, k: int) -> NDArray[np.int64]:
+    def hits(self, k: int) -> Counts:
         """(L,) rows that have the label and show it in the first k ranks."""
-        if k not in self._hits:
-            found = self.counts & (self.ranks > 0) & (self.ranks <= k)
-            self._hits[k] = np.bincount(self.indices[found], minlength=len(self.keep))
-        return self._hits[k]
+        return self._counts(k)[1]
 
-    def predicted(self, k: int) -> NDArray[np.int64]:
-        """(L,) rows that show the label in the first k ranks; 0 outside the slice."""
+    def predicted(self, k: int) -> Counts:
+        """(L,) rows that show the label in the first k ranks."""
+        return self._counts(k)[2]
+
+    def mean(self, k: int, shares: NDArray[np.float64]) -> float:
+        """Mean over the labels with at least one row; NaN where there is none."""
+        present = self.true(k) > 0
+        return float(shares[present].mean()) if present.any() else float("nan")
+
+    def most_covered(self, k: int) -> float:
+        """An upper bound of Coverage@k: of the labels that occur in one row alone, a row can show only k."""
+        true = self.true(k)
+        return float(self._reachable(k)[0] + (true > 1).sum()) / max(int((true > 0).sum()), 1)
+
+    def most_recall(self, k: int) -> float:
+        """The best MacroR@k: each row shows the k of its labels with the fewest rows."""
+        return min(1.0, self._reachable(k)[1] / max(int((self.true(k) > 0).sum()), 1))
+
+    def _counts(self, k: int) -> tuple[Counts, Counts, Counts]:
         import numba
 
         from xmcbench.metrics import kernels
 
-        if k not in self._predicted:
-            pieces = min(numba.get_num_threads(), 8)  # each takes 4 L bytes
-            counts = kernels.count_predicted(self.ids, self.rows, k, len(self.keep), pieces)
-            self._predicted[k] = np.where(self.keep, counts, 0)
-        return self._predicted[k]
+        if k not in self._counted:
+            width = len(self.keep)
+            pieces = min(numba.get_num_threads(), 8)  # each takes 12 L bytes
+            both = kernels.count_true(self.ranks, self.indptr, self.indices, self.rows, k, width, pieces)
+            shown = kernels.count_predicted(self.ids, self.rows, k, width, pieces)
+            self._counted[k] = (both[0] * self.keep, both[1] * self.keep, shown * self.keep)
+        return self._counted[k]
 
-    def mean(self, shares: NDArray[np.float64]) -> float:
-        """Mean over the labels present; NaN where there is none."""
-        return float(shares[self.present].mean()) if self.present.any() else float("nan")
-
-    def most_covered(self, k: int) -> float:
-        """An upper bound of Coverage@k: of the labels that occur in one row alone, a row can show only k."""
-        single = self.row[self.counts & (self.true[self.indices] == 1)]
-        shown = np.minimum(np.bincount(single), k).sum() + (self.true > 1).sum()
-        return float(shown) / max(int(self.present.sum()), 1)
-
-    def most_recall(self, k: int) -> float:
-        """The best MacroR@k: each row shows the k of its labels with the fewest rows."""
-        share, places = self._shares
-        return min(1.0, float(share[places <= k].sum()) / max(int(self.present.sum()), 1))
-
-    @cached_property
-    def _shares(self) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """(nnz,) what showing each true label adds to the recalls, and its place in its row by that."""
+    def _reachable(self, k: int) -> tuple[int, float]:
         from xmcbench.metrics import kernels
 
-        share = np.where(self.counts, 1.0 / np.maximum(self.true, 1)[self.indices], 0.0)
-        return share, np.asarray(kernels.falling_positions(share, self.indptr))
+        if k not in self._most:
+            self._most[k] = kernels.most_over_labels(self.indptr, self.indices, self.rows, self.true(k), k)
+        return self._most[k]
 
 
 def macro_precision(s: LabelStats, k: int) -> float:
-    return s.mean(s.hits(k) / np.maximum(s.predicted(k), 1))
+    return s.mean(k, s.hits(k) / np.maximum(s.predicted(k), 1))
 
 
 def macro_recall(s: LabelStats, k: int) -> float:
-    return s.mean(s.hits(k) / np.maximum(s.true, 1))
+    return s.mean(k, s.hits(k) / np.maximum(s.true(k), 1))
 
 
 def macro_f1(s: LabelStats, k: int) -> float:
-    return s.mean(2 * s.hits(k) / np.maximum(s.true + s.predicted(k), 1))
+    return s.mean(k, 2 * s.hits(k) / np.maximum(s.true(k) + s.predicted(k), 1))
 
 
 def most_f1(s: LabelStats, k: int) -> float:
@@ -111,8 +99,8 @@ def most_f1(s: LabelStats, k: int) -> float:
 
 def napkinxc(value: float, s: LabelStats, k: int) -> float:
     """The same sum over labels 0 to the largest id that is true or predicted; labels without a row add 0."""
-    seen = np.flatnonzero((s.true > 0) | (s.predicted(k) > 0))
-    return value * float(s.present.sum()) / float(seen[-1] + 1) if len(seen) else float("nan")
+    seen = np.flatnonzero((s.true(k) > 0) | (s.predicted(k) > 0))
+    return value * float((s.true(k) > 0).sum()) / float(seen[-1] + 1) if len(seen) else float("nan")
 
 
 _OVER = "mean over the labels with at least one test row of "
@@ -128,7 +116,7 @@ DEFINITIONS = (
         "napkinXC 0.7.2, coverage_at_k",
         "over labels",
         NO_PART,
-        label=lambda s, k: s.mean((s.hits(k) > 0).astype(np.float64)),
+        label=lambda s, k: s.mean(k, (s.hits(k) > 0).astype(np.float64)),
         label_best=lambda s, k: s.most_covered(k),
         same=("like=napkinxc",),
     ),

@@ -6,12 +6,15 @@ or, for the best reachable, the place in falling weight.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 Column = NDArray[np.float64]  # (n,) one number a row
+PLAIN = ("hits", "dcg")  # what the kernels return, in their order
+WEIGHTED = ("weight", "weight_dcg", "best_weight", "best_weight_dcg")
 
 
 def discounts(length: int) -> NDArray[np.float64]:
@@ -21,87 +24,76 @@ def discounts(length: int) -> NDArray[np.float64]:
     return table
 
 
-class Ranked:
-    """Entries of rows, each with a rank from 1, to be summed over the first k ranks of their row.
-
-    Parameters
-    ----------
-    row, rank : (m,) of each entry. n : number of rows.
-    """
-
-    def __init__(self, row: NDArray[np.int64], rank: NDArray[np.int32], n: int) -> None:
-        self.last = int(rank.max(initial=0))
-        narrow = rank.astype(np.uint16) if self.last < 2**16 else rank  # 16 bits are sorted by radix
-        self.order = np.argsort(narrow, kind="stable")
-        self.row, self.rank, self.n = row[self.order], rank[self.order], n
-        self._ends = np.cumsum(np.bincount(narrow, minlength=1))  # entries up to each rank
-
-    def sums(self, k: int, values: Column | None) -> Column:
-        """(n,) sum of `values` (m,), given in the order of `order`, over entries up to rank k; None: their number."""
-        end = int(self._ends[min(k, self.last)])
-        found = np.bincount(self.row[:end], None if values is None else values[:end], minlength=self.n)
-        return found.astype(np.float64, copy=False)
-
-
 class Stats:
     """Sums over n rows, for the truth as it is or restricted to a slice of labels.
 
     Parameters
     ----------
     ranks : (nnz,) int32 rank of each stored true label, 0 where it was not predicted (`kernels.find_ranks`).
-    row : (nnz,) int64 row of each. indptr, indices : the truth's CSR arrays, (n + 1,) int64 and (nnz,) int32.
+    indptr, indices : the truth's CSR arrays, (n + 1,) int64 and (nnz,) int32.
     keep : (L,) bool, the slice of labels; None for all.
-    weights : (L,) float64 inverse propensities; of length 0 where no metric needs them.
+    cuts : cut-offs that may be asked for. weighted_cuts : those of the propensity metrics.
+    weights : (L,) float64 inverse propensities; not looked at without `weighted_cuts`.
+
+    Attributes
+    ----------
+    total, first, own : (n,) number of true labels; rank of the first hit, 0 where there is none; hits among as many
+        ranks as the row has true labels.
     """
 
     def __init__(
         self,
         ranks: NDArray[np.int32],
-        row: NDArray[np.int64],
         indptr: NDArray[np.int64],
         indices: NDArray[np.int32],
         keep: NDArray[np.bool_] | None,
+        cuts: Iterable[int],
         weights: NDArray[np.float64],
+        weighted_cuts: Iterable[int],
     ) -> None:
-        self.n = len(indptr) - 1
-        if keep is not None:  # the same truth with fewer labels
-            kept = keep[indices]
-            ranks, row, indices = ranks[kept], row[kept], indices[kept]
-            indptr = np.searchsorted(row, np.arange(self.n + 1))
-        self._row, self._indptr, self._indices, self._weights = row, indptr, indices, weights
-        hit = np.flatnonzero(ranks)
-        self._hits = Ranked(row[hit], ranks[hit], self.n)
-        self._hit_labels = indices[hit[self._hits.order]]
+        from xmcbench.metrics import kernels
+
+        entries = (ranks, indptr, indices, np.ones(0, np.bool_) if keep is None else keep)
+        self.total: Column
+        self.first: Column
+        self.own: Column
+        self._sums: dict[tuple[str, int], Column] = {}
         self._ideal: dict[int, Column] = {}
+        last = int(ranks.max(initial=0))
+        at, *tables = _tables(cuts, last)
+        self.total, self.first, self.own, *sums = kernels.plain_sums(*entries, *tables)
+        self._keep(PLAIN, sums, at)
+        at, *tables = _tables(weighted_cuts, last)
+        if at:
+            self._keep(WEIGHTED, kernels.weighted_sums(*entries, weights, *tables), at)
+
+    def _keep(self, names: Sequence[str], tables: Sequence[NDArray[np.float64]], cuts: Sequence[int]) -> None:
+        for name, table in zip(names, tables, strict=True):
+            self._sums |= {(name, k): column for k, column in zip(cuts, table, strict=True)}
 
     def hits(self, k: int) -> Column:
         """Hits among the first k ranks."""
-        return self._hits.sums(k, None)
+        return self._sums["hits", k]
 
     def dcg(self, k: int) -> Column:
         """Their discounts."""
-        return self._hits.sums(k, self._discount)
+        return self._sums["dcg", k]
 
     def weight(self, k: int) -> Column:
         """Their inverse propensities."""
-        return self._hits.sums(k, self._weight)
+        return self._sums["weight", k]
 
     def weight_dcg(self, k: int) -> Column:
         """Their inverse propensities times discounts."""
-        return self._hits.sums(k, self._discounted)
+        return self._sums["weight_dcg", k]
 
     def best_weight(self, k: int) -> Column:
         """The most `weight(k)` can be: the true labels in falling weight."""
-        return self._best[0].sums(k, self._best[1])
+        return self._sums["best_weight", k]
 
     def best_weight_dcg(self, k: int) -> Column:
         """The most `weight_dcg(k)` can be."""
-        return self._best[0].sums(k, self._best[2])
-
-    @cached_property
-    def total(self) -> Column:
-        """Number of true labels."""
-        return np.diff(self._indptr).astype(np.float64)
+        return self._sums["best_weight_dcg", k]
 
     @cached_property
     def some(self) -> Column:
@@ -113,19 +105,6 @@ class Stats:
         """Number of true labels, but 1 for rows without: their numerators are 0 anyway."""
         return np.maximum(self.total, 1.0)
 
-    @cached_property
-    def first(self) -> NDArray[np.int64]:
-        """Rank of the first hit, 0 where there is none."""
-        first = np.zeros(self.n, np.int64)
-        first[self._hits.row[::-1]] = self._hits.rank[::-1]  # the lowest rank is written last and stays
-        return first
-
-    @cached_property
-    def own(self) -> Column:
-        """Hits among as many ranks as the row has true labels."""
-        inside = self._hits.rank <= self.total[self._hits.row]
-        return np.bincount(self._hits.row[inside], minlength=self.n).astype(np.float64)
-
     def ideal(self, k: int) -> Column:
         """I_k, the DCG of a perfect ranking; 1 for rows without a true label: their numerators are 0 anyway."""
         if k not in self._ideal:
@@ -134,24 +113,10 @@ class Stats:
             self._ideal[k] = table[np.minimum(self.total, k).astype(np.int64)]
         return self._ideal[k]
 
-    @cached_property
-    def _discount(self) -> Column:
-        return discounts(self._hits.last)[self._hits.rank]
 
-    @cached_property
-    def _weight(self) -> Column:
-        return self._weights[self._hit_labels]
-
-    @cached_property
-    def _discounted(self) -> Column:
-        return self._weight * self._discount
-
-    @cached_property
-    def _best(self) -> tuple[Ranked, Column, Column]:
-        """All true labels, ranked in falling weight, their weights, and these times discounts."""
-        from xmcbench.metrics import kernels
-
-        weight = self._weights[self._indices]
-        places = Ranked(self._row, kernels.falling_positions(weight, self._indptr), self.n)
-        weight = weight[places.order]
-        return places, weight, weight * discounts(places.last)[places.rank]
+def _tables(cuts: Iterable[int], last: int) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64], Column]:
+    """Cut-offs in rising order, and for the kernels: the same as an array, the slot and the discount of each rank."""
+    at = sorted(set(cuts))
+    longest = max([last, *at])
+    slot = np.searchsorted(np.array(at), np.arange(longest + 1))
+    return at, np.array(at, np.int64), slot.astype(np.int64), discounts(longest)

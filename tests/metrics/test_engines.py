@@ -1,0 +1,141 @@
+"""`--engine pyxclib` against a small stand-in for xclib: PyPI has none to install in tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xmcbench.errors import UsageError, XmcError
+from xmcbench.metrics import Truth, evaluate, parse_all
+from xmcbench.metrics.engines import DEFAULT_PYXCLIB, disagreements, with_pyxclib
+
+STAND_IN = '''
+"""The part of pyxclib 5d13086 that the engine calls: sorted label ids, padded with id L; curves for k = 1 … K."""
+import numpy as np
+
+class Metrics:
+    def __init__(self, true_labels, inv_psp=None, remove_invalid=False):
+        self.labels, self.inv_psp = true_labels, inv_psp
+
+    def eval(self, pred_labels, K=5, sorted=False):
+        assert sorted and np.issubdtype(pred_labels.dtype, np.integer) and pred_labels.shape[1] >= K
+        dense = np.hstack([self.labels.toarray(), np.zeros((self.labels.shape[0], 1))])
+        hit = np.take_along_axis(dense, pred_labels[:, :K], axis=1)
+        discount = 1 / np.log2(np.arange(K) + 2)
+        positives = dense.sum(axis=1).astype(int)
+        ideal = np.cumsum(discount)[np.minimum(np.maximum(positives, 1)[:, None], np.arange(1, K + 1)) - 1]
+        out = self.curves(hit, discount, ideal)
+        if self.inv_psp is None:
+            return out
+        w = np.append(self.inv_psp, 0)
+        best = -np.sort(-(dense * w), axis=1)[:, :K]
+        best = np.hstack([best, np.zeros((len(best), K - best.shape[1]))])
+        ours, most = self.curves(hit * w[pred_labels[:, :K]], discount, ideal), self.curves(best, discount, ideal)
+        return [*out, ours[0] / most[0], (ours[1] / most[1]) * FACTOR]
+
+    @staticmethod
+    def curves(gain, discount, ideal):
+        k = gain.shape[1]
+        precision = (np.cumsum(gain, axis=1) / np.arange(1, k + 1)).mean(axis=0)
+        return [precision, (np.cumsum(gain * discount, axis=1) / ideal).mean(axis=0).astype(np.float32)]
+
+FACTOR = 1.0
+'''
+
+
+@pytest.fixture
+def xclib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module file `xclib.evaluation.xc_metrics` on the path, forgotten afterwards."""
+    folder = tmp_path / "xclib/evaluation"
+    folder.mkdir(parents=True)
+    (tmp_path / "xclib/__init__.py").touch()
+    (folder / "__init__.py").touch()
+    (folder / "xc_metrics.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    forget()
+    yield folder / "xc_metrics.py"
+    forget()
+
+
+def forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "xclib"]:
+        del sys.modules[name]
+
+
+def test_agrees(xclib: Path, world: Callable[..., Any]) -> None:
+    topk, truth = world(0)
+    names = parse_all([*DEFAULT_PYXCLIB, "PSP(like=pyxclib)@2", "P@20", "nDCG@20"])
+    theirs = with_pyxclib(topk, truth, names)
+    ours = evaluate(topk, truth, names, samples=0).fractions()
+    assert list(theirs) == list(ours)
+    assert theirs == pytest.approx(ours, abs=1e-6)
+    assert disagreements(theirs, ours) == []
+
+
+def test_says_where_the_two_differ(xclib: Path, world: Callable[..., Any]) -> None:
+    xclib.write_text(STAND_IN.replace("FACTOR = 1.0", "FACTOR = 1.01"))
+    topk, truth = world(0)
+    names = parse_all(["P@1", "PSnDCG@3"])
+    ours = evaluate(topk, truth, names, samples=0).fractions()
+    (sentence,) = disagreements(with_pyxclib(topk, truth, names), ours)
+    assert sentence.startswith("PSnDCG@3: pyxclib 0.")
+    assert disagreements({"P@1": None}, {"P@1": 0.5}) == ["P@1: pyxclib None, xmcbench 0.5 (undefined)"]
+    assert disagreements({"P@1": None}, {"P@1": None}) == []
+
+
+def test_truth_without_any_label_is_undefined_on_both_sides(xclib: Path, world: Callable[..., Any]) -> None:
+    topk, truth = world(0, empty=1.0)
+    train = np.ones((5, truth.n_labels))
+    bare = Truth.build(truth.labels, train)
+    names = parse_all(["P@1", "PSP@3"])
+    assert with_pyxclib(topk, bare, names) == {"P@1": 0.0, "PSP@3": None}
+    assert evaluate(topk, bare, names, samples=0).fractions() == {"P@1": 0.0, "PSP@3": None}
+
+
+@pytest.mark.parametrize("name", ["R@5", "P@1:tail", "PSP(norm=none)@1", "P(empty=skip)@1", "RPrec", "Coverage@5"])
+def test_what_pyxclib_does_not_compute(world: Callable[..., Any], name: str) -> None:
+    topk, truth = world(0)
+    with pytest.raises(UsageError, match="pyxclib does not compute"):
+        with_pyxclib(topk, truth, parse_all([name]))
+
+
+def test_propensity_needs_training_labels(world: Callable[..., Any]) -> None:
+    topk, truth = world(0)
+    with pytest.raises(UsageError, match="training labels"):
+        with_pyxclib(topk, Truth.build(truth.labels), parse_all(["PSP@1"]))
+
+
+def test_missing_pyxclib_says_how_to_install_it(world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    topk, truth = world(0)
+    monkeypatch.setitem(sys.modules, "xclib", None)
+    with pytest.raises(XmcError, match="can't be imported") as caught:
+        with_pyxclib(topk, truth, parse_all(["P@1"]))
+    assert "git+https://github.com/kunaldahiya/pyxclib@5d13086" in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+def test_from_the_command_line(
+    xclib: Path, world: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    import scipy.sparse as sp
+    import typer
+
+    from xmcbench.cli.score import score
+
+    topk, truth = world(0)
+    topk.save(tmp_path / "p.npz")
+    sp.save_npz(tmp_path / "t.npz", truth.labels)
+    app = typer.Typer()
+    app.command()(score)
+    words = [str(tmp_path / "p.npz"), "--truth", str(tmp_path / "t.npz"), "--train-labels", str(tmp_path / "t.npz")]
+    app([*words, "--engine", "pyxclib", "--json"], standalone_mode=False)
+    captured = capsys.readouterr()
+    assert tuple(json.loads(captured.out)) == DEFAULT_PYXCLIB
+    assert "agree on all 12 metrics" in captured.err
