@@ -18,11 +18,12 @@ from xmcbench_elias.stages import build
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
+from xmcbench.data.split import carve
 from xmcbench.errors import Diverged, UsageError
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
-SMALL = EliasParams(width=32, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=4, stage2_epochs=2)
+SMALL = EliasParams(width=32, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=6, stage2_epochs=4)
 DATA = tiny()
 
 
@@ -59,10 +60,23 @@ def test_learns_what_popularity_cannot(once: tuple[Elias, RunContext]) -> None:
     assert validation_score(predictions(once), DATA.test.labels) > validation_score(floor, DATA.test.labels) + 0.2
 
 
+def test_carved_rows_select_stage_1_and_join_stage_2(tmp_path: Path) -> None:
+    train, held = carve(DATA.train_data(), 0)
+    ctx = RunContext(tmp_path, validation=held, validation_is_carved=True)
+    method = Elias(SMALL)
+    method.fit(train, ctx)
+    assert ctx.selection["tried"] == SMALL.stage1_epochs
+    assert [e["validation nDCG@5"] is None for e in ctx.notes["epochs"]] == [False] * 6 + [True] * 4
+    official = RunContext(tmp_path / "official", validation=held)
+    other = Elias(SMALL)
+    other.fit(train, official)
+    assert not np.array_equal(predictions((method, ctx)).scores, predictions((other, official)).scores)
+
+
 def test_every_phase_is_timed_and_recorded(once: tuple[Elias, RunContext]) -> None:
     ctx = once[1]
     assert list(ctx.phases) == ["cluster", "stage 1", "graph", "stage 2"]
-    assert ctx.selection["tried"] == 6
+    assert ctx.selection["tried"] == SMALL.stage1_epochs + SMALL.stage2_epochs  # type: ignore[operator]
     epochs = ctx.notes["epochs"]
     assert [entry["stage"] for entry in epochs] == ["stage 1"] * 4 + ["stage 2"] * 2
     assert epochs[3]["loss"] < epochs[0]["loss"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xmcbench.method import param
 
 PAPER = "Gupta et al., NeurIPS 2022, appendix"
+README = "measured on validation rows: see README"
+BY_LABELS = "measured on validation rows, by the number of labels: `FEW` and `MANY` in params.py, see README"
+BORDER = 16_384  # labels; between what was measured, 4,271 and 46,881
+FEW = {"width": 512, "dropout": 0.5, "train_beam": 20, "stage1_epochs": 8, "stage2_epochs": 8, "batch": 256}
+MANY = {"width": 256, "dropout": 0.3, "train_beam": 10, "stage1_epochs": 6, "stage2_epochs": 8, "batch": 512}
 
 
 @dataclass(frozen=True)
@@ -18,27 +23,23 @@ class EliasParams:
     K, κ and β follow from the leaf by the same ratios (see `Sizes`).
     """
 
-    width: int = param(256, "width D of the embedding", "measured: see README")
-    dropout: float = param(0.3, "dropout after both layers of the encoder", "measured: see README")
+    width: int | None = param(None, "width D of the embedding; none: by the number of labels", BY_LABELS)
+    dropout: float | None = param(None, "dropout after both layers of the encoder; none: by the labels", BY_LABELS)
     alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER)
     beta_share: float = param(0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}")
-    leaf: int = param(
-        25, "most labels a cluster", "measured: see README; 100 in the paper, for 100 times as many labels"
-    )
-    train_beam: int = param(10, "clusters searched in training; times the leaf it is K", "measured: see README")
+    leaf: int = param(25, "most labels a cluster; 100 in the paper, for 100 times as many labels", README)
+    train_beam: int | None = param(None, "clusters searched in training; times the leaf it is K", BY_LABELS)
     beam: int = param(20, "clusters searched for a prediction", PAPER, query=(5, 10, 20, 40))
     extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER)
     row_leaves: int = param(10, "κ, entries in a row of the adjacency, over the leaf", f"1,000 / 100: {PAPER}")
-    shortlist_weight: float = param(
-        0.0, "λ · K: weight of the shortlist loss beside a true label's own loss", "measured"
-    )
-    stage1_epochs: int = param(6, "epochs with the clustering as the index", "measured: see README")
-    stage2_epochs: int = param(6, "epochs with the learned index", "measured: see README")
-    batch: int = param(512, "rows a step", "measured: see README")
-    rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", "measured: see README")
-    table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", "measured")
-    adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", "measured: see README")
-    stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", "measured: see README")
+    shortlist_weight: float = param(0.0, "λ · K: weight of the shortlist loss beside a true label's own", README)
+    stage1_epochs: int | None = param(None, "epochs with the clustering as the index", BY_LABELS)
+    stage2_epochs: int | None = param(None, "epochs with the learned index", BY_LABELS)
+    batch: int | None = param(None, "rows a step", BY_LABELS)
+    rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", README)
+    table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", README)
+    adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", README)
+    stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", README)
     decay: float = param(0.01, "AdamW's weight decay, except on biases", PAPER)
 
 
@@ -53,10 +54,17 @@ class Sizes:
     shortlist: int
 
 
+def settled(params: EliasParams, n_labels: int) -> EliasParams:
+    """`params` with a value in place of every None."""
+    usual = FEW if n_labels <= BORDER else MANY
+    return replace(params, **{name: value for name, value in usual.items() if getattr(params, name) is None})
+
+
 def sizes(params: EliasParams, n_labels: int) -> Sizes:
     """C = 2^ceil(log2(L / leaf)), leaf = ceil(L / C), κ and K as many leaves as in the paper."""
     from xmcbench.sparse.clustering import cluster_count
 
+    params = settled(params, n_labels)
     clusters = cluster_count(n_labels, params.leaf)
     leaf = -(-n_labels // clusters)
     beam = min(params.train_beam, clusters)

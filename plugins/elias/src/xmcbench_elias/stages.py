@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from xmcbench_elias.batches import make_batch
 from xmcbench_elias.encoder import BowEncoder
 from xmcbench_elias.graph import clustering_rows, graph_rows
 from xmcbench_elias.model import EliasModel, log_cluster_scores
-from xmcbench_elias.params import EliasParams, Sizes, sizes
+from xmcbench_elias.params import EliasParams, Sizes, settled, sizes
 from xmcbench_elias.step import teacher_forced
 from xmcbench_elias.train import Progress, Stage
 
@@ -29,7 +29,9 @@ ROWS = 1024  # at a time, while the graph is counted
 def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> EliasModel:
     """A trained model on `ctx.device`."""
     assert train.features is not None
+    params = settled(params, train.n_labels)
     size = sizes(params, train.n_labels)
+    ctx.note("settings", {**asdict(params), **asdict(size)})
     with ctx.phase("cluster"):
         clusters = _clusters(train, ctx, size)
     n_features = int(train.features.shape[1])
@@ -85,7 +87,7 @@ def start_stage_2(model: EliasModel, entries: NDArray[np.int64], counts: NDArray
 def rebuild(weights: dict[str, NDArray[Any]], params: EliasParams) -> EliasModel:
     """The model whose `state_dict` these weights are."""
     n_features, n_labels = len(weights["encoder.embed"]), len(weights["label_weight"])
-    model = build(n_features, n_labels, weights["entries"], params, 0)
+    model = build(n_features, n_labels, weights["entries"], settled(params, n_labels), 0)
     if "adjacency" in weights:
         model.adjacency = torch.nn.Parameter(torch.from_numpy(weights["adjacency"]))
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
