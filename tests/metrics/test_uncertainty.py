@@ -29,7 +29,10 @@ def test_resampling_equals_its_plain_twin() -> None:
     columns = np.random.default_rng(0).random((37, 3)).astype(np.float32)
     columns[::4] = 0
     states = np.random.SeedSequence(5).generate_state(11, np.uint64)
-    for state, sums in zip(states, resample(columns, states), strict=True):
+    found = np.empty((11, 3))
+    resample(0, 5, columns, states, found)
+    resample(5, 11, columns, states, found)
+    for state, sums in zip(states, found, strict=True):
         rows = [((bits >> 32) * 37) >> 32 for bits in splitmix64(int(state), 37)]
         np.testing.assert_allclose(sums, columns[rows].sum(axis=0, dtype=np.float64), rtol=1e-12)
 

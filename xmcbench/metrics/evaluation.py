@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.metrics.labels import LabelStats
 from xmcbench.metrics.names import DEFAULT, Name, parse_all
+from xmcbench.metrics.pieces import everywhere, on_threads
 from xmcbench.metrics.stats import Stats
 from xmcbench.metrics.truth import BY_FREQUENCY, Truth
 from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals, ratio
@@ -136,14 +137,15 @@ def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> NDArray[np.int32
     ids = np.ascontiguousarray(topk.ids, np.int32)
     deepest = depth(wanted, truth)
     width = topk.k if deepest is None else min(topk.k, deepest)
-    ranks, faults = kernels.find_ranks(ids, width, truth.indptr, truth.indices, truth.n_labels)
+    ranks, faults = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.uint8)
+    entries = (ids, width, truth.indptr, truth.indices, truth.n_labels, ranks, faults)
+    everywhere(truth.n_rows, lambda begin, end: kernels.find_ranks(begin, end, *entries))
     if faults.any():
         row = int(np.flatnonzero(faults)[0])
         if faults[row] == kernels.OUTSIDE:
             raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
         raise DataError(f"predictions: row {row} names a label twice", "Build predictions with TopK.from_arrays.")
-    out: NDArray[np.int32] = ranks
-    return out
+    return ranks
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,8 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
         False: None if scope.whole else counted.astype(np.float32),
         True: (scope.some & scope.members).astype(np.float32),
     }
-    found: Found = {}
-    for name in names:
+
+    def measured(name: Name) -> tuple[Value, Pair]:
         rule, k = name.definition, cuts[name]
         assert rule.row is not None
         assert rule.best is not None
@@ -210,8 +212,9 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
         bottom = best if is_ratio else once[name.skips_empty]
         value = scope.value(name, ratio((top, bottom)), ratio((best, bottom)))
         kept = best.astype(np.float32) if is_ratio else bottom
-        found[name] = value, (top.astype(np.float32), kept)
-    return found
+        return value, (top.astype(np.float32), kept)
+
+    return dict(zip(names, on_threads(measured, names, rows=truth.n_rows), strict=True))
 
 
 def _of_labels(

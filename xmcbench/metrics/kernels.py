@@ -1,38 +1,32 @@
 """The counting, in numba: predictions are read once, all else follows from the ranks of the true labels.
 
-Plain arrays in and out; no result depends on the number of threads: rows are independent, sums over rows and labels
-are made of integers or in one fixed order.
+Plain arrays in and out. Each kernel does the rows (or resamples) from `begin` to `end` and writes nothing that belongs
+to others, so `pieces.everywhere` may run it on many threads and the result is the same on any number. Numba's own
+threads are not used: they take three times as long to compile, and while they wait they burn a busy machine's cores.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 OUTSIDE, TWICE = 1, 2  # faults of a row
-_CHUNK = 1024  # rows a thread takes at a time
-_SHORT = 48  # labels of a row up to which insertion beats sorting
-_SAMPLES = 8  # resamples that share one pass over the rows
+_GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)  # Ciura, FCT 2001
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def find_ranks(ids, width, indptr, indices, n_labels):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults):  # type: ignore[no-untyped-def]
     """Rank of each true label in its row's predictions.
 
     Parameters
     ----------
     ids : (n, k) int32 predictions, −1 where there is none. width : how many of the k columns to read.
     indptr, indices : CSR arrays of the truth, (n + 1,) int64 and (nnz,) int32. n_labels : L.
-
-    Returns
-    -------
-    ranks : (nnz,) int32, 1 for the first; 0: not among the predictions.
-    faults : (n,) uint8, 0 or `OUTSIDE` (a label not in −1 … L − 1) or `TWICE` (a true label predicted twice).
+    ranks : (nnz,) int32 of zeros, to be written: 1 for the first; 0 stays where the label is not predicted.
+    faults : (n,) uint8 of zeros, to be written: `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for one
+        where a true label is predicted twice.
     """
-    n = len(indptr) - 1
-    ranks = np.zeros(len(indices), np.int32)
-    faults = np.zeros(n, np.uint8)
-    for i in prange(n):
+    for i in range(begin, end):
         row = ids[i, :width]
         low, high = np.int32(0), np.int32(0)
         for j in range(width):
@@ -51,11 +45,10 @@ def find_ranks(ids, width, indptr, indices, n_labels):  # type: ignore[no-untype
                 faults[i] = TWICE
             elif times == 1:
                 ranks[e] = found
-    return ranks, faults
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def plain_sums(ranks, indptr, indices, keep, cuts, slot, discount):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def plain_sums(begin, end, ranks, indptr, indices, keep, cuts, slot, discount, total, first, own, hits, dcg):  # type: ignore[no-untyped-def]
     """What the metrics without propensities need of each row.
 
     Parameters
@@ -63,168 +56,148 @@ def plain_sums(ranks, indptr, indices, keep, cuts, slot, discount):  # type: ign
     keep : (L,) bool slice of labels, or empty for all. cuts : (c,) rising cut-offs.
     slot : (r + 1,) index of the first cut-off at or past each rank, c if past all.
     discount : (r + 1,) discount of each rank, 0 at 0; r is the last rank or the last cut-off.
-
-    Returns
-    -------
-    total, first, own : (n,) float64 number of true labels, rank of the first hit (0: none), hits among `total` ranks.
-    hits, dcg : (c, n) float64 number of hits up to each cut-off and the sum of their discounts.
+    total, first, own : (n,) float64, to be written: number of true labels, rank of the first hit (0: none), hits among
+        `total` ranks.
+    hits, dcg : (c, n) float64, to be written: hits up to each cut-off and the sum of their discounts.
     """
-    n, c = len(indptr) - 1, len(cuts)
-    total, first, own = np.empty(n), np.empty(n), np.empty(n)
-    hits, dcg = np.empty((c, n)), np.empty((c, n))
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        at, gain = np.zeros(c + 1), np.zeros(c + 1)  # of the ranks between two cut-offs
-        for i in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
-            at[:] = 0
-            gain[:] = 0
-            count, low = 0, 0
-            for e in range(indptr[i], indptr[i + 1]):
-                if len(keep) == 0 or keep[indices[e]]:
-                    count += 1
-                    rank = ranks[e]
-                    if rank > 0:
-                        at[slot[rank]] += 1
-                        gain[slot[rank]] += discount[rank]
-                        low = rank if low == 0 or rank < low else low
-            inside = 0
-            for e in range(indptr[i], indptr[i + 1]):
-                inside += 0 < ranks[e] <= count and (len(keep) == 0 or keep[indices[e]])
-            total[i], first[i], own[i] = count, low, inside
-            many, gained = 0.0, 0.0
-            for s in range(c):
-                many += at[s]
-                gained += gain[s]
-                hits[s, i] = many
-                dcg[s, i] = gained
-    return total, first, own, hits, dcg
+    c = len(cuts)
+    at, gain = np.zeros(c + 1), np.zeros(c + 1)  # of the ranks between two cut-offs
+    for i in range(begin, end):
+        at[:] = 0
+        gain[:] = 0
+        count, low = 0, 0
+        for e in range(indptr[i], indptr[i + 1]):
+            if len(keep) == 0 or keep[indices[e]]:
+                count += 1
+                rank = ranks[e]
+                if rank > 0:
+                    at[slot[rank]] += 1
+                    gain[slot[rank]] += discount[rank]
+                    low = rank if low == 0 or rank < low else low
+        inside = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            inside += 0 < ranks[e] <= count and (len(keep) == 0 or keep[indices[e]])
+        total[i], first[i], own[i] = count, low, inside
+        many, gained = 0.0, 0.0
+        for s in range(c):
+            many += at[s]
+            gained += gain[s]
+            hits[s, i], dcg[s, i] = many, gained
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def weighted_sums(ranks, indptr, indices, keep, weights, cuts, slot, discount):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def weighted_sums(  # type: ignore[no-untyped-def]
+    begin, end, ranks, indptr, indices, keep, weights, cuts, slot, discount, weight, weight_dcg, best, best_dcg
+):
     """What the propensity metrics need of each row; `weights` (L,) float64, the rest as in `plain_sums`.
 
-    Returns
-    -------
-    weight, weight_dcg : (c, n) float64 sums over the hits up to each cut-off.
-    best, best_dcg : (c, n) float64 the same sums when the row's true labels come in falling weight.
+    Parameters
+    ----------
+    weight, weight_dcg : (c, n) float64, to be written: sums over the hits up to each cut-off.
+    best, best_dcg : (c, n) float64, to be written: the same sums when the row's true labels come in falling weight.
     """
-    n, c = len(indptr) - 1, len(cuts)
-    weight, weight_dcg = np.empty((c, n)), np.empty((c, n))
-    best, best_dcg = np.empty((c, n)), np.empty((c, n))
-    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
-        begin, end = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
-        mine = np.empty(_longest(indptr[begin : end + 1]))  # weights of one row's true labels
-        at, gain = np.zeros(c + 1), np.zeros(c + 1)
-        for i in range(begin, end):
-            at[:] = 0
-            gain[:] = 0
-            count = 0
+    c = len(cuts)
+    mine = np.empty(_longest(begin, end, indptr))  # weights of one row's true labels
+    at, gain = np.zeros(c + 1), np.zeros(c + 1)
+    for i in range(begin, end):
+        at[:] = 0
+        gain[:] = 0
+        count = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            if len(keep) == 0 or keep[indices[e]]:
+                w, rank = weights[indices[e]], ranks[e]
+                mine[count] = w
+                count += 1
+                if rank > 0:
+                    at[slot[rank]] += w
+                    gain[slot[rank]] += w * discount[rank]
+        _sort(mine, count)
+        place, much, gained, most, most_gained = 0, 0.0, 0.0, 0.0, 0.0
+        for s in range(c):
+            much += at[s]
+            gained += gain[s]
+            while place < min(cuts[s], count):
+                place += 1
+                most += mine[count - place]
+                most_gained += mine[count - place] * discount[place]
+            weight[s, i], weight_dcg[s, i] = much, gained
+            best[s, i], best_dcg[s, i] = most, most_gained
+
+
+@njit(nogil=True, cache=True)
+def count_labels(begin, end, ids, ranks, indptr, indices, rows, k, counts):  # type: ignore[no-untyped-def]
+    """Add to `counts` (3, L) int64 how many of the `rows` (n,) bool have each label, have it and show it in the first k
+    ranks, and show it there."""
+    width = min(k, ids.shape[1])
+    for i in range(begin, end):
+        if rows[i]:
             for e in range(indptr[i], indptr[i + 1]):
-                if len(keep) == 0 or keep[indices[e]]:
-                    w, rank = weights[indices[e]], ranks[e]
-                    mine[count] = w
-                    count += 1
-                    if rank > 0:
-                        at[slot[rank]] += w
-                        gain[slot[rank]] += w * discount[rank]
-            _sort(mine, count)
-            place, much, gained, most, most_gained = 0, 0.0, 0.0, 0.0, 0.0
-            for s in range(c):
-                much += at[s]
-                gained += gain[s]
-                while place < min(cuts[s], count):
-                    place += 1
-                    most += mine[count - place]
-                    most_gained += mine[count - place] * discount[place]
-                weight[s, i], weight_dcg[s, i] = much, gained
-                best[s, i], best_dcg[s, i] = most, most_gained
-    return weight, weight_dcg, best, best_dcg
+                counts[0, indices[e]] += 1
+                if 0 < ranks[e] <= k:
+                    counts[1, indices[e]] += 1
+            for j in range(width):
+                if ids[i, j] >= 0:
+                    counts[2, ids[i, j]] += 1
 
 
 @njit(nogil=True, cache=True)
-def _longest(indptr):  # type: ignore[no-untyped-def]
-    longest = 0
-    for i in range(len(indptr) - 1):
-        longest = max(longest, indptr[i + 1] - indptr[i])
-    return longest
-
-
-@njit(nogil=True, cache=True)
-def _sort(values, count):  # type: ignore[no-untyped-def]
-    """Put values[:count] in rising order in place; most rows are short, where insertion is many times faster."""
-    if count > _SHORT:
-        values[:count].sort()
-        return
-    for i in range(1, count):
-        value, j = values[i], i
-        while j > 0 and values[j - 1] > value:
-            values[j] = values[j - 1]
-            j -= 1
-        values[j] = value
-
-
-@njit(parallel=True, nogil=True, cache=True)
-def count_true(ranks, indptr, indices, rows, k, n_labels, pieces):  # type: ignore[no-untyped-def]
-    """true, found : (2, L) int64, how many of the `rows` (n,) bool have each label, and show it in the first k ranks.
-
-    Rows are counted in `pieces` at once, each into int32 of its own; whole numbers add up the same in any order.
-    """
-    n = len(indptr) - 1
-    counts = np.zeros((pieces, 2, n_labels), np.int32)
-    for piece in prange(pieces):
-        for i in range(n * piece // pieces, n * (piece + 1) // pieces):
-            if rows[i]:
-                for e in range(indptr[i], indptr[i + 1]):
-                    counts[piece, 0, indices[e]] += 1
-                    if 0 < ranks[e] <= k:
-                        counts[piece, 1, indices[e]] += 1
-    return counts.sum(axis=0)
-
-
-@njit(parallel=True, nogil=True, cache=True)
-def count_predicted(ids, rows, k, n_labels, pieces):  # type: ignore[no-untyped-def]
-    """(L,) int64: how many of the `rows` show each label in their first k ranks; `pieces` as in `count_true`."""
-    n = ids.shape[0]
-    counts = np.zeros((pieces, n_labels), np.int32)
-    for piece in prange(pieces):
-        for i in range(n * piece // pieces, n * (piece + 1) // pieces):
-            if rows[i]:
-                for j in range(min(k, ids.shape[1])):
-                    if ids[i, j] >= 0:
-                        counts[piece, ids[i, j]] += 1
-    return counts.sum(axis=0)
-
-
-@njit(parallel=True, nogil=True, cache=True)
-def most_over_labels(indptr, indices, rows, true, k):  # type: ignore[no-untyped-def]
+def most_over_labels(begin, end, indptr, indices, rows, true, k, singles, recalls):  # type: ignore[no-untyped-def]
     """What k labels a row can bring the metrics over labels; `true` (L,) rows with each label, 0 outside the slice.
 
-    Returns
-    -------
-    singles : how many of the labels that occur in one row alone can be shown.
-    recalls : sum over rows of their k largest 1 / true[l], added up by chunks of rows in one fixed order.
+    Parameters
+    ----------
+    singles : (n,) int64 of zeros, to be written: how many labels that occur in this row alone it can show.
+    recalls : (n,) float64 of zeros, to be written: the sum of its k largest 1 / true[l].
     """
-    n = len(indptr) - 1
-    chunks = (n + _CHUNK - 1) // _CHUNK
-    singles, recalls = np.zeros(chunks, np.int64), np.zeros(chunks)
-    for chunk in prange(chunks):
-        begin, end = chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)
-        shares = np.empty(_longest(indptr[begin : end + 1]))
-        for i in range(begin, end):
-            if not rows[i]:
-                continue
-            count, single = 0, 0
+    shares = np.empty(_longest(begin, end, indptr))
+    for i in range(begin, end):
+        if rows[i]:
+            count, single, total = 0, 0, 0.0
             for e in range(indptr[i], indptr[i + 1]):
                 if true[indices[e]] > 0:
                     shares[count] = 1.0 / true[indices[e]]
                     count += 1
                     single += true[indices[e]] == 1
-            singles[chunk] += min(k, single)
             if count > k:
                 _sort(shares, count)
             for j in range(max(0, count - k), count):
-                recalls[chunk] += shares[j]
-    return singles.sum(), recalls.sum()
+                total += shares[j]
+            singles[i], recalls[i] = min(k, single), total
+
+
+@njit(nogil=True, cache=True)
+def resample(begin, end, columns, states, sums):  # type: ignore[no-untyped-def]
+    """Column sums over rows drawn with replacement, for the resamples from `begin` to `end`.
+
+    Parameters
+    ----------
+    columns : (n, c) float32. states : (samples,) uint64, each the start of its own SplitMix64.
+    sums : (samples, c) float64, to be written; a draw takes row ⌊u n / 2³²⌋, u the upper 32 of 64 random bits.
+    """
+    n, c = columns.shape
+    times = np.zeros(
+        (8, n), np.uint16
+    )  # how often each of eight resamples drew the row; they share a pass over the rows
+    drawn = np.zeros(8)
+    for first in range(begin, end, 8):
+        several = min(8, end - first)
+        times[:] = 0
+        for b in range(several):
+            state = states[first + b]
+            for _ in range(n):
+                state, bits = _next(state)
+                times[b, ((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)] += 1
+        mine = np.zeros((c, 8))
+        for i in range(n):
+            for b in range(8):
+                drawn[b] = times[b, i]
+            for j in range(c):
+                value = columns[i, j]
+                if value != 0:
+                    for b in range(8):
+                        mine[j, b] += value * drawn[b]
+        for b in range(several):
+            sums[first + b] = mine[:, b]
 
 
 @njit(inline="always")
@@ -236,37 +209,21 @@ def _next(state):  # type: ignore[no-untyped-def]
     return state, z ^ (z >> np.uint64(31))
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def resample(columns, states):  # type: ignore[no-untyped-def]
-    """Column sums over rows drawn with replacement, once for each generator state.
+@njit(nogil=True, cache=True)
+def _longest(begin, end, indptr):  # type: ignore[no-untyped-def]
+    longest = 0
+    for i in range(begin, end):
+        longest = max(longest, indptr[i + 1] - indptr[i])
+    return longest
 
-    Parameters
-    ----------
-    columns : (n, c) float32. states : (samples,) uint64, each the start of its own SplitMix64.
 
-    Returns
-    -------
-    (samples, c) float64; a draw takes row ⌊u n / 2³²⌋, u the upper 32 of 64 random bits.
-    """
-    n, c = columns.shape
-    sums = np.zeros((len(states), c))
-    for block in prange((len(states) + _SAMPLES - 1) // _SAMPLES):
-        begin, end = block * _SAMPLES, min(len(states), (block + 1) * _SAMPLES)
-        times = np.zeros((_SAMPLES, n), np.uint16)  # how often each of these samples drew the row
-        for b in range(end - begin):
-            state = states[begin + b]
-            for _ in range(n):
-                state, bits = _next(state)
-                times[b, ((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)] += 1
-        mine = np.zeros((c, _SAMPLES))
-        drawn = np.zeros(_SAMPLES)
-        for i in range(n):
-            for b in range(_SAMPLES):
-                drawn[b] = times[b, i]
-            for j in range(c):
-                value = columns[i, j]
-                if value != 0:
-                    for b in range(_SAMPLES):
-                        mine[j, b] += value * drawn[b]
-        sums[begin:end] = mine.T[: end - begin]
-    return sums
+@njit(nogil=True, cache=True)
+def _sort(values, count):  # type: ignore[no-untyped-def]
+    """Put values[:count] in rising order in place: Shell's sort, which for the usual few labels is plain insertion."""
+    for gap in _GAPS:
+        for i in range(gap, count):
+            value, j = values[i], i
+            while j >= gap and values[j - gap] > value:
+                values[j] = values[j - gap]
+                j -= gap
+            values[j] = value

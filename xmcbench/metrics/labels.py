@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.metrics.definition import NO_PART, Definition
+from xmcbench.metrics.pieces import everywhere, threads
 
 Counts = NDArray[np.int64]  # (L,)
 
@@ -59,23 +60,28 @@ class LabelStats:
         return min(1.0, self._reachable(k)[1] / max(int((self.true(k) > 0).sum()), 1))
 
     def _counts(self, k: int) -> tuple[Counts, Counts, Counts]:
-        import numba
-
         from xmcbench.metrics import kernels
 
+        def count(begin: int, end: int) -> Counts:
+            counts = np.zeros((3, len(self.keep)), np.int64)
+            kernels.count_labels(begin, end, self.ids, self.ranks, self.indptr, self.indices, self.rows, k, counts)
+            return counts
+
         if k not in self._counted:
-            width = len(self.keep)
-            pieces = min(numba.get_num_threads(), 8)  # each takes 12 L bytes
-            both = kernels.count_true(self.ranks, self.indptr, self.indices, self.rows, k, width, pieces)
-            shown = kernels.count_predicted(self.ids, self.rows, k, width, pieces)
-            self._counted[k] = (both[0] * self.keep, both[1] * self.keep, shown * self.keep)
+            pieces = everywhere(len(self.rows), count, pieces=min(threads(), 8))  # each holds 24 L bytes
+            true, hits, predicted = sum(pieces) * self.keep  # whole numbers add up the same in any order
+            self._counted[k] = (true, hits, predicted)
         return self._counted[k]
 
     def _reachable(self, k: int) -> tuple[int, float]:
         from xmcbench.metrics import kernels
 
         if k not in self._most:
-            self._most[k] = kernels.most_over_labels(self.indptr, self.indices, self.rows, self.true(k), k)
+            n, true = len(self.rows), self.true(k)
+            singles, recalls = np.zeros(n, np.int64), np.zeros(n)
+            entries = (self.indptr, self.indices, self.rows, true, k, singles, recalls)
+            everywhere(n, lambda begin, end: kernels.most_over_labels(begin, end, *entries))
+            self._most[k] = (int(singles.sum()), float(recalls.sum()))
         return self._most[k]
 
 

@@ -12,8 +12,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench.metrics.pieces import everywhere
+
 Column = NDArray[np.float64]  # (n,) one number a row
-PLAIN = ("hits", "dcg")  # what the kernels return, in their order
+PLAIN = ("hits", "dcg")  # what the kernels write, in their order
 WEIGHTED = ("weight", "weight_dcg", "best_weight", "best_weight_dcg")
 
 
@@ -54,18 +56,21 @@ class Stats:
         from xmcbench.metrics import kernels
 
         entries = (ranks, indptr, indices, np.ones(0, np.bool_) if keep is None else keep)
-        self.total: Column
-        self.first: Column
-        self.own: Column
         self._sums: dict[tuple[str, int], Column] = {}
         self._ideal: dict[int, Column] = {}
         last = int(ranks.max(initial=0))
         at, *tables = _tables(cuts, last)
-        self.total, self.first, self.own, *sums = kernels.plain_sums(*entries, *tables)
-        self._keep(PLAIN, sums, at)
+        n = len(indptr) - 1
+        self.total, self.first, self.own = np.empty(n), np.empty(n), np.empty(n)
+        plain = [np.empty((len(at), n)) for _ in PLAIN]
+        out = (self.total, self.first, self.own, *plain)
+        everywhere(n, lambda begin, end: kernels.plain_sums(begin, end, *entries, *tables, *out))
+        self._keep(PLAIN, plain, at)
         at, *tables = _tables(weighted_cuts, last)
         if at:
-            self._keep(WEIGHTED, kernels.weighted_sums(*entries, weights, *tables), at)
+            sums = [np.empty((len(at), n)) for _ in WEIGHTED]
+            everywhere(n, lambda begin, end: kernels.weighted_sums(begin, end, *entries, weights, *tables, *sums))
+            self._keep(WEIGHTED, sums, at)
 
     def _keep(self, names: Sequence[str], tables: Sequence[NDArray[np.float64]], cuts: Sequence[int]) -> None:
         for name, table in zip(names, tables, strict=True):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import UsageError
+from xmcbench.metrics.pieces import everywhere
 
 DENOMINATOR = "/den"  # rows["PSP@5/den"] stands beside rows["PSP@5"]
 COVERED = 0.95  # share of the bootstrap distribution between low and high
@@ -102,7 +103,8 @@ def _resampled(pairs: Sequence[Pair], samples: int, seed: int) -> NDArray[np.flo
     for j, column in enumerate(columns):
         table[:, j] = column
     states = np.random.SeedSequence(seed).generate_state(samples, np.uint64)
-    sums = kernels.resample(table, states)
+    sums = np.empty((samples, len(columns)))
+    everywhere(samples, lambda begin, end: kernels.resample(begin, end, table, states, sums), worth=16)
     out = np.full((len(pairs), samples), np.nan)
     for row, (top, bottom) in zip(out, pairs, strict=True):
         divisor = np.full(samples, float(len(top))) if bottom is None else sums[:, place[id(bottom)]]
