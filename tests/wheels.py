@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
     away.mkdir(exist_ok=True)
     environment = {**os.environ, "XMCBENCH_HOME": str(folder / "home")}
     names = ["elias", "tree", "popularity"]
-    settings = ["--dataset", "synthetic[labels=60,rows=400,test=80]", "--set", "elias.epochs_stage1=1"]
+    settings = ["--dataset", "synthetic[labels=60,rows=400,test=80]", "--set", "elias.stage1_epochs=1"]
     command = [
         scripts / "xmcbench",
         "run",
