@@ -15,7 +15,10 @@ from xmcbench.results import record as records
 def record(**changes: Any) -> dict[str, Any]:
     metrics = [{"name": name, "value": 0.5, "best": 1.0, "version": "1"} for name in ("P@1", "nDCG@1")]
     empty: dict[str, Any] = dict.fromkeys(records.FIELDS)
-    return {**empty, "schema": 1, "run_id": "r", "status": "ok", "metrics": metrics, "costs": {}, **changes}
+    objects: dict[str, Any] = {name: {} for name in ("dataset", "costs", "environment", "selection", "notes")}
+    method = {"name": "m", "label": "m"}
+    some = {"schema": 1, "run_id": "r", "status": "ok", "metrics": metrics, "method": method}
+    return {**empty, **objects, **some, **changes}
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
@@ -34,6 +37,9 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
         ({"metrics": []}, "no metrics"),
         ({"metrics": "P@1"}, "not a list"),
         ({"status": "fine"}, "none of ok"),
+        ({"method": None}, "method is no object"),
+        ({"costs": []}, "costs is no object"),
+        ({"method": {"name": "m"}}, "method has no label"),
     ],
 )
 def test_a_record_that_breaks_an_identity_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

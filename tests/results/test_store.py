@@ -29,7 +29,10 @@ store = Store(Path(sys.argv[1]))
 for i in range(20):
     run_id = f"{i:02}-{sys.argv[2]}"
     value = {"name": "P@1", "value": 0.5, "version": 1}
-    record = {**dict.fromkeys(records.FIELDS), "schema": 1, "run_id": run_id, "status": "ok", "metrics": [value]}
+    objects = {name: {} for name in ("dataset", "costs", "environment", "selection", "notes")}
+    method = {"name": "m", "label": "m"}
+    record = {**dict.fromkeys(records.FIELDS), **objects, "schema": 1, "run_id": run_id, "status": "ok"}
+    record.update(method=method, metrics=[value])
     topk = TopK.from_arrays(np.full((50, 1), i), np.ones((50, 1)))
     store.add(record, topk, {"P@1": np.full(50, i, np.float32)})
 """
@@ -40,6 +43,7 @@ def record(run_id: str, method: str = "tree", dataset: str = "d", **changes: Any
     label = changes.pop("label", method)
     return {
         **dict.fromkeys(records.FIELDS),
+        **{name: {} for name in ("costs", "environment", "selection", "notes")},
         "schema": 1,
         "run_id": run_id,
         "spec_hash": f"{label}/{dataset}",

@@ -17,6 +17,7 @@ from xmcbench.cli.doctor import doctor
 from xmcbench.cli.info import info
 from xmcbench.cli.ls import ls
 from xmcbench.cli.new import new
+from xmcbench.cli.plain import clean_lines
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
@@ -60,7 +61,7 @@ def main() -> None:
     try:
         app()
     except XmcError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {clean_lines(error)}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

@@ -45,6 +45,11 @@ def check(record: Mapping[str, Any], origin: str = "record") -> None:
     problems = [f"field {name!r} is missing" for name in FIELDS if name not in record]
     if problems:
         raise DataError(f"{origin}: " + "; ".join(problems), "This is no xmcbench record, or it was cut short.")
+    objects = ("method", "dataset", "costs", "environment", "selection", "notes")
+    problems = [f"{name} is no object" for name in objects if not isinstance(record[name], dict)]
+    problems += [f"method has no {name}" for name in ("name", "label") if name not in (record["method"] or {})]
+    if problems:
+        raise DataError(f"{origin}: " + "; ".join(problems), "This is no xmcbench record, or it was damaged.")
     if record["status"] not in STATUSES:
         problems.append(f"status {record['status']!r} is none of {', '.join(STATUSES)}")
     if record["status"] == "ok" and not record["metrics"]:
