@@ -201,7 +201,10 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
         True: (scope.some & scope.members).astype(np.float32),
     }
 
-    def measured(name: Name) -> tuple[Value, Pair]:
+    block = np.empty((2 * len(names), truth.n_rows), np.float32)  # one block: it costs fewer page faults
+
+    def measured(at: int) -> tuple[Value, Pair]:
+        name = names[at]
         rule, k = name.definition, cuts[name]
         assert rule.row is not None
         assert rule.best is not None
@@ -211,10 +214,12 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
         is_ratio = rule.kind == "ratio of sums"
         bottom = best if is_ratio else once[name.skips_empty]
         value = scope.value(name, ratio((top, bottom)), ratio((best, bottom)))
-        kept = best.astype(np.float32) if is_ratio else bottom
-        return value, (top.astype(np.float32), kept)
+        block[2 * at] = top
+        if is_ratio:
+            block[2 * at + 1] = best
+        return value, (block[2 * at], block[2 * at + 1] if is_ratio else bottom)
 
-    return dict(zip(names, on_threads(measured, names, rows=truth.n_rows), strict=True))
+    return dict(zip(names, on_threads(measured, range(len(names)), rows=truth.n_rows), strict=True))
 
 
 def _of_labels(

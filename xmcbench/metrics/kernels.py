@@ -22,10 +22,13 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults)
     ----------
     ids : (n, k) int32 predictions, −1 where there is none. width : how many of the k columns to read.
     indptr, indices : CSR arrays of the truth, (n + 1,) int64 and (nnz,) int32. n_labels : L.
-    ranks : (nnz,) int32 of zeros, to be written: 1 for the first; 0 stays where the label is not predicted.
+    ranks : (nnz,) int32, to be written: 1 for the first, 0 where the label is not predicted.
     faults : (n,) uint8 of zeros, to be written: `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for one
         where a true label is predicted twice.
     """
+    none = np.int32(0)
+    rising = np.arange(1, width + 1).astype(np.int32)
+    falling = rising[::-1].copy()
     for i in range(begin, end):
         row = ids[i, :width]
         low, high = np.int32(0), np.int32(0)
@@ -36,15 +39,14 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults)
             faults[i] = OUTSIDE
         for e in range(indptr[i], indptr[i + 1]):
             label = indices[e]
-            found, times = 0, 0
-            for j in range(width):  # no early exit: so it becomes vector instructions
+            last, first = none, none  # its last rank, and its first one counted from the end
+            for j in range(width):  # no early exit, all in int32: so it becomes vector instructions
                 same = row[j] == label
-                found += (j + 1) * same
-                times += same
-            if times > 1:
+                last = max(last, rising[j] if same else none)
+                first = max(first, falling[j] if same else none)
+            ranks[e] = last
+            if last > 0 and last + first != width + 1:
                 faults[i] = TWICE
-            elif times == 1:
-                ranks[e] = found
 
 
 @njit(nogil=True, cache=True)
@@ -126,7 +128,7 @@ def weighted_sums(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def count_labels(begin, end, ids, ranks, indptr, indices, rows, k, counts):  # type: ignore[no-untyped-def]
-    """Add to `counts` (3, L) int64 how many of the `rows` (n,) bool have each label, have it and show it in the first k
+    """Add to `counts` (3, L) int32 how many of the `rows` (n,) bool have each label, have it and show it in the first k
     ranks, and show it there."""
     width = min(k, ids.shape[1])
     for i in range(begin, end):

@@ -62,14 +62,14 @@ class LabelStats:
     def _counts(self, k: int) -> tuple[Counts, Counts, Counts]:
         from xmcbench.metrics import kernels
 
-        def count(begin: int, end: int) -> Counts:
-            counts = np.zeros((3, len(self.keep)), np.int64)
+        def count(begin: int, end: int) -> NDArray[np.int32]:
+            counts = np.zeros((3, len(self.keep)), np.int32)
             kernels.count_labels(begin, end, self.ids, self.ranks, self.indptr, self.indices, self.rows, k, counts)
             return counts
 
         if k not in self._counted:
-            pieces = everywhere(len(self.rows), count, pieces=min(threads(), 8))  # each holds 24 L bytes
-            true, hits, predicted = sum(pieces) * self.keep  # whole numbers add up the same in any order
+            pieces = everywhere(len(self.rows), count, pieces=min(threads(), 8))  # each holds 12 L bytes
+            true, hits, predicted = sum(pieces, np.int64(0)) * self.keep  # whole numbers, so in any order
             self._counted[k] = (true, hits, predicted)
         return self._counted[k]
 

@@ -61,18 +61,18 @@ class Stats:
         last = int(ranks.max(initial=0))
         at, *tables = _tables(cuts, last)
         n = len(indptr) - 1
-        self.total, self.first, self.own = np.empty(n), np.empty(n), np.empty(n)
-        plain = [np.empty((len(at), n)) for _ in PLAIN]
+        self.total, self.first, self.own = np.empty((3, n))
+        plain = np.empty((len(PLAIN), len(at), n))  # one block: large ones cost fewer page faults
         out = (self.total, self.first, self.own, *plain)
         everywhere(n, lambda begin, end: kernels.plain_sums(begin, end, *entries, *tables, *out))
         self._keep(PLAIN, plain, at)
         at, *tables = _tables(weighted_cuts, last)
         if at:
-            sums = [np.empty((len(at), n)) for _ in WEIGHTED]
+            sums = np.empty((len(WEIGHTED), len(at), n))
             everywhere(n, lambda begin, end: kernels.weighted_sums(begin, end, *entries, weights, *tables, *sums))
             self._keep(WEIGHTED, sums, at)
 
-    def _keep(self, names: Sequence[str], tables: Sequence[NDArray[np.float64]], cuts: Sequence[int]) -> None:
+    def _keep(self, names: Sequence[str], tables: NDArray[np.float64], cuts: Sequence[int]) -> None:
         for name, table in zip(names, tables, strict=True):
             self._sums |= {(name, k): column for k, column in zip(cuts, table, strict=True)}
 
