@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.metrics.labels import LabelStats
 from xmcbench.metrics.names import DEFAULT, Name, parse_all
-from xmcbench.metrics.pieces import everywhere, on_threads
+from xmcbench.metrics.pieces import everywhere
 from xmcbench.metrics.stats import Stats
 from xmcbench.metrics.truth import BY_FREQUENCY, Truth
-from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals, ratio
+from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals
 from xmcbench.topk import TopK
 
 
@@ -154,72 +154,99 @@ class _Scope:
 
     Attributes
     ----------
-    keep : (L,) labels, None for all. members : (n,) rows. some : (n,) rows with a true label among those of `keep`.
-    whole : no slice at all.
+    keep : (L,) labels, None for all. inside : (n,) rows, None for all.
+    some : (n,) rows with a true label among those of `keep`.
     """
 
     keep: NDArray[np.bool_] | None
-    members: NDArray[np.bool_]
+    inside: NDArray[np.bool_] | None
     some: NDArray[np.bool_]
-    whole: bool
 
     @classmethod
     def of(cls, truth: Truth, part: str | None) -> _Scope:
         keep, inside = truth.label_groups.get(part or ""), truth.row_groups.get(part or "")
         indptr = truth.indptr
         if keep is None:
-            some = indptr[1:] > indptr[:-1]
-        else:
-            kept = np.concatenate(([0], np.cumsum(keep[truth.indices])))[indptr]
-            some = kept[1:] > kept[:-1]
-        members = np.ones(truth.n_rows, np.bool_) if inside is None else inside
-        return cls(keep, members, some, keep is None and inside is None)
+            return cls(keep, inside, indptr[1:] > indptr[:-1])
+        kept = np.concatenate(([0], np.cumsum(keep[truth.indices])))[indptr]
+        return cls(keep, inside, kept[1:] > kept[:-1])
 
     @cached_property
-    def counts(self) -> tuple[int, int]:
+    def members(self) -> NDArray[np.bool_]:
+        """(n,) the rows of the slice."""
+        return np.ones(len(self.some), np.bool_) if self.inside is None else self.inside
+
+    @cached_property
+    def sizes(self) -> tuple[int, int]:
         """Rows of the slice, and those of them with a true label."""
         return int(self.members.sum()), int((self.members & self.some).sum())
 
+    @cached_property
+    def _each(self) -> NDArray[np.float32]:
+        return self.members.astype(np.float32)
+
+    @cached_property
+    def _labelled(self) -> NDArray[np.float32]:
+        return (self.members & self.some).astype(np.float32)
+
+    def leaves_out(self, name: Name) -> bool:
+        """Rows without a true label have no part: asked for, or because a slice of labels is."""
+        return self.keep is not None or name.skips_empty
+
+    def counted(self, name: Name) -> int:
+        """How many rows a mean is over."""
+        return self.sizes[self.leaves_out(name)]
+
+    def once(self, name: Name) -> NDArray[np.float32] | None:
+        """(n,) 1 for the rows a mean is over, the same array for all metrics; None if they are all rows."""
+        if self.leaves_out(name):
+            return self._labelled
+        return None if self.inside is None else self._each
+
     def value(self, name: Name, value: float | None, best: float | None) -> Value:
-        """The value without its interval; a slice of labels leaves out the rows that have none of them."""
-        rows, with_labels = self.counts
-        counted = with_labels if self.keep is not None or name.skips_empty else rows
-        return Value(str(name), value, best, None, None, counted, rows - with_labels, name.definition.version)
+        """The value without its interval."""
+        rows, with_labels = self.sizes
+        version = name.definition.version
+        return Value(str(name), value, best, None, None, self.counted(name), rows - with_labels, version)
 
 
 def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32]) -> Found:
     """Values of the metrics of one slice that count rows, with their per-row numbers."""
     if not names:
         return {}
+    indptr, indices = truth.indptr, truth.indices
     cuts = {name: _cut(name, ranks) for name in names}
     weighted = [k for name, k in cuts.items() if name.definition.weighted]
     plain = [k for name, k in cuts.items() if not name.definition.weighted]
-    stats = Stats(ranks, truth.indptr, truth.indices, scope.keep, plain, truth.inv_propensity, weighted)
-    counted = scope.members if scope.keep is None else scope.some
-    once = {  # the rows that count, by `skips_empty`: one array for all metrics that share them
-        False: None if scope.whole else counted.astype(np.float32),
-        True: (scope.some & scope.members).astype(np.float32),
-    }
+    ratios = [name for name in names if name.definition.kind == "ratio of sums"]
+    block = np.empty((len(names) + len(ratios), truth.n_rows), np.float32)  # in one: large ones cost fewer page faults
+    numbers, most = block[: len(names)], dict(zip(ratios, block[len(names) :], strict=True))
 
-    block = np.empty((2 * len(names), truth.n_rows), np.float32)  # one block: it costs fewer page faults
+    def count(begin: int, end: int) -> NDArray[np.float64]:
+        """Fill the block's rows from begin to end and return its (names, 2) sums, in float64."""
+        own = slice(indptr[begin], indptr[end])
+        entries = (ranks[own], indptr[begin : end + 1], indices[own])
+        stats = Stats(*entries, scope.keep, plain, truth.inv_propensity, weighted)
+        sums = np.zeros((len(names), 2))
+        for at, (name, k) in enumerate(cuts.items()):
+            for side, rule, kept in ((0, name.definition.row, numbers[at]), (1, name.definition.best, most.get(name))):
+                assert rule is not None
+                column = rule(stats, k)
+                if scope.inside is not None:
+                    column = column * scope.inside[begin:end]
+                if kept is not None:
+                    kept[begin:end] = column
+                sums[at, side] = column.sum()
+        return sums
 
-    def measured(at: int) -> tuple[Value, Pair]:
-        name = names[at]
-        rule, k = name.definition, cuts[name]
-        assert rule.row is not None
-        assert rule.best is not None
-        top, best = rule.row(stats, k), rule.best(stats, k)
-        if not scope.whole and scope.keep is None:
-            top, best = top * scope.members, best * scope.members
-        is_ratio = rule.kind == "ratio of sums"
-        bottom = best if is_ratio else once[name.skips_empty]
-        value = scope.value(name, ratio((top, bottom)), ratio((best, bottom)))
-        block[2 * at] = top
-        if is_ratio:
-            block[2 * at + 1] = best
-        return value, (block[2 * at], block[2 * at + 1] if is_ratio else bottom)
-
-    return dict(zip(names, on_threads(measured, range(len(names)), rows=truth.n_rows), strict=True))
+    sums = sum(everywhere(truth.n_rows, count), np.zeros((len(names), 2)))
+    found: Found = {}
+    for at, name in enumerate(names):
+        top, best = float(sums[at, 0]), float(sums[at, 1])
+        divisor = best if name in most else float(scope.counted(name))
+        value = scope.value(name, top / divisor, best / divisor) if divisor else scope.value(name, None, None)
+        found[name] = value, (numbers[at], most[name] if name in most else scope.once(name))
+    return found
 
 
 def _of_labels(

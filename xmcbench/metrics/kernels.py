@@ -1,8 +1,8 @@
 """The counting, in numba: predictions are read once, all else follows from the ranks of the true labels.
 
-Plain arrays in and out. Each kernel does the rows (or resamples) from `begin` to `end` and writes nothing that belongs
-to others, so `pieces.everywhere` may run it on many threads and the result is the same on any number. Numba's own
-threads are not used: they take three times as long to compile, and while they wait they burn a busy machine's cores.
+Plain arrays in and out. Each kernel does some rows (or resamples, from `begin` to `end`) and writes nothing that
+belongs to others, so `pieces.everywhere` may run it on many threads and the result is the same on any number. Numba's
+own threads are not used: they take three times as long to compile, and burn a busy machine's cores while they wait.
 """
 
 from __future__ import annotations
@@ -50,25 +50,30 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults)
 
 
 @njit(nogil=True, cache=True)
-def plain_sums(begin, end, ranks, indptr, indices, keep, cuts, slot, discount, total, first, own, hits, dcg):  # type: ignore[no-untyped-def]
-    """What the metrics without propensities need of each row.
+def plain_sums(ranks, indptr, indices, keep, cuts, slot, discount):  # type: ignore[no-untyped-def]
+    """What the metrics without propensities need of each of n rows.
 
     Parameters
     ----------
+    ranks, indices : (m,) of the rows' true labels. indptr : (n + 1,) where each row begins, less indptr[0].
     keep : (L,) bool slice of labels, or empty for all. cuts : (c,) rising cut-offs.
     slot : (r + 1,) index of the first cut-off at or past each rank, c if past all.
     discount : (r + 1,) discount of each rank, 0 at 0; r is the last rank or the last cut-off.
-    total, first, own : (n,) float64, to be written: number of true labels, rank of the first hit (0: none), hits among
-        `total` ranks.
-    hits, dcg : (c, n) float64, to be written: hits up to each cut-off and the sum of their discounts.
+
+    Returns
+    -------
+    total, first, own : (n,) float64 number of true labels, rank of the first hit (0: none), hits among `total` ranks.
+    hits, dcg : (c, n) float64 number of hits up to each cut-off and the sum of their discounts.
     """
-    c = len(cuts)
+    n, c, start = len(indptr) - 1, len(cuts), indptr[0]
+    total, first, own = np.empty(n), np.empty(n), np.empty(n)
+    hits, dcg = np.empty((c, n)), np.empty((c, n))
     at, gain = np.zeros(c + 1), np.zeros(c + 1)  # of the ranks between two cut-offs
-    for i in range(begin, end):
+    for i in range(n):
         at[:] = 0
         gain[:] = 0
         count, low = 0, 0
-        for e in range(indptr[i], indptr[i + 1]):
+        for e in range(indptr[i] - start, indptr[i + 1] - start):
             if len(keep) == 0 or keep[indices[e]]:
                 count += 1
                 rank = ranks[e]
@@ -77,7 +82,7 @@ def plain_sums(begin, end, ranks, indptr, indices, keep, cuts, slot, discount, t
                     gain[slot[rank]] += discount[rank]
                     low = rank if low == 0 or rank < low else low
         inside = 0
-        for e in range(indptr[i], indptr[i + 1]):
+        for e in range(indptr[i] - start, indptr[i + 1] - start):
             inside += 0 < ranks[e] <= count and (len(keep) == 0 or keep[indices[e]])
         total[i], first[i], own[i] = count, low, inside
         many, gained = 0.0, 0.0
@@ -85,27 +90,28 @@ def plain_sums(begin, end, ranks, indptr, indices, keep, cuts, slot, discount, t
             many += at[s]
             gained += gain[s]
             hits[s, i], dcg[s, i] = many, gained
+    return total, first, own, hits, dcg
 
 
 @njit(nogil=True, cache=True)
-def weighted_sums(  # type: ignore[no-untyped-def]
-    begin, end, ranks, indptr, indices, keep, weights, cuts, slot, discount, weight, weight_dcg, best, best_dcg
-):
+def weighted_sums(ranks, indptr, indices, keep, weights, cuts, slot, discount):  # type: ignore[no-untyped-def]
     """What the propensity metrics need of each row; `weights` (L,) float64, the rest as in `plain_sums`.
 
-    Parameters
-    ----------
-    weight, weight_dcg : (c, n) float64, to be written: sums over the hits up to each cut-off.
-    best, best_dcg : (c, n) float64, to be written: the same sums when the row's true labels come in falling weight.
+    Returns
+    -------
+    weight, weight_dcg : (c, n) float64 sums over the hits up to each cut-off.
+    best, best_dcg : (c, n) float64 the same sums when the row's true labels come in falling weight.
     """
-    c = len(cuts)
-    mine = np.empty(_longest(begin, end, indptr))  # weights of one row's true labels
+    n, c, start = len(indptr) - 1, len(cuts), indptr[0]
+    weight, weight_dcg = np.empty((c, n)), np.empty((c, n))
+    best, best_dcg = np.empty((c, n)), np.empty((c, n))
+    mine = np.empty(_longest(0, n, indptr))  # weights of one row's true labels
     at, gain = np.zeros(c + 1), np.zeros(c + 1)
-    for i in range(begin, end):
+    for i in range(n):
         at[:] = 0
         gain[:] = 0
         count = 0
-        for e in range(indptr[i], indptr[i + 1]):
+        for e in range(indptr[i] - start, indptr[i + 1] - start):
             if len(keep) == 0 or keep[indices[e]]:
                 w, rank = weights[indices[e]], ranks[e]
                 mine[count] = w
@@ -124,6 +130,7 @@ def weighted_sums(  # type: ignore[no-untyped-def]
                 most_gained += mine[count - place] * discount[place]
             weight[s, i], weight_dcg[s, i] = much, gained
             best[s, i], best_dcg[s, i] = most, most_gained
+    return weight, weight_dcg, best, best_dcg
 
 
 @njit(nogil=True, cache=True)
@@ -143,18 +150,18 @@ def count_labels(begin, end, ids, ranks, indptr, indices, rows, k, counts):  # t
 
 
 @njit(nogil=True, cache=True)
-def most_over_labels(begin, end, indptr, indices, rows, true, k, singles, recalls):  # type: ignore[no-untyped-def]
+def most_over_labels(begin, end, indptr, indices, rows, true, k):  # type: ignore[no-untyped-def]
     """What k labels a row can bring the metrics over labels; `true` (L,) rows with each label, 0 outside the slice.
 
-    Parameters
-    ----------
-    singles : (n,) int64 of zeros, to be written: how many labels that occur in this row alone it can show.
-    recalls : (n,) float64 of zeros, to be written: the sum of its k largest 1 / true[l].
+    Returns
+    -------
+    How many labels that occur in one row alone the rows can show, and the sum of each row's k largest 1 / true[l].
     """
     shares = np.empty(_longest(begin, end, indptr))
+    singles, recalls = 0, 0.0
     for i in range(begin, end):
         if rows[i]:
-            count, single, total = 0, 0, 0.0
+            count, single = 0, 0
             for e in range(indptr[i], indptr[i + 1]):
                 if true[indices[e]] > 0:
                     shares[count] = 1.0 / true[indices[e]]
@@ -163,8 +170,9 @@ def most_over_labels(begin, end, indptr, indices, rows, true, k, singles, recall
             if count > k:
                 _sort(shares, count)
             for j in range(max(0, count - k), count):
-                total += shares[j]
-            singles[i], recalls[i] = min(k, single), total
+                recalls += shares[j]
+            singles += min(k, single)
+    return singles, recalls
 
 
 @njit(nogil=True, cache=True)
@@ -177,9 +185,7 @@ def resample(begin, end, columns, states, sums):  # type: ignore[no-untyped-def]
     sums : (samples, c) float64, to be written; a draw takes row ⌊u n / 2³²⌋, u the upper 32 of 64 random bits.
     """
     n, c = columns.shape
-    times = np.zeros(
-        (8, n), np.uint16
-    )  # how often each of eight resamples drew the row; they share a pass over the rows
+    times = np.zeros((8, n), np.uint16)  # how often each of eight resamples drew the row: they share a pass over them
     drawn = np.zeros(8)
     for first in range(begin, end, 8):
         several = min(8, end - first)

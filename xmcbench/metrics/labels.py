@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xmcbench.metrics.definition import NO_PART, Definition
 from xmcbench.metrics.pieces import everywhere, threads
 
-Counts = NDArray[np.int64]  # (L,)
+Counts = NDArray[np.int32]  # (L,)
 
 
 @dataclass
@@ -68,8 +68,9 @@ class LabelStats:
             return counts
 
         if k not in self._counted:
-            pieces = everywhere(len(self.rows), count, pieces=min(threads(), 8))  # each holds 12 L bytes
-            true, hits, predicted = sum(pieces, np.int64(0)) * self.keep  # whole numbers, so in any order
+            size = -(-len(self.rows) // min(threads(), 8)) or 1  # few pieces: each holds 12 L bytes
+            pieces = everywhere(len(self.rows), count, size)
+            true, hits, predicted = sum(pieces[1:], start=pieces[0]) * self.keep  # whole numbers, so in any order
             self._counted[k] = (true, hits, predicted)
         return self._counted[k]
 
@@ -77,11 +78,9 @@ class LabelStats:
         from xmcbench.metrics import kernels
 
         if k not in self._most:
-            n, true = len(self.rows), self.true(k)
-            singles, recalls = np.zeros(n, np.int64), np.zeros(n)
-            entries = (self.indptr, self.indices, self.rows, true, k, singles, recalls)
-            everywhere(n, lambda begin, end: kernels.most_over_labels(begin, end, *entries))
-            self._most[k] = (int(singles.sum()), float(recalls.sum()))
+            entries = (self.indptr, self.indices, self.rows, self.true(k), k)
+            most = everywhere(len(self.rows), lambda begin, end: kernels.most_over_labels(begin, end, *entries))
+            self._most[k] = (sum(single for single, _ in most), sum(recall for _, recall in most))
         return self._most[k]
 
 

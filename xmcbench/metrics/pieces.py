@@ -1,16 +1,14 @@
-"""Rows cut into pieces and counted on all threads: the kernels release the GIL, and idle threads sleep."""
+"""Rows cut into pieces and counted on all threads: kernels and numpy release the GIL, and idle threads sleep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
-_WORTH = 4096  # pieces smaller than this cost more to hand out than to do
-
-
-Item = TypeVar("Item")
+ROWS = 32_768  # rows of a piece: with fewer, threads wait for the interpreter; with more, columns leave the cache
 Result = TypeVar("Result")
 
 
@@ -21,25 +19,16 @@ def threads() -> int:
     return int(numba.get_num_threads())
 
 
-def everywhere(n: int, work: Callable[[int, int], Any], *, pieces: int | None = None, worth: int = _WORTH) -> list[Any]:
+def everywhere(n: int, work: Callable[[int, int], Result], size: int = ROWS) -> list[Result]:
     """Call work(begin, end) for pieces of 0 … n, on all threads, and return what each gave, in order.
 
-    Parameters
-    ----------
-    pieces : how many at most; None: four a thread, so that a thread the machine slows down holds up little.
-    worth : the least size of a piece.
+    Pieces are all about as long as `size`, a power of two of them so that they share out evenly. They do not depend on
+    the number of threads, so sums over them don't either.
     """
-    count = max(1, min(n // worth, 4 * threads() if pieces is None else pieces))
-    if count == 1:
-        return [work(0, n)]
+    count = 1 << max(0, round(math.log2(max(n, 1) / size)))
     edges = [n * i // count for i in range(count + 1)]
-    return on_threads(lambda piece: work(*piece), list(pairwise(edges)))
-
-
-def on_threads(work: Callable[[Item], Result], items: Sequence[Item], *, rows: int = _WORTH) -> list[Result]:
-    """work(item) of each, on all threads if a job on so many `rows` is worth it; numpy and the kernels free the GIL."""
-    workers = min(len(items), threads())
-    if workers <= 1 or rows < _WORTH:
-        return [work(item) for item in items]
+    workers = min(count, threads())
+    if workers == 1:
+        return [work(begin, end) for begin, end in pairwise(edges)]
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, items))
+        return list(pool.map(work, edges, edges[1:]))

@@ -12,10 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.metrics.pieces import everywhere
-
 Column = NDArray[np.float64]  # (n,) one number a row
-PLAIN = ("hits", "dcg")  # what the kernels write, in their order
+PLAIN = ("hits", "dcg")  # what the kernels return, in their order
 WEIGHTED = ("weight", "weight_dcg", "best_weight", "best_weight_dcg")
 
 
@@ -31,8 +29,8 @@ class Stats:
 
     Parameters
     ----------
-    ranks : (nnz,) int32 rank of each stored true label, 0 where it was not predicted (`kernels.find_ranks`).
-    indptr, indices : the truth's CSR arrays, (n + 1,) int64 and (nnz,) int32.
+    ranks : (m,) int32 rank of each of the rows' true labels, 0 where it was not predicted (`kernels.find_ranks`).
+    indptr : (n + 1,) int64 where each row begins, less indptr[0]. indices : (m,) int32 the true labels.
     keep : (L,) bool, the slice of labels; None for all.
     cuts : cut-offs that may be asked for. weighted_cuts : those of the propensity metrics.
     weights : (L,) float64 inverse propensities; not looked at without `weighted_cuts`.
@@ -60,19 +58,16 @@ class Stats:
         self._ideal: dict[int, Column] = {}
         last = int(ranks.max(initial=0))
         at, *tables = _tables(cuts, last)
-        n = len(indptr) - 1
-        self.total, self.first, self.own = np.empty((3, n))
-        plain = np.empty((len(PLAIN), len(at), n))  # one block: large ones cost fewer page faults
-        out = (self.total, self.first, self.own, *plain)
-        everywhere(n, lambda begin, end: kernels.plain_sums(begin, end, *entries, *tables, *out))
-        self._keep(PLAIN, plain, at)
+        self.total: Column
+        self.first: Column
+        self.own: Column
+        self.total, self.first, self.own, *sums = kernels.plain_sums(*entries, *tables)
+        self._keep(PLAIN, sums, at)
         at, *tables = _tables(weighted_cuts, last)
         if at:
-            sums = np.empty((len(WEIGHTED), len(at), n))
-            everywhere(n, lambda begin, end: kernels.weighted_sums(begin, end, *entries, weights, *tables, *sums))
-            self._keep(WEIGHTED, sums, at)
+            self._keep(WEIGHTED, kernels.weighted_sums(*entries, weights, *tables), at)
 
-    def _keep(self, names: Sequence[str], tables: NDArray[np.float64], cuts: Sequence[int]) -> None:
+    def _keep(self, names: Sequence[str], tables: Sequence[NDArray[np.float64]], cuts: Sequence[int]) -> None:
         for name, table in zip(names, tables, strict=True):
             self._sums |= {(name, k): column for k, column in zip(cuts, table, strict=True)}
 

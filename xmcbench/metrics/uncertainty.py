@@ -104,7 +104,7 @@ def _resampled(pairs: Sequence[Pair], samples: int, seed: int) -> NDArray[np.flo
         table[:, j] = column
     states = np.random.SeedSequence(seed).generate_state(samples, np.uint64)
     sums = np.empty((samples, len(columns)))
-    everywhere(samples, lambda begin, end: kernels.resample(begin, end, table, states, sums), worth=16)
+    everywhere(samples, lambda begin, end: kernels.resample(begin, end, table, states, sums), size=16)
     out = np.full((len(pairs), samples), np.nan)
     for row, (top, bottom) in zip(out, pairs, strict=True):
         divisor = np.full(samples, float(len(top))) if bottom is None else sums[:, place[id(bottom)]]
