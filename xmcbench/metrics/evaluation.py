@@ -86,13 +86,13 @@ def evaluate(
     """
     wanted = parse_all(names)
     _check_needs(wanted, truth)
-    ranks = find_ranks(topk, truth, wanted)
+    ranks, shown = find_ranks(topk, truth, wanted)
     found: Found = {}
     for part in dict.fromkeys(name.slice for name in wanted):
         members = [name for name in wanted if name.slice == part]
         scope = _Scope.of(truth, part)
         found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
-        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, topk.ids)
+        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, shown)
     pairs = {name: pair for name in wanted if (pair := found[name][1]) is not None}
     ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed), strict=True))
     values = []
@@ -120,8 +120,9 @@ def depth(names: Iterable[Name], truth: Truth) -> int | None:
     return deepest
 
 
-def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> NDArray[np.int32]:
-    """(nnz,) rank of each true label, 0 where it is not among the columns the metrics look at.
+def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(nnz,) rank of each true label, 0 where it is not among the columns the metrics look at; and the (n, s) columns
+    of the predictions that the metrics over labels look at.
 
     Raises
     ------
@@ -138,14 +139,16 @@ def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> NDArray[np.int32
     deepest = depth(wanted, truth)
     width = topk.k if deepest is None else min(topk.k, deepest)
     ranks, faults = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.uint8)
-    entries = (ids, width, truth.indptr, truth.indices, truth.n_labels, ranks, faults)
+    over_labels = [name.k or 1 for name in wanted if name.definition.kind == "over labels"]
+    shown = np.empty((truth.n_rows, min(width, max(over_labels, default=0))), np.int32)
+    entries = (ids, width, truth.indptr, truth.indices, truth.n_labels, ranks, faults, shown)
     everywhere(truth.n_rows, lambda begin, end: kernels.find_ranks(begin, end, *entries))
     if faults.any():
         row = int(np.flatnonzero(faults)[0])
         if faults[row] == kernels.OUTSIDE:
             raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
         raise DataError(f"predictions: row {row} names a label twice", "Build predictions with TopK.from_arrays.")
-    return ranks
+    return ranks, shown
 
 
 @dataclass(frozen=True)
@@ -250,13 +253,13 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
 
 
 def _of_labels(
-    names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], ids: NDArray[np.int32]
+    names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], shown: NDArray[np.int32]
 ) -> Found:
     """Values of the metrics of one slice that average over labels."""
     if not names:
         return {}
     every = np.ones(truth.n_labels, np.bool_) if scope.keep is None else scope.keep
-    stats = LabelStats(ids, ranks, truth.indptr, truth.indices, every, scope.members)
+    stats = LabelStats(shown, ranks, truth.indptr, truth.indices, every, scope.members)
     found: Found = {}
     for name in names:
         rule, k = name.definition, name.k or 1

@@ -15,7 +15,7 @@ _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)  # Ciura, FCT 2001
 
 
 @njit(nogil=True, cache=True)
-def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults):  # type: ignore[no-untyped-def]
+def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults, shown):  # type: ignore[no-untyped-def]
     """Rank of each true label in its row's predictions.
 
     Parameters
@@ -25,12 +25,15 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults)
     ranks : (nnz,) int32, to be written: 1 for the first, 0 where the label is not predicted.
     faults : (n,) uint8 of zeros, to be written: `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for one
         where a true label is predicted twice.
+    shown : (n, s) int32 with s ≤ width, to be written: the first s columns, for whoever reads them next.
     """
     none = np.int32(0)
     rising = np.arange(1, width + 1).astype(np.int32)
     falling = rising[::-1].copy()
     for i in range(begin, end):
         row = ids[i, :width]
+        for j in range(shown.shape[1]):
+            shown[i, j] = row[j]
         low, high = np.int32(0), np.int32(0)
         for j in range(width):
             low = min(low, row[j])

@@ -19,7 +19,8 @@ class LabelStats:
 
     Attributes
     ----------
-    ids, ranks, indptr, indices : predictions, rank of each true label (0: not predicted), and the truth's CSR arrays.
+    ids : (n, s) predictions, as many ranks as will be asked for.
+    ranks, indptr, indices : rank of each true label (0: not predicted), and the truth's CSR arrays.
     keep : (L,) bool, the slice of labels.
     rows : (n,) bool, the rows that count.
     """
