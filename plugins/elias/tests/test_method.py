@@ -75,13 +75,17 @@ def test_carved_rows_select_stage_1_and_join_stage_2(tmp_path: Path) -> None:
 
 def test_every_phase_is_timed_and_recorded(once: tuple[Elias, RunContext]) -> None:
     ctx = once[1]
-    assert list(ctx.phases) == ["cluster", "stage 1", "graph", "stage 2"]
+    assert list(ctx.phases) == ["cluster", "stage 1", "graph", "stage 2", "ranker", "blend"]
     assert ctx.selection["tried"] == SMALL.stage1_epochs + SMALL.stage2_epochs  # type: ignore[operator]
     epochs = ctx.notes["epochs"]
     assert [entry["stage"] for entry in epochs] == ["stage 1"] * 6 + ["stage 2"] * 4
     assert epochs[5]["loss"] < epochs[0]["loss"]
     best = max(entry["validation nDCG@5"] for entry in epochs if entry["stage"] == "stage 2")
-    assert validation_score(predictions(once), DATA.test.labels) == pytest.approx(best)
+    held = once[0].predict(DATA.test_inputs(), 5, dataclasses.replace(ctx, query={"output": "model"}))
+    assert validation_score(held, DATA.test.labels) == pytest.approx(best)
+    final = validation_score(predictions(once), DATA.test.labels)
+    assert final == pytest.approx(ctx.notes["ranker"]["validation nDCG@5"])
+    assert final >= best
 
 
 def test_seed_decides_everything(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 
 def test_save_and_load(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
     once[0].save(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "rest.npz", "stage1.npz"]
     again = Elias(SMALL)
     again.load(tmp_path)
     same(predictions((again, once[1])), predictions(once))

@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
+from xmcbench_elias.batches import make_batch
+from xmcbench_elias.model import EliasModel, log_cluster_scores
+from xmcbench_elias.step import teacher_forced
+
 if TYPE_CHECKING:
-    import scipy.sparse as sp
+    from xmcbench.context import RunContext
+    from xmcbench.method import TrainData
+    from xmcbench_elias.params import EliasParams, Sizes
+
+ROWS = 1024  # at a time, while the graph is counted
+Graph = tuple[NDArray[np.int64], NDArray[np.float32]]  # labels of each cluster's row, and what their logits start from
 
 
 def clustering_rows(clusters: NDArray[np.int32], n_clusters: int) -> NDArray[np.int64]:
@@ -18,9 +29,7 @@ def clustering_rows(clusters: NDArray[np.int32], n_clusters: int) -> NDArray[np.
     return _padded(clusters[order], order, np.zeros(n_labels), n_clusters, n_labels)[0]
 
 
-def graph_rows(
-    visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[np.int32], kappa: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[np.int32], kappa: int) -> Graph:
     """The labels that training rows brought to each cluster: the κ largest of Yᵀ M, own labels always.
 
     Parameters
@@ -51,6 +60,53 @@ def graph_rows(
     rank = np.arange(len(row)) - np.searchsorted(row, np.arange(n_clusters))[row]
     kept = rank < kappa
     return _padded(row[kept], label[kept], count[kept], n_clusters, n_labels)
+
+
+def learned_rows(
+    model: EliasModel,
+    train: TrainData,
+    clusters: NDArray[np.int32],
+    ctx: RunContext,
+    params: EliasParams,
+    size: Sizes,
+) -> Graph:
+    """`graph_rows` of what training rows search now, true labels' clusters among it: M are the clusters' scores."""
+    assert train.features is not None
+    generator = torch.Generator(ctx.device).manual_seed(ctx.seed("graph"))
+    owners = model.owners()
+    rows, found, scores = [], [], []
+    for start in range(0, train.n_rows, ROWS):
+        batch = make_batch(train.features, train.labels, slice(start, start + ROWS), ctx.device)
+        with torch.no_grad():
+            logits = model.cluster_logits(model.encoder(batch))
+            beam = teacher_forced(logits, batch, owners, size.beam, params.extra, generator)
+            scores.append(log_cluster_scores(logits, model.alpha).gather(1, beam).exp().cpu().numpy().ravel())
+        found.append(beam.cpu().numpy().ravel())
+        rows.append(np.repeat(np.arange(start, start + batch.n_rows), beam.shape[1]))
+        ctx.progress(start + batch.n_rows, train.n_rows)
+    places = np.concatenate(rows), np.concatenate(found)
+    visits = sp.csr_matrix((np.concatenate(scores), places), shape=(train.n_rows, size.clusters))
+    return graph_rows(visits, train.labels, clusters, size.kappa)
+
+
+def random_rows(
+    model: EliasModel,
+    train: TrainData,
+    clusters: NDArray[np.int32],
+    ctx: RunContext,
+    params: EliasParams,
+    size: Sizes,
+) -> Graph:
+    """A control: each cluster's own labels, filled up to κ with random ones; all logits start alike."""
+    rng = ctx.rng("random graph")
+    n_labels = len(clusters)
+    row = np.repeat(np.arange(size.clusters), size.kappa)
+    label = np.concatenate([rng.choice(n_labels, size.kappa, replace=False) for _ in range(size.clusters)])
+    visits = sp.csr_matrix(
+        (np.ones(len(row)), label, np.arange(0, len(row) + 1, size.kappa)), shape=(size.clusters, n_labels)
+    )
+    entries, counts = graph_rows(sp.identity(size.clusters, format="csr"), visits, clusters, size.kappa)
+    return entries, np.zeros_like(counts)
 
 
 def _padded(

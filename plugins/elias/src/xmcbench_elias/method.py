@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from xmcbench.errors import UsageError
-from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench_elias.params import EliasParams, sizes
 
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.data.spec import Facts
     from xmcbench.topk import TopK
-    from xmcbench_elias.model import EliasModel
+    from xmcbench_elias.whole import Whole
 
 CITATION = """@inproceedings{gupta2022elias,
   title = {{ELIAS}: End-to-End Learning to Index and Search in Large Output Spaces},
@@ -44,39 +41,39 @@ class Elias:
 
     def __init__(self, params: EliasParams) -> None:
         self.params = params
-        self.model: EliasModel | None = None
+        self.whole: Whole | None = None
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
         return None
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Phases cluster, stage 1, graph, stage 2; each goes on from its checkpoint."""
-        from xmcbench_elias.stages import fit
+        """Phases cluster, stage 1, graph, stage 2, ranker, blend; each goes on from its checkpoint."""
+        from xmcbench_elias.fit import fit
 
-        self.model = fit(train, ctx, self.params)
+        self.whole = fit(train, ctx, self.params)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k best of the K shortlisted labels; `ctx.query["beam"]` overrides the parameter."""
-        from xmcbench_elias.predict import predict
-
-        if self.model is None:
-            raise UsageError("elias: predict before fit or load")
-        self.model.to(ctx.device)
+        """The k best labels; `ctx.query` overrides the parameters `beam` and `output`."""
+        whole = self._fitted()
         beam = int(ctx.query.get("beam", self.params.beam))
-        return predict(self.model, inputs, k, beam, sizes(self.params, self.model.n_labels).shortlist, ctx)
+        output = str(ctx.query.get("output", self.params.output))
+        shortlist = sizes(self.params, inputs.n_labels).shortlist
+        return whole.predict(inputs, k, shortlist, beam, output, ctx)
 
     def save(self, folder: Path) -> None:
-        """`model.npz`: every weight and the index, float32 and int64."""
-        if self.model is None:
-            raise UsageError("elias: save before fit or load")
-        weights = {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
-        write_npz(folder / "model.npz", weights, compressed=False)
+        """See `xmcbench_elias.whole.save`."""
+        from xmcbench_elias.whole import save
+
+        save(self._fitted(), folder)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
-        from xmcbench_elias.stages import rebuild
+        from xmcbench_elias.whole import load
 
-        with np.load(folder / "model.npz", allow_pickle=False) as file:
-            weights: dict[str, Any] = {name: file[name] for name in file.files}
-        self.model = rebuild(weights, self.params)
+        self.whole = load(folder, self.params)
+
+    def _fitted(self) -> Whole:
+        if self.whole is None:
+            raise UsageError("elias: predict or save before fit or load")
+        return self.whole

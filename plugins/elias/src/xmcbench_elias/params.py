@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from xmcbench.method import param
 
@@ -41,6 +42,29 @@ class EliasParams:
     adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", README)
     stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", README)
     decay: float = param(0.01, "AdamW's weight decay, except on biases", PAPER)
+    average: int = param(
+        0, "last epochs of stage 2 whose weights are averaged; 0: none (SWA; all but the adjacency)", README
+    )
+    recluster: int = param(
+        0, "epochs of stage 1 after which labels are clustered anew and it starts again; 0: never", README
+    )
+    index: Literal["graph", "tree", "random", "none"] = param(
+        "graph", "what stage 2 searches: graph, clusters as they are, random entries, or all labels (no index)", PAPER
+    )
+    ranker: Literal["all", "shortlist", "none"] | None = param(
+        None,
+        "negatives of the linear ranker: all rows, or those that show the label; none given: by the work",
+        "shortlist: Gupta et al.'s code; all, where it takes minutes: README",
+    )
+    folds: int = param(2, "parts of train whose shortlists come from a model of the other parts; 0: in-sample", README)
+    calibrate: bool = param(False, "mix in a decision tree fitted on validation rows", README)
+    members: int = param(1, "models whose scores are averaged; 3 is ELIAS++", PAPER)
+    output: Literal["final", "model", "ranker", "stage1"] = param(
+        "final",
+        "what predictions are sorted by; stage1: the model before the graph",
+        "ours: one fit, many controls",
+        query=("stage1", "model", "ranker", "final"),
+    )
 
 
 @dataclass(frozen=True)
@@ -61,10 +85,15 @@ def settled(params: EliasParams, n_labels: int) -> EliasParams:
 
 
 def sizes(params: EliasParams, n_labels: int) -> Sizes:
-    """C = 2^ceil(log2(L / leaf)), leaf = ceil(L / C), κ and K as many leaves as in the paper."""
+    """C = 2^ceil(log2(L / leaf)), leaf = ceil(L / C), κ and K as many leaves as in the paper.
+
+    Without an index there is one cluster, and the shortlist is all labels: full one-vs-all.
+    """
     from xmcbench.sparse.clustering import cluster_count
 
     params = settled(params, n_labels)
+    if params.index == "none":
+        return Sizes(1, n_labels, n_labels, 1, n_labels)
     clusters = cluster_count(n_labels, params.leaf)
     leaf = -(-n_labels // clusters)
     beam = min(params.train_beam, clusters)

@@ -1,8 +1,8 @@
-"""The way from training rows to a model: cluster, stage 1, graph, stage 2."""
+"""The way from training rows to one model: cluster, stage 1, re-cluster, graph, stage 2."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,44 +12,87 @@ from numpy.typing import NDArray
 
 from xmcbench.method import TrainData
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
-from xmcbench_elias.batches import make_batch
 from xmcbench_elias.encoder import BowEncoder
-from xmcbench_elias.graph import clustering_rows, graph_rows
-from xmcbench_elias.model import EliasModel, log_cluster_scores
-from xmcbench_elias.params import EliasParams, Sizes, settled, sizes
-from xmcbench_elias.step import teacher_forced
+from xmcbench_elias.graph import clustering_rows, learned_rows, random_rows
+from xmcbench_elias.model import EliasModel
+from xmcbench_elias.params import EliasParams, Sizes, settled
+from xmcbench_elias.recluster import learned_centroids
 from xmcbench_elias.train import Progress, Stage
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
 
-ROWS = 1024  # at a time, while the graph is counted
+Weights = dict[str, NDArray[Any]]
 
 
-def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> EliasModel:
-    """A trained model on `ctx.device`."""
-    assert train.features is not None
-    params = settled(params, train.n_labels)
-    size = sizes(params, train.n_labels)
-    ctx.note("settings", {**asdict(params), **asdict(size)})
-    with ctx.phase("cluster"):
-        clusters = _clusters(train, ctx, size)
-    n_features = int(train.features.shape[1])
-    model = build(n_features, train.n_labels, clustering_rows(clusters, size.clusters), params, ctx.seed("weights"))
-    model.to(ctx.device)
-    with ctx.phase("stage 1"):
-        # Every path counts: a true label whose cluster scores low yet would be cut, and with it what it could teach.
-        every = replace(size, shortlist=train.n_labels)
-        first = Stage("stage 1", params.stage1_epochs, 1.0, model, train, params, every, ctx).run()
-    rows = with_carved_rows(train, ctx)
-    with ctx.phase("graph"):
-        entries, counts = _graph(model, rows, clusters, ctx, params, size)
-    start_stage_2(model, entries, counts, ctx.seed("stage 2"))
-    select = rows is train
-    with ctx.phase("stage 2"):
-        second = Stage("stage 2", params.stage2_epochs, params.stage2_rate, model, rows, params, size, ctx, select)
-        _tell(first, second.run(), select, model, ctx)
-    return model
+@dataclass
+class Both:
+    """One model after both stages, the weights it had after stage 1, and how each stage went."""
+
+    model: EliasModel
+    first: Weights
+    progress: list[Progress]
+
+
+@dataclass
+class Plan:
+    """What is trained, and under which name: phases, checkpoints and seeds of one model carry its `tag`."""
+
+    train: TrainData
+    params: EliasParams  # settled
+    size: Sizes
+    ctx: RunContext
+    tag: str = ""
+
+    def name(self, stage: str) -> str:
+        return f"{stage}{self.tag}"
+
+
+def train_model(plan: Plan) -> Both:
+    """Both stages. Whatever a killed run has finished comes from its checkpoints."""
+    ctx, params, size = plan.ctx, plan.params, plan.size
+    model, clusters, first = stage_1(plan)
+    before = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
+    rows = with_carved_rows(plan.train, ctx)
+    if params.index in ("graph", "random"):
+        with ctx.phase(plan.name("graph")):
+            found = learned_rows if params.index == "graph" else random_rows
+            entries, counts = _kept(plan, "graph", lambda: found(model, rows, clusters, ctx, params, size))
+        start_stage_2(model, entries, counts, ctx.seed(plan.name("stage 2")))
+    else:
+        model.fresh_labels(torch.Generator().manual_seed(ctx.seed(plan.name("stage 2"))))
+        size = replace(size, shortlist=plan.train.n_labels)
+    with ctx.phase(plan.name("stage 2")):
+        name, select = plan.name("stage 2"), rows is plan.train
+        stage = Stage(name, params.stage2_epochs, params.stage2_rate, model, rows, params, size, ctx, select)
+        second = stage.run()
+    return Both(model, before, [first, second])
+
+
+def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], Progress]:
+    """A model trained with the clustering as its index, the clusters (L,), and how it went.
+
+    With `recluster`, labels are clustered again by what the encoder has learned so far, and stage 1 starts anew.
+    """
+    ctx, train = plan.ctx, plan.train
+    with ctx.phase(plan.name("cluster")):
+        clusters = _kept_clusters(plan, "clusters", lambda: label_centroids(train.features, train.labels))
+    if plan.params.recluster:
+        model = _fresh(plan, clusters)
+        with ctx.phase(plan.name("stage 1, first clusters")):
+            _train_stage_1(plan, "stage 1, first clusters", plan.params.recluster, model)
+        with ctx.phase(plan.name("re-cluster")):
+            clusters = _kept_clusters(plan, "clusters again", lambda: learned_centroids(model, train, ctx))
+    model = _fresh(plan, clusters)
+    with ctx.phase(plan.name("stage 1")):
+        progress = _train_stage_1(plan, "stage 1", plan.params.stage1_epochs, model)
+    return model, clusters, progress
+
+
+def _train_stage_1(plan: Plan, stage: str, epochs: int, model: EliasModel) -> Progress:
+    # Every path counts: a true label whose cluster scores low yet would be cut, and with it what it could teach.
+    every = replace(plan.size, shortlist=plan.train.n_labels)
+    return Stage(plan.name(stage), epochs, 1.0, model, plan.train, plan.params, every, plan.ctx).run()
 
 
 def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
@@ -63,6 +106,13 @@ def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
         return train
     features, labels = sp.vstack([train.features, held.features]), sp.vstack([train.labels, held.labels])
     return TrainData(sp.csr_matrix(features), None, None, train.n_labels, sp.csr_matrix(labels))
+
+
+def _fresh(plan: Plan, clusters: NDArray[np.int32]) -> EliasModel:
+    assert plan.train.features is not None
+    n_features, n_labels = int(plan.train.features.shape[1]), plan.train.n_labels
+    entries = clustering_rows(clusters, plan.size.clusters)
+    return build(n_features, n_labels, entries, plan.params, plan.ctx.seed(plan.name("weights"))).to(plan.ctx.device)
 
 
 def build(n_features: int, n_labels: int, entries: NDArray[np.int64], params: EliasParams, seed: int) -> EliasModel:
@@ -84,7 +134,7 @@ def start_stage_2(model: EliasModel, entries: NDArray[np.int64], counts: NDArray
     model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
 
 
-def rebuild(weights: dict[str, NDArray[Any]], params: EliasParams) -> EliasModel:
+def rebuild(weights: Weights, params: EliasParams) -> EliasModel:
     """The model whose `state_dict` these weights are."""
     n_features, n_labels = len(weights["encoder.embed"]), len(weights["label_weight"])
     model = build(n_features, n_labels, weights["entries"], settled(params, n_labels), 0)
@@ -94,55 +144,25 @@ def rebuild(weights: dict[str, NDArray[Any]], params: EliasParams) -> EliasModel
     return model
 
 
-def _clusters(train: TrainData, ctx: RunContext, size: Sizes) -> NDArray[np.int32]:
-    """(L,) int32, from label centroids."""
-    kept = ctx.checkpoints.load("clusters")
+def _kept_clusters(plan: Plan, name: str, centroids: Any) -> NDArray[np.int32]:
+    """(L,) int32, from the label centroids that `centroids()` gives."""
+    ctx, size = plan.ctx, plan.size
+    if size.clusters == 1:
+        return np.zeros(plan.train.n_labels, np.int32)
+    kept = ctx.checkpoints.load(plan.name(name))
     if kept is not None:
         return kept[0]["clusters"]
-    clusters = balanced_clusters(
-        label_centroids(train.features, train.labels),
-        n_clusters=size.clusters,
-        seed=ctx.seed("cluster"),
-        progress=ctx.progress,
-    )
-    ctx.checkpoints.save("clusters", {"clusters": clusters})
+    seed = ctx.seed(plan.name("cluster"))
+    clusters = balanced_clusters(centroids(), n_clusters=size.clusters, seed=seed, progress=ctx.progress)
+    ctx.checkpoints.save(plan.name(name), {"clusters": clusters})
     return clusters
 
 
-def _graph(
-    model: EliasModel, train: TrainData, clusters: NDArray[np.int32], ctx: RunContext, params: EliasParams, size: Sizes
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Labels of each cluster's row and their counts Yᵀ M, M the scores of what training rows search now."""
-    kept = ctx.checkpoints.load("graph")
+def _kept(plan: Plan, name: str, make: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Entries and counts of the graph, from a checkpoint where there is one."""
+    kept = plan.ctx.checkpoints.load(plan.name(name))
     if kept is not None:
         return kept[0]["entries"], kept[0]["counts"]
-    assert train.features is not None
-    generator = torch.Generator(ctx.device).manual_seed(ctx.seed("graph"))
-    owners = model.owners()
-    rows, found, scores = [], [], []
-    for start in range(0, train.n_rows, ROWS):
-        batch = make_batch(train.features, train.labels, slice(start, start + ROWS), ctx.device)
-        with torch.no_grad():
-            logits = model.cluster_logits(model.encoder(batch))
-            beam = teacher_forced(logits, batch, owners, size.beam, params.extra, generator)
-            scores.append(log_cluster_scores(logits, model.alpha).gather(1, beam).exp().cpu().numpy().ravel())
-        found.append(beam.cpu().numpy().ravel())
-        rows.append(np.repeat(np.arange(start, start + batch.n_rows), beam.shape[1]))
-        ctx.progress(start + batch.n_rows, train.n_rows)
-    places = np.concatenate(rows), np.concatenate(found)
-    visits = sp.csr_matrix((np.concatenate(scores), places), shape=(train.n_rows, size.clusters))
-    entries, counts = graph_rows(visits, train.labels, clusters, size.kappa)
-    ctx.checkpoints.save("graph", {"entries": entries, "counts": counts})
+    entries, counts = make()
+    plan.ctx.checkpoints.save(plan.name(name), {"entries": entries, "counts": counts})
     return entries, counts
-
-
-def _tell(first: Progress, second: Progress, select: bool, model: EliasModel, ctx: RunContext) -> None:
-    """Put selection and epochs on record."""
-    ctx.note("epochs", first.history + second.history)
-    ctx.note("paths per label", round(float(model.filled.sum()) / model.n_labels, 2))
-    if ctx.validation is not None:
-        ctx.selected(
-            what=f"epoch {first.best_epoch} of stage 1, epoch {second.best_epoch} of stage 2",
-            by="nDCG@5 on the validation rows" + ("" if select else ", stage 1 alone; stage 2 learns from them too"),
-            tried=len(first.history) + (len(second.history) if select else 0),
-        )

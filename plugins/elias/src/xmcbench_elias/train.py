@@ -29,6 +29,7 @@ CHECKPOINT_EVERY = 60.0  # seconds of training a kill may cost, beside the epoch
 class Progress:
     """Where a stage stands. `history` has one entry an epoch."""
 
+    name: str
     epoch: int
     best_epoch: int
     best_score: float
@@ -138,7 +139,7 @@ class Stage:
         """Where the last checkpoint stands, and the best weights so far; puts model and optimisers there."""
         kept = self.ctx.checkpoints.load(self.name)
         if kept is None:
-            return Progress(0, 0, -1.0, []), self._weights()
+            return Progress(self.name, 0, 0, -1.0, []), self._weights()
         parts: dict[str, dict[str, NDArray[Any]]] = {}
         for key, value in kept[0].items():
             part, _, name = key.partition("/")

@@ -1,0 +1,134 @@
+"""The linear ranker: one-vs-rest on the features, and how its margins re-order the network's shortlist.
+
+Source: the ELIAS authors rank by a linear one-vs-rest with squared hinge loss whose negatives are the model's own
+shortlist, and multiply exp(−max(0, 1 − z)³) into the model's score. Here the product is weighted,
+r^w · p^(1 − w): w = 0 is the network alone, 1/2 orders as the authors' product does, 1 is the
+ranker alone. w is chosen on validation rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from xmcbench.sparse.csr import unit_rows
+from xmcbench.sparse.linear import Problems, train_linear
+from xmcbench.sparse.scoring import score_pairs
+from xmcbench.topk import PAD, TopK
+from xmcbench_elias.predict import validation_score
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench.method import Inputs, TrainData
+
+WORK = 3e10  # labels · stored features up to which every row is a negative: minutes on two cores
+POOL = 100  # labels a row that are ranked: the authors' number
+SHARES = tuple(round(0.1 * i, 1) for i in range(11))  # w, of which validation chooses
+THRESHOLD = 0.01  # weights of smaller magnitude are dropped; ours: PECOS's 0.1 costs a ranker that has the last word
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """`weights`: (L, d + 1) CSR, the bias last. `share`: w of the blend."""
+
+    weights: sp.csr_matrix
+    share: float
+
+
+def ratings(weights: sp.csr_matrix, inputs: Inputs, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(n, m) float32: r = exp(−max(0, 1 − z)³), PECOS's l3-hinge, of the margins z of labels `ids`; 0 at padding."""
+    assert inputs.features is not None
+    margins = score_pairs(weights, unit_rows(inputs.features), ids)
+    return np.asarray(np.exp(-(np.maximum(0.0, 1.0 - margins) ** 3)), np.float32)
+
+
+def blend(top: TopK, r: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """(n, m) r^w · p^(1 − w) of the labels of `top`, whose scores are p; −inf at padding."""
+    real = top.ids != PAD
+    p = np.where(real, top.scores, 0.0)
+    return np.where(real, r**share * p ** (1 - share), -np.inf).astype(np.float32)
+
+
+def best_share(top: TopK, r: NDArray[np.float32], labels: sp.csr_matrix) -> tuple[float, float]:
+    """(w, nDCG@5) of the best blend on validation rows; the smaller w where two are equal."""
+    scores = [validation_score(TopK.from_arrays(top.ids, blend(top, r, w), 5), labels) for w in SHARES]
+    best = int(np.argmax(scores))
+    return SHARES[best], scores[best]
+
+
+def kind(chosen: str | None, train: TrainData) -> str:
+    """ "all", "shortlist" or "none": what the parameter says, else by the work of full one-vs-rest."""
+    assert train.features is not None
+    return chosen or ("all" if train.n_labels * float(train.features.nnz) <= WORK else "shortlist")
+
+
+def train_ranker(
+    train: TrainData,
+    shortlists: NDArray[np.int32] | None,
+    ctx: RunContext,
+    name: str,
+    known: tuple[sp.csr_matrix, NDArray[np.int64]] | None = None,
+) -> sp.csr_matrix:
+    """(L, d + 1) weights, from a checkpoint called `name` where there is one.
+
+    Parameters
+    ----------
+    shortlists : (n, m) labels the model shows for each row: a label's negatives are the rows that show it. None: all.
+    known : weights of other labels, and the labels to learn; None: all are learned.
+    """
+    assert train.features is not None
+    shape = (train.n_labels, int(train.features.shape[1]) + 1)
+    kept = ctx.checkpoints.load(name)
+    if kept is not None:
+        return sp.csr_matrix((kept[0]["data"], kept[0]["indices"], kept[0]["indptr"]), shape=shape)
+    seen = np.bincount(train.labels.indices, minlength=shape[0]) > 0
+    labels = np.flatnonzero(seen) if known is None else known[1]
+    candidates = None if shortlists is None else shown(shortlists, shape[0])[:, labels]
+    learned = train_linear(
+        unit_rows(train.features),
+        problems(train.labels[:, labels], candidates),
+        threshold=THRESHOLD,
+        seed=ctx.seed(name),
+        progress=ctx.progress,
+    )
+    weights = _spread(learned, labels, nothing(*shape) if known is None else known[0])
+    ctx.checkpoints.save(name, {"data": weights.data, "indices": weights.indices, "indptr": weights.indptr})
+    return weights
+
+
+def problems(positives: sp.csr_matrix, shown: sp.csr_matrix | None) -> Problems:
+    """One problem a label: its rows against all others, or against those whose shortlist shows it."""
+    n, m = positives.shape
+    columns = sp.csc_matrix(positives)
+    columns.sort_indices()
+    if shown is None:
+        return Problems.of_columns(sp.csc_matrix(np.ones((n, 1), np.bool_)), columns, np.zeros(m))
+    rows = sp.csc_matrix((positives != 0).astype(np.float32) + shown)
+    rows.sort_indices()
+    return Problems.of_columns(rows, columns, np.arange(m))
+
+
+def shown(shortlists: NDArray[np.int32], n_labels: int) -> sp.csr_matrix:
+    """(n, L) CSR of ones where a row's shortlist (n, m) has a label."""
+    held = shortlists != PAD
+    indptr = np.concatenate([[0], np.cumsum(held.sum(axis=1))])
+    found = sp.csr_matrix((np.ones(int(indptr[-1]), np.float32), shortlists[held], indptr), shape=(len(held), n_labels))
+    found.sort_indices()
+    return found
+
+
+def nothing(n_labels: int, width: int) -> sp.csr_matrix:
+    """Weights of labels without training rows: a bias of −1, a sure no."""
+    every = np.arange(n_labels + 1)
+    return sp.csr_matrix((np.full(n_labels, -1.0, np.float32), np.full(n_labels, width - 1), every), (n_labels, width))
+
+
+def _spread(learned: sp.csr_matrix, labels: NDArray[np.int64], others: sp.csr_matrix) -> sp.csr_matrix:
+    """Row i of `learned` in place of row labels[i] of `others`."""
+    place = np.arange(others.shape[0])
+    place[labels] = others.shape[0] + np.arange(len(labels))
+    return sp.csr_matrix(sp.vstack([others, learned], format="csr")[place])
