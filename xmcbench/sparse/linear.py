@@ -190,9 +190,10 @@ def _solve_share(
             active = _columns_of(indptr, indices, mine, width)
             last_group = group[p]
         signs = _signs(mine, positives[positive_ptr[p] : positive_ptr[p + 1]])
-        bias_weight = solve(
-            indptr, indices, data, squares, mine, signs, cost, tolerance, max_iter, bias, seed + p, weights
-        )
+        bias_weight, _ = solve(
+            indptr, indices, data, squares, mine, signs, np.zeros(len(mine)),
+            cost, tolerance, max_iter, bias, seed + p, weights, 0.0,
+        )  # fmt: skip
         at = starts[i]
         for column in active:
             if weights[column] != 0.0 and abs(weights[column]) >= threshold:
@@ -230,16 +231,18 @@ def _signs(rows: Any, positives: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def solve(
-    indptr: Any, indices: Any, data: Any, squares: Any, rows: Any, signs: Any,
-    cost: float, tolerance: float, max_iter: int, bias: float, seed: int, weights: Any,
-) -> float:  # fmt: skip
-    """One problem: Hsieh et al., algorithm 3. Fills `weights` (d,) float32, zero before; returns the bias weight."""
+    indptr: Any, indices: Any, data: Any, squares: Any, rows: Any, signs: Any, alpha: Any,
+    cost: float, tolerance: float, max_iter: int, bias: float, seed: int, weights: Any, bias_weight: float,
+) -> tuple[float, bool]:  # fmt: skip
+    """One problem: Hsieh et al., algorithm 3. Returns the bias weight, and whether it ended within `tolerance`.
+
+    Dual variables `alpha` (m,) float64 and weights (d,) float32 are changed in place; they and the bias weight are all
+    zero at the start, or what an earlier call on some of these rows left (zero in `alpha` at the others).
+    """
     m = len(rows)
-    alpha = np.zeros(m)
     order = np.arange(m)
     diagonal = 0.5 / cost
     size, bound = m, np.inf
-    bias_weight = 0.0
     state = np.int64(seed) & 0xFFFFFFFF
     for _ in range(max_iter):
         highest, lowest = -np.inf, np.inf
@@ -270,11 +273,11 @@ def solve(
             s += 1
         if highest - lowest <= tolerance:
             if size == m:
-                break
+                return bias_weight, True
             size, bound = m, np.inf  # done on the shrunk set: look at all rows once more
         else:
             bound = highest if highest > 0 else np.inf
-    return bias_weight
+    return bias_weight, False
 
 
 @njit(cache=True, nogil=True)
