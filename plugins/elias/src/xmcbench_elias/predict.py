@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from xmcbench.topk import PAD, TopK
-from xmcbench_elias.batches import make_batch
+from xmcbench_elias.batches import Batch, make_batch
 from xmcbench_elias.model import EliasModel
+from xmcbench_elias.searcher import Searcher
 from xmcbench_elias.step import rank
 
 if TYPE_CHECKING:
@@ -18,23 +20,51 @@ if TYPE_CHECKING:
     from xmcbench.method import Inputs
 
 CELLS = 1 << 22  # rows · (clusters + beam paths) at a time: some tens of megabytes
+SHARE = "share of the shortlist scored"  # the note: by k, of the last predictions with it
 
 
-def predict(model: EliasModel, inputs: Inputs, k: int, beam: int, shortlist: int, ctx: RunContext) -> TopK:
-    """The k best labels of each row among its shortlist; fewer columns where the shortlist is shorter than k."""
+def predict(
+    model: EliasModel,
+    inputs: Inputs,
+    k: int,
+    beam: int,
+    shortlist: int,
+    ctx: RunContext,
+    searcher: Searcher | None = None,
+) -> TopK:
+    """The k best labels of each row among its shortlist; fewer columns where the shortlist is shorter than k.
+
+    On the CPU by a `Searcher`, made here unless one of these very weights is given; elsewhere by torch (`rank`).
+    """
     assert inputs.features is not None
+    on_cpu = ctx.device == "cpu"
+    if on_cpu and searcher is None:
+        searcher = Searcher(model)
     clusters, width = model.entries.shape
-    step = max(1, CELLS // (clusters + min(beam, clusters) * width))
-    ids, scores = [], []
+    step = max(1, CELLS // (clusters if on_cpu else clusters + min(beam, clusters) * width))
+    ids, scores, scored, shortlisted = [], [], 0, 0
     for start in range(0, max(inputs.n_rows, 1), step):
         batch = make_batch(inputs.features, None, slice(start, start + step), ctx.device)
-        found, p = rank(model, batch, beam, shortlist)
-        labels = found.cpu().numpy()
-        part = TopK.from_arrays(np.where(labels < model.n_labels, labels, PAD), p.cpu().numpy(), k)
+        if searcher is None:
+            part = by_torch(model, batch, k, beam, shortlist)
+        else:
+            with torch.no_grad():
+                found = searcher(model.encoder(batch).numpy(), k, beam, shortlist)
+            part = TopK(found.ids, found.scores)
+            scored, shortlisted = scored + int(found.scored.sum()), shortlisted + int(found.shortlisted.sum())
         ids.append(part.ids)
         scores.append(part.scores)
         ctx.progress(min(start + step, inputs.n_rows), max(inputs.n_rows, 1))
+    if shortlisted:
+        ctx.note(SHARE, {**ctx.notes.get(SHARE, {}), str(k): round(scored / shortlisted, 4)})
     return TopK(np.concatenate(ids), np.concatenate(scores))
+
+
+def by_torch(model: EliasModel, batch: Batch, k: int, beam: int, shortlist: int) -> TopK:
+    """The whole shortlist scored on the model's device."""
+    found, p = rank(model, batch, beam, shortlist)
+    labels = found.cpu().numpy()
+    return TopK.from_arrays(np.where(labels < model.n_labels, labels, PAD), p.cpu().numpy(), k)
 
 
 def validation_score(top: TopK, labels: sp.csr_matrix) -> float:
