@@ -1,4 +1,4 @@
-"""Numba kernels of the CPU path: a sparse batch times a table, both ways, and the shortlist of a beam.
+"""Numba kernels of the CPU path: a sparse batch times a table, both ways, and AdamW on the rows it names.
 
 A sparse batch is CSR: row i holds `indices[indptr[i]:indptr[i+1]]` and as many `values`. Features of a batch are one;
 the shortlist with its gradient is another. Ids outside the table are padding and are passed over. Every row (of the
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numba import njit, prange
+
+PARTS = 64  # pieces that threads share out; a fixed number, so that the thread count never shows
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
@@ -27,27 +29,12 @@ def rows_times_table(indptr: Any, indices: Any, values: Any, table: Any, out: An
                     out[i, d] += value * row[d]
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def dots(indptr: Any, indices: Any, queries: Any, table: Any, out: Any) -> None:
-    """out[at] = queries[i] · table[indices[at]], 0 at padding; `out` has the length of `indices`."""
-    n_rows, width = table.shape
-    for i in prange(len(indptr) - 1):
-        query = queries[i]
-        for at in range(indptr[i], indptr[i + 1]):
-            total = out.dtype.type(0)
-            if 0 <= indices[at] < n_rows:
-                row = table[indices[at]]
-                for d in range(width):
-                    total += query[d] * row[d]
-            out[at] = total
-
-
 @njit(cache=True, nogil=True)
 def group(indptr: Any, indices: Any, n_rows: int) -> Any:
     """Turn the batch round: which table rows it names, and from where.
 
     Returns (rows, starts, order, owner): rows (u,) ascending; row rows[j] is named at order[starts[j]:starts[j+1]],
-    ascending positions in `indices`, each in batch row owner[position].
+    ascending positions in `indices`; position order[k] belongs to batch row owner[k].
     """
     counts = np.zeros(n_rows + 1, np.int64)
     for index in indices:
@@ -59,124 +46,126 @@ def group(indptr: Any, indices: Any, n_rows: int) -> Any:
         starts[j + 1] = starts[j] + counts[rows[j]]
         counts[rows[j]] = starts[j]
     order = np.empty(starts[-1], np.int64)
-    owner = np.empty(len(indices), np.int32)
+    owner = np.empty(starts[-1], np.int32)
     for i in range(len(indptr) - 1):
         for at in range(indptr[i], indptr[i + 1]):
-            owner[at] = i
             if 0 <= indices[at] < n_rows:
-                order[counts[indices[at]]] = at
-                counts[indices[at]] += 1
+                k = counts[indices[at]]
+                order[k] = at
+                owner[k] = i
+                counts[indices[at]] = k + 1
     return rows, starts, order, owner
+
+
+@njit(cache=True, nogil=True)
+def cut(starts: Any, parts: int) -> Any:
+    """(parts + 1,) bounds of pieces of grouped rows that cost about the same: a row costs what two positions do."""
+    bounds = np.zeros(parts + 1, np.int64)
+    total = starts[-1] + 2 * (len(starts) - 1)
+    j = 0
+    for part in range(1, parts + 1):
+        while j < len(starts) - 1 and starts[j] + 2 * j < total * part // parts:
+            j += 1
+        bounds[part] = j
+    bounds[parts] = len(starts) - 1
+    return bounds
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def dots(rows: Any, starts: Any, order: Any, owner: Any, queries: Any, table: Any, bias: Any, out: Any) -> None:
+    """out[at] = queries[i] · table[r] + bias[r] where position `at` of batch row i names r; the rest stays.
+
+    Table rows come in turn, each read once; the queries of a batch stay in the cache.
+    """
+    bounds = cut(starts, PARTS)
+    for part in prange(PARTS):
+        dots_part(bounds[part], bounds[part + 1], rows, starts, order, owner, queries, table, bias, out)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def dots_part(
+    first: int, last: int, rows: Any, starts: Any, order: Any, owner: Any, queries: Any, table: Any, bias: Any, out: Any
+) -> None:
+    """`dots` of the grouped rows first to last."""
+    for j in range(first, last):
+        row = rows[j]
+        for k in range(starts[j], starts[j + 1]):
+            total = out.dtype.type(0)
+            i = owner[k]
+            for d in range(table.shape[1]):
+                total += queries[i, d] * table[row, d]
+            out[order[k]] = total + bias[row]
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def query_gradient(
+    rows: Any, starts: Any, order: Any, owner: Any, values: Any, table: Any, scratch: Any, out: Any
+) -> None:
+    """out[i] = Σ values · table[r] over the positions of batch row i: `rows_times_table`, each table row read once.
+
+    scratch : (parts, n, D) zeros; as many pieces of the table are summed up apart, however many threads there are.
+    """
+    parts = len(scratch)
+    bounds = cut(starts, parts)
+    for part in prange(parts):
+        query_gradient_part(bounds[part], bounds[part + 1], rows, starts, order, owner, values, table, scratch[part])
+    for i in prange(len(out)):
+        out[i, :] = 0
+        for part in range(parts):
+            for d in range(out.shape[1]):
+                out[i, d] += scratch[part, i, d]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def query_gradient_part(
+    first: int, last: int, rows: Any, starts: Any, order: Any, owner: Any, values: Any, table: Any, out: Any
+) -> None:
+    """Adds what the grouped rows first to last give."""
+    for j in range(first, last):
+        row = rows[j]
+        for k in range(starts[j], starts[j + 1]):
+            value = values[order[k]]
+            i = owner[k]
+            for d in range(table.shape[1]):
+                out[i, d] += value * table[row, d]
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def table_gradient(starts: Any, order: Any, owner: Any, values: Any, dense: Any, out: Any) -> None:
-    """out[j] = Σ values · dense[owner] over the positions that name table row j (see `group`); `out` (u, D)."""
-    width = dense.shape[1]
-    for j in prange(len(starts) - 1):
-        out[j, :] = 0
-        for k in range(starts[j], starts[j + 1]):
-            value = values[order[k]]
-            row = dense[owner[order[k]]]
-            for d in range(width):
-                out[j, d] += value * row[d]
+    """out[j] = Σ values · dense[i] over the positions that name table row j (see `group`); `out` (u, D)."""
+    bounds = cut(starts, PARTS)
+    for part in prange(PARTS):
+        table_gradient_part(bounds[part], bounds[part + 1], starts, order, owner, values, dense, out)
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def shortlist(
-    clusters: Any,
-    cluster_scores: Any,
-    entries: Any,
-    entry_scores: Any,
-    size: int,
-    n_labels: int,
-    true_indptr: Any,
-    true_labels: Any,
-    workers: int,
-    labels: Any,
-    paths: Any,
-    targets: Any,
-    true_paths: Any,
+@njit(cache=True, nogil=True, fastmath=True)
+def table_gradient_part(
+    first: int, last: int, starts: Any, order: Any, owner: Any, values: Any, dense: Any, out: Any
 ) -> None:
-    """The best path to each label of the beam's rows, and the `size` labels of best path (ties: lower id first).
-
-    Parameters
-    ----------
-    clusters, cluster_scores : (n, b) distinct cluster ids and their log scores.
-    entries, entry_scores : (C, width) label ids (n_labels: padding) and log values of the adjacency.
-    true_indptr, true_labels : (n + 1,), CSR of the rows' true labels; all zero where there are none to find.
-    workers : rows are dealt out to so many, each with scratch of n_labels.
-    labels, paths : (n, size) out: label ids, and path = place in the beam · width + column of `entries`.
-        Past the last label: n_labels and 0.
-    targets : (n, size) out: is that label true?
-    true_paths : (nnz,) out: path of each true label, −1 where no cluster of the beam leads to it.
-    """
-    n, beam = clusters.shape
-    width = entries.shape[1]
-    for worker in prange(workers):
-        best = np.full(n_labels, -np.inf, entry_scores.dtype)
-        path = np.empty(n_labels, np.int32)
-        is_true = np.zeros(n_labels, np.bool_)
-        touched = np.empty(min(beam * width, n_labels), np.int64)
-        for i in range(worker, n, workers):
-            found = 0
-            for place in range(beam):
-                cluster = clusters[i, place]
-                for column in range(width):
-                    label = entries[cluster, column]
-                    if label >= n_labels:
-                        continue
-                    score = cluster_scores[i, place] + entry_scores[cluster, column]
-                    if score > best[label]:  # never true of NaN
-                        if best[label] == -np.inf:
-                            touched[found] = label
-                            found += 1
-                        best[label] = score
-                        path[label] = place * width + column
-            for at in range(true_indptr[i], true_indptr[i + 1]):
-                label = true_labels[at]
-                is_true[label] = True
-                true_paths[at] = path[label] if best[label] > -np.inf else -1
-            chosen = keep_best(touched[:found], best, size)
-            for k in range(size):
-                if k < len(chosen):
-                    labels[i, k] = chosen[k]
-                    paths[i, k] = path[chosen[k]]
-                    targets[i, k] = is_true[chosen[k]]
-                else:
-                    labels[i, k] = n_labels
-                    paths[i, k] = 0
-                    targets[i, k] = False
-            for at in range(true_indptr[i], true_indptr[i + 1]):
-                is_true[true_labels[at]] = False
-            for k in range(found):
-                best[touched[k]] = -np.inf
+    """`table_gradient` of the grouped rows first to last."""
+    for j in range(first, last):
+        gradient_row(starts[j], starts[j + 1], order, owner, values, dense, out[j])
 
 
-@njit(cache=True, nogil=True)
-def keep_best(labels: Any, score: Any, size: int) -> Any:
-    """The `size` labels of largest score (ties: lower id first), in the order they came."""
-    if len(labels) <= size:
-        return labels
-    values = np.empty(len(labels), score.dtype)
-    for k in range(len(labels)):
-        values[k] = score[labels[k]]
-    border = np.partition(values, len(labels) - size)[len(labels) - size]
-    room = size - np.count_nonzero(values > border)
-    last = np.sort(labels[values == border])[room - 1]
-    chosen = np.empty(size, np.int64)
-    kept = 0
-    for k in range(len(labels)):
-        if values[k] > border or (values[k] == border and labels[k] <= last):
-            chosen[kept] = labels[k]
-            kept += 1
-    return chosen
+@njit(cache=True, nogil=True, fastmath=True)
+def gradient_row(first: int, last: int, order: Any, owner: Any, values: Any, dense: Any, out: Any) -> None:
+    """out = Σ values · dense[i] over the grouped positions first to last."""
+    out[:] = 0
+    for k in range(first, last):
+        value = values[order[k]]
+        i = owner[k]
+        for d in range(len(out)):
+            out[d] += value * dense[i, d]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def adamw_rows(
     rows: Any,
-    gradient: Any,
+    starts: Any,
+    order: Any,
+    owner: Any,
+    values: Any,
+    dense: Any,
     weight: Any,
     first: Any,
     second: Any,
@@ -185,28 +174,74 @@ def adamw_rows(
     step: int,
     shrink: float,
     rate: float,
-    beta1: float,
-    beta2: float,
+    betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """One AdamW step on the named rows; what decay would have done to them meanwhile is settled first.
+    """One AdamW step on the named rows, whose gradients (as in `table_gradient`) are never written down.
+
+    What decay would have done to a row while it was away is settled first.
 
     last : (N,) step at which a row was last touched; shrunk : (N,) log of the decay factors up to then;
     shrink : the same log up to this step.
     """
-    correct1 = 1 - beta1**step
-    correct2 = 1 - beta2**step
-    for j in prange(len(rows)):
+    bounds = cut(starts, PARTS)
+    for part in prange(PARTS):
+        here = bounds[part], bounds[part + 1]
+        factors = rows, starts, order, owner, values, dense
+        adamw_part(here, factors, weight, first, second, last, shrunk, step, shrink, rate, betas, epsilon)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def adamw_part(
+    here: Any,
+    factors: Any,
+    weight: Any,
+    first: Any,
+    second: Any,
+    last: Any,
+    shrunk: Any,
+    step: int,
+    shrink: float,
+    rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+) -> None:
+    """`adamw_rows` of the grouped rows here[0] to here[1]."""
+    rows, starts, order, owner, values, dense = factors
+    gradient = np.empty(weight.shape[1], weight.dtype)
+    for j in range(here[0], here[1]):
         row = rows[j]
-        keep1 = beta1 ** (step - last[row])
-        keep2 = beta2 ** (step - last[row])
+        gradient_row(starts[j], starts[j + 1], order, owner, values, dense, gradient)
         decay = np.exp(shrink - shrunk[row])
-        for d in range(weight.shape[1]):
-            g = gradient[j, d]
-            m = weight.dtype.type(keep1 * first[row, d] + (1 - beta1) * g)
-            v = weight.dtype.type(keep2 * second[row, d] + (1 - beta2) * g * g)
-            first[row, d] = m
-            second[row, d] = v
-            weight[row, d] = weight[row, d] * decay - rate * (m / correct1) / (np.sqrt(v / correct2) + epsilon)
+        adamw_row(gradient, weight[row], first[row], second[row], decay, step, step - last[row], rate, betas, epsilon)
         last[row] = step
         shrunk[row] = shrink
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def adamw_row(
+    gradient: Any,
+    weight: Any,
+    first: Any,
+    second: Any,
+    decay: float,
+    step: int,
+    away: int,
+    rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+) -> None:
+    """AdamW on one row, in vectors: every number in the weights' own type, and no check of each division for zero."""
+    number = weight.dtype.type
+    beta1, beta2 = betas
+    keep1, add1 = number(beta1**away), number(1 - beta1)
+    keep2, add2 = number(beta2**away), number(1 - beta2)
+    move, root, small = number(rate / (1 - beta1**step)), number(1 / np.sqrt(1 - beta2**step)), number(epsilon)
+    kept = number(decay)
+    for d in range(len(weight)):
+        g = gradient[d]
+        m = keep1 * first[d] + add1 * g
+        v = keep2 * second[d] + add2 * g * g
+        first[d] = m
+        second[d] = v
+        weight[d] = weight[d] * kept - move * m / (np.sqrt(v) * root + small)

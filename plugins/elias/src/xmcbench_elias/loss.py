@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CERTAIN = -1e-30  # a log path score above it stands for q = 1, where p / (1 − p) leaves log q without a gradient
+
 
 def log_probabilities(log_path: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """(log p, log(1 − p)) for log path scores ≤ 0 and label logits `z`, at least in float32.
@@ -20,7 +22,7 @@ def log_probabilities(log_path: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(log_path.dtype, torch.float32)
     log_path, z = log_path.to(dtype), z.to(dtype)
     log_sure, log_not = F.logsigmoid(z), F.logsigmoid(-z)
-    certain = log_path > -1e-30
+    certain = log_path > CERTAIN
     log_miss = torch.log(-torch.expm1(torch.where(certain, -1.0, log_path))) + log_sure
     return log_path + log_sure, torch.where(certain, log_not, torch.logaddexp(log_not, log_miss))
 

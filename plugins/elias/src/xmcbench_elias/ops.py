@@ -1,20 +1,67 @@
 """Two differentiable operations with row-sparse gradients: sum of table rows, and dots with table rows.
 
-Both read a table (features × D, labels × D) at a few rows and give it a sparse gradient that names only these rows.
-On the CPU numba does the work; elsewhere torch does, in chunks, so that no (n, K, D) gather ever exists.
+Both read a table (features × D, labels × D) at a few rows, and only these rows have a gradient. It is kept as the
+factors it is the product of: a table under `RowAdamW` takes them as they are, so that not even its touched rows are
+ever written down; any other gets a sparse tensor. On the CPU numba does the work; elsewhere torch does, in chunks, so
+that no (n, K, D) gather ever exists.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from xmcbench_elias import kernels
 
 CHUNK = 1 << 25  # numbers a gathered chunk may hold: 128 MiB in float32
+SUMS = 8  # parts of the table whose shares of the queries' gradient are summed apart; fixed, so that threads don't show
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Places of a sparse batch in the order of the table rows they name.
+
+    Attributes
+    ----------
+    rows : (u,) int64, the table rows named, ascending. starts : (u + 1,) int64, each row's first place below.
+    order : (m,) int64, positions in the batch's indices. owner : (m,) int32 or int64, batch row of each.
+    """
+
+    rows: Tensor
+    starts: Tensor
+    order: Tensor
+    owner: Tensor
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A gradient for a few rows of a table: row rows[j] gets Σ values[order] · dense[owner] over its group."""
+
+    groups: Groups
+    values: Tensor
+    dense: Tensor
+
+    @classmethod
+    def of_rows(cls, rows: Tensor, values: Tensor) -> Factors:
+        """From a gradient (u, D) of rows (u,), each named once."""
+        places = torch.arange(len(rows) + 1, device=rows.device)
+        return cls(Groups(rows, places, places[:-1], places[:-1]), values.new_ones(len(rows)), values)
+
+    def multiplied(self) -> Tensor:
+        """(u, D): one gradient for each of `groups.rows`."""
+        groups, values, dense = self.groups, self.values, self.dense
+        if on_cpu(dense):
+            out = dense.new_empty(len(groups.rows), dense.shape[1])
+            kernels.table_gradient(*_arrays(groups.starts, groups.order, groups.owner, values, dense, out))
+            return out
+        out = dense.new_zeros(len(groups.rows), dense.shape[1])
+        place = _owners(groups.starts, len(groups.order))
+        for part in _parts(len(place), dense.shape[1]):
+            out.index_add_(0, place[part], dense[groups.owner[part]] * values[groups.order[part], None])
+        return out
 
 
 def bag(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
@@ -33,34 +80,68 @@ class _Bag(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
         ctx.save_for_backward(indptr, indices, values)
-        ctx.n_rows = table.shape[0]
+        ctx.n_rows, ctx.taker = table.shape[0], taker(table)
         return rows_times_table(table, indptr, indices, values)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         indptr, indices, values = ctx.saved_tensors
-        return table_gradient(ctx.n_rows, indptr, indices, values, gradient.contiguous()), None, None, None
+        factors = Factors(group(indptr, indices, ctx.n_rows), values, gradient.contiguous())
+        return hand_over(factors, ctx.n_rows, ctx.taker), None, None, None
 
 
 class _GatherDot(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, table: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
-        ctx.save_for_backward(queries, table, ids)
-        scores = dots(queries, table, ids)
-        known = ids < table.shape[0]
-        return scores + torch.where(known, bias[ids.clamp(max=table.shape[0] - 1)], 0.0)
+        n, width = ids.shape
+        indptr = torch.arange(n + 1, device=ids.device) * width
+        ctx.groups, ctx.taker = group(indptr, ids.reshape(-1), table.shape[0]), taker(table)
+        ctx.save_for_backward(queries, table)
+        return dots(ctx.groups, queries, table, bias, ids)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        queries, table, ids = ctx.saved_tensors
-        n, width = ids.shape
-        indptr = torch.arange(0, n * width + 1, width, device=ids.device)
-        indices, values = ids.reshape(-1), gradient.contiguous().reshape(-1)
-        for_queries = rows_times_table(table, indptr, indices, values)
-        for_table = table_gradient(table.shape[0], indptr, indices, values, queries)
-        for_bias = values.new_zeros(table.shape[0] + 1)
-        for_bias.index_add_(0, indices.clamp(max=table.shape[0]), values)
-        return for_queries, for_table, for_bias[:-1], None
+        queries, table = ctx.saved_tensors
+        factors = Factors(ctx.groups, gradient.contiguous().view(-1), queries.detach())
+        for_bias = factors.values.new_zeros(table.shape[0])
+        ids = torch.repeat_interleave(ctx.groups.rows, ctx.groups.starts.diff())
+        for_bias.index_add_(0, ids, factors.values[ctx.groups.order])
+        for_queries = query_gradient(factors, table)
+        return for_queries, hand_over(factors, len(table), ctx.taker), for_bias, None
+
+
+def taker(table: Tensor) -> list[Factors] | None:
+    """Where the optimiser of this table wants its gradients; None: nowhere, autograd is to have them."""
+    found: list[Factors] | None = getattr(table, "factors", None)
+    return found
+
+
+def hand_over(factors: Factors, n_rows: int, to: list[Factors] | None) -> Tensor | None:
+    """The gradient as autograd gets it: nothing where the table's optimiser takes it, else sparse (n_rows, D)."""
+    if to is not None:
+        to.append(factors)
+        return None
+    return sparse(factors, n_rows)
+
+
+def sparse(factors: Factors, n_rows: int) -> Tensor:
+    """(n_rows, D) sparse and coalesced."""
+    rows, values = factors.groups.rows[None], factors.multiplied()
+    shape = (n_rows, values.shape[1])
+    return torch.sparse_coo_tensor(rows, values, shape, is_coalesced=True, check_invariants=False)
+
+
+def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups:
+    """Turn a sparse batch round; indices past the table are left out."""
+    if on_cpu(indices):
+        found: Any = kernels.group(*_arrays(indptr, indices), n_rows)
+        return Groups(*map(torch.from_numpy, found))
+    inside = torch.nonzero(indices < n_rows)[:, 0]
+    ids, order = indices[inside].sort(stable=True)
+    rows, counts = torch.unique_consecutive(ids, return_counts=True)
+    starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    order = inside[order]
+    return Groups(rows, starts, order, _owners(indptr, len(indices))[order])
 
 
 def rows_times_table(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
@@ -78,41 +159,33 @@ def rows_times_table(table: Tensor, indptr: Tensor, indices: Tensor, values: Ten
     return out
 
 
-def table_gradient(n_rows: int, indptr: Tensor, indices: Tensor, values: Tensor, dense: Tensor) -> Tensor:
-    """Sparse (n_rows, D), coalesced: row r is Σ values · dense[i] over the places of the batch that name r."""
-    shape = (n_rows, dense.shape[1])
-    if on_cpu(dense):
-        rows, starts, order, owner = kernels.group(*_arrays(indptr, indices), n_rows)
-        out = dense.new_empty(len(rows), dense.shape[1])
-        kernels.table_gradient(starts, order, owner, *_arrays(values, dense, out))
-        named = torch.from_numpy(rows)
-    else:
-        inside = indices < n_rows
-        owner = _owners(indptr, len(indices))[inside]
-        values = values[inside]
-        named, place = torch.unique(indices[inside], return_inverse=True)
-        out = dense.new_zeros(len(named), dense.shape[1])
-        for part in _parts(len(place), dense.shape[1]):
-            out.index_add_(0, place[part], dense[owner[part]] * values[part, None])
-    return torch.sparse_coo_tensor(named[None], out, shape, is_coalesced=True, check_invariants=False)
-
-
-def dots(queries: Tensor, table: Tensor, ids: Tensor) -> Tensor:
-    """(n, K): queries[i] · table[ids[i, k]], 0 at padding."""
-    n, width = ids.shape
+def dots(groups: Groups, queries: Tensor, table: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
+    """The forward of `gather_dot`; `groups` of the (n, K) ids."""
+    out = queries.new_zeros(ids.shape)
     if on_cpu(queries):
-        out = queries.new_empty(n, width)
-        indptr = np.arange(0, n * width + 1, max(width, 1))[: n + 1]
-        run: Any = kernels.dots
-        run(indptr, *_arrays(ids.reshape(-1), queries, table, out.view(-1)))
+        given = groups.rows, groups.starts, groups.order, groups.owner, queries, table, bias
+        kernels.dots(*_arrays(*given, out.view(-1)))
         return out
-    flat, owner = ids.reshape(-1), torch.arange(n, device=ids.device).repeat_interleave(width)
-    scores = [
-        (queries[owner[part]] * table[flat[part].clamp(max=table.shape[0] - 1)]).sum(1)
-        for part in _parts(len(flat), table.shape[1])
-    ]
-    found = torch.cat(scores) if scores else queries.new_zeros(0)
-    return torch.where(ids < table.shape[0], found.view(n, width), 0.0)
+    named = torch.repeat_interleave(groups.rows, groups.starts.diff())
+    for part in _parts(len(named), table.shape[1]):
+        found = (queries[groups.owner[part]] * table[named[part]]).sum(1) + bias[named[part]]
+        out.view(-1)[groups.order[part]] = found
+    return out
+
+
+def query_gradient(factors: Factors, table: Tensor) -> Tensor:
+    """(n, D): row i is Σ values · table row over the places that batch row i owns."""
+    groups, values = factors.groups, factors.values
+    out = torch.zeros_like(factors.dense)
+    if on_cpu(table):
+        scratch = table.new_zeros(SUMS, *out.shape)
+        given = groups.rows, groups.starts, groups.order, groups.owner, values, table, scratch, out
+        kernels.query_gradient(*_arrays(*given))
+        return out
+    named = torch.repeat_interleave(groups.rows, groups.starts.diff())
+    for part in _parts(len(named), table.shape[1]):
+        out.index_add_(0, groups.owner[part], table[named[part]] * values[groups.order[part], None])
+    return out
 
 
 def on_cpu(tensor: Tensor) -> bool:

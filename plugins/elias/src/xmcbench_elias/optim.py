@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from xmcbench_elias import kernels, ops
 
@@ -27,7 +26,9 @@ class RowAdamW:
     """Keeps two moments, the last step and the decay so far for each row of one table (N, D)."""
 
     def __init__(self, table: torch.nn.Parameter, rate: float, decay: float) -> None:
-        self.table, self.rate, self.decay = table, rate, decay
+        self.table: Any = table
+        self.table.factors = []  # where `ops` leaves the gradient
+        self.rate, self.decay = rate, decay
         rows = table.shape[0]
         self.first, self.second = torch.zeros_like(table.data), torch.zeros_like(table.data)
         self.last = torch.zeros(rows, dtype=torch.int64, device=table.device)
@@ -36,25 +37,35 @@ class RowAdamW:
 
     def step(self, factor: float) -> None:
         """One update at `factor` times the learning rate; the gradient is dropped."""
-        gradient = self.table.grad
         self.steps += 1
         self.shrink += math.log1p(-self.rate * factor * self.decay)
-        if gradient is None:
-            return
-        rows, values = gradient._indices()[0], gradient._values()
-        if bool((rows.diff() <= 0).any()):
-            gradient = gradient.coalesce()
-            rows, values = gradient.indices()[0], gradient.values()
-        update = self._cpu if ops.on_cpu(self.table) else self._torch
-        update(rows, values, self.rate * factor)
+        factors = self._gradient()
+        self.table.factors.clear()
         self.table.grad = None
+        if factors is None:
+            return
+        update = self._cpu if ops.on_cpu(self.table) else self._torch
+        update(factors, self.rate * factor)
 
-    def _cpu(self, rows: Tensor, values: Tensor, rate: float) -> None:
-        state = (self.table.data, self.first, self.second, self.last, self.shrunk)
+    def _gradient(self) -> ops.Factors | None:
+        """What the backward passes since the last step left, as one."""
+        found: list[ops.Factors] = self.table.factors
+        if self.table.grad is None and len(found) < 2:
+            return found[0] if found else None
+        parts = [ops.sparse(factors, len(self.table)) for factors in found]
+        parts += [] if self.table.grad is None else [self.table.grad]
+        total = sum(parts[1:], parts[0]).coalesce()
+        return ops.Factors.of_rows(total.indices()[0], total.values())
+
+    def _cpu(self, factors: ops.Factors, rate: float) -> None:
+        groups = factors.groups
+        gradient = groups.rows, groups.starts, groups.order, groups.owner, factors.values, factors.dense
+        state = self.table.data, self.first, self.second, self.last, self.shrunk
         run: Any = kernels.adamw_rows
-        run(*(t.numpy() for t in (rows, values, *state)), self.steps, self.shrink, rate, BETA1, BETA2, EPSILON)
+        run(*(t.numpy() for t in (*gradient, *state)), self.steps, self.shrink, rate, (BETA1, BETA2), EPSILON)
 
-    def _torch(self, rows: Tensor, values: Tensor, rate: float) -> None:
+    def _torch(self, factors: ops.Factors, rate: float) -> None:
+        rows, values = factors.groups.rows, factors.multiplied()
         away = (self.steps - self.last[rows])[:, None].to(values.dtype)
         first = self.first[rows] * BETA1**away + (1 - BETA1) * values
         second = self.second[rows] * BETA2**away + (1 - BETA2) * values * values
@@ -108,7 +119,7 @@ class Optimisers:
         if model.adjacency is not None:
             adjacency = {"params": [model.adjacency], "lr": params.adjacency_rate, "weight_decay": params.decay}
             groups.append(adjacency)
-        self.dense = torch.optim.AdamW(groups, betas=(BETA1, BETA2), eps=EPSILON)
+        self.dense = torch.optim.AdamW(groups, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
         self.rates = [group["lr"] for group in self.dense.param_groups]
 
     def step(self, factor: float) -> None:

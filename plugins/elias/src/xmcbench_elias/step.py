@@ -12,7 +12,8 @@ from torch import Tensor
 from xmcbench_elias.batches import Batch
 from xmcbench_elias.loss import classification_loss, shortlist_loss
 from xmcbench_elias.model import EliasModel, log_cluster_scores
-from xmcbench_elias.ops import gather_dot
+from xmcbench_elias.ops import gather_dot, on_cpu
+from xmcbench_elias.path_loss import path_loss
 from xmcbench_elias.search import beam_search, forced_beam, shortlist
 
 if TYPE_CHECKING:
@@ -76,15 +77,28 @@ def losses(
     log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)
     log_entries = model.log_entries()
     found = shortlist(clusters, log_clusters, model.entries, log_entries, size, model.n_labels, batch)
-    rows = torch.arange(batch.n_rows, device=clusters.device)[:, None].expand_as(found.paths)
-    log_paths = path_scores(log_clusters, clusters, log_entries, rows, found.paths)
     z = gather_dot(embedding, model.label_weight, model.label_bias, found.labels)
     known = found.labels < model.n_labels
+    ranking = path_loss if on_cpu(z) else path_loss_torch
+    first = ranking(log_clusters, log_entries, z, clusters, found.paths, found.targets, known)
     reached = found.true_paths >= 0
     true = path_scores(log_clusters, clusters, log_entries, true_rows(batch)[reached], found.true_paths[reached])
-    first = classification_loss(log_paths, z, found.targets, known)
     second = shortlist_loss(true, max(batch.n_rows, 1))
     return Losses(first + weight / found.labels.shape[1] * second, (log_clusters.detach() == 0).float().mean())
+
+
+def path_loss_torch(
+    log_clusters: Tensor,
+    log_entries: Tensor,
+    z: Tensor,
+    clusters: Tensor,
+    paths: Tensor,
+    targets: Tensor,
+    known: Tensor,
+) -> Tensor:
+    """`path_loss.path_loss` for any device."""
+    rows = torch.arange(len(z), device=z.device)[:, None].expand_as(paths)
+    return classification_loss(path_scores(log_clusters, clusters, log_entries, rows, paths), z, targets, known)
 
 
 @torch.no_grad()
