@@ -1,0 +1,89 @@
+"""All labels of a row by sparse weights, feature by feature: only weights of features that the row has are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+from numpy.typing import NDArray
+
+from xmcbench.sparse.beam import best_first
+from xmcbench.sparse.csr import Parts, parts
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+
+class InvertedWeights(NamedTuple):
+    """P classifiers stored by feature.
+
+    Attributes
+    ----------
+    by_feature : CSR parts of (d, P): the labels that have a weight for feature j, and the weights.
+    bias : (P,) float32, the constant feature's value times its weight.
+    """
+
+    by_feature: Parts
+    bias: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, weights: sp.csr_matrix, bias: float = 1.0) -> InvertedWeights:
+        """From (P, d + 1) CSR weights as `xmcbench.sparse.linear` gives them, the bias weight at column d."""
+        width = weights.shape[1] - 1
+        last = np.asarray(weights[:, [width]].toarray(), np.float32).ravel()
+        return cls(parts(weights[:, :width].T.tocsr()), last * np.float32(bias))
+
+
+def best_labels(
+    weights: InvertedWeights, features: sp.csr_matrix, k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The k labels of largest margin z = w·x + bias of each row.
+
+    Parameters
+    ----------
+    features : (n, d) CSR float32, scaled as in training.
+    k : at most P.
+
+    Returns
+    -------
+    ids : (n, k) int32 in 0 … P − 1, margin descending, equal margins by rising id. margins : (n, k) float32.
+    """
+    n, size = features.shape[0], len(weights.bias)
+    ids, margins = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    if n and k:
+        scratch = np.empty((min(get_num_threads(), n), size), np.float32)
+        names = np.arange(size, dtype=np.int32)
+        _score_rows(*parts(features), *weights.by_feature, weights.bias, names, scratch, ids, margins)
+    return ids, margins
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _score_rows(
+    indptr: Any, indices: Any, data: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, names: Any,
+    scratch: Any, ids: Any, margins: Any,
+) -> None:  # fmt: skip
+    workers = len(scratch)
+    for worker in prange(workers):
+        for row in range(worker, len(ids), workers):
+            columns = indices[indptr[row] : indptr[row + 1]]
+            numbers = data[indptr[row] : indptr[row + 1]]
+            _score_row(
+                columns, numbers, label_ptr, labels, values, bias, names, scratch[worker], ids[row], margins[row]
+            )
+
+
+@njit(cache=True, nogil=True)
+def _score_row(
+    columns: Any, numbers: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, names: Any,
+    z: Any, ids: Any, margins: Any,
+) -> None:  # fmt: skip
+    """Fill one row of `ids` and `margins`; `z` (P,) float32 scratch, anything in it."""
+    z[:] = bias
+    for i in range(len(columns)):
+        for at in range(label_ptr[columns[i]], label_ptr[columns[i] + 1]):
+            z[labels[at]] += numbers[i] * values[at]
+    best = best_first(z, names, len(ids))
+    for i in range(len(ids)):
+        ids[i] = best[i]
+        margins[i] = z[best[i]]
