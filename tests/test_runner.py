@@ -239,6 +239,35 @@ def test_a_method_may_decline_and_missing_inputs_decline_for_it(store: Store) ->
     assert "needs features" in record["reason"]
 
 
+class Telling(Frequent):
+    """Reports the P@1 of its own predictions, or fails to."""
+
+    told = 0
+
+    def report(self, inputs: Any, score: Any, folder: Path, ctx: Any) -> None:
+        type(self).told += 1
+        if self.params.trouble == "report":
+            raise ValueError("nothing to tell")
+        (folder / "report.md").write_text(str(score(self.predict(inputs, 5, ctx)).fractions()["P@1"]))
+
+
+def test_a_method_reports_once_a_fit_in_scores_of_the_harness(store: Store) -> None:
+    first = run(store, tiny(), spec(method=Telling))
+    path = store.folder / first["notes"]["report"]
+    values = {entry["name"]: entry["value"] for entry in first["metrics"]}
+    assert float(path.read_text()) == values["P@1"]
+    assert "report" in first["costs"]["phases"]
+    again = run(store, tiny(), spec(method=Telling, width=2))
+    assert again["notes"]["report"] == first["notes"]["report"]
+    assert Telling.told == 1
+
+
+def test_a_report_that_fails_costs_nothing_but_itself(store: Store) -> None:
+    record = run(store, tiny(), spec("report", method=Telling))
+    assert record["status"] == "ok"
+    assert record["notes"]["report"].startswith("ValueError: nothing to tell")
+
+
 def test_filter_pairs_leave_before_the_cut(store: Store) -> None:
     dataset = tiny()
     counts = np.asarray(dataset.train.labels.sum(axis=0)).ravel()

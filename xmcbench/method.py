@@ -160,7 +160,13 @@ class Machine:
 
 @runtime_checkable
 class Method(Protocol):
-    """What a method must have. Optional beside it: `warm_up(ctx)`, which compiles and loads and is timed apart."""
+    """What a method must have. Optional beside it:
+
+    - `warm_up(ctx)` compiles and loads; it is timed apart.
+    - `report(inputs, score, folder, ctx)` tells of the fitted model, in files of its own in `folder`, `report.md` among
+      them. It comes last, when the run's predictions can't change any more, once for all runs that share a fit;
+      `score(topk)` gives the default metrics of other predictions for the same test `inputs`.
+    """
 
     info: ClassVar[MethodInfo]
 

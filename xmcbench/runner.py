@@ -70,7 +70,8 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
         record["supersedes"] = old["run_id"] if old else None
         if options.again:
             shutil.rmtree(work, ignore_errors=True)
-        job = _Job(spec, dataset, options, reporter, work, device, threads, record)
+        reports = store.folder / "reports" / work.name
+        job = _Job(spec, dataset, options, reporter, work, reports, device, threads, record)
         with thread_limits(threads):
             topk, rows = job.run()
         record = store.add(record, topk, rows)
@@ -126,12 +127,13 @@ class _Job:
         options: Options,
         reporter: Reporter,
         work: Path,
+        reports: Path,
         device: str,
         threads: int,
         record: Record,
     ) -> None:
         self.spec, self.dataset, self.options = spec, dataset, options
-        self.work, self.record = work, record
+        self.work, self.reports, self.record = work, reports, record
         self.predicted = self.useless = False
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         self.ctx = RunContext(
@@ -161,6 +163,7 @@ class _Job:
                     topk = self._predict(method)
                     self.predicted = True
                     rows = self._score(topk)
+                    self._report(method)
                 record.update(status="ok" if reason is None else "skipped", reason=reason)
             except (Exception, KeyboardInterrupt, SystemExit) as error:
                 record.update(zip(("status", "reason"), explain(error), strict=True))
@@ -264,6 +267,29 @@ class _Job:
             truth = Truth.of(self.dataset)
             names = self.options.metrics or default_metrics(truth)
             return score(topk, self.dataset, truth, names, self.options, self.record)
+
+
+    def _report(self, method: Method) -> None:
+        """Let the method tell of itself; a report that fails is a note on the record, not a failed run."""
+        from xmcbench.metrics import Evaluation, Truth, evaluate
+
+        tell = getattr(method, "report", None)
+        if tell is None:
+            return
+        truth, k = Truth.of(self.dataset), self.record["k"]
+
+        def scored(topk: TopK) -> Evaluation:
+            return evaluate(topk.without(self.dataset.test_filter, k), truth, samples=0)
+
+        if not (self.reports / "report.md").is_file():
+            self.reports.mkdir(parents=True, exist_ok=True)
+            try:
+                with self.ctx.phase("report"):
+                    tell(self.dataset.test_inputs(), scored, self.reports, self.ctx)
+            except Exception as error:
+                self.record["notes"]["report"] = f"{type(error).__name__}: {error}\n{_where(error)}"
+                return
+        self.record["notes"]["report"] = f"reports/{self.reports.name}/report.md"
 
 
 def explain(error: BaseException) -> tuple[str, str]:

@@ -190,6 +190,9 @@ def _finish(records: list[Record], store: Store, console: Console) -> None:
     print_results(console, records)
     if records:
         console.print(f"records: {store.folder / 'records'}", highlight=False, soft_wrap=True)
+    for path in dict.fromkeys(record["notes"].get("report", "") for record in records):
+        if path.endswith(".md"):
+            console.print(f"report: {store.folder / path}", highlight=False, soft_wrap=True)
 
 
 def _stop(*_: Any) -> None:

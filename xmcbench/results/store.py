@@ -3,6 +3,7 @@
 DIR/records/RUN_ID.json      written last, so a record's files are always there
 DIR/predictions/RUN_ID.npz   TopK, before the filter is applied
 DIR/rows/RUN_ID.npz          per-row hits and weights, for paired tests
+DIR/reports/FIT_HASH/        what a method tells of its fitted model, where it has something to tell
 DIR/work/FIT_HASH/           checkpoints and the fitted model of a run under way
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +13,7 @@ from xmcbench_elias.params import EliasParams, sizes
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.data.spec import Facts
+    from xmcbench.metrics import Evaluation
     from xmcbench.topk import TopK
     from xmcbench_elias.whole import Whole
 
@@ -60,6 +62,12 @@ class Elias:
         output = str(ctx.query.get("output", self.params.output))
         shortlist = sizes(self.params, inputs.n_labels).shortlist
         return whole.predict(inputs, k, shortlist, beam, output, ctx)
+
+    def report(self, inputs: Inputs, score: Callable[[TopK], Evaluation], folder: Path, ctx: RunContext) -> None:
+        """See `xmcbench_elias.report`."""
+        from xmcbench_elias.report import report
+
+        report(self._fitted(), inputs, score, folder, ctx, self.predict)
 
     def save(self, folder: Path) -> None:
         """See `xmcbench_elias.whole.save`."""

@@ -17,12 +17,10 @@ from xmcbench_elias.graph import clustering_rows, learned_rows, random_rows
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams, Sizes, settled
 from xmcbench_elias.recluster import learned_centroids
-from xmcbench_elias.train import Progress, Stage
+from xmcbench_elias.train import Progress, Stage, Weights
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-
-Weights = dict[str, NDArray[Any]]
 
 
 @dataclass
@@ -64,7 +62,9 @@ def train_model(plan: Plan) -> Both:
         size = replace(size, shortlist=plan.train.n_labels)
     with ctx.phase(plan.name("stage 2")):
         name, select = plan.name("stage 2"), rows is plan.train
-        stage = Stage(name, params.stage2_epochs, params.stage2_rate, model, rows, params, size, ctx, select)
+        stage = Stage(
+            name, params.stage2_epochs, params.stage2_rate, model, rows, params, size, ctx, select, params.average
+        )
         second = stage.run()
     return Both(model, before, [first, second])
 

@@ -25,6 +25,9 @@ SHOW_EVERY = 16  # steps between looks at the mean loss
 CHECKPOINT_EVERY = 60.0  # seconds of training a kill may cost, beside the epoch under way; a checkpoint takes 1 to 2
 
 
+Weights = dict[str, NDArray[Any]]
+
+
 @dataclass
 class Progress:
     """Where a stage stands. `history` has one entry an epoch."""
@@ -41,7 +44,9 @@ class Stage:
     """What is trained, on what, for how long.
 
     `factor`: of the learning rates of what is not new in this stage. `select`: keep the best epoch on the validation
-    rows, else the last one; rows that are trained on can't select.
+    rows, else the last one; rows that are trained on can't select. `average`: over so many epochs at the end, what
+    counts is the mean of the weights after each, the adjacency's aside (stochastic weight averaging, Izmailov
+    et al., UAI 2018).
     """
 
     name: str
@@ -53,6 +58,7 @@ class Stage:
     size: Sizes
     ctx: RunContext
     select: bool = True
+    average: int = 0
 
     def run(self) -> Progress:
         """Train in place; afterwards the model holds the weights of the best epoch on the validation rows.
@@ -65,18 +71,25 @@ class Stage:
         Diverged : the loss is not finite.
         """
         optimisers = Optimisers(self.model, self.params, self.factor)
-        where, best = self._resume(optimisers)
+        where, best, mean = self._resume(optimisers)
         saved = time.monotonic()
         while where.epoch < self.epochs:
             where.history.append(self._one_epoch(where.epoch, optimisers))
             where.epoch += 1
+            now = self._weights()
+            counted = where.epoch - (self.epochs - self.average)
+            if counted > 0:
+                mean = running_mean(mean, now, counted)
+                self._put(now | mean)
             score = self._validation_score()
             where.history[-1]["validation nDCG@5"] = score
             if score is None or score > where.best_score:
                 where.best_epoch, where.best_score, best = where.epoch, score or 0.0, self._weights()
+            if mean:
+                self._put(now)
             if where.epoch < self.epochs and time.monotonic() - saved > CHECKPOINT_EVERY:
-                parts = {"now": self._weights(), "optimiser": optimisers.state()}
-                self._save(where, parts if where.best_epoch == where.epoch else parts | {"best": best})
+                parts = {"now": now, "mean": mean, "optimiser": optimisers.state()}
+                self._save(where, parts if where.best_epoch == where.epoch and not mean else parts | {"best": best})
                 saved = time.monotonic()
         self._put(best)
         self._save(where, {"best": best})
@@ -125,26 +138,32 @@ class Stage:
         self.ctx.score("nDCG@5", score)
         return score
 
-    def _weights(self) -> dict[str, NDArray[Any]]:
+    def _weights(self) -> Weights:
         return {name: value.detach().cpu().numpy().copy() for name, value in self.model.state_dict().items()}
 
-    def _put(self, weights: dict[str, NDArray[Any]]) -> None:
+    def _put(self, weights: Weights) -> None:
         self.model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
-    def _save(self, where: Progress, parts: dict[str, dict[str, NDArray[Any]]]) -> None:
+    def _save(self, where: Progress, parts: dict[str, Weights]) -> None:
         arrays = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
         self.ctx.checkpoints.save(self.name, arrays, vars(where))
 
-    def _resume(self, optimisers: Optimisers) -> tuple[Progress, dict[str, NDArray[Any]]]:
-        """Where the last checkpoint stands, and the best weights so far; puts model and optimisers there."""
+    def _resume(self, optimisers: Optimisers) -> tuple[Progress, Weights, Weights]:
+        """Where the last checkpoint stands, the best weights so far and their mean; puts model and optimisers there."""
         kept = self.ctx.checkpoints.load(self.name)
         if kept is None:
-            return Progress(self.name, 0, 0, -1.0, []), self._weights()
-        parts: dict[str, dict[str, NDArray[Any]]] = {}
+            return Progress(self.name, 0, 0, -1.0, []), self._weights(), {}
+        parts: dict[str, Weights] = {}
         for key, value in kept[0].items():
             part, _, name = key.partition("/")
             parts.setdefault(part, {})[name] = value
         if "now" in parts:
             self._put(parts["now"])
             optimisers.restore(parts["optimiser"])
-        return Progress(**kept[1]), parts["best"] if "best" in parts else parts["now"]
+        return Progress(**kept[1]), parts.get("best") or parts["now"], parts.get("mean", {})
+
+
+def running_mean(mean: Weights, now: Weights, count: int) -> Weights:
+    """Mean of `count` weights of which `now` is the last; the index, which is not averaged, is left out."""
+    floats = {name: value for name, value in now.items() if name not in ("adjacency", "entries")}
+    return {name: mean[name] + (value - mean[name]) / count if mean else value for name, value in floats.items()}
