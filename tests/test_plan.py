@@ -25,7 +25,14 @@ class Params:
 
 
 class Toy:
-    info = MethodInfo("toy", "for tests", "other", "1", parameters=Params)
+    info = MethodInfo(
+        "toy",
+        "for tests",
+        "other",
+        "1",
+        parameters=Params,
+        presets={"usual": {}, "wide": {"beam": 50, "rate": 0.1}, "wider": {"beam": 50, "rate": 0.1, "warm": True}},
+    )
 
     def __init__(self, params: Any) -> None: ...
 
@@ -71,6 +78,16 @@ def test_brackets_set_and_bars_span_a_grid() -> None:
         "toy[beam=20,rate=0.2]/d/0",
         "popularity/d/0",
     ]
+
+
+def test_a_preset_sets_what_nothing_beside_it_sets() -> None:
+    assert [s.parameters["beam"] for s in make_plan(["toy[preset=wide,beam=7]"], ["d"])][:1] == [7]
+    assert labels("toy[preset=wide|wider]")[:2] == ["toy[preset=wide]/d/0", "toy[preset=wider]/d/0"]
+    assert labels("toy[preset=wide,index=flat]")[0] == "toy[preset=wide,index=flat]/d/0"
+    assert labels("toy", settings=["preset=wide"])[0] == "toy[preset=wide]/d/0"
+    assert labels("toy[preset=usual]", "toy")[0] == "toy/d/0"
+    by_hand, preset = make_plan(["toy[beam=50,rate=0.1]"], ["d"])[0], make_plan(["toy[preset=wide]"], ["d"])[0]
+    assert by_hand.fit_hash("c", "cpu") == preset.fit_hash("c", "cpu")
 
 
 def test_set_reaches_the_methods_that_have_the_parameter() -> None:
@@ -123,6 +140,7 @@ def test_values_take_the_type_of_their_annotation(name: str, text: str, value: o
         (["toy[rate=inf]"], [], "is not a finite number"),
         (["toy[loss=square]"], [], "Valid: hinge, log"),
         (["toy[beam=1"], [], "is not a method"),
+        (["toy[preset=wid]"], [], "wide"),
         (["toy"], ["bem=3"], "beam"),
         (["toy"], ["nobody.beam=3"], "nobody"),
         (["toy"], ["beam"], "lacks '='"),

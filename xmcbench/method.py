@@ -69,6 +69,8 @@ class MethodInfo:
     version : of the method's definition; part of a run's identity, so raise it when results change.
     citation : BibTeX, or "" where there is nothing to cite.
     parameters : frozen dataclass whose fields are made by `param`; its docstring may say more.
+    presets : parameter values by a name users can give for all of them, `name[preset=paper]`; what is set beside a
+        preset wins over it. Records hold the values.
     needs : of "features", "texts", "label_texts", those without which the method can't run.
     wants_validation : the harness hands over `ctx.validation`; where the data set has no official split of
         that kind, it is carved from the training rows, which are then missing from `train`.
@@ -83,6 +85,7 @@ class MethodInfo:
     version: str
     citation: str = ""
     parameters: type[Any] = NoParams
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     needs: tuple[str, ...] = ()
     wants_validation: bool = False
     deterministic: bool = False

@@ -51,12 +51,16 @@ class RunSpec:
 
     @property
     def label(self) -> str:
-        """The method's name with the parameters that differ from their defaults: `elias[beam=10]`."""
-        changed = [
-            f"{f.name}={spell(getattr(self.params, f.name))}"
-            for f in dataclasses.fields(self.params)
-            if getattr(self.params, f.name) != f.default
-        ]
+        """The method's name with the parameters that differ from their defaults: `elias[preset=paper,beam=10]`."""
+        usual = {f.name: f.default for f in dataclasses.fields(self.params)}
+        have = self.parameters
+        changed = []
+        fitting = [name for name, values in self.info.presets.items() if values and values.items() <= have.items()]
+        if fitting:
+            preset = max(fitting, key=lambda name: len(self.info.presets[name]))
+            usual.update(self.info.presets[preset])
+            changed.append(f"preset={preset}")
+        changed += [f"{name}={spell(value)}" for name, value in have.items() if value != usual[name]]
         return self.info.name + (f"[{','.join(changed)}]" if changed else "")
 
     def spec_hash(self, content_hash: str, device: str) -> str:
@@ -140,8 +144,12 @@ def parse_value(info: MethodInfo, name: str, text: str) -> Any:
     UsageError : unknown parameter (the nearest is offered) or text of another type.
     """
     hints = typing.get_type_hints(info.parameters)
+    if name == "preset" and info.presets:
+        if text.strip() not in info.presets:
+            raise unknown(f"preset of {info.name}", text.strip(), info.presets)
+        return text.strip()
     if name not in hints:
-        raise unknown(f"parameter of {info.name}", name, hints)
+        raise unknown(f"parameter of {info.name}", name, _settable(info))
     allowed = typing.get_args(hints[name]) if _is_union(hints[name]) else (hints[name],)
     folded = text.strip()
     for kind in allowed:
@@ -193,11 +201,10 @@ def _apply(settings: Iterable[str], chosen: list[tuple[str, type[Method], dict[s
         takers = [
             (method, grid)
             for source, method, grid in chosen
-            if (not dot or only in (source, method.info.name))
-            and (dot or any(f.name == name for f in dataclasses.fields(method.info.parameters)))
+            if (not dot or only in (source, method.info.name)) and (dot or name in _settable(method.info))
         ]
         if not takers:
-            known = {f.name for _, method, _ in chosen for f in dataclasses.fields(method.info.parameters)}
+            known = {name for _, method, _ in chosen for name in _settable(method.info)}
             problems.append(str(unknown("method" if dot else "parameter", only if dot else name, known)))
         for method, grid in takers:
             try:
@@ -207,9 +214,15 @@ def _apply(settings: Iterable[str], chosen: list[tuple[str, type[Method], dict[s
     return problems
 
 
+def _settable(info: MethodInfo) -> list[str]:
+    """What may stand before an equals sign."""
+    return [f.name for f in dataclasses.fields(info.parameters)] + (["preset"] if info.presets else [])
+
+
 def _build(info: MethodInfo, values: Mapping[str, Any]) -> Any:
+    own = {name: value for name, value in values.items() if name != "preset"}
     try:
-        return info.parameters(**values)
+        return info.parameters(**{**info.presets.get(values.get("preset", ""), {}), **own})
     except XmcError:
         raise
     except (ValueError, TypeError) as error:

@@ -66,6 +66,7 @@ def method_facts(method: type[Method], name: str) -> dict[str, Any]:
         "devices": list(known.devices),
         "about": _about(method),
         "parameters": parameters,
+        "presets": {preset: dict(values) for preset, values in known.presets.items()},
         "citation": known.citation,
     }
 
@@ -123,6 +124,11 @@ def as_text(facts: dict[str, Any]) -> str:
             below.append("parameters:\n" + ("\n".join(_parameter(p) for p in value) or "  none"))
         elif key in ("citation", "about") and value:
             below.append(f"{title}:\n" + clean_lines(value))
+        elif key == "presets" and value:
+            told = {
+                name: ", ".join(f"{k}={v}" for k, v in one.items()) or "the defaults" for name, one in value.items()
+            }
+            below.append("presets, as in name[preset=…]:\n" + columns(told.items(), "  "))
         elif isinstance(value, dict) and value:
             below.append(f"{title}:\n" + columns(value.items(), "  "))
         elif key == "known_issues" and value:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from xmcbench.errors import UsageError
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
-from xmcbench_elias.params import EliasParams, sizes
+from xmcbench_elias.params import PRESETS, EliasParams, sizes
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
@@ -35,6 +35,7 @@ class Elias:
         version="1",
         citation=CITATION,
         parameters=EliasParams,
+        presets=PRESETS,
         needs=("features",),
         wants_validation=True,
         devices=("cpu", "cuda"),

@@ -14,6 +14,31 @@ BORDER = 16_384  # labels; between what was measured, 4,271 and 46,881
 FEW = {"width": 512, "dropout": 0.5, "train_beam": 20, "stage1_epochs": 8, "stage2_epochs": 8, "batch": 256}
 MANY = {"width": 256, "dropout": 0.3, "train_beam": 10, "stage1_epochs": 6, "stage2_epochs": 6, "batch": 512}
 
+# LF-AmazonTitles-131K in the authors' configurations: 20 + 50 epochs, weights averaged from epoch 8 on, λ = 0.05 over
+# n · P, which beside a true label's own term over n · K weighs λ K / P, here at P = 10 true labels a row.
+PRESETS = {
+    "bow": {},
+    "paper": {
+        "width": 768,
+        "dropout": 0.5,
+        "leaf": 100,
+        "train_beam": 20,
+        "batch": 1024,
+        "shortlist_weight": 10.0,
+        "stage1_epochs": 20,
+        "stage2_epochs": 50,
+        "average": 42,
+        "recluster": 5,
+        "rate": 5e-3,
+        "table_rate": 5e-3,
+        "adjacency_rate": 5e-3,
+        "stage2_rate": 0.02,
+        "ranker": "shortlist",
+        "folds": 0,
+        "calibrate": True,
+    },
+}
+
 
 @dataclass(frozen=True)
 class EliasParams:
@@ -22,6 +47,8 @@ class EliasParams:
     The paper's sizes belong together: leaves of 100 labels, a beam of 20, K = 2,000 = 20 · 100 labels in the
     shortlist, κ = 1,000 = 10 · 100 entries in a row of the adjacency, β = 150 = 0.15 κ. Here leaves are smaller, and
     K, κ and β follow from the leaf by the same ratios (see `Sizes`).
+
+    Preset `bow` is the defaults; `paper` has the authors' sizes and schedule (`PRESETS`) under this encoder.
     """
 
     width: int | None = param(None, "width D of the embedding; none: by the number of labels", BY_LABELS)
