@@ -81,7 +81,7 @@ def test_brackets_set_and_bars_span_a_grid() -> None:
 
 
 def test_a_preset_sets_what_nothing_beside_it_sets() -> None:
-    assert [s.parameters["beam"] for s in make_plan(["toy[preset=wide,beam=7]"], ["d"])][:1] == [7]
+    assert make_plan(["toy[preset=wide,beam=7]"], ["d"])[0].parameters["beam"] == 7
     assert labels("toy[preset=wide|wider]")[:2] == ["toy[preset=wide]/d/0", "toy[preset=wider]/d/0"]
     assert labels("toy[preset=wide,index=flat]")[0] == "toy[preset=wide,index=flat]/d/0"
     assert labels("toy", settings=["preset=wide"])[0] == "toy[preset=wide]/d/0"
