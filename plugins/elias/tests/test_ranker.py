@@ -1,0 +1,100 @@
+"""The ranker learns from the right rows, its blend is chosen on validation rows, the calibration tree is sklearn's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from xmcbench_elias import ranker
+from xmcbench_elias.calibration import DEPTH, Calibration
+from xmcbench_elias.whole import average, best
+
+from xmcbench.context import RunContext
+from xmcbench.method import TrainData
+from xmcbench.sparse.csr import unit_rows
+from xmcbench.testing.worlds import tiny
+from xmcbench.topk import PAD, TopK
+
+DATA = tiny()
+TRAIN = DATA.train_data()
+
+
+def test_negatives_are_the_rows_that_show_a_label() -> None:
+    positives = sp.csr_matrix(np.array([[1, 0], [0, 1], [0, 0], [0, 0]], np.float32))
+    shown = ranker.shown(np.array([[0, 1], [1, PAD], [PAD, PAD], [0, PAD]], np.int32), 2)
+    some = ranker.problems(positives, shown)
+    rows = [some.rows[some.row_ptr[g] : some.row_ptr[g + 1]].tolist() for g in some.group]
+    assert rows == [[0, 3], [0, 1]]
+    every = ranker.problems(positives, None)
+    assert every.rows.tolist() == [0, 1, 2, 3]
+    assert every.group.tolist() == [0, 0]
+    for found in (some, every):
+        assert found.positives.tolist() == [0, 1]
+
+
+def test_weights_tell_true_from_false_and_labels_without_rows_say_no(tmp_path: Path) -> None:
+    labels = sp.csr_matrix(TRAIN.labels.toarray() * (np.arange(40) != 7))
+    train = TrainData(TRAIN.features, None, None, 40, labels)
+    weights = ranker.train_ranker(train, None, RunContext(tmp_path), "r")
+    ids = np.tile(np.arange(40, dtype=np.int32), (train.n_rows, 1))
+    r = ranker.ratings(weights, train.inputs(), ids)
+    dense = unit_rows(train.features).toarray() @ weights[:, :-1].toarray().T + weights[:, -1].toarray().T
+    assert r == pytest.approx(np.exp(-(np.maximum(0, 1 - dense) ** 3)), abs=1e-5)
+    true = labels.toarray() > 0
+    assert r[true].mean() > 5 * r[~true].mean()
+    assert r[:, 7] == pytest.approx(np.exp(-8.0))
+
+
+def test_only_the_named_labels_are_learned_again(tmp_path: Path) -> None:
+    ctx = RunContext(tmp_path)
+    first = ranker.train_ranker(TRAIN, None, ctx, "first")
+    again = ranker.train_ranker(TRAIN.rows(slice(0, 200)), None, ctx, "again", (first, np.array([3, 5])))
+    moved = np.flatnonzero(np.abs((first - again).toarray()).sum(axis=1))
+    assert moved.tolist() == [3, 5]
+    kept = ranker.train_ranker(TRAIN, None, RunContext(tmp_path), "again")
+    assert (kept != again).nnz == 0  # from its checkpoint
+
+
+def test_the_blend_is_the_better_of_both_where_one_is_noise() -> None:
+    rng = np.random.default_rng(0)
+    labels = sp.csr_matrix((rng.random((200, 30)) < 0.1).astype(np.float32))
+    ids = np.tile(np.arange(30, dtype=np.int32), (200, 1))
+    good = (labels.toarray() * 0.5 + 0.2 + 0.2 * rng.random((200, 30))).astype(np.float32)
+    noise = rng.random((200, 30)).astype(np.float32)
+    assert ranker.best_share(TopK(ids, good), noise, labels)[0] == 0
+    share, score = ranker.best_share(TopK(ids, noise), good, labels)
+    assert share == 1
+    assert score == pytest.approx(1.0)
+
+
+def test_blend_is_the_weighted_product_and_keeps_padding() -> None:
+    top = TopK(np.array([[4, PAD]], np.int32), np.array([[0.25, -np.inf]], np.float32))
+    r = np.array([[0.64, 0.0]], np.float32)
+    assert ranker.blend(top, r, 0.5)[0, 0] == pytest.approx(0.4)
+    assert ranker.blend(top, r, 1.0)[0, 0] == pytest.approx(0.64)
+    assert ranker.blend(top, r, 0.0)[0].tolist() == [0.25, -np.inf]
+
+
+def test_the_stored_tree_says_what_sklearn_says() -> None:
+    from sklearn.tree import DecisionTreeRegressor
+
+    rng = np.random.default_rng(0)
+    columns = rng.random((500, 3)).astype(np.float32)
+    true = columns[:, 0] * columns[:, 1] > 0.3
+    tree = Calibration.fit(columns, true, 0)
+    theirs = DecisionTreeRegressor(max_depth=DEPTH, random_state=0).fit(columns, true)
+    fresh = rng.random((300, 3)).astype(np.float32)
+    assert tree(fresh) == pytest.approx(theirs.predict(fresh))
+    assert Calibration.fit(columns, np.ones(500, bool), 0)(fresh).tolist() == [1.0] * 300
+
+
+def test_the_average_counts_a_missing_label_as_zero() -> None:
+    one = TopK(np.array([[2, 5, PAD]], np.int32), np.array([[0.9, 0.3, -np.inf]], np.float32))
+    two = TopK(np.array([[5, 1, 2]], np.int32), np.array([[0.6, 0.5, 0.1]], np.float32))
+    three = TopK(np.array([[5, PAD, PAD]], np.int32), np.array([[0.3, -np.inf, -np.inf]], np.float32))
+    mean = best(average([one, two, three]), 5)
+    assert mean.ids[0].tolist() == [5, 2, 1, PAD, PAD]
+    assert mean.scores[0, :3] == pytest.approx([0.4, 1.0 / 3, 0.5 / 3])
+    assert best(average([one]), 2).ids.tolist() == [[2, 5]]
