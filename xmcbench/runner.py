@@ -268,7 +268,6 @@ class _Job:
             names = self.options.metrics or default_metrics(truth)
             return score(topk, self.dataset, truth, names, self.options, self.record)
 
-
     def _report(self, method: Method) -> None:
         """Let the method tell of itself; a report that fails is a note on the record, not a failed run."""
         from xmcbench.metrics import Evaluation, Truth, evaluate
