@@ -9,7 +9,7 @@ ranker alone. w is chosen on validation rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import unit_rows
 from xmcbench.sparse.linear import Problems, train_linear
+from xmcbench.sparse.onevsrest import train_one_vs_rest
 from xmcbench.sparse.scoring import score_pairs
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.predict import validation_score
@@ -87,29 +88,23 @@ def train_ranker(
         return sp.csr_matrix((kept[0]["data"], kept[0]["indices"], kept[0]["indptr"]), shape=shape)
     seen = np.bincount(train.labels.indices, minlength=shape[0]) > 0
     labels = np.flatnonzero(seen) if known is None else known[1]
-    candidates = None if shortlists is None else shown(shortlists, shape[0])[:, labels]
-    learned = train_linear(
-        unit_rows(train.features),
-        problems(train.labels[:, labels], candidates),
-        threshold=THRESHOLD,
-        seed=ctx.seed(name),
-        progress=ctx.progress,
-    )
+    features, positives = unit_rows(train.features), sp.csc_matrix(train.labels[:, labels])
+    positives.sort_indices()
+    how: dict[str, Any] = {"threshold": THRESHOLD, "seed": ctx.seed(name), "progress": ctx.progress}
+    if shortlists is None:
+        learned = train_one_vs_rest(features, positives, **how)
+    else:
+        learned = train_linear(features, problems(positives, shown(shortlists, shape[0])[:, labels]), **how)
     weights = _spread(learned, labels, nothing(*shape) if known is None else known[0])
     ctx.checkpoints.save(name, {"data": weights.data, "indices": weights.indices, "indptr": weights.indptr})
     return weights
 
 
-def problems(positives: sp.csr_matrix, shown: sp.csr_matrix | None) -> Problems:
-    """One problem a label: its rows against all others, or against those whose shortlist shows it."""
-    n, m = positives.shape
-    columns = sp.csc_matrix(positives)
-    columns.sort_indices()
-    if shown is None:
-        return Problems.of_columns(sp.csc_matrix(np.ones((n, 1), np.bool_)), columns, np.zeros(m))
+def problems(positives: sp.csc_matrix, shown: sp.csr_matrix) -> Problems:
+    """One problem a label (a column): its rows against those whose shortlist shows it."""
     rows = sp.csc_matrix((positives != 0).astype(np.float32) + shown)
     rows.sort_indices()
-    return Problems.of_columns(rows, columns, np.arange(m))
+    return Problems.of_columns(rows, positives, np.arange(positives.shape[1]))
 
 
 def shown(shortlists: NDArray[np.int32], n_labels: int) -> sp.csr_matrix:
