@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -13,9 +14,10 @@ from xmcbench_elias.optim import RowAdamW, warm_then_linear
 GENERATOR = torch.Generator().manual_seed(0)
 
 
-@pytest.fixture(params=["numba", "torch"])
+@pytest.fixture(params=["numba", "torch", "dense"])
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs a test with the kernels of the CPU, and with what other devices use (in small chunks)."""
+    """Runs a test with the kernels of the CPU, with what other devices use (in small chunks), and with all products."""
+    monkeypatch.setattr(ops, "DENSE", 10**6 if request.param == "dense" else 0)
     if request.param == "torch":
         monkeypatch.setattr(ops, "on_cpu", lambda tensor: False)
         monkeypatch.setattr(ops, "CHUNK", 20)
@@ -62,6 +64,65 @@ def test_gather_dot(form: str) -> None:
     got = torch.autograd.grad(found, (queries, table, bias))
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one.to_dense(), other)
+
+
+def test_a_table_under_an_optimiser_keeps_its_gradient_as_factors(form: str) -> None:
+    """Two backward passes before a step count as their sum; the step is that of the sparse gradient."""
+    starts = torch.randn(5, 4, generator=GENERATOR), torch.randn(3, 4, generator=GENERATOR), torch.zeros(5)
+    ids = torch.tensor([[0, 3, 5], [3, 1, 5], [3, 5, 0]])
+    tables = []
+    for factored in (True, False):
+        table = torch.nn.Parameter(starts[0].clone())
+        optimiser = RowAdamW(table, 0.1, 0.01)
+        if not factored:
+            del table.factors  # type: ignore[attr-defined]
+        for _ in range(3):
+            for scale in (1.0, 2.0):
+                (gather_dot(starts[1] * scale, table, starts[2], ids) ** 2).sum().backward()
+            assert (table.grad is None) == factored
+            table.factors = getattr(table, "factors", [])  # type: ignore[attr-defined]
+            optimiser.step(1.0)
+            if not factored:
+                del table.factors  # type: ignore[attr-defined]
+        optimiser.settle()
+        tables.append(table.detach())
+    assert not torch.equal(tables[0], starts[0])
+    torch.testing.assert_close(tables[0], tables[1])
+
+
+@pytest.mark.parametrize("width", [30, 90])
+def test_all_products_and_gathered_ones_agree(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    g = torch.Generator().manual_seed(width)
+    queries, table, bias = (
+        torch.randn(*shape, generator=g).requires_grad_() for shape in ((20, 16), (300, 16), (300,))
+    )
+    ids = torch.stack([torch.randperm(301, generator=g)[:width] for _ in range(20)])
+    weights = torch.randn(20, width, generator=g)
+    found = []
+    for dense in (0, 5):  # 5: gathered at width 30, all products at 90
+        monkeypatch.setattr(ops, "DENSE", dense)
+        z = gather_dot(queries, table, bias, ids)
+        gradients = torch.autograd.grad(z, (queries, table, bias), weights)
+        found.append([z.detach(), *(gradient.to_dense() for gradient in gradients)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_do_not_show() -> None:
+    g = torch.Generator().manual_seed(1)
+    queries, table, bias = (
+        torch.randn(*shape, generator=g).requires_grad_() for shape in ((20, 16), (900, 16), (900,))
+    )
+    ids = torch.randint(901, (20, 50), generator=g)
+    found = []
+    before = numba.get_num_threads()
+    for threads in {1, before}:
+        numba.set_num_threads(threads)
+        z = gather_dot(queries, table, bias, ids)
+        gradients = torch.autograd.grad((z**2).sum(), (queries, table, bias))
+        found.append([z.detach(), *(gradient.to_dense() for gradient in gradients)])
+    numba.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(found[0], found[-1], strict=True))
 
 
 def test_nothing_to_do(form: str) -> None:

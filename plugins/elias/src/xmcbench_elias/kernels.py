@@ -158,6 +158,14 @@ def gradient_row(first: int, last: int, order: Any, owner: Any, values: Any, den
             out[d] += value * dense[i, d]
 
 
+@njit(cache=True, nogil=True)
+def sums(starts: Any, order: Any, values: Any, out: Any) -> None:
+    """out[j] = Σ values over the positions that name table row j."""
+    for j in range(len(starts) - 1):
+        for k in range(starts[j], starts[j + 1]):
+            out[j] += values[order[k]]
+
+
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def adamw_rows(
     rows: Any,

@@ -104,7 +104,12 @@ def path_loss_torch(
 @torch.no_grad()
 def rank(model: EliasModel, batch: Batch, beam: int, size: int) -> tuple[Tensor, Tensor]:
     """(n, K) label ids (n_labels: padding) and p = s · a · σ(z) in float32, in no order."""
-    embedding = model.encoder(batch)
+    return score(model, model.encoder(batch), batch, beam, size)
+
+
+@torch.no_grad()
+def score(model: EliasModel, embedding: Tensor, batch: Batch, beam: int, size: int) -> tuple[Tensor, Tensor]:
+    """`rank` of rows with these embeddings (n, D)."""
     logits = model.cluster_logits(embedding)
     clusters = beam_search(logits, beam)
     log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)
