@@ -32,6 +32,15 @@ def test_loss_and_gradient_are_finite_and_as_in_float64(q: float, z: float, targ
     assert single == pytest.approx(double, rel=2e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("target", [False, True])
+@pytest.mark.parametrize("z", Z)
+@pytest.mark.parametrize("q", Q)
+def test_autocast_changes_nothing(q: float, z: float, target: bool) -> None:
+    plain = both(q, z, torch.float32, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert both(q, z, torch.float32, target) == plain
+
+
 @pytest.mark.parametrize("q", [0.01, 0.3, 0.9, 1.0])
 @pytest.mark.parametrize("z", [-3.0, 0.0, 2.0])
 def test_logarithms_of_the_probability(q: float, z: float) -> None:

@@ -7,20 +7,25 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from xmcbench_elias import ops
+from xmcbench_elias import ops, torch_ops
 from xmcbench_elias.ops import bag, gather_dot
 from xmcbench_elias.optim import RowAdamW, warm_then_linear
 
 GENERATOR = torch.Generator().manual_seed(0)
 
 
-@pytest.fixture(params=["numba", "torch", "dense"])
+@pytest.fixture(params=["numba", "torch", "triton", "dense"])
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs a test with the kernels of the CPU, with what other devices use (in small chunks), and with all products."""
+    """Runs a test with every form: the CPU's kernels, those of other devices (small chunks), and all products."""
     monkeypatch.setattr(ops, "DENSE", 10**6 if request.param == "dense" else 0)
-    if request.param == "torch":
+    if request.param in ("torch", "triton"):
         monkeypatch.setattr(ops, "on_cpu", lambda tensor: False)
-        monkeypatch.setattr(ops, "CHUNK", 20)
+        monkeypatch.setattr(torch_ops, "CHUNK", 20)
+    if request.param == "triton":
+        pytest.importorskip("triton", reason="Triton is not installed: pip install triton (Linux)")
+        from xmcbench_elias import triton_ops
+
+        monkeypatch.setattr(ops, "elsewhere", lambda tensor: triton_ops)
     return str(request.param)
 
 
@@ -106,6 +111,26 @@ def test_all_products_and_gathered_ones_agree(width: int, monkeypatch: pytest.Mo
         found.append([z.detach(), *(gradient.to_dense() for gradient in gradients)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_triton_agrees_with_torch(seed: int) -> None:
+    """Over several blocks of labels, of the width and of places, with ids past the table."""
+    pytest.importorskip("triton", reason="Triton is not installed: pip install triton (Linux)")
+    from xmcbench_elias import triton_ops
+
+    g = torch.Generator().manual_seed(seed)
+    n, size, dim, width = 3, 50, (7, 128, 150)[seed], (1, 32, 70)[seed]
+    queries, table, bias = (torch.randn(*shape, generator=g) for shape in ((n, dim), (size, dim), (size,)))
+    ids = torch.randint(size + 2, (n, width), generator=g)
+    given = queries, table, bias, ids
+    torch.testing.assert_close(triton_ops.dots(*given), torch_ops.dots(*given), rtol=1e-5, atol=1e-5)
+    starts = torch.tensor([0, 0, width, n * width])
+    values = torch.randn(n * width, generator=g)
+    for order in (None, torch.randperm(n * width, generator=g)):
+        given = starts, order, ids.view(-1), values, table
+        found, known = triton_ops.weighted_rows(*given), torch_ops.weighted_rows(*given)
+        torch.testing.assert_close(found, known, rtol=1e-5, atol=1e-5)
 
 
 def test_threads_do_not_show() -> None:

@@ -25,10 +25,18 @@ class BowEncoder(nn.Module):
         self.mix_bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """(n, D) embeddings; dropout draws from `generator`, nothing global."""
+        """(n, D) float32 embeddings; dropout draws from `generator`, nothing global. On a GPU products are in bf16."""
         summed = bag(self.embed, batch.indptr, batch.indices, batch.values)
         hidden = drop(torch.relu(summed + self.embed_bias), dropout, generator)
-        return hidden + drop(torch.relu(hidden @ self.mix.T + self.mix_bias), dropout, generator)
+        with half_products(summed):
+            mixed = (hidden @ self.mix.T).to(summed.dtype)
+        return hidden + drop(torch.relu(mixed + self.mix_bias), dropout, generator)
+
+
+def half_products(tensor: Tensor) -> torch.autocast:
+    """Autocast to bf16 where the tensor is on a GPU; everything outside the encoder stays in float32."""
+    kind = tensor.device.type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu")
 
 
 def drop(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:

@@ -2,8 +2,8 @@
 
 Both read a table (features × D, labels × D) at a few rows, and only these rows have a gradient. It is kept as the
 factors it is the product of: a table under `RowAdamW` takes them as they are, so that not even its touched rows are
-ever written down; any other gets a sparse tensor. On the CPU numba does the work; elsewhere torch does, in chunks, so
-that no (n, K, D) gather ever exists.
+ever written down; any other gets a sparse tensor. On the CPU numba does the work; elsewhere Triton does where it is
+installed (`triton_ops`), else torch in chunks (`torch_ops`): no (n, K, D) gather ever exists.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcbench_elias import kernels
+from xmcbench_elias import kernels, torch_ops
 
-CHUNK = 1 << 25  # numbers a gathered chunk may hold: 128 MiB in float32
 # All products are faster where K ≥ L / 5. Measured: the two are equally fast at K / L = 0.26 (L = 4,271, D = 512,
 # n = 256), 0.2 (L = 1,000) and 0.1 (L = 20,000, D = 256, n = 512).
 DENSE = 5
@@ -60,7 +59,7 @@ class Factors:
         if on_cpu(values):
             kernels.sums(*_arrays(groups.starts, groups.order, values, out))
             return out
-        return out.index_add_(0, _owners(groups.starts, len(groups.order)), values[groups.order])
+        return out.index_add_(0, torch_ops.owners(groups.starts, len(groups.order)), values[groups.order])
 
     def multiplied(self) -> Tensor:
         """(u, D): one gradient for each of `groups.rows`."""
@@ -69,11 +68,7 @@ class Factors:
             out = dense.new_empty(len(groups.rows), dense.shape[1])
             kernels.table_gradient(*_arrays(groups.starts, groups.order, groups.owner, values, dense, out))
             return out
-        out = dense.new_zeros(len(groups.rows), dense.shape[1])
-        place = _owners(groups.starts, len(groups.order))
-        for part in _parts(len(place), dense.shape[1]):
-            out.index_add_(0, place[part], dense[groups.owner[part]] * values[groups.order[part], None])
-        return out
+        return elsewhere(dense).weighted_rows(groups.starts, groups.order, groups.owner, values, dense)
 
 
 def bag(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
@@ -94,7 +89,11 @@ class _Bag(torch.autograd.Function):
     def forward(ctx: Any, table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
         ctx.save_for_backward(indptr, indices, values)
         ctx.n_rows, ctx.taker = table.shape[0], taker(table)
-        return rows_times_table(table, indptr, indices, values)
+        if not on_cpu(table):
+            return elsewhere(table).weighted_rows(indptr, None, indices, values, table)
+        out = table.new_empty(len(indptr) - 1, table.shape[1])
+        kernels.rows_times_table(*_arrays(indptr, indices, values, table, out))
+        return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -106,19 +105,24 @@ class _Bag(torch.autograd.Function):
 class _GatherDot(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, table: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
-        n, width = ids.shape
-        indptr = torch.arange(n + 1, device=ids.device) * width
-        ctx.groups, ctx.taker = group(indptr, ids.reshape(-1), table.shape[0]), taker(table)
-        ctx.save_for_backward(queries, table)
-        return dots(ctx.groups, queries, table, bias, ids)
+        ctx.taker = taker(table)
+        ctx.save_for_backward(queries, table, ids)
+        if not on_cpu(table):
+            return elsewhere(table).dots(queries, table, bias, ids)
+        ctx.groups = group_rows(ids, len(table))
+        out = queries.new_zeros(ids.shape)
+        groups = ctx.groups.rows, ctx.groups.starts, ctx.groups.order, ctx.groups.owner
+        kernels.dots(*_arrays(*groups, queries, table, bias, out.view(-1)))
+        return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        queries, table = ctx.saved_tensors
-        factors = Factors(ctx.groups, gradient.contiguous().view(-1), queries.detach())
-        for_bias = factors.values.new_zeros(table.shape[0])
-        for_bias[ctx.groups.rows] = factors.sums()
-        return query_gradient(factors, table), hand_over(factors, len(table), ctx.taker), for_bias, None
+        queries, table, ids = ctx.saved_tensors
+        groups = ctx.groups if on_cpu(table) else group_rows(ids, len(table))
+        factors = Factors(groups, gradient.contiguous().view(-1), queries.detach())
+        for_bias = factors.values.new_zeros(len(table))
+        for_bias[groups.rows] = factors.sums()
+        return query_gradient(factors, table, ids), hand_over(factors, len(table), ctx.taker), for_bias, None
 
 
 class _AllDots(torch.autograd.Function):
@@ -171,50 +175,24 @@ def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups:
     rows, counts = torch.unique_consecutive(ids, return_counts=True)
     starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     order = inside[order]
-    return Groups(rows, starts, order, _owners(indptr, len(indices))[order])
+    return Groups(rows, starts, order, torch_ops.owners(indptr, len(indices))[order])
 
 
-def rows_times_table(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
-    """The forward of `bag`."""
-    out = table.new_empty(len(indptr) - 1, table.shape[1])
-    if on_cpu(table):
-        kernels.rows_times_table(*_arrays(indptr, indices, values, table, out))
-        return out
-    out.zero_()
-    owner = _owners(indptr, len(indices))
-    for part in _parts(len(indices), table.shape[1]):
-        known = indices[part] < table.shape[0]
-        found = table[indices[part].clamp(max=table.shape[0] - 1)]
-        out.index_add_(0, owner[part], found * torch.where(known, values[part], 0.0)[:, None])
-    return out
+def group_rows(ids: Tensor, n_rows: int) -> Groups:
+    """`group` of a full (n, K) batch."""
+    indptr = torch.arange(len(ids) + 1, device=ids.device) * ids.shape[1]
+    return group(indptr, ids.reshape(-1), n_rows)
 
 
-def dots(groups: Groups, queries: Tensor, table: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
-    """The forward of `gather_dot`; `groups` of the (n, K) ids."""
-    out = queries.new_zeros(ids.shape)
-    if on_cpu(queries):
-        given = groups.rows, groups.starts, groups.order, groups.owner, queries, table, bias
-        kernels.dots(*_arrays(*given, out.view(-1)))
-        return out
-    named = torch.repeat_interleave(groups.rows, groups.starts.diff())
-    for part in _parts(len(named), table.shape[1]):
-        found = (queries[groups.owner[part]] * table[named[part]]).sum(1) + bias[named[part]]
-        out.view(-1)[groups.order[part]] = found
-    return out
-
-
-def query_gradient(factors: Factors, table: Tensor) -> Tensor:
-    """(n, D): row i is Σ values · table row over the places that batch row i owns."""
-    groups, values = factors.groups, factors.values
-    out = torch.zeros_like(factors.dense)
-    if on_cpu(table):
-        scratch = table.new_zeros(SUMS, *out.shape)
-        given = groups.rows, groups.starts, groups.order, groups.owner, values, table, scratch, out
-        kernels.query_gradient(*_arrays(*given))
-        return out
-    named = torch.repeat_interleave(groups.rows, groups.starts.diff())
-    for part in _parts(len(named), table.shape[1]):
-        out.index_add_(0, groups.owner[part], table[named[part]] * values[groups.order[part], None])
+def query_gradient(factors: Factors, table: Tensor, ids: Tensor) -> Tensor:
+    """(n, D): row i is Σ values · table row over the (n, K) places of batch row i."""
+    if not on_cpu(table):
+        indptr = torch.arange(len(ids) + 1, device=ids.device) * ids.shape[1]
+        return elsewhere(table).weighted_rows(indptr, None, ids.reshape(-1), factors.values, table)
+    groups, out = factors.groups, torch.zeros_like(factors.dense)
+    scratch = table.new_zeros(SUMS, *out.shape)
+    given = groups.rows, groups.starts, groups.order, groups.owner, factors.values, table, scratch, out
+    kernels.query_gradient(*_arrays(*given))
     return out
 
 
@@ -223,15 +201,16 @@ def on_cpu(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
+def elsewhere(tensor: Tensor) -> Any:
+    """The module with `dots` and `weighted_rows` for a tensor on this device: Triton's, or torch's."""
+    if tensor.device.type != "cuda" or tensor.dtype != torch.float32:
+        return torch_ops
+    try:
+        from xmcbench_elias import triton_ops
+    except ImportError:  # torch for CUDA brings Triton on Linux only
+        return torch_ops
+    return triton_ops
+
+
 def _arrays(*tensors: Tensor) -> tuple[Any, ...]:
     return tuple(tensor.detach().numpy() for tensor in tensors)
-
-
-def _owners(indptr: Tensor, size: int) -> Tensor:
-    rows = torch.arange(len(indptr) - 1, device=indptr.device)
-    return torch.repeat_interleave(rows, indptr.diff(), output_size=size)
-
-
-def _parts(size: int, width: int) -> list[slice]:
-    step = max(1, CHUNK // max(width, 1))
-    return [slice(start, start + step) for start in range(0, size, step)]
