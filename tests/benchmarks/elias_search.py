@@ -23,7 +23,8 @@ around up to 0.6 κ, then others from anywhere; so a label is in κ · C / L of 
 adjacency are normal with deviation 1.5, plus 1 for own labels: some 2 % of a are clamped at 1. The stop at k = 10
 leaves about half of the shortlist to score, as it did on trained models.
 
-With --model and --dataset (of the same data): a trained model as `xmcbench run elias --keep` leaves it, φ of test rows.
+With --model and --dataset (of the same data): a trained model as `xmcbench run elias --keep-models` leaves it in
+results/work/FIT/model, and φ of test rows.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def trained(file: Path, dataset: str) -> World:
     features = load(dataset).test.features[:ROWS]
     with torch.no_grad():
         queries = model.encoder(make_batch(features, None, slice(None), "cpu"))
-    return World(model, queries, sizes(EliasParams(), model.n_labels).shortlist)
+    return World(model, queries, sizes(EliasParams(), model.n_labels).depth)
 
 
 def straight(world: World, log_entries: Tensor, k: int, rows: int) -> tuple[Tensor, Tensor]:

@@ -73,8 +73,8 @@ def plain_sums(ranks, indptr, indices, keep, cuts, slot, discount):  # type: ign
     hits, dcg = np.empty((c, n)), np.empty((c, n))
     at, gain = np.zeros(c + 1), np.zeros(c + 1)  # of the ranks between two cut-offs
     for i in range(n):
-        at[:] = 0
-        gain[:] = 0
+        for s in range(c + 1):  # a loop of our own: numba's slices cost more than the few numbers
+            at[s] = gain[s] = 0.0
         count, low = 0, 0
         for e in range(indptr[i] - start, indptr[i + 1] - start):
             if len(keep) == 0 or keep[indices[e]]:
@@ -111,8 +111,8 @@ def weighted_sums(ranks, indptr, indices, keep, weights, cuts, slot, discount): 
     mine = np.empty(_longest(0, n, indptr))  # weights of one row's true labels
     at, gain = np.zeros(c + 1), np.zeros(c + 1)
     for i in range(n):
-        at[:] = 0
-        gain[:] = 0
+        for s in range(c + 1):
+            at[s] = gain[s] = 0.0
         count = 0
         for e in range(indptr[i] - start, indptr[i + 1] - start):
             if len(keep) == 0 or keep[indices[e]]:
@@ -231,6 +231,8 @@ def _longest(begin, end, indptr):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _sort(values, count):  # type: ignore[no-untyped-def]
     """Put values[:count] in rising order in place: Shell's sort, which for the usual few labels is plain insertion."""
+    if count < 2:
+        return
     for gap in _GAPS:
         for i in range(gap, count):
             value, j = values[i], i

@@ -14,6 +14,7 @@ from xmcbench_elias.whole import average, best
 from xmcbench.context import RunContext
 from xmcbench.method import TrainData
 from xmcbench.sparse.csr import unit_rows
+from xmcbench.sparse.inverted import InvertedWeights
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import PAD, TopK
 
@@ -35,12 +36,12 @@ def test_weights_tell_true_from_false_and_labels_without_rows_say_no(tmp_path: P
     train = TrainData(TRAIN.features, None, None, 40, labels)
     weights = ranker.train_ranker(train, None, RunContext(tmp_path), "r")
     ids = np.tile(np.arange(40, dtype=np.int32), (train.n_rows, 1))
-    r = ranker.ratings(weights, train.inputs(), ids)
+    z = ranker.margins(InvertedWeights.of(weights), train.inputs(), ids)
     dense = unit_rows(train.features).toarray() @ weights[:, :-1].toarray().T + weights[:, -1].toarray().T
-    assert r == pytest.approx(np.exp(-(np.maximum(0, 1 - dense) ** 3)), abs=1e-5)
+    assert z == pytest.approx(dense, abs=1e-5)
     true = labels.toarray() > 0
-    assert r[true].mean() > 5 * r[~true].mean()
-    assert r[:, 7] == pytest.approx(np.exp(-8.0))
+    assert z[true].mean() > 0 > z[~true].mean()
+    assert z[:, 7] == pytest.approx(-1.0)
 
 
 def test_only_the_named_labels_are_learned_again(tmp_path: Path) -> None:
@@ -53,24 +54,36 @@ def test_only_the_named_labels_are_learned_again(tmp_path: Path) -> None:
     assert (kept != again).nnz == 0  # from its checkpoint
 
 
-def test_the_blend_is_the_better_of_both_where_one_is_noise() -> None:
+def test_the_blend_leaves_out_what_is_noise() -> None:
     rng = np.random.default_rng(0)
     labels = sp.csr_matrix((rng.random((200, 30)) < 0.1).astype(np.float32))
     ids = np.tile(np.arange(30, dtype=np.int32), (200, 1))
     good = (labels.toarray() * 0.5 + 0.2 + 0.2 * rng.random((200, 30))).astype(np.float32)
     noise = rng.random((200, 30)).astype(np.float32)
-    assert ranker.best_share(TopK(ids, good), noise, labels)[0] == 0
-    share, score = ranker.best_share(TopK(ids, noise), good, labels)
-    assert share == 1
+    assert ranker.best_blend(TopK(ids, good), noise, np.ones(30), labels)[0].margin == 0
+    blend, score = ranker.best_blend(TopK(ids, noise), 4 * good, np.ones(30), labels)
+    assert (blend.margin, blend.model) == (1, 0)
     assert score == pytest.approx(1.0)
 
 
-def test_blend_is_the_weighted_product_and_keeps_padding() -> None:
-    top = TopK(np.array([[4, PAD]], np.int32), np.array([[0.25, -np.inf]], np.float32))
-    r = np.array([[0.64, 0.0]], np.float32)
-    assert ranker.blend(top, r, 0.5)[0, 0] == pytest.approx(0.4)
-    assert ranker.blend(top, r, 1.0)[0, 0] == pytest.approx(0.64)
-    assert ranker.blend(top, r, 0.0)[0].tolist() == [0.25, -np.inf]
+def test_the_blend_lifts_labels_of_few_rows_where_their_margins_are_small() -> None:
+    rng = np.random.default_rng(0)
+    labels = sp.csr_matrix((rng.random((200, 30)) < 0.1).astype(np.float32))
+    ids = np.tile(np.arange(30, dtype=np.int32), (200, 1))
+    seen = np.where(np.arange(30) % 2, 1.0, 1000.0)
+    margins = (0.5 * labels.toarray() + 0.1 * np.log1p(seen)).astype(np.float32)
+    blend, score = ranker.best_blend(TopK(ids, np.ones((200, 30), np.float32)), margins, seen, labels)
+    assert blend.count > 0
+    assert score == pytest.approx(1.0)
+
+
+def test_the_blend_by_hand_and_padding() -> None:
+    top = TopK(np.array([[1, PAD]], np.int32), np.array([[0.25, -np.inf]], np.float32))
+    z = np.array([[0.5, -np.inf]], np.float32)
+    seen = np.array([0.0, np.e - 1])
+    shown = ranker.blended(top, z, seen, ranker.Blend(1.0, 0.1, 0.2))
+    assert shown[0] == pytest.approx([0.5 + 0.1 * np.log(0.25) - 0.2, -np.inf], abs=1e-5)
+    assert ranker.blended(top, z, seen, ranker.Blend(0.0, 1.0, 0.0))[0, 0] == pytest.approx(np.log(0.25), abs=1e-5)
 
 
 def test_the_stored_tree_says_what_sklearn_says() -> None:

@@ -49,5 +49,8 @@ def test_index_facts_and_files(written: tuple[Path, Elias, RunContext]) -> None:
     held = int(method.whole.models[0].filled.sum())
     assert told["index"]["clusters a label, mean"] == pytest.approx(held / 40)
     assert [beam["name"] for beam in told["beams"]] == ["1", "2", "5"]
+    shares = told["share of the shortlist scored"]
+    assert sorted(shares, key=int) == ["5", "10"]  # there are 40 labels: none is asked for 100
+    assert 0 < shares["5"] <= shares["10"] <= 1
     assert (folder / "beam.svg").read_text().lstrip().startswith("<?xml")
     assert "| final |" in (folder / "report.md").read_text()

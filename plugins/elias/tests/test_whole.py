@@ -93,7 +93,7 @@ def test_outputs_differ_and_phases_are_named(everything: tuple[Elias, RunContext
 
 def test_folds_show_rows_to_a_model_that_has_not_seen_them(tmp_path: Path) -> None:
     train, ctx = DATA.train_data(), RunContext(tmp_path)
-    params = settled(SMALL, train.n_labels)
+    params = settled(dataclasses.replace(SMALL, folds=2), train.n_labels)
     plan = Plan(train, params, sizes(params, train.n_labels), ctx)
     shown = held_out_shortlists(plan)
     in_sample = held_out_shortlists(dataclasses.replace(plan, params=dataclasses.replace(params, folds=0)))
@@ -132,4 +132,21 @@ def test_the_running_mean_is_the_mean_and_leaves_the_index_out() -> None:
 def test_every_preset_makes_parameters() -> None:
     assert EliasParams(**PRESETS["bow"]) == EliasParams()
     paper = sizes(EliasParams(**PRESETS["paper"]), 131_073)
-    assert (paper.clusters, paper.kappa, paper.shortlist) == (2048, 650, 1300)
+    assert (paper.clusters, paper.kappa, paper.shortlist, paper.depth) == (2048, 650, 1300, 1300)
+    assert EliasParams(**PRESETS["minilm"]).width == 384
+
+
+def test_a_query_may_ask_for_a_longer_shortlist(everything: tuple[Elias, RunContext]) -> None:
+    short, long = (top(everything, output="stage1", shortlist_leaves=leaves) for leaves in (1, 3))
+    assert short.k == 5  # leaves of 5 labels
+    assert (long.ids[:, 5:10] != PAD).any()
+    same(top(everything, output="model", shortlist_leaves=None), top(everything, output="model"))
+
+
+def test_the_index_is_sorted_once_not_once_a_query(
+    everything: tuple[Elias, RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = top(everything)
+    monkeypatch.setattr("xmcbench_elias.whole.Searcher", None)
+    monkeypatch.setattr("xmcbench_elias.predict.Searcher", None)
+    same(top(everything), expected)

@@ -9,20 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.method import TrainData
+from xmcbench.sparse.inverted import InvertedWeights
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.calibration import Calibration
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams, settled, sizes
 from xmcbench_elias.predict import predict
-from xmcbench_elias.ranker import POOL, Ranker, best_share, kind, ratings, train_ranker
+from xmcbench_elias.ranker import POOL, USUAL, Ranker, best_blend, kind, margins, train_ranker
 from xmcbench_elias.stages import Both, Plan, rebuild, stage_1, train_model, with_carved_rows
 from xmcbench_elias.whole import Whole, average, candidates
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.method import Inputs
-
-SHARE = 0.5  # of the blend where there are no validation rows: orders as the authors' product
 
 
 def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> Whole:
@@ -53,26 +52,27 @@ def _rank(whole: Whole, first: list[EliasModel], plan: Plan, how: str) -> None:
     with ctx.phase("ranker"):
         weights = train_ranker(train, shortlists, ctx, "ranker")
     rows, held = with_carved_rows(train, ctx), ctx.validation
-    share, score = SHARE, None
+    blend, score = USUAL, None
     if held is not None and held.n_rows:
         with ctx.phase("blend"):
             honest = whole.models if rows is train else first
-            top = average([_shown(model, held, plan) for model in honest])
-            r = ratings(weights, held, top.ids)
-            share, score = best_share(top, r, held.labels)
+            top = average([_shown(model, held, plan, plan.size.depth) for model in honest])
+            z = margins(InvertedWeights.of(weights), held, top.ids)
+            blend, score = best_blend(top, z, whole.seen, held.labels)
             ctx.score("nDCG@5", score)
             if params.calibrate:
                 real = (top.ids != PAD).ravel()
                 true = np.isin(_keys(top.ids, train.n_labels), _true_keys(held)).ravel()
-                columns = candidates(top, r, whole.seen)
+                columns = candidates(top, z, whole.seen)
                 whole.calibration = Calibration.fit(columns[real], true[real], ctx.seed("calibration"))
         if rows is not train:
             with ctx.phase("ranker"):
                 if shortlists is not None:
-                    shortlists = np.concatenate([shortlists, _shown(first[0], held, plan).ids])
+                    shortlists = np.concatenate([shortlists, _wide(_shown(first[0], held, plan, POOL).ids)])
                 weights = train_ranker(rows, shortlists, ctx, "ranker again", (weights, np.unique(held.labels.indices)))
-    ctx.note("ranker", {"negatives": how, "weights": int(weights.nnz), "share": share, "validation nDCG@5": score})
-    whole.ranker = Ranker(weights, share)
+    facts = {"negatives": how, "weights": int(weights.nnz), "blend": asdict(blend), "validation nDCG@5": score}
+    ctx.note("ranker", facts)
+    whole.ranker = Ranker(InvertedWeights.of(weights), blend)
 
 
 def held_out_shortlists(plan: Plan) -> NDArray[np.int32]:
@@ -91,9 +91,9 @@ def held_out_shortlists(plan: Plan) -> NDArray[np.int32]:
         name = part.name("shortlists")
         kept = ctx.checkpoints.load(name)
         if kept is None:
-            top = _shown(stage_1(part)[0], train.rows(np.flatnonzero(out)), plan)
+            top = _shown(stage_1(part)[0], train.rows(np.flatnonzero(out)), plan, POOL)
             ctx.checkpoints.save(name, {"ids": top.ids})
-        found[out, :POOL] = _wide(top.ids if kept is None else kept[0]["ids"])
+        found[out] = _wide(top.ids if kept is None else kept[0]["ids"])
     return found
 
 
@@ -101,8 +101,8 @@ def _wide(ids: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.pad(ids, ((0, 0), (0, POOL - ids.shape[1])), constant_values=PAD)
 
 
-def _shown(model: EliasModel, rows: Inputs, plan: Plan) -> TopK:
-    return predict(model, rows, POOL, plan.params.beam, plan.size.shortlist, plan.ctx)
+def _shown(model: EliasModel, rows: Inputs, plan: Plan, k: int) -> TopK:
+    return predict(model, rows, k, plan.params.beam, plan.size.depth, plan.ctx)
 
 
 def _keys(ids: NDArray[Any], n_labels: int) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -57,12 +58,10 @@ class Elias:
         self.whole = fit(train, ctx, self.params)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k best labels; `ctx.query` overrides the parameters `beam` and `output`."""
-        whole = self._fitted()
-        beam = int(ctx.query.get("beam", self.params.beam))
-        output = str(ctx.query.get("output", self.params.output))
-        shortlist = sizes(self.params, inputs.n_labels).shortlist
-        return whole.predict(inputs, k, shortlist, beam, output, ctx)
+        """The k best labels; `ctx.query` has the last word on query parameters."""
+        asked = replace(self.params, **ctx.query)
+        depth = sizes(asked, inputs.n_labels).depth
+        return self._fitted().predict(inputs, k, depth, asked.beam, asked.output, ctx)
 
     def report(self, inputs: Inputs, score: Callable[[TopK], Evaluation], folder: Path, ctx: RunContext) -> None:
         """See `xmcbench_elias.report`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from xmcbench.method import param
 
@@ -11,32 +11,62 @@ PAPER = "Gupta et al., NeurIPS 2022, appendix"
 README = "measured on validation rows: see README"
 BY_LABELS = "measured on validation rows, by the number of labels: `FEW` and `MANY` in params.py, see README"
 BORDER = 16_384  # labels; between what was measured, 4,271 and 46,881
-FEW = {"width": 512, "dropout": 0.5, "train_beam": 20, "stage1_epochs": 8, "stage2_epochs": 8, "batch": 256}
-MANY = {"width": 256, "dropout": 0.3, "train_beam": 10, "stage1_epochs": 6, "stage2_epochs": 6, "batch": 512}
+FEW = {
+    "width": 512,
+    "dropout": 0.5,
+    "train_beam": 20,
+    "shortlist_leaves": 60,
+    "stage1_epochs": 8,
+    "stage2_epochs": 8,
+    "batch": 256,
+}
+MANY = {
+    "width": 256,
+    "dropout": 0.3,
+    "train_beam": 10,
+    "shortlist_leaves": 40,
+    "stage1_epochs": 6,
+    "stage2_epochs": 6,
+    "batch": 512,
+}
 
 # LF-AmazonTitles-131K in the authors' configurations: 20 + 50 epochs, weights averaged from epoch 8 on, λ = 0.05 over
 # n · P, which beside a true label's own term over n · K weighs λ K / P, here at P = 10 true labels a row.
-PRESETS = {
+_PAPER: dict[str, Any] = {
+    "width": 768,
+    "dropout": 0.5,
+    "leaf": 100,
+    "train_beam": 20,
+    "shortlist_leaves": 20,
+    "batch": 1024,
+    "shortlist_weight": 10.0,
+    "stage1_epochs": 20,
+    "stage2_epochs": 50,
+    "average": 42,
+    "recluster": 5,
+    "rate": 5e-3,
+    "table_rate": 5e-3,
+    "adjacency_rate": 5e-3,
+    "stage2_rate": 0.02,
+    "ranker": "shortlist",
+    "calibrate": True,
+}
+
+# `minilm`: D of all-MiniLM-L6-v2 and, on the same data, what LEVER (Buvanesh et al., ICLR 2024, T17) ran ELIAS with
+# on an encoder of that kind: 60 epochs in all, 512 rows a step, rates of 2e-2.
+PRESETS: dict[str, dict[str, Any]] = {
     "bow": {},
-    "paper": {
-        "width": 768,
-        "dropout": 0.5,
-        "leaf": 100,
-        "train_beam": 20,
-        "batch": 1024,
-        "shortlist_weight": 10.0,
-        "stage1_epochs": 20,
-        "stage2_epochs": 50,
-        "average": 42,
-        "recluster": 5,
-        "rate": 5e-3,
-        "table_rate": 5e-3,
-        "adjacency_rate": 5e-3,
-        "stage2_rate": 0.02,
-        "ranker": "shortlist",
-        "folds": 0,
-        "calibrate": True,
+    "minilm": _PAPER
+    | {
+        "width": 384,
+        "batch": 512,
+        "stage2_epochs": 40,
+        "average": 32,
+        "rate": 2e-2,
+        "table_rate": 2e-2,
+        "adjacency_rate": 2e-2,
     },
+    "paper": _PAPER,
 }
 
 
@@ -48,7 +78,8 @@ class EliasParams:
     shortlist, κ = 1,000 = 10 · 100 entries in a row of the adjacency, β = 150 = 0.15 κ. Here leaves are smaller, and
     K, κ and β follow from the leaf by the same ratios (see `Sizes`).
 
-    Preset `bow` is the defaults; `paper` has the authors' sizes and schedule (`PRESETS`) under this encoder.
+    Preset `bow` is the defaults. `paper` and `minilm` have the sizes and schedules that transformers were trained with
+    (`PRESETS`); as long as the bag of words is the only encoder, they train it at these.
     """
 
     width: int | None = param(None, "width D of the embedding; none: by the number of labels", BY_LABELS)
@@ -56,9 +87,15 @@ class EliasParams:
     alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER)
     beta_share: float = param(0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}")
     leaf: int = param(25, "most labels a cluster; 100 in the paper, for 100 times as many labels", README)
-    train_beam: int | None = param(None, "clusters searched in training; times the leaf it is K", BY_LABELS)
+    train_beam: int | None = param(None, "clusters searched in training; times the leaf it is K there", BY_LABELS)
     beam: int = param(20, "clusters searched for a prediction", PAPER, query=(5, 10, 20, 40))
     extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER)
+    shortlist_leaves: int | None = param(
+        None,
+        "labels shortlisted for a prediction, over the leaf; none: by the labels",
+        BY_LABELS,
+        query=(10, 20, 40, 60),
+    )
     row_leaves: int = param(10, "κ, entries in a row of the adjacency, over the leaf", f"1,000 / 100: {PAPER}")
     shortlist_weight: float = param(0.0, "λ · K: weight of the shortlist loss beside a true label's own", README)
     stage1_epochs: int | None = param(None, "epochs with the clustering as the index", BY_LABELS)
@@ -83,7 +120,7 @@ class EliasParams:
         "negatives of the linear ranker: all rows, or those that show the label; none given: by the work",
         "shortlist: Gupta et al.'s code; all, where it takes minutes: README",
     )
-    folds: int = param(2, "parts of train whose shortlists come from a model of the other parts; 0: in-sample", README)
+    folds: int = param(0, "parts of train whose shortlists come from a model of the other parts; 0: in-sample", README)
     calibrate: bool = param(False, "mix in a decision tree fitted on validation rows", README)
     members: int = param(1, "models whose scores are averaged; 3 is ELIAS++", PAPER)
     output: Literal["final", "model", "ranker", "stage1"] = param(
@@ -96,13 +133,17 @@ class EliasParams:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What follows from L: C clusters of at most `leaf` labels, rows of at most `kappa` entries, K = `shortlist`."""
+    """What follows from L: C clusters of at most `leaf` labels, rows of at most `kappa` entries.
+
+    K, the labels in a shortlist, is `shortlist` in training and `depth` for a prediction.
+    """
 
     clusters: int
     leaf: int
     kappa: int
     beam: int
     shortlist: int
+    depth: int
 
 
 def settled(params: EliasParams, n_labels: int) -> EliasParams:
@@ -120,8 +161,10 @@ def sizes(params: EliasParams, n_labels: int) -> Sizes:
 
     params = settled(params, n_labels)
     if params.index == "none":
-        return Sizes(1, n_labels, n_labels, 1, n_labels)
+        return Sizes(1, n_labels, n_labels, 1, n_labels, n_labels)
     clusters = cluster_count(n_labels, params.leaf)
     leaf = -(-n_labels // clusters)
     beam = min(params.train_beam, clusters)
-    return Sizes(clusters, leaf, min(params.row_leaves * leaf, n_labels), beam, params.train_beam * leaf)
+    leaves = (params.row_leaves, params.train_beam, params.shortlist_leaves)
+    kappa, shortlist, depth = (min(many * leaf, n_labels) for many in leaves)
+    return Sizes(clusters, leaf, kappa, beam, shortlist, depth)

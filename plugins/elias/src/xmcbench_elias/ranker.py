@@ -1,9 +1,13 @@
 """The linear ranker: one-vs-rest on the features, and how its margins re-order the network's shortlist.
 
 Source: the ELIAS authors rank by a linear one-vs-rest with squared hinge loss whose negatives are the model's own
-shortlist, and multiply exp(−max(0, 1 − z)³) into the model's score. Here the product is weighted,
-r^w · p^(1 − w): w = 0 is the network alone, 1/2 orders as the authors' product does, 1 is the
-ranker alone. w is chosen on validation rows.
+shortlist, and multiply exp(−max(0, 1 − z)³) into the model's score. That product is flat where z ≥ 1 and steep below 0.
+Here the margin itself is taken, since one-vs-rest ranks by it:
+
+    z + λ log p − γ log(1 + n),   n the label's training rows.
+
+A classifier with few positive rows has small margins, hence the last term. λ and γ are chosen on validation rows, and
+so is the model alone. README has what either form measured.
 """
 
 from __future__ import annotations
@@ -16,9 +20,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import unit_rows
+from xmcbench.sparse.inverted import InvertedWeights, score_pairs
 from xmcbench.sparse.linear import Problems, train_linear
 from xmcbench.sparse.onevsrest import train_one_vs_rest
-from xmcbench.sparse.scoring import score_pairs
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.predict import validation_score
 
@@ -27,38 +31,66 @@ if TYPE_CHECKING:
     from xmcbench.method import Inputs, TrainData
 
 WORK = 5e10  # labels · stored features up to which every row is a negative: two minutes on two cores
-POOL = 100  # labels a row that are ranked: the authors' number
-SHARES = tuple(round(0.1 * i, 1) for i in range(11))  # w, of which validation chooses
+POOL = 100  # labels of a training row whose classifiers get it as a negative: the authors' number
 THRESHOLD = 0.01  # weights of smaller magnitude are dropped; ours: PECOS's 0.1 costs a ranker that has the last word
+FLOOR = 1e-6  # added to p before its logarithm: scores of the far end of a shortlist are noise
+
+
+@dataclass(frozen=True)
+class Blend:
+    """z · `margin` + log p · `model` − log(1 + n) · `count`."""
+
+    margin: float
+    model: float
+    count: float
+
+
+# What validation chooses from: the model alone, or the margin with so much of the model and of the count.
+BLENDS = (
+    Blend(0.0, 1.0, 0.0),
+    *(Blend(1.0, m, c) for m in (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) for c in (0.0, 0.02, 0.05, 0.1)),
+)
+USUAL = Blend(1.0, 0.05, 0.02)  # where there are no validation rows
 
 
 @dataclass(frozen=True)
 class Ranker:
-    """`weights`: (L, d + 1) CSR, the bias last. `share`: w of the blend."""
+    """`weights` of L classifiers, and the blend that validation chose."""
 
-    weights: sp.csr_matrix
-    share: float
+    weights: InvertedWeights
+    blend: Blend
 
 
-def ratings(weights: sp.csr_matrix, inputs: Inputs, ids: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(n, m) float32: r = exp(−max(0, 1 − z)³), PECOS's l3-hinge, of the margins z of labels `ids`; 0 at padding."""
+def margins(weights: InvertedWeights, inputs: Inputs, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(n, m) float32 margins z of labels `ids`; −inf at padding."""
     assert inputs.features is not None
-    margins = score_pairs(weights, unit_rows(inputs.features), ids)
-    return np.asarray(np.exp(-(np.maximum(0.0, 1.0 - margins) ** 3)), np.float32)
+    return score_pairs(weights, unit_rows(inputs.features), ids)
 
 
-def blend(top: TopK, r: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """(n, m) r^w · p^(1 − w) of the labels of `top`, whose scores are p; −inf at padding."""
+def blended(top: TopK, z: NDArray[np.float32], seen: NDArray[np.float32], blend: Blend) -> NDArray[np.float32]:
+    """(n, m) float32 scores of the labels of `top`, whose own scores are p; −inf at padding. `seen`: (L,) n."""
     real = top.ids != PAD
     p = np.where(real, top.scores, 0.0)
-    return np.where(real, r**share * p ** (1 - share), -np.inf).astype(np.float32)
+    score = blend.margin * np.where(real, z, 0.0) + blend.model * np.log(p + FLOOR)
+    score -= blend.count * np.log1p(seen)[np.where(real, top.ids, 0)]
+    return np.where(real, score, -np.inf).astype(np.float32)
 
 
-def best_share(top: TopK, r: NDArray[np.float32], labels: sp.csr_matrix) -> tuple[float, float]:
-    """(w, nDCG@5) of the best blend on validation rows; the smaller w where two are equal."""
-    scores = [validation_score(TopK.from_arrays(top.ids, blend(top, r, w), 5), labels) for w in SHARES]
+def best_blend(
+    top: TopK, z: NDArray[np.float32], seen: NDArray[np.float32], labels: sp.csr_matrix
+) -> tuple[Blend, float]:
+    """(blend, nDCG@5) of the best of `BLENDS` on validation rows; the earlier one where two are equal."""
+    scores = [validation_score(_first(top.ids, blended(top, z, seen, blend), 5), labels) for blend in BLENDS]
     best = int(np.argmax(scores))
-    return SHARES[best], scores[best]
+    return BLENDS[best], scores[best]
+
+
+def _first(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK:
+    """The k best of many columns: those are found first, and only they are sorted."""
+    if ids.shape[1] > k:
+        best = np.argpartition(scores, -k, axis=1)[:, -k:]
+        ids, scores = np.take_along_axis(ids, best, 1), np.take_along_axis(scores, best, 1)
+    return TopK.from_arrays(ids, scores, k)
 
 
 def kind(chosen: str | None, train: TrainData) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from xmcbench.files import atomic, write_json
 from xmcbench.metrics import difference
+from xmcbench_elias.predict import SHARE
 from xmcbench_elias.whole import Whole
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 METRICS = ("P@1", "P@5", "PSP@1", "PSP@5", "R@10", "R@100")
 BEAMS = (1, 2, 5, 10, 20, 40, 80)
 K = 100  # labels a row: R@100 needs them
+SCORED_AT = (5, 10, 100)  # labels asked for, at which the search says how much of its shortlist it had to score
 
 Score = Callable[["TopK"], "Evaluation"]
 
@@ -53,10 +55,13 @@ def report(whole: Whole, inputs: Inputs, score: Score, folder: Path, ctx: RunCon
     steps = [shown(name, output=name) for name in outputs]
     clusters = len(whole.models[0].entries)
     curve = [shown(str(beam), output="model", beam=beam) for beam in BEAMS if beam <= clusters]
+    for k in SCORED_AT:
+        predict(inputs, min(k, inputs.n_labels), replace(ctx, query={**ctx.query, "output": "model"}))
     told = {
         "steps": [_entry(step) for step in steps],
         "differences": [_difference(a, b) for a, b in pairwise(steps)],
         "beams": [_entry(at) for at in curve],
+        SHARE: {str(k): ctx.notes[SHARE][str(k)] for k in SCORED_AT if str(k) in ctx.notes.get(SHARE, {})},
         "index": index_facts(whole),
         "clamped": [{key: epoch[key] for key in epoch if key != "loss"} for epoch in ctx.notes.get("epochs", [])],
     }
@@ -128,6 +133,9 @@ def _markdown(told: dict[str, Any], curve: bool) -> str:
     gaps = [[f"{gap['to']} − {gap['from']}", *(_gap(gap[name]) for name in METRICS)] for gap in told["differences"]]
     lines += _table(["", *METRICS], gaps)
     lines += ["", "## The index", "", *(f"- {name}: {_number(value)}" for name, value in told["index"].items())]
+    if told[SHARE]:
+        shares = [f"{100 * share:.0f} % at k = {k}" for k, share in told[SHARE].items()]
+        lines += ["", f"Before the exact stop the search scores of its shortlist {', '.join(shares)}."]
     lines += ["", "## Beams", "", *_table(["beam", *METRICS, "ms a row"], [_row(entry) for entry in told["beams"]])]
     if curve:
         lines += ["", "![P@1 and R@100 against time](beam.svg)"]

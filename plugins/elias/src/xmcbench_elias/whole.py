@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.files import write_npz
+from xmcbench.sparse.csr import Parts
+from xmcbench.sparse.inverted import InvertedWeights
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.calibration import SHARE, Calibration
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.predict import predict
-from xmcbench_elias.ranker import POOL, Ranker, blend, ratings
+from xmcbench_elias.ranker import Blend, Ranker, blended, margins
+from xmcbench_elias.searcher import Searcher
 from xmcbench_elias.stages import rebuild
 
 if TYPE_CHECKING:
@@ -40,36 +42,49 @@ class Whole:
     ranker: Ranker | None
     calibration: Calibration | None
     seen: NDArray[np.float32]
+    searchers: dict[int, Searcher] = field(default_factory=dict)  # by id of a model; made once, not once a query
 
-    def predict(self, inputs: Inputs, k: int, shortlist: int, beam: int, output: str, ctx: RunContext) -> TopK:
-        """The k best labels of each row by the chosen `output`, see `EliasParams.output`."""
+    def predict(self, inputs: Inputs, k: int, depth: int, beam: int, output: str, ctx: RunContext) -> TopK:
+        """The k best labels of each row by the chosen `output`, see `EliasParams.output`, of `depth` shortlisted."""
+
+        def shown(model: EliasModel, most: int) -> TopK:
+            return predict(model.to(ctx.device), inputs, most, beam, depth, ctx, self._searcher(model, ctx))
+
         if output == "stage1":
-            return predict(self.first, inputs, k, beam, shortlist, ctx)
+            return shown(self.first, k)
         if output == "model" or self.ranker is None:
-            return best(average([predict(m, inputs, k, beam, shortlist, ctx) for m in self.models]), k)
-        top = average([predict(m, inputs, max(k, POOL), beam, shortlist, ctx) for m in self.models])
-        r = ratings(self.ranker.weights, inputs, top.ids)
+            return best(average([shown(model, k) for model in self.models]), k)
+        top = average([shown(model, depth) for model in self.models])
+        z = margins(self.ranker.weights, inputs, top.ids)
         if output == "ranker":
-            return TopK.from_arrays(top.ids, blend(top, r, 1.0), k)
-        return TopK.from_arrays(top.ids, final(top, r, self.ranker, self.calibration, self.seen), k)
+            return best(TopK(top.ids, z), k)
+        return best(TopK(top.ids, final(top, z, self.ranker, self.calibration, self.seen)), k)
+
+    def _searcher(self, model: EliasModel, ctx: RunContext) -> Searcher | None:
+        """The model's, on a CPU; weights of a `Whole` do not change any more."""
+        if ctx.device != "cpu":
+            return None
+        if id(model) not in self.searchers:
+            self.searchers[id(model)] = Searcher(model)
+        return self.searchers[id(model)]
 
 
 def final(
-    top: TopK, r: NDArray[np.float32], ranker: Ranker, calibration: Calibration | None, seen: NDArray[np.float32]
+    top: TopK, z: NDArray[np.float32], ranker: Ranker, calibration: Calibration | None, seen: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """(n, m) final scores of candidates: the blend, with the tree's share of true labels where there is one."""
-    scores = blend(top, r, ranker.share)
+    """(n, m) final scores of candidates: the blend; with a tree, its share of true labels and the blend's σ."""
+    scores = blended(top, z, seen, ranker.blend)
     if calibration is None:
         return scores
     real = top.ids != PAD
-    told = calibration(candidates(top, r, seen)[real.ravel()])
-    scores[real] = SHARE * told + (1 - SHARE) * scores[real]
+    told = calibration(candidates(top, z, seen)[real.ravel()])
+    scores[real] = SHARE * told + (1 - SHARE) / (1 + np.exp(-scores[real]))
     return scores
 
 
-def candidates(top: TopK, r: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[np.float32]:
+def candidates(top: TopK, z: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n · m, 3) what the calibration tree looks at."""
-    return np.stack([r.ravel(), top.scores.ravel(), seen[np.maximum(top.ids, 0)].ravel()], axis=1)
+    return np.stack([z.ravel(), top.scores.ravel(), seen[np.maximum(top.ids, 0)].ravel()], axis=1)
 
 
 def average(tops: list[TopK]) -> TopK:
@@ -101,9 +116,9 @@ def save(whole: Whole, folder: Path) -> None:
         write_npz(folder / _file(number), weights, compressed=False)
     rest: dict[str, Any] = {"models": np.array(len(whole.models)), "seen": whole.seen}
     if whole.ranker is not None:
-        w = whole.ranker.weights
-        rest |= {"data": w.data, "indices": w.indices, "indptr": w.indptr, "shape": np.array(w.shape)}
-        rest["share"] = np.array(whole.ranker.share)
+        weights = whole.ranker.weights
+        rest |= {**weights.by_feature._asdict(), "bias": weights.bias}
+        rest["blend"] = np.array(list(asdict(whole.ranker.blend).values()))
     if whole.calibration is not None:
         rest |= {f"tree/{name}": value for name, value in asdict(whole.calibration).items()}
     write_npz(folder / "rest.npz", rest, compressed=False)
@@ -114,9 +129,9 @@ def load(folder: Path, params: EliasParams) -> Whole:
     rest = _arrays(folder / "rest.npz")
     first, *models = [rebuild(_arrays(folder / _file(i)), params) for i in range(int(rest["models"]) + 1)]
     ranker = calibration = None
-    if "share" in rest:
-        weights = sp.csr_matrix((rest["data"], rest["indices"], rest["indptr"]), shape=tuple(rest["shape"]))
-        ranker = Ranker(weights, float(rest["share"]))
+    if "blend" in rest:
+        weights = InvertedWeights(Parts(rest["indptr"], rest["indices"], rest["data"]), rest["bias"])
+        ranker = Ranker(weights, Blend(*rest["blend"].tolist()))
     tree = {name.removeprefix("tree/"): value for name, value in rest.items() if name.startswith("tree/")}
     if tree:
         calibration = Calibration(**tree)
