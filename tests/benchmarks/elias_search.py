@@ -141,7 +141,7 @@ def trained(file: Path, dataset: str) -> World:
     features = load(dataset).test.features[:ROWS]
     with torch.no_grad():
         queries = model.encoder(make_batch(features, None, slice(None), "cpu"))
-    return World(model, queries, sizes(EliasParams(), model.n_labels).depth)
+    return World(model, queries, sizes(EliasParams(), model.n_labels).shortlist)
 
 
 def straight(world: World, log_entries: Tensor, k: int, rows: int) -> tuple[Tensor, Tensor]:

@@ -132,15 +132,8 @@ def test_the_running_mean_is_the_mean_and_leaves_the_index_out() -> None:
 def test_every_preset_makes_parameters() -> None:
     assert EliasParams(**PRESETS["bow"]) == EliasParams()
     paper = sizes(EliasParams(**PRESETS["paper"]), 131_073)
-    assert (paper.clusters, paper.kappa, paper.shortlist, paper.depth) == (2048, 650, 1300, 1300)
+    assert (paper.clusters, paper.kappa, paper.shortlist) == (2048, 650, 1300)
     assert EliasParams(**PRESETS["minilm"]).width == 384
-
-
-def test_a_query_may_ask_for_a_longer_shortlist(everything: tuple[Elias, RunContext]) -> None:
-    short, long = (top(everything, output="stage1", shortlist_leaves=leaves) for leaves in (1, 3))
-    assert short.k == 5  # leaves of 5 labels
-    assert (long.ids[:, 5:10] != PAD).any()
-    same(top(everything, output="model", shortlist_leaves=None), top(everything, output="model"))
 
 
 def test_the_index_is_sorted_once_not_once_a_query(

@@ -56,7 +56,7 @@ def _rank(whole: Whole, first: list[EliasModel], plan: Plan, how: str) -> None:
     if held is not None and held.n_rows:
         with ctx.phase("blend"):
             honest = whole.models if rows is train else first
-            top = average([_shown(model, held, plan, plan.size.depth) for model in honest])
+            top = average([_shown(model, held, plan, plan.size.shortlist) for model in honest])
             z = margins(InvertedWeights.of(weights), held, top.ids)
             blend, score = best_blend(top, z, whole.seen, held.labels)
             ctx.score("nDCG@5", score)
@@ -102,7 +102,7 @@ def _wide(ids: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _shown(model: EliasModel, rows: Inputs, plan: Plan, k: int) -> TopK:
-    return predict(model, rows, k, plan.params.beam, plan.size.depth, plan.ctx)
+    return predict(model, rows, k, plan.params.beam, plan.size.shortlist, plan.ctx)
 
 
 def _keys(ids: NDArray[Any], n_labels: int) -> NDArray[np.int64]:

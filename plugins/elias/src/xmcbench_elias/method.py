@@ -60,14 +60,15 @@ class Elias:
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k best labels; `ctx.query` has the last word on query parameters."""
         asked = replace(self.params, **ctx.query)
-        depth = sizes(asked, inputs.n_labels).depth
-        return self._fitted().predict(inputs, k, depth, asked.beam, asked.output, ctx)
+        shortlist = sizes(asked, inputs.n_labels).shortlist
+        return self._fitted().predict(inputs, k, shortlist, asked.beam, asked.output, ctx)
 
     def report(self, inputs: Inputs, score: Callable[[TopK], Evaluation], folder: Path, ctx: RunContext) -> None:
         """See `xmcbench_elias.report`."""
         from xmcbench_elias.report import report
 
-        report(self._fitted(), inputs, score, folder, ctx, self.predict)
+        size = sizes(self.params, inputs.n_labels)
+        report(self._fitted(), inputs, score, folder, ctx, self.predict, -(-size.shortlist // size.leaf))
 
     def save(self, folder: Path) -> None:
         """See `xmcbench_elias.whole.save`."""

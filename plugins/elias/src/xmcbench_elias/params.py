@@ -87,14 +87,11 @@ class EliasParams:
     alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER)
     beta_share: float = param(0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}")
     leaf: int = param(25, "most labels a cluster; 100 in the paper, for 100 times as many labels", README)
-    train_beam: int | None = param(None, "clusters searched in training; times the leaf it is K there", BY_LABELS)
+    train_beam: int | None = param(None, "clusters searched in training; none: by the labels", BY_LABELS)
     beam: int = param(20, "clusters searched for a prediction", PAPER, query=(5, 10, 20, 40))
     extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER)
     shortlist_leaves: int | None = param(
-        None,
-        "labels shortlisted for a prediction, over the leaf; none: by the labels",
-        BY_LABELS,
-        query=(10, 20, 40, 60),
+        None, "K, labels in a shortlist, over the leaf; none: by the labels", BY_LABELS
     )
     row_leaves: int = param(10, "κ, entries in a row of the adjacency, over the leaf", f"1,000 / 100: {PAPER}")
     shortlist_weight: float = param(0.0, "λ · K: weight of the shortlist loss beside a true label's own", README)
@@ -133,17 +130,13 @@ class EliasParams:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What follows from L: C clusters of at most `leaf` labels, rows of at most `kappa` entries.
-
-    K, the labels in a shortlist, is `shortlist` in training and `depth` for a prediction.
-    """
+    """What follows from L: C clusters of at most `leaf` labels, rows of at most `kappa` entries, K = `shortlist`."""
 
     clusters: int
     leaf: int
     kappa: int
     beam: int
     shortlist: int
-    depth: int
 
 
 def settled(params: EliasParams, n_labels: int) -> EliasParams:
@@ -161,10 +154,9 @@ def sizes(params: EliasParams, n_labels: int) -> Sizes:
 
     params = settled(params, n_labels)
     if params.index == "none":
-        return Sizes(1, n_labels, n_labels, 1, n_labels, n_labels)
+        return Sizes(1, n_labels, n_labels, 1, n_labels)
     clusters = cluster_count(n_labels, params.leaf)
     leaf = -(-n_labels // clusters)
     beam = min(params.train_beam, clusters)
-    leaves = (params.row_leaves, params.train_beam, params.shortlist_leaves)
-    kappa, shortlist, depth = (min(many * leaf, n_labels) for many in leaves)
-    return Sizes(clusters, leaf, kappa, beam, shortlist, depth)
+    kappa, shortlist = (min(leaves * leaf, n_labels) for leaves in (params.row_leaves, params.shortlist_leaves))
+    return Sizes(clusters, leaf, kappa, beam, shortlist)

@@ -42,8 +42,14 @@ class Shown:
     ms: float
 
 
-def report(whole: Whole, inputs: Inputs, score: Score, folder: Path, ctx: RunContext, predict: Any) -> None:
-    """Write `report.md`, `report.json` and `beam.svg` into `folder`; `predict(inputs, k, ctx)` is the method's."""
+def report(
+    whole: Whole, inputs: Inputs, score: Score, folder: Path, ctx: RunContext, predict: Any, leaves: int
+) -> None:
+    """Write `report.md`, `report.json` and `beam.svg` into `folder`; `predict(inputs, k, ctx)` is the method's.
+
+    `leaves`: as many clusters hold as many labels as a shortlist has. So many are searched before the graph, where a
+    cluster is a leaf: then stage 1 scores as many labels as the model after it.
+    """
 
     def shown(name: str, **query: Any) -> Shown:
         asked = replace(ctx, query={**ctx.query, **query})
@@ -51,13 +57,14 @@ def report(whole: Whole, inputs: Inputs, score: Score, folder: Path, ctx: RunCon
         top = predict(inputs, min(K, inputs.n_labels), asked)
         return Shown(name, score(top), 1e3 * (time.perf_counter() - start) / max(inputs.n_rows, 1))
 
-    outputs = ["stage1", "model"] + (["ranker", "final"] if whole.ranker is not None else [])
-    steps = [shown(name, output=name) for name in outputs]
     clusters = len(whole.models[0].entries)
+    steps = [shown("stage1", output="stage1", beam=min(leaves, clusters))]
+    steps += [shown(name, output=name) for name in ["model"] + (["ranker", "final"] if whole.ranker else [])]
     curve = [shown(str(beam), output="model", beam=beam) for beam in BEAMS if beam <= clusters]
     for k in SCORED_AT:
         predict(inputs, min(k, inputs.n_labels), replace(ctx, query={**ctx.query, "output": "model"}))
     told = {
+        "stage1 searches": min(leaves, clusters),
         "steps": [_entry(step) for step in steps],
         "differences": [_difference(a, b) for a, b in pairwise(steps)],
         "beams": [_entry(at) for at in curve],
@@ -127,7 +134,8 @@ def _markdown(told: dict[str, Any], curve: bool) -> str:
     lines += _table(["", *METRICS, "ms a row"], [_row(entry) for entry in told["steps"]])
     lines += [
         "",
-        "stage1: the network before the graph; model: after it, scoring as many labels; ranker, final: with it.",
+        f"stage1: before the graph, searching {told['stage1 searches']} clusters, so that it scores as many "
+        "labels as the model; model: after the graph; ranker: the model's shortlist by the linear ranker; final: both.",
     ]
     lines += ["", "Differences in points, with 95 % intervals of paired resamples:", ""]
     gaps = [[f"{gap['to']} − {gap['from']}", *(_gap(gap[name]) for name in METRICS)] for gap in told["differences"]]

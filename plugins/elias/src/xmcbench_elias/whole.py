@@ -44,17 +44,17 @@ class Whole:
     seen: NDArray[np.float32]
     searchers: dict[int, Searcher] = field(default_factory=dict)  # by id of a model; made once, not once a query
 
-    def predict(self, inputs: Inputs, k: int, depth: int, beam: int, output: str, ctx: RunContext) -> TopK:
-        """The k best labels of each row by the chosen `output`, see `EliasParams.output`, of `depth` shortlisted."""
+    def predict(self, inputs: Inputs, k: int, shortlist: int, beam: int, output: str, ctx: RunContext) -> TopK:
+        """The k best labels of each row by the chosen `output`, see `EliasParams.output`, of a shortlist."""
 
         def shown(model: EliasModel, most: int) -> TopK:
-            return predict(model.to(ctx.device), inputs, most, beam, depth, ctx, self._searcher(model, ctx))
+            return predict(model.to(ctx.device), inputs, most, beam, shortlist, ctx, self._searcher(model, ctx))
 
         if output == "stage1":
             return shown(self.first, k)
         if output == "model" or self.ranker is None:
             return best(average([shown(model, k) for model in self.models]), k)
-        top = average([shown(model, depth) for model in self.models])
+        top = average([shown(model, shortlist) for model in self.models])
         z = margins(self.ranker.weights, inputs, top.ids)
         if output == "ranker":
             return best(TopK(top.ids, z), k)
