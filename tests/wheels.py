@@ -1,39 +1,37 @@
-"""Install the two wheels into an empty environment, outside the source tree, and run from there.
+"""Build a wheel of every distribution here, install them into an empty environment, and run from there.
 
-python tests/wheels.py FOLDER      FOLDER/dist holds the wheels
+python tests/wheels.py FOLDER      for wheels, environment and results
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
+from plugins import PLUGINS, ROOT
+
 
 def main(folder: Path) -> None:
-    wheels = [str(path) for path in sorted((folder / "dist").glob("*.whl"))]
-    assert len(wheels) == 2, wheels
+    built = folder / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    for source in (ROOT, *PLUGINS):
+        subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", built, source], check=True)
+    wheels = [str(path) for path in sorted(built.glob("*.whl"))]
+    assert len(wheels) == 1 + len(PLUGINS), wheels
     venv.create(folder / "empty", with_pip=True, clear=True)
     scripts = folder / "empty" / ("Scripts" if os.name == "nt" else "bin")
     subprocess.run([scripts / "python", "-m", "pip", "install", "--quiet", *wheels], check=True)
     away = folder / "away"
     away.mkdir(exist_ok=True)
     environment = {**os.environ, "XMCBENCH_HOME": str(folder / "home")}
-    names = ["elias", "tree", "popularity"]
-    settings = ["--dataset", "synthetic[labels=60,rows=400,test=80]", "--set", "elias.stage1_epochs=1"]
-    command = [
-        scripts / "xmcbench",
-        "run",
-        *names,
-        *settings,
-        "--results",
-        str(folder / "results"),
-        "--json",
-        "--again",
-    ]
+    names = [*(plugin.name for plugin in PLUGINS), "tree", "popularity"]
+    settings = ["--dataset", "synthetic[labels=60,rows=400,test=80]", "--results", str(folder / "results")]
+    command = [scripts / "xmcbench", "run", *names, *settings, "--json", "--again"]
     done = subprocess.run(command, cwd=away, env=environment, check=True, capture_output=True, text=True)
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert sorted(r["method"]["name"] for r in records) == sorted(names), done.stdout

@@ -48,7 +48,7 @@ class Blend:
 # What validation chooses from: the model alone, or the margin with so much of the model and of the count.
 BLENDS = (
     Blend(0.0, 1.0, 0.0),
-    *(Blend(1.0, m, c) for m in (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) for c in (0.0, 0.02, 0.05, 0.1)),
+    *(Blend(1.0, m, c) for m in (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) for c in (0.0, 0.02, 0.05, 0.1, 0.2)),
 )
 USUAL = Blend(1.0, 0.05, 0.02)  # where there are no validation rows
 
