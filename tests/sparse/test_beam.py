@@ -1,4 +1,4 @@
-"""Beam search against brute force over the whole tree, and the little sorter inside it."""
+"""Beam search against brute force over the whole tree."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import numba
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from xmcbench.sparse.beam import SearchTree, best_first, search
+from xmcbench.sparse.beam import SearchTree, search
 from xmcbench.sparse.csr import parts
 from xmcbench.sparse.labeltree import LabelTree
 
@@ -106,13 +104,3 @@ def test_no_rows_no_labels_no_k() -> None:
     assert search(tree, x[:0], 4, beam=3)[0].shape == (0, 4)
     assert search(tree, x, 0, beam=3)[0].shape == (3, 0)
     assert search(nothing, x, 2, beam=3)[0].tolist() == [[-1, -1]] * 3
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 50)), max_size=40), st.integers(0, 45))
-def test_best_first_sorts_by_score_then_id(pairs: list[tuple[int, int]], k: int) -> None:
-    pairs = list({ident: (score, ident) for score, ident in pairs}.values())
-    scores = np.array([score for score, _ in pairs], np.float64)
-    ids = np.array([ident for _, ident in pairs], np.int64)
-    got = [pairs[place] for place in best_first(scores, ids, k)]
-    assert got == sorted(pairs, key=lambda pair: (-pair[0], pair[1]))[:k]

@@ -14,6 +14,7 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import Parts, parts
+from xmcbench.sparse.topk import best_first
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -121,44 +122,3 @@ def _expand(
             values[size] = logs[i] - short * short * short
             size += 1
     return children, values
-
-
-@njit(cache=True, nogil=True)
-def best_first(scores: Any, ids: Any, k: int) -> Any:
-    """(min(k, m),) int64: places of the k highest scores, best first; equal scores by rising id. A heap of size k."""
-    m = len(scores)
-    k = min(k, m)
-    if k == 0:
-        return np.empty(0, np.int64)
-    heap = np.empty(k, np.int64)  # the worst kept one on top
-    for i in range(k):
-        heap[i] = i
-    for i in range(k // 2 - 1, -1, -1):
-        _sink(heap, i, k, scores, ids)
-    for i in range(k, m):
-        if _worse(heap[0], i, scores, ids):
-            heap[0] = i
-            _sink(heap, 0, k, scores, ids)
-    for size in range(k - 1, 0, -1):
-        heap[0], heap[size] = heap[size], heap[0]
-        _sink(heap, 0, size, scores, ids)
-    return heap
-
-
-@njit(cache=True, nogil=True)
-def _worse(a: int, b: int, scores: Any, ids: Any) -> bool:
-    return bool(scores[a] < scores[b] or (scores[a] == scores[b] and ids[a] > ids[b]))
-
-
-@njit(cache=True, nogil=True)
-def _sink(heap: Any, at: int, size: int, scores: Any, ids: Any) -> None:
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            return
-        if child + 1 < size and _worse(heap[child + 1], heap[child], scores, ids):
-            child += 1
-        if not _worse(heap[child], heap[at], scores, ids):
-            return
-        heap[at], heap[child] = heap[child], heap[at]
-        at = child

@@ -13,8 +13,8 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.beam import best_first
 from xmcbench.sparse.csr import Parts, parts
+from xmcbench.sparse.topk import best_first
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

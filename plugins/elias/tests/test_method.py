@@ -65,8 +65,9 @@ def test_carved_rows_select_stage_1_and_join_stage_2(tmp_path: Path) -> None:
     ctx = RunContext(tmp_path, validation=held, validation_is_carved=True)
     method = Elias(SMALL)
     method.fit(train, ctx)
-    assert ctx.selection["tried"] == SMALL.stage1_epochs
-    assert [e["validation nDCG@5"] is None for e in ctx.notes["epochs"]] == [False] * 6 + [True] * 4
+    assert ctx.selection["tried"] == SMALL.stage1_epochs + SMALL.stage2_epochs  # type: ignore[operator]
+    assert [e["validation nDCG@5"] is None for e in ctx.notes["epochs"]] == [False] * 6 + [True] * 4 + [False] * 4
+    assert list(ctx.phases)[2:6] == ["graph", "stage 2", "graph, held out", "stage 2, held out"]
     official = RunContext(tmp_path / "official", validation=held)
     other = Elias(SMALL)
     other.fit(train, official)

@@ -16,7 +16,7 @@ from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams, settled, sizes
 from xmcbench_elias.predict import predict
 from xmcbench_elias.ranker import POOL, USUAL, Ranker, best_blend, kind, margins, train_ranker
-from xmcbench_elias.stages import Both, Plan, rebuild, stage_1, train_model, with_carved_rows
+from xmcbench_elias.stages import Both, Plan, held_out_model, rebuild, stage_1, train_model, with_carved_rows
 from xmcbench_elias.whole import Whole, average, candidates
 
 if TYPE_CHECKING:
@@ -34,18 +34,21 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> Whole:
     first = [rebuild(one.first, params).to(ctx.device) for one in both]
     seen = np.bincount(train.labels.indices, minlength=train.n_labels).astype(np.float32)
     whole = Whole([one.model for one in both], first[0], None, None, seen)
-    _tell(both, train, ctx)
     how = kind(params.ranker, train)
+    honest = both
+    if how != "none" and with_carved_rows(train, ctx) is not train:
+        honest = [held_out_model(plan, both[0])]
+    _tell(both, honest, ctx)
     if how != "none":
-        _rank(whole, first, plan, how)
+        _rank(whole, first[0], [one.model for one in honest], plan, how)
     return whole
 
 
-def _rank(whole: Whole, first: list[EliasModel], plan: Plan, how: str) -> None:
+def _rank(whole: Whole, first: EliasModel, honest: list[EliasModel], plan: Plan, how: str) -> None:
     """Put ranker and calibration into `whole`.
 
-    Blend and calibration look at validation rows. Where those were carved from train, stage 2 has learned them: then
-    the models of stage 1 stand for the models, and the labels of carved rows are learned again with them in the end.
+    Blend and calibration look at validation rows, and so at `honest` models, which have not learned from them. Where
+    they were carved from train, the ranker learns their labels again with them in the end.
     """
     train, ctx, params = plan.train, plan.ctx, plan.params
     shortlists = held_out_shortlists(plan) if how == "shortlist" else None
@@ -55,7 +58,6 @@ def _rank(whole: Whole, first: list[EliasModel], plan: Plan, how: str) -> None:
     blend, score = USUAL, None
     if held is not None and held.n_rows:
         with ctx.phase("blend"):
-            honest = whole.models if rows is train else first
             top = average([_shown(model, held, plan, plan.size.shortlist) for model in honest])
             z = margins(InvertedWeights.of(weights), held, top.ids)
             blend, score = best_blend(top, z, whole.seen, held.labels)
@@ -68,7 +70,7 @@ def _rank(whole: Whole, first: list[EliasModel], plan: Plan, how: str) -> None:
         if rows is not train:
             with ctx.phase("ranker"):
                 if shortlists is not None:
-                    shortlists = np.concatenate([shortlists, _wide(_shown(first[0], held, plan, POOL).ids)])
+                    shortlists = np.concatenate([shortlists, _wide(_shown(first, held, plan, POOL).ids)])
                 weights = train_ranker(rows, shortlists, ctx, "ranker again", (weights, np.unique(held.labels.indices)))
     facts = {"negatives": how, "weights": int(weights.nnz), "blend": asdict(blend), "validation nDCG@5": score}
     ctx.note("ranker", facts)
@@ -114,17 +116,20 @@ def _true_keys(rows: TrainData) -> NDArray[np.int64]:
     return places.row.astype(np.int64) * (rows.n_labels + 1) + places.col
 
 
-def _tell(both: list[Both], train: TrainData, ctx: RunContext) -> None:
+def _tell(both: list[Both], honest: list[Both], ctx: RunContext) -> None:
     """Put selection, epochs and what became of the index on record."""
     stages = [stage for one in both for stage in one.progress]
-    ctx.note("epochs", [epoch for stage in stages for epoch in stage.history])
+    aside = [] if honest is both else honest[0].progress
+    ctx.note("epochs", [epoch for stage in stages + aside for epoch in stage.history])
     model = both[0].model
     ctx.note("paths per label", round(float(model.filled.sum()) / model.n_labels, 2))
     if ctx.validation is not None:
-        select = with_carved_rows(train, ctx) is train
-        scored = [epoch for stage in stages for epoch in stage.history if epoch["validation nDCG@5"] is not None]
+        scored = [
+            epoch for stage in stages + aside for epoch in stage.history if epoch["validation nDCG@5"] is not None
+        ]
         ctx.selected(
-            what=", ".join(f"epoch {stage.best_epoch} of {stage.name}" for stage in stages),
-            by="nDCG@5 on the validation rows" + ("" if select else ", stage 1 alone; stage 2 learns from them too"),
+            what=", ".join(f"epoch {stage.best_epoch} of {stage.name}" for stage in stages + aside),
+            by="nDCG@5 on the validation rows"
+            + (", which stage 2 learns from in the end" if ctx.validation_is_carved else ""),
             tried=len(scored),
         )

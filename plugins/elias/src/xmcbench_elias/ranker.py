@@ -23,6 +23,7 @@ from xmcbench.sparse.csr import unit_rows
 from xmcbench.sparse.inverted import InvertedWeights, score_pairs
 from xmcbench.sparse.linear import Problems, train_linear
 from xmcbench.sparse.onevsrest import train_one_vs_rest
+from xmcbench.sparse.topk import best_of
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.predict import validation_score
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 WORK = 5e10  # labels · stored features up to which every row is a negative: two minutes on two cores
 POOL = 100  # labels of a training row whose classifiers get it as a negative: the authors' number
+EVERYWHERE = 64  # training rows, evenly spaced, that are negatives of every label beside: see README
 THRESHOLD = 0.01  # weights of smaller magnitude are dropped; ours: PECOS's 0.1 costs a ranker that has the last word
 FLOOR = 1e-6  # added to p before its logarithm: scores of the far end of a shortlist are noise
 
@@ -80,17 +82,9 @@ def best_blend(
     top: TopK, z: NDArray[np.float32], seen: NDArray[np.float32], labels: sp.csr_matrix
 ) -> tuple[Blend, float]:
     """(blend, nDCG@5) of the best of `BLENDS` on validation rows; the earlier one where two are equal."""
-    scores = [validation_score(_first(top.ids, blended(top, z, seen, blend), 5), labels) for blend in BLENDS]
+    scores = [validation_score(best_of(top.ids, blended(top, z, seen, blend), 5), labels) for blend in BLENDS]
     best = int(np.argmax(scores))
     return BLENDS[best], scores[best]
-
-
-def _first(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK:
-    """The k best of many columns: those are found first, and only they are sorted."""
-    if ids.shape[1] > k:
-        best = np.argpartition(scores, -k, axis=1)[:, -k:]
-        ids, scores = np.take_along_axis(ids, best, 1), np.take_along_axis(scores, best, 1)
-    return TopK.from_arrays(ids, scores, k)
 
 
 def kind(chosen: str | None, train: TrainData) -> str:
@@ -133,10 +127,18 @@ def train_ranker(
 
 
 def problems(positives: sp.csc_matrix, shown: sp.csr_matrix) -> Problems:
-    """One problem a label (a column): its rows against those whose shortlist shows it."""
-    rows = sp.csc_matrix((positives != 0).astype(np.float32) + shown)
+    """One problem a label (a column): its rows against those whose shortlist shows it, and a few for every label.
+
+    A label that is hardly ever shown has hardly any negatives; without the few it would say yes to every row.
+    """
+    n, size = positives.shape
+    few = np.unique(np.linspace(0, n - 1, min(n, EVERYWHERE)).astype(np.int64))
+    everywhere = sp.csr_matrix(
+        (np.ones(size * len(few), np.float32), (np.repeat(few, size), np.tile(np.arange(size), len(few)))), (n, size)
+    )
+    rows = sp.csc_matrix((positives != 0).astype(np.float32) + shown + everywhere)
     rows.sort_indices()
-    return Problems.of_columns(rows, positives, np.arange(positives.shape[1]))
+    return Problems.of_columns(rows, positives, np.arange(size))
 
 
 def shown(shortlists: NDArray[np.int32], n_labels: int) -> sp.csr_matrix:

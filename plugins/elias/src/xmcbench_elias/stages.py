@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Both:
-    """One model after both stages, the weights it had after stage 1, and how each stage went."""
+    """One model after both stages, weights and clusters (L,) it had after stage 1, and how each stage went."""
 
     model: EliasModel
     first: Weights
+    clusters: NDArray[np.int32]
     progress: list[Progress]
 
 
@@ -48,10 +49,22 @@ class Plan:
 
 def train_model(plan: Plan) -> Both:
     """Both stages. Whatever a killed run has finished comes from its checkpoints."""
-    ctx, params, size = plan.ctx, plan.params, plan.size
     model, clusters, first = stage_1(plan)
     before = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
-    rows = with_carved_rows(plan.train, ctx)
+    second = stage_2(plan, model, clusters, with_carved_rows(plan.train, plan.ctx))
+    return Both(model, before, clusters, [first, second])
+
+
+def held_out_model(plan: Plan, both: Both) -> Both:
+    """The same with a stage 2 that has not seen the carved rows: what they can be used to choose by."""
+    model = rebuild(both.first, plan.params).to(plan.ctx.device)
+    second = stage_2(replace(plan, tag=f"{plan.tag}, held out"), model, both.clusters, plan.train)
+    return Both(model, both.first, both.clusters, [second])
+
+
+def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32], rows: TrainData) -> Progress:
+    """Take a model of stage 1 through stage 2, in place; `clusters` (L,) are its index, `rows` it learns from."""
+    ctx, params, size = plan.ctx, plan.params, plan.size
     if params.index in ("graph", "random"):
         with ctx.phase(plan.name("graph")):
             found = learned_rows if params.index == "graph" else random_rows
@@ -65,8 +78,7 @@ def train_model(plan: Plan) -> Both:
         stage = Stage(
             name, params.stage2_epochs, params.stage2_rate, model, rows, params, size, ctx, select, params.average
         )
-        second = stage.run()
-    return Both(model, before, [first, second])
+        return stage.run()
 
 
 def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], Progress]:
@@ -96,10 +108,10 @@ def _train_stage_1(plan: Plan, stage: str, epochs: int, model: EliasModel) -> Pr
 
 
 def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
-    """The training rows with those the harness carved from them for stage 1's selection; official ones stay out.
+    """The training rows with those the harness carved from them; official development rows stay out.
 
     A label may have no other row than a carved one. What they cost is the selection of stage 2's epoch: it is the
-    last of a fixed number, whose learning rate has come down to zero.
+    last of a fixed number, whose learning rate has come down to zero. The blend is chosen on a `held_out_model`.
     """
     held = ctx.validation
     if held is None or not ctx.validation_is_carved:

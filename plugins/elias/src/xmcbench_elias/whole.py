@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xmcbench.files import write_npz
 from xmcbench.sparse.csr import Parts
 from xmcbench.sparse.inverted import InvertedWeights
+from xmcbench.sparse.topk import best_of
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.calibration import SHARE, Calibration
 from xmcbench_elias.model import EliasModel
@@ -53,12 +54,13 @@ class Whole:
         if output == "stage1":
             return shown(self.first, k)
         if output == "model" or self.ranker is None:
-            return best(average([shown(model, k) for model in self.models]), k)
+            top = average([shown(model, k) for model in self.models])
+            return best_of(top.ids, top.scores, k)
         top = average([shown(model, shortlist) for model in self.models])
         z = margins(self.ranker.weights, inputs, top.ids)
         if output == "ranker":
-            return best(TopK(top.ids, z), k)
-        return best(TopK(top.ids, final(top, z, self.ranker, self.calibration, self.seen)), k)
+            return best_of(top.ids, z, k)
+        return best_of(top.ids, final(top, z, self.ranker, self.calibration, self.seen), k)
 
     def _searcher(self, model: EliasModel, ctx: RunContext) -> Searcher | None:
         """The model's, on a CPU; weights of a `Whole` do not change any more."""
@@ -102,11 +104,6 @@ def average(tops: list[TopK]) -> TopK:
     again[:, 1:] = ids[:, 1:] == ids[:, :-1]
     ids = np.where(again, PAD, ids)
     return TopK(ids, np.where(ids == PAD, -np.inf, total).astype(np.float32))
-
-
-def best(top: TopK, k: int) -> TopK:
-    """The k best of candidates in any order."""
-    return TopK.from_arrays(top.ids, top.scores, k)
 
 
 def save(whole: Whole, folder: Path) -> None:
