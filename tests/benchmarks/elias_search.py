@@ -73,7 +73,7 @@ class Shape:
     size: int
 
 
-SHAPES = {"large": Shape(131_072, 384, 2048, 1000, 2000), "small": Shape(4_271, 512, 256, 170, 340)}
+SHAPES = {"large": Shape(131_072, 384, 2048, 1000, 2000), "small": Shape(4_271, 512, 256, 170, 1020)}
 
 
 @dataclass(frozen=True)

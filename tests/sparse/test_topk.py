@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,3 +45,8 @@ def test_threads_change_nothing() -> None:
         assert np.array_equal(best_of(ids, scores, 7).ids, many.ids)
     finally:
         numba.set_num_threads(before)
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        best_of(np.zeros((1, 1), np.int32), np.full((1, 1), np.nan, np.float32), 1)

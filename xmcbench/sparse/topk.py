@@ -15,7 +15,13 @@ def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK
     """The k best of (n, m) candidates in any order, no label twice in a row; id −1 or score −inf is padding.
 
     What `TopK.from_arrays` gives for checked input, without sorting what is cut off.
+
+    Raises
+    ------
+    ValueError : a score is NaN.
     """
+    if np.isnan(scores).any():
+        raise ValueError("a score is NaN")
     n, k = len(ids), min(k, ids.shape[1])
     out = TopK(np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32))
     candidates = np.ascontiguousarray(ids, np.int32), np.where(ids == PAD, -np.inf, scores).astype(np.float32)

@@ -23,13 +23,18 @@ DATA = tiny()
 TRAIN = DATA.train_data()
 
 
-def test_negatives_are_the_rows_that_show_a_label() -> None:
+def test_negatives_are_the_rows_that_show_a_label_and_a_few_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranker, "EVERYWHERE", 0)
     positives = sp.csc_matrix(np.array([[1, 0], [0, 1], [0, 0], [0, 0]], np.float32))
     shown = ranker.shown(np.array([[0, 1], [1, PAD], [PAD, PAD], [0, PAD]], np.int32), 2)
     some = ranker.problems(positives, shown)
     rows = [some.rows[some.row_ptr[g] : some.row_ptr[g + 1]].tolist() for g in some.group]
     assert rows == [[0, 3], [0, 1]]
     assert some.positives.tolist() == [0, 1]
+    monkeypatch.setattr(ranker, "EVERYWHERE", 2)  # the first and the last row
+    some = ranker.problems(positives, shown)
+    rows = [some.rows[some.row_ptr[g] : some.row_ptr[g + 1]].tolist() for g in some.group]
+    assert rows == [[0, 3], [0, 1, 3]]
 
 
 def test_weights_tell_true_from_false_and_labels_without_rows_say_no(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from xmcbench_elias import Elias
-from xmcbench_elias.fit import held_out_shortlists
+from xmcbench_elias.fit import training_shortlists
 from xmcbench_elias.params import PRESETS, EliasParams, settled, sizes
-from xmcbench_elias.stages import Plan
+from xmcbench_elias.stages import Plan, stage_1
 from xmcbench_elias.train import running_mean
 
 from xmcbench.context import Reporter, RunContext
@@ -35,9 +35,11 @@ class Stop(Reporter):
             raise KeyboardInterrupt
 
 
-def fitted(folder: Path, reporter: Reporter | None = None, **changes: Any) -> tuple[Elias, RunContext]:
+def fitted(
+    folder: Path, reporter: Reporter | None = None, carved: bool = False, **changes: Any
+) -> tuple[Elias, RunContext]:
     train, held = carve(DATA.train_data(), 0)
-    ctx = RunContext(folder, validation=held, reporter=reporter or Reporter())
+    ctx = RunContext(folder, validation=held, validation_is_carved=carved, reporter=reporter or Reporter())
     method = Elias(dataclasses.replace(SMALL, **changes))
     method.fit(train, ctx)
     return method, ctx
@@ -72,6 +74,23 @@ def test_killed_anywhere_it_ends_with_the_same_predictions(
     same(top(again, output="model"), top(everything, output="model"))
 
 
+@pytest.mark.parametrize("at", [60, 110])
+def test_killed_with_carved_rows_it_ends_with_the_same_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    how = {"carved": True, "calibrate": True, "ranker": "shortlist", "members": 2}
+    known = fitted(tmp_path / "whole", **how)
+    assert {"stage 2, held out", "blend"} <= set(known[1].phases)
+    monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "killed", Stop(at), **how)
+    again = fitted(tmp_path / "killed", **how)
+    same(top(again), top(known))
+    seen = DATA.train_data().labels.sum(axis=0)
+    assert known[0].whole is not None
+    assert np.array_equal(known[0].whole.seen, np.asarray(seen).ravel())  # carved rows are counted in the end
+
+
 def test_every_part_is_saved(everything: tuple[Elias, RunContext], tmp_path: Path) -> None:
     everything[0].save(tmp_path)
     again = Elias(everything[0].params)
@@ -95,8 +114,9 @@ def test_folds_show_rows_to_a_model_that_has_not_seen_them(tmp_path: Path) -> No
     train, ctx = DATA.train_data(), RunContext(tmp_path)
     params = settled(dataclasses.replace(SMALL, folds=2), train.n_labels)
     plan = Plan(train, params, sizes(params, train.n_labels), ctx)
-    shown = held_out_shortlists(plan)
-    in_sample = held_out_shortlists(dataclasses.replace(plan, params=dataclasses.replace(params, folds=0)))
+    first = stage_1(plan)[0]
+    shown = training_shortlists(plan, first)
+    in_sample = training_shortlists(dataclasses.replace(plan, params=dataclasses.replace(params, folds=0)), first)
     assert shown.shape == in_sample.shape == (300, 100)
 
     def hits(ids: Any) -> float:
@@ -134,6 +154,17 @@ def test_every_preset_makes_parameters() -> None:
     paper = sizes(EliasParams(**PRESETS["paper"]), 131_073)
     assert (paper.clusters, paper.kappa, paper.shortlist) == (2048, 650, 1300)
     assert EliasParams(**PRESETS["minilm"]).width == 384
+
+
+def test_parts_of_the_rows_are_ranked_as_all_are(
+    everything: tuple[Elias, RunContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [top(everything, output=output) for output in ("ranker", "final")]
+    monkeypatch.setattr("xmcbench_elias.whole.CELLS", 40 * 2 * 7)  # 7 of the 80 rows at a time
+    for one, output in zip(known, ("ranker", "final"), strict=True):
+        parts = top(everything, output=output)
+        assert np.array_equal(parts.ids, one.ids)
+        np.testing.assert_allclose(parts.scores, one.scores, rtol=1e-4)
 
 
 def test_the_index_is_sorted_once_not_once_a_query(

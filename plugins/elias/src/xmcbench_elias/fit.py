@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from xmcbench_elias.calibration import Calibration
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams, settled, sizes
 from xmcbench_elias.predict import predict
-from xmcbench_elias.ranker import POOL, USUAL, Ranker, best_blend, kind, margins, train_ranker
+from xmcbench_elias.ranker import BLENDS, POOL, RANKED, USUAL, Ranker, best_blend, kind, margins, train_ranker
 from xmcbench_elias.stages import Both, Plan, held_out_model, rebuild, stage_1, train_model, with_carved_rows
 from xmcbench_elias.whole import Whole, average, candidates
 
@@ -23,80 +24,94 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.method import Inputs
 
+ENOUGH = 10_000  # validation rows a blend is chosen on, evenly spaced where there are more
+
 
 def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> Whole:
     """Every stage in turn; each is taken from its checkpoint where a killed run finished it."""
     params = settled(params, train.n_labels)
     plan = Plan(train, params, sizes(params, train.n_labels), ctx)
     ctx.note("settings", {**asdict(params), **asdict(plan.size)})
+    rows = with_carved_rows(train, ctx)
     tags = ["", *(f", model {number}" for number in range(2, params.members + 1))]
-    both = [train_model(Plan(train, params, plan.size, ctx, tag)) for tag in tags]
-    first = [rebuild(one.first, params).to(ctx.device) for one in both]
-    seen = np.bincount(train.labels.indices, minlength=train.n_labels).astype(np.float32)
-    whole = Whole([one.model for one in both], first[0], None, None, seen)
+    both = [train_model(replace(plan, tag=tag), rows) for tag in tags]
+    first = rebuild(both[0].first, params).to(ctx.device)
+    whole = Whole([one.model for one in both], first, None, None, _counts(rows))
     how = kind(params.ranker, train)
-    honest = both
-    if how != "none" and with_carved_rows(train, ctx) is not train:
-        honest = [held_out_model(plan, both[0])]
-    _tell(both, honest, ctx)
+    # One model stands for all members here: what it costs is a stage 2 more, not one a member.
+    honest = both if how == "none" or rows is train else [held_out_model(plan, both[0])]
+    _tell(both if honest is both else both + honest, both[0].model, ctx)
     if how != "none":
-        _rank(whole, first[0], [one.model for one in honest], plan, how)
+        _rank(whole, [one.model for one in honest], plan, rows, how)
     return whole
 
 
-def _rank(whole: Whole, first: EliasModel, honest: list[EliasModel], plan: Plan, how: str) -> None:
+def _rank(whole: Whole, honest: list[EliasModel], plan: Plan, rows: TrainData, how: str) -> None:
     """Put ranker and calibration into `whole`.
 
     Blend and calibration look at validation rows, and so at `honest` models, which have not learned from them. Where
-    they were carved from train, the ranker learns their labels again with them in the end.
+    they were carved from train, the ranker learns their labels again, with them among its `rows`, in the end.
     """
     train, ctx, params = plan.train, plan.ctx, plan.params
-    shortlists = held_out_shortlists(plan) if how == "shortlist" else None
+    shortlists = training_shortlists(plan, whole.first) if how == "shortlist" else None
     with ctx.phase("ranker"):
         weights = train_ranker(train, shortlists, ctx, "ranker")
-    rows, held = with_carved_rows(train, ctx), ctx.validation
+    held = ctx.validation
     blend, score = USUAL, None
     if held is not None and held.n_rows:
         with ctx.phase("blend"):
-            top = average([_shown(model, held, plan, plan.size.shortlist) for model in honest])
-            z = margins(InvertedWeights.of(weights), held, top.ids)
-            blend, score = best_blend(top, z, whole.seen, held.labels)
+            some = held.rows(np.unique(np.linspace(0, held.n_rows - 1, min(held.n_rows, ENOUGH)).astype(np.int64)))
+            most = min(plan.size.shortlist, RANKED)
+            top = average([_shown(model, some, plan, most) for model in honest])
+            z, seen = margins(InvertedWeights.of(weights), some, top.ids), _counts(train)
+            blend, score = best_blend(top, z, seen, some.labels)
             ctx.score("nDCG@5", score)
             if params.calibrate:
                 real = (top.ids != PAD).ravel()
-                true = np.isin(_keys(top.ids, train.n_labels), _true_keys(held)).ravel()
-                columns = candidates(top, z, whole.seen)
+                true = np.isin(_keys(top.ids, train.n_labels), _true_keys(some)).ravel()
+                columns = candidates(top, z, seen)
                 whole.calibration = Calibration.fit(columns[real], true[real], ctx.seed("calibration"))
         if rows is not train:
             with ctx.phase("ranker"):
                 if shortlists is not None:
-                    shortlists = np.concatenate([shortlists, _wide(_shown(first, held, plan, POOL).ids)])
+                    shortlists = np.concatenate([shortlists, _wide(_shown(whole.first, held, plan, POOL).ids)])
                 weights = train_ranker(rows, shortlists, ctx, "ranker again", (weights, np.unique(held.labels.indices)))
-    facts = {"negatives": how, "weights": int(weights.nnz), "blend": asdict(blend), "validation nDCG@5": score}
-    ctx.note("ranker", facts)
+    facts = {"negatives": how, "weights": int(weights.nnz), "validation nDCG@5": score}
+    ctx.note("ranker", facts | {"blend": asdict(blend), "of": len(BLENDS)})
     whole.ranker = Ranker(InvertedWeights.of(weights), blend)
 
 
-def held_out_shortlists(plan: Plan) -> NDArray[np.int32]:
-    """(n, POOL) labels that a model of stage 1 shows for each row; with folds, one that has not seen the row.
+def _counts(rows: TrainData) -> NDArray[np.float32]:
+    """(L,) rows of each label."""
+    return np.bincount(rows.labels.indices, minlength=rows.n_labels).astype(np.float32)
 
-    A bag-of-words network memorises its training rows: in sample it shows few wrong labels, and a ranker that learns
-    from those alone has not met the mistakes it is there to mend.
+
+def training_shortlists(plan: Plan, first: EliasModel) -> NDArray[np.int32]:
+    """(n, POOL) labels that `first`, a model of stage 1, shows for each row; with folds, one that has not seen the row.
+
+    A bag-of-words network memorises its training rows, so in sample it makes other mistakes than out of it; that has
+    not mattered (README), and where a label has one row alone, a model of the other rows does not know it at all.
     """
     train, ctx, folds = plan.train, plan.ctx, plan.params.folds
-    fold = ctx.rng("folds").permutation(train.n_rows) % max(folds, 1)
+    if folds < 2:
+        return _kept_shortlists(plan, lambda: first, train)
+    fold = ctx.rng("folds").permutation(train.n_rows) % folds
     found = np.full((train.n_rows, POOL), PAD, np.int32)
-    for number in range(max(folds, 1)):
+    for number in range(folds):
         out = fold == number
-        rows = train.rows(np.flatnonzero(~out)) if folds > 1 else train
-        part = Plan(rows, plan.params, plan.size, ctx, f", fold {number + 1}" if folds > 1 else "")
-        name = part.name("shortlists")
-        kept = ctx.checkpoints.load(name)
-        if kept is None:
-            top = _shown(stage_1(part)[0], train.rows(np.flatnonzero(out)), plan, POOL)
-            ctx.checkpoints.save(name, {"ids": top.ids})
-        found[out] = _wide(top.ids if kept is None else kept[0]["ids"])
+        part = replace(plan, train=train.rows(np.flatnonzero(~out)), tag=f", fold {number + 1}")
+        found[out] = _kept_shortlists(part, lambda part=part: stage_1(part)[0], train.rows(np.flatnonzero(out)))
     return found
+
+
+def _kept_shortlists(plan: Plan, model: Callable[[], EliasModel], rows: TrainData) -> NDArray[np.int32]:
+    """(n, POOL), from a checkpoint where there is one."""
+    name = plan.name("shortlists")
+    kept = plan.ctx.checkpoints.load(name)
+    if kept is None:
+        top = _shown(model(), rows, plan, POOL)
+        plan.ctx.checkpoints.save(name, {"ids": top.ids})
+    return _wide(top.ids if kept is None else kept[0]["ids"])
 
 
 def _wide(ids: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -116,20 +131,16 @@ def _true_keys(rows: TrainData) -> NDArray[np.int64]:
     return places.row.astype(np.int64) * (rows.n_labels + 1) + places.col
 
 
-def _tell(both: list[Both], honest: list[Both], ctx: RunContext) -> None:
+def _tell(both: list[Both], model: EliasModel, ctx: RunContext) -> None:
     """Put selection, epochs and what became of the index on record."""
     stages = [stage for one in both for stage in one.progress]
-    aside = [] if honest is both else honest[0].progress
-    ctx.note("epochs", [epoch for stage in stages + aside for epoch in stage.history])
-    model = both[0].model
+    ctx.note("epochs", [epoch for stage in stages for epoch in stage.history])
     ctx.note("paths per label", round(float(model.filled.sum()) / model.n_labels, 2))
-    if ctx.validation is not None:
-        scored = [
-            epoch for stage in stages + aside for epoch in stage.history if epoch["validation nDCG@5"] is not None
-        ]
+    scored = [stage for stage in stages if stage.history[-1]["validation nDCG@5"] is not None]
+    if scored:
         ctx.selected(
-            what=", ".join(f"epoch {stage.best_epoch} of {stage.name}" for stage in stages + aside),
+            what=", ".join(f"epoch {stage.best_epoch} of {stage.name}" for stage in scored),
             by="nDCG@5 on the validation rows"
             + (", which stage 2 learns from in the end" if ctx.validation_is_carved else ""),
-            tried=len(scored),
+            tried=sum(len(stage.history) for stage in scored),
         )

@@ -52,7 +52,7 @@ class Elias:
         return None
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Phases cluster, stage 1, graph, stage 2, ranker, blend; each goes on from its checkpoint."""
+        """Phases cluster, stage 1, graph, stage 2, ranker, blend, …; each goes on from its checkpoint."""
         from xmcbench_elias.fit import fit
 
         self.whole = fit(train, ctx, self.params)
@@ -67,8 +67,7 @@ class Elias:
         """See `xmcbench_elias.report`."""
         from xmcbench_elias.report import report
 
-        size = sizes(self.params, inputs.n_labels)
-        report(self._fitted(), inputs, score, folder, ctx, self.predict, -(-size.shortlist // size.leaf))
+        report(self._fitted(), inputs, score, folder, ctx, self.predict, sizes(self.params, inputs.n_labels))
 
     def save(self, folder: Path) -> None:
         """See `xmcbench_elias.whole.save`."""

@@ -9,6 +9,7 @@ from xmcbench.method import param
 
 PAPER = "Gupta et al., NeurIPS 2022, appendix"
 README = "measured on validation rows: see README"
+OURS = "ours: by hand on validation rows, not searched"
 BY_LABELS = "measured on validation rows, by the number of labels: `FEW` and `MANY` in params.py, see README"
 BORDER = 16_384  # labels; between what was measured, 4,271 and 46,881
 FEW = {
@@ -75,8 +76,8 @@ class EliasParams:
     """Settings for the bag-of-words encoder on a CPU.
 
     The paper's sizes belong together: leaves of 100 labels, a beam of 20, K = 2,000 = 20 · 100 labels in the
-    shortlist, κ = 1,000 = 10 · 100 entries in a row of the adjacency, β = 150 = 0.15 κ. Here leaves are smaller, and
-    K, κ and β follow from the leaf by the same ratios (see `Sizes`).
+    shortlist, κ = 1,000 = 10 · 100 entries in a row of the adjacency, β = 150 = 0.15 κ. Here leaves are smaller; κ and
+    β follow from the leaf by the same ratios, and K is larger beside it (see `Sizes`).
 
     Preset `bow` is the defaults. `paper` and `minilm` have the sizes and schedules that transformers were trained with
     (`PRESETS`); as long as the bag of words is the only encoder, they train it at these.
@@ -86,7 +87,7 @@ class EliasParams:
     dropout: float | None = param(None, "dropout after both layers of the encoder; none: by the labels", BY_LABELS)
     alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER)
     beta_share: float = param(0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}")
-    leaf: int = param(25, "most labels a cluster; 100 in the paper, for 100 times as many labels", README)
+    leaf: int = param(25, "most labels a cluster; 100 in the paper, for 100 times as many labels", OURS)
     train_beam: int | None = param(None, "clusters searched in training; none: by the labels", BY_LABELS)
     beam: int = param(20, "clusters searched for a prediction", PAPER, query=(5, 10, 20, 40))
     extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER)
@@ -98,10 +99,10 @@ class EliasParams:
     stage1_epochs: int | None = param(None, "epochs with the clustering as the index", BY_LABELS)
     stage2_epochs: int | None = param(None, "epochs with the learned index", BY_LABELS)
     batch: int | None = param(None, "rows a step", BY_LABELS)
-    rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", README)
-    table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", README)
-    adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", README)
-    stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", README)
+    rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", OURS)
+    table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", OURS)
+    adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", OURS)
+    stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", OURS)
     decay: float = param(0.01, "AdamW's weight decay, except on biases", PAPER)
     average: int = param(
         0, "last epochs of stage 2 whose weights are averaged; 0: none (SWA; all but the adjacency)", README

@@ -55,7 +55,7 @@ def predict(
         ids.append(part.ids)
         scores.append(part.scores)
         ctx.progress(min(start + step, inputs.n_rows), max(inputs.n_rows, 1))
-    if shortlisted:
+    if shortlisted and k < shortlist:  # else nothing is left to stop before
         ctx.note(SHARE, {**ctx.notes.get(SHARE, {}), str(k): round(scored / shortlisted, 4)})
     return TopK(np.concatenate(ids), np.concatenate(scores))
 

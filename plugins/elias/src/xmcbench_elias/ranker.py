@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 WORK = 5e10  # labels · stored features up to which every row is a negative: two minutes on two cores
 POOL = 100  # labels of a training row whose classifiers get it as a negative: the authors' number
+RANKED = 2000  # most labels a row that are ranked: K in the paper; without an index the shortlist is all labels
 EVERYWHERE = 64  # training rows, evenly spaced, that are negatives of every label beside: see README
 THRESHOLD = 0.01  # weights of smaller magnitude are dropped; ours: PECOS's 0.1 costs a ranker that has the last word
 FLOOR = 1e-6  # added to p before its logarithm: scores of the far end of a shortlist are noise
@@ -84,7 +85,7 @@ def best_blend(
     """(blend, nDCG@5) of the best of `BLENDS` on validation rows; the earlier one where two are equal."""
     scores = [validation_score(best_of(top.ids, blended(top, z, seen, blend), 5), labels) for blend in BLENDS]
     best = int(np.argmax(scores))
-    return BLENDS[best], scores[best]
+    return (BLENDS[best], scores[best]) if scores[best] > 0 else (USUAL, 0.0)  # 0: no row has a label it could rank
 
 
 def kind(chosen: str | None, train: TrainData) -> str:
@@ -132,11 +133,10 @@ def problems(positives: sp.csc_matrix, shown: sp.csr_matrix) -> Problems:
     A label that is hardly ever shown has hardly any negatives; without the few it would say yes to every row.
     """
     n, size = positives.shape
-    few = np.unique(np.linspace(0, n - 1, min(n, EVERYWHERE)).astype(np.int64))
-    everywhere = sp.csr_matrix(
-        (np.ones(size * len(few), np.float32), (np.repeat(few, size), np.tile(np.arange(size), len(few)))), (n, size)
-    )
-    rows = sp.csc_matrix((positives != 0).astype(np.float32) + shown + everywhere)
+    few = np.unique(np.linspace(0, n - 1, min(n, EVERYWHERE)).astype(np.int32))
+    parts = np.ones(size * len(few), np.float32), np.tile(few, size), np.arange(size + 1) * len(few)
+    everywhere = sp.csc_matrix(parts, (n, size))
+    rows = sp.csc_matrix((positives != 0).astype(np.float32) + sp.csc_matrix(shown) + everywhere)
     rows.sort_indices()
     return Problems.of_columns(rows, positives, np.arange(size))
 

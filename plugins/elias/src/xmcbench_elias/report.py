@@ -16,6 +16,7 @@ import numpy as np
 
 from xmcbench.files import atomic, write_json
 from xmcbench.metrics import difference
+from xmcbench_elias.params import Sizes
 from xmcbench_elias.predict import SHARE
 from xmcbench_elias.whole import Whole
 
@@ -43,12 +44,11 @@ class Shown:
 
 
 def report(
-    whole: Whole, inputs: Inputs, score: Score, folder: Path, ctx: RunContext, predict: Any, leaves: int
+    whole: Whole, inputs: Inputs, score: Score, folder: Path, ctx: RunContext, predict: Any, size: Sizes
 ) -> None:
     """Write `report.md`, `report.json` and `beam.svg` into `folder`; `predict(inputs, k, ctx)` is the method's.
 
-    `leaves`: as many clusters hold as many labels as a shortlist has. So many are searched before the graph, where a
-    cluster is a leaf: then stage 1 scores as many labels as the model after it.
+    Before the graph a cluster is a leaf; so many are searched there that stage 1 scores as many labels as the model.
     """
 
     def shown(name: str, **query: Any) -> Shown:
@@ -58,13 +58,15 @@ def report(
         return Shown(name, score(top), 1e3 * (time.perf_counter() - start) / max(inputs.n_rows, 1))
 
     clusters = len(whole.models[0].entries)
-    steps = [shown("stage1", output="stage1", beam=min(leaves, clusters))]
+    reached = min(size.shortlist, int(ctx.query["beam"]) * whole.models[0].entries.shape[1])
+    leaves = min(-(-reached // size.leaf), clusters)
+    steps = [shown("stage1", output="stage1", beam=leaves)]
     steps += [shown(name, output=name) for name in ["model"] + (["ranker", "final"] if whole.ranker else [])]
     curve = [shown(str(beam), output="model", beam=beam) for beam in BEAMS if beam <= clusters]
     for k in SCORED_AT:
         predict(inputs, min(k, inputs.n_labels), replace(ctx, query={**ctx.query, "output": "model"}))
     told = {
-        "stage1 searches": min(leaves, clusters),
+        "stage1 searches": leaves,
         "steps": [_entry(step) for step in steps],
         "differences": [_difference(a, b) for a, b in pairwise(steps)],
         "beams": [_entry(at) for at in curve],

@@ -83,8 +83,10 @@ class Searcher:
             scratch = self._scratch.get()
             out = ids[begin:end], scores[begin:end], counts[begin:end]
             given = logits[begin:end], queries[begin:end], beam, self.log_alpha, size
-            kernels.search(*given, self.index, scratch, *out)
-            self._scratch.put(scratch)
+            try:
+                kernels.search(*given, self.index, scratch, *out)
+            finally:
+                self._scratch.put(scratch)
 
         if n <= PIECE:
             work(0, n)

@@ -47,11 +47,11 @@ class Plan:
         return f"{stage}{self.tag}"
 
 
-def train_model(plan: Plan) -> Both:
-    """Both stages. Whatever a killed run has finished comes from its checkpoints."""
+def train_model(plan: Plan, rows: TrainData) -> Both:
+    """Both stages, the second on `rows`. Whatever a killed run has finished comes from its checkpoints."""
     model, clusters, first = stage_1(plan)
     before = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
-    second = stage_2(plan, model, clusters, with_carved_rows(plan.train, plan.ctx))
+    second = stage_2(plan, model, clusters, rows)
     return Both(model, before, clusters, [first, second])
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench.context import Reporter, RunContext
 from xmcbench.files import write_npz
 from xmcbench.sparse.csr import Parts
 from xmcbench.sparse.inverted import InvertedWeights
@@ -18,13 +19,14 @@ from xmcbench_elias.calibration import SHARE, Calibration
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.predict import predict
-from xmcbench_elias.ranker import Blend, Ranker, blended, margins
+from xmcbench_elias.ranker import RANKED, Blend, Ranker, blended, margins
 from xmcbench_elias.searcher import Searcher
 from xmcbench_elias.stages import rebuild
 
 if TYPE_CHECKING:
-    from xmcbench.context import RunContext
     from xmcbench.method import Inputs
+
+CELLS = 1 << 22  # rows · shortlisted labels ranked at a time: some hundred megabytes
 
 
 @dataclass
@@ -56,11 +58,28 @@ class Whole:
         if output == "model" or self.ranker is None:
             top = average([shown(model, k) for model in self.models])
             return best_of(top.ids, top.scores, k)
-        top = average([shown(model, shortlist) for model in self.models])
+        most = min(shortlist, RANKED)
+        rows = max(1, CELLS // (most * len(self.models)))
+        if inputs.n_rows > rows:
+            return self._in_parts(rows, inputs, k, shortlist, beam, output, ctx)
+        top = average([shown(model, most) for model in self.models])
         z = margins(self.ranker.weights, inputs, top.ids)
         if output == "ranker":
             return best_of(top.ids, z, k)
         return best_of(top.ids, final(top, z, self.ranker, self.calibration, self.seen), k)
+
+    def _in_parts(
+        self, rows: int, inputs: Inputs, k: int, shortlist: int, beam: int, output: str, ctx: RunContext
+    ) -> TopK:
+        """`predict` so many rows at a time: whole shortlists of all rows would fill the memory."""
+        quiet = replace(ctx, reporter=Reporter())
+        ids, scores = [], []
+        for start in range(0, inputs.n_rows, rows):
+            part = self.predict(inputs.rows(slice(start, start + rows)), k, shortlist, beam, output, quiet)
+            ids.append(part.ids)
+            scores.append(part.scores)
+            ctx.progress(min(start + rows, inputs.n_rows), inputs.n_rows)
+        return TopK(np.concatenate(ids), np.concatenate(scores))
 
     def _searcher(self, model: EliasModel, ctx: RunContext) -> Searcher | None:
         """The model's, on a CPU; weights of a `Whole` do not change any more."""
