@@ -108,7 +108,9 @@ class EliasParams:
         0, "last epochs of stage 2 whose weights are averaged; 0: none (SWA; all but the adjacency)", README
     )
     recluster: int = param(
-        0, "epochs of stage 1 after which labels are clustered anew and it starts again; 0: never", README
+        0,
+        "epochs of stage 1 after which labels are clustered anew and it starts again; 0: never",
+        "ours: off, since it trains stage 1 longer",
     )
     index: Literal["graph", "tree", "random", "none"] = param(
         "graph", "what stage 2 searches: graph, clusters as they are, random entries, or all labels (no index)", PAPER
@@ -119,7 +121,11 @@ class EliasParams:
         "shortlist: Gupta et al.'s code; all, where it takes minutes: README",
     )
     folds: int = param(0, "parts of train whose shortlists come from a model of the other parts; 0: in-sample", README)
-    calibrate: bool = param(False, "mix in a decision tree fitted on validation rows", README)
+    calibrate: bool = param(
+        False,
+        "mix in a decision tree fitted on validation rows",
+        "ours: off, not compared with the blend",
+    )
     members: int = param(1, "models whose scores are averaged; 3 is ELIAS++", PAPER)
     output: Literal["final", "model", "ranker", "stage1"] = param(
         "final",
