@@ -54,7 +54,7 @@ class Ovr:
         name="ovr",
         summary="linear one-vs-rest on sparse features with squared hinge, as DiSMEC",
         family="one-vs-rest",
-        version="1",
+        version="2",
         citation=(
             "@inproceedings{babbar2017dismec, title={DiSMEC: Distributed Sparse Machines for Extreme Multi-label "
             'Classification}, author={Babbar, Rohit and Sch{\\"o}lkopf, Bernhard}, booktitle={WSDM}, year={2017}}'

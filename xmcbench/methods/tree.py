@@ -59,7 +59,7 @@ class Tree:
         name="tree",
         summary="balanced label tree of linear classifiers on sparse features, as Parabel and XR-Linear",
         family="tree",
-        version="1",
+        version="2",
         citation=(
             "@inproceedings{prabhu2018parabel, title={Parabel: Partitioned Label Trees for Extreme Classification "
             "with Application to Dynamic Search Advertising}, author={Prabhu, Yashoteja and Kag, Anil and "

@@ -20,7 +20,7 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import Parts, parts
-from xmcbench.sparse.linear import row_squares, solve
+from xmcbench.sparse.dual import row_squares, solve
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

@@ -33,7 +33,7 @@ class Elias:
         name="elias",
         summary="learnable graph index over labels, both stages, bag-of-words encoder",
         family="graph-index",
-        version="2",
+        version="3",
         citation=CITATION,
         parameters=EliasParams,
         presets=PRESETS,
