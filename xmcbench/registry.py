@@ -21,6 +21,7 @@ from xmcbench.method import Method, MethodInfo
 
 GROUP = "xmcbench.methods"
 BUILT_IN = {
+    "knn": "xmcbench.methods.knn:Knn",
     "ovr": "xmcbench.methods.ovr:Ovr",
     "popularity": "xmcbench.methods.popularity:Popularity",
     "tree": "xmcbench.methods.tree:Tree",
