@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from xmcbench.method import Inputs, Method, MethodInfo, NoParams, TrainData, param
 from xmcbench.methods.popularity import Popularity
+from xmcbench.registry import BUILT_IN, get
+from xmcbench.testing.describing import info_problems
 
 X = sp.csr_matrix(np.arange(12, dtype=np.float32).reshape(4, 3))
 Y = sp.csr_matrix(np.eye(4, 5, dtype=np.float32))
@@ -59,12 +62,13 @@ def test_inputs_of_training_data_carry_no_labels() -> None:
 @dataclass(frozen=True)
 class Params:
     width: int = param(3, "how wide", "ours: a guess", query=(3, 5))
-    depth: int = param(2, "how deep", "paper, table 1")
+    depth: int = param(2, "how deep", "paper, table 1", tune=(1, 2))
 
 
-def test_query_parameters_are_those_with_values() -> None:
+def test_query_and_tunable_parameters_are_those_with_values() -> None:
     info = MethodInfo("m", "s", "tree", "1", parameters=Params)
     assert info.query_parameters() == {"width": (3, 5)}
+    assert info.tunable_parameters() == {"depth": (1, 2)}
     assert MethodInfo("m", "s", "tree", "1").query_parameters() == {}
     assert Params() == Params(3, 2)
     assert dataclasses.fields(Params)[1].metadata["source"] == "paper, table 1"
@@ -81,3 +85,10 @@ def test_infos_do_not_share_what_could_change() -> None:
 def test_the_protocol_is_checked_at_run_time() -> None:
     assert isinstance(Popularity(NoParams()), Method)
     assert not isinstance(object(), Method)
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_what_built_in_methods_offer_to_tune_is_sound_and_small(name: str) -> None:
+    info = get(name).info
+    assert info_problems(info) == []
+    assert math.prod(map(len, info.tunable_parameters().values())) <= 9

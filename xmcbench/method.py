@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 FAMILIES = ("floor", "tree", "graph-index", "one-vs-rest", "dense", "neighbours", "external", "other")
 
 
-def param(default: Any, doc: str, source: str, *, query: tuple[Any, ...] = ()) -> Any:
+def param(default: Any, doc: str, source: str, *, query: tuple[Any, ...] = (), tune: tuple[Any, ...] = ()) -> Any:
     """A documented field of a parameters dataclass.
 
     Parameters
@@ -48,8 +48,10 @@ def param(default: Any, doc: str, source: str, *, query: tuple[Any, ...] = ()) -
     source : where the default comes from: a paper's table, another program, "measured: …", "ours: why".
     query : non-empty for a parameter that changes prediction only (a beam): the values worth a curve. Runs that
         differ in such parameters alone share one fit, and `predict` must read the value from `ctx.query`.
+    tune : values worth trying where users ask for tuning, in rising order of effect, the default among them. Every
+        combination of all such parameters is fitted: keep their product at about nine.
     """
-    return field(default=default, metadata={"doc": doc, "source": source, "query": tuple(query)})
+    return field(default=default, metadata={"doc": doc, "source": source, "query": tuple(query), "tune": tuple(tune)})
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ class MethodInfo:
         """Parameters that change prediction only, each with the values worth a curve."""
         fields = dataclasses.fields(self.parameters)
         return {f.name: f.metadata["query"] for f in fields if f.metadata.get("query")}
+
+    def tunable_parameters(self) -> dict[str, tuple[Any, ...]]:
+        """Parameters that `xmcbench run --tune` chooses on validation rows, each with the values it tries."""
+        fields = dataclasses.fields(self.parameters)
+        return {f.name: f.metadata["tune"] for f in fields if f.metadata.get("tune")}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ def test_a_method_with_every_parameter_its_default_and_its_source() -> None:
     assert query
     for name, values in query.items():
         assert next(p for p in found["parameters"] if p["name"] == name)["query_values"] == list(values)
+    assert next(p for p in found["parameters"] if p["name"] == "cost")["tune_values"] == [0.3, 1.0, 3.0]
+    assert "Chosen by --tune from: 0.3, 1.0, 3.0." in " ".join(said.split())
 
 
 def test_a_method_in_a_file(tmp_path: Any) -> None:

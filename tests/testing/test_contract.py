@@ -542,6 +542,8 @@ class Odd:
     curve: float = param(1.0, "d", "s", query=(1.0, float("nan")))
     layers: list[int] = param(None, "d", "s")  # noqa: RUF009
     mode: Literal["mean", "max"] = param("sum", "d", "s")
+    cost: float = param(1.0, "d", "s", tune=(0.3, 3.0, 3.0))
+    steps: int = param(1, "d", "s", tune=(1, 2.0))
 
 
 @dataclass(frozen=True)
@@ -589,6 +591,9 @@ class NoDefault:
                 "query values (1.0, nan) are not all finite float",
                 "layers: list[int] is not made of",
                 "mode: default 'sum' is not a finite Literal['mean', 'max']",
+                "cost: default 1.0 is not among the values to tune (0.3, 3.0, 3.0)",
+                "cost: values to tune (0.3, 3.0, 3.0) repeat themselves",
+                "steps: values to tune (1, 2.0) are not all finite int",
             ],
         ),
         ({"name": "X", "version": ""}, ["name 'X'", "version"]),

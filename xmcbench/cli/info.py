@@ -51,6 +51,7 @@ def method_facts(method: type[Method], name: str) -> dict[str, Any]:
             "doc": f.metadata.get("doc", ""),
             "source": f.metadata.get("source", ""),
             **({"query_values": list(f.metadata["query"])} if f.metadata.get("query") else {}),
+            **({"tune_values": list(f.metadata["tune"])} if f.metadata.get("tune") else {}),
         }
         for f in dataclasses.fields(known.parameters)
     ]
@@ -149,9 +150,12 @@ def _parameter(facts: dict[str, Any]) -> str:
 
     values = ", ".join(map(str, facts.get("query_values", ())))
     query = f" Changes prediction only; worth a curve: {values}." if values else ""
+    tried = ", ".join(map(str, facts.get("tune_values", ())))
+    tune = f" Chosen by --tune from: {tried}." if tried else ""
     head = f"  {clean(facts['name'])} = {clean(facts['default'])}"
     return (
-        f"{head}\n{paragraph(facts['doc'] + '.' + query, '      ')}\n{paragraph('from: ' + facts['source'], '      ')}"
+        f"{head}\n{paragraph(facts['doc'] + '.' + query + tune, '      ')}\n"
+        f"{paragraph('from: ' + facts['source'], '      ')}"
     )
 
 

@@ -36,7 +36,9 @@ ROWS = 2048  # rows a scoring call, so that Ctrl-C and deadlines come through
 class OvrParams:
     """Defaults follow DiSMEC and napkinXC's BR with `loss="l2", liblinear_c=1`."""
 
-    cost: float = param(1.0, "C, weight of the squared hinge loss against the L2 penalty", "DiSMEC, LIBLINEAR")
+    cost: float = param(
+        1.0, "C, weight of the squared hinge loss against the L2 penalty", "DiSMEC, LIBLINEAR", tune=(0.3, 1.0, 3.0)
+    )
     tolerance: float = param(0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR, napkinXC")
     max_iter: int = param(100, "most rounds of one classifier, of up to five passes over its rows", "napkinXC")
     threshold: float = param(0.01, "weights of smaller magnitude are dropped", "DiSMEC's Δ")

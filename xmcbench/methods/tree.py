@@ -42,11 +42,18 @@ class TreeParams:
 
     max_leaf: int = param(100, "most labels in a cluster at the bottom of the tree", "Parabel; PECOS max_leaf_size")
     arity: int = param(16, "most children of a node above the clusters; a power of two", "PECOS nr_splits")
-    cost: float = param(1.0, "C, weight of the squared hinge loss against the L2 penalty", "Parabel, PECOS, LIBLINEAR")
+    cost: float = param(
+        1.0,
+        "C, weight of the squared hinge loss against the L2 penalty",
+        "Parabel, PECOS, LIBLINEAR",
+        tune=(0.3, 1.0, 3.0),
+    )
     tolerance: float = param(0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR solver 1, PECOS")
     max_iter: int = param(20, "most passes over the rows of one classifier", "Parabel; omikuji linear.max_iter")
     threshold: float = param(0.1, "weights of smaller magnitude are dropped", "Parabel; PECOS threshold")
-    beam: int = param(10, "nodes kept on each level in prediction", "Parabel; PECOS beam_size", query=(5, 10, 20, 50))
+    beam: int = param(
+        10, "nodes kept on each level in prediction", "Parabel; PECOS beam_size", query=(5, 10, 20, 50), tune=(10, 20)
+    )
 
 
 class Tree:

@@ -55,6 +55,13 @@ def parameter_problems(field: dataclasses.Field[Any], hint: Any) -> list[str]:
     values = field.metadata.get("query", ())
     if not all(_fits(value, hint) for value in values):
         problems.append(f"{where}: query values {values} are not all finite {spelled}")
+    tried = field.metadata.get("tune", ())
+    if not all(_fits(value, hint) for value in tried):
+        problems.append(f"{where}: values to tune {tried} are not all finite {spelled}")
+    if tried and field.default not in tried:
+        problems.append(f"{where}: default {field.default!r} is not among the values to tune {tried}")
+    if len(set(tried)) < len(tried):
+        problems.append(f"{where}: values to tune {tried} repeat themselves")
     return problems
 
 
