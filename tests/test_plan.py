@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -11,13 +12,13 @@ import pytest
 from xmcbench import registry
 from xmcbench.errors import UsageError
 from xmcbench.method import MethodInfo, param
-from xmcbench.plan import make_plan, parse_value
+from xmcbench.plan import RunSpec, make_plan, parse_value
 
 
 @dataclass(frozen=True)
 class Params:
-    beam: int = param(10, "clusters kept", "ours: a test", query=(5, 10))
-    rate: float = param(0.5, "learning rate", "ours: a test")
+    beam: int = param(10, "clusters kept", "ours: a test", query=(5, 10), tune=(10, 20))
+    rate: float = param(0.5, "learning rate", "ours: a test", tune=(0.1, 0.5, 2.0))
     index: str = param("tree", "kind of index", "ours: a test")
     loss: Literal["hinge", "log"] = param("hinge", "loss", "ours: a test")
     warm: bool = param(False, "warm start", "ours: a test")
@@ -114,6 +115,63 @@ def test_query_parameters_share_a_fit_and_nothing_else_does() -> None:
     assert a.spec_hash("h", "cpu") != a.spec_hash("other", "cpu")
     assert a.spec_hash("h", "cpu") != a.spec_hash("h", "cuda")
     assert a.query == {"beam": 5}
+
+
+def tuned(*methods: str, **options: Any) -> RunSpec:
+    return make_plan(methods, ["d"], tune=True, **options)[0]
+
+
+def test_tuning_spans_what_offers_values_and_is_not_set() -> None:
+    assert tuned("toy").grid == (("beam", (10, 20)), ("rate", (0.1, 0.5, 2.0)))
+    assert tuned("toy[rate=0.5]").grid == (("beam", (10, 20)),)
+    assert tuned("toy", settings=["toy.beam=20"]).grid == (("rate", (0.1, 0.5, 2.0)),)
+    assert tuned("toy[preset=wide]").grid == (), "a preset sets what it holds"
+    assert [s.grid for s in make_plan(["toy"], ["d"])] == [None, None]
+    both = make_plan(["toy", "toy[tune]"], ["d"])
+    assert [s.grid is None for s in both] == [True, False, True], "asked for one method, it is for that one"
+
+
+def test_each_value_of_a_users_grid_is_kept_while_the_rest_is_tuned() -> None:
+    plan = make_plan(["toy[rate=0.5|1]"], ["d"], tune=True, seeds=[0, 1])
+    assert [f"{s.label}/{s.seed}" for s in plan] == [
+        "toy[tune,rate=0.5]/0",
+        "toy[tune,rate=0.5]/1",
+        "toy[tune,rate=1.0]/0",
+        "toy[tune,rate=1.0]/1",
+        "popularity/0",
+    ]
+    assert {s.grid for s in plan[:4]} == {(("beam", (10, 20)),)}
+
+
+def test_a_tuned_label_is_the_same_whatever_is_chosen_and_can_be_typed() -> None:
+    run = tuned("toy[index=flat]")
+    assert run.label == run.with_chosen({"beam": 20, "rate": 2.0}).label == "toy[tune,index=flat]"
+    assert make_plan([run.label], ["d"])[0] == run
+    assert tuned("toy[preset=wide,rate=0.5]").label == "toy[beam=50]", "nothing to tune: an untuned run's label"
+
+
+def test_a_tuned_run_is_another_than_an_untuned_one_and_another_grid_than_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, plain = tuned("toy"), make_plan(["toy"], ["d"])[0]
+    of_k = tuned("toy", k=5)
+    assert run.with_chosen({"beam": 20}).spec_hash("h", "cpu") == run.spec_hash("h", "cpu")
+    assert run.fit_hash("h", "cpu") == of_k.fit_hash("h", "cpu"), "k has no say in what is chosen"
+    assert tuned("toy[beam=5]").fit_hash("h", "cpu") != tuned("toy[beam=7]").fit_hash("h", "cpu")
+    floor = [make_plan(["popularity"], ["d"], tune=tune)[0].spec_hash("h", "cpu") for tune in (False, True)]
+    assert floor[0] == floor[1], "where there is nothing to tune it is the same run"
+    smaller = dataclasses.replace(run, grid=(("rate", (0.5, 2.0)),))
+    hashes = {s.spec_hash("h", "cpu") for s in (run, plain, of_k, smaller, tuned("toy[rate=0.5]"))}
+    assert len(hashes) == 5
+    before = run.spec_hash("h", "cpu")
+    monkeypatch.setattr("xmcbench.plan.BY", "P@1")
+    assert run.spec_hash("h", "cpu") != before
+
+
+def test_a_curve_of_what_will_be_tuned_is_refused() -> None:
+    with pytest.raises(UsageError, match="a curve comes from one fit"):
+        tuned("toy", curve=True)
+    assert [s.label for s in make_plan(["popularity"], ["d"], curve=True, tune=True)] == ["popularity"]
 
 
 @pytest.mark.parametrize(

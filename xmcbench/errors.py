@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class XmcError(Exception):
@@ -47,6 +48,27 @@ class TimeLimit(XmcError):
 
 class Diverged(XmcError):
     """Training left the finite numbers; the runner records status `diverged`."""
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """(status, reason) of what went wrong."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "stopped by the user; the next run goes on from here"
+    if isinstance(error, TimeLimit):
+        return "timeout", str(error)
+    if isinstance(error, Diverged | FloatingPointError):
+        return "diverged", str(error)
+    reason = str(error) if isinstance(error, XmcError) else f"{type(error).__name__}: {error}"
+    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return "out_of_memory" if out_of_memory else "error", reason
+
+
+def where(error: BaseException) -> str:
+    """The last frames of a traceback, file names without folders: enough for a bug report, no private paths."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return "\n".join(f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line}" for f in frames)
 
 
 FEW = 20  # names; more than these are not all listed in a message

@@ -10,6 +10,8 @@ What an author should know beyond the members:
 - The order is: construct, `fit`, `save`, `warm_up`, `predict`. Runs that differ in query parameters alone share the
   fit: the first predicts with the fitted instance, later ones with a new one after `load`. `fit` is never called
   after `load`. Query-only parameters have their defaults while fitting; `ctx.query` always holds all of them.
+- Tuning, where users ask for it, constructs, fits, warms up and predicts for validation rows with each query value; it
+  neither saves nor loads, and `report` is not called.
 - `predict` is asked for k plus the longest filter row, at most L, and later for single rows, whose latency is timed.
   It may use `inputs.label_texts`. Compilation that happens in `fit` counts as fitting; move it to `warm_up` where
   that is the fairer account.

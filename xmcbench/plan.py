@@ -1,7 +1,8 @@
 """From what a user types to a list of runs: names, parameters, grids, seeds.
 
 `elias[beam=20]` sets a parameter, `elias[beam=10|20]` makes two runs; `--set epochs=3` sets it for every method
-that has it, `--set tree.trees=1,3` for one method and as a grid.
+that has it, `--set tree.trees=1,3` for one method and as a grid. `elias[tune]` has the parameters that offer values
+chosen on validation rows, as `--tune` does for every method; what is set beside it is not tuned.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ from typing import Any
 
 from xmcbench import registry
 from xmcbench.errors import UsageError, XmcError, unknown
+from xmcbench.grid import BY, Grid, grid_of
 from xmcbench.method import Method, MethodInfo
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run: a method with all its parameters, a data set in a view, a seed and k."""
+    """One run: a method with all its parameters, a data set in a view, a seed and k.
+
+    `grid` is what tuning tries: None where nobody asked for it, empty where the method has nothing to tune. Until it is
+    done, `params` holds the defaults of its parameters.
+    """
 
     source: str  # what the registry resolves: a name or file.py:Class
     method: type[Method]
@@ -34,6 +40,7 @@ class RunSpec:
     view: str | None
     seed: int
     k: int
+    grid: Grid | None = None
 
     @property
     def info(self) -> MethodInfo:
@@ -51,25 +58,49 @@ class RunSpec:
 
     @property
     def label(self) -> str:
-        """The method's name with the parameters that differ from their defaults: `elias[preset=paper,beam=10]`."""
+        """The method's name with the parameters that differ from their defaults: `elias[preset=paper,beam=10]`.
+
+        A tuned run is `elias[tune,beam=10]` whatever is chosen, so that its seeds are of one label; parameters that
+        could have been tuned and were set instead are shown even at their defaults.
+        """
+        tuned, held = dict(self.grid or ()), set(self.info.tunable_parameters() if self.grid else ())
         usual = {f.name: f.default for f in dataclasses.fields(self.params)}
         have = self.parameters
-        changed = []
+        changed = ["tune"] if self.grid else []
         fitting = [name for name, values in self.info.presets.items() if values and values.items() <= have.items()]
         if fitting:
             preset = max(fitting, key=lambda name: len(self.info.presets[name]))
             usual.update(self.info.presets[preset])
             changed.append(f"preset={preset}")
-        changed += [f"{name}={spell(value)}" for name, value in have.items() if value != usual[name]]
+            held -= self.info.presets[preset].keys()
+        changed += [
+            f"{name}={spell(value)}"
+            for name, value in have.items()
+            if name not in tuned and (value != usual[name] or name in held)
+        ]
         return self.info.name + (f"[{','.join(changed)}]" if changed else "")
 
     def spec_hash(self, content_hash: str, device: str) -> str:
         """Identity of the run's result: same hash, same experiment."""
-        return _digest({**self._fit_key(content_hash, device), "query": self.query, "k": self.k})
+        return _digest({**self._fit_key(content_hash, device), "query": self._set_query, "k": self.k})
 
     def fit_hash(self, content_hash: str, device: str) -> str:
-        """Identity of the fitted model: runs that differ in query parameters or k alone share it."""
+        """Identity of the fitted model: runs that differ in query parameters or k alone share it.
+
+        Tuned runs differ in their grids too, and in query parameters that are set, since scores that decide hang on
+        them. They share no model with untuned runs: what they will fit isn't known before they have tuned.
+        """
         return _digest(self._fit_key(content_hash, device))
+
+    def with_chosen(self, combination: Mapping[str, Any]) -> RunSpec:
+        """The same run with values for the parameters of its grid; label and hashes stay."""
+        return dataclasses.replace(self, params=dataclasses.replace(self.params, **combination))
+
+    @property
+    def _set_query(self) -> dict[str, Any]:
+        """The query-only parameters that aren't tuned."""
+        tuned = dict(self.grid or ())
+        return {name: value for name, value in self.query.items() if name not in tuned}
 
     @property
     def fit_params(self) -> Any:
@@ -78,8 +109,11 @@ class RunSpec:
         return dataclasses.replace(self.params, **defaults)
 
     def _fit_key(self, content_hash: str, device: str) -> dict[str, Any]:
-        fixed = {name: value for name, value in self.parameters.items() if name not in self.query}
+        tuned = dict(self.grid or ())
+        fixed = {n: value for n, value in self.parameters.items() if n not in self.query and n not in tuned}
+        tune = {"grid": list(self.grid or ()), "by": BY, "query": self._set_query}
         return {
+            **({"tune": tune} if self.grid else {}),
             "method": self.info.name,
             "version": self.info.version,
             "code": registry.identity(self.source),
@@ -88,6 +122,16 @@ class RunSpec:
             "seed": 0 if self.info.deterministic else self.seed,
             "device": device,
         }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A method as somebody typed it: the values of each parameter set, and whether the others shall be tuned."""
+
+    source: str
+    method: type[Method]
+    values: dict[str, list[Any]]
+    tune: bool
 
 
 def make_plan(
@@ -99,22 +143,24 @@ def make_plan(
     seeds: Sequence[int] = (0,),
     k: int = 100,
     curve: bool = False,
+    tune: bool = False,
 ) -> list[RunSpec]:
     """All runs, data set by data set, without repetition; the popularity floor is always among them.
 
     Parameters
     ----------
     curve : also one run per value worth a curve of each query parameter.
+    tune : parameters that offer values and are not set will be chosen on validation rows, as by name[tune].
 
     Raises
     ------
     UsageError : with all unknown names and bad values reported together.
     """
     problems: list[str] = []
-    chosen: list[tuple[str, type[Method], dict[str, list[Any]]]] = []
+    chosen: list[_Asked] = []
     for text in [*methods, *([] if any(_name(m) == "popularity" for m in methods) else ["popularity"])]:
         try:
-            chosen.append(_parse(text, curve))
+            chosen.append(_parse(text, curve, tune))
         except UsageError as error:
             problems.append(str(error))
     if not problems:
@@ -122,11 +168,15 @@ def make_plan(
     if problems:
         raise UsageError("\n".join(problems))
     runs: dict[str, RunSpec] = {}
-    for dataset, (source, method, grid) in itertools.product(datasets, chosen):
-        for values in itertools.product(*grid.values()):
-            params = _build(method.info, dict(zip(grid, values, strict=True)))
-            for seed in seeds[:1] if method.info.deterministic else seeds:
-                spec = RunSpec(source, method, params, dataset, view, seed, k)
+    for dataset, asked in itertools.product(datasets, chosen):
+        info = asked.method.info
+        for values in itertools.product(*asked.values.values()):
+            given = dict(zip(asked.values, values, strict=True))
+            held = {*given, *info.presets.get(given.get("preset", ""), {})}
+            grid = grid_of(info, held) if asked.tune else None
+            params = _build(info, given)
+            for seed in seeds[:1] if info.deterministic else seeds:
+                spec = RunSpec(asked.source, asked.method, params, dataset, view, seed, k, grid)
                 runs.setdefault(spec.spec_hash(dataset, ""), spec)
     return list(runs.values())
 
@@ -174,7 +224,7 @@ def parse_value(info: MethodInfo, name: str, text: str) -> Any:
     raise UsageError(f"{info.name}: {name}={text!r} is not {wanted}")
 
 
-def _parse(text: str, curve: bool) -> tuple[str, type[Method], dict[str, list[Any]]]:
+def _parse(text: str, curve: bool, tune: bool) -> _Asked:
     found = re.fullmatch(r"(?P<name>[^\[\]]+?)(\[(?P<inside>[^\[\]]*)\])?", text.strip())
     if found is None:
         raise UsageError(f"{text!r} is not a method", "Write name or name[parameter=value,parameter=value|value].")
@@ -183,14 +233,22 @@ def _parse(text: str, curve: bool) -> tuple[str, type[Method], dict[str, list[An
     if curve:
         grid = {name: list(values) for name, values in method.info.query_parameters().items()}
     for part in filter(None, (found["inside"] or "").split(",")):
+        if part.strip() == "tune":
+            tune = True
+            continue
         name, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"{text!r}: {part!r} lacks '='", "Write name[parameter=value,parameter=value|value].")
         grid[name.strip()] = [parse_value(method.info, name.strip(), v) for v in value.split("|")]
-    return found["name"], method, grid
+    if tune and curve and grid_of(method.info, ()):
+        raise UsageError(
+            f"{text!r}: a curve comes from one fit, and tuning may choose another fit for each of its values",
+            "Tune first, then run --curve with what was chosen.",
+        )
+    return _Asked(found["name"], method, grid, tune)
 
 
-def _apply(settings: Iterable[str], chosen: list[tuple[str, type[Method], dict[str, list[Any]]]]) -> list[str]:
+def _apply(settings: Iterable[str], chosen: list[_Asked]) -> list[str]:
     problems: list[str] = []
     for text in settings:
         path, equals, value = text.partition("=")
@@ -199,16 +257,17 @@ def _apply(settings: Iterable[str], chosen: list[tuple[str, type[Method], dict[s
             problems.append(f"--set {text!r} lacks '='")
             continue
         takers = [
-            (method, grid)
-            for source, method, grid in chosen
-            if (not dot or only in (source, method.info.name)) and (dot or name in _settable(method.info))
+            asked
+            for asked in chosen
+            if (not dot or only in (asked.source, asked.method.info.name))
+            and (dot or name in _settable(asked.method.info))
         ]
         if not takers:
-            known = {name for _, method, _ in chosen for name in _settable(method.info)}
+            known = {name for asked in chosen for name in _settable(asked.method.info)}
             problems.append(str(unknown("method" if dot else "parameter", only if dot else name, known)))
-        for method, grid in takers:
+        for asked in takers:
             try:
-                grid[name] = [parse_value(method.info, name, v) for v in value.split(",")]
+                asked.values[name] = [parse_value(asked.method.info, name, v) for v in value.split(",")]
             except UsageError as error:
                 problems.append(str(error))
     return problems

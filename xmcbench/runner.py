@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench import work as work_folder
 from xmcbench.context import Reporter, RunContext
-from xmcbench.data.split import carve
-from xmcbench.errors import Diverged, TimeLimit, XmcError
+from xmcbench.data.split import CARVE_SEED, TuningRows, carve
+from xmcbench.errors import explain, where
 from xmcbench.files import WriteError, write_json
 from xmcbench.machine import available_cores, gpu_memory, pick_device, thread_limits
 from xmcbench.measure import folder_bytes
@@ -25,7 +25,8 @@ from xmcbench.method import Machine, Method, TrainData
 from xmcbench.registry import identity
 from xmcbench.results import record as records
 from xmcbench.results.blank import blank
-from xmcbench.topk import TopK
+from xmcbench.topk import TopK, checked
+from xmcbench.tuning import Tuning, joined, told
 
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
 
-CARVE_SEED = 0  # one carve a data set, the same for every method and seed, so that validation scores compare
 LATENCY_SECONDS = 10.0  # at most so long for single queries, after the batch
 
 
@@ -62,6 +62,8 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
     if old is not None:
         return with_metrics(old, dataset, store, options)
     record = blank(spec, dataset, store, spec_hash)
+    if spec.grid == ():
+        record["notes"]["tuning"] = "nothing to tune: no parameter offers values, or all that do were set"
     work = store.work(spec.fit_hash(dataset.content_hash, device))
     with work_folder.locked(work, reporter):
         old = store.done(spec_hash)
@@ -159,6 +161,8 @@ class _Job:
             try:
                 reason = cannot_run(self.spec, self.dataset, self.ctx)
                 if reason is None:
+                    if self.spec.grid:
+                        self._tune()
                     method = self._fitted()
                     topk = self._predict(method)
                     self.predicted = True
@@ -168,7 +172,7 @@ class _Job:
             except (Exception, KeyboardInterrupt, SystemExit) as error:
                 record.update(zip(("status", "reason"), explain(error), strict=True))
                 if record["status"] == "error":
-                    record["notes"]["traceback"] = _where(error)
+                    record["notes"]["traceback"] = where(error)
                 ours = self.predicted or isinstance(error, WriteError)
                 self.useless = record["status"] in ("error", "diverged") and not ours
         costs.update(peak_rss_bytes=memory.rss_bytes, peak_gpu_bytes=memory.gpu_bytes, phases=dict(self.ctx.phases))
@@ -179,6 +183,19 @@ class _Job:
         if record["status"] != "ok":
             record["metrics"] = []
         return topk, rows
+
+    def _tune(self) -> None:
+        """Choose the parameters of the run's grid; from here on they are the run's."""
+        record, costs = self.record, self.record["costs"]
+        tuning = Tuning(self.spec, TuningRows.of(self.dataset), self.work / "tune", self.ctx)
+        try:
+            chosen = tuning.choose()
+        finally:
+            self.ctx.phases["tune"] = costs["tune_seconds"] = tuning.journal.seconds
+            record["selection"].update(tuning.selection())
+        self.ctx.reporter.phase(f"tuned: {told(chosen)}")
+        self.spec = self.spec.with_chosen(chosen)
+        record["method"]["parameters"] = self.spec.parameters
 
     def _fitted(self) -> Method:
         """The fitted method: trained now, or loaded when an earlier run of the same fit saved it."""
@@ -201,7 +218,7 @@ class _Job:
                 "costs": {"fit_seconds": self.journal.seconds, "attempts": self.journal.attempts},
                 "phases": dict(self.ctx.phases),
                 "notes": dict(self.ctx.notes),
-                "selection": {**self.record["selection"], **self.ctx.selection},
+                "selection": joined(self.record["selection"], self.ctx.selection),
             }
             shutil.rmtree(model, ignore_errors=True)
             model.mkdir(parents=True)
@@ -220,8 +237,9 @@ class _Job:
             if ctx.validation is None:
                 train, ctx.validation = carve(train, CARVE_SEED)
                 ctx.validation_is_carved = True
-        rows = 0 if ctx.validation is None else ctx.validation.n_rows
-        self.record["selection"].update(rows=rows, rows_fitted=train.n_rows)
+        if ctx.validation is not None:
+            self.record["selection"]["rows"] = ctx.validation.n_rows
+        self.record["selection"]["rows_fitted"] = train.n_rows
         return train
 
     def _predict(self, method: Method) -> TopK:
@@ -243,12 +261,9 @@ class _Job:
             costs["warm_up_seconds"] = time.perf_counter() - start
         with ctx.phase("predict"):
             start = time.perf_counter()
-            topk = method.predict(inputs, k, ctx)
+            found = method.predict(inputs, k, ctx)
             costs["predict_seconds"] = time.perf_counter() - start
-        if not isinstance(topk, TopK):
-            kind = type(topk).__name__
-            raise XmcError(f"predict returned a {kind}, not a TopK", "Build it with TopK.from_arrays(ids, scores).")
-        topk.check(inputs.n_rows, inputs.n_labels)
+        topk = checked(found, inputs.n_rows, inputs.n_labels)
         costs["queries_per_second"] = inputs.n_rows / max(costs["predict_seconds"], 1e-9)
         quiet = replace(ctx, reporter=Reporter(), phases={}, notes={}, selection={})
         with ctx.phase("single queries"):
@@ -286,22 +301,9 @@ class _Job:
                 with self.ctx.phase("report"):
                     tell(self.dataset.test_inputs(), scored, self.reports, self.ctx)
             except Exception as error:
-                self.record["notes"]["report"] = f"{type(error).__name__}: {error}\n{_where(error)}"
+                self.record["notes"]["report"] = f"{type(error).__name__}: {error}\n{where(error)}"
                 return
         self.record["notes"]["report"] = f"reports/{self.reports.name}/report.md"
-
-
-def explain(error: BaseException) -> tuple[str, str]:
-    """(status, reason) of what went wrong."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "stopped by the user; the next run goes on from here"
-    if isinstance(error, TimeLimit):
-        return "timeout", str(error)
-    if isinstance(error, Diverged | FloatingPointError):
-        return "diverged", str(error)
-    reason = str(error) if isinstance(error, XmcError) else f"{type(error).__name__}: {error}"
-    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return "out_of_memory" if out_of_memory else "error", reason
 
 
 def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
@@ -316,11 +318,3 @@ def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
         return f"needs {' or '.join(spec.info.devices)}, and this run is on {ctx.device}"
     memory = psutil.virtual_memory().total
     return spec.method.skip(facts, Machine(ctx.threads, memory, ctx.device, gpu_memory(ctx.device)))
-
-
-def _where(error: BaseException) -> str:
-    """The last frames of a traceback, file names without folders: enough for a bug report, no private paths."""
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return "\n".join(f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line}" for f in frames)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, XmcError
 from xmcbench.files import read_npz, write_npz
 
 if TYPE_CHECKING:
@@ -162,6 +162,20 @@ class TopK:
         if ids is None or scores is None or ids.ndim != 2 or ids.shape != scores.shape:
             raise DataError(f"{path}: not a predictions file: it needs ids and scores, both (rows, k)")
         return cls(ids, scores)
+
+
+def checked(found: object, n_rows: int, n_labels: int) -> TopK:
+    """What a method's `predict` returned, if it is predictions for these rows and labels.
+
+    Raises
+    ------
+    XmcError : it is no TopK. DataError : as `TopK.check`.
+    """
+    if not isinstance(found, TopK):
+        kind = type(found).__name__
+        raise XmcError(f"predict returned a {kind}, not a TopK", "Build it with TopK.from_arrays(ids, scores).")
+    found.check(n_rows, n_labels)
+    return found
 
 
 def merge(parts: list[TopK], k: int) -> TopK:

@@ -53,3 +53,15 @@ def test_three_seeds_give_the_tolerance() -> None:
 def test_what_cannot_be_compared_is_unknown(changes: dict[str, Any], why: str) -> None:
     verdict = compare(record(), record(**changes))[0]
     assert (verdict.verdict, verdict.why) == ("UNKNOWN", why)
+
+
+def test_seeds_of_a_tuned_run_are_one_family_whatever_each_chose() -> None:
+    def tuned(value: float, seed: int, cost: float, grid: list[float]) -> dict[str, Any]:
+        one = record(value, seed=seed, selection={"tuning": {"grid": {"cost": grid}}})
+        return {**one, "method": {**one["method"], "parameters": {"cost": cost, "rounds": 3}}}
+
+    usual = [0.3, 1.0, 3.0]
+    seeds = [tuned(0.50, 0, 1.0, usual), tuned(0.52, 1, 3.0, usual), tuned(0.48, 2, 0.3, usual)]
+    assert compare(seeds[0], seeds[1], seeds)[0].tolerance == pytest.approx(0.04)
+    others = [*seeds[:2], tuned(0.48, 2, 1.0, [1.0, 9.0])]
+    assert compare(seeds[0], seeds[1], others)[0].tolerance == 0.001

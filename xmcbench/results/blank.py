@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from xmcbench.results.store import Store
 
 COSTS = (
-    *("fit_seconds", "warm_up_seconds", "predict_seconds", "query_p50_ms", "query_p99_ms", "queries_per_second"),
+    *(
+        "tune_seconds",
+        "fit_seconds",
+        "warm_up_seconds",
+        "predict_seconds",
+        "query_p50_ms",
+        "query_p99_ms",
+        "queries_per_second",
+    ),
     *("peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "attempts"),
 )
 
@@ -26,7 +34,7 @@ def blank(spec: RunSpec, dataset: Dataset, store: Store, spec_hash: str) -> Reco
     started = datetime.now(UTC)
     info = spec.info
     split = "none"
-    if info.wants_validation:
+    if info.wants_validation or spec.grid:
         split = "carved" if dataset.validation is None else "official"
     return {
         "schema": records.SCHEMA,
@@ -40,7 +48,7 @@ def blank(spec: RunSpec, dataset: Dataset, store: Store, spec_hash: str) -> Reco
             "version": info.version,
             "family": info.family,
             "origin": identity(spec.source).get("origin", spec.source),
-            "parameters": spec.parameters,
+            "parameters": {**spec.parameters, **{name: None for name, _ in spec.grid or ()}},  # till they are chosen
             "deterministic": info.deterministic,
         },
         "dataset": describe(dataset),

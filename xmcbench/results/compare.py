@@ -97,5 +97,7 @@ def _device(record: Mapping[str, Any]) -> str | None:
 
 
 def _but_seed(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    method = record["method"]
-    return (method["name"], method["version"], method["parameters"], record["dataset"]["content_hash"], _device(record))
+    method, tuning = record["method"], record.get("selection", {}).get("tuning")
+    grid = {} if tuning is None else tuning["grid"]  # what is chosen may hang on the seed
+    fixed = {name: value for name, value in method["parameters"].items() if name not in grid}
+    return (method["name"], method["version"], fixed, grid, record["dataset"]["content_hash"], _device(record))

@@ -22,7 +22,7 @@ import scipy.sparse as sp
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset, Split
-from xmcbench.data.split import carve
+from xmcbench.data.split import CARVE_SEED, carve
 from xmcbench.machine import gpu_memory, thread_limits
 from xmcbench.method import Inputs, Machine, Method
 from xmcbench.testing.surroundings import captured, strays, surrounded
@@ -117,7 +117,9 @@ class Subject:
         model = self.build(params)
         train = data.train_data()
         if self.method.info.wants_validation:
-            train, ctx.validation = carve(train, 0)  # the same rows whatever the run's seed, as the runner does
+            train, ctx.validation = carve(
+                train, CARVE_SEED
+            )  # the same rows whatever the run's seed, as the runner does
             ctx.validation_is_carved = True
         with thread_limits(ctx.threads):
             model.fit(train, ctx)
