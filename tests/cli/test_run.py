@@ -17,8 +17,9 @@ SMALL = ["--dataset", "synthetic[labels=60,rows=300,test=60]", "--threads", "1"]
 
 SLOW = '''
 import time
+from dataclasses import dataclass
 import numpy as np
-from xmcbench import Inputs, MethodInfo, RunContext, TopK, TrainData
+from xmcbench import Inputs, MethodInfo, RunContext, TopK, TrainData, param
 
 class Slow:
     """Counts labels in twenty steps of a tenth of a second, with a checkpoint after each."""
@@ -51,6 +52,21 @@ class Slow:
 
     def load(self, folder):
         self.counts = np.load(folder / "model.npz")["counts"]
+
+@dataclass(frozen=True)
+class Steps:
+    first: int = param(0, "the label put first", "ours: a test", tune=(0, 1, 2))
+
+class Choice(Slow):
+    info = MethodInfo("choice", "for tests", "floor", "1", parameters=Steps)
+
+    def __init__(self, params):
+        self.params = params
+
+    def predict(self, inputs, k, ctx):
+        self.counts = self.counts.astype(np.float32)
+        self.counts[self.params.first] = 1e6
+        return super().predict(inputs, k, ctx)
 
 class Broken(Slow):
     info = MethodInfo("broken", "for tests", "floor", "1", deterministic=True)
@@ -114,7 +130,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, sign: signal.Signals
         stderr=subprocess.STDOUT,
         text=True,
     )
-    _wait_for(lambda: any(json_step(p) >= 3 for p in tmp_path.glob("out/work/*/journal.json")), process)
+    _wait_for(lambda: any(json_step(p) >= 3 for p in tmp_path.glob("out/work/*")), process)
     process.send_signal(sign)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == (-9 if sign == signal.SIGKILL else 1)
@@ -128,12 +144,58 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, sign: signal.Signals
     assert record["costs"]["attempts"] == 2
 
 
-def json_step(journal: Path) -> int:
-    """The step reached, from the checkpoint beside a journal; 0 where there is none yet."""
+def test_a_tuned_run_is_told_and_known_again_and_an_untuned_one_is_another(tmp_path: Path) -> None:
+    done = run("ovr", "ovr[tune]", "popularity[tune]", "tree[beam=10]", "--set", "tree.cost=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for said in (
+        "tuning ovr[tune]: cost 0.3|1.0|3.0, 3 combinations; the best nDCG@5 on validation rows",
+        "nothing to tune: popularity",
+        "tuning 3 of 3: cost=3.0",
+        "ovr[tune], seed 0: cost=",
+        "the best nDCG@5 of 3 combinations on 15 validation rows: ",
+    ):
+        assert said in done.stdout, said
+    tuned = next(r for r in records(tmp_path) if r["method"]["label"] == "ovr[tune]")
+    assert tuned["selection"]["tried"] == 3
+    assert not list((tmp_path / "out" / "work").glob("*/*"))
+    words = ["ovr", "tree[beam=10,cost=1]", "--tune", "--json", "--seeds", "0,1"]
+    again = run(*words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    found = [json.loads(line) for line in again.stdout.splitlines()]
+    labels = [r["method"]["label"] for r in found]
+    assert labels == ["ovr[tune]", "ovr[tune]", "tree", "tree", "popularity"]
+    assert found[0] == tuned, "done before"
+    assert "nothing to tune: tree, popularity" in again.stderr
+    words = [sys.executable, "-m", "xmcbench", "compare", "ovr", "ovr[tune]", "--results", "out"]
+    compared = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert "tuned: cost=" in compared.stdout, compared.stderr
+
+
+def test_tuning_goes_on_after_a_kill(tmp_path: Path) -> None:
+    words = ["--method", "slow.py:Choice", "--tune"]
+    process = subprocess.Popen(
+        command(*words, cwd=tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    _wait_for(lambda: any(json_step(p) >= 3 for p in tmp_path.glob("out/work/*/tune/fit-1")), process)
+    process.kill()
+    said = process.communicate(timeout=60)[0]
+    assert "tuning 2 of 3: first=1" in said
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "tuning 1 of 3" not in done.stdout
+    assert "tuning 2 of 3: first=1" in done.stdout
+    tuned = next(r for r in records(tmp_path) if r["method"]["label"] == "choice[tune]")
+    scores = {t["parameters"]["first"]: t["score"] for t in tuned["selection"]["tuning"]["trials"]}
+    assert sorted(scores) == [0, 1, 2]
+    assert tuned["method"]["parameters"]["first"] == max(scores, key=lambda first: scores[first])
+
+
+def json_step(folder: Path) -> int:
+    """The step reached, from the checkpoint in the folder of a fit; 0 where there is none yet."""
     import numpy as np
 
     try:
-        with np.load(journal.parent / "method" / "checkpoints" / "step.npz") as file:
+        with np.load(folder / "method" / "checkpoints" / "step.npz") as file:
             return int(json.loads(str(file["__meta__"]))["step"])
     except (OSError, KeyError):
         return 0
@@ -153,6 +215,7 @@ def _wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 1
         (["treee"], 2, "Did you mean 'tree'"),
         (["tree", "--metrics", "PSPP@1"], 2, "PSP"),
         (["tree", "--seeds", "a"], 2, "--seeds 0,1,2"),
+        (["tree", "--tune", "--curve"], 2, "a curve comes from one fit"),
         (["tree", "--device", "tpu"], 2, "Valid: auto, cpu, cuda"),
         (["tree", "--device", "cuda"], 0, "tree"),
         (["tree[mx_leaf=3]"], 2, "max_leaf"),

@@ -145,6 +145,7 @@ def _print(first: Record, second: Record, verdicts: list[Verdict], gaps: list[Ga
     from rich.table import Table
 
     from xmcbench.cli.show import make_console, safe
+    from xmcbench.cli.tuned import chosen
 
     console = make_console()
     for name, record in (("A", first), ("B", second)):
@@ -156,6 +157,8 @@ def _print(first: Record, second: Record, verdicts: list[Verdict], gaps: list[Ga
             f"{safe(seed + status)}, {safe(record['run_id'])}",
             soft_wrap=True,
         )
+        if text := chosen(record):
+            console.print(f"   tuned: {safe(text)}", soft_wrap=True)
     table = Table(title="percent; interval: 95 % over the same test rows", title_justify="left", box=None)
     for column in ("metric", "A", "B", "B − A", "interval", "verdict"):
         table.add_column(column, justify="left" if column in ("metric", "verdict") else "right", no_wrap=True)

@@ -31,6 +31,8 @@ Examples:
 
   xmcbench run 'elias[beam=10|20|40]' --set epochs=5 --json
 
+  xmcbench run ovr 'ovr[tune]' tree --dataset eurlex-4.3k
+
   xmcbench run --method my_method.py:MyMethod
 """
 
@@ -49,6 +51,13 @@ def run(
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
     time_limit: Annotated[float | None, typer.Option(help="Seconds a run may take.")] = None,
     curve: Annotated[bool, typer.Option(help="Also the other values of query parameters, from one fit.")] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            help="Choose parameters on validation rows (never on test), from the values `xmcbench info METHOD` shows; "
+            "those that are set stay. For one method: 'ovr[tune]'."
+        ),
+    ] = False,
     again: Annotated[bool, typer.Option(help="Run even what is done, from the start.")] = False,
     offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
     keep_models: Annotated[bool, typer.Option(help="Keep fitted models in the results folder.")] = False,
@@ -79,6 +88,7 @@ def run(
         seeds=whole_numbers(seeds),
         k=k,
         curve=curve,
+        tune=tune,
     )
     store = Store(results or results_folder())
     options = Options(device, threads, time_limit, again, names)
@@ -123,7 +133,8 @@ def load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, 
 
 
 def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, console: Console) -> None:
-    from xmcbench.cli.show import duration, print_plan
+    from xmcbench.cli.show import duration, print_plan, safe
+    from xmcbench.cli.tuned import announced
 
     past = store.records()
     seconds = [_estimate(spec, data[spec.dataset], past) for spec in plan]
@@ -136,16 +147,26 @@ def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, conso
     if known and len(known) < len(plan):
         total += f", {len(plan) - len(known)} of them without an estimate"
     print_plan(console, rows, f"{len(plan)} runs, {total}; records go to {store.folder}")
+    for line in announced(plan):
+        console.print(safe(line), soft_wrap=True)
 
 
 def _estimate(spec: RunSpec, dataset: Dataset, past: list[Record]) -> float | None:
-    """Seconds of the newest like run in this results folder, else what the method's author measured."""
+    """Seconds of the newest like run in this results folder, else what the method's author measured.
+
+    Every fit of tuning is taken to cost as much as such a run.
+    """
+    from xmcbench.grid import fits
+
+    times = 1 + len(fits(spec))
     for record in reversed(past):
         same = record["method"]["name"] == spec.info.name and record["dataset"]["content_hash"] == dataset.content_hash
         if same and record["status"] == "ok":
             costs = record["costs"]
-            return float(sum(costs[name] or 0.0 for name in ("fit_seconds", "warm_up_seconds", "predict_seconds")))
-    return spec.info.seconds.get(dataset.name)
+            once = sum(costs[name] or 0.0 for name in ("fit_seconds", "warm_up_seconds", "predict_seconds"))
+            return float(times * once)
+    known = spec.info.seconds.get(dataset.name)
+    return None if known is None else times * known
 
 
 def _work(

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.status import Status
 from rich.table import Table
 
+from xmcbench.cli.tuned import chosen
 from xmcbench.context import Reporter
 from xmcbench.results.record import metric
 
@@ -178,6 +179,8 @@ def line(record: Record, already: bool) -> str:
         parts.append(f"P@1 {100 * p1:.2f}")
     if record["costs"]["fit_seconds"] is not None:
         parts.append(f"fit {duration(record['costs']['fit_seconds'])}")
+    if record["costs"].get("tune_seconds") is not None:  # records of older versions have no such key
+        parts.append(f"tuning {duration(record['costs']['tune_seconds'])}")
     if already:
         parts.append("[dim]done before, not run again[/dim]")
     return " · ".join(parts)
@@ -207,6 +210,11 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
                 row = (f"[dim]{_percent(planted[n])}[/dim]" if n in planted else "" for n in names)
                 table.add_row("[dim]knowing the world[/dim]", "", *row)
             console.print(table)
+        for record in done:
+            if text := chosen(record):
+                seed = "" if record["method"]["deterministic"] else f", seed {record['seed']}"
+                who = f"{record['method']['label']}{seed}"
+                console.print(f"{safe(who)}: {safe(text)}", soft_wrap=True, highlight=False)
         for record in group:
             if record["status"] != "ok":
                 why = safe(" ".join(record["reason"].split()))
