@@ -149,7 +149,9 @@ class Tuning:
         ctx.query = spec.query
         inputs, pairs = self.rows.score.inputs(), self.rows.pairs
         longest = int(np.bincount(pairs[:, 0]).max()) if len(pairs) else 0
-        found = checked(method.predict(inputs, min(K + longest, inputs.n_labels), ctx), inputs.n_rows, inputs.n_labels)
+        with ctx.phase("predict"):
+            predicted = method.predict(inputs, min(K + longest, inputs.n_labels), ctx)
+        found = checked(predicted, inputs.n_rows, inputs.n_labels)
         truth = Truth.build(self.rows.score.labels)
         value = evaluate(found.without(pairs, K), truth, [BY], samples=0).values[0].value
         if value is None:

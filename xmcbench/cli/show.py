@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.status import Status
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from xmcbench.cli.tuned import chosen
 from xmcbench.context import Reporter
@@ -51,23 +52,39 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+class _Yielding(TextColumn):
+    """Text that is cut where a line has no room for all: phase, times and score stand whole beside it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, table_column=Column(overflow="ellipsis"))
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap = True
+        return text
+
+
 class BarReporter(Reporter):
-    """One line a run on a terminal: name, phase, bar, elapsed, remaining in this phase, best validation score."""
+    """One line a run on a terminal: name, phase, bar, elapsed, remaining in this phase, best validation score.
+
+    A narrow terminal goes without the bar and the note.
+    """
 
     def __init__(self, console: Console, label: str) -> None:
+        wide = console.width >= WIDE
         self.progress_bar = Progress(
-            TextColumn("{task.description}"),
+            _Yielding("{task.description}"),
             TextColumn("[cyan]{task.fields[phase]}"),
-            BarColumn(bar_width=20),
+            *([BarColumn(bar_width=20)] if wide else []),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[best]}"),
-            TextColumn("[dim]{task.fields[note]}"),
+            *([_Yielding("[dim]{task.fields[note]}")] if wide else []),
             console=console,
             transient=True,
         )
-        self.console, self.label, self.best = console, label, _Best()
+        self.console, self.label, self.best = console, label, _Best("best validation " if wide else "best ")
         self.task = self.progress_bar.add_task(safe(label), total=None, phase="", best="", note="")
 
     def __enter__(self) -> BarReporter:
@@ -142,15 +159,15 @@ class LineReporter(Reporter):
 class _Best:
     """The best validation score so far, of the first metric a method reports."""
 
-    def __init__(self) -> None:
-        self.name, self.value = "", -1.0
+    def __init__(self, title: str = "best validation ") -> None:
+        self.title, self.name, self.value = title, "", -1.0
 
     def add(self, name: str, value: float) -> None:
         if self.name in ("", name):
             self.name, self.value = name, max(self.value, value)
 
     def text(self) -> str:
-        return f"best validation {safe(self.name)} {100 * self.value:.2f}" if self.name else ""
+        return f"{self.title}{safe(self.name)} {100 * self.value:.2f}" if self.name else ""
 
 
 def reporter(console: Console, label: str) -> BarReporter | LineReporter:
