@@ -300,6 +300,16 @@ def test_what_fails_is_left_out_with_its_reason_unless_all_fail(
     assert len(Noisy.fits) == fits + 3, "the next run tries again"
 
 
+def test_a_final_fit_that_fails_does_not_cost_the_tuning(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Noisy, "save", lambda *_: 1 / 0)
+        assert run(store, spec())["status"] == "error"
+    assert [path.name for path in store.folder.glob("work/*/*")] == ["tune"]
+    fits = len(Noisy.fits)
+    assert run(store, spec())["status"] == "ok"
+    assert len(Noisy.fits) == fits + 1
+
+
 def test_predictions_that_cannot_be_scored_fail_their_combination_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

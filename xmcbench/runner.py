@@ -78,7 +78,7 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
             topk, rows = job.run()
         record = store.add(record, topk, rows)
         if job.useless:
-            shutil.rmtree(work, ignore_errors=True)
+            work_folder.clear(work, keep="tune" if job.tuned else None)
     return record, False
 
 
@@ -119,7 +119,8 @@ def score(
 class _Job:
     """The part of a run that holds the work folder's lock.
 
-    `useless` says afterwards that what lies in the work folder would only repeat a failure.
+    `useless` says afterwards that what lies in the work folder would only repeat a failure; where parameters were
+    `tuned`, what that found is none of it.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class _Job:
     ) -> None:
         self.spec, self.dataset, self.options = spec, dataset, options
         self.work, self.reports, self.record = work, reports, record
-        self.predicted = self.useless = False
+        self.predicted = self.useless = self.tuned = False
         deadline = None if options.time_limit is None else time.monotonic() + options.time_limit
         self.ctx = RunContext(
             folder=work / "method",
@@ -193,6 +194,7 @@ class _Job:
         finally:
             self.ctx.phases["tune"] = costs["tune_seconds"] = tuning.journal.seconds
             record["selection"].update(tuning.selection())
+        self.tuned = True
         self.ctx.reporter.phase(f"tuned: {told(chosen)}")
         self.spec = self.spec.with_chosen(chosen)
         record["method"]["parameters"] = self.spec.parameters

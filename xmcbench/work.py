@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,17 @@ def remove(work: Path) -> None:
             shutil.rmtree(work, ignore_errors=True)
     except Timeout:
         return
+
+
+def clear(work: Path, keep: str | None = None) -> None:
+    """Empty a work folder that this process has locked, but for the folder `keep`."""
+    for path in work.iterdir():
+        if path.is_dir() and path.name != keep:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file():
+            path.unlink()
+    with suppress(OSError):  # what is kept keeps it
+        work.rmdir()
 
 
 class Journal(Reporter):
