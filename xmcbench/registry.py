@@ -21,10 +21,13 @@ from xmcbench.method import Method, MethodInfo
 
 GROUP = "xmcbench.methods"
 BUILT_IN = {
+    "bonsai": "xmcbench.methods.tree:Bonsai",
     "knn": "xmcbench.methods.knn:Knn",
     "ovr": "xmcbench.methods.ovr:Ovr",
+    "parabel": "xmcbench.methods.tree:Parabel",
     "popularity": "xmcbench.methods.popularity:Popularity",
     "tree": "xmcbench.methods.tree:Tree",
+    "xrlinear": "xmcbench.methods.tree:XrLinear",
 }
 _MEMBERS = ("info", "skip", "fit", "predict", "save", "load")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numba
@@ -14,14 +13,21 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError
 from xmcbench.method import Inputs, NoParams, TrainData
-from xmcbench.methods import tree as module
+from xmcbench.methods import treegrowth as module
 from xmcbench.methods.popularity import Popularity
-from xmcbench.methods.tree import Tree, TreeParams
+from xmcbench.methods.tree import Bonsai, Parabel, Tree, XrLinear
+from xmcbench.methods.treeparams import PRESETS, TreeParams
 from xmcbench.testing import worlds
 from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK
 
 SMALL = TreeParams(max_leaf=5, arity=4)
+KINDS = {  # each with every part of the code it can reach, small
+    "xrlinear": SMALL,
+    "matcher": TreeParams(max_leaf=5, arity=4, negatives="matcher"),
+    "parabel": TreeParams(**{**PRESETS["parabel"], "max_leaf": 5}),
+    "bonsai": TreeParams(**{**PRESETS["bonsai"], "max_leaf": 5, "arity": 4}),
+}
 
 
 def data(features: np.ndarray, labels: np.ndarray) -> TrainData:
@@ -63,15 +69,18 @@ def test_beats_the_floor(world: Dataset, tmp_path: Path) -> None:
     floor = Popularity(NoParams())
     floor.fit(world.train_data(), RunContext(tmp_path))
     low = precision(floor.predict(world.test_inputs(), 1, RunContext(tmp_path)), world.test.labels)
-    high = precision(predict(fit(world.train_data(), tmp_path), world.test_inputs(), 1, tmp_path), world.test.labels)
-    assert high > max(0.8, low + 0.3)
+    for name, params in KINDS.items():
+        method = fit(world.train_data(), tmp_path / name, params)
+        high = precision(predict(method, world.test_inputs(), 1, tmp_path), world.test.labels)
+        assert high > max(0.8, low + 0.3), name
 
 
-def test_saved_and_loaded(world: Dataset, tmp_path: Path) -> None:
-    method = fit(world.train_data(), tmp_path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded(kind: str, world: Dataset, tmp_path: Path) -> None:
+    method = fit(world.train_data(), tmp_path, KINDS[kind])
     (tmp_path / "model").mkdir()
     method.save(tmp_path / "model")
-    other = Tree(SMALL)
+    other = Tree(KINDS[kind])
     other.load(tmp_path / "model")
     for beam in (1, 10):
         one, two = (predict(m, world.test_inputs(), 6, tmp_path, beam=beam) for m in (method, other))
@@ -93,22 +102,23 @@ class Killer(Reporter):
             raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_fit_goes_on_and_ends_the_same(
-    world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BLOCK_WORK", 20_000)
+    monkeypatch.setattr(module, "BLOCK_WORK", 40_000)
     counter = Killer(10**9)
-    whole = fit(world.train_data(), tmp_path / "whole", reporter=counter)
+    whole = fit(world.train_data(), tmp_path / "whole", KINDS[kind], reporter=counter)
     files = [path.name for path in (tmp_path / "whole" / "checkpoints").iterdir()]
     assert len(files) > 4
-    for after in range(counter.said):
+    for after in range(0, counter.said, max(1, counter.said // 10)):
         folder = tmp_path / f"killed-{after}"
         with pytest.raises(KeyboardInterrupt):
-            fit(world.train_data(), folder, reporter=Killer(after))
+            fit(world.train_data(), folder, KINDS[kind], reporter=Killer(after))
         kept = [path.name for path in (folder / "checkpoints").iterdir()]
         assert len(kept) < len(files)
         assert kept or after < counter.said / 2
-        resumed = fit(world.train_data(), folder)
+        resumed = fit(world.train_data(), folder, KINDS[kind])
         assert same(*(predict(m, world.test_inputs(), 6, tmp_path) for m in (whole, resumed)))
 
 
@@ -131,12 +141,13 @@ def test_a_deadline_ends_fit_and_predict(world: Dataset, tmp_path: Path) -> None
         method.predict(world.test_inputs(), 3, RunContext(tmp_path, deadline=0.0))
 
 
-def test_threads_and_row_order_change_nothing(world: Dataset, tmp_path: Path) -> None:
-    many = predict(fit(world.train_data(), tmp_path / "many"), world.test_inputs(), 6, tmp_path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_and_row_order_change_nothing(kind: str, world: Dataset, tmp_path: Path) -> None:
+    many = predict(fit(world.train_data(), tmp_path / "many", KINDS[kind]), world.test_inputs(), 6, tmp_path)
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        method = fit(world.train_data(), tmp_path / "one")
+        method = fit(world.train_data(), tmp_path / "one", KINDS[kind])
         assert same(many, predict(method, world.test_inputs(), 6, tmp_path))
     finally:
         numba.set_num_threads(before)
@@ -150,7 +161,7 @@ def test_beam_comes_from_the_query(world: Dataset, tmp_path: Path) -> None:
     wide = predict(method, world.test_inputs(), 40, tmp_path, beam=50)
     assert ((narrow.ids >= 0).sum(axis=1) <= 5).all()
     reached = (wide.ids >= 0).sum(axis=1)
-    assert (reached == len(method.model.labels)).all()  # type: ignore[union-attr]
+    assert (reached == len(method.trees[0].labels)).all()
     assert same(
         predict(method, world.test_inputs(), 5, tmp_path), predict(method, world.test_inputs(), 5, tmp_path, beam=10)
     )
@@ -205,7 +216,17 @@ def test_no_label_at_all_and_no_rows_to_predict(tmp_path: Path) -> None:
 
 
 def test_wrong_parameters_and_wrong_rows(tmp_path: Path) -> None:
-    for wrong in ({"arity": 3}, {"arity": 1}, {"max_leaf": 0}, {"cost": 0.0}, {"beam": -1}):
+    for wrong in (
+        {"arity": 3},
+        {"arity": 1},
+        {"max_leaf": 0},
+        {"cost": 0.0},
+        {"beam": -1},
+        {"trees": 0},
+        {"depth": 3},
+        {"power": 4},
+        {"threshold": -0.1},
+    ):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             Tree(TreeParams(**wrong))  # type: ignore[arg-type]
     train = data(np.ones((3, 4)), np.ones((3, 5)))
@@ -216,7 +237,47 @@ def test_wrong_parameters_and_wrong_rows(tmp_path: Path) -> None:
         predict(method, data(np.ones((1, 6)), np.ones((1, 5))).inputs(), 2, tmp_path)
 
 
+def test_presets_under_names_of_their_own(world: Dataset, tmp_path: Path) -> None:
+    for method in (Parabel, Bonsai, XrLinear):
+        name, params = method.info.name, method.info.parameters()
+        assert {key: getattr(params, key) for key in PRESETS[name]} == PRESETS[name]
+        one, other = method(params), Tree(TreeParams(**PRESETS[name]))
+        for number, each in enumerate((one, other)):
+            each.fit(world.train_data(), RunContext(tmp_path / f"{name}{number}"))
+        assert same(*(predict(m, world.test_inputs(), 6, tmp_path) for m in (one, other)))
+
+
+def test_a_forest_is_the_mean_of_its_trees(world: Dataset, tmp_path: Path) -> None:
+    method = fit(world.train_data(), tmp_path, KINDS["parabel"])
+    assert len(method.trees) == 3
+    assert len({tree.labels.tobytes() for tree in method.trees}) > 1
+    rows, n_labels = world.test_inputs(), world.train_data().n_labels
+    together = predict(method, rows, n_labels, tmp_path, beam=4)
+    total = np.zeros((rows.n_rows, n_labels))
+    for tree in method.trees:
+        alone = Tree(KINDS["parabel"])
+        alone.trees, alone.n_features, alone.n_labels = [tree], method.n_features, n_labels
+        top = predict(alone, rows, n_labels, tmp_path, beam=4)
+        for row in range(rows.n_rows):
+            there = top.ids[row] >= 0
+            total[row, top.ids[row, there]] += top.scores[row, there]
+    for row in range(rows.n_rows):
+        there = together.ids[row] >= 0
+        np.testing.assert_allclose(together.scores[row, there], total[row, together.ids[row, there]] / 3, rtol=1e-5)
+        assert there.sum() == np.count_nonzero(total[row])
+
+
+def test_matched_rows_are_those_of_the_beam(world: Dataset, tmp_path: Path) -> None:
+    """Matcher-aware negatives change the classifiers of leaves and leave the root's as they are."""
+    teacher, matcher = (fit(world.train_data(), tmp_path / kind, KINDS[kind]) for kind in ("xrlinear", "matcher"))
+    one, other = teacher.trees[0].chunks, matcher.trees[0].chunks
+    top = int(one.child_ptr[1])
+    assert np.array_equal(one.bias[:top], other.bias[:top])
+    assert not np.array_equal(one.bias[top:], other.bias[top:])
+
+
 @pytest.mark.contract
-@pytest.mark.parametrize("case", contract_cases("tree"), ids=lambda case: case.title)
-def test_contract(case: Callable[[], str]) -> None:
-    case()
+@pytest.mark.parametrize("name", ["tree", "parabel", "bonsai", "xrlinear"])
+def test_contract(name: str) -> None:
+    for case in contract_cases(name):
+        case()

@@ -1,10 +1,11 @@
-"""A label tree from clusters in tree order: nodes level by level, and the binary problems of each level."""
+"""A label tree from nested clusters: nodes level by level, and the binary problems of each level."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +31,17 @@ class LabelTree:
     levels: tuple[NDArray[np.int64], ...]
 
     @classmethod
-    def build(cls, labels: NDArray[np.int32], clusters: NDArray[np.int32], depth: int, arity_bits: int) -> LabelTree:
-        """From labels and their clusters in tree order, 2^depth of them.
+    def build(cls, labels: NDArray[np.int32], clusters: Sequence[NDArray[Any]]) -> LabelTree:
+        """From labels and their clusters on each level below the root, coarse to fine, as (m,) integer arrays.
 
-        Counted from the clusters up, a node has at most 2^arity_bits children; the root gets the rest. The labels of
-        a cluster are its children.
+        Clusters may have any numbers, and those of a level any sizes: labels are in one node where they are in one
+        cluster on this level and all above. The labels of a last cluster are its children.
         """
-        order = np.lexsort((labels, clusters))
-        shifts = range(0, depth, arity_bits)
+        order = np.lexsort((labels, *reversed(clusters)))
         levels = [np.zeros(len(labels), np.int64)]
-        levels += [_numbered(clusters[order] >> shift) for shift in reversed(shifts)]
+        for numbers in clusters:
+            border = (np.diff(numbers[order]) != 0) | (np.diff(levels[-1]) != 0)
+            levels.append(np.concatenate([[0], np.cumsum(border)])[: len(labels)].astype(np.int64))
         levels.append(np.arange(len(labels), dtype=np.int64))
         return cls(labels[order], tuple(levels))
 
@@ -53,21 +55,31 @@ class LabelTree:
         return [int(nodes.max(initial=-1)) + 1 for nodes in self.levels[1:]]
 
     def child_ptr(self) -> NDArray[np.int64]:
-        """Children of every inner node by global number (root 0), see `xmcbench.sparse.beam.SearchTree`."""
+        """Children of every inner node by global number (root 0), see `xmcbench.sparse.chunked.Chunks`."""
         counts = [np.bincount(parents_of(above, below)) for above, below in pairwise(self.levels)]
         return np.concatenate([[1], 1 + np.cumsum(np.concatenate(counts))]).astype(np.int64)
 
-    def problems(self, labels: sp.csr_matrix) -> list[Problems]:
-        """The binary problems of each level below the root.
+    def rows_below(self, labels: sp.csr_matrix) -> list[sp.csc_matrix]:
+        """For each level from the root on, an (n, nodes) CSC pattern: rows that have a label below a node.
 
-        A node asks: has the row a label below me? It learns from the rows that have one below its parent; rows
-        without any label of the tree take no part. `labels` : (n, L) CSR.
+        `labels` : (n, L) CSR. Rows without any label of the tree are below no node.
         """
         mine = labels[:, self.labels]
         sizes = [min(len(self.labels), 1), *self.sizes()]
-        active = [_active(mine, nodes, size) for nodes, size in zip(self.levels, sizes, strict=True)]
-        groups = [parents_of(above, below) for above, below in pairwise(self.levels)]
-        return [Problems.of_columns(active[i], active[i + 1], groups[i]) for i in range(self.depth)]
+        return [_below(mine, nodes, size) for nodes, size in zip(self.levels, sizes, strict=True)]
+
+    def problems(self, below: list[sp.csc_matrix], level: int, matched: sp.csr_matrix | None = None) -> Problems:
+        """The binary problems of the children of a level's nodes, the root's at level 0.
+
+        A child asks: has the row a label below me? It learns from the rows that have one below its parent, and from
+        those of `matched`, an (n, nodes) pattern, that reach the parent anyway. An only child has nothing to learn,
+        and gets no rows. `below` : what `rows_below` gives.
+        """
+        group = parents_of(self.levels[level], self.levels[level + 1])
+        rows = below[level] if matched is None else (below[level] + matched.tocsc()).tocsc()
+        rows.sort_indices()
+        several = np.bincount(group, minlength=rows.shape[1]) > 1
+        return Problems.of_columns(_only(rows, several), _only(below[level + 1], several[group]), group)
 
 
 def parents_of(above: NDArray[np.int64], below: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -75,7 +87,7 @@ def parents_of(above: NDArray[np.int64], below: NDArray[np.int64]) -> NDArray[np
     return np.asarray(above[np.unique(below, return_index=True)[1]])
 
 
-def _active(labels: sp.csr_matrix, nodes: NDArray[np.int64], size: int) -> sp.csc_matrix:
+def _below(labels: sp.csr_matrix, nodes: NDArray[np.int64], size: int) -> sp.csc_matrix:
     """(n, size) CSC pattern with sorted indices: rows that have a label below a node."""
     import scipy.sparse as sp
 
@@ -85,6 +97,11 @@ def _active(labels: sp.csr_matrix, nodes: NDArray[np.int64], size: int) -> sp.cs
     return below.tocsc()
 
 
-def _numbered(keys: NDArray[np.int32]) -> NDArray[np.int64]:
-    """0, 1, 2, … for ascending keys, equal numbers for equal keys."""
-    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+def _only(columns: sp.csc_matrix, which: NDArray[np.bool_]) -> sp.csc_matrix:
+    """`columns` with those that are not in `which` empty."""
+    import scipy.sparse as sp
+
+    counts = np.diff(columns.indptr)
+    kept = columns.indices[np.repeat(which, counts)]
+    indptr = np.concatenate([[0], np.cumsum(counts * which)])
+    return sp.csc_matrix((np.ones(len(kept), np.bool_), kept, indptr), shape=columns.shape)

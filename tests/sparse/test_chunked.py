@@ -1,0 +1,94 @@
+"""Classifiers by node and feature: the margins they give are those of the weights they were made of."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xmcbench.sparse.chunked import Chunks, add_margins
+from xmcbench.sparse.csr import parts
+
+
+def random_weights(links: np.ndarray, d: int, density: float, seed: int) -> sp.csr_matrix:
+    """A row a node with its bias weight last, which is never zero; the root's is empty."""
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(links[-1], d + 1)).astype(np.float32)
+    weights[:, :d] *= rng.random((links[-1], d)) < density
+    weights[0] = 0
+    return sp.csr_matrix(weights)
+
+
+def margins(chunks: Chunks, node: int, row: sp.csr_matrix) -> np.ndarray:
+    z = np.full(int(chunks.child_ptr[node + 1] - chunks.child_ptr[node]), np.nan, np.float32)
+    add_margins(chunks, node, parts(row).indices, parts(row).data, z)
+    return z
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    st.sampled_from([1, 3, 63, 64, 65, 200]),
+    st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    st.integers(0, 5),
+)
+def test_margins_are_those_of_the_weights(children: list[int], d: int, density: float, seed: int) -> None:
+    links = np.concatenate([[1], 1 + np.cumsum(children)])
+    weights = random_weights(links, d, density, seed)
+    chunks = Chunks.of(links, weights)
+    x = sp.random(4, d, 0.4, "csr", random_state=seed, dtype=np.float32)
+    dense = np.hstack([x.toarray(), np.ones((4, 1))]) @ weights.toarray().T
+    for node in range(len(children)):
+        for row in range(4):
+            expected = dense[row, links[node] : links[node + 1]]
+            np.testing.assert_allclose(margins(chunks, node, x[row]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_quarter_of_the_children_makes_a_line() -> None:
+    weights = np.zeros((9, 4), np.float32)
+    weights[1:, 3] = 1  # bias
+    weights[1, 0] = weights[[2, 5], 1] = 3  # one of eight children: a list; two of eight: a line
+    chunks = Chunks.of(np.array([1, 9]), sp.csr_matrix(weights))
+    assert chunks.bits.tolist() == [[0b011]]
+    assert chunks.start.tolist() == [-1, 0]
+    assert chunks.lines.tolist() == [0, 3, 0, 0, 3, 0, 0, 0]
+    assert chunks.children.tolist() == [1, 0]
+    assert chunks.values.tolist() == [0, 3]
+
+
+def test_nodes_beyond_the_last_child_do_not_matter() -> None:
+    links = np.array([1, 4, 6])
+    weights = random_weights(np.array([1, 9]), 20, 0.3, 0)
+    whole = sp.vstack([weights[:6]]).tocsr()
+    for one, other in zip(Chunks.of(links, weights), Chunks.of(links, whole), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_threads_change_nothing() -> None:
+    links = np.concatenate([[1], 1 + np.cumsum([3, 5, 8, 2, 7])])
+    weights = random_weights(links, 300, 0.2, 1)
+    many = Chunks.of(links, weights)
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        one = Chunks.of(links, weights)
+    finally:
+        numba.set_num_threads(before)
+    assert all(np.array_equal(a, b) for a, b in zip(many, one, strict=True))
+
+
+@pytest.mark.parametrize("d", [0, 64])
+def test_no_features_and_no_children(d: int) -> None:
+    nothing = Chunks.of(np.array([1]), sp.csr_matrix((1, d + 1), dtype=np.float32))
+    assert len(nothing.start) == 0
+    bias = Chunks.of(np.array([1, 3]), sp.csr_matrix(np.eye(3, d + 1, d, dtype=np.float32) * 0 + _last(3, d)))
+    assert margins(bias, 0, sp.csr_matrix((1, d), dtype=np.float32)).tolist() == [2, 3]
+
+
+def _last(n: int, d: int) -> np.ndarray:
+    weights = np.zeros((n, d + 1), np.float32)
+    weights[1:, d] = np.arange(2, n + 1)
+    return weights

@@ -1,0 +1,91 @@
+"""Settings of label trees, and which of them make Parabel, Bonsai and XR-Linear."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from xmcbench.errors import UsageError
+from xmcbench.method import param
+
+PARABEL = "Prabhu et al., WWW 2018; omikuji"
+BONSAI = "Khandagale et al., Machine Learning 2020; omikuji's README"
+PECOS = "Yu et al., JMLR 2022; PECOS 1.2"
+
+# XR-Linear is what the defaults are. What the three have in common: at most 100 labels in a last cluster, C = 1,
+# tolerance and threshold of 0.1, a beam of 10.
+PRESETS: dict[str, dict[str, Any]] = {
+    "parabel": {"trees": 3, "arity": 2, "power": 2},
+    "bonsai": {"trees": 3, "clusters": "kmeans", "arity": 100, "depth": 3, "power": 2},
+    "xrlinear": {},
+}
+SOURCES = {"parabel": PARABEL, "bonsai": BONSAI, "xrlinear": PECOS}
+
+
+@dataclass(frozen=True)
+class TreeParams:
+    """Defaults, and preset `xrlinear`, are PECOS's; presets `parabel` and `bonsai` are omikuji's versions of these."""
+
+    trees: int = param(1, "trees whose scores are averaged; 3 in Parabel and Bonsai", PECOS)
+    clusters: Literal["balanced", "kmeans"] = param(
+        "balanced", "how labels are split: balanced 2-means, or k-means with k = arity", PECOS
+    )
+    arity: int = param(16, "most children of a node above the labels; a power of two where balanced", PECOS)
+    max_leaf: int = param(100, "labels of a cluster that is not split further", "Parabel; PECOS max_leaf_size")
+    depth: int | None = param(
+        None, "most levels of classifiers, for kmeans; none: until no cluster is too large", "Bonsai has 3"
+    )
+    negatives: Literal["teacher", "matcher"] = param(
+        "teacher", "rows of a node: those with a label below its parent; or also those whose beam has the parent", PECOS
+    )
+    power: int = param(3, "p: a margin z becomes exp(−max(0, 1 − z)^p); 2 in Parabel", "PECOS l3-hinge")
+    cost: float = param(
+        1.0,
+        "C, weight of the squared hinge loss against the L2 penalty",
+        "Parabel, PECOS, LIBLINEAR",
+        tune=(0.3, 1.0, 3.0),
+    )
+    tolerance: float = param(0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR solver 1, PECOS")
+    max_iter: int = param(20, "most passes over the rows of one classifier", "Parabel; omikuji linear.max_iter")
+    threshold: float = param(0.1, "weights of smaller magnitude are dropped", "Parabel; PECOS threshold")
+    beam: int = param(
+        10, "nodes kept on each level in prediction", "Parabel; PECOS beam_size", query=(5, 10, 20, 50), tune=(10, 20)
+    )
+
+
+def params_of(preset: str) -> type[Any]:
+    """`TreeParams` with the values of a preset as defaults."""
+    made = []
+    for field in dataclasses.fields(TreeParams):
+        values, default, metadata = PRESETS[preset], field.default, dict(field.metadata)
+        if field.name in values:
+            default, metadata["source"] = values[field.name], SOURCES[preset]
+        made.append((field.name, field.type, dataclasses.field(default=default, metadata=metadata)))
+    name = f"{preset.capitalize()}Params"
+    found = dataclasses.make_dataclass(name, made, frozen=True, namespace={"__doc__": f"`tree[preset={preset}]`."})
+    found.__module__ = __name__  # where the annotations are looked up
+    return found
+
+
+def check(name: str, params: Any) -> None:
+    """Refuse what can't be.
+
+    Raises
+    ------
+    UsageError : with the parameter and what is valid.
+    """
+    for field in ("trees", "max_leaf", "cost", "tolerance", "max_iter", "beam"):
+        if getattr(params, field) <= 0:
+            raise UsageError(f"{name}: {field} is {getattr(params, field)}, must be above zero")
+    if params.arity < 2 or (params.clusters == "balanced" and params.arity & (params.arity - 1)):
+        raise UsageError(
+            f"{name}: arity is {params.arity}, must be a power of two where clusters are balanced, and at least 2",
+            "Valid: 2, 4, 8, 16, 32, …",
+        )
+    if params.depth is not None and (params.depth < 1 or params.clusters == "balanced"):
+        raise UsageError(f"{name}: depth is {params.depth}, must be at least 1, and goes with clusters=kmeans alone")
+    if params.power not in (2, 3):
+        raise UsageError(f"{name}: power is {params.power}", "Valid: 2, 3.")
+    if params.threshold < 0:
+        raise UsageError(f"{name}: threshold is {params.threshold}, must not be below zero")
