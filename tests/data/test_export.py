@@ -26,10 +26,12 @@ def world() -> Dataset:
     labels[3, :] = 0
     empty = base.test.features.tolil()
     empty[5, :] = 0
+    nothing = base.test.labels.tolil()
+    nothing[5, :] = 0
     return dataclasses.replace(
         base,
         train=dataclasses.replace(base.train, labels=labels.tocsr()),
-        test=dataclasses.replace(base.test, features=empty.tocsr()),
+        test=dataclasses.replace(base.test, features=empty.tocsr(), labels=nothing.tocsr()),
         validation=tiny(8, 7, 15, 25, seed=1).test,
         label_texts=[f"é label {i}" for i in range(15)],
         train_filter=np.array([[0, 1], [4, 2]]),

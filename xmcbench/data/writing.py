@@ -52,7 +52,7 @@ def write_xmc(path: Path, features: sp.csr_matrix, labels: sp.csr_matrix) -> Non
             which = slice(start, start + ROWS_AT_A_TIME)
             out = io.StringIO()
             for names, pairs in zip(_ids(labels[which]), _pairs(features[which]), strict=True):
-                out.write(f"{names} {pairs}\n")
+                out.write(f"{names} {pairs}".rstrip() + "\n")  # omikuji refuses a line that ends with a blank
             file.write(out.getvalue().encode())
 
 
