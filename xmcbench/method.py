@@ -79,6 +79,8 @@ class MethodInfo:
     wants_validation : the harness hands over `ctx.validation`; where the data set has no official split of
         that kind, it is carved from the training rows, which are then missing from `train`.
     deterministic : the seed changes nothing; several seeds are run once.
+    seeded : two fits with one seed are the same. False where a library draws numbers that no seed reaches: several
+        seeds are then so many repeats, and the contract battery compares no two fits.
     devices : of "cpu", "cuda", those it can use.
     seconds : rough wall seconds of a default run by data set name on two cores, for the plan's estimate.
     """
@@ -93,6 +95,7 @@ class MethodInfo:
     needs: tuple[str, ...] = ()
     wants_validation: bool = False
     deterministic: bool = False
+    seeded: bool = True
     devices: tuple[str, ...] = ("cpu",)
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -55,6 +55,28 @@ def test_findings_name_every_check_once_and_say_what_was_not_applicable() -> Non
     assert "not declared deterministic" in remarks["other seeds change nothing where that is declared"]
 
 
+class Unseeded(Plain):
+    """As a library is that draws its own numbers; what one fit has learned must still be kept."""
+
+    info = dataclasses.replace(Plain.info, seeded=False)
+
+    def start(self, n_features: int, n_labels: int, ctx: Any) -> Any:
+        return np.random.default_rng().normal(0, 1e-3, (n_features, n_labels)).astype(np.float32)
+
+
+class ForgetsItself(Unseeded):
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        self.weights += self.start(*self.weights.shape, None)
+
+
+def test_no_two_fits_are_compared_where_nothing_is_seeded() -> None:
+    findings = check_method(Unseeded)
+    assert all(f.ok for f in findings)
+    assert sum("not compared" in f.message for f in findings) == 4
+    assert failed(ForgetsItself) == {"a loaded model predicts as the saved one"}
+
+
 def test_parameters_can_be_given() -> None:
     assert_contract(Plain, params=Params(noise=0.5, beam=5))
 

@@ -64,6 +64,7 @@ def method_facts(method: type[Method], name: str) -> dict[str, Any]:
         "needs": list(known.needs),
         "wants_validation": known.wants_validation,
         "deterministic": known.deterministic,
+        "seeded": known.seeded,
         "devices": list(known.devices),
         "about": _about(method),
         "parameters": parameters,

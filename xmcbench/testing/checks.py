@@ -75,6 +75,14 @@ def repeated(subject: Subject, one: TopK, other: TopK, what: str) -> None:
     (alike if subject.device == "cuda" else same)(one, other, what)
 
 
+def refitted(subject: Subject, other: TopK, what: str) -> str | None:
+    """The base's predictions beside those of another fit; where nothing is seeded there is nothing to compare."""
+    if not subject.method.info.seeded:
+        return "not compared: info.seeded is False, so no two fits are the same"
+    repeated(subject, subject.base.top, other, what)
+    return None
+
+
 def info_is_complete(subject: Subject) -> None:
     """All problems of `info` are reported together."""
     problems = info_problems(subject.method.info)
@@ -154,22 +162,21 @@ def padded(ids: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.pad(ids, ((0, 0), (0, K - ids.shape[1])), constant_values=PAD)
 
 
-def test_labels_permuted(subject: Subject) -> None:
-    base = subject.base
+def test_labels_permuted(subject: Subject) -> str | None:
     world = usual()
     order = np.random.default_rng(0).permutation(world.test.labels.shape[0])
     test = dataclasses.replace(world.test, labels=world.test.labels[order][:, ::-1].tocsr())
     data = sealed(dataclasses.replace(world, test=test), subject.new_folder())
-    repeated(subject, base.top, subject.predict(subject.fit(data), data.test_inputs()), "with the test labels permuted")
+    return refitted(subject, subject.predict(subject.fit(data), data.test_inputs()), "with the test labels permuted")
 
 
-def repeatable(subject: Subject) -> None:
+def repeatable(subject: Subject) -> str | None:
     base = subject.base
     repeated(
         subject, base.top, subject.predict(base.model, base.data.test_inputs()), "second predict of the same model"
     )
     again = subject.predict(subject.fit(base.data), base.data.test_inputs())
-    repeated(subject, base.top, again, "second fit with the same seed, one thread")
+    return refitted(subject, again, "second fit with the same seed, one thread")
 
 
 def seeds_matter_as_declared(subject: Subject) -> str | None:
@@ -187,14 +194,14 @@ def generators_untouched(subject: Subject) -> None:
     need(not seeded, f"the global state of {', '.join(seeded)} changed: draw from ctx.rng or a seeded generator")
 
 
-def threads_alike(subject: Subject) -> None:
+def threads_alike(subject: Subject) -> str | None:
     base = subject.base
     two = subject.predict(subject.fit(base.data, threads=2), base.data.test_inputs(), threads=2)
     what = "with two threads instead of one"
-    if subject.method.info.deterministic:
-        repeated(subject, base.top, two, what)
-    else:
-        alike(base.top, two, what)
+    if subject.method.info.deterministic or not subject.method.info.seeded:
+        return refitted(subject, two, what)
+    alike(base.top, two, what)
+    return None
 
 
 def saved_and_loaded(subject: Subject) -> None:
@@ -272,12 +279,8 @@ def goes_on_after_interruption(subject: Subject) -> str | None:
             raise Broken(f"fit swallowed a KeyboardInterrupt raised at report {stop_at}")
         model = subject.fit(base.data, run=run, reporter=again)
         top = subject.predict(model, base.data.test_inputs())
-        repeated(
-            subject,
-            base.top,
-            top,
-            f"interrupted at report {stop_at} of {base.reported}, then fitted again in the same folder",
-        )
+        said = f"interrupted at report {stop_at} of {base.reported}, then fitted again in the same folder"
+        refitted(subject, top, said)
     if 1 < base.reported <= again.calls:  # the last interruption was at the last report: all but the end was done
         return "it starts over rather than going on; ctx.checkpoints can save a long fit's work"
     return None
@@ -298,6 +301,7 @@ def query_parameters(subject: Subject) -> str | None:
     base, info = subject.base, subject.method.info
     if not info.query_parameters():
         return "has none"
+    remark = None
     usual_values = {name: getattr(subject.params, name) for name in info.query_parameters()}
     for name, values in info.query_parameters().items():
         for value in values:
@@ -309,8 +313,8 @@ def query_parameters(subject: Subject) -> str | None:
         model = subject.fit(base.data, params=dataclasses.replace(subject.params, **{name: other}))
         top = subject.predict(model, base.data.test_inputs())
         said = f"built with {name}={other!r}, then asked with {name}={usual_values[name]!r} in ctx.query"
-        repeated(subject, base.top, top, said)
-    return None
+        remark = refitted(subject, top, said)
+    return remark
 
 
 def notes_are_json(subject: Subject) -> None:
