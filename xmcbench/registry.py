@@ -23,8 +23,11 @@ GROUP = "xmcbench.methods"
 BUILT_IN = {
     "bonsai": "xmcbench.methods.tree:Bonsai",
     "knn": "xmcbench.methods.knn:Knn",
+    "napkinxc": "xmcbench.peers.napkinxc:Napkinxc",
+    "omikuji": "xmcbench.peers.omikuji:Omikuji",
     "ovr": "xmcbench.methods.ovr:Ovr",
     "parabel": "xmcbench.methods.tree:Parabel",
+    "pecos": "xmcbench.peers.pecos:Pecos",
     "popularity": "xmcbench.methods.popularity:Popularity",
     "tree": "xmcbench.methods.tree:Tree",
     "xrlinear": "xmcbench.methods.tree:XrLinear",

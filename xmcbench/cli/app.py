@@ -18,6 +18,7 @@ from xmcbench.cli.doctor import doctor
 from xmcbench.cli.info import info
 from xmcbench.cli.ls import ls
 from xmcbench.cli.new import new
+from xmcbench.cli.peers import peers_app
 from xmcbench.cli.plain import clean_lines
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
@@ -49,6 +50,7 @@ app.command(epilog=SCORE_EPILOG)(score)
 data_app.command("import")(import_)
 data_app.command("export")(export)
 app.add_typer(data_app, name="data")
+app.add_typer(peers_app, name="peers")
 app.command()(ls)
 app.command()(info)
 app.command()(cite)

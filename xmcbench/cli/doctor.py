@@ -46,7 +46,7 @@ def doctor(
     """
     from xmcbench.cli.plain import hanging
 
-    checks = [*_versions(), *_machine(full), *_folders(), *_plugins()]
+    checks = [*_versions(), *_machine(full), *_folders(), *_plugins(), *_peers()]
     problems = sum(check.ok is False for check in checks)
     if as_json:
         typer.echo(json.dumps({"problems": problems, "checks": [vars(check) for check in checks]}, indent=1))
@@ -166,6 +166,17 @@ def _plugins() -> list[Check]:
         checks.append(Check(f"method {source.name}", not cause, f"{detail}\n{cause}" if cause else detail))
     checks += [Check("name clash", False, f"{text}; remove one of them") for text in registry.clashes()]
     return checks + [Check("damaged distribution", False, f"{text}\nReinstall it.") for text in registry.damaged()]
+
+
+def _peers() -> list[Check]:
+    """Nothing is wrong where one isn't there; another version than ours is worth knowing."""
+    from xmcbench.peers.packages import PEERS, installed
+
+    found = {name: installed(name) for name in PEERS}
+    return [
+        Check(f"peer {name}", None, f"{peer.distribution} {found[name]}" if found[name] else "not installed")
+        for name, peer in PEERS.items()
+    ]
 
 
 def probe(name: str) -> str:

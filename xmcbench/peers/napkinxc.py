@@ -1,0 +1,157 @@
+"""napkinXC: probabilistic label trees and one-vs-rest in C++, through its Python binding.
+
+Sources: the program itself, version 0.7.2; Jasinska-Kobus et al., Probabilistic Label Trees for Extreme Multi-label
+Classification (2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError, UsageError, XmcError
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.peers import packages, rows
+from xmcbench.peers.quiet import quiet
+from xmcbench.topk import PAD, TopK
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench.data.spec import Facts
+
+SOURCE = "napkinXC 0.7.2"
+AT_A_TIME = 4096  # rows a call, so that Ctrl-C and deadlines come through
+
+
+@dataclass(frozen=True)
+class NapkinxcParams:
+    """napkinXC's own names and defaults but for loss and cost: its logistic loss with C = 10 is 3 points of P@1 behind
+    squared hinge with C = 1 on eurlex-4.3k, and a peer is shown at its best. The preset `own` has its defaults.
+    """
+
+    model: Literal["plt", "br"] = param("plt", "label tree, or one-vs-rest over all labels", "ours: the quick one")
+    loss: Literal["l2", "log"] = param("l2", "squared hinge or logistic loss", "measured: 3 points of P@1 over log")
+    liblinear_c: float = param(1.0, "C, weight of the loss against the L2 penalty", "measured with loss l2")
+    liblinear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE)
+    liblinear_max_iter: int = param(100, "most rounds of one classifier", SOURCE)
+    weights_threshold: float = param(0.1, "weights of smaller magnitude are dropped", SOURCE)
+    arity: int = param(2, "children of a node above the leaves, tree only", SOURCE)
+    max_leaves: int = param(100, "most labels in a node above the leaves, tree only", SOURCE)
+    ensemble: int = param(1, "trees whose probabilities are averaged, tree only", SOURCE)
+
+
+class Napkinxc:
+    """napkinXC, trained and asked in this process, all rows at L2 norm one.
+
+    The tree is searched exactly, as it does by default; its beam search gives back more labels than asked for. Labels
+    without a training row are never predicted. Scores are its probabilities. The run's seed shapes the tree; its
+    LIBLINEAR shuffles by C's rand(), which all threads share and no seed of its reaches, so two fits differ.
+    """
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="napkinxc",
+        summary="the peer napkinXC: probabilistic label trees, or one-vs-rest",
+        family="tree",
+        version="1",
+        citation=(
+            "@article{jasinska2020plt, title={Probabilistic Label Trees for Extreme Multi-label Classification}, "
+            "author={Jasinska-Kobus, Kalina and Wydmuch, Marek and Dembczynski, Krzysztof and Kuznetsov, Mikhail and "
+            "Busa-Fekete, Robert}, journal={arXiv:2009.11218}, year={2020}}"
+        ),
+        parameters=NapkinxcParams,
+        presets=MappingProxyType(
+            {"plt": {}, "br": {"model": "br"}, "own": {"loss": "log", "liblinear_c": 10.0}},
+        ),
+        needs=("features",),
+        seeded=False,
+        seconds=MappingProxyType({"icd10cm": 40, "eurlex-4.3k": 25}),
+    )
+
+    def __init__(self, params: NapkinxcParams) -> None:
+        for name in ("liblinear_c", "liblinear_eps", "liblinear_max_iter", "ensemble"):
+            if getattr(params, name) <= 0:
+                raise UsageError(f"napkinxc: {name} is {getattr(params, name)}, must be above zero")
+        for name in ("arity", "max_leaves"):
+            if getattr(params, name) < 2:
+                raise UsageError(f"napkinxc: {name} is {getattr(params, name)}, must be 2 or more")
+        self.params = params
+        self.n_features = 0
+        self.seen: NDArray[np.int32] = np.empty(0, np.int32)
+        self.folder: Path | None = None
+        self.model: Any = None
+
+    @classmethod
+    def skip(cls, data: Facts, machine: Machine) -> str | None:
+        """Runs wherever there are features and the package."""
+        return packages.missing("napkinxc")
+
+    def _build(self, folder: Path, threads: int, seed: int) -> Any:
+        from napkinxc.models import BR, PLT
+
+        p = self.params
+        more: dict[str, Any] = {"seed": seed, "threads": threads, "verbose": 0}
+        for name in ("loss", "liblinear_c", "liblinear_eps", "liblinear_max_iter", "weights_threshold"):
+            more[name] = getattr(p, name)
+        if p.model == "br":
+            return BR(str(folder), **more)
+        return PLT(str(folder), arity=p.arity, max_leaves=p.max_leaves, ensemble=p.ensemble, **more)
+
+    def fit(self, train: TrainData, ctx: RunContext) -> None:
+        """Train into the run's folder, and read the model back as `load` would."""
+        import shutil
+
+        packages.require("napkinxc")
+        features, labels, seen = rows.training("napkinxc", train)
+        folder = ctx.folder / "model"
+        shutil.rmtree(folder, ignore_errors=True)
+        with ctx.phase("train"), quiet():
+            model = self._build(folder, ctx.threads, ctx.seed("napkinxc"))
+            try:
+                model.fit(features, labels)
+            except (RuntimeError, ValueError) as error:
+                raise XmcError(f"napkinxc: {error}", f"It was given {self.params}.") from error
+        rows.keep_notes(folder, int(features.shape[1]), seen)
+        self.load(folder)
+
+    def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
+        """Exact search; at most k labels a row."""
+        features = rows.queries("napkinxc", inputs, self.n_features)
+        n, k = inputs.n_rows, min(k, len(self.seen))  # asked for more, its one-vs-rest repeats label 0
+        ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
+        if k == 0:
+            return TopK(ids, scores)
+        self.model.set_params(threads=ctx.threads)
+        for start in range(0, n, AT_A_TIME):
+            part = features[start : start + AT_A_TIME]
+            for row, found in enumerate(self.model.predict_proba(part, top_k=k), start):
+                for place, (label, score) in enumerate(found[:k]):
+                    ids[row, place], scores[row, place] = self.seen[label], score
+            ctx.progress(min(start + AT_A_TIME, n), n, "rows")
+        return TopK.from_arrays(ids, scores)
+
+    def save(self, folder: Path) -> None:
+        """napkinXC's own files, binary, and ours beside them."""
+        rows.copy_model("napkinxc", self.folder, folder)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError : a file is missing or damaged.
+        XmcError : napkinXC isn't installed.
+        """
+        packages.require("napkinxc")
+        n_features, seen = rows.read_notes("napkinxc", folder)
+        with quiet():
+            model = self._build(folder, 0, 0)
+            try:
+                model.load()
+            except (RuntimeError, ValueError) as error:
+                raise DataError(f"{folder}: napkinXC can't read its model ({error})", "Fit again.") from error
+        self.model, self.n_features, self.seen, self.folder = model, n_features, seen, folder

@@ -1,0 +1,187 @@
+"""omikuji: partitioned label trees in Rust (Parabel, Bonsai, collapsed trees), through its Python binding.
+
+Sources: the program itself, version 0.5.2; Parabel (Prabhu et al., WWW 2018); Bonsai (Khandagale et al., Machine
+Learning 109, 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError, UsageError, XmcError
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.peers import packages, rows
+from xmcbench.peers.quiet import quiet
+from xmcbench.topk import PAD, TopK
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench.data.spec import Facts
+
+SOURCE = "omikuji 0.5.2"
+AT_A_TIME = 1024  # rows between two words of progress, so that Ctrl-C and deadlines come through
+LOSSES = {"hinge": "HINGE", "log": "LOG"}
+
+
+@dataclass(frozen=True)
+class OmikujiParams:
+    """omikuji's own hyper-parameters under its own names, all at its own defaults, which make it Parabel."""
+
+    n_trees: int = param(3, "trees whose scores are averaged", SOURCE)
+    min_branch_size: int = param(100, "a node of fewer labels is not split further", SOURCE)
+    max_depth: int = param(20, "most levels of a tree", SOURCE)
+    centroid_threshold: float = param(0.0, "smaller entries of label centroids are dropped", SOURCE)
+    collapse_every_n_layers: int = param(0, "so many layers become one, of higher arity; 0: none", SOURCE)
+    linear_loss_type: Literal["hinge", "log"] = param("hinge", "squared hinge or logistic loss", SOURCE)
+    linear_c: float = param(1.0, "weight of the loss against the L2 penalty", SOURCE)
+    linear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE)
+    linear_max_iter: int = param(20, "most passes over the rows of one classifier", SOURCE)
+    linear_weight_threshold: float = param(0.1, "weights of smaller magnitude are dropped", SOURCE)
+    cluster_k: int = param(2, "children of a node, at most min_branch_size", SOURCE)
+    cluster_balanced: bool = param(True, "children have like numbers of labels", SOURCE)
+    cluster_eps: float = param(0.0001, "k-means stops at a smaller gain in mean similarity", SOURCE)
+    cluster_min_size: int = param(2, "smaller clusters are merged into others", SOURCE)
+    beam: int = param(10, "nodes kept on each level in prediction, its beam_size", SOURCE, query=(5, 10, 20, 50))
+
+
+class Omikuji:
+    """omikuji, trained and asked in this process, all rows at L2 norm one.
+
+    It takes no seed: its clusters begin at random rows, so two fits differ, and several seeds are several draws.
+    Training goes through an XMC text file in the run's folder. It answers one row a call, for that is all its binding
+    has; its threads share the trees of a row. Labels without a training row are never predicted. Where labels have
+    equal scores at the last place, omikuji decides which of them stands there.
+    """
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="omikuji",
+        summary="the peer omikuji: Parabel, Bonsai and collapsed label trees",
+        family="tree",
+        version="1",
+        citation=(
+            "@inproceedings{prabhu2018parabel, title={Parabel: Partitioned Label Trees for Extreme Classification "
+            "with Application to Dynamic Search Advertising}, author={Prabhu, Yashoteja and Kag, Anil and "
+            "Harsola, Shrutendra and Agrawal, Rahul and Varma, Manik}, booktitle={WWW}, year={2018}}\n"
+            "@misc{omikuji, title={Omikuji: an efficient implementation of partitioned label trees}, "
+            "author={Dong, Tom}, howpublished={https://github.com/tomtung/omikuji}}"
+        ),
+        parameters=OmikujiParams,
+        presets=MappingProxyType(
+            {
+                "parabel": {},
+                "bonsai": {"cluster_k": 100, "cluster_balanced": False, "max_depth": 3},
+                "collapse5": {"collapse_every_n_layers": 5},
+            }
+        ),
+        needs=("features",),
+        seeded=False,
+        seconds=MappingProxyType({"icd10cm": 60, "eurlex-4.3k": 60}),
+    )
+
+    def __init__(self, params: OmikujiParams) -> None:
+        positive = ("n_trees", "max_depth", "linear_c", "linear_eps", "linear_max_iter", "cluster_eps")
+        for name in (*positive, "cluster_min_size", "beam"):
+            if getattr(params, name) <= 0:
+                raise UsageError(f"omikuji: {name} is {getattr(params, name)}, must be above zero")
+        if not 2 <= params.cluster_k <= params.min_branch_size:  # more clusters than labels end the process
+            raise UsageError(
+                f"omikuji: cluster_k is {params.cluster_k} and min_branch_size {params.min_branch_size}",
+                "cluster_k must be from 2 to min_branch_size: a node can't have more children than labels.",
+            )
+        self.params = params
+        self.n_features = 0
+        self.seen: NDArray[np.int32] = np.empty(0, np.int32)
+        self.folder: Path | None = None
+        self.model: Any = None
+        self.threads = 0
+
+    @classmethod
+    def skip(cls, data: Facts, machine: Machine) -> str | None:
+        """Runs wherever there are features and the package."""
+        return packages.missing("omikuji")
+
+    def fit(self, train: TrainData, ctx: RunContext) -> None:
+        """Write the rows to a text file, train on it, and read the model back as `load` would."""
+        from xmcbench.data.writing import write_xmc
+
+        packages.require("omikuji")
+        with ctx.phase("write"):
+            features, labels, seen = rows.training("omikuji", train)
+            path, folder = ctx.folder / "train.txt", ctx.folder / "model"
+            write_xmc(path, features, labels)
+        with ctx.phase("train"):
+            self._train(path, folder, ctx.threads)
+        path.unlink()
+        rows.keep_notes(folder, int(features.shape[1]), seen)
+        self.load(folder)
+
+    def _train(self, path: Path, folder: Path, threads: int) -> None:
+        import shutil
+
+        with quiet():  # it writes megabytes of progress to standard error
+            import omikuji
+
+            hyper = omikuji.Model.default_hyper_param()
+            for name in dir(hyper):
+                if name == "linear_loss_type":
+                    hyper.linear_loss_type = omikuji.LossType[LOSSES[self.params.linear_loss_type]].value
+                elif hasattr(self.params, name):
+                    setattr(hyper, name, getattr(self.params, name))
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                omikuji.Model.train_on_data(str(path), hyper, n_threads=threads).save(str(folder))
+            except RuntimeError as error:
+                raise XmcError(f"omikuji: {error}", f"It was given {self.params}.") from error
+
+    def warm_up(self, ctx: RunContext) -> None:
+        """Start as many threads as the run may use."""
+        if self.model is not None and self.threads != ctx.threads:
+            self.model.init_prediction_thread_pool(ctx.threads)
+            self.threads = ctx.threads
+
+    def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
+        """Beam search with `ctx.query["beam"]`, else the parameter's; at most k labels a row."""
+        features = rows.queries("omikuji", inputs, self.n_features)
+        self.warm_up(ctx)
+        beam, n, k = int(ctx.query.get("beam", self.params.beam)), inputs.n_rows, min(k, len(self.seen))
+        ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
+        if n == 0 or k == 0:
+            return TopK(ids, scores)
+        indices, values, ptr = features.indices.tolist(), features.data.tolist(), features.indptr.tolist()
+        for row in range(n):
+            pairs = list(zip(indices[ptr[row] : ptr[row + 1]], values[ptr[row] : ptr[row + 1]], strict=True))
+            found = self.model.predict(pairs, beam_size=beam, top_k=k)
+            for place, (label, score) in enumerate(found):
+                ids[row, place], scores[row, place] = self.seen[label], score
+            if (row + 1) % AT_A_TIME == 0:
+                ctx.progress(row + 1, n, "rows")
+        return TopK.from_arrays(ids, scores)
+
+    def save(self, folder: Path) -> None:
+        """omikuji's own files, CBOR and JSON, and ours beside them."""
+        rows.copy_model("omikuji", self.folder, folder)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError : a file is missing or damaged.
+        XmcError : omikuji isn't installed.
+        """
+        packages.require("omikuji")
+        n_features, seen = rows.read_notes("omikuji", folder)
+        with quiet():
+            import omikuji
+
+            try:
+                self.model = omikuji.Model.load(str(folder))
+            except RuntimeError as error:
+                raise DataError(f"{folder}: omikuji can't read its model ({error})", "Fit again.") from error
+        self.n_features, self.seen, self.folder, self.threads = n_features, seen, folder, 0
