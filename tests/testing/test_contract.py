@@ -599,6 +599,7 @@ class NoDefault:
         ({"needs": ("images",)}, ["images"]),
         ({"devices": ()}, ["devices"]),
         ({"devices": ("tpu",)}, ["tpu"]),
+        ({"deterministic": True, "seeded": False}, ["contradict"]),
         ({"parameters": Thawed}, ["frozen"]),
         ({"parameters": NoDefault}, ["alpha has no default"]),
         (
