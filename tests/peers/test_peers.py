@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +11,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from xmcbench import registry
 from xmcbench.context import RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError, XmcError
-from xmcbench.method import Inputs, Method, NoParams, TrainData
+from xmcbench.files import write_npz
+from xmcbench.method import Inputs, Machine, Method, NoParams, TrainData
 from xmcbench.methods.popularity import Popularity
 from xmcbench.peers import packages
 from xmcbench.testing.contract import contract_cases
@@ -65,8 +66,11 @@ def test_saved_and_loaded(peer: Peer, world: Dataset, tmp_path: Path) -> None:
     other = peer(peer.info.parameters())
     other.load(folder)
     assert same(*(predict(m, world.test_inputs(), 6, tmp_path) for m in (method, other)))
-    (folder / "xmcbench.json").write_text('{"n_features": 3}')
-    with pytest.raises(DataError, match=r"xmcbench\.json"):
+    write_npz(folder / "xmcbench.npz", {"n_features": np.array(3)})
+    with pytest.raises(DataError, match=r"xmcbench\.npz: not a"):
+        other.load(folder)
+    (folder / "xmcbench.npz").unlink()
+    with pytest.raises(DataError, match=r"xmcbench\.npz"):
         other.load(folder)
 
 
@@ -142,8 +146,6 @@ def test_it_says_how_to_get_it_when_it_is_not_there(
 ) -> None:
     monkeypatch.setattr(packages, "installed", lambda name: None)
     name = peer.info.name
-    from xmcbench.method import Machine
-
     said = peer.skip(world.facts(), Machine(1, 8 << 30, "cpu"))
     assert said is not None
     assert f"`xmcbench peers install {name}`" in said
@@ -165,8 +167,6 @@ def test_it_says_how_to_get_it_when_it_is_not_there(
     ],
 )
 def test_wrong_parameters(name: str, wrong: dict[str, Any]) -> None:
-    from xmcbench import registry
-
     method = registry.get(name)
     with pytest.raises(UsageError, match=next(iter(wrong))):
         method(method.info.parameters(**wrong))
@@ -177,7 +177,7 @@ def test_omikuji_refuses_a_damaged_model(tmp_path: Path) -> None:
         pytest.skip(reason)
     from xmcbench.peers.omikuji import Omikuji, OmikujiParams
 
-    (tmp_path / "xmcbench.json").write_text(json.dumps({"n_features": 3, "labels": [0, 1]}))
+    write_npz(tmp_path / "xmcbench.npz", {"n_features": np.array(3), "labels": np.arange(2, dtype=np.int32)})
     with pytest.raises(DataError, match="omikuji can't read"):
         Omikuji(OmikujiParams()).load(tmp_path)
 

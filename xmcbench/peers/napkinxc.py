@@ -51,6 +51,7 @@ class Napkinxc:
     The tree is searched exactly, as it does by default; its beam search gives back more labels than asked for. Labels
     without a training row are never predicted. Scores are its probabilities. The run's seed shapes the tree; its
     LIBLINEAR shuffles by C's rand(), which all threads share and no seed of its reaches, so two fits differ.
+    While it trains it can't be stopped: Ctrl-C and time limits wait until it has ended.
     """
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -129,10 +130,10 @@ class Napkinxc:
         for start in range(0, n, AT_A_TIME):
             part = features[start : start + AT_A_TIME]
             for row, found in enumerate(self.model.predict_proba(part, top_k=k), start):
-                for place, (label, score) in enumerate(found[:k]):
-                    ids[row, place], scores[row, place] = self.seen[label], score
+                if found:
+                    ids[row, : len(found)], scores[row, : len(found)] = zip(*found, strict=True)
             ctx.progress(min(start + AT_A_TIME, n), n, "rows")
-        return TopK.from_arrays(ids, scores)
+        return TopK.from_arrays(rows.ours(ids, self.seen), scores)
 
     def save(self, folder: Path) -> None:
         """napkinXC's own files, binary, and ours beside them."""

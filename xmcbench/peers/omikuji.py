@@ -56,7 +56,8 @@ class Omikuji:
     It takes no seed: its clusters begin at random rows, so two fits differ, and several seeds are several draws.
     Training goes through an XMC text file in the run's folder. It answers one row a call, for that is all its binding
     has; its threads share the trees of a row. Labels without a training row are never predicted. Where labels have
-    equal scores at the last place, omikuji decides which of them stands there.
+    equal scores at the last place, omikuji decides which of them stands there. While it trains it can't be stopped:
+    Ctrl-C and time limits wait until it has ended.
     """
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -157,11 +158,11 @@ class Omikuji:
         for row in range(n):
             pairs = list(zip(indices[ptr[row] : ptr[row + 1]], values[ptr[row] : ptr[row + 1]], strict=True))
             found = self.model.predict(pairs, beam_size=beam, top_k=k)
-            for place, (label, score) in enumerate(found):
-                ids[row, place], scores[row, place] = self.seen[label], score
+            if found:
+                ids[row, : len(found)], scores[row, : len(found)] = zip(*found, strict=True)
             if (row + 1) % AT_A_TIME == 0:
                 ctx.progress(row + 1, n, "rows")
-        return TopK.from_arrays(ids, scores)
+        return TopK.from_arrays(rows.ours(ids, self.seen), scores)
 
     def save(self, folder: Path) -> None:
         """omikuji's own files, CBOR and JSON, and ours beside them."""

@@ -105,6 +105,7 @@ class Pecos:
             "y": y.shape,
         }
         self._stop()
+        ctx.note("libpecos", packages.installed("pecos"))  # it isn't among the libraries of our environment
         with ctx.phase("train"):
             self._ask(ask, {**_parts("x", x), **_parts("y", y)}, ctx)
         self._stop()  # prediction starts in a fresh process, whose memory holds no training rows
@@ -129,8 +130,7 @@ class Pecos:
         found = self._ask(ask, _parts("x", x), ctx)
         scores = sp.csr_matrix((found["data"], found["indices"], found["indptr"]), (x.shape[0], len(self.seen)))
         top = TopK.from_csr(scores, k)
-        ids = np.where(top.ids < 0, top.ids, self.seen[top.ids])  # order stays: `seen` rises
-        return TopK(ids.astype(np.int32), top.scores)
+        return TopK(rows.ours(top.ids, self.seen), top.scores)  # still in order: `seen` rises
 
     def save(self, folder: Path) -> None:
         """PECOS's own files, npz and JSON, and ours beside them."""

@@ -85,7 +85,7 @@ def csr(arrays: dict[str, Any], name: str, shape: Any) -> Any:
     """The CSR matrix whose parts were sent as NAME.data, NAME.indices and NAME.indptr."""
     import scipy.sparse as sp
 
-    parts = tuple(arrays[f"{name}.{part}"].copy() for part in ("data", "indices", "indptr"))
+    parts = tuple(arrays.pop(f"{name}.{part}").copy() for part in ("data", "indices", "indptr"))
     return sp.csr_matrix(parts, shape=tuple(shape), dtype=np.float32)
 
 
@@ -147,7 +147,13 @@ class Server:
 
 
 def peak_rss() -> int:
-    """The most memory this process ever had resident, in bytes; macOS counts in bytes, others in KiB."""
+    """The most memory this process ever had resident, in bytes.
+
+    Linux has it in /proc. What getrusage says includes the process that started this one; macOS counts in bytes.
+    """
+    if os.path.exists("/proc/self/status"):
+        with open("/proc/self/status") as file:
+            return 1024 * int(next(line.split()[1] for line in file if line.startswith("VmHWM:")))
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 

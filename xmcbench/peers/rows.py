@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import write_json
+from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, TrainData
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-NOTES = "xmcbench.json"  # in a model's folder, beside the peer's own files
+NOTES = "xmcbench.npz"  # in a model's folder, beside the peer's own files
 
 
 def training(name: str, train: TrainData) -> tuple[sp.csr_matrix, sp.csr_matrix, NDArray[np.int32]]:
@@ -62,9 +61,14 @@ def queries(name: str, inputs: Inputs, n_features: int) -> sp.csr_matrix:
     return unit_rows(inputs.features)
 
 
+def ours(ids: NDArray[np.int32], seen: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Our label ids for a peer's, which count the labels that have a row; padding stays."""
+    return np.where(ids < 0, ids, seen[ids])
+
+
 def keep_notes(folder: Path, n_features: int, seen: NDArray[np.int32]) -> None:
     """Write beside a peer's model what it doesn't know: the width of rows, and the label ids behind its own."""
-    write_json(folder / NOTES, {"n_features": n_features, "labels": seen.tolist()})
+    write_npz(folder / NOTES, {"n_features": np.array(n_features), "labels": seen})
 
 
 def read_notes(name: str, folder: Path) -> tuple[int, NDArray[np.int32]]:
@@ -74,11 +78,10 @@ def read_notes(name: str, folder: Path) -> tuple[int, NDArray[np.int32]]:
     ------
     DataError : the file is missing or damaged.
     """
-    try:
-        found: dict[str, Any] = json.loads((folder / NOTES).read_text())
-        return int(found["n_features"]), np.array(found["labels"], dtype=np.int32)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / NOTES}: not a {name} model ({error})", "Fit again.") from error
+    found = read_npz(folder / NOTES)
+    if not {"n_features", "labels"} <= found.keys():
+        raise DataError(f"{folder / NOTES}: not a {name} model", "Fit again.")
+    return int(found["n_features"]), found["labels"]
 
 
 def copy_model(name: str, source: Path | None, target: Path) -> None:
