@@ -16,7 +16,8 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import Parts, parts, unit_rows
+from xmcbench.sparse.csr import Parts, parts, scale_rows, unit_rows
+from xmcbench.sparse.dual import row_squares
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -36,8 +37,15 @@ def label_centroids(features: sp.csr_matrix, labels: sp.csr_matrix) -> sp.csr_ma
     -------
     (L, d) CSR float32, rows of L2 norm one, sorted indices; a label without training rows has an empty row.
     """
-    centroids = unit_rows((labels.T @ unit_rows(features)).tocsr())
+    import scipy.sparse as sp
+
+    # rows are scaled by what they are multiplied with: features are the largest thing there is, so not copied
+    lengths = np.sqrt(row_squares(features.indptr, features.data))
+    shares = np.repeat(1 / np.where(lengths > 0, lengths, 1), np.diff(labels.indptr)).astype(np.float32)
+    weights = sp.csr_matrix((shares, labels.indices, labels.indptr), shape=labels.shape)
+    centroids = (weights.T @ features).tocsr()
     centroids.sort_indices()
+    scale_rows(centroids.indptr, centroids.data)
     return centroids
 
 

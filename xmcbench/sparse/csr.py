@@ -30,16 +30,21 @@ def parts(matrix: sp.csr_matrix) -> Parts:
 
 
 def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
-    """A float32 CSR copy whose rows have L2 norm one; empty rows stay empty. A dense (n, d) array is taken too."""
+    """Float32 CSR rows of L2 norm one; empty rows stay empty. A dense (n, d) array is taken too.
+
+    Values are copied; where the features lie is shared with `features`, so nobody may change it in either.
+    """
     import scipy.sparse as sp
 
-    rows = sp.csr_matrix(features, dtype=np.float32, copy=True)
-    _scale_rows(rows.indptr, rows.data)
+    given = sp.csr_matrix(features)
+    rows = sp.csr_matrix((given.data.astype(np.float32), given.indices, given.indptr), shape=given.shape)
+    scale_rows(rows.indptr, rows.data)
     return rows
 
 
 @njit(cache=True, nogil=True)
-def _scale_rows(indptr: Any, data: Any) -> None:
+def scale_rows(indptr: Any, data: Any) -> None:
+    """Divide each row by its L2 norm, in place."""
     for row in range(len(indptr) - 1):
         square = 0.0
         for at in range(indptr[row], indptr[row + 1]):

@@ -20,7 +20,7 @@ from xmcbench.sparse.dual import row_squares, solve
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-CHUNK_WEIGHTS = 8_000_000  # weights a kernel call may write before they are pruned and packed: 64 MB
+CHUNK_WEIGHTS = 2_000_000  # weights a kernel call has room for, 16 MB; most are pruned, and the rest packed
 CHUNK_WORK = 100_000_000  # stored features a kernel call goes over in one pass: about a second on two cores
 
 
@@ -106,9 +106,11 @@ def train_linear(
     scratch = np.zeros((workers, width), np.float32)
     packed: list[tuple[NDArray[Any], ...]] = []
     done = 0
-    for first, last in chunks(room, work, workers):
+    parts_of_work = chunks(room, work, workers)
+    most = max((int(room[first:last].sum()) for first, last in parts_of_work), default=0)
+    columns, values = np.empty(most, np.int32), np.empty(most, np.float32)
+    for first, last in parts_of_work:
         starts = np.concatenate([[0], np.cumsum(room[first:last])])
-        columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
         counts = np.zeros(last - first, np.int64)
         _solve_chunk(
             *x, squares, *problems, first, cost, tolerance, max_iter, bias, threshold, seed,
@@ -119,9 +121,9 @@ def train_linear(
         done += int(work[first:last].sum())
         if progress is not None:
             progress(done, int(work.sum()))
-    counts, columns, values = (np.concatenate(part) for part in zip(*packed, strict=True)) if packed else _nothing()
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    return sp.csr_matrix((values, columns, indptr), shape=(problems.n_problems, width + 1))
+    kept = [np.concatenate(found) for found in zip(*packed, strict=True)] if packed else _nothing()
+    indptr = np.concatenate([[0], np.cumsum(kept[0])])
+    return sp.csr_matrix((kept[2], kept[1], indptr), shape=(problems.n_problems, width + 1))
 
 
 def _pieces(array: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[Any]:
@@ -129,8 +131,8 @@ def _pieces(array: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int
     return np.concatenate([array[a:b] for a, b in zip(starts[:-1].tolist(), ends.tolist(), strict=True)])
 
 
-def _nothing() -> tuple[NDArray[Any], ...]:
-    return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
+def _nothing() -> list[NDArray[Any]]:
+    return [np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)]
 
 
 def chunks(room: NDArray[np.int64], work: NDArray[np.int64], workers: int) -> list[tuple[int, int]]:
@@ -181,8 +183,15 @@ def _solve_share(
         mine = rows[row_ptr[group[p]] : row_ptr[group[p] + 1]]
         if group[p] != last_group:
             active = _columns_of(indptr, indices, mine, width)
-            near = _gather(indptr, indices, data, mine, active, width)
-            places, lengths = np.arange(len(mine)).astype(np.int32), squares[mine]
+            if 4 * len(mine) > len(
+                squares
+            ):  # a good part of all rows: they lie well as they are, and a copy would be large
+                active = np.arange(width).astype(np.int32)
+                near, places, lengths = (indptr, indices, data), mine, squares
+            else:
+                near = (indptr, indices, data)  # let go of the last group's copy before there is another
+                near = _gather(indptr, indices, data, mine, active, width)
+                places, lengths = np.arange(len(mine)).astype(np.int32), squares[mine]
             last_group = group[p]
         signs = _signs(mine, positives[positive_ptr[p] : positive_ptr[p + 1]])
         bias_weight, _ = solve(
