@@ -93,7 +93,7 @@ class Growth:
         """Weights of a level's problems from number `first` on, from a checkpoint where there is one."""
         import scipy.sparse as sp
 
-        from xmcbench.sparse.linear import train_linear
+        from xmcbench.sparse.grouped import train_groups
 
         p, ctx = self.params, self.ctx
         name = f"tree-{self.number}-weights-{level}-{first}"
@@ -101,7 +101,7 @@ class Growth:
         if kept is not None:
             arrays = (kept[0]["data"], kept[0]["indices"], kept[0]["indptr"])
             return sp.csr_matrix(arrays, shape=(block.n_problems, features.shape[1] + 1))
-        weights = train_linear(
+        weights = train_groups(
             features,
             block,
             cost=p.cost,

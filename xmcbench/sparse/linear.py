@@ -48,6 +48,16 @@ class Problems(NamedTuple):
         """Problems first … last − 1 with their groups; add `first` to the seed to get the same weights."""
         return self._replace(group=self.group[first:last], positive_ptr=self.positive_ptr[first : last + 1])
 
+    def select(self, which: NDArray[np.int64]) -> Problems:
+        """Problems which[0], which[1], …, rising numbers, with all groups."""
+        counts = np.diff(self.positive_ptr)
+        chosen = np.zeros(self.n_problems, np.bool_)
+        chosen[which] = True
+        ptr = np.concatenate([[0], np.cumsum(counts[which])])
+        first, last = self.positive_ptr[[0, -1]]
+        positives = self.positives[first:last][np.repeat(chosen, counts)]
+        return self._replace(group=self.group[which], positive_ptr=ptr, positives=positives)
+
     def work(self, features: sp.csr_matrix) -> NDArray[np.int64]:
         """(P,) int64: stored features that one pass over each problem's rows goes over."""
         running = np.concatenate([[0], np.cumsum(np.diff(features.indptr)[self.rows], dtype=np.int64)])
