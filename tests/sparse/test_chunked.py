@@ -53,10 +53,10 @@ def test_a_quarter_of_the_children_makes_a_line() -> None:
     weights[1, 0] = weights[[2, 5], 1] = 3  # one of eight children: a list; two of eight: a line
     chunks = Chunks.of(np.array([1, 9]), sp.csr_matrix(weights))
     assert chunks.bits.tolist() == [[0b011]]
-    assert chunks.start.tolist() == [-1, 0]
+    assert chunks.start.tolist() == [-2, 0]  # one weight from place 0 on; the line from place 0 on
     assert chunks.lines.tolist() == [0, 3, 0, 0, 3, 0, 0, 0]
-    assert chunks.children.tolist() == [1, 0]
-    assert chunks.values.tolist() == [0, 3]
+    assert chunks.children.tolist() == [0]
+    assert chunks.values.tolist() == [3]
 
 
 def test_nodes_beyond_the_last_child_do_not_matter() -> None:

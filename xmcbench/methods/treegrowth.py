@@ -75,8 +75,9 @@ class Growth:
                     matched = self._matched(features, tree, level, links, sp.vstack(weights, format="csr"))
             with self.ctx.phase("train"):
                 weights += self._train_level(features, tree.problems(below, level, matched), level, tree.depth)
-        chunks = Chunks.of(links, sp.vstack(weights, format="csr"))
-        return SearchTree(chunks, tree.labels, tree.depth)
+        together = sp.vstack(weights, format="csr")
+        weights.clear()  # the same again, and the largest thing there is by now
+        return SearchTree(Chunks.of(links, together), tree.labels, tree.depth)
 
     def _train_level(self, features: sp.csr_matrix, problems: Problems, level: int, depth: int) -> list[sp.csr_matrix]:
         """(problems, d + 1) weights of a level, in blocks."""

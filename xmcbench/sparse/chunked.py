@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 FULL = 4  # a feature of at least a quarter of the children is a line; then lines take at most twice a list's memory
+COUNT = 20  # bits for the length of a list; what would be longer is a line
 
 
 class Chunks(NamedTuple):
@@ -35,8 +36,8 @@ class Chunks(NamedTuple):
     bits : (V, ⌈d / 64⌉) uint64: bit f mod 64 of bits[v, f div 64] is set where a child of v has a weight for feature f.
     before : the same shape, int32: how many bits of v are set in the words before this one.
     first : (V,) int64: where v's features begin in `start`, which they stand in by rising number.
-    start : int64, a feature's place: s ≥ 0 is a line, lines[s : s + children of v]; else, with s = −1 − s, a list of
-        children[s] weights: children[s + 1 …] are the children, counted from v's first, and values[s + 1 …] theirs.
+    start : int64, a feature's place: s ≥ 0 is a line, lines[s : s + children of v]; else −1 − s is a list, its length
+        in the last 20 bits and where it begins above them: which children, counted from v's first, and their values.
     lines, children, values : float32, int32, float32.
     """
 
@@ -91,6 +92,11 @@ def _count(child_ptr: Any, matrix: Any, width: int, node: int) -> Any:
     return counts
 
 
+@njit(cache=True, nogil=True)
+def _is_line(count: int, n_children: int) -> bool:
+    return FULL * count >= n_children or count >> COUNT > 0
+
+
 @njit(cache=True, nogil=True, parallel=True)
 def _measure(child_ptr: Any, matrix: Any, width: int, sizes: Any) -> None:
     """Features, places in lines and places in lists that each node needs."""
@@ -99,10 +105,10 @@ def _measure(child_ptr: Any, matrix: Any, width: int, sizes: Any) -> None:
         for feature in range(width):
             if counts[feature] > 0:
                 sizes[0, node] += 1
-                if FULL * counts[feature] >= n_children:
+                if _is_line(counts[feature], n_children):
                     sizes[1, node] += n_children
                 else:
-                    sizes[2, node] += 1 + counts[feature]
+                    sizes[2, node] += counts[feature]
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -123,14 +129,13 @@ def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: in
             chunks.before[node, word] = found
         if count > 0:
             chunks.bits[node, word] |= np.uint64(1) << np.uint64(feature % 64)
-            is_line[feature] = FULL * count >= last - first
+            is_line[feature] = _is_line(count, last - first)
             if is_line[feature]:
                 chunks.start[chunks.first[node] + found] = next_line
                 places[feature], next_line = next_line, next_line + last - first
             else:
-                chunks.start[chunks.first[node] + found] = -1 - next_list
-                chunks.children[next_list] = count
-                places[feature], next_list = next_list + 1, next_list + 1 + count
+                chunks.start[chunks.first[node] + found] = -1 - (next_list << COUNT | count)
+                places[feature], next_list = next_list, next_list + count
             found += 1
     for child in range(first, last):
         for at in range(matrix.indptr[child], matrix.indptr[child + 1] - 1):
@@ -158,7 +163,8 @@ def add_margins(chunks: Any, node: int, columns: Any, numbers: Any, z: Any) -> N
             if start >= 0:
                 _add_line(numbers[i], chunks.lines, np.uint64(start), z)
             else:
-                for at in range(-start, -start + chunks.children[-1 - start]):
+                first, count = (-1 - start) >> COUNT, (-1 - start) & ((1 << COUNT) - 1)
+                for at in range(first, first + count):
                     z[np.uint32(chunks.children[at])] += numbers[i] * chunks.values[at]
 
 

@@ -38,6 +38,8 @@ def train_groups(
     work = problems.work(features)
     many = np.bincount(problems.group, minlength=len(problems.row_ptr) - 1) >= MANY_PROBLEMS
     large = np.flatnonzero(many & (np.diff(problems.row_ptr) >= MANY_ROWS))
+    if len(large) == 0:
+        return train_linear(features, problems, seed=seed, progress=progress, **how)
     together = np.isin(problems.group, large)
     done = 0.0
 
