@@ -197,6 +197,21 @@ def test_empty_rows_and_duplicates(tmp_path: Path) -> None:
     assert (top.ids[10:20] == top.ids[10]).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_never_seen_in_training_say_nothing(kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    features = rng.random((60, 70)) * (rng.random((60, 70)) < 0.3)
+    features[:, [5, 69]] = 0
+    method = fit(data(features, rng.random((60, 30)) < 0.1), tmp_path, KINDS[kind])
+    rows = np.zeros((4, 70))
+    rows[1, 5] = rows[2, 69] = 3  # as if empty
+    rows[3, [1, 5]] = 1, 1
+    top = predict(method, data(rows, np.zeros((4, 30))).inputs(), 5, tmp_path)
+    assert np.isfinite(top.scores).all()
+    assert np.array_equal(top.ids[1], top.ids[0])
+    assert np.array_equal(top.ids[2], top.ids[0])
+
+
 @pytest.mark.parametrize("n_labels", [1, 2, 3])
 @pytest.mark.parametrize("max_leaf", [1, 100])
 def test_a_handful_of_labels(n_labels: int, max_leaf: int, tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def margins(chunks: Chunks, node: int, row: sp.csr_matrix) -> np.ndarray:
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=6),
-    st.sampled_from([1, 3, 63, 64, 65, 200]),
-    st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    st.sampled_from([1, 3, 63, 64, 65, 200, 3000]),
+    st.sampled_from([0.0, 0.001, 0.05, 0.3, 1.0]),
     st.integers(0, 5),
 )
 def test_margins_are_those_of_the_weights(children: list[int], d: int, density: float, seed: int) -> None:
@@ -52,11 +52,25 @@ def test_a_quarter_of_the_children_makes_a_line() -> None:
     weights[1:, 3] = 1  # bias
     weights[1, 0] = weights[[2, 5], 1] = 3  # one of eight children: a list; two of eight: a line
     chunks = Chunks.of(np.array([1, 9]), sp.csr_matrix(weights))
-    assert chunks.bits.tolist() == [[0b011]]
+    assert chunks.bits.tolist() == [0b011]
     assert chunks.start.tolist() == [-2, 0]  # one weight from place 0 on; the line from place 0 on
     assert chunks.lines.tolist() == [0, 3, 0, 0, 3, 0, 0, 0]
     assert chunks.children.tolist() == [0]
     assert chunks.values.tolist() == [3]
+
+
+def test_few_of_many_features_are_a_list() -> None:
+    """Two nodes of two children: the first has 1 feature of 6,400, the second 300."""
+    weights = np.zeros((5, 6401), np.float32)
+    weights[1:, 6400] = 1
+    weights[1, 77] = 2
+    weights[3, :300] = 3
+    chunks = Chunks.of(np.array([1, 3, 5]), sp.csr_matrix(weights))
+    assert chunks.listed.tolist() == [77]
+    assert len(chunks.bits) == 100
+    row = sp.csr_matrix(([1.0, 1.0, 1.0], ([0] * 3, [76, 77, 6399])), (1, 6400), dtype=np.float32)
+    assert margins(chunks, 0, row).tolist() == [3, 1]
+    assert margins(chunks, 1, row).tolist() == [7, 1]
 
 
 def test_nodes_beyond_the_last_child_do_not_matter() -> None:

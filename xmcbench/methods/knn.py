@@ -42,6 +42,7 @@ class KnnParams:
         "measured at p = 3: N = 10, 20, 50 give 90.5, 90.2, 89.1 eurlex-4.3k; 86.6, 85.9, 83.2 icd10cm; "
         "55.4, 57.4, 59.0 wordnet",
         query=(5, 10, 20, 50, 100),
+        tune=(10, 20, 50),
     )
     similarity: Literal["cosine", "bm25"] = param(
         "cosine",
@@ -53,6 +54,7 @@ class KnnParams:
         "p, to which a neighbour's similarity is raised for its vote",
         "measured at N = 20: p = 1, 2, 3, 5 give 88.4, 89.4, 90.2, 90.6 eurlex-4.3k; 81.6, 84.7, 85.9, 86.6 icd10cm; "
         "56.9, 58.0, 57.4, 54.4 wordnet",
+        tune=(1.0, 3.0, 5.0),
     )
     k1: float = param(1.2, "BM25: feature frequency of half saturation", "Robertson and Zaragoza 2009")
     b: float = param(0.75, "BM25: share of the normalisation by row length, 0 to 1", "Robertson and Zaragoza 2009")

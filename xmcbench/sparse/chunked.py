@@ -4,9 +4,10 @@ A row meets the children of a node at once: each of its features is looked up a 
 the weights of the children. Source: Etter et al., "Accelerating Inference for Sparse Extreme Multi-Label Ranking Trees"
 (WWW 2022), whose "chunk" is what a node holds here. Two things are our own, for processors are fast and memory is slow.
 A node's features are a row of bits, with how many there are before each 64 of them: it stays in the first cache where a
-sorted list or a hash table would not. And a feature that a quarter of the children have a weight for is held as a line
-of all of them, a few vector instructions where a list takes a step a child: on eurlex-4.3k nearly all weights that rows
-meet near the root are in lines, and half of those in leaves.
+sorted list or a hash table would not. (Where a node has few of very many features, a list is smaller, and it is one.)
+And a feature that a quarter of the children have a weight for is held as a line of all of them, a few vector
+instructions where a list takes a step a child: on eurlex-4.3k nearly all weights that rows meet near the root are in
+lines, and half of those in leaves.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 FULL = 4  # a feature of at least a quarter of the children is a line; then lines take at most twice a list's memory
+BITS = 12  # bytes for 64 features as bits; a listed one takes 4, and a node's list is at least half its bits
 COUNT = 20  # bits for the length of a list; what would be longer is a line
 
 
@@ -33,9 +35,11 @@ class Chunks(NamedTuple):
     ----------
     child_ptr : (V + 1,) int64: children of node v are child_ptr[v] … child_ptr[v + 1] − 1, side by side.
     bias : (nodes,) float32, the bias weight of each node's classifier; the root has none.
-    bits : (V, ⌈d / 64⌉) uint64: bit f mod 64 of bits[v, f div 64] is set where a child of v has a weight for feature f.
-    before : the same shape, int32: how many bits of v are set in the words before this one.
-    first : (V,) int64: where v's features begin in `start`, which they stand in by rising number.
+    first : (V + 1,) int64: v's features are first[v] … first[v + 1] − 1, by rising number.
+    where : (V,) int64: w ≥ 0 are its ⌈d / 64⌉ words of bits from bits[w] on; −1 − w its list from listed[w] on.
+    bits, before : uint64 and int32: bit f mod 64 of word f div 64 is set where a child of v has a weight for feature f;
+        how many of v's are set in the words before.
+    listed : int32, features of the nodes that have a list.
     start : int64, a feature's place: s ≥ 0 is a line, lines[s : s + children of v]; else −1 − s is a list, its length
         in the last 20 bits and where it begins above them: which children, counted from v's first, and their values.
     lines, children, values : float32, int32, float32.
@@ -43,9 +47,11 @@ class Chunks(NamedTuple):
 
     child_ptr: NDArray[np.int64]
     bias: NDArray[np.float32]
+    first: NDArray[np.int64]
+    where: NDArray[np.int64]
     bits: NDArray[np.uint64]
     before: NDArray[np.int32]
-    first: NDArray[np.int64]
+    listed: NDArray[np.int32]
     start: NDArray[np.int64]
     lines: NDArray[np.float32]
     children: NDArray[np.int32]
@@ -64,21 +70,24 @@ class Chunks(NamedTuple):
         bias[rows] = matrix.data[matrix.indptr[rows + 1] - 1]
         sizes = np.zeros((3, inner), np.int64)
         _measure(child_ptr, matrix, width, sizes)
-        ends = np.cumsum(sizes, axis=1)
-        first, line_ptr, list_ptr = ends - sizes
-        features, in_lines, in_lists = ends[:, -1].tolist() if inner else (0, 0, 0)
+        words = -(-width // 64)
+        by_bits = BITS * words <= 8 * sizes[0]
+        starts = np.cumsum(sizes, axis=1) - sizes
+        in_bits, in_list = words * by_bits, sizes[0] * ~by_bits
         found = cls(
             np.asarray(child_ptr, np.int64),
             bias,
-            np.zeros((inner, -(-width // 64)), np.uint64),
-            np.zeros((inner, -(-width // 64)), np.int32),
-            first,
-            np.empty(features, np.int64),
-            np.zeros(in_lines, np.float32),
-            np.empty(in_lists, np.int32),
-            np.zeros(in_lists, np.float32),
+            np.concatenate([[0], np.cumsum(sizes[0])]),
+            np.where(by_bits, np.cumsum(in_bits) - in_bits, -1 - (np.cumsum(in_list) - in_list)),
+            np.zeros(in_bits.sum(), np.uint64),
+            np.zeros(in_bits.sum(), np.int32),
+            np.empty(in_list.sum(), np.int32),
+            np.empty(sizes[0].sum(), np.int64),
+            np.zeros(sizes[1].sum(), np.float32),
+            np.empty(sizes[2].sum(), np.int32),
+            np.empty(sizes[2].sum(), np.float32),
         )
-        _fill(matrix, width, line_ptr, list_ptr, found)
+        _fill(matrix, width, starts[1], starts[2], found)
         return found
 
 
@@ -122,13 +131,16 @@ def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: in
     first, last = chunks.child_ptr[node], chunks.child_ptr[node + 1]
     places = _count(chunks.child_ptr, matrix, width, node)  # first counts, then where in lines or lists to write
     is_line = np.zeros(width, np.bool_)
-    found = 0
+    found, where = 0, chunks.where[node]
     for feature in range(width):
-        count, word = places[feature], feature // 64
-        if feature % 64 == 0:
-            chunks.before[node, word] = found
+        count = places[feature]
+        if where >= 0 and feature % 64 == 0:
+            chunks.before[where + feature // 64] = found
         if count > 0:
-            chunks.bits[node, word] |= np.uint64(1) << np.uint64(feature % 64)
+            if where >= 0:
+                chunks.bits[where + feature // 64] |= np.uint64(1) << np.uint64(feature % 64)
+            else:
+                chunks.listed[-1 - where + found] = feature
             is_line[feature] = _is_line(count, last - first)
             if is_line[feature]:
                 chunks.start[chunks.first[node] + found] = next_line
@@ -151,21 +163,42 @@ def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: in
 @njit(cache=True, nogil=True)
 def add_margins(chunks: Any, node: int, columns: Any, numbers: Any, z: Any) -> None:
     """z = w·x + bias of each child of `node` for the row of `columns` and `numbers`; features are added in order."""
-    child = chunks.child_ptr[node]
+    child, where = chunks.child_ptr[node], chunks.where[node]
     for i in range(len(z)):
         z[i] = chunks.bias[child + i]
     for i in range(len(columns)):
-        word, bit = np.uint32(columns[i]) >> np.uint32(6), np.uint64(1) << np.uint64(columns[i] & 63)
-        bits = chunks.bits[node, word]
-        if bits & bit:
-            place = chunks.first[node] + chunks.before[node, word] + _ones(bits & (bit - np.uint64(1)))
-            start = chunks.start[place]
+        place = _in_bits(chunks, where, columns[i]) if where >= 0 else _in_list(chunks, node, columns[i])
+        if place >= 0:
+            start = chunks.start[chunks.first[node] + place]
             if start >= 0:
                 _add_line(numbers[i], chunks.lines, np.uint64(start), z)
             else:
                 first, count = (-1 - start) >> COUNT, (-1 - start) & ((1 << COUNT) - 1)
                 for at in range(first, first + count):
                     z[np.uint32(chunks.children[at])] += numbers[i] * chunks.values[at]
+
+
+@njit(cache=True, nogil=True)
+def _in_bits(chunks: Any, where: int, feature: int) -> Any:
+    """How many of a node's features come before this one; −1: it has it not."""
+    word, bit = where + (feature >> 6), np.uint64(1) << np.uint64(feature & 63)
+    bits = chunks.bits[word]
+    return chunks.before[word] + _ones(bits & (bit - np.uint64(1))) if bits & bit else -1
+
+
+@njit(cache=True, nogil=True)
+def _in_list(chunks: Any, node: int, feature: int) -> Any:
+    """The same by halving the list."""
+    begin = -1 - chunks.where[node]
+    low, high = begin, begin + chunks.first[node + 1] - chunks.first[node]
+    end = high
+    while low < high:
+        middle = (low + high) // 2
+        if chunks.listed[middle] < feature:
+            low = middle + 1
+        else:
+            high = middle
+    return low - begin if low < end and chunks.listed[low] == feature else -1
 
 
 @njit(cache=True, nogil=True)
