@@ -174,7 +174,7 @@ def make_plan(
             given = dict(zip(asked.values, values, strict=True))
             held = {*given, *info.presets.get(given.get("preset", ""), {})}
             grid = grid_of(info, held) if asked.tune else None
-            params = _build(info, given)
+            params = _build(asked.method, given)
             for seed in seeds[:1] if info.deterministic else seeds:
                 spec = RunSpec(asked.source, asked.method, params, dataset, view, seed, k, grid)
                 runs.setdefault(spec.spec_hash(dataset, ""), spec)
@@ -278,14 +278,21 @@ def _settable(info: MethodInfo) -> list[str]:
     return [f.name for f in dataclasses.fields(info.parameters)] + (["preset"] if info.presets else [])
 
 
-def _build(info: MethodInfo, values: Mapping[str, Any]) -> Any:
+def _build(method: type[Method], values: Mapping[str, Any]) -> Any:
+    """The parameters, once the method has taken them: what it refuses is refused before any work.
+
+    Fits are built with query parameters at their defaults, so that this is where those given are looked at.
+    """
+    info = method.info
     own = {name: value for name, value in values.items() if name != "preset"}
     try:
-        return info.parameters(**{**info.presets.get(values.get("preset", ""), {}), **own})
+        params = info.parameters(**{**info.presets.get(values.get("preset", ""), {}), **own})
+        method(params)
     except XmcError:
         raise
     except (ValueError, TypeError) as error:
         raise UsageError(f"{info.name}: {error}") from error
+    return params
 
 
 def _name(text: str) -> str:

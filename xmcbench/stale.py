@@ -1,37 +1,42 @@
-"""Compiled kernels that no longer fit their sources are forgotten.
+"""Compiled kernels are those of today's sources, of all files that they hold code of.
 
-Numba keeps compiled code beside each source file and compiles anew when that file changes. But compiled code holds what
-it calls from other files as well, and of their changes numba knows nothing: after an update of a checkout, old code
-would meet new arrays, with wrong results or a crash.
+Numba keeps compiled code beside each source file, with a stamp of that file, and compiles anew when the stamp differs.
+But compiled code holds what it calls from other files as well: after an update of a checkout, old code would meet new
+arrays, with wrong results or a crash. So the stamp of a file here is one of its whole package.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-MARK = "sources.txt"  # beside the compiled code: of which sources it is
 
-
-def forget_stale(folder: Path, *others: Path) -> bool:
-    """Remove numba's files in the `__pycache__` of a package where its sources, or those of `others`, have changed.
-
-    To be called when a package of kernels is imported, before its modules are. Returns whether anything had changed.
-    Where the folder can't be written, numba keeps its files elsewhere, and nothing is done; nor with NUMBA_CACHE_DIR.
-    """
+@cache
+def stamp_of(package: Path) -> str:
+    """SHA-256 of what the package's sources were when this process first asked."""
     said = hashlib.sha256()
-    for source in sorted(path for package in (folder, *others) for path in package.glob("*.py")):
-        state = source.stat()
-        said.update(f"{source} {state.st_size} {state.st_mtime_ns}\n".encode())
-    cache = folder / "__pycache__"
-    mark = cache / MARK
-    with contextlib.suppress(OSError):
-        if mark.is_file() and mark.read_text() == said.hexdigest():
-            return False
-        cache.mkdir(exist_ok=True)
-        for pattern in ("*.nbi", "*.nbc"):
-            for kernel in cache.glob(pattern):
-                kernel.unlink(missing_ok=True)
-        mark.write_text(said.hexdigest())
-    return True
+    for source in sorted(package.glob("*.py")):
+        said.update(f"{source.name} {hashlib.sha256(source.read_bytes()).hexdigest()}\n".encode())
+    return said.hexdigest()
+
+
+def stamp_whole_packages(*packages: Path) -> None:
+    """Have numba stamp kernels of `packages` so; to be called before their modules are imported.
+
+    It reaches for a name inside numba, for there is no other way; where that name is gone, numba goes on as it does.
+    """
+    from numba.core import caching
+
+    mixin: Any = getattr(caching, "_SourceFileBackedLocatorMixin", None)
+    original = getattr(mixin, "get_source_stamp", None)
+    if original is None:
+        return
+    folders = {package.resolve(): stamp_of(package.resolve()) for package in packages}
+
+    def get_source_stamp(self: Any) -> Any:
+        package = Path(self._py_file).resolve().parent
+        return (*original(self), folders[package]) if package in folders else original(self)
+
+    mixin.get_source_stamp = get_source_stamp

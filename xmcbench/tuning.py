@@ -41,7 +41,8 @@ class Tuning:
         self.combinations = combinations(spec)
         self.journal = Journal(folder / "journal.json", ctx.reporter, {}, {})
         self.kept = folder / "trials.json"
-        self.trials: list[dict[str, Any]] = json.loads(self.kept.read_text()) if self.kept.is_file() else []
+        trials: list[dict[str, Any]] = json.loads(self.kept.read_text()) if self.kept.is_file() else []
+        self.trials = [one for one in trials if one["status"] != "out_of_memory"]  # it may not fail again
         # A method that selects on validation rows itself gets its own, carved from those it is fitted on, since the
         # rows it is scored on must be new to it.
         self.fit_rows: TrainData = rows.fit
@@ -68,7 +69,7 @@ class Tuning:
         trials = self._scored()
         good = [trial for trial in trials if trial["score"] is not None]
         if not good:
-            self.kept.unlink(missing_ok=True)  # what failed for lack of memory may not fail again
+            self.kept.unlink(missing_ok=True)
             kind = {"diverged": Diverged, "out_of_memory": MemoryError}.get(trials[0]["status"], XmcError)
             first = f"{told(trials[0]['parameters'])}: {trials[0]['reason']}"
             raise kind(f"tuning: none of {len(trials)} combinations could be scored; {first}")

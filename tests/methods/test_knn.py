@@ -186,6 +186,14 @@ def test_wrong_parameters_and_wrong_rows(tmp_path: Path) -> None:
         predict(fit(LINE, tmp_path), rows([[1, 2, 3]], 4), 2, tmp_path)
 
 
+def test_votes_never_vanish_and_no_rows_have_none(tmp_path: Path) -> None:
+    train = data(np.eye(6) + 0.3, np.eye(6))
+    top = predict(fit(train, tmp_path, power=200.0), train.inputs(), 6, tmp_path, neighbours=6)
+    assert (top.ids >= 0).all()
+    nothing = data(np.empty((0, 6)), np.empty((0, 6)))
+    assert (predict(fit(nothing, tmp_path), train.inputs(), 3, tmp_path).ids == -1).all()
+
+
 @pytest.mark.contract
 @pytest.mark.parametrize("case", contract_cases("knn"), ids=lambda case: case.title)
 def test_contract(case: Callable[[], str]) -> None:

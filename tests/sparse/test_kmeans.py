@@ -32,7 +32,7 @@ def test_planted_clusters_are_found() -> None:
 
 def twin(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Spherical k-means from the description."""
-    centres = rows[np.sort(rng.choice(np.arange(len(rows), dtype=np.int32), k, replace=False))]
+    centres = rows[np.sort(rng.choice(len(rows), k, replace=False))]
     before = -np.inf
     for _ in range(MAX_ITER):
         cosines = rows @ centres.T
@@ -80,6 +80,21 @@ def test_labels_that_are_all_alike_and_empty_ones_are_split_too() -> None:
     for x in (alike, sp.csr_matrix((50, 3), dtype=np.float32)):
         (*_, last) = kmeans_clusters(x, arity=3, max_leaf=4)
         assert np.bincount(last).max() <= 4
+
+
+def test_labels_that_are_all_unlike_make_no_deep_tree() -> None:
+    """Without a feature in common nothing is near anything: they take turns."""
+    levels = kmeans_clusters(sp.identity(600, dtype=np.float32, format="csr"), arity=4, max_leaf=10)
+    assert len(levels) <= 6
+    assert np.bincount(levels[-1]).max() <= 10
+
+
+def test_a_part_of_nearly_all_is_cut() -> None:
+    x = np.zeros((100, 4), np.float32)
+    x[:97, 0] = 1
+    x[97:, 1:] = np.eye(3)
+    part = split(parts(sp.csr_matrix(x)), np.arange(100, dtype=np.int32), 4, 4, np.random.default_rng(0))
+    assert np.bincount(part).tolist() == [25, 25, 25, 25]
 
 
 def test_seed_matters_and_threads_do_not() -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xmcbench.sparse.csr import Parts
     from xmcbench.sparse.neighbours import InvertedIndex
 
+LEAST = np.finfo(np.float32).tiny  # a vote is never nothing, whatever the power
 ROWS = 512  # rows a search call, so that Ctrl-C and deadlines come through
 
 
@@ -179,7 +180,7 @@ def votes(ids: NDArray[np.int32], similarities: NDArray[np.float32], power: floa
 
     there = ids >= 0
     counts = there.sum(axis=1)
-    first = np.repeat(similarities[:, :1].ravel().astype(np.float64), counts)
-    weights = first * (similarities[there] / first) ** power
+    first = np.repeat(similarities.max(axis=1, initial=0).astype(np.float64), counts)
+    weights = (first * (similarities[there] / first) ** power).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Parts(indptr, ids[there], weights.astype(np.float32))
+    return Parts(indptr, ids[there], np.maximum(weights, LEAST))

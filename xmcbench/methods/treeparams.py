@@ -25,7 +25,10 @@ SOURCES = {"parabel": PARABEL, "bonsai": BONSAI, "xrlinear": PECOS}
 
 @dataclass(frozen=True)
 class TreeParams:
-    """Defaults, and preset `xrlinear`, are PECOS's; presets `parabel` and `bonsai` are omikuji's versions of these."""
+    """Defaults, and preset `xrlinear`, are PECOS's; presets `parabel` and `bonsai` are omikuji's versions of these.
+
+    The presets are methods of their own as well, which tables and commands should rather name.
+    """
 
     trees: int = param(1, "trees whose scores are averaged; 3 in Parabel and Bonsai", PECOS)
     clusters: Literal["balanced", "kmeans"] = param(
@@ -34,7 +37,9 @@ class TreeParams:
     arity: int = param(16, "most children of a node above the labels; a power of two where balanced", PECOS)
     max_leaf: int = param(100, "labels of a cluster that is not split further", "Parabel; PECOS max_leaf_size")
     depth: int | None = param(
-        None, "most levels of classifiers, for kmeans; none: until no cluster is too large", "Bonsai has 3"
+        None,
+        "most levels of classifiers, for kmeans alone; none: until no cluster is too large",
+        f"{PECOS}; 3 in Bonsai",
     )
     negatives: Literal["teacher", "matcher"] = param(
         "teacher", "rows of a node: those with a label below its parent; or also those whose beam has the parent", PECOS
@@ -47,7 +52,11 @@ class TreeParams:
         tune=(0.3, 1.0, 3.0),
     )
     tolerance: float = param(0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR solver 1, PECOS")
-    max_iter: int = param(20, "most passes over the rows of one classifier", "Parabel; omikuji linear.max_iter")
+    max_iter: int = param(
+        100,
+        "most passes over the rows of one classifier; of a node trained as one-vs-rest, rounds of up to five",
+        "napkinXC; Parabel's 20 end some classifiers before their time where C is large",
+    )
     threshold: float = param(0.1, "weights of smaller magnitude are dropped", "Parabel; PECOS threshold")
     beam: int = param(
         10, "nodes kept on each level in prediction", "Parabel; PECOS beam_size", query=(5, 10, 20, 50), tune=(10, 20)
@@ -60,7 +69,9 @@ def params_of(preset: str) -> type[Any]:
     for field in dataclasses.fields(TreeParams):
         values, default, metadata = PRESETS[preset], field.default, dict(field.metadata)
         if field.name in values:
-            default, metadata["source"] = values[field.name], SOURCES[preset]
+            default = values[field.name]
+        if field.name in values or metadata["source"] == PECOS:
+            metadata["source"] = SOURCES[preset]
         made.append((field.name, field.type, dataclasses.field(default=default, metadata=metadata)))
     name = f"{preset.capitalize()}Params"
     found = dataclasses.make_dataclass(name, made, frozen=True, namespace={"__doc__": f"`tree[preset={preset}]`."})

@@ -40,7 +40,9 @@ def training(name: str, train: TrainData) -> tuple[sp.csr_matrix, sp.csr_matrix,
         raise DataError(f"{name}: the rows have no features at all", "Choose another view of the data set.")
     labels = sp.csr_matrix(train.labels[:, seen], dtype=np.float32)
     labels.sort_indices()
-    return unit_rows(train.features), labels, seen
+    features = unit_rows(train.features).copy()
+    features.sort_indices()
+    return features, labels, seen
 
 
 def queries(name: str, inputs: Inputs, n_features: int) -> sp.csr_matrix:

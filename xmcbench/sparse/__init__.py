@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from xmcbench.stale import forget_stale
+from xmcbench.stale import stamp_whole_packages
 
-forget_stale(Path(__file__).parent)
+stamp_whole_packages(Path(__file__).parent)

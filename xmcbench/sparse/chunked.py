@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import parts
+from xmcbench.sparse.csr import add_line, parts
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -171,7 +171,7 @@ def add_margins(chunks: Any, node: int, columns: Any, numbers: Any, z: Any) -> N
         if place >= 0:
             start = chunks.start[chunks.first[node] + place]
             if start >= 0:
-                _add_line(numbers[i], chunks.lines, np.uint64(start), z)
+                add_line(numbers[i], chunks.lines, np.uint64(start), z)
             else:
                 first, count = (-1 - start) >> COUNT, (-1 - start) & ((1 << COUNT) - 1)
                 for at in range(first, first + count):
@@ -208,10 +208,3 @@ def _ones(bits: Any) -> Any:
     bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
     bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     return np.int64((bits * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@njit(cache=True, nogil=True)
-def _add_line(number: Any, lines: Any, start: Any, z: Any) -> None:
-    """A function of its own, and an unsigned start: what is this simple becomes vector instructions."""
-    for child in range(len(z)):
-        z[child] += number * lines[start + np.uint64(child)]

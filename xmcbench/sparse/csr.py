@@ -52,3 +52,41 @@ def scale_rows(indptr: Any, data: Any) -> None:
         if square > 0:
             for at in range(indptr[row], indptr[row + 1]):
                 data[at] = data[at] / np.sqrt(square)
+
+
+@njit(cache=True, nogil=True)
+def columns_of(indptr: Any, indices: Any, rows: Any, width: int) -> Any:
+    """Ascending features that occur in any of `rows`."""
+    seen = np.zeros(width, np.bool_)
+    for row in rows:
+        for at in range(indptr[row], indptr[row + 1]):
+            seen[indices[at]] = True
+    return np.flatnonzero(seen).astype(np.int32)
+
+
+@njit(cache=True, nogil=True)
+def gather_rows(indptr: Any, indices: Any, data: Any, rows: Any, active: Any, width: int) -> Any:
+    """CSR parts of `rows` alone, in that order; feature active[j] is number j."""
+    number = np.empty(width, np.int32)
+    for j in range(len(active)):
+        number[active[j]] = j
+    near_ptr = np.zeros(len(rows) + 1, np.int64)
+    for i in range(len(rows)):
+        near_ptr[i + 1] = near_ptr[i] + indptr[rows[i] + 1] - indptr[rows[i]]
+    near_indices, near_data = np.empty(near_ptr[-1], np.int32), np.empty(near_ptr[-1], np.float32)
+    for i in range(len(rows)):
+        at = near_ptr[i]
+        for source in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            near_indices[at], near_data[at] = number[indices[source]], data[source]
+            at += 1
+    return near_ptr, near_indices, near_data
+
+
+@njit(cache=True, nogil=True)
+def add_line(number: Any, lines: Any, start: Any, z: Any) -> None:
+    """z += number · lines[start : start + len(z)], `start` a uint64.
+
+    What is this simple becomes vector instructions; a signed start might count from the end, and then it does not.
+    """
+    for i in range(len(z)):
+        z[i] += number * lines[start + np.uint64(i)]

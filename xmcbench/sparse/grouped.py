@@ -31,7 +31,8 @@ def train_groups(
 ) -> sp.csr_matrix:
     """Solve every problem; parameters and result are those of `xmcbench.sparse.linear.train_linear`.
 
-    `how` : cost, tolerance, max_iter, bias, threshold.
+    `how` : cost, tolerance, max_iter, bias, threshold. A problem ends at the same tolerance either way; where it is
+    `max_iter` that ends it, a one-vs-rest has had up to five times the passes, see `train_one_vs_rest`.
     """
     import scipy.sparse as sp
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import Parts, parts, unit_rows
+from xmcbench.sparse.csr import Parts, add_line, columns_of, gather_rows, parts, unit_rows
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -36,7 +36,7 @@ def kmeans_clusters(
     Parameters
     ----------
     features : (L, d) CSR, one row a label; rows are L2-normalised inside. Empty rows are placed too.
-    arity : k, most parts of a split, at least 2; memory of one split is 4 · d · k bytes.
+    arity : k, most parts of a split, at least 2; memory of one split is 4 · k bytes a feature that its labels have.
     depth : most levels of clusters; None: as many as it takes.
     seed : of the labels that splits start from. The result depends on it and on the rows, not on threads.
     progress : called as (labels in clusters that are split no more, L), after each split.
@@ -73,8 +73,6 @@ def kmeans_clusters(
                 done += int(sizes[sizes <= max_leaf].sum())
                 progress(done, n_labels)
         below = np.unique(keys, return_inverse=True)[1].astype(np.int64)
-        if below.max() == clusters.max():  # labels that can't be told apart
-            break
         levels.append(below)
         clusters = below
     return levels
@@ -83,49 +81,52 @@ def kmeans_clusters(
 def split(rows: Parts, members: NDArray[np.int32], width: int, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """(m,) int64: which of k parts each of `members` is in, by spherical k-means from k random members.
 
-    Where all end in one part although there are more than `k`, they are cut into parts of their order: rows that are
-    all alike must not make a tree of endless depth.
+    Members that share no feature with any centre take turns. Where one part still has more than nine tenths, all are
+    cut into equal parts, part by part: or a tree of labels that are all alike, or all unlike, would hardly end.
     """
-    nearest = np.zeros(len(members), np.int64)
-    cosines = np.zeros(len(members), np.float32)
-    centres = np.zeros((width, k), np.float32)
-    _sum_members(*rows, np.sort(rng.choice(members, k, replace=False)), np.arange(k), centres, get_num_threads())
+    workers, m = get_num_threads(), len(members)
+    active = columns_of(rows.indptr, rows.indices, members, width)
+    own = Parts(*gather_rows(*rows, members, active, width))  # few of all features: centres are as wide as these
+    nearest, cosines = np.zeros(m, np.int64), np.zeros(m, np.float32)
+    centres = np.zeros((len(active), k), np.float32)
+    _sum_members(*own, np.sort(rng.choice(m, k, replace=False)), np.arange(k), centres, workers)
     before = -np.inf
     for _ in range(MAX_ITER):
-        _assign(*rows, members, centres, nearest, cosines, get_num_threads())
+        _assign(*own, centres, nearest, cosines, workers)
+        lost = np.flatnonzero(cosines <= 0)
+        nearest[lost] = np.arange(len(lost)) % k
         gain = float(cosines.mean(dtype=np.float64))
         if gain - before < TOLERANCE:
             break
         before = gain
         centres[:] = 0.0
-        _sum_members(*rows, members, nearest, centres, get_num_threads())
+        _sum_members(*own, np.arange(m), nearest, centres, workers)
         norms = np.sqrt(np.einsum("dk,dk->k", centres, centres, dtype=np.float64))
         centres /= np.where(norms > 0, norms, 1).astype(np.float32)
-    if len(np.unique(nearest)) == 1:
-        nearest = np.arange(len(members)) * k // len(members)
+    if np.bincount(nearest).max() > 0.9 * m:
+        nearest[np.argsort(nearest, kind="stable")] = np.arange(m) * k // m
     return nearest
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _assign(
-    indptr: Any, indices: Any, data: Any, members: Any, centres: Any, nearest: Any, cosines: Any, workers: int
-) -> None:
-    """The centre of largest cosine for each member, the first of equal ones."""
+def _assign(indptr: Any, indices: Any, data: Any, centres: Any, nearest: Any, cosines: Any, workers: int) -> None:
+    """The centre of largest cosine for each row, the first of equal ones."""
     for worker in prange(workers):
-        z = np.empty(centres.shape[1], np.float32)
-        for i in range(worker, len(members), workers):
-            z[:] = 0.0
-            for at in range(indptr[members[i]], indptr[members[i] + 1]):
-                _add_line(data[at], centres[indices[at]], z)
-            nearest[i] = np.argmax(z)
-            cosines[i] = z[nearest[i]]
+        _assign_share(indptr, indices, data, centres, nearest, cosines, worker, workers)
 
 
 @njit(cache=True, nogil=True)
-def _add_line(number: Any, line: Any, z: Any) -> None:
-    """A function of its own: what is this simple becomes vector instructions."""
-    for i in range(len(z)):
-        z[i] += number * line[i]
+def _assign_share(
+    indptr: Any, indices: Any, data: Any, centres: Any, nearest: Any, cosines: Any, worker: int, workers: int
+) -> None:
+    k = centres.shape[1]
+    z, flat = np.empty(k, np.float32), centres.reshape(-1)
+    for row in range(worker, len(nearest), workers):
+        z[:] = 0.0
+        for at in range(indptr[row], indptr[row + 1]):
+            add_line(data[at], flat, np.uint64(indices[at]) * np.uint64(k), z)
+        nearest[row] = np.argmax(z)
+        cosines[row] = z[nearest[row]]
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import parts
+from xmcbench.sparse.csr import columns_of, gather_rows, parts
 from xmcbench.sparse.dual import row_squares, solve
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _solve_share(
         p = first + i
         mine = rows[row_ptr[group[p]] : row_ptr[group[p] + 1]]
         if group[p] != last_group:
-            active = _columns_of(indptr, indices, mine, width)
+            active = columns_of(indptr, indices, mine, width)
             if 4 * len(mine) > len(
                 squares
             ):  # a good part of all rows: they lie well as they are, and a copy would be large
@@ -200,7 +200,7 @@ def _solve_share(
                 near, places, lengths = (indptr, indices, data), mine, squares
             else:
                 near = (indptr, indices, data)  # let go of the last group's copy before there is another
-                near = _gather(indptr, indices, data, mine, active, width)
+                near = gather_rows(indptr, indices, data, mine, active, width)
                 places, lengths = np.arange(len(mine)).astype(np.int32), squares[mine]
             last_group = group[p]
         signs = _signs(mine, positives[positive_ptr[p] : positive_ptr[p + 1]])
@@ -218,34 +218,6 @@ def _solve_share(
         columns[at] = width
         values[at] = bias_weight
         counts[i] = at + 1 - starts[i]
-
-
-@njit(cache=True, nogil=True)
-def _gather(indptr: Any, indices: Any, data: Any, rows: Any, active: Any, width: int) -> Any:
-    """CSR parts of `rows` alone, in that order; feature active[j] is number j."""
-    number = np.empty(width, np.int32)
-    for j in range(len(active)):
-        number[active[j]] = j
-    near_ptr = np.zeros(len(rows) + 1, np.int64)
-    for i in range(len(rows)):
-        near_ptr[i + 1] = near_ptr[i] + indptr[rows[i] + 1] - indptr[rows[i]]
-    near_indices, near_data = np.empty(near_ptr[-1], np.int32), np.empty(near_ptr[-1], np.float32)
-    for i in range(len(rows)):
-        at = near_ptr[i]
-        for source in range(indptr[rows[i]], indptr[rows[i] + 1]):
-            near_indices[at], near_data[at] = number[indices[source]], data[source]
-            at += 1
-    return near_ptr, near_indices, near_data
-
-
-@njit(cache=True, nogil=True)
-def _columns_of(indptr: Any, indices: Any, rows: Any, width: int) -> Any:
-    """Ascending features that occur in any of `rows`."""
-    seen = np.zeros(width, np.bool_)
-    for row in rows:
-        for at in range(indptr[row], indptr[row + 1]):
-            seen[indices[at]] = True
-    return np.flatnonzero(seen).astype(np.int32)
 
 
 @njit(cache=True, nogil=True)

@@ -9,12 +9,16 @@ release the GIL and are run on plain threads: without numba's own, a first use c
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from xmcbench.stale import stamp_whole_packages
 from xmcbench_elias.prefetch import prefetch_row
+
+stamp_whole_packages(Path(__file__).parent)  # kernels here hold code of `prefetch`
 
 BUCKETS = 256  # of path scores; labels of one bucket are visited in the order they were found
 NARROW = 20  # at most so many halvings in the hunt for a path score that about so many entries reach
