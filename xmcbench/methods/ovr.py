@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.methods.kept import kept_matrix
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -111,28 +112,23 @@ class Ovr:
         self, features: sp.csr_matrix, labels: sp.csc_matrix, first: int, total: int, ctx: RunContext
     ) -> sp.csr_matrix:
         """Weights of a block of labels, from a checkpoint where there is one."""
-        import scipy.sparse as sp
-
         from xmcbench.sparse.onevsrest import train_one_vs_rest
 
         p = self.params
-        kept = ctx.checkpoints.load(f"weights-{first}")
-        if kept is not None:
-            parts = (kept[0]["data"], kept[0]["indices"], kept[0]["indptr"])
-            return sp.csr_matrix(parts, shape=(labels.shape[1], features.shape[1] + 1))
-        weights = train_one_vs_rest(
-            features,
-            labels,
-            cost=p.cost,
-            tolerance=p.tolerance,
-            max_iter=p.max_iter,
-            threshold=p.threshold,
-            seed=ctx.seed("ovr") + first,
-            progress=lambda done, _: ctx.progress(first + done, total, "labels"),
-        )
-        arrays = {"data": weights.data, "indices": weights.indices, "indptr": weights.indptr}
-        ctx.checkpoints.save(f"weights-{first}", arrays)
-        return weights
+
+        def train() -> sp.csr_matrix:
+            return train_one_vs_rest(
+                features,
+                labels,
+                cost=p.cost,
+                tolerance=p.tolerance,
+                max_iter=p.max_iter,
+                threshold=p.threshold,
+                seed=ctx.seed("ovr") + first,
+                progress=lambda done, _: ctx.progress(first + done, total, "labels"),
+            )
+
+        return kept_matrix(ctx.checkpoints, f"weights-{first}", features.shape[1] + 1, train)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The labels of largest margin among those with training rows; at most k a row."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench.methods.kept import kept_matrix
+
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
@@ -92,28 +94,24 @@ class Growth:
         self, features: sp.csr_matrix, block: Problems, level: int, first: int, report: Report
     ) -> sp.csr_matrix:
         """Weights of a level's problems from number `first` on, from a checkpoint where there is one."""
-        import scipy.sparse as sp
-
         from xmcbench.sparse.grouped import train_groups
 
         p, ctx = self.params, self.ctx
+
+        def train() -> sp.csr_matrix:
+            return train_groups(
+                features,
+                block,
+                cost=p.cost,
+                tolerance=p.tolerance,
+                max_iter=p.max_iter,
+                threshold=p.threshold,
+                seed=ctx.seed(f"tree/level {level} of {self.number}") + first,
+                progress=report,
+            )
+
         name = f"tree-{self.number}-weights-{level}-{first}"
-        kept = ctx.checkpoints.load(name)
-        if kept is not None:
-            arrays = (kept[0]["data"], kept[0]["indices"], kept[0]["indptr"])
-            return sp.csr_matrix(arrays, shape=(block.n_problems, features.shape[1] + 1))
-        weights = train_groups(
-            features,
-            block,
-            cost=p.cost,
-            tolerance=p.tolerance,
-            max_iter=p.max_iter,
-            threshold=p.threshold,
-            seed=ctx.seed(f"tree/level {level} of {self.number}") + first,
-            progress=report,
-        )
-        ctx.checkpoints.save(name, {"data": weights.data, "indices": weights.indices, "indptr": weights.indptr})
-        return weights
+        return kept_matrix(ctx.checkpoints, name, features.shape[1] + 1, train)
 
     def _matched(
         self, features: sp.csr_matrix, tree: LabelTree, level: int, links: NDArray[np.int64], weights: sp.csr_matrix
