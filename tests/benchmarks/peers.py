@@ -10,7 +10,7 @@ several rounds medians count. Ratios are ours / peer, so less than one is better
 test rows in one batch, five times; `query_ratio`, the median of single rows; `memory_ratio`, the most memory a process
 had until it was trained: libraries, matrices, and omikuji's text file are in it. P@k is in percent. What is not the
 peer's doing is left out of its times: writing omikuji's text file, Python's lists of a row for omikuji, and the way to
-PECOS's process and back. Ours are whole calls, but for numba's compilation: each side first trains on a few rows.
+PECOS's process and back. Ours are whole calls, but for numba's compilation: a process before trains on a few rows.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ import numpy as np
 K, SINGLE, BATCHES = 10, 300, 5
 
 
-def one_side(name: str, dataset: str, threads: int) -> dict[str, Any]:
-    """Train and ask one method; everything it took."""
+def one_side(name: str, dataset: str, threads: int, *, few: bool) -> dict[str, Any]:
+    """Train and ask one method; everything it took. `few`: a few rows and no more, so that all is compiled."""
     from xmcbench.context import RunContext
     from xmcbench.data import load
     from xmcbench.machine import thread_limits
@@ -52,12 +52,9 @@ def one_side(name: str, dataset: str, threads: int) -> dict[str, Any]:
         reason = spec.method.skip(data.facts(), machine(threads))
         if reason is not None:
             raise SystemExit(f"{name}: {reason}")
-        small, few = spec.method(spec.fit_params), context("few")
-        grouped.MANY_ROWS, usual = 1, grouped.MANY_ROWS  # or the kernels of one-vs-rest would be compiled later
-        small.fit(part(train, 300), few)
-        grouped.MANY_ROWS = usual
-        for rows in (slice(0, 20), slice(0, 1)):
-            small.predict(inputs.rows(rows), K, few)
+        if few:
+            grouped.MANY_ROWS = 1  # or the kernels of one-vs-rest would be compiled later
+            train, inputs = part(train, 300), inputs.rows(slice(0, 20))
         method, ctx = spec.method(spec.fit_params), context("all")
         start = time.perf_counter()
         method.fit(train, ctx)
@@ -67,6 +64,8 @@ def one_side(name: str, dataset: str, threads: int) -> dict[str, Any]:
         batch, single = asking(spec.info.name, method, inputs, ctx)
         batches = [batch() for _ in range(BATCHES)]
         singles = [single(row % inputs.n_rows) for row in range(SINGLE)]
+        if few:
+            return {}
         top = method.predict(inputs, K, ctx)
         values = evaluate(top, Truth.of(data), ["P@1", "P@3", "P@5"], samples=0).values
         return {
@@ -115,10 +114,14 @@ def asking(name: str, method: Any, inputs: Any, ctx: Any) -> tuple[Callable[[], 
 
 
 def part(train: Any, n: int) -> Any:
-    """The first n rows."""
+    """The first n rows, not to be written to, as those of the cache are: a kernel is compiled for either kind."""
     from xmcbench.method import TrainData
 
-    return TrainData(train.features[:n], None, None, train.n_labels, train.labels[:n])
+    features, labels = train.features[:n], train.labels[:n]
+    for matrix in (features, labels):
+        for array in (matrix.data, matrix.indices, matrix.indptr):
+            array.flags.writeable = False
+    return TrainData(features, None, None, train.n_labels, labels)
 
 
 def machine(threads: int) -> Any:
@@ -135,6 +138,7 @@ def high_water() -> int:
 
 def side(name: str, args: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, "--side", name, "--dataset", args.dataset, "--threads", str(args.threads)]
+    subprocess.run([*command, "--few"], stdout=subprocess.PIPE, check=True)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.returncode)
@@ -158,9 +162,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--few", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
-        print(json.dumps(one_side(args.side, args.dataset, args.threads)))
+        print(json.dumps(one_side(args.side, args.dataset, args.threads, few=args.few)))
         return
     if not (args.ours and args.peer):
         parser.error("name one of our methods and a peer")
