@@ -39,7 +39,7 @@ from xmcbench_elias.batches import Batch
 from xmcbench_elias.encoder import BowEncoder
 from xmcbench_elias.loss import classification_loss, shortlist_loss
 from xmcbench_elias.model import EliasModel, log_adjacency, log_cluster_scores
-from xmcbench_elias.optim import Optimisers
+from xmcbench_elias.optim import optimisers
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.search import beam_search
 from xmcbench_elias.step import losses, score, teacher_forced
@@ -107,7 +107,7 @@ class Ours:
 
     def __init__(self, shape: Shape, device: str) -> None:
         self.shape, self.model = shape, network(shape, device)
-        self.optimisers = Optimisers(self.model, RATES, 1.0)
+        self.optimisers = optimisers(self.model, RATES, 1.0)
         self.owners = self.model.owners()
         self.generator = torch.Generator(device).manual_seed(0)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from xmcbench.tables.ops import bag
 from xmcbench_elias.batches import Batch
-from xmcbench_elias.ops import bag
 
 EMBED_SCALE = 0.3  # measured on validation rows: 1.0 memorises the random start of rare features
 

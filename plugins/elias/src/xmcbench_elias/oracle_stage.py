@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xmcbench.tables.ops import gather_dot
 from xmcbench_elias.batches import Batch
 from xmcbench_elias.loss import shortlist_loss
 from xmcbench_elias.model import EMPTY, log_adjacency, log_cluster_scores
-from xmcbench_elias.ops import gather_dot
 from xmcbench_elias.oracle_file import ARRAYS
 from xmcbench_elias.path_loss import path_loss
 from xmcbench_elias.search import shortlist

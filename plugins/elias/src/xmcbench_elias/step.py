@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmcbench.tables.ops import gather_dot, on_cpu
 from xmcbench_elias.batches import Batch
 from xmcbench_elias.loss import classification_loss, shortlist_loss
 from xmcbench_elias.model import EliasModel, log_cluster_scores
-from xmcbench_elias.ops import gather_dot, on_cpu
 from xmcbench_elias.path_loss import path_loss
 from xmcbench_elias.search import beam_search, forced_beam, shortlist
 

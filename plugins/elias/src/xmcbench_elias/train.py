@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from xmcbench.errors import Diverged
+from xmcbench.tables.optim import Optimisers, warm_then_linear
 from xmcbench_elias.batches import make_batch
 from xmcbench_elias.model import EliasModel
-from xmcbench_elias.optim import Optimisers, warm_then_linear
+from xmcbench_elias.optim import optimisers
 from xmcbench_elias.predict import predict, validation_score
 from xmcbench_elias.step import train_step
 
@@ -70,11 +71,11 @@ class Stage:
         ------
         Diverged : the loss is not finite.
         """
-        optimisers = Optimisers(self.model, self.params, self.factor)
-        where, best, mean = self._resume(optimisers)
+        optimiser = optimisers(self.model, self.params, self.factor)
+        where, best, mean = self._resume(optimiser)
         saved = time.monotonic()
         while where.epoch < self.epochs:
-            where.history.append(self._one_epoch(where.epoch, optimisers))
+            where.history.append(self._one_epoch(where.epoch, optimiser))
             where.epoch += 1
             now = self._weights()
             counted = where.epoch - (self.epochs - self.average)
@@ -88,14 +89,14 @@ class Stage:
             if mean:
                 self._put(now)
             if where.epoch < self.epochs and time.monotonic() - saved > CHECKPOINT_EVERY:
-                parts = {"now": now, "mean": mean, "optimiser": optimisers.state()}
+                parts = {"now": now, "mean": mean, "optimiser": optimiser.state()}
                 self._save(where, parts if where.best_epoch == where.epoch and not mean else parts | {"best": best})
                 saved = time.monotonic()
         self._put(best)
         self._save(where, {"best": best})
         return where
 
-    def _one_epoch(self, epoch: int, optimisers: Optimisers) -> dict[str, Any]:
+    def _one_epoch(self, epoch: int, optimiser: Optimisers) -> dict[str, Any]:
         """Train on every row once; returns the epoch's entry in the history."""
         ctx, params, size, train = self.ctx, self.params, self.size, self.train
         assert train.features is not None
@@ -113,13 +114,13 @@ class Stage:
                 hint = "Lower the learning rates; look for features that are not finite."
                 raise Diverged(f"{self.name}, epoch {epoch + 1}, step {step + 1}: {error}", hint) from error
             loss.total.backward()  # type: ignore[no-untyped-call]
-            optimisers.step(warm_then_linear(epoch * steps + step, self.epochs * steps))
+            optimiser.step(warm_then_linear(epoch * steps + step, self.epochs * steps))
             total += loss.total.detach()
             clamped += loss.clamped
             if step % SHOW_EVERY == 0 or step == steps - 1:
                 shown = float(total) / (step + 1)
             ctx.progress(epoch + (step + 1) / steps, self.epochs, f"epoch {epoch + 1}/{self.epochs} loss {shown:.5f}")
-        optimisers.settle()
+        optimiser.settle()
         return {
             "stage": self.name,
             "epoch": epoch + 1,
@@ -148,7 +149,7 @@ class Stage:
         arrays = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
         self.ctx.checkpoints.save(self.name, arrays, vars(where))
 
-    def _resume(self, optimisers: Optimisers) -> tuple[Progress, Weights, Weights]:
+    def _resume(self, optimiser: Optimisers) -> tuple[Progress, Weights, Weights]:
         """Where the last checkpoint stands, the best weights so far and their mean; puts model and optimisers there."""
         kept = self.ctx.checkpoints.load(self.name)
         if kept is None:
@@ -159,7 +160,7 @@ class Stage:
             parts.setdefault(part, {})[name] = value
         if "now" in parts:
             self._put(parts["now"])
-            optimisers.restore(parts["optimiser"])
+            optimiser.restore(parts["optimiser"])
         return Progress(**kept[1]), parts.get("best") or parts["now"], parts.get("mean", {})
 
 

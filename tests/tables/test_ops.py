@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from xmcbench_elias import ops, torch_ops
-from xmcbench_elias.ops import bag, gather_dot
-from xmcbench_elias.optim import RowAdamW, warm_then_linear
+
+from xmcbench.tables import ops, torch_ops
+from xmcbench.tables.ops import bag, gather_dot
+from xmcbench.tables.optim import RowAdamW, warm_then_linear
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -23,7 +24,7 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         monkeypatch.setattr(torch_ops, "CHUNK", 20)
     if request.param == "triton":
         pytest.importorskip("triton", reason="Triton is not installed: pip install triton (Linux)")
-        from xmcbench_elias import triton_ops
+        from xmcbench.tables import triton_ops
 
         monkeypatch.setattr(ops, "elsewhere", lambda tensor: triton_ops)
     return str(request.param)
@@ -117,7 +118,7 @@ def test_all_products_and_gathered_ones_agree(width: int, monkeypatch: pytest.Mo
 def test_triton_agrees_with_torch(seed: int) -> None:
     """Over several blocks of labels, of the width and of places, with ids past the table."""
     pytest.importorskip("triton", reason="Triton is not installed: pip install triton (Linux)")
-    from xmcbench_elias import triton_ops
+    from xmcbench.tables import triton_ops
 
     g = torch.Generator().manual_seed(seed)
     n, size, dim, width = 3, 50, (7, 128, 150)[seed], (1, 32, 70)[seed]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xmcbench_elias import kernels, torch_ops
+from xmcbench.tables import kernels, torch_ops
 
 # All products are faster where K ≥ L / 5. Measured: the two are equally fast at K / L = 0.26 (L = 4,271, D = 512,
 # n = 256), 0.2 (L = 1,000) and 0.1 (L = 20,000, D = 256, n = 512).
@@ -68,7 +68,8 @@ class Factors:
             out = dense.new_empty(len(groups.rows), dense.shape[1])
             kernels.table_gradient(*_arrays(groups.starts, groups.order, groups.owner, values, dense, out))
             return out
-        return elsewhere(dense).weighted_rows(groups.starts, groups.order, groups.owner, values, dense)
+        found: Tensor = elsewhere(dense).weighted_rows(groups.starts, groups.order, groups.owner, values, dense)
+        return found
 
 
 def bag(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
@@ -90,7 +91,8 @@ class _Bag(torch.autograd.Function):
         ctx.save_for_backward(indptr, indices, values)
         ctx.n_rows, ctx.taker = table.shape[0], taker(table)
         if not on_cpu(table):
-            return elsewhere(table).weighted_rows(indptr, None, indices, values, table)
+            out: Tensor = elsewhere(table).weighted_rows(indptr, None, indices, values, table)
+            return out
         out = table.new_empty(len(indptr) - 1, table.shape[1])
         kernels.rows_times_table(*_arrays(indptr, indices, values, table, out))
         return out
@@ -108,7 +110,8 @@ class _GatherDot(torch.autograd.Function):
         ctx.taker = taker(table)
         ctx.save_for_backward(queries, table, ids)
         if not on_cpu(table):
-            return elsewhere(table).dots(queries, table, bias, ids)
+            out: Tensor = elsewhere(table).dots(queries, table, bias, ids)
+            return out
         ctx.groups = group_rows(ids, len(table))
         out = queries.new_zeros(ids.shape)
         groups = ctx.groups.rows, ctx.groups.starts, ctx.groups.order, ctx.groups.owner
@@ -168,8 +171,8 @@ def sparse(factors: Factors, n_rows: int) -> Tensor:
 def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups:
     """Turn a sparse batch round; indices past the table are left out."""
     if on_cpu(indices):
-        found: Any = kernels.group(*_arrays(indptr, indices), n_rows)
-        return Groups(*map(torch.from_numpy, found))
+        run: Any = kernels.group
+        return Groups(*map(torch.from_numpy, run(*_arrays(indptr, indices), n_rows)))
     inside = torch.nonzero(indices < n_rows)[:, 0]
     ids, order = indices[inside].sort(stable=True)
     rows, counts = torch.unique_consecutive(ids, return_counts=True)
@@ -188,7 +191,8 @@ def query_gradient(factors: Factors, table: Tensor, ids: Tensor) -> Tensor:
     """(n, D): row i is Σ values · table row over the (n, K) places of batch row i."""
     if not on_cpu(table):
         indptr = torch.arange(len(ids) + 1, device=ids.device) * ids.shape[1]
-        return elsewhere(table).weighted_rows(indptr, None, ids.reshape(-1), factors.values, table)
+        found: Tensor = elsewhere(table).weighted_rows(indptr, None, ids.reshape(-1), factors.values, table)
+        return found
     groups, out = factors.groups, torch.zeros_like(factors.dense)
     scratch = table.new_zeros(SUMS, *out.shape)
     given = groups.rows, groups.starts, groups.order, groups.owner, factors.values, table, scratch, out
@@ -206,7 +210,7 @@ def elsewhere(tensor: Tensor) -> Any:
     if tensor.device.type != "cuda" or tensor.dtype != torch.float32:
         return torch_ops
     try:
-        from xmcbench_elias import triton_ops
+        from xmcbench.tables import triton_ops
     except ImportError:  # torch for CUDA brings Triton on Linux only
         return torch_ops
     return triton_ops

@@ -18,7 +18,7 @@ WIDTH = 128  # numbers of a table row that are read at a time
 PLACES = 16  # table rows that are summed at a time
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _dots(
     queries: Any,
     table: Any,
@@ -47,7 +47,7 @@ def _dots(
     tl.store(out + row * width + column, total, mask=inside)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _weighted_rows(
     starts: Any,
     order: Any,

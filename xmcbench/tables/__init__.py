@@ -1,0 +1,7 @@
+"""Tables that learn a few rows at a time: embeddings of features, weights of labels."""
+
+from pathlib import Path
+
+from xmcbench.stale import stamp_whole_packages
+
+stamp_whole_packages(Path(__file__).parent)

@@ -1,0 +1,148 @@
+"""AdamW for tables with row-sparse gradients: rows that are not in the batch are not read.
+
+When a row is touched again, the decay of its moments and of its weights over the steps between is settled, and bias
+correction counts all steps. The one difference to dense AdamW: a row does not move on momentum while it is away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xmcbench.tables import kernels, ops
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class RowAdamW:
+    """Keeps two moments, the last step and the decay so far for each row of one table (N, D)."""
+
+    def __init__(self, table: torch.nn.Parameter, rate: float, decay: float) -> None:
+        taking: Any = table
+        taking.factors = []  # where `ops` leaves the gradient
+        self.table = taking
+        self.rate, self.decay = rate, decay
+        rows = table.shape[0]
+        self.first, self.second = torch.zeros_like(table.data), torch.zeros_like(table.data)
+        self.last = torch.zeros(rows, dtype=torch.int64, device=table.device)
+        self.shrunk = torch.zeros(rows, dtype=torch.float64, device=table.device)
+        self.steps, self.shrink = 0, 0.0
+
+    def step(self, factor: float) -> None:
+        """One update at `factor` times the learning rate; the gradient is dropped."""
+        self.steps += 1
+        self.shrink += math.log1p(-self.rate * factor * self.decay)
+        factors = self._gradient()
+        self.table.factors.clear()
+        self.table.grad = None
+        if factors is None:
+            return
+        update = self._cpu if ops.on_cpu(self.table) else self._torch
+        update(factors, self.rate * factor)
+
+    def _gradient(self) -> ops.Factors | None:
+        """What the backward passes since the last step left, as one."""
+        found: list[ops.Factors] = self.table.factors
+        if self.table.grad is None and len(found) < 2:
+            return found[0] if found else None
+        parts = [ops.sparse(factors, len(self.table)) for factors in found]
+        parts += [] if self.table.grad is None else [self.table.grad]
+        total = sum(parts[1:], parts[0]).coalesce()
+        return ops.Factors.of_rows(total.indices()[0], total.values())
+
+    def _cpu(self, factors: ops.Factors, rate: float) -> None:
+        groups = factors.groups
+        gradient = groups.rows, groups.starts, groups.order, groups.owner, factors.values, factors.dense
+        state = self.table.data, self.first, self.second, self.last, self.shrunk
+        run: Any = kernels.adamw_rows
+        run(*(t.numpy() for t in (*gradient, *state)), self.steps, self.shrink, rate, (BETA1, BETA2), EPSILON)
+
+    def _torch(self, factors: ops.Factors, rate: float) -> None:
+        rows, values = factors.groups.rows, factors.multiplied()
+        away = (self.steps - self.last[rows])[:, None].to(values.dtype)
+        first = self.first[rows] * BETA1**away + (1 - BETA1) * values
+        second = self.second[rows] * BETA2**away + (1 - BETA2) * values * values
+        decay = (self.shrink - self.shrunk[rows]).exp()[:, None].to(values.dtype)
+        move = first / (1 - BETA1**self.steps) / ((second / (1 - BETA2**self.steps)).sqrt() + EPSILON)
+        self.table.data[rows] = self.table.data[rows] * decay - rate * move
+        self.first[rows], self.second[rows] = first, second
+        self.last[rows], self.shrunk[rows] = self.steps, self.shrink
+
+    def settle(self) -> None:
+        """Give every row the weight decay it is owed: before the table is read as a whole."""
+        self.table.data.mul_((self.shrink - self.shrunk).exp()[:, None].to(self.table.dtype))
+        self.shrunk.fill_(self.shrink)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays that `restore` reads."""
+        tensors = {"first": self.first, "second": self.second, "last": self.last, "shrunk": self.shrunk}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        return {**arrays, "count": np.array([self.steps, self.shrink])}
+
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        for name in ("first", "second", "last", "shrunk"):
+            getattr(self, name).copy_(torch.from_numpy(arrays[name]))
+        self.steps, self.shrink = int(arrays["count"][0]), float(arrays["count"][1])
+
+
+def warm_then_linear(step: int, total: int, warm_up: float = 0.1) -> float:
+    """Factor of the learning rate at `step` (from 0): up over the first tenth, then down to zero."""
+    warm = max(1, round(warm_up * total))
+    return (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))
+
+
+class Optimisers:
+    """AdamW for a whole model: row-wise for its tables, torch's for all else."""
+
+    def __init__(
+        self,
+        tables: Sequence[tuple[torch.nn.Parameter, float]],
+        groups: Sequence[dict[str, Any]],
+        decay: float,
+    ) -> None:
+        """Each table with its learning rate; torch's parameter groups, each with its own; `decay` of the tables."""
+        self.tables = [RowAdamW(table, rate, decay) for table, rate in tables]
+        self.dense = torch.optim.AdamW(list(groups), betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+        self.rates = [group["lr"] for group in self.dense.param_groups]
+
+    def step(self, factor: float) -> None:
+        """One update at `factor` times the learning rates; gradients are dropped."""
+        for group, rate in zip(self.dense.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        self.dense.step()
+        self.dense.zero_grad(set_to_none=True)
+        for table in self.tables:
+            table.step(factor)
+
+    def settle(self) -> None:
+        """See `RowAdamW.settle`."""
+        for table in self.tables:
+            table.settle()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays that `restore` reads."""
+        arrays = {f"table {i}/{key}": v for i, t in enumerate(self.tables) for key, v in t.state().items()}
+        for i, state in self.dense.state_dict()["state"].items():
+            arrays.update({f"dense {i}/{key}": value.cpu().numpy() for key, value in state.items()})
+        return arrays
+
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Go on from what `state` gave."""
+        parts: dict[str, dict[str, NDArray[Any]]] = {}
+        for key, value in arrays.items():
+            part, _, rest = key.partition("/")
+            parts.setdefault(part, {})[rest] = value
+        for i, table in enumerate(self.tables):
+            table.restore(parts[f"table {i}"])
+        whole = self.dense.state_dict()
+        names = [part for part in parts if part.startswith("dense ")]
+        whole["state"] = {
+            int(part.split()[1]): {key: torch.from_numpy(np.array(v)) for key, v in parts[part].items()}
+            for part in names
+        }
+        self.dense.load_state_dict(whole)
