@@ -1,0 +1,158 @@
+"""The bag-of-words encoder: a weighted sum of feature embeddings, then a residual layer. The CPU's default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from xmcbench.encoders.vocabulary import Vocabulary, distinct
+from xmcbench.errors import DataError, UsageError
+from xmcbench.files import read_npz, write_npz
+from xmcbench.method import Inputs
+from xmcbench.tables.ops import bag
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+EMBED_SCALE = 0.3  # measured with ELIAS on validation rows: 1.0 memorises the random start of rare features
+FILE = "bow.npz"
+
+
+class Bag(NamedTuple):
+    """A sparse batch: indptr (n + 1,), indices (nnz,) int64, values (nnz,) float32."""
+
+    indptr: Tensor
+    indices: Tensor
+    values: Tensor
+
+
+class SparseRows:
+    """CSR rows as an encoder draws batches from them."""
+
+    def __init__(self, features: sp.csr_matrix) -> None:
+        self.features = features
+        self.lengths: NDArray[np.int64] = np.diff(features.indptr).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, which: NDArray[Any] | slice, device: str) -> Bag:
+        x = self.features[which]
+        arrays = x.indptr.astype(np.int64), x.indices.astype(np.int64), x.data.astype(np.float32)
+        return Bag(*(torch.from_numpy(array).to(device) for array in arrays))
+
+
+class BowEncoder(nn.Module):
+    """φ(x) = h + drop(relu(W h + c)), h = drop(relu(Σ x_f · E_f + b)).
+
+    Parameters
+    ----------
+    n_features : d, rows of the table `embed` (d, D), whose gradient is row-sparse.
+    width : D of φ.
+    generator : the weights are drawn from it.
+    vocabulary : turns texts into features; None: rows bring their own, and labels' texts can't be read.
+    """
+
+    kind: ClassVar[str] = "bow"
+
+    def __init__(
+        self, n_features: int, width: int, generator: torch.Generator, vocabulary: Vocabulary | None = None
+    ) -> None:
+        super().__init__()
+        self.width, self.vocabulary = width, vocabulary
+        self.embed = nn.Parameter(torch.randn(n_features, width, generator=generator) * EMBED_SCALE)
+        self.embed_bias = nn.Parameter(torch.zeros(width))
+        self.mix = nn.Parameter(torch.randn(width, width, generator=generator) * (2 / width) ** 0.5)
+        self.mix_bias = nn.Parameter(torch.zeros(width))
+
+    @classmethod
+    def reading(
+        cls, texts: Iterable[Iterable[str]], most_words: int, width: int, generator: torch.Generator
+    ) -> BowEncoder:
+        """One that reads texts, with the terms of these."""
+        vocabulary = Vocabulary.fit(distinct(*texts), most_words)
+        return cls(vocabulary.width, width, generator, vocabulary)
+
+    def rows(self, inputs: Inputs) -> SparseRows:
+        """Their texts where there is a vocabulary, else their features.
+
+        Raises
+        ------
+        DataError : they have another number of features, or lack what is read.
+        """
+        if self.vocabulary is not None:
+            if inputs.texts is None:
+                raise DataError("bow: rows have no texts, and the encoder was made to read them")
+            return SparseRows(self.vocabulary(inputs.texts))
+        if inputs.features is None:
+            raise DataError("bow: rows have no features, and the encoder was made to read them")
+        if inputs.features.shape[1] != len(self.embed):
+            raise DataError(f"bow: rows have {inputs.features.shape[1]} features, the encoder knows {len(self.embed)}")
+        return SparseRows(inputs.features)
+
+    def label_rows(self, texts: Sequence[str]) -> SparseRows:
+        """See `Encoder.label_rows`."""
+        if self.vocabulary is None:
+            raise UsageError("bow: an encoder of given features can't read the labels' texts")
+        return SparseRows(self.vocabulary(texts))
+
+    def forward(self, batch: Bag, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        """See `Encoder`. On a GPU products are in bf16."""
+        summed = bag(self.embed, *batch)
+        hidden = drop(torch.relu(summed + self.embed_bias), dropout, generator)
+        with half_products(summed):
+            mixed = (hidden @ self.mix.T).to(summed.dtype)
+        return hidden + drop(torch.relu(mixed + self.mix_bias), dropout, generator)
+
+    def tables(self) -> list[nn.Parameter]:
+        """The feature embeddings."""
+        return [self.embed]
+
+    def save(self, folder: Path) -> None:
+        """One npz: weights and vocabulary."""
+        arrays = {f"weight/{name}": value.detach().cpu().numpy() for name, value in self.state_dict().items()}
+        if self.vocabulary is not None:
+            arrays |= {f"vocabulary/{name}": value for name, value in self.vocabulary.arrays().items()}
+        write_npz(folder / FILE, arrays, compressed=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> BowEncoder:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError : the file is missing or damaged.
+        """
+        arrays = read_npz(folder / FILE)
+        parts: dict[str, dict[str, NDArray[Any]]] = {"weight": {}, "vocabulary": {}}
+        try:
+            for key, value in arrays.items():
+                part, _, name = key.partition("/")
+                parts[part][name] = value
+            vocabulary = Vocabulary.of(parts["vocabulary"]) if parts["vocabulary"] else None
+            n_features, width = parts["weight"]["embed"].shape
+            made = cls(n_features, width, torch.Generator(), vocabulary)
+            made.load_state_dict({name: torch.from_numpy(value) for name, value in parts["weight"].items()})
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise DataError(f"{folder / FILE}: not a bow encoder ({error})", "Fit again.") from error
+        return made
+
+
+def half_products(tensor: Tensor) -> torch.autocast:
+    """Autocast to bf16 where the tensor is on a GPU; everything else stays in float32."""
+    kind = tensor.device.type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu")
+
+
+def drop(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Inverted dropout with a generator of its own; none without a generator."""
+    if rate <= 0 or generator is None:
+        return x
+    kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
+    return x * kept / (1 - rate)

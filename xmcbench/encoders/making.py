@@ -1,0 +1,69 @@
+"""From parameters, or from a folder, to an encoder; transformers are imported where one is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from xmcbench.encoders.bow import BowEncoder
+from xmcbench.encoders.encoder import Encoder
+from xmcbench.encoders.params import EncoderParams
+from xmcbench.errors import DataError, UsageError, XmcError
+from xmcbench.files import write_json
+from xmcbench.method import Inputs
+
+FILE = "encoder.json"
+Progress = Callable[[int, int], None]
+
+
+def new_encoder(
+    params: EncoderParams,
+    train: Inputs,
+    label_texts: Sequence[str] | None,
+    seed: int,
+    device: str,
+    progress: Progress | None = None,
+) -> Encoder:
+    """An encoder to be trained, on the CPU: the caller moves it to its device.
+
+    `bow` reads texts where both `train` and the labels have them, since only then can it read both alike; else it
+    reads features. `device` is where a transformer's frozen embeddings are made; `progress` is told of that.
+
+    Raises
+    ------
+    XmcError : a transformer is asked for, and what it needs isn't installed or isn't found.
+    """
+    if params.encoder != "bow":
+        raise UsageError(f"encoder {params.encoder!r} is not known", "bow is all there is yet.")
+    generator = torch.Generator().manual_seed(seed)
+    if label_texts is not None and train.texts is not None:
+        return BowEncoder.reading([train.texts, label_texts], params.max_length, params.width, generator)
+    if train.features is None:
+        raise XmcError("encoder bow: rows have neither features nor, with labels' texts beside them, texts")
+    return BowEncoder(int(train.features.shape[1]), params.width, generator)
+
+
+def save_encoder(encoder: Encoder, folder: Path) -> None:
+    """Write an encoder into `folder`, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder.save(folder)
+    write_json(folder / FILE, {"kind": encoder.kind})
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Read what `save_encoder` wrote.
+
+    Raises
+    ------
+    DataError : it is missing or damaged. XmcError : what a transformer needs isn't installed.
+    """
+    try:
+        kind = json.loads((folder / FILE).read_text())["kind"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / FILE}: not an encoder ({error})", "Fit again.") from error
+    if kind != BowEncoder.kind:
+        raise DataError(f"{folder / FILE}: unknown kind of encoder {kind!r}", "Update xmcbench, or fit again.")
+    return BowEncoder.load(folder)

@@ -1,0 +1,58 @@
+"""The parameters every method with an encoder has; method parameters inherit from `EncoderParams`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xmcbench.errors import UsageError
+from xmcbench.method import param
+
+
+@dataclass(frozen=True)
+class EncoderParams:
+    """Which encoder, and how it reads texts."""
+
+    encoder: str = param(
+        "bow",
+        "bow, minilm, or a Hugging Face model by name or folder",
+        "ours: bow runs anywhere in minutes; the others want the extra `text`",
+    )
+    width: int = param(256, "bow: D, numbers of an embedding", "measured with ELIAS, see its README")
+    max_length: int = param(
+        128, "words (bow) or tokens (others) after which a text is cut", "all-MiniLM-L6-v2 was trained on 128 tokens"
+    )
+    pooling: Literal["mean", "cls"] | None = param(
+        None, "how tokens become one embedding; none: as the model's own files say, else mean", "sentence-transformers"
+    )
+    frozen: bool = param(
+        False,
+        "keep the transformer as it is and train a layer on top of its embeddings, which are made once",
+        "ours: what a CPU can do in minutes",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = param(
+        "auto",
+        "of a transformer's products; auto: bfloat16 where the processor or GPU has it",
+        "measured, two cores with AVX-512 BF16, MiniLM at 128 tokens: 2.3 times as fast",
+    )
+    checkpointing: bool = param(
+        False,
+        "recompute a transformer's activations in the backward pass: less memory, a third slower",
+        "Chen 2016",
+    )
+
+
+def check(name: str, params: EncoderParams) -> None:
+    """Refuse what no encoder can be made with; `name` is the method's.
+
+    Raises
+    ------
+    UsageError : which value, and what is valid.
+    """
+    for field in ("width", "max_length"):
+        if getattr(params, field) <= 0:
+            raise UsageError(f"{name}: {field} is {getattr(params, field)}, must be above zero")
+    if not params.encoder.strip():
+        raise UsageError(f"{name}: encoder is empty", "bow, minilm, or a Hugging Face model by name or folder.")
+    if params.frozen and params.encoder == "bow":
+        raise UsageError(f"{name}: frozen=true has no meaning with encoder=bow", "It has nothing trained to keep.")
