@@ -8,9 +8,11 @@ installed (`triton_ops`), else torch in chunks (`torch_ops`): no (n, K, D) gathe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -179,6 +181,39 @@ def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups:
     starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     order = inside[order]
     return Groups(rows, starts, order, torch_ops.owners(indptr, len(indices))[order])
+
+
+def merged(parts: Sequence[Factors]) -> Factors:
+    """One gradient in place of several of one table: what documents and labels through one encoder leave."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([[len(part.values), len(part.dense)] for part in parts], axis=0)[:-1]
+    before = [(0, 0), *map(tuple, ends.tolist())]
+    groups = _merged_groups([part.groups for part in parts], before)
+    return Factors(groups, torch.cat([part.values for part in parts]), torch.cat([part.dense for part in parts]))
+
+
+def _merged_groups(parts: list[Groups], before: list[tuple[int, int]]) -> Groups:
+    """Of places that stand behind those of the parts before: so many values and batch rows."""
+    pairs = list(zip(parts, before, strict=True))
+    device = parts[0].rows.device
+    if device.type == "cpu":  # numpy: ten times as fast, and its stable sort merges runs that are in order already
+        named = np.concatenate([np.repeat(part.rows, np.diff(part.starts)) for part in parts])
+        by_row = np.argsort(named, kind="stable")
+        order = np.concatenate([part.order.numpy() + values for part, (values, _) in pairs])[by_row]
+        owner = np.concatenate([part.owner.numpy().astype(np.int64) + rows for part, (_, rows) in pairs])[by_row]
+        inside = named[by_row]
+        starts = np.concatenate([np.flatnonzero(np.diff(inside, prepend=-1)), [len(inside)]])
+        return Groups(*map(torch.from_numpy, (inside[starts[:-1]], starts, order, owner)))
+    places = torch.cat([part.rows.repeat_interleave(part.starts.diff()) for part in parts])
+    sorted_places, by = places.sort(stable=True)
+    unique, count = torch.unique_consecutive(sorted_places, return_counts=True)
+    return Groups(
+        unique,
+        torch.cat([count.new_zeros(1), count.cumsum(0)]),
+        torch.cat([part.order + values for part, (values, _) in pairs])[by],
+        torch.cat([part.owner.long() + rows for part, (_, rows) in pairs])[by],
+    )
 
 
 def group_rows(ids: Tensor, n_rows: int) -> Groups:

@@ -47,13 +47,11 @@ class RowAdamW:
 
     def _gradient(self) -> ops.Factors | None:
         """What the backward passes since the last step left, as one."""
-        found: list[ops.Factors] = self.table.factors
-        if self.table.grad is None and len(found) < 2:
-            return found[0] if found else None
-        parts = [ops.sparse(factors, len(self.table)) for factors in found]
-        parts += [] if self.table.grad is None else [self.table.grad]
-        total = sum(parts[1:], parts[0]).coalesce()
-        return ops.Factors.of_rows(total.indices()[0], total.values())
+        found: list[ops.Factors] = list(self.table.factors)
+        if self.table.grad is not None:  # sparse, of a table that was not under this optimiser yet
+            sparse = self.table.grad.coalesce()
+            found.append(ops.Factors.of_rows(sparse.indices()[0], sparse.values()))
+        return ops.merged(found) if found else None
 
     def _cpu(self, factors: ops.Factors, rate: float) -> None:
         groups = factors.groups
