@@ -138,6 +138,10 @@ class RunContext:
         """Put a fact about the fitted model on record: JSON-able, numpy numbers and small arrays too; NaN is null."""
         self.notes[name] = plain(value, f"note {name!r}")
 
+    def remark(self, sentence: str) -> None:
+        """Tell whoever reads the results something they should know; shown below their table, and kept on record."""
+        self.notes["remarks"] = [*self.notes.get("remarks", []), sentence]
+
 
 def plain(value: Any, what: str) -> Any:
     """`value` with numpy's numbers and arrays as Python's, and NaN or infinity as None.

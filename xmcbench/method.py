@@ -188,9 +188,11 @@ class Method(Protocol):
     def __init__(self, params: Any) -> None:
         """Keep `params`, an instance of `info.parameters`; nothing heavy happens here."""
 
-    @classmethod
-    def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """A sentence why this data set can't be run on this machine, or None. `needs` is checked before."""
+    def skip(self, data: Facts, machine: Machine) -> str | None:
+        """A sentence why this data set can't be run on this machine, or None. `needs` is checked before.
+
+        May be a class method where no parameter matters.
+        """
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Learn from training rows. Long work is cut into `ctx.phase(...)`s and resumes from `ctx.checkpoints`."""

@@ -21,6 +21,7 @@ from xmcbench.method import Method, MethodInfo
 
 GROUP = "xmcbench.methods"
 BUILT_IN = {
+    "ance": "xmcbench.methods.ance:Ance",
     "bonsai": "xmcbench.methods.tree:Bonsai",
     "knn": "xmcbench.methods.knn:Knn",
     "napkinxc": "xmcbench.peers.napkinxc:Napkinxc",

@@ -319,4 +319,4 @@ def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
     if ctx.device not in spec.info.devices:
         return f"needs {' or '.join(spec.info.devices)}, and this run is on {ctx.device}"
     memory = psutil.virtual_memory().total
-    return spec.method.skip(facts, Machine(ctx.threads, memory, ctx.device, gpu_memory(ctx.device)))
+    return spec.method(spec.fit_params).skip(facts, Machine(ctx.threads, memory, ctx.device, gpu_memory(ctx.device)))

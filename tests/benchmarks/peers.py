@@ -49,7 +49,7 @@ def one_side(name: str, dataset: str, threads: int, *, few: bool) -> dict[str, A
         def context(purpose: str) -> RunContext:
             return RunContext(Path(folder) / purpose, threads=threads, query=MappingProxyType(spec.query))
 
-        reason = spec.method.skip(data.facts(), machine(threads))
+        reason = spec.method(spec.fit_params).skip(data.facts(), machine(threads))
         if reason is not None:
             raise SystemExit(f"{name}: {reason}")
         if few:

@@ -148,6 +148,10 @@ def test_wrong_input(queries: Floats, labels: Floats, bias: Floats | None, k: in
         nearest(queries, labels, k, bias=bias)
 
 
+def late(done: int, n: int) -> None:
+    raise TimeLimit("late")
+
+
 def test_progress_counts_up_and_may_stop_the_search() -> None:
     queries, labels, _ = drawn(11, 40, 3, 2)
     said: list[tuple[int, int]] = []
@@ -156,15 +160,11 @@ def test_progress_counts_up_and_may_stop_the_search() -> None:
         numba.set_num_threads(1)
         with small_blocks():
             nearest(queries, labels, 2, progress=lambda done, n: said.append((done, n)))
+            with pytest.raises(TimeLimit):
+                nearest(queries, labels, 2, progress=late)
     finally:
         numba.set_num_threads(before)
     assert said == [(3, 11), (6, 11), (9, 11), (11, 11)]
-
-    def late(done: int, n: int) -> None:
-        raise TimeLimit("late")
-
-    with small_blocks(), pytest.raises(TimeLimit):
-        nearest(queries, labels, 2, progress=late)
 
 
 def test_memory_is_a_block_and_the_result() -> None:

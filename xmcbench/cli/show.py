@@ -236,7 +236,8 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
             if record["status"] != "ok":
                 why = safe(" ".join(record["reason"].split()))
                 console.print(f"{line(record, False)}: {why}", soft_wrap=True, highlight=False)
-        for note in sorted({note for record in done for note in record["notes"].get("scoring", [])}):
+        notes = {note for record in done for kind in ("scoring", "remarks") for note in record["notes"].get(kind, [])}
+        for note in sorted(notes):
             console.print(f"note: {safe(note)}", soft_wrap=True, highlight=False)
 
 

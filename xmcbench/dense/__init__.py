@@ -1,4 +1,4 @@
-"""Search among dense label vectors by inner product: exact on CPU and GPU, and approximate by a graph."""
+"""Dual encoders and what they are searched with: exact on CPU and GPU, approximate by a graph. `dual.py` is the model."""
 
 from pathlib import Path
 

@@ -59,6 +59,9 @@ class Encoder(Protocol):
     def __call__(self, batch: Any, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """(n, D) float32. Dropout draws from `generator` and from nothing global; none without one."""
 
+    def to(self, device: str) -> Any:
+        """As torch's modules have it."""
+
     def tables(self) -> list[nn.Parameter]:
         """Parameters whose gradients are row-sparse (`xmcbench.tables`); all others are dense."""
 

@@ -71,6 +71,8 @@ class Vocabulary:
         import scipy.sparse as sp
 
         kept = [cut(text, self.most_words) for text in texts]
+        if not kept:  # which sklearn refuses
+            return sp.csr_matrix((0, self.width), dtype=np.float32)
         rows = sp.hstack([half.transform(kept) for half in self.halves], format="csr", dtype=np.float32)
         rows.sort_indices()
         return sp.csr_matrix(rows)

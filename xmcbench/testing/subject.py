@@ -93,7 +93,7 @@ class Subject:
     def declines(self, data: Dataset) -> str | None:
         """What the method's `skip` says to a data set on a machine with one core and 8 GiB."""
         machine = Machine(1, 8 << 30, self.device, gpu_memory(self.device))
-        return self.method.skip(data.facts(), machine)
+        return self.build().skip(data.facts(), machine)
 
     def build(self, params: Any = None) -> Method:
         """A new instance; as in a run, its query parameters have their defaults unless other `params` are given."""

@@ -1,0 +1,52 @@
+"""The label index: what can't be predicted is never found, and `auto` takes the graph where it pays and can be had."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from xmcbench.dense import index as module
+from xmcbench.dense.index import LabelIndex, choice
+
+VECTORS = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+QUERIES = np.random.default_rng(1).normal(size=(7, 8)).astype(np.float32)
+KNOWN = np.arange(60) % 3 != 0
+
+needs_faiss = pytest.mark.skipif(find_spec("faiss") is None, reason="faiss is not installed: pip install faiss-cpu")
+
+
+@pytest.mark.parametrize("how", ["exact", pytest.param("hnsw", marks=needs_faiss)])
+def test_only_known_labels_are_found_best_first(how: module.How, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 3)
+    index = LabelIndex(VECTORS, KNOWN, how)
+    told: list[int] = []
+    found = index.search(QUERIES, 10, 100, progress=lambda done, total: told.append(done))
+    scores = np.where(KNOWN, QUERIES @ VECTORS.T, -np.inf)
+    np.testing.assert_array_equal(found.ids, np.argsort(-scores, axis=1, kind="stable")[:, :10])
+    assert told[-1] <= 7
+    assert index.recall(QUERIES, 10, 100) == 1.0
+    assert index.search(QUERIES, 100, 100).ids.shape == (7, 40)
+    found.check(7, 60)
+
+
+def test_nothing_known() -> None:
+    assert LabelIndex(VECTORS, np.zeros(60, np.bool_), "exact").search(QUERIES, 5, 10).ids.shape == (7, 0)
+
+
+@needs_faiss
+def test_recall_of_a_hasty_search_is_below_one() -> None:
+    many = np.random.default_rng(2).normal(size=(3000, 16)).astype(np.float32)
+    index = LabelIndex(many, np.ones(3000, np.bool_), "hnsw")
+    queries = np.random.default_rng(3).normal(size=(50, 16)).astype(np.float32)
+    assert index.recall(queries, 10, 1) < index.recall(queries, 10, 400) <= 1.0
+
+
+def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choice("auto", module.MANY - 1) == "exact"
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert choice("auto", module.MANY) == "exact"
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    assert choice("auto", module.MANY) == "hnsw"
+    assert choice("hnsw", 3) == "hnsw"

@@ -1,0 +1,78 @@
+"""All labels by embedding: searched exactly, or by a graph where there are many and faiss is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.dense.ann import Hnsw, recall
+from xmcbench.dense.exact import nearest
+from xmcbench.topk import TopK
+
+How = Literal["auto", "exact", "hnsw"]
+MANY = 200_000  # labels from which `auto` takes the graph: below, exact search takes a fraction of a training epoch
+BLOCK = 4096  # queries a call of the graph, so that Ctrl-C and deadlines come through
+
+
+class LabelIndex:
+    """Labels that can be predicted, and how they are searched.
+
+    Parameters
+    ----------
+    embeddings : (L, D) float32.
+    known : (L,) bool, labels that can be predicted; others are never found.
+    how : exact, hnsw, or auto, see `choice`.
+    """
+
+    def __init__(self, embeddings: NDArray[np.float32], known: NDArray[np.bool_], how: How) -> None:
+        everything = bool(known.all())
+        self.ids = np.flatnonzero(known).astype(np.int32)
+        self.vectors = np.ascontiguousarray(embeddings if everything else embeddings[known], np.float32)
+        self.how = choice(how, len(self.ids))
+        self.graph = Hnsw(self.vectors) if self.how == "hnsw" else None
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        ef: int,
+        device: str = "cpu",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> TopK:
+        """The k labels of largest inner product with each of (n, D) float32 queries; fewer where there are fewer.
+
+        ef : candidates the graph keeps on its way. progress : told queries done and queries in all.
+        """
+        k = min(k, len(self.ids))
+        if self.graph is None:
+            return self._named(nearest(queries, self.vectors, k, device=device, progress=progress))
+        ids, scores = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.float32)
+        for start in range(0, len(queries), BLOCK):
+            part = slice(start, start + BLOCK)
+            found = self.graph.search(queries[part], k, ef)
+            ids[part], scores[part] = found.ids, found.scores
+            if progress is not None:
+                progress(min(start + BLOCK, len(queries)), len(queries))
+        return self._named(TopK(ids, scores))
+
+    def recall(self, queries: NDArray[np.float32], k: int, ef: int) -> float:
+        """Share of the k truly nearest labels that a search finds; 1 where it is exact."""
+        if self.graph is None:
+            return 1.0
+        return recall(self.search(queries, k, ef), self._named(nearest(queries, self.vectors, min(k, len(self.ids)))))
+
+    def _named(self, found: TopK) -> TopK:
+        """Places among the known labels as label ids, whose order is the same."""
+        ids = found.ids if not len(self.ids) else np.where(found.ids >= 0, self.ids[found.ids], -1).astype(np.int32)
+        return TopK(ids, found.scores)
+
+
+def choice(how: How, n_labels: int) -> Literal["exact", "hnsw"]:
+    """What `auto` means: the graph from `MANY` labels on, where faiss is installed."""
+    if how == "auto":
+        return "hnsw" if n_labels >= MANY and find_spec("faiss") is not None else "exact"
+    return how

@@ -1,0 +1,117 @@
+"""Every setting of `ance`, with the source of its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from xmcbench.encoders import params as encoders
+from xmcbench.encoders.params import EncoderParams
+from xmcbench.errors import UsageError
+from xmcbench.method import param
+
+DEV = "measured on icd10cm, 1,100 training notes held out"
+BY_ENCODER = "by the encoder: `RATES` in anceparams.py"
+# bow: measured with ELIAS (its README); frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019, and
+# DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
+RATES: dict[str, dict[str, Any]] = {
+    "bow": {"rate": 3e-3, "table_rate": 2e-2, "batch": 512, "epochs": 12},
+    "frozen": {"rate": 1e-3, "table_rate": 1e-2, "batch": 512, "epochs": 12},
+    "transformer": {"rate": 1e-4, "table_rate": 1e-2, "batch": 128, "epochs": 5},
+}
+
+
+@dataclass(frozen=True)
+class AnceParams(EncoderParams):
+    """See also `EncoderParams`, whose parameters these are as well."""
+
+    negatives: Literal["ance", "in-batch", "cluster"] = param(
+        "ance",
+        "ance: those of the batch and mined ones; in-batch: those of the batch alone (DPR); "
+        "cluster: those of batches of near documents (NGAME)",
+        "Xiong et al., ICLR 2021",
+    )
+    hard: int = param(3, "mined labels a document brings into its step, drawn from its pool", DEV)
+    pool: int = param(
+        100, "labels nearest to a document, from which its hard negatives are drawn", "DEXML's configs: 100"
+    )
+    refresh: int | None = param(
+        None, "steps between refreshes of the pools; none: two epochs", "ours: half the cost of every epoch, no worse"
+    )
+    warm_up: int = param(1, "epochs of in-batch negatives before the first refresh", "ours; DEXML's configs: 5 of 100")
+    loss: Literal["decoupled", "softmax", "triplet"] = param(
+        "decoupled", "softmax with the document's other positives left out, with them, or triplet margin", "DEXML"
+    )
+    temperature: float = param(
+        0.05, "similarities are divided by it in the softmax losses", "DEXML's configs", tune=(0.03, 0.05, 0.1)
+    )
+    margin: float = param(0.3, "triplet: margin between cosines", "NGAME's configs")
+    hardest: int = param(10, "triplet: negatives of a document that count, the nearest", "NGAME's configs")
+    positives: int = param(8, "labels of a document drawn into its step, at most", "ours: all of nearly every document")
+    vectors: Literal["all", "missing"] = param(
+        "all",
+        "labels with a learned vector beside their text; missing: only those without text, a pure dual encoder",
+        f"{DEV}: P@1 70.1 with, below 60 without",
+    )
+    classifier: bool = param(
+        False, "train a classifier on top, on mined shortlists, and rank the nearest labels by both", "ours: off"
+    )
+    dropout: float = param(0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS, see its README")
+    epochs: int | None = param(None, "times every training row is seen", BY_ENCODER)
+    batch: int | None = param(None, "documents a step", BY_ENCODER)
+    rate: float | None = param(None, "peak learning rate of dense layers", BY_ENCODER)
+    table_rate: float | None = param(
+        None, "peak learning rate of feature and label tables (row-wise AdamW)", BY_ENCODER
+    )
+    decay: float = param(0.01, "AdamW's weight decay, except on biases", "ELIAS; BERT")
+    search: Literal["auto", "exact", "hnsw"] = param(
+        "auto", "exact; hnsw: faiss's graph; auto: hnsw from 200,000 labels on, where faiss is installed", "ours"
+    )
+    ef: int = param(200, "hnsw: labels kept on the way through the graph", "ours", query=(50, 100, 200, 400))
+
+
+@dataclass(frozen=True)
+class Settled(AnceParams):
+    """`AnceParams` with a value in place of every None."""
+
+    epochs: int = 0
+    batch: int = 0
+    rate: float = 0.0
+    table_rate: float = 0.0
+
+
+def settled(params: AnceParams) -> Settled:
+    """What `params` mean."""
+    kind = "bow" if params.encoder == "bow" else "frozen" if params.frozen else "transformer"
+    values: dict[str, Any] = {field.name: getattr(params, field.name) for field in fields(params)}
+    return Settled(**values | {name: value for name, value in RATES[kind].items() if values[name] is None})
+
+
+def check(params: AnceParams) -> None:
+    """Refuse values that can't be trained with.
+
+    Raises
+    ------
+    UsageError : which value, and what is valid.
+    """
+    encoders.check("ance", params)
+    for name in (
+        "pool",
+        "refresh",
+        "temperature",
+        "hardest",
+        "positives",
+        "epochs",
+        "batch",
+        "rate",
+        "table_rate",
+        "ef",
+    ):
+        value = getattr(params, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"ance: {name} is {value}, must be above zero")
+    for name in ("hard", "warm_up", "margin", "decay"):
+        if not getattr(params, name) >= 0:
+            raise UsageError(f"ance: {name} is {getattr(params, name)}, must not be below zero")
+    if not 0 <= params.dropout < 1:
+        raise UsageError(f"ance: dropout is {params.dropout}, must be from 0 to below 1")
