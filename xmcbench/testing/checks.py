@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit
 from xmcbench.testing.describing import info_problems
-from xmcbench.testing.subject import Counter, K, Subject, crash, generator_states, sealed
+from xmcbench.testing.subject import Counter, K, Subject, crash, generator_states, move_generators, sealed
 from xmcbench.testing.variants import VARIANTS, holding, small, usual
 from xmcbench.topk import PAD, TopK
 
@@ -192,6 +192,7 @@ def seeds_matter_as_declared(subject: Subject) -> str | None:
 def generators_untouched(subject: Subject) -> None:
     seeded = subject.base.seeded
     if seeded:  # imports may draw, sklearn's does: they happen once, and are no doing of the method
+        move_generators()
         before = generator_states(subject.device)
         model = subject.fit(subject.base.data)
         subject.predict(model, subject.base.data.test_inputs())

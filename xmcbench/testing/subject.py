@@ -226,3 +226,14 @@ def generator_states(device: str) -> dict[str, str]:
     if device == "cuda":
         states["torch.cuda"] = repr([state.tolist() for state in torch.cuda.get_rng_state_all()])
     return states
+
+
+def move_generators() -> None:
+    """Draw a number from every global generator, so that a method that seeds them anew is noticed again."""
+    import torch
+
+    random.random()
+    np.random.rand()  # noqa: NPY002
+    torch.rand(1)
+    if torch.cuda.is_available():
+        torch.rand(1, device="cuda")
