@@ -1,4 +1,4 @@
-"""Dual encoders and what they are searched with: exact on CPU and GPU, approximate by a graph. `dual.py` is the model."""
+"""Dual encoders, and search among their labels: exact on CPU and GPU, approximate by a graph."""
 
 from pathlib import Path
 
