@@ -7,7 +7,7 @@ top; DEXML (Gupta et al., ICLR 2024) for the decoupled softmax and the pool of 1
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
@@ -109,6 +109,18 @@ class Ance:
         ctx.note("labels", {"by text": int((labels.place >= 0).sum()), "zero-shot": int((self.known & ~seen).sum())})
         if params.classifier:
             self._train_classifier(documents, train, ctx)
+        self._tell_of_extras(ctx)
+
+    def _tell_of_extras(self, ctx: RunContext) -> None:
+        """What this run would have done otherwise, had more been installed."""
+        from xmcbench.dense.index import MANY
+        from xmcbench.encoders.making import missing
+
+        if self.params.encoder == "bow" and (lack := missing(replace(self.params, encoder="minilm"))):
+            ctx.remark(f"ance read texts as bags of words. For a transformer, ance[encoder=minilm]: {lack}")
+        assert self.index is not None
+        if self.params.search == "auto" and self.index.how == "exact" and len(self.index.ids) >= MANY:
+            ctx.remark("ance compared rows with every label. For a graph's fast search: pip install 'xmcbench[ann]'")
 
     def _train(
         self, model: DualEncoder, rows: Rows, train: TrainData, seen: NDArray[np.bool_], ctx: RunContext

@@ -1,0 +1,129 @@
+"""Do mined hard negatives beat in-batch ones on the same budget? `ance` with each kind, several seeds, one data set.
+
+    python tests/benchmarks/negatives.py [--dataset icd10cm] [--seeds 3] [--set encoder=bow ...] [--json]
+
+Budgets are epochs and seconds: `in-batch` is trained for as many epochs as `ance`, and again for as many as take its
+seconds, refreshes included (`in-batch, longer`); `cluster` for as many epochs. Differences are ance − other in
+percent, of means over seeds, with 95 % bootstrap intervals over test rows and the standard deviation over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+METRICS = ("P@1", "R@10", "R@100", "PSP@1")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dataset", default="icd10cm")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters of all runs")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    told = measure(asked.dataset, range(asked.seeds), asked.set)
+    print(json.dumps(told) if asked.json else table(told))
+
+
+def measure(dataset: str, seeds: range, settings: list[str]) -> dict[str, Any]:
+    """Every kind of negatives with every seed, then the differences."""
+    from xmcbench.plan import make_plan
+
+    common = dict(word.split("=", 1) for word in settings)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def runs(**own: Any) -> list[dict[str, Any]]:
+            words = ",".join(f"{name}={value}" for name, value in (common | own).items())
+            plan = make_plan([f"ance[{words}]"], [dataset], seeds=list(seeds))
+            return [one(spec, dataset, Path(folder)) for spec in plan if spec.info.name == "ance"]
+
+        mined, plain, near = (runs(negatives=kind) for kind in ("ance", "in-batch", "cluster"))
+        ratio = seconds(mined) / seconds(plain)
+        longer = runs(negatives="in-batch", epochs=max(1, round(mined[0]["epochs"] * ratio)))
+    sides = {"ance": mined, "in-batch": plain, "in-batch, longer": longer, "cluster": near}
+    return {
+        "dataset": dataset,
+        "seeds": len(seeds),
+        "settings": settings,
+        "sides": {name: summary(found) for name, found in sides.items()},
+        "ance minus": {name: gaps(mined, found) for name, found in sides.items() if name != "ance"},
+    }
+
+
+def one(spec: Any, dataset: str, folder: Path) -> dict[str, Any]:
+    """Run, and keep values, per-row values and costs."""
+    from xmcbench.context import Reporter
+    from xmcbench.data import load
+    from xmcbench.results.store import Store
+    from xmcbench.runner import Options, execute
+
+    store = Store(folder)
+    record, _ = execute(spec, load(dataset), store, Options(metrics=METRICS, samples=0), Reporter())
+    if record["status"] != "ok":
+        raise SystemExit(f"{spec.label}: {record['reason']}")
+    values = {entry["name"]: entry["value"] for entry in record["metrics"]}
+    phases, refresh = record["costs"]["phases"], record["notes"]["refresh"]
+    return {
+        "values": values,
+        "rows": store.rows(record),
+        "seconds": phases["train"],
+        "refresh": refresh["seconds"],
+        "epochs": len(record["notes"]["epochs"]),
+    }
+
+
+def seconds(found: list[dict[str, Any]]) -> float:
+    """Median training time."""
+    return statistics.median(run["seconds"] for run in found)
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means and standard deviations over seeds, percent; seconds of training and of refreshing."""
+    told: dict[str, Any] = {"seconds": seconds(found), "refresh": statistics.median(run["refresh"] for run in found)}
+    for metric in METRICS:
+        values = [100 * run["values"][metric] for run in found]
+        told[metric] = {"mean": statistics.mean(values), "sd": statistics.stdev(values) if len(values) > 1 else None}
+    return told
+
+
+def gaps(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> dict[str, Any]:
+    """Differences of seed means with their intervals over rows, percent."""
+    from xmcbench.metrics import difference
+
+    told = {}
+    for metric in METRICS:
+        found = difference(mean_rows(a), mean_rows(b), metric, samples=2000, seed=0)
+        plain = statistics.mean(r["values"][metric] for r in a) - statistics.mean(r["values"][metric] for r in b)
+        told[metric] = [100 * x for x in (plain, found.low, found.high)]
+    return told
+
+
+def mean_rows(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Per-row values, averaged over seeds."""
+    names = found[0]["rows"]
+    return {name: np.mean([run["rows"][name] for run in found], axis=0) for name in names}
+
+
+def table(told: dict[str, Any]) -> str:
+    """For a terminal."""
+    head = f"{told['dataset']}, {told['seeds']} seeds, percent {' '.join(told['settings'])}"
+    lines = [head, f"{'negatives':18}{'seconds':>9}{'refresh':>9}" + "".join(f"{m:>16}" for m in METRICS)]
+    for name, side in told["sides"].items():
+        cells = (f"{side[m]['mean']:.2f} ± {side[m]['sd'] or 0:.2f}" for m in METRICS)
+        lines.append(f"{name:18}{side['seconds']:9.0f}{side['refresh']:9.0f}" + "".join(f"{c:>16}" for c in cells))
+    lines.append("ance minus")
+    for name, found in told["ance minus"].items():
+        cells = ("{:+.2f} ({:+.2f} to {:+.2f})".format(*found[m]) for m in METRICS)
+        lines.append(f"  {name:18}" + "  ".join(f"{m} {c}" for m, c in zip(METRICS, cells, strict=True)))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
