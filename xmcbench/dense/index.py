@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from xmcbench.dense.ann import Hnsw, recall
 from xmcbench.dense.exact import nearest
 from xmcbench.topk import TopK
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 How = Literal["auto", "exact", "hnsw"]
 MANY = 200_000  # labels from which `auto` takes the graph: below, exact search takes a fraction of a training epoch
@@ -34,6 +37,7 @@ class LabelIndex:
         self.vectors = np.ascontiguousarray(embeddings if everything else embeddings[known], np.float32)
         self.how = choice(how, len(self.ids))
         self.graph = Hnsw(self.vectors) if self.how == "hnsw" else None
+        self._moved: dict[str, Tensor] = {}  # by device: moved once, not once a query
 
     def search(
         self,
@@ -49,7 +53,7 @@ class LabelIndex:
         """
         k = min(k, len(self.ids))
         if self.graph is None:
-            return self._named(nearest(queries, self.vectors, k, device=device, progress=progress))
+            return self._named(nearest(queries, self._on(device), k, device=device, progress=progress))
         ids, scores = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.float32)
         for start in range(0, len(queries), BLOCK):
             part = slice(start, start + BLOCK)
@@ -58,6 +62,15 @@ class LabelIndex:
             if progress is not None:
                 progress(min(start + BLOCK, len(queries)), len(queries))
         return self._named(TopK(ids, scores))
+
+    def _on(self, device: str) -> NDArray[np.float32] | Tensor:
+        if device == "cpu":
+            return self.vectors
+        if device not in self._moved:
+            import torch
+
+            self._moved[device] = torch.from_numpy(self.vectors).to(device)
+        return self._moved[device]
 
     def recall(self, queries: NDArray[np.float32], k: int, ef: int) -> float:
         """Share of the k truly nearest labels that a search finds; 1 where it is exact."""
