@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from xmcbench import arrays
 from xmcbench.data import cache
 from xmcbench.data.packing import content_hash
 from xmcbench.data.recipes import Parsed
@@ -185,7 +186,7 @@ def test_a_disk_that_fails_is_named_and_nothing_is_left(
         if len(calls) == 3:
             raise OSError(code, "no")
 
-    monkeypatch.setattr(cache, "_flush", fail)
+    monkeypatch.setattr(arrays, "_flush", fail)
     with pytest.raises(DataError, match=said) as error:
         cache.open_or_build(folder, KEY, small)
     assert str(folder) in str(error.value)

@@ -14,6 +14,7 @@ COMMON = """
 import sys, time
 from pathlib import Path
 import numpy as np, scipy.sparse as sp
+from xmcbench import arrays
 from xmcbench.data import cache
 from xmcbench.data.recipes import Parsed
 from xmcbench.data.spec import Split
@@ -27,14 +28,14 @@ LOAD = COMMON + 'print(cache.open_or_build(Path(sys.argv[1]), "k", build).conten
 STOP_HALF_WAY = (
     COMMON
     + """
-real, done = cache._flush, []
+real, done = arrays._flush, []
 def flush(file):
     real(file)
     done.append(1)
     if len(done) == 4:
         print("half", flush=True)
         time.sleep(600)
-cache._flush = flush
+arrays._flush = flush
 cache.open_or_build(Path(sys.argv[1]), "k", build)
 """
 )
