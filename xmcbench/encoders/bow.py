@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from xmcbench.encoders.encoder import PART, Progress
 from xmcbench.encoders.vocabulary import Vocabulary, distinct
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
@@ -60,6 +61,8 @@ class BowEncoder(nn.Module):
     """
 
     kind: ClassVar[str] = "bow"
+    part: int = PART
+    progress: Progress | None = None  # features are made in seconds
 
     def __init__(
         self, n_features: int, width: int, generator: torch.Generator, vocabulary: Vocabulary | None = None

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from xmcbench.method import Inputs
 
-PART = 1 << 19  # stored numbers or tokens embedded at a time: some hundred megabytes of activations
+PART = 1 << 19  # stored numbers embedded at a time: some hundred megabytes of activations
+Progress = Callable[[int, int], None]
 
 
 class Rows(Protocol):
@@ -40,10 +41,17 @@ class Encoder(Protocol):
     ----------
     kind : by which `xmcbench.encoders.making.load_encoder` finds its class again.
     width : D, numbers of an embedding.
+    progress : told rows done and rows in all by `rows` and `label_rows` where they take long; it may raise to stop.
+        None: nobody is told. May be set at any time.
     """
 
     kind: ClassVar[str]
     width: int
+    progress: Progress | None
+
+    @property
+    def part(self) -> int:
+        """What `embed` gives it at a time, in the unit of `Rows.lengths`."""
 
     def rows(self, inputs: Inputs) -> Rows:
         """Documents, by their features or their texts."""
@@ -87,17 +95,18 @@ def embed(
     encoder: Encoder,
     rows: Rows,
     device: str,
-    progress: Callable[[int, int], None] | None = None,
-    most: int = PART,
+    progress: Progress | None = None,
+    most: int | None = None,
 ) -> NDArray[np.float32]:
     """(n, D) float32 embeddings of all rows, in their order, without dropout or gradients.
 
     progress : told rows done and rows in all, a bucket at a time; it may raise to stop.
+    most : stored numbers or tokens at a time; none: `encoder.part`.
     """
     out = np.empty((len(rows), encoder.width), np.float32)
     done = 0
     with torch.inference_mode():
-        for which in buckets(rows.lengths, most):
+        for which in buckets(rows.lengths, most or encoder.part):
             out[which] = encoder(rows.batch(which, device)).float().cpu().numpy()
             done += len(which)
             if progress is not None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from xmcbench.encoders.bow import BowEncoder
-from xmcbench.encoders.encoder import Encoder
+from xmcbench.encoders.encoder import Encoder, Progress
 from xmcbench.encoders.params import EncoderParams
-from xmcbench.errors import DataError, UsageError, XmcError
+from xmcbench.errors import DataError, XmcError
 from xmcbench.files import write_json
 from xmcbench.method import Inputs
 
 FILE = "encoder.json"
-Progress = Callable[[int, int], None]
 
 
 def new_encoder(
@@ -37,7 +36,9 @@ def new_encoder(
     XmcError : a transformer is asked for, and what it needs isn't installed or isn't found.
     """
     if params.encoder != "bow":
-        raise UsageError(f"encoder {params.encoder!r} is not known", "bow is all there is yet.")
+        from xmcbench.encoders.transformer import new_transformer
+
+        return new_transformer(params, seed, device, progress)
     generator = torch.Generator().manual_seed(seed)
     if label_texts is not None and train.texts is not None:
         return BowEncoder.reading([train.texts, label_texts], params.max_length, params.width, generator)
@@ -69,6 +70,8 @@ def load_encoder(folder: Path) -> Encoder:
         kind = json.loads((folder / FILE).read_text())["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / FILE}: not an encoder ({error})", "Fit again.") from error
-    if kind != BowEncoder.kind:
-        raise DataError(f"{folder / FILE}: unknown kind of encoder {kind!r}", "Update xmcbench, or fit again.")
-    return BowEncoder.load(folder)
+    if kind == BowEncoder.kind:
+        return BowEncoder.load(folder)
+    from xmcbench.encoders.transformer import load_transformer
+
+    return load_transformer(kind, folder)

@@ -1,0 +1,157 @@
+"""Texts as token ids, made once: in memory where they are few, else in a memory-mapped folder under HOME/tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xmcbench.arrays import Stored, Writer, open_or_build
+from xmcbench.data.home import home
+from xmcbench.data.texts import Texts
+from xmcbench.encoders.encoder import Progress
+from xmcbench.errors import UsageError
+
+FEW = 4096  # texts; so many take half a second, and single queries shall leave no folders behind
+BLOCK = 4096  # texts tokenised at a time, between two calls of `progress`
+FORMAT = 1  # of the folder; raise it when an older reader would misread a newer folder
+
+
+class Tokens(NamedTuple):
+    """A batch: ids (n, T) int64, padded on the right, and mask (n, T) int64, 1 for tokens; None: nothing is padded."""
+
+    ids: Tensor
+    mask: Tensor | None
+
+
+class TokenRows:
+    """n rows of token ids.
+
+    Parameters
+    ----------
+    ids : (tokens,) uint16 or int32, of all rows one after another.
+    offsets : (n + 1,) int64; row i is `ids[offsets[i]:offsets[i + 1]]`, and none is empty.
+    pad : the id that fills a batch.
+    """
+
+    def __init__(self, ids: NDArray[Any], offsets: NDArray[np.int64], pad: int) -> None:
+        if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(ids) or ids.dtype.kind not in "iu":
+            raise ValueError("ids and offsets don't belong together")
+        self.ids, self.offsets, self.pad = ids, offsets, pad
+        self.lengths: NDArray[np.int64] = np.diff(offsets)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def part(self, start: int, stop: int) -> TokenRows:
+        """The rows from `start` up to `stop`."""
+        offsets = self.offsets[start : stop + 1]
+        return TokenRows(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0], self.pad)
+
+    def batch(self, which: NDArray[Any] | slice, device: str) -> Tokens:
+        """See `Rows.batch`."""
+        lengths, starts = self.lengths[which], self.offsets[:-1][which]
+        at = np.arange(int(lengths.max(initial=0)))
+        mask = at < lengths[:, None]
+        ids = np.full(mask.shape, self.pad, np.int64)
+        ids[mask] = self.ids[(starts[:, None] + at)[mask]]
+        padded = torch.from_numpy(mask.astype(np.int64)).to(device) if not mask.all() else None
+        return Tokens(torch.from_numpy(ids).to(device), padded)
+
+
+class Tokeniser:
+    """A model's own tokenizer, with a text cut after `max_length` tokens, its special ones among them.
+
+    Attributes
+    ----------
+    key : hex sha256 of all that decides which ids a text gets.
+
+    Raises
+    ------
+    UsageError : the model can't read as many, or the special tokens alone are more.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int, most: int | None) -> None:
+        from tokenizers import Tokenizer
+
+        self.backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())  # ours: the other may be shared
+        least = self.backend.num_special_tokens_to_add(False) + 1
+        if not least <= max_length <= (most or max_length):
+            raise UsageError(
+                f"max_length is {max_length}; this model reads {least} to {most or 'any number of'} tokens"
+            )
+        self.backend.no_padding()
+        self.backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
+        ids = [tokenizer.pad_token_id, tokenizer.eos_token_id, 0]
+        self.pad = int(next(token for token in ids if token is not None))
+        self.dtype = np.uint16 if max(len(tokenizer), self.pad + 1) <= 1 << 16 else np.int32
+        settings = f"{FORMAT} {self.pad} {np.dtype(self.dtype)} "
+        self.key = hashlib.sha256(settings.encode() + self.backend.to_str().encode()).hexdigest()
+
+    def __call__(self, texts: Sequence[str], progress: Progress | None = None) -> TokenRows:
+        """Rows of these texts. `progress` is told texts done and texts in all; it may raise to stop.
+
+        Raises
+        ------
+        DataError : the folder can't be written.
+        """
+        if len(texts) <= FEW:
+            parts = list(self._blocks(texts, progress))
+            return self._rows(np.concatenate([ids for ids, _ in parts]), [lengths for _, lengths in parts])
+        packed = Texts.pack(texts)
+        key = hashlib.sha256(f"{self.key} {texts_hash(packed)}".encode()).hexdigest()[:32]
+
+        def build(writer: Writer) -> dict[str, Any]:
+            lengths: list[NDArray[np.int64]] = []
+
+            def parts() -> Iterator[NDArray[Any]]:
+                for ids, some in self._blocks(packed, progress):
+                    lengths.append(some)
+                    yield ids
+
+            writer.save_parts("ids", parts())
+            writer.save("offsets", offsets_of(lengths))
+            return {}
+
+        def read(stored: Stored) -> TokenRows:
+            rows = TokenRows(stored.arrays["ids"], stored.arrays["offsets"], self.pad)
+            if len(rows) != len(texts):
+                raise ValueError("another number of rows")
+            return rows
+
+        return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")
+
+    def _rows(self, ids: NDArray[Any], lengths: list[NDArray[np.int64]]) -> TokenRows:
+        return TokenRows(ids, offsets_of(lengths), self.pad)
+
+    def _blocks(
+        self, texts: Sequence[str], progress: Progress | None
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
+        """(ids, lengths) of some thousand texts at a time; one block at least, so that there is a dtype."""
+        for start in range(0, max(len(texts), 1), BLOCK):
+            some = list(texts[start : start + BLOCK])
+            # where a model adds no special tokens, an empty text would be a row of nothing, and have no embedding
+            rows = [each.ids or [self.pad] for each in self.backend.encode_batch_fast(some)]
+            lengths = np.array([len(row) for row in rows], np.int64)
+            yield np.array([token for row in rows for token in row], self.dtype), lengths
+            if progress is not None:
+                progress(start + len(some), len(texts))
+
+
+def offsets_of(lengths: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """(n + 1,) int64 from lengths by parts."""
+    return np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
+
+
+def texts_hash(texts: Sequence[str]) -> str:
+    """Hex sha256 of texts in their order, the same for a list and for texts on disk."""
+    packed = Texts.pack(texts)
+    digest = hashlib.sha256(np.ascontiguousarray(packed.offsets, "<i8").tobytes())
+    for start in range(0, len(packed.blob), 1 << 26):
+        digest.update(np.ascontiguousarray(packed.blob[start : start + (1 << 26)]).data)
+    return digest.hexdigest()
