@@ -175,8 +175,8 @@ def _save(path: Path, parts: Iterable[Array]) -> int:
         for part in chain([first], each):
             part = np.ascontiguousarray(part, first.dtype)
             file.write(part.reshape(-1).view(np.uint8).data)
-            rows += len(part) if part.ndim else 1
-        if first.ndim and rows != len(first):
+            rows += len(part)
+        if rows != len(first):
             file.seek(0)  # numpy pads headers so that the first axis can grow in place
             np.lib.format.write_array_header_1_0(file, {**header, "shape": (rows, *first.shape[1:])})
             file.seek(0, os.SEEK_END)

@@ -64,6 +64,11 @@ def test_an_empty_text_without_special_tokens_is_one_of_padding(tiny: Path) -> N
     assert rows.ids[0] == tokenizer.pad_token_id
 
 
+def test_a_lone_surrogate_is_read_as_a_question_mark(tiny: Path) -> None:
+    one, other = (tokeniser(tiny)([text]).ids.tolist() for text in ("arm\ud800", "arm?"))
+    assert one == other
+
+
 def test_few_leave_nothing_on_disk_and_many_are_read_back(tiny: Path, folders: Path) -> None:
     tokenise = tokeniser(tiny)
     few = tokenise(MANY[:100])

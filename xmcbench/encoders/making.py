@@ -47,11 +47,6 @@ def new_encoder(
     return BowEncoder(int(train.features.shape[1]), params.width, generator)
 
 
-def missing(params: EncoderParams) -> str | None:
-    """A sentence why this encoder can't be had here, or None; nothing heavy is imported."""
-    return None if params.encoder == "bow" else f"encoder {params.encoder!r} is not known"
-
-
 def save_encoder(encoder: Encoder, folder: Path) -> None:
     """Write an encoder into `folder`, which is made."""
     folder.mkdir(parents=True, exist_ok=True)

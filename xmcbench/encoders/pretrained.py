@@ -50,7 +50,8 @@ def folder_of(encoder: str) -> Path:
     except (OSError, ValueError):  # not in the cache
         pass
     try:
-        return snapshot(offline=False)
+        with quiet():
+            return snapshot(offline=False)
     except Exception as error:  # of the hub, the network, the disk: nothing narrower covers all of them
         reason = " ".join(str(error).split()) or type(error).__name__
         raise XmcError(
@@ -94,6 +95,8 @@ def load_model(folder: Path) -> Any:
             )
         except Exception as error:  # transformers raises whatever its parts do
             raise DataError(f"{folder}: not a model that can be read ({_named(folder)}{error})") from error
+    if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
+        raise DataError(f"{folder}: {type(model).__name__} is no plain encoder of texts", "Use one like BERT.")
     if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:
         model.pooler = None  # weights no embedding of ours goes through
     lacking = [name for name in told["missing_keys"] if not name.startswith("pooler.")]
@@ -148,19 +151,24 @@ def pooling_of(folder: Path) -> Pooling:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers' bars and warnings off, and as they were afterwards: methods print nothing."""
+    """Bars and warnings of transformers and of the hub off, and as they were afterwards: methods print nothing."""
+    from huggingface_hub import utils
     from transformers.utils import logging as transformers_logging
 
-    logging: Any = transformers_logging
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging: Any = transformers_logging  # neither is typed
+    hub: Any = utils
+    level, bar, hubs = logging.get_verbosity(), logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    hub.disable_progress_bars()
     try:
         yield
     finally:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
+        if hubs:
+            hub.enable_progress_bars()
 
 
 def _named(folder: Path) -> str:

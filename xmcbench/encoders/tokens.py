@@ -100,10 +100,11 @@ class Tokeniser:
         ------
         DataError : the folder can't be written.
         """
-        if len(texts) <= FEW:
-            parts = list(self._blocks(texts, progress))
-            return self._rows(np.concatenate([ids for ids, _ in parts]), [lengths for _, lengths in parts])
-        packed = Texts.pack(texts)
+        packed = Texts.pack(texts)  # which also mends what no tokenizer takes
+        if len(packed) <= FEW:
+            parts = list(self._blocks(packed, progress))
+            ids = np.concatenate([ids for ids, _ in parts])
+            return TokenRows(ids, offsets_of([lengths for _, lengths in parts]), self.pad)
         key = hashlib.sha256(f"{self.key} {texts_hash(packed)}".encode()).hexdigest()[:32]
 
         def build(writer: Writer) -> dict[str, Any]:
@@ -125,9 +126,6 @@ class Tokeniser:
             return rows
 
         return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")
-
-    def _rows(self, ids: NDArray[Any], lengths: list[NDArray[np.int64]]) -> TokenRows:
-        return TokenRows(ids, offsets_of(lengths), self.pad)
 
     def _blocks(
         self, texts: Sequence[str], progress: Progress | None

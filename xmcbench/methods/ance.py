@@ -75,7 +75,7 @@ class Ance:
             return f"encoder bow needs features, or texts of rows and labels, and {data.name} has neither"
         if "texts" not in data.available:
             return f"encoder {self.params.encoder} needs texts, which {data.name} does not have in view {data.view}"
-        from xmcbench.encoders.making import missing
+        from xmcbench.encoders.packages import missing
 
         return missing(self.params)
 
@@ -114,7 +114,7 @@ class Ance:
     def _tell_of_extras(self, ctx: RunContext) -> None:
         """What this run would have done otherwise, had more been installed."""
         from xmcbench.dense.index import MANY
-        from xmcbench.encoders.making import missing
+        from xmcbench.encoders.packages import missing
 
         if self.params.encoder == "bow" and (lack := missing(replace(self.params, encoder="minilm"))):
             ctx.remark(f"ance read texts as bags of words. For a transformer, ance[encoder=minilm]: {lack}")
