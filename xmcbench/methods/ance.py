@@ -159,6 +159,7 @@ class Ance:
         if self.encoder is None or self.index is None:
             raise UsageError("ance: predict before fit or load")
         self.encoder.to(ctx.device)
+        self.encoder.progress = ctx.progress  # that of fitting is over
         documents = unit(embed(self.encoder, self.encoder.rows(inputs), ctx.device, ctx.progress))
         ef = int(ctx.query.get("ef", self.params.ef))
         most = k if self.classifier is None else max(k, self.params.pool)
