@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from xmcbench.encoders import vocabulary as vocabulary_module
 from xmcbench.encoders.bow import FILE, Bag, BowEncoder, SparseRows, drop
 from xmcbench.encoders.encoder import buckets, embed, shuffled
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
@@ -130,6 +131,19 @@ def test_vocabulary_reads_words_and_pieces_of_words() -> None:
     assert rows[2].nnz > 0  # the word is new, its pieces are not
     again = Vocabulary.of(vocabulary.arrays())
     assert not (again(["fever", "fevers"]) != vocabulary(["fever", "fevers"])).nnz
+
+
+def test_reading_many_texts_tells_how_far_it_is_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary_module, "TELL_EVERY", 2)
+    told: list[tuple[int, int]] = []
+    vocabulary = Vocabulary.fit(TEXTS, 128, lambda done, total: told.append((done, total)))
+    assert told == [(0, 8), (2, 8), (4, 8), (6, 8)]
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vocabulary(TEXTS, stop)
 
 
 def test_vocabulary_without_common_pieces_or_words() -> None:

@@ -62,7 +62,7 @@ class BowEncoder(nn.Module):
 
     kind: ClassVar[str] = "bow"
     part: int = PART
-    progress: Progress | None = None  # features are made in seconds
+    progress: Progress | None = None
 
     def __init__(
         self, n_features: int, width: int, generator: torch.Generator, vocabulary: Vocabulary | None = None
@@ -76,11 +76,18 @@ class BowEncoder(nn.Module):
 
     @classmethod
     def reading(
-        cls, texts: Iterable[Iterable[str]], most_words: int, width: int, generator: torch.Generator
+        cls,
+        texts: Iterable[Iterable[str]],
+        most_words: int,
+        width: int,
+        generator: torch.Generator,
+        progress: Progress | None = None,
     ) -> BowEncoder:
         """One that reads texts, with the terms of these."""
-        vocabulary = Vocabulary.fit(distinct(*texts), most_words)
-        return cls(vocabulary.width, width, generator, vocabulary)
+        vocabulary = Vocabulary.fit(distinct(*texts), most_words, progress)
+        made = cls(vocabulary.width, width, generator, vocabulary)
+        made.progress = progress
+        return made
 
     def rows(self, inputs: Inputs) -> SparseRows:
         """Their texts where there is a vocabulary, else their features.
@@ -92,7 +99,7 @@ class BowEncoder(nn.Module):
         if self.vocabulary is not None:
             if inputs.texts is None:
                 raise DataError("bow: rows have no texts, and the encoder was made to read them")
-            return SparseRows(self.vocabulary(inputs.texts))
+            return SparseRows(self.vocabulary(inputs.texts, self.progress))
         if inputs.features is None:
             raise DataError("bow: rows have no features, and the encoder was made to read them")
         if inputs.features.shape[1] != len(self.embed):
@@ -103,7 +110,7 @@ class BowEncoder(nn.Module):
         """See `Encoder.label_rows`."""
         if self.vocabulary is None:
             raise UsageError("bow: an encoder of given features can't read the labels' texts")
-        return SparseRows(self.vocabulary(texts))
+        return SparseRows(self.vocabulary(texts, self.progress))
 
     def forward(self, batch: Bag, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """See `Encoder`. On a GPU products are in bf16."""

@@ -41,7 +41,7 @@ def new_encoder(
         return new_transformer(params, seed, device, progress)
     generator = torch.Generator().manual_seed(seed)
     if label_texts is not None and train.texts is not None:
-        return BowEncoder.reading([train.texts, label_texts], params.max_length, params.width, generator)
+        return BowEncoder.reading([train.texts, label_texts], params.max_length, params.width, generator, progress)
     if train.features is None:
         raise XmcError("encoder bow: rows have neither features nor, with labels' texts beside them, texts")
     return BowEncoder(int(train.features.shape[1]), params.width, generator)

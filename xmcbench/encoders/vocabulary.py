@@ -8,7 +8,7 @@ spelled alike, which is all that a label no document has can go by.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ HALVES: dict[str, dict[str, Any]] = {
     "words": {"token_pattern": r"\b\w+\b"},
     "pieces": {"analyzer": "char_wb", "ngram_range": (3, 5), "min_df": 2},
 }
+TELL_EVERY = 256  # texts
+Progress = Callable[[int, int], None]
 
 
 class Vocabulary:
@@ -45,8 +47,8 @@ class Vocabulary:
         self.width = sum(len(each) for each in terms.values())
 
     @classmethod
-    def fit(cls, texts: Iterable[str], most_words: int) -> Vocabulary:
-        """The terms of these texts. A half that finds none is left out.
+    def fit(cls, texts: Iterable[str], most_words: int, progress: Progress | None = None) -> Vocabulary:
+        """The terms of these texts. A half that finds none is left out. `progress` is told texts done and in all.
 
         Raises
         ------
@@ -54,10 +56,10 @@ class Vocabulary:
         """
         kept = [cut(text, most_words) for text in texts]
         terms, idf = {}, {}
-        for name in HALVES:
+        for number, name in enumerate(HALVES):
             half = _vectoriser(name)
             try:
-                half.fit(kept)
+                half.fit(watched(kept, number, len(HALVES), progress))
             except ValueError:  # sklearn's for an empty vocabulary
                 continue
             terms[name] = half.get_feature_names_out().tolist()
@@ -66,14 +68,16 @@ class Vocabulary:
             raise DataError(f"no word stands in any of {len(kept)} texts", "Are the texts empty?")
         return cls(terms, idf, most_words)
 
-    def __call__(self, texts: Iterable[str]) -> sp.csr_matrix:
+    def __call__(self, texts: Iterable[str], progress: Progress | None = None) -> sp.csr_matrix:
         """(n, width) float32 CSR with sorted indices; a text without a known term is an empty row."""
         import scipy.sparse as sp
 
         kept = [cut(text, self.most_words) for text in texts]
         if not kept:  # which sklearn refuses
             return sp.csr_matrix((0, self.width), dtype=np.float32)
-        rows = sp.hstack([half.transform(kept) for half in self.halves], format="csr", dtype=np.float32)
+        count = len(self.halves)
+        parts = [half.transform(watched(kept, i, count, progress)) for i, half in enumerate(self.halves)]
+        rows = sp.hstack(parts, format="csr", dtype=np.float32)
         rows.sort_indices()
         return sp.csr_matrix(rows)
 
@@ -96,6 +100,14 @@ class Vocabulary:
 def cut(text: str, most_words: int) -> str:
     """The first words of a text, with single spaces between them."""
     return " ".join(text.split(maxsplit=most_words)[:most_words])
+
+
+def watched(texts: Sequence[str], number: int, passes: int, progress: Progress | None) -> Iterator[str]:
+    """The texts, one after the other, and word of them: this is pass `number` of so many."""
+    for done, text in enumerate(texts):
+        if progress is not None and done % TELL_EVERY == 0:
+            progress(number * len(texts) + done, passes * len(texts))
+        yield text
 
 
 def distinct(*texts: Iterable[str]) -> list[str]:
