@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from xmcbench.data.home import home
@@ -21,7 +22,7 @@ from xmcbench.encoders.frozen import DenseRows, FrozenEncoder
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.errors import DataError
-from xmcbench.method import Inputs
+from xmcbench.method import Inputs, TrainData
 
 WORDS = ["fever", "arm", "left", "yellow", "of", "the"]
 MANY = [" ".join(WORDS[: 1 + i % 6]) + " " + "abcdefghij"[i // 6 % 10] for i in range(90)]  # 60 that differ
@@ -107,6 +108,15 @@ def test_few_are_not_kept(tiny: Path, folders: Path) -> None:
     assert encoder.label_rows([]).batch(np.empty(0, np.int64), "cpu").shape == (0, 16)
 
 
+def test_rows_to_predict_for_are_not_kept_but_training_rows_are(tiny: Path, folders: Path) -> None:
+    encoder = made(tiny)
+    rows = encoder.rows(Inputs(None, MANY, None, 1))
+    assert not folders.exists()
+    train = TrainData(None, MANY, None, 1, sp.csr_matrix((90, 1), dtype=np.float32))
+    np.testing.assert_allclose(encoder.rows(train).distinct, rows.distinct, rtol=1e-4, atol=1e-5)
+    assert len(whole(folders)) == 1
+
+
 def test_key_is_of_all_that_decides_an_embedding(tiny: Path, tmp_path: Path, folders: Path) -> None:
     one = made(tiny)
     one.label_rows(MANY)
@@ -157,7 +167,7 @@ from pathlib import Path
 from xmcbench.encoders import embeddings
 from xmcbench.encoders.making import new_encoder
 from xmcbench.encoders.params import EncoderParams
-from xmcbench.method import Inputs
+from xmcbench.method import Inputs, TrainData
 embeddings.FEW, embeddings.BLOCK = 20, 25
 texts = sys.stdin.read().splitlines()
 params = EncoderParams(encoder=sys.argv[1], frozen=True, max_length=32, precision="float32")

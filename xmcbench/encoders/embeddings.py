@@ -27,9 +27,10 @@ VOLATILE = ("transformers_version", "dtype", "torch_dtype", "architectures")  # 
 FORMAT = 1  # of the folder; raise it when an older reader would misread a newer folder
 
 
-def embeddings(encoder: TransformerEncoder, texts: Sequence[str]) -> Made:
+def embeddings(encoder: TransformerEncoder, texts: Sequence[str], keep: bool = True) -> Made:
     """(m, D) float32 embeddings of distinct texts, and (n,) int64, which of them each text has.
 
+    keep : look for them on disk, and leave them there.
     `encoder.progress` is told texts tokenised of all, then distinct texts embedded of all; it may raise to stop.
 
     Raises
@@ -37,7 +38,7 @@ def embeddings(encoder: TransformerEncoder, texts: Sequence[str]) -> Made:
     DataError : the folder can't be written.
     """
     device = str(encoder.device)
-    if len(texts) <= FEW:
+    if not keep or len(texts) <= FEW:
         rows, which = distinct(encoder.label_rows(texts))
         return embed(encoder, rows, device, encoder.progress), which
     key = _key(encoder, texts)

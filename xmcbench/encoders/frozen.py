@@ -17,7 +17,7 @@ from xmcbench.encoders.encoder import PART, Progress
 from xmcbench.encoders.transformer import TransformerEncoder, texts_of
 from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
-from xmcbench.method import Inputs
+from xmcbench.method import Inputs, TrainData
 
 FILE = "frozen.npz"
 BODY = "transformer"
@@ -88,13 +88,15 @@ class FrozenEncoder(nn.Module):
         return self
 
     def rows(self, inputs: Inputs) -> DenseRows:
-        """Embeddings of their texts; many are kept under HOME/embeddings.
+        """Embeddings of their texts; many training rows' are kept under HOME/embeddings.
+
+        Those of rows to predict for are not, so that a prediction costs what it costs the second time too.
 
         Raises
         ------
         DataError : they have no texts.
         """
-        return self.label_rows(texts_of(inputs))
+        return DenseRows(*embeddings(self.transformer, texts_of(inputs), isinstance(inputs, TrainData)))
 
     def label_rows(self, texts: Sequence[str]) -> DenseRows:
         """See `Encoder.label_rows`."""

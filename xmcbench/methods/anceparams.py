@@ -10,7 +10,7 @@ from xmcbench.encoders.params import EncoderParams
 from xmcbench.errors import UsageError
 from xmcbench.method import param
 
-DEV = "measured on icd10cm, 1,100 training notes held out"
+DEV = "measured on 1,100 training notes of icd10cm, held out: P@1"
 BY_ENCODER = "by the encoder: `RATES` in anceparams.py"
 # bow: measured with ELIAS (its README); frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019, and
 # DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
@@ -31,12 +31,14 @@ class AnceParams(EncoderParams):
         "cluster: those of batches of near documents (NGAME)",
         "Xiong et al., ICLR 2021",
     )
-    hard: int = param(3, "mined labels a document brings into its step, drawn from its pool", DEV)
+    hard: int = param(
+        3, "mined labels a document brings into its step, drawn from its pool", f"{DEV} 70.1 with 3, 68.5 with none"
+    )
     pool: int = param(
         100, "labels nearest to a document, from which its hard negatives are drawn", "DEXML's configs: 100"
     )
     refresh: int | None = param(
-        None, "steps between refreshes of the pools; none: two epochs", "ours: half the cost of every epoch, no worse"
+        None, "steps between refreshes of the pools; none: two epochs", "ours: on a CPU a refresh costs an epoch"
     )
     warm_up: int = param(1, "epochs of in-batch negatives before the first refresh", "ours; DEXML's configs: 5 of 100")
     loss: Literal["decoupled", "softmax", "triplet"] = param(
@@ -51,10 +53,12 @@ class AnceParams(EncoderParams):
     vectors: Literal["all", "missing"] = param(
         "all",
         "labels with a learned vector beside their text; missing: only those without text, a pure dual encoder",
-        f"{DEV}: P@1 70.1 with, below 60 without",
+        f"{DEV} 70.1 after 8 epochs with, 57.1 after 6 without",
     )
     classifier: bool = param(
-        False, "train a classifier on top, on mined shortlists, and rank the nearest labels by both", "ours: off"
+        False,
+        "train a classifier on top, on mined shortlists, and rank the nearest labels by both",
+        "ours: off, on request",
     )
     dropout: float = param(0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS, see its README")
     epochs: int | None = param(None, "times every training row is seen", BY_ENCODER)
