@@ -50,13 +50,16 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from xmcbench_elias.batches import Batch, make_batch
-from xmcbench_elias.encoder import BowEncoder
+from xmcbench_elias.batches import embedded_batch
+from xmcbench_elias.building import rebuild
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams, sizes
 from xmcbench_elias.searcher import Searcher
-from xmcbench_elias.stages import rebuild
+from xmcbench_elias.source import Source
 from xmcbench_elias.step import score
+
+from xmcbench.encoders.bow import BowEncoder
+from xmcbench.files import read_npz
 
 BEAM, ROWS, SINGLE = 20, 512, 300
 ROUNDING = 1e-5
@@ -137,11 +140,11 @@ def trained(file: Path, dataset: str) -> World:
     """A saved model, and the embeddings of test rows."""
     from xmcbench.data import load
 
-    with np.load(file, allow_pickle=False) as arrays:
-        model = rebuild({name: arrays[name] for name in arrays.files}, EliasParams())
-    features = load(dataset).test.features[:ROWS]
+    weights = read_npz(file)
+    model = rebuild(weights, EliasParams(), Source.load(file.parent, EliasParams(), weights))
+    rows = model.encoder.rows(load(dataset).test_inputs().rows(slice(0, ROWS)))
     with torch.no_grad():
-        queries = model.encoder(make_batch(features, None, slice(None), "cpu"))
+        queries = model.encoder(rows.batch(np.arange(len(rows)), "cpu"))
     return World(model, queries, sizes(EliasParams(), model.n_labels).shortlist)
 
 
@@ -165,11 +168,10 @@ def straight(world: World, log_entries: Tensor, k: int, rows: int) -> tuple[Tens
 
 def in_chunks(world: World, k: int) -> tuple[Tensor, Tensor]:
     """The plugin's full form in torch: ours on a GPU, and what ours is checked against on a CPU."""
-    none = torch.zeros(len(world.queries) + 1, dtype=torch.int64, device=world.queries.device)
     shown = []
     for start in range(0, len(world.queries), 256):
         queries = world.queries[start : start + 256]
-        batch = Batch(none[: len(queries) + 1], none[:0], none[:0].float(), none[: len(queries) + 1], none[:0])
+        batch = embedded_batch(len(queries), str(queries.device))
         labels, p = score(world.model, queries, batch, BEAM, world.size)
         p, best = torch.where(labels < world.model.n_labels, p, -1.0).topk(k, dim=1)
         shown.append((labels.gather(1, best), p))

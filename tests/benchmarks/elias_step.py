@@ -36,13 +36,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from xmcbench_elias.batches import Batch
-from xmcbench_elias.encoder import BowEncoder
 from xmcbench_elias.loss import classification_loss, shortlist_loss
 from xmcbench_elias.model import EliasModel, log_adjacency, log_cluster_scores
 from xmcbench_elias.optim import optimisers
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.search import beam_search
 from xmcbench_elias.step import losses, score, teacher_forced
+
+from xmcbench.encoders.bow import BowEncoder
 
 TRUE = 5  # labels a row
 LAMBDA, BETA_SHARE, ALPHA, EXTRA = 0.05, 0.15, 10.0, 5
@@ -81,14 +82,12 @@ def index(shape: Shape) -> Tensor:
 
 
 def batch_of(shape: Shape, step: int, device: str) -> tuple[Tensor, Batch]:
-    """Embeddings, and true labels (the batch has no features)."""
+    """Embeddings, and true labels."""
     rng = np.random.default_rng(step)
     embeddings = torch.from_numpy(rng.standard_normal((shape.rows, shape.width), np.float32)).to(device)
     true = np.sort([rng.choice(shape.n_labels, TRUE, replace=False) for _ in range(shape.rows)], axis=1)
-    none = torch.zeros(0, dtype=torch.int64)
-    indptr = torch.arange(shape.rows + 1) * TRUE
-    parts = torch.zeros_like(indptr), none, none.float(), indptr, torch.from_numpy(true.ravel())
-    return embeddings, Batch(*(part.to(device) for part in parts))
+    indptr, labels = torch.arange(shape.rows + 1) * TRUE, torch.from_numpy(true.ravel())
+    return embeddings, Batch(None, indptr.to(device), labels.to(device))
 
 
 def network(shape: Shape, device: str) -> EliasModel:

@@ -7,10 +7,11 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xmcbench_elias.encoder import BowEncoder
 from xmcbench_elias.graph import clustering_rows, graph_rows
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.params import EliasParams, sizes
+
+from xmcbench.encoders.bow import BowEncoder
 
 
 def test_clustering_by_hand() -> None:

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 from xmcbench_elias import Elias
+from xmcbench_elias.building import build
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.predict import validation_score
-from xmcbench_elias.stages import build
+from xmcbench_elias.source import Source
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.data.split import carve
+from xmcbench.encoders.bow import BowEncoder
 from xmcbench.errors import Diverged, UsageError
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
@@ -67,7 +69,7 @@ def test_carved_rows_select_stage_1_and_join_stage_2(tmp_path: Path) -> None:
     method.fit(train, ctx)
     assert ctx.selection["tried"] == SMALL.stage1_epochs + SMALL.stage2_epochs  # type: ignore[operator]
     assert [e["validation nDCG@5"] is None for e in ctx.notes["epochs"]] == [False] * 6 + [True] * 4 + [False] * 4
-    assert list(ctx.phases)[2:6] == ["graph", "stage 2", "graph, held out", "stage 2, held out"]
+    assert list(ctx.phases)[3:7] == ["graph", "stage 2", "graph, held out", "stage 2, held out"]
     official = RunContext(tmp_path / "official", validation=held)
     other = Elias(SMALL)
     other.fit(train, official)
@@ -76,7 +78,7 @@ def test_carved_rows_select_stage_1_and_join_stage_2(tmp_path: Path) -> None:
 
 def test_every_phase_is_timed_and_recorded(once: tuple[Elias, RunContext]) -> None:
     ctx = once[1]
-    assert list(ctx.phases) == ["cluster", "stage 1", "graph", "stage 2", "ranker", "blend"]
+    assert list(ctx.phases) == ["encode", "cluster", "stage 1", "graph", "stage 2", "ranker", "blend"]
     assert ctx.selection["tried"] == SMALL.stage1_epochs + SMALL.stage2_epochs  # type: ignore[operator]
     epochs = ctx.notes["epochs"]
     assert [entry["stage"] for entry in epochs] == ["stage 1"] * 6 + ["stage 2"] * 4
@@ -204,7 +206,8 @@ def test_shortlist_loss_alone_changes_training(once: tuple[Elias, RunContext], t
 
 def test_weights_do_not_depend_on_the_device_or_global_state() -> None:
     entries = np.array([[0, 1]])
-    one, other = (build(4, 2, entries, SMALL, 5).state_dict() for _ in range(2))
+    source = Source(BowEncoder(4, 1, torch.Generator()), 8)
+    one, other = (build(source, 2, entries, SMALL, 5).state_dict() for _ in range(2))
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 

@@ -16,7 +16,7 @@ def rows_of(true: list[list[int]]) -> Batch:
     """A batch that has true labels only."""
     indptr = torch.from_numpy(np.cumsum([0, *map(len, true)]))
     labels = torch.tensor([label for row in true for label in row], dtype=torch.int64)
-    return Batch(torch.zeros_like(indptr), labels[:0], labels[:0].float(), indptr, labels)
+    return Batch(None, indptr, labels)
 
 
 def brute(clusters: Tensor, scores: Tensor, entries: Tensor, values: Tensor, size: int, n_labels: int) -> list[dict]:

@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from xmcbench_elias import search_kernels as kernels
-from xmcbench_elias.batches import make_batch
-from xmcbench_elias.encoder import BowEncoder
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.predict import by_torch
 from xmcbench_elias.searcher import Found, Searcher
 
+from xmcbench.encoders.bow import BowEncoder, SparseRows
 from xmcbench.errors import DataError
 from xmcbench.topk import PAD, TopK
 
@@ -128,10 +127,10 @@ def compare(model: EliasModel, features: NDArray[np.float32], k: int, beam: int,
     """Searcher and torch on the same rows; `size` large enough that no rounding decides who is shortlisted."""
     import scipy.sparse as sp
 
-    batch = make_batch(sp.csr_matrix(features), None, slice(None), "cpu")
+    rows = SparseRows(sp.csr_matrix(features))
     with torch.no_grad():
-        queries = model.encoder(batch).numpy()
-    near(Searcher(model)(queries, k, beam, size), by_torch(model, batch, model.n_labels, beam, size))
+        queries = model.encoder(rows.batch(np.arange(len(rows)), "cpu"))
+    near(Searcher(model)(queries.numpy(), k, beam, size), by_torch(model, queries, model.n_labels, beam, size))
 
 
 @settings(deadline=None, max_examples=60)

@@ -11,6 +11,7 @@ import pytest
 from xmcbench_elias import Elias
 from xmcbench_elias.fit import training_shortlists
 from xmcbench_elias.params import PRESETS, EliasParams, settled, sizes
+from xmcbench_elias.source import Source
 from xmcbench_elias.stages import Plan, stage_1
 from xmcbench_elias.train import running_mean
 
@@ -105,7 +106,7 @@ def test_outputs_differ_and_phases_are_named(everything: tuple[Elias, RunContext
         for other in shown[i + 1 :]:
             assert not np.array_equal(one.scores, other.scores)
     phases = list(everything[1].phases)
-    assert phases[:5] == ["cluster", "stage 1, first clusters", "re-cluster", "stage 1", "graph"]
+    assert phases[1:6] == ["cluster", "stage 1, first clusters", "re-cluster", "stage 1", "graph"]
     assert "stage 2, model 2" in phases
     assert "stage 1, fold 2" in phases
 
@@ -113,7 +114,8 @@ def test_outputs_differ_and_phases_are_named(everything: tuple[Elias, RunContext
 def test_folds_show_rows_to_a_model_that_has_not_seen_them(tmp_path: Path) -> None:
     train, ctx = DATA.train_data(), RunContext(tmp_path)
     params = settled(dataclasses.replace(SMALL, folds=2), train.n_labels)
-    plan = Plan(train, params, sizes(params, train.n_labels), ctx)
+    source = Source.of(params, train, ctx)
+    plan = Plan(source.ready(train), None, params, sizes(params, train.n_labels), ctx, source)
     first = stage_1(plan)[0]
     shown = training_shortlists(plan, first)
     in_sample = training_shortlists(dataclasses.replace(plan, params=dataclasses.replace(params, folds=0)), first)
@@ -153,7 +155,8 @@ def test_every_preset_makes_parameters() -> None:
     assert EliasParams(**PRESETS["bow"]) == EliasParams()
     paper = sizes(EliasParams(**PRESETS["paper"]), 131_073)
     assert (paper.clusters, paper.kappa, paper.shortlist) == (2048, 650, 1300)
-    assert EliasParams(**PRESETS["minilm"]).width == 384
+    minilm = EliasParams(**PRESETS["minilm"])
+    assert (minilm.encoder, minilm.max_length, minilm.encoder_rate, minilm.width) == ("minilm", 32, 1e-4, 384)
 
 
 def test_parts_of_the_rows_are_ranked_as_all_are(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,37 +11,58 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xmcbench.encoders.bow import BowEncoder
+from xmcbench.encoders.encoder import Encoder, Rows, shuffled
+
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
 
 @dataclass(frozen=True)
 class Batch:
-    """n rows: CSR features, and CSR true labels where they are known (training), else no labels at all.
+    """n rows and their true labels, CSR; no row has any where they aren't known.
 
     Attributes
     ----------
-    indptr, indices : (n + 1,), (nnz,) int64; values : (nnz,) float32. Features.
+    inputs : what the encoder takes; None where rows are embedded already.
     true_indptr, true_labels : (n + 1,), (nnz,) int64. Labels, ascending in a row.
     """
 
-    indptr: Tensor
-    indices: Tensor
-    values: Tensor
+    inputs: Any
     true_indptr: Tensor
     true_labels: Tensor
 
     @property
     def n_rows(self) -> int:
-        return len(self.indptr) - 1
+        return len(self.true_indptr) - 1
 
 
-def make_batch(features: sp.csr_matrix, labels: sp.csr_matrix | None, rows: NDArray[Any] | slice, device: str) -> Batch:
-    """The named rows; `labels` None leaves every row without true labels."""
-    x = features[rows]
-    n = int(x.shape[0])
-    y = None if labels is None else labels[rows]
-    true_indptr = np.zeros(n + 1, np.int64) if y is None else y.indptr.astype(np.int64)
-    true_labels = np.zeros(0, np.int64) if y is None else y.indices.astype(np.int64)
-    arrays = x.indptr.astype(np.int64), x.indices.astype(np.int64), x.data.astype(np.float32), true_indptr, true_labels
-    return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
+def make_batch(rows: Rows, labels: sp.csr_matrix, which: NDArray[Any], device: str) -> Batch:
+    """The rows at these places with their labels (n, L)."""
+    return Batch(rows.batch(which, device), *_csr(labels[which], device))
+
+
+def embedded_batch(labels: sp.csr_matrix | int, device: str) -> Batch:
+    """Of rows embedded already: their labels (n, L), or n where those aren't known."""
+    if isinstance(labels, int):
+        none = torch.zeros(0, dtype=torch.int64, device=device)
+        return Batch(None, torch.zeros(labels + 1, dtype=torch.int64, device=device), none)
+    return Batch(None, *_csr(labels, device))
+
+
+def _csr(labels: sp.csr_matrix, device: str) -> tuple[Tensor, Tensor]:
+    arrays = labels.indptr.astype(np.int64), labels.indices.astype(np.int64)
+    indptr, indices = (torch.from_numpy(array).to(device) for array in arrays)
+    return indptr, indices
+
+
+def epoch_batches(encoder: Encoder, rows: Rows, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Places of the rows of each step of an epoch, every row once.
+
+    A bag of words has no padding, so its batches are as random as can be; others hold rows of like length.
+    """
+    if not isinstance(encoder, BowEncoder):
+        yield from shuffled(rows.lengths, size, rng)
+        return
+    order = rng.permutation(len(rows))
+    yield from (order[start : start + size] for start in range(0, len(order), size))

@@ -9,13 +9,14 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from xmcbench_elias.batches import make_batch
+from xmcbench_elias.batches import embedded_batch
+from xmcbench_elias.embedding import embedded
 from xmcbench_elias.model import EliasModel, log_cluster_scores
+from xmcbench_elias.source import Ready
 from xmcbench_elias.step import teacher_forced
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.method import TrainData
     from xmcbench_elias.params import EliasParams, Sizes
 
 ROWS = 1024  # at a time, while the graph is counted
@@ -64,34 +65,35 @@ def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[n
 
 def learned_rows(
     model: EliasModel,
-    train: TrainData,
+    train: Ready,
     clusters: NDArray[np.int32],
     ctx: RunContext,
     params: EliasParams,
     size: Sizes,
 ) -> Graph:
     """`graph_rows` of what training rows search now, true labels' clusters among it: M are the clusters' scores."""
-    assert train.features is not None
+    n_rows, true = len(train.rows), train.data.labels
     generator = torch.Generator(ctx.device).manual_seed(ctx.seed("graph"))
     owners = model.owners()
     rows, found, scores = [], [], []
-    for start in range(0, train.n_rows, ROWS):
-        batch = make_batch(train.features, train.labels, slice(start, start + ROWS), ctx.device)
+    for start in range(0, n_rows, ROWS):
+        batch = embedded_batch(true[start : start + ROWS], ctx.device)
+        phi = embedded(model.encoder, train.rows, start, start + ROWS, ctx)
         with torch.no_grad():
-            logits = model.cluster_logits(model.encoder(batch))
+            logits = model.cluster_logits(phi)
             beam = teacher_forced(logits, batch, owners, size.beam, params.extra, generator)
             scores.append(log_cluster_scores(logits, model.alpha).gather(1, beam).exp().cpu().numpy().ravel())
         found.append(beam.cpu().numpy().ravel())
         rows.append(np.repeat(np.arange(start, start + batch.n_rows), beam.shape[1]))
-        ctx.progress(start + batch.n_rows, train.n_rows)
+        ctx.progress(start + batch.n_rows, n_rows)
     places = np.concatenate(rows), np.concatenate(found)
-    visits = sp.csr_matrix((np.concatenate(scores), places), shape=(train.n_rows, size.clusters))
-    return graph_rows(visits, train.labels, clusters, size.kappa)
+    visits = sp.csr_matrix((np.concatenate(scores), places), shape=(n_rows, size.clusters))
+    return graph_rows(visits, true, clusters, size.kappa)
 
 
 def random_rows(
     model: EliasModel,
-    train: TrainData,
+    train: Ready,
     clusters: NDArray[np.int32],
     ctx: RunContext,
     params: EliasParams,

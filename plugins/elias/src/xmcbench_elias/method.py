@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from xmcbench.errors import UsageError
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
+from xmcbench_elias.check import check
 from xmcbench_elias.params import PRESETS, EliasParams, sizes
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Elias:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="elias",
-        summary="learnable graph index over labels, both stages, bag-of-words encoder",
+        summary="learnable graph index over labels, both stages, bag-of-words or transformer encoder",
         family="graph-index",
         version="3",
         citation=CITATION,
@@ -44,12 +45,22 @@ class Elias:
     )
 
     def __init__(self, params: EliasParams) -> None:
+        check(params)
         self.params = params
         self.whole: Whole | None = None
 
-    @classmethod
-    def skip(cls, data: Facts, machine: Machine) -> str | None:
-        return None
+    def skip(self, data: Facts, machine: Machine) -> str | None:
+        """What encoder and start of the label weights need and isn't there."""
+        from xmcbench.encoders.making import missing
+
+        who = f"encoder {self.params.encoder}"
+        needed = [("texts", who)] if self.params.encoder != "bow" else []
+        if self.params.label_start == "text":
+            needed += [("texts", "label_start=text"), ("label_texts", "label_start=text")]
+        for name, why in needed:
+            if name not in data.available:
+                return f"{why} needs {name.replace('_', ' ')}, which {data.name} does not have in view {data.view}"
+        return missing(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Phases cluster, stage 1, graph, stage 2, ranker, blend, …; each goes on from its checkpoint."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from xmcbench_elias.encoder import BowEncoder
+from xmcbench.encoders.encoder import Encoder
 
 LABEL_BIAS = -3.0  # σ(−3) = 0.05: nearly all of a shortlist is false, and the first steps need not learn that
 EMPTY = -1e9  # logit of a slot that holds no label; far below any other, and finite so that empty rows stay finite
@@ -35,7 +35,7 @@ class EliasModel(nn.Module):
 
     def __init__(
         self,
-        encoder: BowEncoder,
+        encoder: Encoder,
         entries: Tensor,
         n_labels: int,
         alpha: float,
@@ -43,11 +43,12 @@ class EliasModel(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        width = encoder.mix.shape[0]
+        assert isinstance(encoder, nn.Module)
+        width = encoder.width
         self.n_labels = n_labels
         self.alpha = alpha
         self.share = share
-        self.encoder = encoder
+        self.encoder: Encoder = encoder
         self.cluster_weight = nn.Parameter(torch.randn(len(entries), width, generator=generator) * 0.02)
         self.cluster_bias = nn.Parameter(torch.zeros(len(entries)))
         self.label_weight = nn.Parameter(torch.empty(n_labels, width))

@@ -12,19 +12,26 @@ if TYPE_CHECKING:
 
 
 def optimisers(model: EliasModel, params: EliasParams, factor: float) -> Optimisers:
-    """Row-wise AdamW for the feature and label tables, torch's for all else.
+    """Row-wise AdamW for the encoder's tables and the label table, torch's for all else.
 
     `factor` scales the learning rates of what an earlier stage trained: encoder and cluster classifier. Label
-    classifier and adjacency start anew in each stage.
+    classifier and adjacency start anew in each stage. Biases and the scales of layer norms have no weight decay.
     """
-    tables = [(model.encoder.embed, factor * params.table_rate), (model.label_weight, params.table_rate)]
+    tables = [(table, factor * params.table_rate) for table in model.encoder.tables()]
+    tables.append((model.label_weight, params.table_rate))
     taken = {id(table) for table, _ in tables} | {id(model.adjacency)}
-    rest = [(name, p) for name, p in model.named_parameters() if id(p) not in taken]
-    rate = factor * params.rate
-    groups: list[dict[str, Any]] = [
-        {"params": [p for name, p in rest if "bias" not in name], "lr": rate, "weight_decay": params.decay},
-        {"params": [p for name, p in rest if "bias" in name], "lr": rate, "weight_decay": 0.0},
-    ]
+    rest = {name: p for name, p in model.named_parameters() if id(p) not in taken and p.requires_grad}
+    encoder_rate = params.rate if params.encoder_rate is None else params.encoder_rate
+    groups: list[dict[str, Any]] = []
+    for in_encoder, rate in ((True, encoder_rate), (False, params.rate)):
+        for decays, decay in ((True, params.decay), (False, 0.0)):
+            found = [
+                p
+                for name, p in rest.items()
+                if name.startswith("encoder.") == in_encoder and (p.ndim > 1 and "bias" not in name) == decays
+            ]
+            if found:
+                groups.append({"params": found, "lr": factor * rate, "weight_decay": decay})
     if model.adjacency is not None:
         groups.append({"params": [model.adjacency], "lr": params.adjacency_rate, "weight_decay": params.decay})
     return Optimisers(tables, groups, params.decay)

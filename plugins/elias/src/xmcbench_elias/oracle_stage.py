@@ -59,9 +59,8 @@ class Stage:
         self.n_labels = len(numbers["param/WL.weight"]) - 1
         rows = [np.unique(row[row < self.n_labels]) for row in numbers["in/y_inds"]]
         indptr = torch.from_numpy(np.cumsum([0, *map(len, rows)]))
-        none = torch.zeros(0, dtype=torch.int64)
         true = torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *rows]))
-        self.batch = Batch(torch.zeros_like(indptr), none, none.double(), indptr, true)
+        self.batch = Batch(None, indptr, true)
 
     def __getitem__(self, name: str) -> Tensor:
         return torch.from_numpy(np.array(self.numbers[name]))

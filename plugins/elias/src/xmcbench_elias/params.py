@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from xmcbench.encoders.params import EncoderParams
 from xmcbench.method import param
 
 PAPER = "Gupta et al., NeurIPS 2022, appendix"
 README = "measured on validation rows: see README"
 OURS = "ours: by hand on validation rows, not searched"
 BY_LABELS = "measured on validation rows, by the number of labels: `FEW` and `MANY` in params.py, see README"
+TRANSFORMER_RATE = 1e-4
 BORDER = 16_384  # labels; between what was measured, 4,271 and 46,881
 FEW = {
     "width": 512,
@@ -31,9 +33,13 @@ MANY = {
     "batch": 512,
 }
 
-# LF-AmazonTitles-131K in the authors' configurations: 20 + 50 epochs, weights averaged from epoch 8 on, λ = 0.05 over
-# n · P, which beside a true label's own term over n · K weighs λ K / P, here at P = 10 true labels a row.
+# LF-AmazonTitles-131K in the authors' configurations: titles of 32 tokens, 20 + 50 epochs, weights averaged from epoch
+# 8 on, λ = 0.05 over n · P, which beside a true label's own term over n · K weighs λ K / P, here at P = 10 true labels
+# a row. Their encoder goes from 2e-4 to 3e-5 in stage 2, the rest from 5e-3 to 1e-4; here one factor takes both down.
 _PAPER: dict[str, Any] = {
+    "encoder": "distilbert-base-uncased",
+    "max_length": 32,
+    "encoder_rate": 2e-4,
     "width": 768,
     "dropout": 0.5,
     "leaf": 100,
@@ -54,11 +60,13 @@ _PAPER: dict[str, Any] = {
 }
 
 # `minilm`: D of all-MiniLM-L6-v2 and, on the same data, what LEVER (Buvanesh et al., ICLR 2024, T17) ran ELIAS with
-# on an encoder of that kind: 60 epochs in all, 512 rows a step, rates of 2e-2.
+# on an encoder of that kind: 60 epochs in all, 512 rows a step, rates of 1e-4 in the encoder and 2e-2 outside.
 PRESETS: dict[str, dict[str, Any]] = {
     "bow": {},
     "minilm": _PAPER
     | {
+        "encoder": "minilm",
+        "encoder_rate": 1e-4,
         "width": 384,
         "batch": 512,
         "stage2_epochs": 40,
@@ -72,19 +80,29 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class EliasParams:
-    """Settings for the bag-of-words encoder on a CPU.
+class EliasParams(EncoderParams):
+    """Defaults for the bag-of-words encoder on a CPU. See also `EncoderParams`, whose parameters these are as well.
 
     The paper's sizes belong together: leaves of 100 labels, a beam of 20, K = 2,000 = 20 · 100 labels in the
     shortlist, κ = 1,000 = 10 · 100 entries in a row of the adjacency, β = 150 = 0.15 κ. Here leaves are smaller; κ and
     β follow from the leaf by the same ratios, and K is larger beside it (see `Sizes`).
 
-    Preset `bow` is the defaults. `paper` and `minilm` have the sizes and schedules that transformers were trained with
-    (`PRESETS`); as long as the bag of words is the only encoder, they train it at these.
+    Preset `bow` is the defaults. `paper` and `minilm` have encoders, sizes and schedules of the authors and of LEVER
+    (`PRESETS`), made for a GPU.
     """
 
-    width: int | None = param(None, "width D of the embedding; none: by the number of labels", BY_LABELS)
-    dropout: float | None = param(None, "dropout after both layers of the encoder; none: by the labels", BY_LABELS)
+    width: int | None = param(  # type: ignore[assignment]
+        None, "bow: D, numbers of an embedding; none: by the number of labels", BY_LABELS
+    )
+    dropout: float | None = param(
+        None, "dropout after both layers of the encoder (bow) or of its output; none: by the labels", BY_LABELS
+    )
+    label_start: Literal["fresh", "text"] = param(
+        "fresh",
+        "what label weights start from in both stages: small random numbers, or embeddings of the label texts; "
+        "bow then reads texts in place of features",
+        f"fresh: {PAPER}; text: as SiameseXML's classifiers, Dahiya et al., ICML 2021",
+    )
     alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER)
     beta_share: float = param(0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}")
     leaf: int = param(25, "most labels a cluster; 100 in the paper, for 100 times as many labels", OURS)
@@ -99,6 +117,11 @@ class EliasParams:
     stage1_epochs: int | None = param(None, "epochs with the clustering as the index", BY_LABELS)
     stage2_epochs: int | None = param(None, "epochs with the learned index", BY_LABELS)
     batch: int | None = param(None, "rows a step", BY_LABELS)
+    encoder_rate: float | None = param(
+        None,
+        "peak learning rate of the encoder's dense layers; none: 1e-4 for a transformer that is trained, else `rate`",
+        "LEVER, Buvanesh et al., ICLR 2024, T17",
+    )
     rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", OURS)
     table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", OURS)
     adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", OURS)
@@ -135,6 +158,11 @@ class EliasParams:
     )
 
 
+def reads_texts(params: EliasParams) -> bool:
+    """Whether the encoder reads texts, not features."""
+    return params.encoder != "bow" or params.label_start == "text"
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What follows from L: C clusters of at most `leaf` labels, rows of at most `kappa` entries, K = `shortlist`."""
@@ -148,7 +176,8 @@ class Sizes:
 
 def settled(params: EliasParams, n_labels: int) -> EliasParams:
     """`params` with a value in place of every None."""
-    usual = FEW if n_labels <= BORDER else MANY
+    usual: dict[str, Any] = dict(FEW if n_labels <= BORDER else MANY)
+    usual["encoder_rate"] = params.rate if params.encoder == "bow" or params.frozen else TRANSFORMER_RATE
     return replace(params, **{name: value for name, value in usual.items() if getattr(params, name) is None})
 
 

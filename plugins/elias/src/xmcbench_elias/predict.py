@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from torch import Tensor
 
+from xmcbench.encoders.encoder import Rows
 from xmcbench.topk import PAD, TopK
-from xmcbench_elias.batches import Batch, make_batch
+from xmcbench_elias.batches import embedded_batch
+from xmcbench_elias.embedding import embedded
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.searcher import Searcher
-from xmcbench_elias.step import rank
+from xmcbench_elias.step import score
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
-    from xmcbench.method import Inputs
 
 CELLS = 1 << 22  # rows · (clusters + beam paths) at a time: some tens of megabytes
 SHARE = "share of the shortlist scored"  # the note: by k, of the last predictions with it
@@ -25,7 +26,7 @@ SHARE = "share of the shortlist scored"  # the note: by k, of the last predictio
 
 def predict(
     model: EliasModel,
-    inputs: Inputs,
+    rows: Rows,
     k: int,
     beam: int,
     shortlist: int,
@@ -36,33 +37,32 @@ def predict(
 
     On the CPU by a `Searcher`, made here unless one of these very weights is given; elsewhere by torch (`rank`).
     """
-    assert inputs.features is not None
-    on_cpu = ctx.device == "cpu"
+    n_rows, on_cpu = len(rows), ctx.device == "cpu"
     if on_cpu and searcher is None:
         searcher = Searcher(model)
     clusters, width = model.entries.shape
     step = max(1, CELLS // (clusters if on_cpu else clusters + min(beam, clusters) * width))
     ids, scores, scored, shortlisted = [], [], 0, 0
-    for start in range(0, max(inputs.n_rows, 1), step):
-        batch = make_batch(inputs.features, None, slice(start, start + step), ctx.device)
+    for start in range(0, max(n_rows, 1), step):
+        phi = embedded(model.encoder, rows, start, start + step, ctx)
         if searcher is None:
-            part = by_torch(model, batch, k, beam, shortlist)
+            part = by_torch(model, phi, k, beam, shortlist)
         else:
-            with torch.no_grad():
-                found = searcher(model.encoder(batch).numpy(), k, beam, shortlist)
+            found = searcher(phi.numpy(), k, beam, shortlist)
             part = TopK(found.ids, found.scores)
             scored, shortlisted = scored + int(found.scored.sum()), shortlisted + int(found.shortlisted.sum())
         ids.append(part.ids)
         scores.append(part.scores)
-        ctx.progress(min(start + step, inputs.n_rows), max(inputs.n_rows, 1))
+        ctx.progress(min(start + step, n_rows), max(n_rows, 1))
     if shortlisted and k < shortlist:  # else nothing is left to stop before
         ctx.note(SHARE, {**ctx.notes.get(SHARE, {}), str(k): round(scored / shortlisted, 4)})
     return TopK(np.concatenate(ids), np.concatenate(scores))
 
 
-def by_torch(model: EliasModel, batch: Batch, k: int, beam: int, shortlist: int) -> TopK:
-    """The whole shortlist scored on the model's device."""
-    found, p = rank(model, batch, beam, shortlist)
+def by_torch(model: EliasModel, embedding: Tensor, k: int, beam: int, shortlist: int) -> TopK:
+    """Of rows embedded as (n, D), the whole shortlist scored on the model's device."""
+    batch = embedded_batch(len(embedding), str(embedding.device))
+    found, p = score(model, embedding, batch, beam, shortlist)
     labels = found.cpu().numpy()
     return TopK.from_arrays(np.where(labels < model.n_labels, labels, PAD), p.cpu().numpy(), k)
 

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 
 from xmcbench.method import TrainData
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
-from xmcbench_elias.encoder import BowEncoder
+from xmcbench_elias.building import build, put_graph, rebuild, start_labels
 from xmcbench_elias.graph import clustering_rows, learned_rows, random_rows
+from xmcbench_elias.labels import start_from_texts
 from xmcbench_elias.model import EliasModel
-from xmcbench_elias.params import EliasParams, Sizes, settled
+from xmcbench_elias.params import EliasParams, Sizes
 from xmcbench_elias.recluster import learned_centroids
+from xmcbench_elias.source import Joined, Ready, Source
 from xmcbench_elias.train import Progress, Stage, Weights
 
 if TYPE_CHECKING:
@@ -35,19 +36,24 @@ class Both:
 
 @dataclass
 class Plan:
-    """What is trained, and under which name: phases, checkpoints and seeds of one model carry its `tag`."""
+    """What is trained, and under which name: phases, checkpoints and seeds of one model carry its `tag`.
 
-    train: TrainData
-    params: EliasParams  # settled
+    `held` are the validation rows; `params` are settled.
+    """
+
+    train: Ready
+    held: Ready | None
+    params: EliasParams
     size: Sizes
     ctx: RunContext
+    source: Source
     tag: str = ""
 
     def name(self, stage: str) -> str:
         return f"{stage}{self.tag}"
 
 
-def train_model(plan: Plan, rows: TrainData) -> Both:
+def train_model(plan: Plan, rows: Ready) -> Both:
     """Both stages, the second on `rows`. Whatever a killed run has finished comes from its checkpoints."""
     model, clusters, first = stage_1(plan)
     before = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
@@ -57,28 +63,30 @@ def train_model(plan: Plan, rows: TrainData) -> Both:
 
 def held_out_model(plan: Plan, both: Both) -> Both:
     """The same with a stage 2 that has not seen the carved rows: what they can be used to choose by."""
-    model = rebuild(both.first, plan.params).to(plan.ctx.device)
+    model = rebuild(both.first, plan.params, plan.source).to(plan.ctx.device)
     second = stage_2(replace(plan, tag=f"{plan.tag}, held out"), model, both.clusters, plan.train)
     return Both(model, both.first, both.clusters, [second])
 
 
-def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32], rows: TrainData) -> Progress:
-    """Take a model of stage 1 through stage 2, in place; `clusters` (L,) are its index, `rows` it learns from."""
-    ctx, params, size = plan.ctx, plan.params, plan.size
+def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32], rows: Ready) -> Progress:
+    """Take a model of stage 1 through stage 2, in place; `clusters` (L,) are its index, `rows` it learns from.
+
+    Encoder and cluster classifier go on, all else starts anew: the label classifier as in the paper, the graph's
+    logits at counts, the best of the four combinations with random logits and stage 1's label classifier (see README).
+    """
+    ctx, params, size, name = plan.ctx, plan.params, plan.size, plan.name("stage 2")
     if params.index in ("graph", "random"):
         with ctx.phase(plan.name("graph")):
             found = learned_rows if params.index == "graph" else random_rows
             entries, counts = _kept(plan, "graph", lambda: found(model, rows, clusters, ctx, params, size))
-        start_stage_2(model, entries, counts, ctx.seed(plan.name("stage 2")))
+        put_graph(model, entries, counts)
     else:
-        model.fresh_labels(torch.Generator().manual_seed(ctx.seed(plan.name("stage 2"))))
-        size = replace(size, shortlist=plan.train.n_labels)
-    with ctx.phase(plan.name("stage 2")):
-        name, select = plan.name("stage 2"), rows is plan.train
-        stage = Stage(
-            name, params.stage2_epochs, params.stage2_rate, model, rows, params, size, ctx, select, params.average
-        )
-        return stage.run()
+        size = replace(size, shortlist=model.n_labels)
+    with ctx.phase(name):
+        start_labels(model, plan.source, ctx.seed(name), ctx)
+        held = plan.held if rows is plan.train else None  # what it learns from can't select
+        how = name, params.stage2_epochs, params.stage2_rate
+        return Stage(*how, model, rows, held, params, size, ctx, params.average).run()
 
 
 def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], Progress]:
@@ -88,23 +96,24 @@ def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], Progress]:
     """
     ctx, train = plan.ctx, plan.train
     with ctx.phase(plan.name("cluster")):
-        clusters = _kept_clusters(plan, "clusters", lambda: label_centroids(train.features, train.labels))
+        clusters = _kept_clusters(plan, "clusters", lambda: label_centroids(train.data.features, train.data.labels))
     if plan.params.recluster:
-        model = _fresh(plan, clusters)
-        with ctx.phase(plan.name("stage 1, first clusters")):
-            _train_stage_1(plan, "stage 1, first clusters", plan.params.recluster, model)
+        model, _ = _train_stage_1(plan, "stage 1, first clusters", plan.params.recluster, clusters)
         with ctx.phase(plan.name("re-cluster")):
             clusters = _kept_clusters(plan, "clusters again", lambda: learned_centroids(model, train, ctx))
-    model = _fresh(plan, clusters)
-    with ctx.phase(plan.name("stage 1")):
-        progress = _train_stage_1(plan, "stage 1", plan.params.stage1_epochs, model)
+    model, progress = _train_stage_1(plan, "stage 1", plan.params.stage1_epochs, clusters)
     return model, clusters, progress
 
 
-def _train_stage_1(plan: Plan, stage: str, epochs: int, model: EliasModel) -> Progress:
-    # Every path counts: a true label whose cluster scores low yet would be cut, and with it what it could teach.
-    every = replace(plan.size, shortlist=plan.train.n_labels)
-    return Stage(plan.name(stage), epochs, 1.0, model, plan.train, plan.params, every, plan.ctx).run()
+def _train_stage_1(plan: Plan, stage: str, epochs: int, clusters: NDArray[np.int32]) -> tuple[EliasModel, Progress]:
+    ctx, params, n_labels, name = plan.ctx, plan.params, plan.train.data.n_labels, plan.name(stage)
+    with ctx.phase(name):
+        entries = clustering_rows(clusters, plan.size.clusters)
+        model = build(plan.source, n_labels, entries, params, ctx.seed(plan.name("weights"))).to(ctx.device)
+        start_from_texts(model, plan.source.labels, ctx)
+        # Every path counts: a true label whose cluster scores low yet would be cut, and with it what it could teach.
+        every = replace(plan.size, shortlist=n_labels)
+        return model, Stage(name, epochs, 1.0, model, plan.train, plan.held, params, every, ctx).run()
 
 
 def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
@@ -117,50 +126,15 @@ def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
     if held is None or not ctx.validation_is_carved:
         return train
     features, labels = sp.vstack([train.features, held.features]), sp.vstack([train.labels, held.labels])
-    return TrainData(sp.csr_matrix(features), None, None, train.n_labels, sp.csr_matrix(labels))
-
-
-def _fresh(plan: Plan, clusters: NDArray[np.int32]) -> EliasModel:
-    assert plan.train.features is not None
-    n_features, n_labels = int(plan.train.features.shape[1]), plan.train.n_labels
-    entries = clustering_rows(clusters, plan.size.clusters)
-    return build(n_features, n_labels, entries, plan.params, plan.ctx.seed(plan.name("weights"))).to(plan.ctx.device)
-
-
-def build(n_features: int, n_labels: int, entries: NDArray[np.int64], params: EliasParams, seed: int) -> EliasModel:
-    """A model with fresh weights, on the CPU, so that they do not depend on the device."""
-    generator = torch.Generator().manual_seed(seed)
-    encoder = BowEncoder(n_features, params.width, generator)
-    return EliasModel(encoder, torch.from_numpy(entries), n_labels, params.alpha, params.beta_share, generator)
-
-
-def start_stage_2(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.float32], seed: int) -> None:
-    """Put the graph in place of the clustering; encoder and cluster classifier stay, all else starts anew.
-
-    The adjacency's logits start at log(count + 1), and the label classifier is fresh as in the paper: the best of
-    the four combinations with random logits and with stage 1's label classifier (see README).
-    """
-    device = model.entries.device
-    model.fresh_labels(torch.Generator().manual_seed(seed))
-    model.entries = torch.from_numpy(entries).to(device)
-    model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
-
-
-def rebuild(weights: Weights, params: EliasParams) -> EliasModel:
-    """The model whose `state_dict` these weights are."""
-    n_features, n_labels = len(weights["encoder.embed"]), len(weights["label_weight"])
-    model = build(n_features, n_labels, weights["entries"], settled(params, n_labels), 0)
-    if "adjacency" in weights:
-        model.adjacency = torch.nn.Parameter(torch.from_numpy(weights["adjacency"]))
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    return model
+    texts = None if train.texts is None or held.texts is None else Joined(train.texts, held.texts)
+    return TrainData(sp.csr_matrix(features), texts, train.label_texts, train.n_labels, sp.csr_matrix(labels))
 
 
 def _kept_clusters(plan: Plan, name: str, centroids: Any) -> NDArray[np.int32]:
     """(L,) int32, from the label centroids that `centroids()` gives."""
     ctx, size = plan.ctx, plan.size
     if size.clusters == 1:
-        return np.zeros(plan.train.n_labels, np.int32)
+        return np.zeros(plan.train.data.n_labels, np.int32)
     kept = ctx.checkpoints.load(plan.name(name))
     if kept is not None:
         return kept[0]["clusters"]

@@ -62,7 +62,7 @@ def train_step(
     ------
     FloatingPointError : the network's outputs are not finite.
     """
-    embedding = model.encoder(batch, params.dropout, generator)
+    embedding = model.encoder(batch.inputs, params.dropout, generator)
     logits = model.cluster_logits(embedding)
     if not bool(logits.isfinite().all()):
         raise FloatingPointError("cluster scores are not finite")
@@ -102,14 +102,8 @@ def path_loss_torch(
 
 
 @torch.no_grad()
-def rank(model: EliasModel, batch: Batch, beam: int, size: int) -> tuple[Tensor, Tensor]:
-    """(n, K) label ids (n_labels: padding) and p = s · a · σ(z) in float32, in no order."""
-    return score(model, model.encoder(batch), batch, beam, size)
-
-
-@torch.no_grad()
 def score(model: EliasModel, embedding: Tensor, batch: Batch, beam: int, size: int) -> tuple[Tensor, Tensor]:
-    """`rank` of rows with these embeddings (n, D)."""
+    """(n, K) label ids (n_labels: padding) and p = s · a · σ(z) in float32, in no order, of rows embedded as (n, D)."""
     logits = model.cluster_logits(embedding)
     clusters = beam_search(logits, beam)
     log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import Diverged
 from xmcbench.tables.optim import Optimisers, warm_then_linear
-from xmcbench_elias.batches import make_batch
+from xmcbench_elias.batches import epoch_batches, make_batch
 from xmcbench_elias.model import EliasModel
 from xmcbench_elias.optim import optimisers
 from xmcbench_elias.predict import predict, validation_score
+from xmcbench_elias.source import Ready
 from xmcbench_elias.step import train_step
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.method import TrainData
     from xmcbench_elias.params import EliasParams, Sizes
 
 SHOW_EVERY = 16  # steps between looks at the mean loss
@@ -44,21 +44,20 @@ class Progress:
 class Stage:
     """What is trained, on what, for how long.
 
-    `factor`: of the learning rates of what is not new in this stage. `select`: keep the best epoch on the validation
-    rows, else the last one; rows that are trained on can't select. `average`: over so many epochs at the end, what
-    counts is the mean of the weights after each, the adjacency's aside (stochastic weight averaging, Izmailov
-    et al., UAI 2018).
+    `factor`: of the learning rates of what is not new in this stage. `held`: validation rows on which the best epoch is
+    chosen; None: the last one is kept. `average`: over so many epochs at the end, what counts is the mean of the
+    weights after each, the adjacency's aside (stochastic weight averaging, Izmailov et al., UAI 2018).
     """
 
     name: str
     epochs: int
     factor: float
     model: EliasModel
-    train: TrainData
+    train: Ready
+    held: Ready | None
     params: EliasParams
     size: Sizes
     ctx: RunContext
-    select: bool = True
     average: int = 0
 
     def run(self) -> Progress:
@@ -99,15 +98,13 @@ class Stage:
     def _one_epoch(self, epoch: int, optimiser: Optimisers) -> dict[str, Any]:
         """Train on every row once; returns the epoch's entry in the history."""
         ctx, params, size, train = self.ctx, self.params, self.size, self.train
-        assert train.features is not None
         generator = torch.Generator(ctx.device).manual_seed(ctx.seed(f"{self.name}/epoch {epoch}"))
-        order = ctx.rng(f"{self.name}/order {epoch}").permutation(train.n_rows)
+        rng = ctx.rng(f"{self.name}/order {epoch}")
         owners = self.model.owners()
-        steps = -(-train.n_rows // params.batch)
+        steps = -(-len(train.rows) // params.batch)
         shown, total, clamped = 0.0, torch.zeros((), device=ctx.device), torch.zeros((), device=ctx.device)
-        for step in range(steps):
-            rows = order[step * params.batch : (step + 1) * params.batch]
-            batch = make_batch(train.features, train.labels, rows, ctx.device)
+        for step, which in enumerate(epoch_batches(self.model.encoder, train.rows, params.batch, rng)):
+            batch = make_batch(train.rows, train.data.labels, which, ctx.device)
             try:
                 loss = train_step(self.model, batch, owners, params, size, generator)
             except FloatingPointError as error:
@@ -130,12 +127,10 @@ class Stage:
         }
 
     def _validation_score(self) -> float | None:
-        rows = self.ctx.validation
-        if not self.select or rows is None or rows.n_rows == 0:
+        if self.held is None or len(self.held.rows) == 0:
             return None
-        score = validation_score(
-            predict(self.model, rows, 5, self.size.beam, self.size.shortlist, self.ctx), rows.labels
-        )
+        top = predict(self.model, self.held.rows, 5, self.size.beam, self.size.shortlist, self.ctx)
+        score = validation_score(top, self.held.data.labels)
         self.ctx.score("nDCG@5", score)
         return score
 
@@ -166,5 +161,5 @@ class Stage:
 
 def running_mean(mean: Weights, now: Weights, count: int) -> Weights:
     """Mean of `count` weights of which `now` is the last; the index, which is not averaged, is left out."""
-    floats = {name: value for name, value in now.items() if name not in ("adjacency", "entries")}
+    floats = {name: value for name, value in now.items() if name != "adjacency" and value.dtype.kind == "f"}
     return {name: mean[name] + (value - mean[name]) / count if mean else value for name, value in floats.items()}

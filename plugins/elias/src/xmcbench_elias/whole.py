@@ -10,18 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.context import Reporter, RunContext
-from xmcbench.files import write_npz
+from xmcbench.errors import DataError
+from xmcbench.files import read_npz, write_npz
 from xmcbench.sparse.csr import Parts
 from xmcbench.sparse.inverted import InvertedWeights
 from xmcbench.sparse.topk import best_of
 from xmcbench.topk import PAD, TopK
+from xmcbench_elias.building import rebuild
 from xmcbench_elias.calibration import SHARE, Calibration
 from xmcbench_elias.model import EliasModel
-from xmcbench_elias.params import EliasParams
+from xmcbench_elias.params import EliasParams, settled
 from xmcbench_elias.predict import predict
 from xmcbench_elias.ranker import RANKED, Blend, Ranker, blended, margins
 from xmcbench_elias.searcher import Searcher
-from xmcbench_elias.stages import rebuild
+from xmcbench_elias.source import Source
 
 if TYPE_CHECKING:
     from xmcbench.method import Inputs
@@ -38,6 +40,7 @@ class Whole:
     models : one, or several whose scores are averaged.
     first : the first of them as it was before the graph.
     seen : (L,) float32 rows of each label in train.
+    source : where the models' encoders came from.
     """
 
     models: list[EliasModel]
@@ -45,24 +48,28 @@ class Whole:
     ranker: Ranker | None
     calibration: Calibration | None
     seen: NDArray[np.float32]
+    source: Source
     searchers: dict[int, Searcher] = field(default_factory=dict)  # by id of a model; made once, not once a query
 
     def predict(self, inputs: Inputs, k: int, shortlist: int, beam: int, output: str, ctx: RunContext) -> TopK:
         """The k best labels of each row by the chosen `output`, see `EliasParams.output`, of a shortlist."""
 
-        def shown(model: EliasModel, most: int) -> TopK:
-            return predict(model.to(ctx.device), inputs, most, beam, shortlist, ctx, self._searcher(model, ctx))
+        ranked = output not in ("stage1", "model") and self.ranker is not None
+        most = min(shortlist, RANKED) if ranked else k
+        at_a_time = max(1, CELLS // (most * len(self.models)))
+        if ranked and inputs.n_rows > at_a_time:
+            return self._in_parts(at_a_time, inputs, k, shortlist, beam, output, ctx)
+        rows = self.first.to(ctx.device).encoder.rows(inputs)  # whose encoder reads as all others do
+
+        def shown(model: EliasModel) -> TopK:
+            return predict(model.to(ctx.device), rows, most, beam, shortlist, ctx, self._searcher(model, ctx))
 
         if output == "stage1":
-            return shown(self.first, k)
-        if output == "model" or self.ranker is None:
-            top = average([shown(model, k) for model in self.models])
+            return shown(self.first)
+        top = average([shown(model) for model in self.models])
+        if not ranked:
             return best_of(top.ids, top.scores, k)
-        most = min(shortlist, RANKED)
-        rows = max(1, CELLS // (most * len(self.models)))
-        if inputs.n_rows > rows:
-            return self._in_parts(rows, inputs, k, shortlist, beam, output, ctx)
-        top = average([shown(model, most) for model in self.models])
+        assert self.ranker is not None
         z = margins(self.ranker.weights, inputs, top.ids)
         if output == "ranker":
             return best_of(top.ids, z, k)
@@ -126,7 +133,11 @@ def average(tops: list[TopK]) -> TopK:
 
 
 def save(whole: Whole, folder: Path) -> None:
-    """`model.npz` (then `model-2.npz`, …), `stage1.npz`, and `rest.npz` with ranker, calibration and label counts."""
+    """`model.npz` (then `model-2.npz`, …), `stage1.npz`, and `rest.npz` with ranker, calibration and label counts.
+
+    An encoder that weights and parameters don't make stands in `encoder`: a transformer, or the terms of texts.
+    """
+    whole.source.save(folder)
     for number, model in enumerate([whole.first, *whole.models]):
         weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
         write_npz(folder / _file(number), weights, compressed=False)
@@ -141,23 +152,35 @@ def save(whole: Whole, folder: Path) -> None:
 
 
 def load(folder: Path, params: EliasParams) -> Whole:
-    """Read what `save` wrote."""
-    rest = _arrays(folder / "rest.npz")
-    first, *models = [rebuild(_arrays(folder / _file(i)), params) for i in range(int(rest["models"]) + 1)]
-    ranker = calibration = None
-    if "blend" in rest:
-        weights = InvertedWeights(Parts(rest["indptr"], rest["indices"], rest["data"]), rest["bias"])
-        ranker = Ranker(weights, Blend(*rest["blend"].tolist()))
-    tree = {name.removeprefix("tree/"): value for name, value in rest.items() if name.startswith("tree/")}
-    if tree:
-        calibration = Calibration(**tree)
-    return Whole(models, first, ranker, calibration, rest["seen"])
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    DataError : a file is missing or damaged. XmcError : what a transformer needs isn't installed.
+    """
+    rest = read_npz(folder / "rest.npz")
+    path = folder / "rest.npz"
+    try:
+        paths = [folder / _file(number) for number in range(int(rest["models"]) + 1)]
+        ranker = calibration = None
+        if "blend" in rest:
+            weights = InvertedWeights(Parts(rest["indptr"], rest["indices"], rest["data"]), rest["bias"])
+            ranker = Ranker(weights, Blend(*rest["blend"].tolist()))
+        tree = {name.removeprefix("tree/"): value for name, value in rest.items() if name.startswith("tree/")}
+        if tree:
+            calibration = Calibration(**tree)
+        seen = rest["seen"]
+        path = paths[0]
+        kept = read_npz(path)
+        params, source = settled(params, len(seen)), Source.load(folder, params, kept)
+        first = rebuild(kept, params, source)
+        models = []
+        for path in paths[1:]:
+            models.append(rebuild(read_npz(path), params, source))
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise DataError(f"{path}: not part of an elias model ({error})", "Fit again.") from error
+    return Whole(models, first, ranker, calibration, seen, source)
 
 
 def _file(number: int) -> str:
     return ("stage1.npz", "model.npz")[number] if number < 2 else f"model-{number}.npz"
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

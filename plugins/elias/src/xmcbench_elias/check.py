@@ -1,0 +1,48 @@
+"""Values no ELIAS can be trained with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from xmcbench.encoders import params as encoders
+from xmcbench.errors import UsageError
+from xmcbench_elias.params import EliasParams
+
+ABOVE_ZERO = (
+    "width",
+    "alpha",
+    "beta_share",
+    "leaf",
+    "train_beam",
+    "beam",
+    "shortlist_leaves",
+    "row_leaves",
+    "stage1_epochs",
+    "stage2_epochs",
+    "batch",
+    "rate",
+    "table_rate",
+    "adjacency_rate",
+    "encoder_rate",
+    "members",
+)
+NOT_BELOW_ZERO = ("extra", "shortlist_weight", "stage2_rate", "decay", "average", "recluster", "folds")
+
+
+def check(params: EliasParams) -> None:
+    """Refuse them; None stands for a value that is chosen later.
+
+    Raises
+    ------
+    UsageError : which value, and what is valid.
+    """
+    for name in ABOVE_ZERO:
+        value = getattr(params, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"elias: {name} is {value}, must be above zero")
+    for name in NOT_BELOW_ZERO:
+        if not getattr(params, name) >= 0:
+            raise UsageError(f"elias: {name} is {getattr(params, name)}, must not be below zero")
+    if params.dropout is not None and not 0 <= params.dropout < 1:
+        raise UsageError(f"elias: dropout is {params.dropout}, must be from 0 to below 1")
+    encoders.check("elias", replace(params, width=params.width or 1))

@@ -1,0 +1,319 @@
+"""ELIAS on other encoders than a bag of given features: texts, dense ones, label weights from label texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from xmcbench_elias import Elias
+from xmcbench_elias.building import build
+from xmcbench_elias.labels import start_from_texts
+from xmcbench_elias.model import LABEL_BIAS
+from xmcbench_elias.optim import optimisers
+from xmcbench_elias.params import PRESETS, EliasParams, settled
+from xmcbench_elias.source import Joined, Source
+from xmcbench_elias.stages import with_carved_rows
+
+from xmcbench.context import Reporter, RunContext
+from xmcbench.data.split import carve
+from xmcbench.encoders.bow import BowEncoder
+from xmcbench.encoders.encoder import embed
+from xmcbench.errors import DataError, UsageError
+from xmcbench.files import read_npz, write_npz
+from xmcbench.method import Inputs, Machine
+from xmcbench.testing.worlds import tiny
+from xmcbench.topk import TopK
+
+DATA = tiny()
+MACHINE = Machine(1, 8 << 30, "cpu")
+SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=4, stage2_epochs=3)
+WORDS, LONGEST = 512, 64
+
+
+class HashedRows:
+    """Numbers of words."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.words = [[zlib.crc32(word.encode()) % WORDS for word in text.split()] for text in texts]
+        self.lengths: NDArray[np.int64] = np.array([len(row) for row in self.words], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def batch(self, which: NDArray[Any], device: str) -> Tensor:
+        """(n, longest) int64, padded with −1, as a transformer would pad."""
+        rows = [self.words[int(i)] for i in which]
+        longest = max(map(len, rows), default=0)
+        assert longest * len(rows) <= LONGEST * 40, "a batch of all rows would not fit"
+        return torch.tensor([row + [-1] * (longest - len(row)) for row in rows], dtype=torch.int64).view(len(rows), -1)
+
+
+class Hashed(nn.Module):
+    """Mean word vectors, frozen ones, through a layer and a layer norm; all its gradients are dense."""
+
+    kind: ClassVar[str] = "hashed"
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.width = 24
+        generator = torch.Generator().manual_seed(seed)
+        self.words = nn.Parameter(torch.randn(WORDS, 24, generator=generator), requires_grad=False)
+        self.layer = nn.Parameter(torch.randn(24, 24, generator=generator) * 0.3)
+        self.norm = nn.LayerNorm(24)
+        self.register_buffer("places", torch.arange(3))
+
+    def rows(self, inputs: Inputs) -> HashedRows:
+        if inputs.texts is None:
+            raise DataError("rows have no texts")
+        return HashedRows(inputs.texts)
+
+    def label_rows(self, texts: Sequence[str]) -> HashedRows:
+        return HashedRows(texts)
+
+    def forward(self, batch: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        known = (batch >= 0).float()[:, :, None]
+        mean = (self.words[batch.clamp(min=0)] * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+        out: Tensor = self.norm(mean + torch.relu(mean @ self.layer))
+        return out
+
+    def tables(self) -> list[nn.Parameter]:
+        return []
+
+    def save(self, folder: Path) -> None:
+        write_npz(folder / "hashed.npz", {key: value.numpy() for key, value in self.state_dict().items()})
+
+    @classmethod
+    def load(cls, folder: Path) -> Hashed:
+        made = cls(seed=1)
+        made.load_state_dict({k: torch.from_numpy(v) for k, v in read_npz(folder / "hashed.npz").items()})
+        return made
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> EliasParams:
+    """Parameters whose encoder is `Hashed`, made once."""
+    made: list[Hashed] = []
+
+    def new(*_: Any) -> Hashed:
+        assert not made, "read from disk twice in a fit"
+        made.append(Hashed())
+        return made[0]
+
+    monkeypatch.setattr("xmcbench_elias.source.new_encoder", new)
+    monkeypatch.setattr("xmcbench_elias.source.load_encoder", Hashed.load)
+    monkeypatch.setattr("xmcbench.encoders.encoder.embed.__defaults__", (None, LONGEST))
+    return dataclasses.replace(SMALL, encoder="hashed", encoder_rate=1e-2, rate=1e-2)
+
+
+class Stop(Reporter):
+    """Stops the run like Ctrl-C at the given call of `progress`."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def fitted(folder: Path, params: EliasParams, reporter: Reporter | None = None) -> tuple[Elias, RunContext]:
+    train, held = carve(DATA.train_data(), 0)
+    ctx = RunContext(folder, validation=held, validation_is_carved=True, reporter=reporter or Reporter())
+    method = Elias(params)
+    method.fit(train, ctx)
+    return method, ctx
+
+
+def top(run: tuple[Elias, RunContext], **query: Any) -> TopK:
+    return run[0].predict(DATA.test_inputs(), 5, dataclasses.replace(run[1], query=query))
+
+
+def same(one: tuple[Elias, RunContext], other: tuple[Elias, RunContext]) -> None:
+    for output in ("final", "model", "stage1"):
+        a, b = top(one, output=output), top(other, output=output)
+        assert np.array_equal(a.ids, b.ids)
+        assert np.array_equal(a.scores, b.scores)
+
+
+def hits(run: tuple[Elias, RunContext]) -> float:
+    return float(np.take_along_axis(DATA.test.labels.toarray(), top(run, output="model").ids[:, :1], 1).mean())
+
+
+@pytest.mark.parametrize("start", ["fresh", "text"])
+def test_any_encoder_learns_and_is_saved(hashed: EliasParams, start: Any, tmp_path: Path) -> None:
+    run = fitted(tmp_path, dataclasses.replace(hashed, label_start=start, members=2, average=2, recluster=1, folds=2))
+    assert hits(run) > 3 * DATA.test.labels.toarray().mean()
+    assert run[1].notes["settings"]["width"] == 24
+    (tmp_path / "model").mkdir()
+    run[0].save(tmp_path / "model")
+    again = Elias(run[0].params)
+    again.load(tmp_path / "model")
+    same((again, run[1]), run)
+    one = again.predict(DATA.test_inputs().rows(np.array([7])), 5, run[1])
+    np.testing.assert_array_equal(one.ids[0], top(run).ids[7])
+    assert again.predict(DATA.test_inputs().rows(np.arange(0)), 5, run[1]).n_rows == 0
+
+
+@pytest.mark.parametrize("at", [5, 30, 60, 90])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    hashed: EliasParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr("xmcbench_elias.source.new_encoder", lambda *_: Hashed())
+    monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
+    params = dataclasses.replace(hashed, label_start="text")
+    known = fitted(tmp_path / "whole", params)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "killed", params, Stop(at))
+    same(fitted(tmp_path / "killed", params), known)
+
+
+def test_bow_reads_texts_where_labels_start_from_theirs(tmp_path: Path) -> None:
+    run = fitted(tmp_path, dataclasses.replace(SMALL, label_start="text", members=2))
+    assert hits(run) > 3 * DATA.test.labels.toarray().mean()
+    first, second = (model.encoder for model in run[0].whole.models)  # type: ignore[union-attr]
+    assert isinstance(first, BowEncoder)
+    assert isinstance(second, BowEncoder)
+    assert first.vocabulary is not None
+    assert first.vocabulary is second.vocabulary
+    (tmp_path / "model").mkdir()
+    run[0].save(tmp_path / "model")
+    again = Elias(run[0].params)
+    again.load(tmp_path / "model")
+    same((again, run[1]), run)
+
+
+@pytest.mark.parametrize("file", ["rest.npz", "stage1.npz", "model.npz", "encoder/bow.npz", "encoder/encoder.json"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "another"])
+def test_a_damaged_model_is_named(file: str, harm: str, saved: Path, tmp_path: Path) -> None:
+    for path in (path for path in saved.rglob("*") if path.is_file()):
+        (tmp_path / path.relative_to(saved)).parent.mkdir(exist_ok=True)
+        (tmp_path / path.relative_to(saved)).write_bytes(path.read_bytes())
+    damaged = tmp_path / file
+    if harm == "cut":
+        damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    elif harm == "gone":
+        damaged.unlink()
+    elif file.endswith("json"):
+        damaged.write_text("{}")
+    else:
+        write_npz(damaged, {"a": np.zeros(3)})
+    with pytest.raises(DataError, match=Path(file).name):
+        Elias(dataclasses.replace(SMALL, label_start="text")).load(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose encoder is a bag of texts."""
+    folder = tmp_path_factory.mktemp("saved")
+    run = fitted(tmp_path_factory.mktemp("fit"), dataclasses.replace(SMALL, label_start="text", stage1_epochs=1))
+    run[0].save(folder)
+    return folder
+
+
+def test_label_weights_start_at_their_texts(tmp_path: Path) -> None:
+    texts = list(DATA.label_texts or [])
+    texts[3] = "  "
+    train, ctx = dataclasses.replace(DATA.train_data(), label_texts=texts), RunContext(tmp_path)
+    params = settled(dataclasses.replace(SMALL, label_start="text"), 40)
+    source = Source.of(params, train, ctx)
+    model = build(source, 40, np.arange(40)[None], params, 0)
+    before = model.label_weight.detach().clone()
+    start_from_texts(model, source.labels, ctx)
+    weights = model.label_weight.detach().numpy()
+    phi = embed(model.encoder, model.encoder.label_rows(texts), "cpu")
+    named = np.delete(np.arange(40), 3)
+    lengths = np.linalg.norm(phi[named], axis=1)
+    expected = -LABEL_BIAS * phi[named] / lengths[:, None] / lengths.mean()
+    np.testing.assert_allclose(weights[named], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(weights[3], before[3].numpy())
+    # a row embedded as the text is, at the usual length, is as likely as not to have the label
+    z = (weights[named] * expected / -LABEL_BIAS * lengths.mean() ** 2).sum(axis=1) + LABEL_BIAS
+    np.testing.assert_allclose(z, 0, atol=1e-4)
+
+
+def test_rates_and_decay_of_an_encoder() -> None:
+    source = Source(Hashed(), 24)
+    params = settled(dataclasses.replace(SMALL, encoder="hashed", rate=5e-3), 40)
+    model = build(source, 40, np.arange(40)[None], params, 0)
+    groups = optimisers(model, params, 0.5).dense.param_groups
+    found = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    names = {name: found.get(id(p)) for name, p in model.named_parameters()}
+    assert names.pop("encoder.words") is None  # frozen
+    assert names.pop("label_weight") is None  # a table
+    assert names.pop("encoder.layer") == (0.5e-4, 0.01)
+    assert names.pop("encoder.norm.weight") == names.pop("encoder.norm.bias") == (0.5e-4, 0.0)
+    assert names.pop("cluster_weight") == (2.5e-3, 0.01)
+    assert names.pop("cluster_bias") == names.pop("label_bias") == (2.5e-3, 0.0)
+    assert not names
+
+
+def test_encoder_rate_follows_the_encoder() -> None:
+    def rate(**values: Any) -> float | None:
+        return settled(EliasParams(**values), 100).encoder_rate
+
+    assert rate(rate=2e-3) == rate(encoder="minilm", frozen=True, rate=2e-3) == 2e-3
+    assert rate(encoder="minilm") == 1e-4
+    assert rate(**PRESETS["paper"]) == 2e-4
+    assert rate(encoder_rate=5e-5) == 5e-5
+
+
+def test_models_start_from_copies() -> None:
+    source = Source(Hashed(), 24)
+    one, other = (source.new(torch.Generator()) for _ in range(2))
+    assert isinstance(one, Hashed)
+    assert isinstance(other, Hashed)
+    assert torch.equal(one.layer, other.layer)
+    assert one.layer is not other.layer
+
+
+def test_carved_rows_bring_their_texts(tmp_path: Path) -> None:
+    train, held = carve(DATA.train_data(), 0)
+    joined = with_carved_rows(train, RunContext(tmp_path, validation=held, validation_is_carved=True))
+    assert list(joined.texts or []) == [*(train.texts or []), *(held.texts or [])]
+    assert joined.label_texts == DATA.label_texts
+    texts = Joined(["a", "b"], ["c"])
+    assert (texts[-1], texts[1], texts[1:], len(texts)) == ("c", "b", ["b", "c"], 3)
+    with pytest.raises(IndexError):
+        texts[3]
+
+
+def test_what_lacks_is_said(tmp_path: Path) -> None:
+    def skip(data: Any = DATA, **values: Any) -> str | None:
+        return Elias(EliasParams(**values)).skip(data.facts(), MACHINE)
+
+    mute = dataclasses.replace(DATA, label_texts=None)
+    silent = dataclasses.replace(DATA, train=dataclasses.replace(DATA.train, texts=None))
+    assert skip() is skip(silent) is skip(mute) is skip(label_start="text") is None
+    assert skip(silent, encoder="minilm") == "encoder minilm needs texts, which tiny does not have in view bow"
+    assert "label_start=text needs texts" in (skip(silent, label_start="text") or "")
+    assert "label_start=text needs label texts" in (skip(mute, label_start="text") or "")
+    with pytest.raises(UsageError, match="needs label texts"):
+        Elias(dataclasses.replace(SMALL, label_start="text")).fit(mute.train_data(), RunContext(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"width": 0}, "width is 0, must be above zero"),
+        ({"encoder_rate": 0.0}, "encoder_rate is 0.0, must be above zero"),
+        ({"beam": 0}, "beam is 0"),
+        ({"rate": float("nan")}, "rate is nan"),
+        ({"folds": -1}, "folds is -1, must not be below zero"),
+        ({"dropout": 1.0}, "dropout is 1.0, must be from 0 to below 1"),
+        ({"max_length": 0}, "max_length is 0"),
+        ({"encoder": ""}, "encoder is empty"),
+        ({"frozen": True}, "frozen=true has no meaning"),
+    ],
+)
+def test_values_it_cannot_be_trained_with(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=f"elias: {said}"):
+        Elias(EliasParams(**values))
