@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import signal
@@ -50,6 +51,16 @@ def whole(folder: Path) -> list[str]:
 
 def never(*_: Any) -> None:
     raise AssertionError("embedded again")
+
+
+def test_a_copy_has_a_layer_of_its_own_and_shares_the_transformer(tiny: Path, folders: Path) -> None:
+    encoder = made(tiny)
+    copied = copy.deepcopy(encoder)
+    assert copied.transformer is encoder.transformer
+    assert torch.equal(copied.inner, encoder.inner)
+    with torch.no_grad():
+        copied.inner += 1
+    assert not torch.equal(copied.inner, encoder.inner)
 
 
 def test_starts_as_the_transformers_embedding_and_moves_with_training(tiny: Path, folders: Path) -> None:

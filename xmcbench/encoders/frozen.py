@@ -87,6 +87,12 @@ class FrozenEncoder(nn.Module):
         apply(fn)
         return self
 
+    def __deepcopy__(self, memo: Any) -> FrozenEncoder:
+        """A layer of its own on the same transformer, which nothing changes."""
+        made = FrozenEncoder(self.transformer, torch.Generator())
+        made.load_state_dict(self.state_dict())
+        return made
+
     def rows(self, inputs: Inputs) -> DenseRows:
         """Embeddings of their texts; many training rows' are kept under HOME/embeddings.
 

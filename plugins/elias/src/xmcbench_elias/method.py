@@ -51,7 +51,7 @@ class Elias:
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
         """What encoder and start of the label weights need and isn't there."""
-        from xmcbench.encoders.making import missing
+        from xmcbench.encoders.packages import missing
 
         who = f"encoder {self.params.encoder}"
         needed = [("texts", who)] if self.params.encoder != "bow" else []

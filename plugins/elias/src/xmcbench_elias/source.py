@@ -64,10 +64,8 @@ class Source:
         """An encoder to be trained, on the CPU: a bag of words with weights drawn from `generator`, else a copy."""
         if isinstance(self.template, BowEncoder):
             return BowEncoder(len(self.template.embed), self.width, generator, self.template.vocabulary)
-        told = getattr(self.template, "progress", None)
-        return copy.deepcopy(
-            self.template, {id(told): None}
-        )  # the copy tells nobody: a fit's context stays with the fit
+        told = self.template.progress
+        return copy.deepcopy(self.template, {id(told): told})  # whoever is told is not copied
 
     def ready(self, data: TrainData) -> Ready:
         """See `Ready`."""

@@ -59,7 +59,9 @@ class Whole:
         at_a_time = max(1, CELLS // (most * len(self.models)))
         if ranked and inputs.n_rows > at_a_time:
             return self._in_parts(at_a_time, inputs, k, shortlist, beam, output, ctx)
-        rows = self.first.to(ctx.device).encoder.rows(inputs)  # whose encoder reads as all others do
+        encoder = self.first.to(ctx.device).encoder
+        encoder.progress = ctx.progress  # that of fitting is over
+        rows = encoder.rows(inputs)  # all models' read alike
 
         def shown(model: EliasModel) -> TopK:
             return predict(model.to(ctx.device), rows, most, beam, shortlist, ctx, self._searcher(model, ctx))
