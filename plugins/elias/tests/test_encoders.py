@@ -18,7 +18,7 @@ from xmcbench_elias.building import build
 from xmcbench_elias.labels import start_from_texts
 from xmcbench_elias.model import LABEL_BIAS
 from xmcbench_elias.optim import optimisers
-from xmcbench_elias.params import PRESETS, EliasParams, settled
+from xmcbench_elias.params import EliasParams, settled
 from xmcbench_elias.source import Joined, Source
 from xmcbench_elias.stages import with_carved_rows
 
@@ -26,14 +26,13 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import embed
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
-from xmcbench.method import Inputs, Machine
+from xmcbench.method import Inputs
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
 DATA = tiny()
-MACHINE = Machine(1, 8 << 30, "cpu")
 SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=4, stage2_epochs=3)
 WORDS, LONGEST = 512, 64
 
@@ -258,16 +257,6 @@ def test_rates_and_decay_of_an_encoder() -> None:
     assert not names
 
 
-def test_encoder_rate_follows_the_encoder() -> None:
-    def rate(**values: Any) -> float | None:
-        return settled(EliasParams(**values), 100).encoder_rate
-
-    assert rate(rate=2e-3) == rate(encoder="minilm", frozen=True, rate=2e-3) == 2e-3
-    assert rate(encoder="minilm") == 1e-4
-    assert rate(**PRESETS["paper"]) == 2e-4
-    assert rate(encoder_rate=5e-5) == 5e-5
-
-
 def test_models_start_from_copies() -> None:
     source = Source(Hashed(), 24)
     one, other = (source.new(torch.Generator()) for _ in range(2))
@@ -286,36 +275,3 @@ def test_carved_rows_bring_their_texts(tmp_path: Path) -> None:
     assert (texts[-1], texts[1], texts[1:], len(texts)) == ("c", "b", ["b", "c"], 3)
     with pytest.raises(IndexError):
         texts[3]
-
-
-def test_what_lacks_is_said(tmp_path: Path) -> None:
-    def skip(data: Any = DATA, **values: Any) -> str | None:
-        return Elias(EliasParams(**values)).skip(data.facts(), MACHINE)
-
-    mute = dataclasses.replace(DATA, label_texts=None)
-    silent = dataclasses.replace(DATA, train=dataclasses.replace(DATA.train, texts=None))
-    assert skip() is skip(silent) is skip(mute) is skip(label_start="text") is None
-    assert skip(silent, encoder="minilm") == "encoder minilm needs texts, which tiny does not have in view bow"
-    assert "label_start=text needs texts" in (skip(silent, label_start="text") or "")
-    assert "label_start=text needs label texts" in (skip(mute, label_start="text") or "")
-    with pytest.raises(UsageError, match="needs label texts"):
-        Elias(dataclasses.replace(SMALL, label_start="text")).fit(mute.train_data(), RunContext(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"width": 0}, "width is 0, must be above zero"),
-        ({"encoder_rate": 0.0}, "encoder_rate is 0.0, must be above zero"),
-        ({"beam": 0}, "beam is 0"),
-        ({"rate": float("nan")}, "rate is nan"),
-        ({"folds": -1}, "folds is -1, must not be below zero"),
-        ({"dropout": 1.0}, "dropout is 1.0, must be from 0 to below 1"),
-        ({"max_length": 0}, "max_length is 0"),
-        ({"encoder": ""}, "encoder is empty"),
-        ({"frozen": True}, "frozen=true has no meaning"),
-    ],
-)
-def test_values_it_cannot_be_trained_with(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=f"elias: {said}"):
-        Elias(EliasParams(**values))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from xmcbench_elias import Elias
 from xmcbench_elias.fit import training_shortlists
-from xmcbench_elias.params import PRESETS, EliasParams, settled, sizes
+from xmcbench_elias.params import EliasParams, settled, sizes
+from xmcbench_elias.presets import PRESETS
 from xmcbench_elias.source import Source
 from xmcbench_elias.stages import Plan, stage_1
 from xmcbench_elias.train import running_mean

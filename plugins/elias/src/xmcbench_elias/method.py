@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from xmcbench.errors import UsageError
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench_elias.check import check
-from xmcbench_elias.params import PRESETS, EliasParams, sizes
+from xmcbench_elias.params import EliasParams, sizes
+from xmcbench_elias.presets import PRESETS
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
@@ -81,14 +82,14 @@ class Elias:
         report(self._fitted(), inputs, score, folder, ctx, self.predict, sizes(self.params, inputs.n_labels))
 
     def save(self, folder: Path) -> None:
-        """See `xmcbench_elias.whole.save`."""
-        from xmcbench_elias.whole import save
+        """See `xmcbench_elias.saving.save`."""
+        from xmcbench_elias.saving import save
 
         save(self._fitted(), folder)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
-        from xmcbench_elias.whole import load
+        from xmcbench_elias.saving import load
 
         self.whole = load(folder, self.params)
 
