@@ -1,4 +1,4 @@
-"""A folder of arrays made once: whole or not there, checked on opening, memory-mapped, built by whoever comes first.
+"""A folder of arrays made once: whole or not there, memory-mapped, built by whoever comes first.
 
     FOLDER/   meta.json  NAME.npy  …
 

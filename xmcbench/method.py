@@ -178,6 +178,8 @@ class Method(Protocol):
     """What a method must have. Optional beside it:
 
     - `warm_up(ctx)` compiles and loads; it is timed apart.
+    - `depends_on()` names what decides a fit beside parameters and data, as a mapping of texts: the hash of a model
+      whose folder a parameter names. It is part of a run's identity.
     - `report(inputs, score, folder, ctx)` tells of the fitted model, in files of its own in `folder`, `report.md` among
       them. It comes last, when the run's predictions can't change any more, once for all runs that share a fit;
       `score(topk)` gives the default metrics of other predictions for the same test `inputs`.

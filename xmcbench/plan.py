@@ -112,6 +112,8 @@ class RunSpec:
         tuned = dict(self.grid or ())
         fixed = {n: value for n, value in self.parameters.items() if n not in self.query and n not in tuned}
         tune = {"grid": list(self.grid or ()), "by": BY, "query": self._set_query}
+        method = self.method(self.fit_params)
+        beside = dict(method.depends_on()) if hasattr(method, "depends_on") else {}
         return {
             **({"tune": tune} if self.grid else {}),
             "method": self.info.name,
@@ -121,6 +123,7 @@ class RunSpec:
             "data": content_hash,  # of one view of one data set
             "seed": 0 if self.info.deterministic else self.seed,
             "device": device,
+            **({"beside": beside} if beside else {}),
         }
 
 

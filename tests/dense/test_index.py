@@ -49,4 +49,5 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choice("auto", module.MANY) == "exact"
     monkeypatch.setattr(module, "find_spec", lambda name: object())
     assert choice("auto", module.MANY) == "hnsw"
+    assert choice("auto", module.MANY, "cuda") == "exact"
     assert choice("hnsw", 3) == "hnsw"

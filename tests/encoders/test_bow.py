@@ -180,6 +180,7 @@ def test_buckets_hold_every_row_once_within_the_size() -> None:
     assert all(lengths[which].max() * len(which) <= 200 for which in found if lengths[which].max())
     assert [len(which) for which in buckets(np.array([500, 1]), 200)] == [1, 1]  # a row too long goes alone
     assert buckets(np.empty(0, np.int64)) == []
+    assert [len(which) for which in buckets(np.ones(20_000, np.int64), 1 << 19)] == [8192, 8192, 3616]
 
 
 def test_batches_of_an_epoch_hold_every_row_once_and_little_padding() -> None:

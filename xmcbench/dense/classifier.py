@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from xmcbench.dense.losses import loss_of
-from xmcbench.dense.training import HINT, SHOW_EVERY
+from xmcbench.dense.training import HINT
 from xmcbench.errors import Diverged
 from xmcbench.sparse.topk import best_of
 from xmcbench.tables.ops import gather_dot
@@ -54,6 +54,8 @@ def train_classifier(
 ) -> Classifier:
     """Train one on (N, D) embedded rows and their (N, K) shortlists; kept in a checkpoint once it is done.
 
+    A label that no shortlist holds keeps the margin it starts with, which is its similarity / temperature.
+
     Raises
     ------
     Diverged : the loss is not finite.
@@ -63,9 +65,10 @@ def train_classifier(
         return Classifier(kept[0]["weight"], kept[0]["bias"])
     weight = torch.nn.Parameter(torch.from_numpy(embeddings / np.float32(params.temperature)).to(ctx.device))
     bias = torch.nn.Parameter(torch.zeros(len(embeddings), device=ctx.device))
-    optimiser = Optimisers([(weight, params.table_rate)], [{"params": [bias], "lr": params.rate}], params.decay)
+    # No decay: weights start where they should stay unless rows say otherwise.
+    optimiser = Optimisers([(weight, params.table_rate)], [{"params": [bias], "lr": params.rate}], 0.0)
     steps = -(-len(documents) // params.batch)
-    rng, shown, total = ctx.rng(NAME), 0.0, 0.0
+    rng, total = ctx.rng(NAME), 0.0
     for step in range(params.epochs * steps):
         if step % steps == 0:
             order, total = rng.permutation(len(documents)), 0.0
@@ -77,12 +80,11 @@ def train_classifier(
         loss = loss_of(z, row, column, "decoupled", 0.0, 1)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step(warm_then_linear(step, params.epochs * steps))
-        if step % SHOW_EVERY == 0:
-            total = float(loss.detach())
-            if not np.isfinite(total):
-                raise Diverged(f"{NAME}, step {step + 1}: the loss is {total}", HINT)
-            shown = total
-        ctx.progress(step + 1, params.epochs * steps, f"loss {shown:.4f}")
+        total += float(loss.detach())
+        shown = total / (step % steps + 1)
+        if not np.isfinite(shown):
+            raise Diverged(f"{NAME}, step {step + 1}: the loss is {shown}", HINT)
+        ctx.progress(step + 1, params.epochs * steps, f"epoch {step // steps + 1}/{params.epochs} loss {shown:.4f}")
     optimiser.settle()
     found = {"weight": weight.detach().cpu().numpy(), "bias": bias.detach().cpu().numpy()}
     ctx.checkpoints.save(NAME, found)

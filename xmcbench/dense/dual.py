@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xmcbench.encoders.encoder import Encoder, Rows, embed
+from xmcbench.encoders.encoder import Encoder, Rows, buckets, embed
 from xmcbench.tables.ops import bag
 
 Progress = Callable[[int, int], None]
@@ -75,8 +75,11 @@ class DualEncoder(nn.Module):
         out = torch.zeros(len(ids), self.encoder.width, device=device)
         if len(read):
             assert self.labels.rows is not None
-            found = self.documents(self.labels.rows.batch(place[read], device), dropout, generator)
-            out = out.index_copy(0, torch.from_numpy(read).to(device), found)
+            # By length, so that one long text does not pad all others to its own.
+            for part in buckets(self.labels.rows.lengths[place[read]], self.encoder.part):
+                some = read[part]
+                found = self.documents(self.labels.rows.batch(place[some], device), dropout, generator)
+                out = out.index_copy(0, torch.from_numpy(some).to(device), found)
         if len(own):
             named = torch.from_numpy(slot[own]).to(device)
             ones = torch.ones(len(named), device=device)

@@ -28,14 +28,16 @@ class LabelIndex:
     ----------
     embeddings : (L, D) float32.
     known : (L,) bool, labels that can be predicted; others are never found.
-    how : exact, hnsw, or auto, see `choice`.
+    how : exact, hnsw, or auto, see `choice`. The graph lives on the CPU. device : where exact search will be done.
     """
 
-    def __init__(self, embeddings: NDArray[np.float32], known: NDArray[np.bool_], how: How) -> None:
+    def __init__(
+        self, embeddings: NDArray[np.float32], known: NDArray[np.bool_], how: How, device: str = "cpu"
+    ) -> None:
         everything = bool(known.all())
         self.ids = np.flatnonzero(known).astype(np.int32)
         self.vectors = np.ascontiguousarray(embeddings if everything else embeddings[known], np.float32)
-        self.how = choice(how, len(self.ids))
+        self.how = choice(how, len(self.ids), device)
         self.graph = Hnsw(self.vectors) if self.how == "hnsw" else None
         self._moved: dict[str, Tensor] = {}  # by device: moved once, not once a query
 
@@ -84,8 +86,9 @@ class LabelIndex:
         return TopK(ids, found.scores)
 
 
-def choice(how: How, n_labels: int) -> Literal["exact", "hnsw"]:
-    """What `auto` means: the graph from `MANY` labels on, where faiss is installed."""
+def choice(how: How, n_labels: int, device: str = "cpu") -> Literal["exact", "hnsw"]:
+    """What `auto` means: the graph from `MANY` labels on, on a CPU where faiss is installed; a GPU needs none."""
     if how == "auto":
-        return "hnsw" if n_labels >= MANY and find_spec("faiss") is not None else "exact"
+        many = n_labels >= MANY and device == "cpu"
+        return "hnsw" if many and find_spec("faiss") is not None else "exact"
     return how

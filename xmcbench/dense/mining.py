@@ -46,7 +46,7 @@ class Mined:
         else:
             labels = model.embed_labels(ctx.device, lambda done, total: ctx.check())
             self.cost["embedding"] += time.perf_counter() - start
-            index = LabelIndex(labels, seen, params.search)
+            index = LabelIndex(labels, seen, params.search, ctx.device)
             found = index.search(documents, params.pool, params.ef, ctx.device, lambda done, total: ctx.check())
             self.labels = found.ids
         self.cost["times"] += 1

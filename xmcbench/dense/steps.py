@@ -50,7 +50,7 @@ def make_step(
     counts = np.diff(y.indptr)
     rows = np.repeat(np.arange(len(documents)), counts)
     chosen = [y.indices[_some(rows, y.indptr, positives, rng)]]
-    if mined is not None and hard:
+    if mined is not None and hard and mined.shape[1]:
         near = mined[documents]
         drawn = rng.integers(0, near.shape[1], (len(documents), hard))
         found = np.take_along_axis(near, drawn, axis=1).ravel()

@@ -25,9 +25,19 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.methods.anceparams import Settled
 
-SHOW_EVERY = 16  # steps between looks at the mean loss, which also notice that it is not finite
-CHECKPOINT_EVERY = 60.0  # seconds of training a kill may cost, beside the epoch under way
+CHECKPOINT_EVERY = 60.0  # seconds of training a kill may cost; a checkpoint takes 1 to 2
 NAME = "dual encoder"
+
+
+@dataclass
+class Now:
+    """How far the epoch under way is: steps done, their losses and labels added up, seconds and those of refreshes."""
+
+    steps: int = 0
+    loss: float = 0.0
+    labels: int = 0
+    seconds: float = 0.0
+    refreshing: float = 0.0
 
 
 @dataclass
@@ -35,8 +45,8 @@ class Training:
     """What is trained, on what; `run` does it in place and goes on from the last checkpoint.
 
     `seen` (L,) are the labels with training rows: only they are mined, since others could only be pushed away.
-    `history` has one entry an epoch. Each epoch has random numbers of its own, so a run that was killed ends as one
-    that was not.
+    `history` has one entry an epoch. Each step has random numbers of its own, so a run that was killed ends as one
+    that was not. `saved` is when the last checkpoint was.
     """
 
     model: DualEncoder
@@ -47,6 +57,8 @@ class Training:
     ctx: RunContext
     mined: Mined = field(default_factory=Mined)
     history: list[dict[str, Any]] = field(default_factory=list)
+    now: Now = field(default_factory=Now)
+    saved: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
         """All epochs.
@@ -57,53 +69,48 @@ class Training:
         """
         optimiser = optimisers(self.model, self.params)
         self._resume(optimiser)
-        saved = time.monotonic()
         while len(self.history) < self.params.epochs:
             self._one_epoch(len(self.history), optimiser)
-            if time.monotonic() - saved > CHECKPOINT_EVERY or len(self.history) == self.params.epochs:
-                self._save(optimiser)
-                saved = time.monotonic()
+        self._save(optimiser)
 
     def _one_epoch(self, epoch: int, optimiser: Optimisers) -> None:
-        params, ctx = self.params, self.ctx
-        generator = torch.Generator(ctx.device).manual_seed(ctx.seed(f"{NAME}/epoch {epoch}"))
-        rng = ctx.rng(f"{NAME}/steps {epoch}")
-        start, spent = time.perf_counter(), self.mined.cost["seconds"]
-        steps = self.steps
-        total = torch.zeros((), device=ctx.device)
-        shown, seen = 0.0, 0
-        for number, documents in enumerate(self._batches(epoch, rng)):
+        """Train on every row once, less the steps that a killed run has done; adds the epoch's entry to the history."""
+        params, ctx, steps, now = self.params, self.ctx, self.steps, self.now
+        begun, refreshed = time.perf_counter() - now.seconds, self.mined.cost["seconds"] - now.refreshing
+        shown = now.loss / max(now.steps, 1)
+        for number, documents in enumerate(self._batches(epoch)):
+            if number < now.steps:
+                continue
             if params.negatives == "ance" and self._due(epoch, number):
                 self._refresh()
-            step = make_step(documents, self.labels, params.positives, self.mined.labels, params.hard, rng)
-            seen += len(step.labels)
+            purpose = f"{NAME}/epoch {epoch}/step {number}"
+            step = make_step(documents, self.labels, params.positives, self.mined.labels, params.hard, ctx.rng(purpose))
             if len(step.rows):
+                generator = torch.Generator(ctx.device).manual_seed(ctx.seed(purpose))
                 loss = step_loss(self.model, self.rows, step, params, ctx.device, generator)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step(warm_then_linear(epoch * steps + number, params.epochs * steps))
-                total += loss.detach()
-            if number % SHOW_EVERY == 0 or number == steps - 1:
-                shown = float(total) / (number + 1)
-                if not np.isfinite(shown):
-                    raise Diverged(f"{NAME}, epoch {epoch + 1}, step {number + 1}: the loss is {shown}", HINT)
+                now.loss += float(loss.detach())
+            now.steps, now.labels = number + 1, now.labels + len(step.labels)
+            now.seconds, now.refreshing = time.perf_counter() - begun, self.mined.cost["seconds"] - refreshed
+            shown = now.loss / now.steps
+            if not np.isfinite(shown):
+                raise Diverged(f"{NAME}, epoch {epoch + 1}, step {number + 1}: the loss is {shown}", HINT)
             note = f"epoch {epoch + 1}/{params.epochs} loss {shown:.4f}"
-            ctx.progress(epoch + (number + 1) / steps, params.epochs, note)
+            ctx.progress(epoch + now.steps / steps, params.epochs, note)
+            if time.monotonic() - self.saved > CHECKPOINT_EVERY:
+                self._save(optimiser)
         optimiser.settle()
-        self.history.append(
-            {
-                "epoch": epoch + 1,
-                "loss": shown,
-                "labels a step": round(seen / max(steps, 1)),
-                "seconds": round(time.perf_counter() - start, 2),
-                "of them refreshing": round(self.mined.cost["seconds"] - spent, 2),
-            }
-        )
+        self.history.append({"epoch": epoch + 1, "loss": shown, "labels a step": round(now.labels / max(steps, 1))})
+        self.history[-1] |= {"seconds": round(now.seconds, 2), "of them refreshing": round(now.refreshing, 2)}
+        self.now = Now()
 
-    def _batches(self, epoch: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-        params = self.params
+    def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """The documents of each step of an epoch, the same after a kill."""
+        params, rng = self.params, self.ctx.rng(f"{NAME}/batches {epoch}")
         if params.negatives != "cluster" or epoch < params.warm_up:
             return shuffled(self.rows.lengths, params.batch, rng)
-        if self.mined.clusters is None or self._due(epoch, 0):
+        if self.mined.clusters is None or (self.now.steps == 0 and self._due(epoch, 0)):
             self._refresh()
         assert self.mined.clusters is not None
         return neighbouring(self.mined.clusters, params.batch, rng)
@@ -137,7 +144,9 @@ class Training:
         weights = {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
         parts = {"weight": weights, "optimiser": optimiser.state(), "mined": self.mined.arrays()}
         arrays = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
-        self.ctx.checkpoints.save(NAME, arrays, {"history": self.history, "cost": self.mined.cost})
+        meta = {"history": self.history, "cost": self.mined.cost, "now": vars(self.now)}
+        self.ctx.checkpoints.save(NAME, arrays, meta)
+        self.saved = time.monotonic()
 
     def _resume(self, optimiser: Optimisers) -> None:
         kept = self.ctx.checkpoints.load(NAME)
@@ -150,7 +159,7 @@ class Training:
         self.model.load_state_dict({name: torch.from_numpy(value) for name, value in parts["weight"].items()})
         optimiser.restore(parts["optimiser"])
         self.mined = Mined(**parts["mined"], cost=kept[1]["cost"])
-        self.history = kept[1]["history"]
+        self.history, self.now = kept[1]["history"], Now(**kept[1]["now"])
 
 
 HINT = "Lower the learning rates or raise the temperature; look for features that are not finite."
@@ -168,7 +177,7 @@ def step_loss(
 
 
 def optimisers(model: DualEncoder, params: Settled) -> Optimisers:
-    """Row-wise AdamW for tables, torch's for the rest; no decay on biases, norms, and vectors beside a text."""
+    """Row-wise AdamW for tables, torch's for the rest; no decay on biases and norms."""
     tables = [(table, params.table_rate) for table in model.tables()]
     taken = {id(table) for table, _ in tables}
     rest = [p for p in model.parameters() if id(p) not in taken and p.requires_grad and p.numel()]

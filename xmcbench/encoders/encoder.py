@@ -1,9 +1,26 @@
 """What an encoder is to a method: rows made ready once, batches drawn from them, embeddings as a torch module.
 
-encoder = new_encoder(params, train, seed)        # xmcbench.encoders.making
-rows = encoder.rows(train)                        # vectorised or tokenised, once
-phi = encoder(rows.batch(which, ctx.device))      # (len(which), encoder.width), with gradients
-everything = embed(encoder, rows, ctx)            # (n, width) numpy, without
+    from xmcbench.encoders.encoder import embed, shuffled
+    from xmcbench.encoders.making import new_encoder
+    from xmcbench.tables.optim import Optimisers
+
+    encoder = new_encoder(params, train, train.label_texts, ctx.seed("encoder"), ctx.device, ctx.progress)
+    encoder.to(ctx.device)
+    rows = encoder.rows(train)                                    # vectorised or tokenised, once
+    tables = encoder.tables()                                     # their gradients are sparse: AdamW can't take them
+    rest = [p for p in encoder.parameters() if all(p is not table for table in tables)]
+    optimiser = Optimisers([(table, 2e-2) for table in tables], [{"params": rest, "lr": 3e-3}], decay=0.01)
+    for which in shuffled(rows.lengths, 512, ctx.rng("order")):   # batches of rows of like length
+        phi = encoder(rows.batch(which, ctx.device))              # (len(which), encoder.width)
+        loss(phi, which).backward()
+        optimiser.step(1.0)
+    optimiser.settle()                                            # decay that rows out of use are owed
+    everything = embed(encoder, rows, ctx.device, ctx.progress)   # (n, width) numpy, without gradients
+
+`params` inherits from `xmcbench.encoders.params.EncoderParams`, whose `check` refuses bad values; a method's `skip`
+returns `xmcbench.encoders.packages.lacks(params, data)` and its `depends_on` `packages.identity(params)`; `save` and
+`load` use `making.save_encoder` and `load_encoder`. In `predict` say `encoder.progress = ctx.progress` first: it
+still holds that of fitting, whose deadline is another.
 """
 
 from __future__ import annotations
@@ -20,6 +37,7 @@ from torch import Tensor, nn
 from xmcbench.method import Inputs
 
 PART = 1 << 19  # stored numbers embedded at a time: some hundred megabytes of activations
+MOST_ROWS = 1 << 13  # at a time, however short they are: each has some hundred numbers of its own
 Progress = Callable[[int, int], None]
 
 
@@ -70,6 +88,9 @@ class Encoder(Protocol):
     def to(self, device: str) -> Any:
         """As torch's modules have it."""
 
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """As torch's modules have it."""
+
     def tables(self) -> list[nn.Parameter]:
         """Parameters whose gradients are row-sparse (`xmcbench.tables`); all others are dense."""
 
@@ -85,7 +106,7 @@ def buckets(lengths: NDArray[np.int64], most: int = PART) -> list[NDArray[np.int
     order = np.argsort(-lengths, kind="stable")
     found, start = [], 0
     while start < len(order):
-        stop = start + max(1, most // max(int(lengths[order[start]]), 1))
+        stop = start + min(MOST_ROWS, max(1, most // max(int(lengths[order[start]]), 1)))
         found.append(order[start:stop])
         start = stop
     return found

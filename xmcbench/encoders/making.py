@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder, Progress
+from xmcbench.encoders.packages import identity
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.errors import DataError, XmcError
 from xmcbench.files import write_json
@@ -45,6 +47,17 @@ def new_encoder(
     if train.features is None:
         raise XmcError("encoder bow: rows have neither features nor, with labels' texts beside them, texts")
     return BowEncoder(int(train.features.shape[1]), params.width, generator)
+
+
+def facts(encoder: Encoder, params: EncoderParams) -> dict[str, Any]:
+    """What an encoder is, for the record: `params` with what is left to it or to the machine decided."""
+    told: dict[str, Any] = {"kind": encoder.kind, "width": encoder.width, **identity(params)}
+    if isinstance(encoder, BowEncoder):
+        return told | {"reads": "features" if encoder.vocabulary is None else "texts"}
+    body: Any = getattr(encoder, "transformer", encoder)
+    told |= {"pooling": body.pooling, "precision": "bfloat16" if body.halves else "float32"}
+    revision = getattr(body.model.config, "_commit_hash", None)
+    return told | ({"revision": revision} if revision else {})
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from xmcbench.errors import UsageError
@@ -54,5 +55,11 @@ def check(name: str, params: EncoderParams) -> None:
             raise UsageError(f"{name}: {field} is {getattr(params, field)}, must be above zero")
     if not params.encoder.strip():
         raise UsageError(f"{name}: encoder is empty", "bow, minilm, or a Hugging Face model by name or folder.")
+    path = Path(params.encoder).expanduser()
+    if params.encoder.startswith(("/", "./", "../", "~")) and not path.is_dir():
+        raise UsageError(
+            f"{name}: encoder {params.encoder} is not a folder",
+            "Give the folder of a model: config.json, weights, tokenizer.",
+        )
     if params.frozen and params.encoder == "bow":
         raise UsageError(f"{name}: frozen=true has no meaning with encoder=bow", "It has nothing trained to keep.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ Pooling = Literal["mean", "cls"]
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 UNWANTED = ["onnx/*", "openvino/*"]
 SECONDS = 5.0  # for the hub's first answer
+# Where a tokenizer keeps its terms. Without any of these transformers makes one up that knows no word.
+TERMS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 
 
 def folder_of(encoder: str) -> Path:
@@ -45,10 +48,15 @@ def folder_of(encoder: str) -> Path:
 
     try:
         cached = snapshot(offline=True)
-        if (cached / "config.json").exists() and any(cached.glob("*.safetensors")):
+        if is_whole(cached):
             return cached
     except (OSError, ValueError):  # not in the cache
         pass
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        raise XmcError(
+            f"encoder {encoder}: not a folder here, not whole in Hugging Face's cache, and the network is off",
+            f"Valid are {VALID}. Leave --offline or HF_HUB_OFFLINE out, or give the folder of a copy.",
+        )
     try:
         with quiet():
             return snapshot(offline=False)
@@ -58,6 +66,19 @@ def folder_of(encoder: str) -> Path:
             f"encoder {encoder}: not a folder here, not in Hugging Face's cache, and can't be downloaded ({reason})",
             f"Valid are {VALID}. Check the name and the network, or give the folder of a copy.",
         ) from error
+
+
+def is_whole(folder: Path) -> bool:
+    """Does a snapshot have all it needs? A download that was cut short left some of its files out."""
+    indexes = [json.loads(path.read_text()) for path in folder.glob("*.safetensors.index.json")]
+    shards = {name for index in indexes for name in index.get("weight_map", {}).values()}
+    weights = all((folder / name).exists() for name in shards) if shards else any(folder.glob("*.safetensors"))
+    return weights and (folder / "config.json").exists() and has_terms(folder)
+
+
+def has_terms(folder: Path) -> bool:
+    """Are the tokenizer's own files there?"""
+    return any((folder / name).is_file() for name in TERMS)
 
 
 def load_model(folder: Path) -> Any:
@@ -84,6 +105,7 @@ def load_model(folder: Path) -> Any:
             for name, value in config.to_dict().items():
                 if ("drop" in name) and isinstance(value, float):
                     setattr(config, name, 0.0)
+            config.use_cache = False  # of decoders; with checkpointing it would only be warned of
             model, told = AutoModel.from_pretrained(
                 folder,
                 config=config,
@@ -118,6 +140,8 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    if not has_terms(folder):
+        raise DataError(f"{folder / 'tokenizer.json'}: not there, nor any other file of a tokenizer's terms")
     with quiet():
         try:
             found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)

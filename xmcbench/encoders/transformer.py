@@ -22,6 +22,17 @@ from xmcbench.files import write_json
 from xmcbench.method import Inputs
 
 FILE = "transformer.json"
+OFFSET = (
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "xlm-roberta-xl",
+    "data2vec-text",
+    "mpnet",
+    "longformer",
+    "esm",
+    "ibert",
+)
 # embedded at a time. MiniLM on two cores: 1024 tokens are 1.4 times as fast as 8192 (short texts; 1.2 times at 128
 # tokens), since activations stay in the processor's caches; a GPU wants many
 TOKENS = {"cpu": 1 << 10, "cuda": 1 << 17}
@@ -206,7 +217,10 @@ def texts_of(inputs: Inputs) -> Sequence[str]:
 
 def most_tokens(model: Any, tokenizer: Any) -> int | None:
     """The longest text a model can read, where its files say so."""
-    said = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and model.config.model_type in OFFSET:  # theirs begin behind the padding's
+        positions -= (model.config.pad_token_id or 0) + 1
+    said = [tokenizer.model_max_length, positions]
     return min((int(n) for n in said if n is not None and 0 < n < 1 << 20), default=None)
 
 

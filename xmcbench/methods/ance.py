@@ -8,9 +8,10 @@ top; DEXML (Gupta et al., ICLR 2024) for the decoupled softmax and the pool of 1
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.anceparams import AnceParams, check, settled
-from xmcbench.topk import TopK
+from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
@@ -68,16 +69,18 @@ class Ance:
         self.sample = np.empty((0, 0), np.float32)
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
-        """What the encoder needs and isn't there."""
-        if self.params.encoder == "bow":
-            if "features" in data.available or {"texts", "label_texts"} <= data.available:
-                return None
-            return f"encoder bow needs features, or texts of rows and labels, and {data.name} has neither"
-        if "texts" not in data.available:
-            return f"encoder {self.params.encoder} needs texts, which {data.name} does not have in view {data.view}"
-        from xmcbench.encoders.packages import missing
+        """What the encoder or the search needs and isn't there."""
+        from xmcbench.encoders.packages import lacks
 
-        return missing(self.params)
+        if self.params.search == "hnsw" and find_spec("faiss") is None:
+            return "search=hnsw needs faiss, which is not installed: pip install 'xmcbench[ann]'"
+        return lacks(self.params, data)
+
+    def depends_on(self) -> dict[str, str]:
+        """Which model the encoder is."""
+        from xmcbench.encoders.packages import identity
+
+        return identity(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Phases encode, train (with its refreshes), classifier, index."""
@@ -85,7 +88,7 @@ class Ance:
 
         from xmcbench.dense.dual import DualEncoder, LabelSide
         from xmcbench.dense.index import LabelIndex
-        from xmcbench.encoders.making import new_encoder
+        from xmcbench.encoders.making import facts, new_encoder
 
         params = self.params
         with ctx.phase("encode"):
@@ -104,19 +107,26 @@ class Ance:
         with ctx.phase("index"):
             self.embeddings = model.embed_labels(ctx.device, ctx.progress)
             documents = model.embed_documents(rows, ctx.device, ctx.progress)
-            self.index = LabelIndex(self.embeddings, self.known, params.search)
+            self.index = LabelIndex(self.embeddings, self.known, params.search, ctx.device)
         self.sample = documents[np.unique(np.linspace(0, len(documents) - 1, min(len(documents), SAMPLE)).astype(int))]
         ctx.note("labels", {"by text": int((labels.place >= 0).sum()), "zero-shot": int((self.known & ~seen).sum())})
         if params.classifier:
-            self._train_classifier(documents, train, ctx)
-        self._tell_of_extras(ctx)
+            self._train_classifier(documents, train, seen, ctx)
+        ctx.note("encoder", facts(encoder, params))
+        self._remark(train, ctx)
 
-    def _tell_of_extras(self, ctx: RunContext) -> None:
-        """What this run would have done otherwise, had more been installed."""
+    def _remark(self, train: TrainData, ctx: RunContext) -> None:
+        """What was not done that the name leads to expect, and what this run could be with more installed."""
         from xmcbench.dense.index import MANY
         from xmcbench.encoders.packages import missing
 
-        if self.params.encoder == "bow" and (lack := missing(replace(self.params, encoder="minilm"))):
+        if self.params.negatives != "in-batch" and self.params.epochs <= self.params.warm_up:
+            ctx.remark("ance mined nothing: all epochs were of warm-up. Lower warm_up or raise epochs.")
+        if (
+            self.params.encoder == "bow"
+            and train.texts is not None
+            and (lack := missing(replace(self.params, encoder="minilm")))
+        ):
             ctx.remark(f"ance read texts as bags of words. For a transformer, ance[encoder=minilm]: {lack}")
         assert self.index is not None
         if self.params.search == "auto" and self.index.how == "exact" and len(self.index.ids) >= MANY:
@@ -134,22 +144,32 @@ class Ance:
         ctx.note("epochs", training.history)
         ctx.note("refresh", training.cost())
 
-    def _train_classifier(self, documents: NDArray[np.float32], train: TrainData, ctx: RunContext) -> None:
+    def _train_classifier(
+        self, documents: NDArray[np.float32], train: TrainData, seen: NDArray[np.bool_], ctx: RunContext
+    ) -> None:
         from xmcbench.dense.classifier import train_classifier
 
         assert self.index is not None
         with ctx.phase("shortlists"):
             near = self.index.search(documents, self.params.pool, self.params.ef, ctx.device, ctx.progress)
         with ctx.phase("classifier"):
-            given = documents, train.labels, self.embeddings, near.ids
+            # A label without a row could only be pushed away.
+            shortlists = np.where((near.ids >= 0) & seen[near.ids], near.ids, PAD).astype(np.int32)
+            given = documents, train.labels, self.embeddings, shortlists
             self.classifier = train_classifier(*given, self.params, ctx)
 
     def warm_up(self, ctx: RunContext) -> None:
-        """Compile the search, and put on record what share of the true nearest labels it finds."""
+        """Compile what predicts, and put on record what share of the truly nearest labels a graph finds."""
         assert self.index is not None
-        ef = int(ctx.query.get("ef", self.params.ef))
-        found = {f"recall@{k}": self.index.recall(self.sample, k, ef) for k in KS if k <= len(self.index.ids)}
-        ctx.note("search", {"by": self.index.how, "labels": len(self.index.ids), "ef": ef, **found})
+        ef, count = int(ctx.query.get("ef", self.params.ef)), len(self.index.ids)
+        near = self.index.search(self.sample[:2], min(10, count), ef, ctx.device)
+        if self.classifier is not None:
+            self.classifier.rerank(self.sample[:2], near, self.params.temperature, 1)
+        told: dict[str, Any] = {"by": self.index.how, "labels": count}
+        if self.index.how == "hnsw":
+            told["ef"] = ef
+            told |= {f"recall@{k} on training rows": self.index.recall(self.sample, k, ef) for k in KS if k <= count}
+        ctx.note("search", told)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k nearest labels, through a graph with `ctx.query["ef"]`; by the classifier too where there is one."""

@@ -11,7 +11,7 @@ from xmcbench.errors import UsageError
 from xmcbench.method import param
 
 DEV = "measured on 1,100 training notes of icd10cm, held out: P@1"
-BY_ENCODER = "by the encoder: `RATES` in anceparams.py"
+BY_ENCODER = "by the encoder, see `RATES` in anceparams.py: "
 # bow: measured with ELIAS (its README); frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019, and
 # DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
 RATES: dict[str, dict[str, Any]] = {
@@ -61,11 +61,15 @@ class AnceParams(EncoderParams):
         "ours: off, on request",
     )
     dropout: float = param(0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS, see its README")
-    epochs: int | None = param(None, "times every training row is seen", BY_ENCODER)
-    batch: int | None = param(None, "documents a step", BY_ENCODER)
-    rate: float | None = param(None, "peak learning rate of dense layers", BY_ENCODER)
+    epochs: int | None = param(
+        None, "times every training row is seen", f"{BY_ENCODER}bow and frozen 12, transformer 5"
+    )
+    batch: int | None = param(None, "documents a step", f"{BY_ENCODER}bow and frozen 512, transformer 128")
+    rate: float | None = param(
+        None, "peak learning rate of dense layers", f"{BY_ENCODER}bow 3e-3, frozen 1e-3, transformer 1e-4"
+    )
     table_rate: float | None = param(
-        None, "peak learning rate of feature and label tables (row-wise AdamW)", BY_ENCODER
+        None, "peak learning rate of feature and label tables (row-wise AdamW)", f"{BY_ENCODER}bow 2e-2, others 1e-2"
     )
     decay: float = param(0.01, "AdamW's weight decay, except on biases", "ELIAS; BERT")
     search: Literal["auto", "exact", "hnsw"] = param(
@@ -117,5 +121,8 @@ def check(params: AnceParams) -> None:
     for name in ("hard", "warm_up", "margin", "decay"):
         if not getattr(params, name) >= 0:
             raise UsageError(f"ance: {name} is {getattr(params, name)}, must not be below zero")
+    meant = settled(params)
+    if meant.decay * max(meant.rate, meant.table_rate) >= 1:
+        raise UsageError(f"ance: decay is {meant.decay}: times the learning rates it must stay below one")
     if not 0 <= params.dropout < 1:
         raise UsageError(f"ance: dropout is {params.dropout}, must be from 0 to below 1")

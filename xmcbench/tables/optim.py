@@ -103,9 +103,11 @@ class Optimisers:
         groups: Sequence[dict[str, Any]],
         decay: float,
     ) -> None:
-        """Each table with its learning rate; torch's parameter groups, each with its own; `decay` of the tables."""
+        """Each table with its learning rate; torch's parameter groups, each with its own, and with its own
+        `weight_decay` where it has any; `decay` of the tables.
+        """
         self.tables = [RowAdamW(table, rate, decay) for table, rate in tables]
-        self.dense = torch.optim.AdamW(list(groups), betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+        self.dense = torch.optim.AdamW(list(groups), betas=(BETA1, BETA2), eps=EPSILON, weight_decay=0.0, fused=True)
         self.rates = [group["lr"] for group in self.dense.param_groups]
 
     def step(self, factor: float) -> None:

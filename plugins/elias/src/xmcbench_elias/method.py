@@ -52,16 +52,19 @@ class Elias:
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
         """What encoder and start of the label weights need and isn't there."""
-        from xmcbench.encoders.packages import missing
+        from xmcbench.encoders.packages import lacks
 
-        who = f"encoder {self.params.encoder}"
-        needed = [("texts", who)] if self.params.encoder != "bow" else []
-        if self.params.label_start == "text":
-            needed += [("texts", "label_start=text"), ("label_texts", "label_start=text")]
-        for name, why in needed:
+        for name in ("texts", "label_texts") if self.params.label_start == "text" else ():
             if name not in data.available:
-                return f"{why} needs {name.replace('_', ' ')}, which {data.name} does not have in view {data.view}"
-        return missing(self.params)
+                what = name.replace("_", " ")
+                return f"label_start=text needs {what}, which {data.name} does not have in view {data.view}"
+        return lacks(self.params, data)
+
+    def depends_on(self) -> dict[str, str]:
+        """Which model the encoder is."""
+        from xmcbench.encoders.packages import identity
+
+        return identity(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Phases cluster, stage 1, graph, stage 2, ranker, blend, …; each goes on from its checkpoint."""
