@@ -132,6 +132,15 @@ def test_clean_asks_and_says_how_much(home: Path) -> None:
     assert run("clean").stdout == "nothing to remove\n"
 
 
+def test_clean_of_everything_takes_what_encoders_keep(home: Path) -> None:
+    put(home / "parsed" / "delicious" / "bow-1" / "a.npy", 10)
+    kept = [put(home / kind / "abc" / "ids.npy", 10) for kind in ("tokens", "embeddings")]
+    run("clean", "delicious", "--yes")
+    assert all(path.exists() for path in kept)
+    assert "removed 2 folders, 20 bytes" in run("clean", "--yes").stdout
+    assert not any(path.exists() for path in kept)
+
+
 def test_clean_leaves_other_data_sets_and_imports_alone(home: Path) -> None:
     other = put(home / "parsed" / "bibtex" / "bow-1" / "a.npy", 10)
     mine = put(home / "imported" / "mine" / "rows.npy", 10)

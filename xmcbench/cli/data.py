@@ -125,6 +125,8 @@ def clean(
 ) -> None:
     """Remove parsed caches; imported data sets and recorded hashes stay.
 
+    Without a name the tokens and embeddings that encoders keep go as well.
+
     Example: xmcbench data clean eurlex-4.3k --downloads
     """
     from xmcbench.cli.plain import columns

@@ -147,6 +147,8 @@ def is_parsed(found: Entry, view: str = "*") -> bool:
 def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     """Folders that `clean` would remove, with their bytes: parsed caches, and downloads if asked.
 
+    Without a name what encoders keep of texts too, tokens and embeddings, which tell no data set apart.
+
     Raises
     ------
     UsageError : neither a data set of the catalogue nor one with a cache.
@@ -156,6 +158,8 @@ def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     if name is not None:
         name = _canonical(name, {path.name for path in there})
         there = [path for path in there if path.name == name]
+    else:
+        there += [path for path in (home() / "tokens", home() / "embeddings") if path.is_dir()]
     return [(path, _bytes(path)) for path in there]
 
 
