@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xmcbench.data
-from xmcbench.data import cache, catalogue, importing, load, loading
+from xmcbench.data import catalogue, importing, load, loading
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
 
@@ -84,7 +84,7 @@ def test_second_load_parses_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         raise AssertionError("parsed again")
 
     monkeypatch.setattr("xmcbench.data.recipes.xc.read_xmc", never)
-    monkeypatch.setattr(cache, "_locked", never)
+    monkeypatch.setattr("xmcbench.arrays._locked", never)
     assert load("toy", "bow", offline=True).content_hash == first.content_hash
 
 
