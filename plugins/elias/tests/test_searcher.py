@@ -23,9 +23,7 @@ from xmcbench.encoders.bow import BowEncoder, SparseRows
 from xmcbench.errors import DataError
 from xmcbench.topk import PAD, TopK
 
-ROUNDING = (
-    3e-5  # p is made from its logarithm: float32 numbers near 64 are 8e-6 apart, and a p of 1e-14 was off by 1.1e-5
-)
+ROUNDING = 1e-5
 
 
 def model_of(
