@@ -74,7 +74,7 @@ class Hnsw:
         """(n, k) labels of large q · x + b for (n, D) float32 queries, in the one order; −1 where too few were found.
 
         ef : candidates kept on the way, at least k are: more find more of the true best, and take longer. At the
-        default the project's benchmark finds 99 % of the best 10, about four times as fast as the exact search.
+        default the project's benchmark finds 99 % of the best 10, about three times as fast as the exact search.
 
         Raises
         ------

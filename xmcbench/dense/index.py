@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 How = Literal["auto", "exact", "hnsw"]
-MANY = 200_000  # labels from which `auto` takes the graph: below, exact search takes a fraction of a training epoch
+MANY = 200_000  # labels from which `auto` takes the graph; ours, not measured
 BLOCK = 4096  # queries a call of the graph, so that Ctrl-C and deadlines come through
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.methods.anceparams import Settled
 
-CHECKPOINT_EVERY = 60.0  # seconds of training a kill may cost; a checkpoint takes 1 to 2
+CHECKPOINT_EVERY = 60.0  # seconds of training a kill may cost, beside the step under way
 NAME = "dual encoder"
 
 

@@ -34,7 +34,7 @@ class EncoderParams:
     precision: Literal["auto", "float32", "bfloat16"] = param(
         "auto",
         "of a transformer's products; auto: bfloat16 where the processor or GPU has it",
-        "measured, two cores with AVX-512 BF16, MiniLM at 128 tokens: 2.3 times as fast",
+        "measured, MiniLM on two cores with AVX-512 BF16: one text takes 16.7 ms, in float32 28.0",
     )
     checkpointing: bool = param(
         False,

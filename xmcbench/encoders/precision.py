@@ -35,7 +35,7 @@ class Halved:
     """A bfloat16 copy of a module for embedding, made when it is asked for and again when the weights have changed.
 
     Autocast casts weights for every batch, and activations back and forth between operations. Measured with MiniLM on
-    two cores with AVX-512 BF16: a copy is 1.02 to 1.1 times as fast for batches, 1.35 times for a single text.
+    two cores with AVX-512 BF16: a copy is 1.0 to 1.25 times as fast for batches, 1.35 times for a single text.
     """
 
     def __init__(self) -> None:

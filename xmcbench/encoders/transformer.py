@@ -33,7 +33,7 @@ OFFSET = (
     "esm",
     "ibert",
 )
-# embedded at a time. MiniLM on two cores: 1024 tokens are 1.4 times as fast as 8192 (short texts; 1.2 times at 128
+# embedded at a time. MiniLM on two cores: 1024 tokens are 1.4 times as fast as 8192 (short texts; 1.2 times at 86
 # tokens), since activations stay in the processor's caches; a GPU wants many
 TOKENS = {"cpu": 1 << 10, "cuda": 1 << 17}
 
