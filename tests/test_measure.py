@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xmcbench import measure
-from xmcbench.measure import PeakMemory, folder_bytes, query_latency
+from xmcbench.measure import OtherWork, PeakMemory, folder_bytes, query_latency
 
 MIB = 1 << 20
 
@@ -77,3 +77,29 @@ def test_folder_bytes(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er" / "b").write_bytes(b"123")
     assert folder_bytes(tmp_path) == 8
     assert folder_bytes(tmp_path / "deep" / "er") == 3
+
+
+def test_own_work_and_that_of_children_is_nobody_elses() -> None:
+    spin = "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
+    with OtherWork() as others:
+        exec(spin, {})
+        subprocess.run([sys.executable, "-c", spin], check=True)
+    assert others.share is None or 0 <= others.share <= 1
+
+
+def test_other_work_counts_what_is_left_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, busy, own = iter([100.0, 110.0]), iter([1000.0, 1009.0]), iter([5.0, 10.0])
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(measure, "_busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(measure, "_own_seconds", lambda: next(own))
+    monkeypatch.setattr(measure.os, "cpu_count", lambda: 2)
+    with OtherWork() as others:
+        pass
+    assert others.share == (9 - 5) / (10 * 2)  # 4 of 20 CPU seconds were taken by somebody else
+
+
+def test_a_system_that_does_not_count_gives_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "_busy_seconds", lambda: None)
+    with OtherWork() as others:
+        pass
+    assert others.share is None

@@ -1,4 +1,4 @@
-"""What a section of a run costs: peak memory, latency of single queries, bytes on disk."""
+"""What a section of a run costs: peak memory, latency of single queries, bytes on disk; and who else was at work."""
 
 from __future__ import annotations
 
@@ -35,6 +35,53 @@ class PeakMemory:
             self._cuda = _cuda()  # torch may have been imported inside
         if self._cuda is not None:
             self.gpu_bytes = int(self._cuda.max_memory_allocated())
+
+
+class OtherWork:
+    """How much of the machine other processes took while the block ran, so that nobody trusts times from a busy one.
+
+    `share` is their CPU seconds over the seconds all cores had, 0 to 1; None where the system doesn't count.
+    """
+
+    share: float | None = None
+
+    def __enter__(self) -> OtherWork:
+        self._start, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall = time.perf_counter() - self._start
+        busy = _busy_seconds()
+        if busy is None or self._busy is None or wall <= 0:
+            return
+        others = busy - self._busy - (_own_seconds() - self._own)
+        self.share = min(1.0, max(0.0, others / (wall * (os.cpu_count() or 1))))
+
+
+def _busy_seconds() -> float | None:
+    """CPU seconds of all processes since boot, those taken by other guests of the machine too."""
+    import psutil
+
+    times = psutil.cpu_times()._asdict()
+    if not any(times.values()):
+        return None
+    idle = ("idle", "iowait", "guest", "guest_nice")  # Linux counts guests in user as well
+    return float(sum(seconds for kind, seconds in times.items() if kind not in idle))
+
+
+def _own_seconds() -> float:
+    """CPU seconds of this process and its children, ended or not."""
+    import psutil
+
+    times = psutil.Process().cpu_times()
+    total = times.user + times.system + times.children_user + times.children_system
+    for child in psutil.Process().children(recursive=True):
+        try:
+            of_child = child.cpu_times()
+        except psutil.Error:  # it has just ended
+            continue
+        total += of_child.user + of_child.system
+    return float(total)
 
 
 class _Sampler(threading.Thread):

@@ -23,6 +23,7 @@ from xmcbench.machine import available_cores, gpu_memory, pick_device, thread_li
 from xmcbench.measure import folder_bytes
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.registry import identity
+from xmcbench.results import board
 from xmcbench.results import record as records
 from xmcbench.results.blank import blank
 from xmcbench.topk import TopK, checked
@@ -113,7 +114,7 @@ def score(
     record["intervals"] = {"samples": options.samples, "level": 0.95, "over": "test rows"}
     record["notes"]["scoring"] = list(evaluation.notes)
     records.check({**record, "status": "ok"}, "this run")
-    return dict(evaluation.rows)
+    return {**evaluation.rows, **board.beside(dataset)}
 
 
 class _Job:
@@ -152,13 +153,13 @@ class _Job:
 
     def run(self) -> tuple[TopK | None, dict[str, Any] | None]:
         """Fill the record; returns predictions and per-row values where the run came so far."""
-        from xmcbench.measure import PeakMemory
+        from xmcbench.measure import OtherWork, PeakMemory
         from xmcbench.provenance import code_state, environment
 
         record, costs = self.record, self.record["costs"]
         topk: TopK | None = None
         rows: dict[str, Any] | None = None
-        with PeakMemory() as memory:
+        with PeakMemory() as memory, OtherWork() as others:
             try:
                 reason = cannot_run(self.spec, self.dataset, self.ctx)
                 if reason is None:
@@ -177,6 +178,7 @@ class _Job:
                 ours = self.predicted or isinstance(error, WriteError)
                 self.useless = record["status"] in ("error", "diverged") and not ours
         costs.update(peak_rss_bytes=memory.rss_bytes, peak_gpu_bytes=memory.gpu_bytes, phases=dict(self.ctx.phases))
+        costs["others_cpu"] = others.share
         record["notes"].update(self.ctx.notes)
         record["environment"] = environment(self.ctx.threads, self.ctx.device)
         record["code"] = {**code_state(), "method": identity(self.spec.source)}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from xmcbench.cli.app import app
 from xmcbench.errors import RegressionError, UsageError
+from xmcbench.results import record as records
 from xmcbench.results.store import Store
 
 SMALL = "synthetic[rows=300,test=60,labels=60]"
@@ -107,7 +108,7 @@ def test_a_constant_gap_lies_in_its_interval_though_kept_rows_are_rounded(own: P
         path = store.folder / "records" / f"{record}.json"
         text = json.loads(path.read_text())
         text["metrics"][0]["value"] = value  # the exact one, where rows hold the nearest float32
-        path.write_text(json.dumps(text))
+        records.write(path, text)
     row = metrics(own, "hand-a", "hand-b")["P@1"]
     assert row["low"] <= row["difference"] <= row["high"]
     assert row["high"] - row["low"] < 1e-7

@@ -7,8 +7,10 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csgraph
 
-from xmcbench.data.near import near_duplicates
+from xmcbench.data.near import near_duplicates, near_groups
+from xmcbench.data.spec import Split
 
 
 def brute(test: sp.csr_matrix, train: sp.csr_matrix, threshold: float) -> np.ndarray:
@@ -57,3 +59,34 @@ def test_threads_change_nothing(threads: int) -> None:
         np.testing.assert_array_equal(near_duplicates(test, train, 0.5), brute(test, train, 0.5))
     finally:
         numba.set_num_threads(before)
+
+
+def components(features: sp.csr_matrix, threshold: float) -> np.ndarray:
+    """The smallest row of each row's connected component, all pairs."""
+    dense = features.toarray().astype(np.float64)
+    length = np.sqrt((dense**2).sum(axis=1, keepdims=True))
+    unit = dense / np.where(length == 0, 1, length)
+    _, part = csgraph.connected_components(sp.csr_matrix(unit @ unit.T > threshold))
+    return np.array([np.flatnonzero(part == own)[0] for own in part])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.3, 0.6, 0.9]))
+def test_groups_equal_the_components_of_all_pairs(seed: int, threshold: float) -> None:
+    rng = np.random.default_rng(seed)
+    some = sp.random(30, 25, 0.2, "csr", np.float32, rng)
+    features = sp.vstack([some, some[:10], some[5:15]]).tocsr()
+    features.data += rng.normal(0, 0.15, features.nnz).astype(np.float32)
+    features = features[rng.permutation(50)].tocsr()
+    features.sort_indices()
+    found = near_groups(Split(features, None, sp.csr_matrix((50, 3), dtype=np.float32)), threshold)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, components(features, threshold))
+
+
+def test_groups_of_texts_and_of_nothing() -> None:
+    labels = sp.csr_matrix((4, 3), dtype=np.float32)
+    assert near_groups(Split(None, ["a", "b", "a", "c"], labels)).tolist() == [0, 1, 0, 3]
+    assert near_groups(Split(None, None, labels)).tolist() == [0, 1, 2, 3]
+    zeros = sp.csr_matrix((4, 5), dtype=np.float32)
+    assert near_groups(Split(zeros, None, labels)).tolist() == [0, 1, 2, 3]

@@ -68,3 +68,25 @@ def test_nan_never_reaches_a_file(tmp_path: Path) -> None:
         records.write(tmp_path / "r.json", record(notes={"x": float("nan")}))
     assert list(tmp_path.iterdir()) == []
     assert json.dumps(record())
+
+
+def test_a_record_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    records.write(path, record(schema=2, notes={9: "int for a key", 10: (1, 2)}, seal=None))
+    assert records.read(path)["notes"] == {"9": "int for a key", "10": [1, 2]}
+    text = path.read_text()
+    path.write_text(text.replace('"run_id": "r"', '"run_id": "s"'))
+    with pytest.raises(DataError, match="changed after it was written"):
+        records.read(path)
+    path.write_text(text.replace("0.5", "0.6"))
+    with pytest.raises(DataError, match="seal"):
+        records.read(path)
+    path.write_text(json.dumps(json.loads(text)))  # other spaces are no change
+    assert records.read(path)["run_id"] == "r"
+
+
+@pytest.mark.parametrize("schema", ["0", "-1", "true", '"2"', "null"])
+def test_a_schema_that_is_none_is_refused(tmp_path: Path, schema: str) -> None:
+    (tmp_path / "r.json").write_text('{"schema": ' + schema + "}")
+    with pytest.raises(DataError, match="no schema"):
+        records.read(tmp_path / "r.json")

@@ -1,4 +1,6 @@
-"""Which test rows have a near-duplicate in train: cosine above a threshold, exactly, without all pairs.
+"""Near-duplicate rows: which test rows have one in train, and which test rows are near-duplicates of each other.
+
+Near is a cosine above a threshold, found exactly and without all pairs.
 
 Two rows of length 1 that share none of the test row's first terms have a cosine of at most the length of what is left
 of it (Cauchy-Schwarz; the prefix filter of Bayardo et al., "Scaling up all pairs similarity search", WWW 2007). So
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+    from xmcbench.data.spec import Split
 
 Array = NDArray[Any]
 SLACK = 1e-6  # kept candidates that rounding would put below the threshold; they are then computed in full
@@ -39,6 +43,29 @@ def near_duplicates(test: sp.csr_matrix, train: sp.csr_matrix, threshold: float 
     rows = Rows(test.indptr, test.indices, test.data, _lengths(test))
     others = Rows(train.indptr, train.indices, train.data, _lengths(train))
     found: NDArray[np.bool_] = _near(rows, others, postings.indptr, postings.indices, rank, threshold)
+    return found
+
+
+def near_groups(split: Split, threshold: float = 0.9) -> NDArray[np.int32]:
+    """(n,) int32 the smallest row number of each row's group of near-duplicates; a row near to none is its own group.
+
+    Rows are of one group when a chain of near-duplicates joins them. Their outcomes are not independent, so a test over
+    rows must take or leave a group whole. Without features, rows of equal text are a group.
+
+    Parameters
+    ----------
+    threshold : in (0, 1); 0.9 is the one by which the catalogue's data sets name rows near-duplicates of train.
+    """
+    if split.features is None:
+        first: dict[str, int] = {}
+        texts = split.texts if split.texts is not None else [str(row) for row in range(split.labels.shape[0])]
+        return np.array([first.setdefault(text, row) for row, text in enumerate(texts)], np.int32)
+    features = split.features
+    postings = features.tocsc()
+    rank = np.empty(features.shape[1], np.int64)
+    rank[np.argsort(np.diff(postings.indptr), kind="stable")] = np.arange(features.shape[1])
+    rows = Rows(features.indptr, features.indices, features.data, _lengths(features))
+    found: NDArray[np.int32] = _grouped(rows, postings.indptr, postings.indices, rank, threshold)
     return found
 
 
@@ -96,3 +123,47 @@ def _any_above(
                 return True
         left -= dense[term] ** 2
     return False
+
+
+@njit(cache=True, nogil=True)
+def _grouped(rows: Any, posting_starts: Any, postings: Any, rank: Any, threshold: float) -> Any:
+    """Union-find over all pairs above the threshold; one thread, so that memory is one row laid out."""
+    n = len(rows.indptr) - 1
+    parent = np.arange(n).astype(np.int32)
+    dense = np.zeros(len(rank), np.float64)
+    seen = np.full(n, -1, np.int64)
+    for row in range(n):
+        if rows.lengths[row] == 0.0:
+            continue
+        terms = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]
+        dense[terms] = rows.data[rows.indptr[row] : rows.indptr[row + 1]] / rows.lengths[row]
+        left = 1.0
+        for term in terms[np.argsort(rank[terms])]:
+            if np.sqrt(max(left, 0.0)) < threshold - SLACK:
+                break
+            for p in range(posting_starts[term], posting_starts[term + 1]):
+                other = postings[p]
+                if other >= row:
+                    break  # postings ascend; a pair is looked at from its later row
+                if seen[other] == row or _root(parent, other) == _root(parent, row):
+                    continue
+                seen[other] = row
+                dot = 0.0
+                for e in range(rows.indptr[other], rows.indptr[other + 1]):
+                    dot += dense[rows.indices[e]] * rows.data[e]
+                if dot > threshold * rows.lengths[other]:
+                    a, b = _root(parent, other), _root(parent, row)
+                    parent[max(a, b)] = min(a, b)
+            left -= dense[term] ** 2
+        dense[terms] = 0.0
+    for row in range(n):
+        parent[row] = _root(parent, row)
+    return parent
+
+
+@njit(cache=True, nogil=True)
+def _root(parent: Any, row: int) -> int:
+    while parent[row] != row:
+        parent[row] = parent[parent[row]]
+        row = parent[row]
+    return row

@@ -26,7 +26,7 @@ COSTS = (
         "query_p99_ms",
         "queries_per_second",
     ),
-    *("peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "attempts"),
+    *("peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "attempts", "others_cpu"),
 )
 
 
@@ -64,6 +64,7 @@ def blank(spec: RunSpec, dataset: Dataset, store: Store, spec_hash: str) -> Reco
         "started_utc": started.isoformat(timespec="seconds"),
         "predictions": None,
         "rows": None,
+        "board": None,
         "selection": {"split": split, "rows": 0, "rows_fitted": None, "what": None, "by": None, "tried": 1},
         "notes": {},
         "supersedes": None,

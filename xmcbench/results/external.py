@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.errors import UsageError
+from xmcbench.results import board
 from xmcbench.results import record as records
 from xmcbench.results.blank import COSTS, describe
 
@@ -89,6 +90,7 @@ def record_external(
         "started_utc": started.isoformat(timespec="seconds"),
         "predictions": None,
         "rows": None,
+        "board": None,
         "selection": {
             "split": selection,
             "rows": None,
@@ -100,4 +102,4 @@ def record_external(
         "notes": {"predictions_sha256": file_sha256},
         "supersedes": old["run_id"] if old else None,
     }
-    return store.add(record, topk, dict(evaluation.rows))
+    return store.add(record, topk, {**evaluation.rows, **board.beside(dataset)})

@@ -1,10 +1,14 @@
 """A record: one JSON a run, with all that is needed to believe it, repeat it or refute it.
 
-Never edited: a correction is a new record that names the old one under `supersedes`. Unknown is null.
+Never edited: a correction is a new record that names the old one under `supersedes`. Unknown is null. A seal, the hash
+of all else in it, shows an edit by hand; it is no signature, and who wants to forge a record can.
+
+Schema 2 (2026-11) added `seal`, `board` and `costs.others_cpu`; records of schema 1 still load.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +17,8 @@ from typing import Any
 from xmcbench.errors import DataError
 from xmcbench.files import write_json
 
-SCHEMA = 1
+SCHEMA = 2
+SEALED = 2  # the first schema with a seal
 STATUSES = ("ok", "timeout", "out_of_memory", "diverged", "error", "skipped", "interrupted")
 FIELDS = (
     *("schema", "run_id", "spec_hash", "status", "reason", "method", "dataset", "k", "seed"),
@@ -63,9 +68,18 @@ def check(record: Mapping[str, Any], origin: str = "record") -> None:
         raise DataError(f"{origin}: " + "; ".join(problems), "A record that breaks an identity is never written.")
 
 
+def seal_of(record: Mapping[str, Any]) -> str:
+    """Hex sha256 of a record's canonical JSON, its own seal left out."""
+    plain = json.loads(json.dumps({name: value for name, value in record.items() if name != "seal"}))
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def write(path: Path, record: Record) -> None:
-    """Check a record and write it, whole or not at all."""
+    """Check a record, seal it (from schema 2 on) and write it, whole or not at all."""
     check(record)
+    if record["schema"] >= SEALED:
+        record["seal"] = seal_of(record)
     write_json(path, record)
 
 
@@ -74,17 +88,22 @@ def read(path: Path) -> Record:
 
     Raises
     ------
-    DataError : not JSON, a schema newer than this program, or refused by `check`.
+    DataError : not JSON, a schema this program doesn't know, a seal that doesn't fit, or refused by `check`.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable record ({error})") from error
-    if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
+    if not isinstance(record, dict) or type(record.get("schema")) is not int or record["schema"] < 1:
         raise DataError(f"{path}: no xmcbench record: it has no schema number")
     if record["schema"] > SCHEMA:
         raise DataError(
             f"{path}: schema {record['schema']}, this program knows up to {SCHEMA}", "Install a newer xmcbench."
         )
     check(record, str(path))
+    if record["schema"] >= SEALED and record.get("seal") != seal_of(record):
+        raise DataError(
+            f"{path}: changed after it was written: its seal doesn't fit",
+            "Get the record again from where it came; a correction is a new run (--again), which supersedes this one.",
+        )
     return record

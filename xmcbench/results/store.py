@@ -3,6 +3,7 @@
 DIR/records/RUN_ID.json      written last, so a record's files are always there
 DIR/predictions/RUN_ID.npz   TopK, before the filter is applied
 DIR/rows/RUN_ID.npz          per-row hits and weights, for paired tests
+DIR/board/                   the part of them that leaderboards need: `xmcbench.results.board`
 DIR/reports/FIT_HASH/        what a method tells of its fitted model, where it has something to tell
 DIR/work/FIT_HASH/           checkpoints and the fitted model of a run under way
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
+from xmcbench.results import board
 from xmcbench.results import record as records
 
 if TYPE_CHECKING:
@@ -48,8 +50,19 @@ class Store:
             path = self.folder / "rows" / f"{run_id}.npz"
             write_npz(path, rows)
             record["rows"] = {"file": f"rows/{run_id}.npz", "sha256": sha256_of(path)}
+            record["board"] = self._add_board(run_id, rows)
         records.write(self.folder / "records" / f"{run_id}.json", record)
         return record
+
+    def _add_board(self, run_id: str, rows: Mapping[str, Any]) -> dict[str, Any]:
+        own, shared = board.split(rows)
+        path = self.folder / "board" / f"{run_id}.npz"
+        write_npz(path, own)
+        digest = board.hash_of(shared)
+        beside = self.folder / "board" / f"data-{digest[:16]}.npz"
+        if not beside.is_file():
+            write_npz(beside, shared)
+        return {"file": f"board/{path.name}", "sha256": sha256_of(path), "data": beside.name, "data_sha256": digest}
 
     def records(self, broken: list[str] | None = None) -> list[Record]:
         """All records, oldest first. A damaged file is left out and, where a list is given, reported in it."""
@@ -148,6 +161,20 @@ class Store:
         """The per-row arrays kept beside a record, checked against its hash."""
         return read_npz(self._kept(record, "rows"))
 
+    def board(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The per-row arrays for leaderboards, both files' together, checked against their hashes.
+
+        Raises
+        ------
+        DataError : the record has none (schema 1, or a run that didn't end ok), or a file is gone or another one.
+        """
+        arrays = read_npz(self._kept(record, "board"))
+        path = self.folder / "board" / Path(record["board"]["data"]).name
+        shared = read_npz(path)
+        if board.hash_of(shared) != record["board"]["data_sha256"]:
+            raise DataError(f"{path}: not the file the record {record['run_id']} names", "Get it again, or run again.")
+        return {**arrays, **shared}
+
     def _kept(self, record: Mapping[str, Any], kind: str) -> Path:
         """Where a record's predictions or rows lie.
 
@@ -155,7 +182,7 @@ class Store:
         ------
         DataError : the file is gone or not the one the record was written with.
         """
-        entry = record[kind]
+        entry = record.get(kind)
         if entry is None:
             raise DataError(f"{record['run_id']}: keeps no {kind}")
         path: Path = self.folder / entry["file"]
