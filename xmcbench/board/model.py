@@ -1,0 +1,157 @@
+"""The table model: what a leaderboard says, before anyone decides how it looks.
+
+Markdown, CSV, LaTeX and the page are made from this alone, so that they can't disagree. All of it is JSON-able
+(`dataclasses.asdict`); values are fractions, seconds, milliseconds, bytes; unknown is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# flag → what it tells a reader; a row carries the keys
+FLAGS = {
+    "single seed": "a random method with one run: no spread over seeds is known",
+    "other metric version": "scored with another version of a metric's definition than the newest on this board",
+    "other data lineage": "another content of the data set than the newest revision's on this board: not ranked",
+    "external predictions": "predictions brought by their author: costs unknown, code not seen here",
+    "selection split unknown": "nobody says on which rows its parameters and epochs were chosen",
+    "selected on test": "its author says that parameters or epochs were chosen on the test rows: not ranked",
+    "busy machine": "other processes took over a tenth of the machine during a run: its costs are too high",
+    "changed code": "a run came from a source tree with changes that no commit has",
+    "no per-row numbers": "a run keeps none (or they don't fit its scores): not ranked",
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One metric of one row: mean over seeds, the ends of its 95 % interval over documents (near-duplicates drawn
+    together), standard deviation over seeds (None below two), and the number of seeds."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    sd: float | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Medians over the runs of a row on one machine class; rows are compared in costs only where `machine` is equal.
+
+    `busy` is True where other processes took more than a tenth of the machine.
+    """
+
+    machine: str
+    threads: int | None
+    busy: bool
+    runs: int
+    fit_seconds: float | None
+    predict_ms_per_row: float | None
+    query_p50_ms: float | None
+    query_p99_ms: float | None
+    peak_rss_bytes: float | None
+    model_bytes: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record behind a row."""
+
+    run_id: str
+    seed: int | None
+    started_utc: str
+    commit: str | None
+    machine: str | None
+    predictions_sha256: str | None
+    values: dict[str, float | None]  # metric → fraction
+    others_cpu: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method with its parameters on one data set.
+
+    Attributes
+    ----------
+    label : "elias[beam=10]", the method's name with what differs from its defaults; text from outside, to be escaped.
+    parameters : all of them. selection : how epochs and parameters were chosen, in a sentence.
+    values : metric → Value, for every metric of the table and of `slices`.
+    ranks : tested metric → rank; rows that a test can't separate share one. None: not ranked.
+    separated : tested metric → how many rows this one is significantly better than.
+    flags : keys of FLAGS. command : what repeats the row, or "" for predictions from outside.
+    floor : whether it is the floor every method must pass.
+    """
+
+    label: str
+    name: str
+    family: str
+    version: str
+    origin: str
+    parameters: dict[str, Any]
+    selection: str
+    values: dict[str, Value]
+    ranks: dict[str, int | None]
+    separated: dict[str, int]
+    costs: list[Costs]
+    flags: list[str]
+    command: str
+    runs: list[Run]
+    floor: bool = False
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A value somebody printed, beside ours and never among them.
+
+    Attributes
+    ----------
+    verdict : "reproduced", "not reproduced", "other data", "wrong at its source", or "not run here".
+    why : a sentence behind the verdict. ours : label of our row it is compared with, or None.
+    values : metric → fraction, as published. gaps : metric → ours minus published.
+    """
+
+    method: str
+    source: str
+    data_version: str
+    values: dict[str, float]
+    verdict: str
+    why: str
+    ours: str | None = None
+    gaps: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One data set in one view.
+
+    Attributes
+    ----------
+    key : "eurlex-4.3k/bow". metrics : the columns, in order. tested : those of them that ranks are tested on.
+    slices : part → metrics, such as "tail" → ["P@1:tail", "R@100:tail"].
+    ceilings : metric → best value any ranking could reach.
+    rows : by rank in tested[0], then its value, best first; those not ranked last.
+    failures : sentences, one for each method whose newest run did not end ok or was skipped.
+    """
+
+    key: str
+    dataset: str
+    view: str
+    title: str
+    facts: dict[str, Any]  # n_train, n_test, n_labels, n_features, revision, content_hash, propensity, groups
+    metrics: list[str]
+    tested: list[str]
+    slices: dict[str, list[str]]
+    ceilings: dict[str, float | None]
+    rows: list[Row]
+    published: list[PublishedRow]
+    failures: list[str]
+
+
+@dataclass(frozen=True)
+class Board:
+    """All tables. `records` says how many records they come from, `digest` which: a hash over their seals."""
+
+    tables: list[Table]
+    records: int
+    digest: str
