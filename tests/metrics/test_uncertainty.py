@@ -121,3 +121,48 @@ def test_difference_where_there_is_nothing_to_pair(world: Callable[..., Any]) ->
         difference(rows, {"P@1": rows["P@1"][1:]}, "P@1", 10, 0)
     nothing = {"P@1": np.zeros(3, np.float32), "P@1/den": np.zeros(3, np.float32)}
     assert dataclasses.astuple(difference(nothing, nothing, "P@1", 10, 0)) == (None, None, None)
+
+
+def test_groups_are_drawn_whole() -> None:
+    """Copies of rows in groups give the interval of the rows; each alone, one that is too narrow."""
+    rng = np.random.default_rng(6)
+    top, bottom = rng.random((2, 100)).astype(np.float32)
+    copies, first = np.repeat(np.arange(100), 4), np.repeat(np.arange(0, 400, 4), 4)
+    many = [(top[copies], None), (top[copies], bottom[copies])]
+    plain = intervals([(top, None), (top, bottom)], 500, 0)
+    np.testing.assert_allclose(intervals(many, 500, 0, first), plain, rtol=1e-5)
+    for (low, high), (least, most) in zip(intervals(many, 500, 0), plain, strict=True):
+        assert high - low < 0.65 * (most - least)
+
+
+def test_groups_of_unlike_size_equal_a_plain_twin() -> None:
+    rng = np.random.default_rng(7)
+    top, bottom = rng.random((2, 30)).astype(np.float32)
+    groups = np.array([min(row, row // 7 * 7 if row % 7 < 4 else row) for row in range(30)])
+    here = np.unique(groups)
+    members = [np.flatnonzero(groups == g) for g in here]
+    means, ratios = [], []
+    for state in np.random.SeedSequence(1).generate_state(300, np.uint64):
+        drawn = [((bits >> 32) * len(here)) >> 32 for bits in splitmix64(int(state), len(here))]
+        chosen = np.concatenate([members[g] for g in drawn])
+        means.append(top[chosen].mean(dtype=float))
+        ratios.append(top[chosen].sum(dtype=float) / bottom[chosen].sum(dtype=float))
+    found = intervals([(top, None), (top, bottom)], 300, 1, groups)
+    np.testing.assert_allclose(found, [np.quantile(x, [0.025, 0.975]) for x in (means, ratios)], rtol=1e-5)
+
+
+def test_grouped_difference(world: Callable[..., Any]) -> None:
+    topk, truth = world(3)
+    a = evaluate(topk, truth, ["P@3", "PSP@3"], samples=0).rows
+    b = {name: column if name.endswith("/den") else column[::-1].copy() for name, column in a.items()}
+    alone = np.arange(truth.n_rows, dtype=np.int32)
+    for name in ("P@3", "PSP@3"):
+        plain, own, pairs = (difference(a, b, name, 300, 0, groups) for groups in (None, alone, alone // 2 * 2))
+        assert plain is not None
+        assert own is not None
+        assert pairs is not None
+        np.testing.assert_allclose(dataclasses.astuple(own), dataclasses.astuple(plain), atol=1e-7)
+        assert pairs.value == plain.value
+        assert pairs.low != pytest.approx(plain.low, abs=1e-6)
+    with pytest.raises(UsageError, match="don't fit 60 rows"):
+        difference(a, b, "P@3", 10, 0, alone[1:])

@@ -10,6 +10,7 @@ from xmcbench.metrics.definition import Definition
 from xmcbench.metrics.evaluation import Evaluation, Value, evaluate
 from xmcbench.metrics.invariants import broken
 from xmcbench.metrics.names import DEFAULT, Name, describe, parse, parse_all
+from xmcbench.metrics.randomisation import holm, paired_test
 from xmcbench.metrics.truth import Truth
 from xmcbench.metrics.uncertainty import Difference, difference
 
@@ -25,6 +26,8 @@ __all__ = [
     "describe",
     "difference",
     "evaluate",
+    "holm",
+    "paired_test",
     "parse",
     "parse_all",
 ]

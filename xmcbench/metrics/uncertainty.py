@@ -1,6 +1,8 @@
 """Bootstrap intervals over test rows: rows are drawn with replacement, the metric recomputed (Efron 1979, percentiles).
 
-A ratio metric draws the rows of its numerator and its denominator together, since PSP is no mean of rows.
+A ratio metric draws the rows of its numerator and its denominator together, since PSP is no mean of rows. Where groups
+of near-duplicate rows are given, whole groups are drawn, as many as there are (a cluster bootstrap: Davison & Hinkley
+1997, section 3.8): their outcomes are not independent, and intervals over single rows would be too narrow.
 """
 
 from __future__ import annotations
@@ -37,16 +39,23 @@ def ratio(pair: Pair) -> float | None:
     return float(top.sum(dtype=np.float64)) / divisor if divisor else None
 
 
-def intervals(pairs: Sequence[Pair], samples: int, seed: int) -> list[tuple[float | None, float | None]]:
+def intervals(
+    pairs: Sequence[Pair], samples: int, seed: int, groups: NDArray[Any] | None = None
+) -> list[tuple[float | None, float | None]]:
     """(low, high) of each ratio; all of them see the same resampled rows.
 
     Parameters
     ----------
     samples : resamples; 0 gives (None, None). seed : the same seed gives the same interval, on any number of threads.
+    groups : (n,) int, the smallest row number of each row's group, or None: every row is alone.
+
+    Raises
+    ------
+    UsageError : groups of other rows.
     """
     if samples <= 0 or not pairs or len(pairs[0][0]) == 0:
         return [(None, None)] * len(pairs)
-    return [_ends(values) for values in _resampled(pairs, samples, seed)]
+    return [_ends(values) for values in _resampled(_together(pairs, groups), samples, seed)]
 
 
 def difference(
@@ -55,13 +64,14 @@ def difference(
     name: str,
     samples: int = 1000,
     seed: int = 0,
+    groups: NDArray[Any] | None = None,
 ) -> Difference | None:
     """Paired bootstrap of one metric between two predictions for the same test rows.
 
     Parameters
     ----------
     rows_a, rows_b : `Evaluation.rows` of the two, or what a record keeps of them.
-    name : canonical metric name. samples, seed : as in `intervals`.
+    name : canonical metric name. samples, seed, groups : as in `intervals`.
 
     Returns
     -------
@@ -69,7 +79,7 @@ def difference(
 
     Raises
     ------
-    UsageError : the numbers of rows differ.
+    UsageError : the numbers of rows differ, or groups are of other rows.
     """
     if name not in rows_a or name not in rows_b:
         return None
@@ -81,8 +91,39 @@ def difference(
         return Difference(None, None, None)
     if samples <= 0:
         return Difference(of_a - of_b, None, None)
-    values = _resampled([a, b], samples, seed)
+    values = _resampled(_together([a, b], groups), samples, seed)
     return Difference(of_a - of_b, *_ends(values[0] - values[1]))
+
+
+def checked_groups(groups: NDArray[Any], n: int) -> NDArray[np.int64]:
+    """(n,) group numbers, if they are row numbers of n rows.
+
+    Raises
+    ------
+    UsageError : they are of another number of rows, or no row numbers.
+    """
+    groups = np.asarray(groups)
+    whole = np.issubdtype(groups.dtype, np.integer)
+    if groups.shape != (n,) or not whole or (n and not 0 <= groups.min() <= groups.max() < n):
+        raise UsageError(f"groups of near-duplicates don't fit {n} rows", "Each row names the first row of its group.")
+    return groups.astype(np.int64)
+
+
+def _together(pairs: Sequence[Pair], groups: NDArray[Any] | None) -> Sequence[Pair]:
+    """Sums over the groups in place of rows; a plain mean gets the groups' sizes as denominators."""
+    if groups is None:
+        return pairs
+    groups = checked_groups(groups, len(pairs[0][0]))
+    here = np.unique(groups)
+    size = np.bincount(groups)[here].astype(np.float32)
+    summed: dict[int, NDArray[Any]] = {}  # a column that many metrics share stays one
+
+    def sums(column: NDArray[Any]) -> NDArray[Any]:
+        if id(column) not in summed:
+            summed[id(column)] = np.bincount(groups, column)[here].astype(np.float32)
+        return summed[id(column)]
+
+    return [(sums(top), size if bottom is None else sums(bottom)) for top, bottom in pairs]
 
 
 def _pair(rows: Mapping[str, NDArray[Any]], name: str) -> Pair:

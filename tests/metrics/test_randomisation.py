@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from xmcbench.errors import UsageError
+from xmcbench.metrics import evaluate, holm, paired_test
+from xmcbench.metrics.kernels import flip
+from xmcbench.metrics.randomisation import bound
+from xmcbench.topk import TopK
+
+
+def splitmix64(state: int, count: int) -> list[int]:
+    """The generator's reference form in whole numbers."""
+    out, mask = [], 2**64 - 1
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        out.append(z ^ (z >> 31))
+    return out
+
+
+def rows(numerators: Any, denominators: Any = None) -> dict[str, NDArray[np.float32]]:
+    found = {"M": np.asarray(numerators, np.float32)}
+    return found if denominators is None else {**found, "M/den": np.asarray(denominators, np.float32)}
+
+
+def exact(d: NDArray[np.float64]) -> float:
+    """The share of all 2^n sign patterns whose sum is as far from 0."""
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(d))))
+    return float((np.abs(signs @ d) >= abs(d.sum()) - 1e-6 * np.abs(d).sum()).mean())
+
+
+def test_signs_equal_their_plain_twin() -> None:
+    d = np.random.default_rng(0).standard_normal(192)
+    states = np.random.SeedSequence(5).generate_state(7, np.uint64)
+    found = np.empty(7)
+    flip(0, 3, d, states, found)
+    flip(3, 7, d, states, found)
+    for state, value in zip(states, found, strict=True):
+        signs = [1 if (bits >> b) & 1 else -1 for bits in splitmix64(int(state), 3) for b in range(64)]
+        assert value == pytest.approx(signs @ d, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p"),
+    [
+        ([1, 1, 1, 1], [0, 0, 0, 0], 2 / 16),  # all four one way, or all the other
+        ([1, 1, 1, 0], [0, 0, 0, 1], 10 / 16),  # 3 against 1: two patterns are further, eight as far
+        ([1, 0, 1, 0], [0, 1, 0, 1], 1.0),
+        ([0.2, 0.6, 1.0], [0.0, 0.4, 0.8], 2 / 8),  # 0.2 three times, but for the rounding of float32
+        ([3, 1, 1, 5], [1, 1, 1, 5], 1.0),  # one row differs: either way it is as far
+        ([3, 1], [3, 1], 1.0),
+        ([], [], None),
+    ],
+)
+def test_small_cases_by_hand(a: list[float], b: list[float], p: float | None) -> None:
+    found = paired_test(rows(a), rows(b), "M", resamples=20_000)
+    assert found is not None
+    assert found.p == (None if p is None else pytest.approx(p, abs=0.01))
+
+
+def test_counts_and_difference_by_hand() -> None:
+    found = paired_test(rows([2, 0, 1, 1], [4, 4, 1, 1]), rows([1, 1, 0, 1], [4, 4, 1, 1]), "M")
+    assert found is not None
+    assert (found.difference, found.won, found.lost, found.tied) == (pytest.approx(0.1), 2, 1, 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=11), st.integers(0, 2**32 - 1))
+def test_all_sign_patterns_counted(d: list[int], seed: int) -> None:
+    found = paired_test(rows(np.maximum(d, 0)), rows(np.maximum(np.negative(d), 0)), "M", seed=seed)
+    truth = exact(np.array(d, np.float64))
+    assert found is not None
+    assert found.p is not None
+    assert abs(found.p - truth) < 5 * np.sqrt(truth * (1 - truth) / 10_000) + 2e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=11))
+def test_the_bound_is_never_below_the_exact_p(d: list[float]) -> None:
+    array = np.array([x for x in d if x], np.float64)
+    assert bound(array) >= exact(array) - 1e-12
+
+
+def test_far_beyond_resampling_p_is_the_bound_and_near_it_is_resampled() -> None:
+    zeros, ones = rows(np.zeros(4000)), rows(np.ones(4000))
+    far = paired_test(ones, zeros, "M")
+    assert far is not None
+    assert far.p == pytest.approx(2 * np.exp(-2000), rel=1e-2, abs=0)
+    # 18 rows: exactly 2 of 2^18, and 2 exp(−9) = 0.00025 is no less than 10,000 resamples can show
+    near = paired_test(rows(np.ones(18)), rows(np.zeros(18)), "M")
+    assert near is not None
+    assert near.p in (1 / 10_001, 2 / 10_001)
+
+
+def test_p_is_uniform_where_the_methods_are_alike() -> None:
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(400):
+        a, b = rng.random((2, 80))
+        test = paired_test(rows(a), rows(b), "M", resamples=999, seed=1)
+        assert test is not None
+        found.append(test.p)
+    for level in (0.05, 0.25, 0.5, 0.75):
+        share = np.mean(np.array(found) <= level)
+        assert abs(share - level) < 3.5 * np.sqrt(level * (1 - level) / 400)
+
+
+def test_a_group_swaps_as_one() -> None:
+    """Copies of rows are no more evidence than the rows."""
+    rng = np.random.default_rng(4)
+    a, b = rng.random((2, 12)) + np.array([[0.3], [0.0]])
+    copies = np.repeat(np.arange(12), 5)
+    first = np.repeat(np.arange(0, 60, 5), 5)
+    once = exact(a - b)
+    grouped = paired_test(rows(a[copies]), rows(b[copies]), "M", groups=first.astype(np.int32))
+    alone = paired_test(rows(a[copies]), rows(b[copies]), "M")
+    assert grouped is not None
+    assert alone is not None
+    assert grouped.p == pytest.approx(once, abs=0.02)
+    assert alone.p < once / 2
+    assert (grouped.won, grouped.difference) == (alone.won, alone.difference)
+
+
+def test_a_group_whose_rows_cancel_counts_for_nothing() -> None:
+    a, b = [0.6, 0.2, 1], [0.4, 0.4, 0]  # float32: 0.6 − 0.4 and 0.2 − 0.4 leave a rounding
+    found = paired_test(rows(a), rows(b), "M", groups=np.array([0, 0, 2]))
+    assert found is not None
+    assert (found.p, found.won, found.lost) == (1.0, 2, 1)
+
+
+def test_the_number_of_threads_changes_nothing_and_the_seed_does() -> None:
+    rng = np.random.default_rng(5)
+    a, b = rows(rng.random(500)), rows(rng.random(500))
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        one = paired_test(a, b, "M")
+    finally:
+        numba.set_num_threads(before)
+    assert one == paired_test(a, b, "M")
+    assert one != paired_test(a, b, "M", seed=1)
+    back = paired_test(b, a, "M")
+    assert back is not None
+    assert one is not None
+    assert (back.p, back.won, back.difference) == (one.p, one.lost, pytest.approx(-one.difference))
+
+
+def test_on_real_metrics(world: Callable[..., Any]) -> None:
+    topk, truth = world(0, n=400)
+    worse = TopK.from_arrays(np.where(np.arange(400)[:, None] % 20 == 0, -1, topk.ids), topk.scores)
+    names = ["P@3", "PSP@3", "P@3:tail", "MacroF1@5"]
+    a, b = evaluate(topk, truth, names, samples=0), evaluate(worse, truth, names, samples=0)
+    for name, v, w in zip(names[:3], a.values, b.values, strict=False):
+        found = paired_test(a.rows, b.rows, name)
+        assert found is not None
+        assert found.difference == pytest.approx(v.value - w.value, abs=1e-6)
+        assert found.lost == 0
+        assert found.won + found.tied == 400
+        assert found.p == pytest.approx(2 * 0.5**found.won, abs=0.002)  # rows without a change drop out
+    assert paired_test(a.rows, b.rows, "MacroF1@5") is None
+
+
+def test_what_can_not_be_paired() -> None:
+    assert paired_test(rows([1]), {}, "M") is None
+    with pytest.raises(UsageError, match="2 rows against 1"):
+        paired_test(rows([1, 2]), rows([1]), "M")
+    for other in (rows([1], [3]), rows([1])):
+        with pytest.raises(UsageError, match="other denominators"):
+            paired_test(rows([1], [2]), other, "M")
+    for groups in ([0], [0, 2], [-1, 0], [0.0, 1.0], [[0, 1]]):
+        with pytest.raises(UsageError, match="don't fit 2 rows"):
+            paired_test(rows([1, 2]), rows([1, 1]), "M", groups=np.array(groups))
+    nothing = paired_test(rows([0, 0], [0, 0]), rows([0, 0], [0, 0]), "M")
+    assert nothing is not None
+    assert dataclasses.astuple(nothing) == (None, None, 0, 0, 2)
+
+
+def test_holm_by_hand() -> None:
+    # in order 0.005 × 4, 0.01 × 3, 0.03 × 2, 0.04 × 1; the last must not fall below the one before it
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_keeps_order_and_is_never_below_p_nor_above_bonferroni(p: list[float]) -> None:
+    adjusted = holm(p)
+    for i, j in itertools.product(range(len(p)), repeat=2):
+        assert not (p[i] < p[j] and adjusted[i] > adjusted[j])
+    for before, after in zip(p, adjusted, strict=True):
+        assert before <= after <= min(1.0, before * len(p))
