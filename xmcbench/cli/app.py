@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from xmcbench import __version__
+from xmcbench.cli.board import board_app
 from xmcbench.cli.check import check
 from xmcbench.cli.cite import cite
 from xmcbench.cli.compare import compare
@@ -51,6 +52,7 @@ data_app.command("import")(import_)
 data_app.command("export")(export)
 app.add_typer(data_app, name="data")
 app.add_typer(peers_app, name="peers")
+app.add_typer(board_app, name="board")
 app.command()(ls)
 app.command()(info)
 app.command()(cite)

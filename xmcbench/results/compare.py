@@ -57,7 +57,7 @@ def compare(
     elif None not in (_device(expected), _device(got)) and _device(expected) != _device(got):
         why = "other kind of device"
     theirs = {entry["name"]: entry for entry in got["metrics"]}
-    family = [r for r in like if _but_seed(r) == _but_seed(expected)]
+    family = [r for r in like if same_but_seed(r) == same_but_seed(expected)]
     verdicts = []
     for entry in expected["metrics"]:
         name, other = entry["name"], theirs.get(entry["name"])
@@ -96,7 +96,8 @@ def _device(record: Mapping[str, Any]) -> str | None:
     return device
 
 
-def _but_seed(record: Mapping[str, Any]) -> tuple[Any, ...]:
+def same_but_seed(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What two runs share that differ in nothing but the seed: method, version, parameters, grid, content, device."""
     method, tuning = record["method"], record.get("selection", {}).get("tuning")
     grid = {} if tuning is None else tuning["grid"]  # what is chosen may hang on the seed
     fixed = {name: value for name, value in method["parameters"].items() if name not in grid}

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
@@ -25,6 +25,8 @@ from xmcbench.results import record as records
 if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.topk import TopK
+
+AnyRecord = TypeVar("AnyRecord", bound=Mapping[str, Any])
 
 
 class Store:
@@ -77,7 +79,7 @@ class Store:
 
     def done(self, spec_hash: str) -> Record | None:
         """The newest record of that spec with status ok that none supersedes, or None."""
-        same = [r for r in _standing(self.records()) if r["spec_hash"] == spec_hash]
+        same = [r for r in standing(self.records()) if r["spec_hash"] == spec_hash]
         return same[-1] if same else None
 
     def find(self, text: str, dataset: str | None = None) -> Record:
@@ -136,10 +138,10 @@ class Store:
                 raise UsageError(f"run {one[0]['run_id']} is on {one[0]['dataset']['name']}, not on {dataset}")
             return one
         here = [r for r in among if dataset in (None, r["dataset"]["name"])]
-        standing = [r for r in _standing(among) if dataset in (None, r["dataset"]["name"])]
+        ended_ok = [r for r in standing(among) if dataset in (None, r["dataset"]["name"])]
         where = f"{self.folder} on {dataset}" if dataset else str(self.folder)
         for key in ("label", "name"):
-            if fits := [r for r in standing if r["method"][key] == text]:
+            if fits := [r for r in ended_ok if r["method"][key] == text]:
                 return fits
         if named := [r for r in here if text in (r["method"]["label"], r["method"]["name"])]:
             last = f"The newest, {named[-1]['run_id']}, has status {named[-1]['status']}."
@@ -205,7 +207,7 @@ def is_record_file(text: str) -> bool:
     return text.endswith(".json") and Path(text).is_file()
 
 
-def _standing(everything: Sequence[Record]) -> list[Record]:
+def standing(everything: Sequence[AnyRecord]) -> list[AnyRecord]:
     """Those that ended ok, less those that one of them supersedes."""
     good = [r for r in everything if r["status"] == "ok"]
     replaced = {r["supersedes"] for r in good}

@@ -1,0 +1,99 @@
+"""Records → entries: which runs stand behind one row, and which of a row's runs count.
+
+A row is a method with its parameters on one content of one data set, on one kind of device. Seeds are its runs; of two
+runs with one seed the newest counts for scores, while both count for costs, for they may be of two machines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xmcbench.results.compare import same_but_seed
+from xmcbench.results.store import standing
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The runs of one row, all ended ok: `runs` one a seed, by seed; `all_runs` with those of other machines."""
+
+    runs: tuple[Record, ...]
+    all_runs: tuple[Record, ...]
+
+    @property
+    def newest(self) -> Record:
+        return max(self.runs, key=_age)
+
+    @property
+    def label(self) -> str:
+        """The method's label; the kind of device is named where it isn't a CPU, for it is another row."""
+        record = self.newest
+        device = record["environment"].get("device")
+        label: str = record["method"]["label"]
+        return label if device in (None, "cpu") else f"{label} on {device}"
+
+    @property
+    def content(self) -> str:
+        """Content hash of its data."""
+        return str(self.newest["dataset"]["content_hash"])
+
+
+def tables_of(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
+    """Records by (data set, view), those without either left out; keys in order."""
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        data = record["dataset"]
+        found[str(data["name"]), str(data["view"])].append(record)
+    return dict(sorted(found.items()))
+
+
+def entries_of(records: Sequence[Record]) -> list[Entry]:
+    """The rows that the records of one table make, in order of label and content.
+
+    Only runs that ended ok and that no such run supersedes count. Of a method in two versions the newer one is the row;
+    of predictions from outside under one name, the last brought.
+    """
+    by_place: dict[str, list[Record]] = defaultdict(list)
+    for record in standing(records):
+        by_place[_place(record)].append(record)
+    entries = []
+    for place in by_place.values():
+        version = max(place, key=lambda r: (_number(r["method"].get("version")), _age(r)))["method"].get("version")
+        runs = sorted((r for r in place if r["method"].get("version") == version), key=_age)
+        by_seed = {r["seed"]: r for r in runs}  # the newest of each
+        first = sorted(by_seed.values(), key=lambda r: -1 if r["seed"] is None else r["seed"])
+        entries.append(Entry(tuple(first), tuple(runs)))
+    return sorted(entries, key=lambda e: (e.label, e.content, e.newest["run_id"]))
+
+
+def failures_of(records: Sequence[Record], entries: Sequence[Entry]) -> list[str]:
+    """A sentence for each method whose runs all failed or were skipped: a missing row has a reason."""
+    there = {entry.newest["method"]["label"] for entry in entries}
+    last = {r["method"]["label"]: r for r in sorted(records, key=_age)}
+    return [
+        f"{label}: {record['status']}" + (f" ({record['reason']})" if record["reason"] else "")
+        for label, record in sorted(last.items())
+        if label not in there
+    ]
+
+
+def _place(record: Record) -> str:
+    """What all runs of a row share, its version aside."""
+    name, _, *rest = same_but_seed(record)
+    method = record["method"]  # its family keeps predictions from outside apart from a method of their name
+    return json.dumps([name, method["label"], method.get("family"), record["k"], *rest], sort_keys=True)
+
+
+def _age(record: Record) -> tuple[str, str]:
+    return str(record["started_utc"]), str(record["run_id"])
+
+
+def _number(version: object) -> int:
+    """Versions are whole numbers; what is none, as of predictions from outside, has no order but its age."""
+    text = str(version)
+    return int(text) if text.isdecimal() and len(text) < 9 else -1

@@ -1,0 +1,70 @@
+"""What the tests look at: the per-row numbers of an entry, averaged over its seeds and held against its records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from xmcbench.board.entries import Entry
+from xmcbench.errors import DataError
+from xmcbench.results import record as records
+from xmcbench.results.board import NEAR, TESTED
+
+if TYPE_CHECKING:
+    from xmcbench.results.store import Store
+
+ROUNDING = 1e-6  # kept rows are float32: so far may their mean be from the value on record
+
+
+class Evidence:
+    """Per-row numbers of one entry, read when first asked for.
+
+    Attributes
+    ----------
+    key : hash of the seals of its runs; the same runs have the same evidence, so what was tested with it holds.
+    metrics : those of `TESTED` on all its records; empty where a record keeps no per-row numbers.
+    """
+
+    def __init__(self, entry: Entry, store: Store) -> None:
+        self.entry, self._store = entry, store
+        seals = [str(run.get("seal") or records.seal_of(run)) for run in entry.runs]
+        self.key = hashlib.sha256(" ".join(seals).encode()).hexdigest()[:24]
+        have = [{m["name"] for m in run["metrics"] if m["value"] is not None} for run in entry.runs]
+        kept = all(run.get("board") is not None for run in entry.runs)
+        self.metrics = [name for name in TESTED if kept and all(name in names for names in have)]
+
+    @cached_property
+    def arrays(self) -> dict[str, Any]:
+        """As `Store.board` gives them: mean numerators over seeds, denominators and groups of near-duplicates.
+
+        Raises
+        ------
+        DataError : a file is gone or changed, or doesn't give the values on record.
+        """
+        import numpy as np
+
+        kept = [self._store.board(run) for run in self.entry.runs]
+        for run, arrays in zip(self.entry.runs, kept, strict=True):
+            self._check(run, arrays)
+        means = {name: np.mean([arrays[name] for arrays in kept], axis=0, dtype=np.float64) for name in self.metrics}
+        return {**kept[0], **means}
+
+    @property
+    def groups(self) -> Any:
+        """(n,) int32 groups of near-duplicate rows; None where none are kept."""
+        return self.arrays.get(NEAR)
+
+    def _check(self, run: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        from xmcbench.metrics.uncertainty import DENOMINATOR, ratio
+
+        for name in self.metrics:
+            on_record = records.metric(run, name)
+            rows = arrays.get(name)
+            found = None if rows is None or rows.ndim != 1 else ratio((rows, arrays.get(name + DENOMINATOR)))
+            if found is None or on_record is None or abs(found - on_record) > ROUNDING:
+                raise DataError(
+                    f"{run['run_id']}: its rows give {name} = {found}, the record says {on_record}",
+                    "Record and rows are not of one run. Get both again from where they came, or run again.",
+                )

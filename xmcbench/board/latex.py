@@ -1,0 +1,44 @@
+"""A table as LaTeX (booktabs), to be taken into a paper: ranks, values over seeds, the best reachable below."""
+
+from __future__ import annotations
+
+from xmcbench.board import cells
+from xmcbench.board.model import Table
+from xmcbench.cli.plain import clean
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "–": "--",
+    "±": r"$\pm$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+def escaped(text: object) -> str:
+    """Text from anywhere as text in LaTeX."""
+    return "".join(SPECIAL.get(c, c) for c in clean(text))
+
+
+def table(table: Table) -> str:
+    """A `tabular` in a `table`; needs the package booktabs."""
+    first = table.tested[0] if table.tested else ""
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(table.title)} ({escaped(table.view)}), percent. Methods share a rank where a paired"
+        rf" randomisation test over documents ({escaped(first)}, Holm) can't separate them.}}",
+        rf"\begin{{tabular}}{{rl{'r' * len(table.metrics)}}}",
+        r"\toprule",
+        " & ".join(["rank", "method", *map(escaped, table.metrics)]) + r" \\",
+        r"\midrule",
+    ]
+    for row in table.rows:
+        values = [escaped(cells.measured(row.values[name], interval=False)) for name in table.metrics]
+        lines.append(" & ".join([escaped(cells.rank(row, first)), escaped(row.label), *values]) + r" \\")
+    best = [escaped(cells.percent(table.ceilings.get(name))) for name in table.metrics]
+    lines += [r"\midrule", " & ".join(["", "best reachable", *best]) + r" \\"]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])

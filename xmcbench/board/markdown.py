@@ -1,0 +1,124 @@
+"""A table as Markdown, and the page that lists them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from xmcbench.board import cells
+from xmcbench.board.model import FLAGS, Board, Table
+from xmcbench.cli.plain import clean
+
+READING = (
+    "A rank is one more than the number of rows that are significantly better: paired randomisation tests over the "
+    "test documents, near-duplicates taken together, Holm's correction over all pairs of a table and metric at 5 %. "
+    "Rows that the test can't separate from each other, nor from better ones, share a rank; a row may be inseparable "
+    "from some of those above it and yet behind others. Values are percent: mean over seeds, ± standard deviation over "
+    "seeds, and the 95 % bootstrap interval over documents. The tests are over documents, for the seeds that were run; "
+    "they say nothing of other data."
+)
+
+
+def escaped(text: object) -> str:
+    """Text from anywhere as text in Markdown: no markup, no HTML, no new cell, one line."""
+    return re.sub(r"([\\`*_{}\[\]<>&|#!~$])", r"\\\1", clean(text)).replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+def code(text: object) -> str:
+    """Text as code: a backtick can't be escaped within, and a bar would end a cell."""
+    return "`" + clean(text).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def index(board: Board, names: Sequence[str]) -> str:
+    """The list of tables: best row, number of rows; `names` are the tables' files without their suffix."""
+    lines = ["# Leaderboards", "", f"From {board.records} records. `xmcbench board build` makes these files anew.", ""]
+    head = ("data set", "view", "train", "test", "labels", "rows", "first by rank", "tables")
+    found = []
+    for table, name in zip(board.tables, names, strict=True):
+        first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
+        counts = [f"{table.facts[key]:,}" for key in ("n_train", "n_test", "n_labels")]
+        links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
+        text = [escaped(cell) for cell in (table.title, table.view, *counts, len(table.rows), first)]
+        found.append([*text, links])
+    return "\n".join([*lines, *_grid(head, found), "", "## Reading them", "", READING, ""])
+
+
+def table(table: Table) -> str:
+    """One table with its costs, published values, failures and commands."""
+    facts = table.facts
+    counts = f"{facts['n_train']:,} training and {facts['n_test']:,} test documents, {facts['n_labels']:,} labels"
+    lines = [
+        f"# {escaped(table.title)}, view {escaped(table.view)}",
+        "",
+        f"{counts}, revision {facts['revision']}.",
+        "",
+    ]
+    lines += [*_scores(table), ""]
+    used = [flag for flag in FLAGS if any(flag in row.flags for row in table.rows)]
+    lines += [f"- **{flag}**: {FLAGS[flag]}" for flag in used] + [""] * bool(used)
+    lines += [*_slices(table), *_costs(table), *_published(table)]
+    if table.failures:
+        lines += ["## Without a row", "", *(f"- {escaped(text)}" for text in table.failures), ""]
+    lines += ["## Repeating it", "", *(f"- {code(row.command)}" for row in table.rows if row.command)]
+    return "\n".join([*lines, "", "## Reading it", "", READING, ""])
+
+
+def _scores(table: Table) -> list[str]:
+    head = ["rank", "method", *table.metrics, "flags"]
+    rows = [
+        [
+            cells.rank(row, table.tested[0]) if table.tested else cells.NONE,
+            escaped(row.label) + (" (floor)" if row.floor else ""),
+            *(cells.measured(row.values[name], interval=name in table.tested) for name in table.metrics),
+            ", ".join(row.flags),
+        ]
+        for row in table.rows
+    ]
+    best = ["", "*best reachable*", *(cells.percent(table.ceilings.get(name)) for name in table.metrics), ""]
+    return _grid(head, [*rows, best])
+
+
+def _slices(table: Table) -> list[str]:
+    if not table.slices:
+        return []
+    names = [name for part in table.slices.values() for name in part]
+    rows = [[escaped(row.label), *(cells.percent(row.values[name].value) for name in names)] for row in table.rows]
+    return ["## By part of the labels or documents", "", *_grid(["method", *map(escaped, names)], rows), ""]
+
+
+def _costs(table: Table) -> list[str]:
+    lines = []
+    for machine in cells.machines(table):
+        threads = "" if machine[1] is None else f", {machine[1]} threads"
+        rows = [
+            [escaped(row.label), *cells.cost(costs)]
+            for row in table.rows
+            if (costs := cells.on_machine(row, machine)) is not None
+        ]
+        lines += [f"## Costs on {escaped(machine[0])}{threads}", "", *_grid(["method", *cells.COSTS], rows), ""]
+        if any("*" in "".join(row[1:]) for row in rows):
+            lines += ["\\* other processes took over a tenth of the machine: the time is too long.", ""]
+    return lines
+
+
+def _published(table: Table) -> list[str]:
+    if not table.published:
+        return []
+    rows = [
+        [
+            escaped(row.method),
+            escaped(", ".join(f"{name} {100 * value:.2f}" for name, value in row.values.items())),
+            escaped(row.source),
+            escaped(row.data_version),
+            row.verdict,
+            cells.gaps(row),
+            escaped(row.why),
+        ]
+        for row in table.published
+    ]
+    head = ("method", "published", "source", "data", "verdict", "ours − published", "why")
+    return ["## Published values", "", *_grid(head, rows), ""]
+
+
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]

@@ -1,0 +1,173 @@
+"""Records → the table model: a pure function of the records, the published values and what earlier builds remember."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from xmcbench.board import pairs
+from xmcbench.board.entries import Entry, entries_of, failures_of, tables_of
+from xmcbench.board.evidence import Evidence
+from xmcbench.board.model import Board, Row, Table
+from xmcbench.board.rows import row_of, value_of
+from xmcbench.results import record as records
+from xmcbench.results.board import TESTED
+
+if TYPE_CHECKING:
+    from xmcbench.results.store import Store
+
+METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # what papers of the field print
+
+Record = Mapping[str, Any]
+
+
+def board_of(everything: Sequence[Record], store: Store, memory: pairs.Memory) -> Board:
+    """All tables of a set of records.
+
+    Parameters
+    ----------
+    store : where the per-row numbers of the records lie.
+    memory : remembers tests; it is added to.
+
+    Raises
+    ------
+    DataError : per-row numbers are gone, changed, or don't fit their record.
+    """
+    versions = _newest_versions(everything)
+    tables = [
+        table
+        for (name, view), members in tables_of(everything).items()
+        if (table := _table(name, view, members, store, memory, versions)) is not None
+    ]
+    seals = sorted(str(record.get("seal") or records.seal_of(record)) for record in everything)
+    return Board(tables, len(everything), hashlib.sha256(" ".join(seals).encode()).hexdigest())
+
+
+def _table(
+    name: str,
+    view: str,
+    members: Sequence[Record],
+    store: Store,
+    memory: pairs.Memory,
+    versions: Mapping[str, int],
+) -> Table | None:
+    """One table; None where no run ended ok."""
+    entries = entries_of(members)
+    if not entries:
+        return None
+    content = _content(entries)
+    reference = max((e.newest for e in entries if e.content == content), key=lambda r: (r["started_utc"], r["run_id"]))
+    shown = [m for m in METRICS if any(records.metric(e.newest, m) is not None for e in entries)]
+    slices = _slices(entries)
+    names = [*shown, *(metric for part in slices.values() for metric in part)]
+    evidence = [Evidence(entry, store) for entry in entries]
+    tested = [metric for metric in TESTED if metric in shown]
+    flags = [_flags(e, content, versions, names) for e in entries]
+    places: list[dict[str, tuple[int, int]]] = [{} for _ in entries]
+    for metric in tested:
+        able = [i for i, e in enumerate(evidence) if metric in e.metrics and _is_ranked(flags[i])]
+        values = [_value(entries[i], metric) for i in able]
+        found = pairs.stand([evidence[i] for i in able], metric, values, memory)
+        for i, rank, count in zip(able, found.ranks, found.separated, strict=True):
+            places[i][metric] = rank, count
+    rows = []
+    for entry, own, place, why in zip(entries, evidence, places, flags, strict=True):
+        ends = pairs.intervals(own, memory) if own.metrics else {}
+        ranks = {m: place[m][0] if m in place else None for m in tested}
+        separated = {m: place[m][1] for m in tested if m in place}
+        more = [] if own.metrics else ["no per-row numbers"]
+        rows.append(row_of(entry, names, ends, ranks, separated, [*why, *more]))
+    return Table(
+        key=f"{name}/{view}",
+        dataset=name,
+        view=view,
+        title=_title(name),
+        facts=_facts(reference),
+        metrics=shown,
+        tested=tested,
+        slices=slices,
+        ceilings={m: _ceiling(reference, m) for m in names},
+        rows=sorted(rows, key=lambda row: _order(row, tested[0] if tested else shown[0])),
+        published=[],
+        failures=failures_of(members, entries),
+    )
+
+
+UNRANKED = ("other data lineage", "other metric version", "selected on test")
+
+
+def _is_ranked(flags: Sequence[str]) -> bool:
+    return not any(flag in UNRANKED for flag in flags)
+
+
+def _flags(entry: Entry, content: str, versions: Mapping[str, int], names: Sequence[str]) -> list[str]:
+    """Those that hang on what else is on the board."""
+    found = []
+    if entry.content != content:
+        found.append("other data lineage")
+    if entry.newest["selection"].get("split") == "test":
+        found.append("selected on test")
+    measured = (m for run in entry.runs for m in run["metrics"] if m["name"] in names)
+    if any(int(m["version"]) != versions[m["name"]] for m in measured):
+        found.append("other metric version")
+    return found
+
+
+def _content(entries: Sequence[Entry]) -> str:
+    """The content of the data set's newest revision; of two, the one with more rows, then the newer run."""
+    rows = Counter(e.content for e in entries)
+
+    def newer(entry: Entry) -> tuple[int, str, int, str]:
+        revision = str(entry.newest["dataset"].get("revision"))
+        number = int(revision) if revision.isdecimal() and len(revision) < 9 else -1
+        return number, revision, rows[entry.content], str(entry.newest["started_utc"])
+
+    return max(entries, key=newer).content
+
+
+def _slices(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Part of labels or rows → its metrics, in the order records have them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for metric in dict.fromkeys(m["name"] for e in entries for m in e.newest["metrics"] if ":" in m["name"]):
+        found[metric.partition(":")[2]].append(metric)
+    return dict(found)
+
+
+def _newest_versions(everything: Sequence[Record]) -> dict[str, int]:
+    newest: dict[str, int] = {}
+    for record in everything:
+        for entry in record["metrics"]:
+            newest[entry["name"]] = max(newest.get(entry["name"], 0), int(entry["version"]))
+    return newest
+
+
+def _value(entry: Entry, metric: str) -> float:
+    found = value_of(entry.runs, metric, None).value
+    return 0.0 if found is None else found
+
+
+def _order(row: Row, metric: str) -> tuple[float, float, str]:
+    rank, value = row.ranks.get(metric), row.values[metric].value
+    return float("inf") if rank is None else rank, -(value or 0.0), row.label
+
+
+def _ceiling(record: Record, metric: str) -> float | None:
+    return next((m.get("best") for m in record["metrics"] if m["name"] == metric), None)
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    names = ("revision", "content_hash", "n_train", "n_test", "n_features", "n_labels", "propensity")
+    return {name: record["dataset"].get(name) for name in names}
+
+
+def _title(name: str) -> str:
+    """The catalogue's title; the name where it has none."""
+    from xmcbench.data.catalogue import entry
+    from xmcbench.errors import UsageError
+
+    try:
+        return entry(name).title
+    except UsageError:  # imported data, a synthetic with options
+        return name
