@@ -1,0 +1,112 @@
+"""From a folder of records to files, and whether they are what the records make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xmcbench.board.build import differing, file_name, make, write
+from xmcbench.errors import DataError
+
+NewRun = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def filled(folder: Path, new_run: NewRun) -> Path:
+    new_run("a", np.arange(200) < 150)
+    new_run("b", np.arange(200) < 50, dataset={"name": "synthetic[labels=60,rows=400]"})
+    return folder
+
+
+def test_what_is_written_is_what_the_records_make(filled: Path) -> None:
+    files = make(filled)
+    assert write(filled, files) == sorted(files)
+    assert differing(filled, make(filled)) == []
+    assert write(filled, make(filled)) == []
+    assert {"README.md", "tests.json", "tables/toy--bow.md", "tables/toy--bow.csv", "tables/toy--bow.tex"} <= set(files)
+
+
+def test_a_changed_missing_or_stale_file_is_told_and_mended(filled: Path) -> None:
+    files = make(filled)
+    write(filled, files)
+    (filled / "README.md").write_text("by hand")
+    (filled / "tables" / "toy--bow.csv").unlink()
+    (filled / "tables" / "gone--bow.md").write_text("of a data set that is no more")
+    (filled / "tables" / "notes.txt").write_text("nobody's business")
+    wrong = ["README.md", "tables/gone--bow.md", "tables/toy--bow.csv"]
+    assert differing(filled, files) == wrong
+    assert write(filled, files) == wrong
+    assert differing(filled, files) == []
+    assert (filled / "tables" / "notes.txt").is_file()
+
+
+def test_fresh_does_not_trust_what_is_remembered(filled: Path, new_run: NewRun) -> None:
+    new_run("c", np.arange(200) < 20)
+    write(filled, make(filled))
+    remembered = json.loads((filled / "tests.json").read_text())
+    (key,) = remembered["p"]
+    remembered["p"][key] = [1.0] * 5
+    (filled / "tests.json").write_text(json.dumps(remembered))
+    assert b'"p":{"' + key.encode() + b'":[1.0' in make(filled)["tests.json"]
+    assert b"[1.0" not in make(filled, fresh=True)["tests.json"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"version": 1}', '{"version": 1, "p": {"a": "b"}, "intervals": 3}', "\x00"]
+)
+def test_damaged_memory_says_so(filled: Path, text: str) -> None:
+    (filled / "tests.json").write_text(text)
+    with pytest.raises(DataError, match=r"tests\.json"):
+        make(filled)
+
+
+def test_memory_of_another_version_is_not_used(filled: Path) -> None:
+    (filled / "tests.json").write_text('{"version": 0}')
+    assert make(filled) == make(filled, fresh=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace('"value": 0.75', '"value": 0.76'), "changed after it was written"),
+        (lambda text: text.replace('"schema": 2', '"schema": 99'), "schema 99"),
+        (lambda text: text[:100], "not a readable record"),
+        (
+            lambda text: text.replace('"schema": 2', '"schema": 1').replace('"value": 0.75', '"value": 1.75'),
+            "outside 0 to 1",
+        ),
+    ],
+)
+def test_no_board_with_a_bad_record(filled: Path, change: Callable[[str], str], said: str) -> None:
+    path = next(p for p in (filled / "records").glob("*-a.json"))
+    path.write_text(change(path.read_text()))
+    with pytest.raises(DataError, match="1 refused") as error:
+        make(filled)
+    assert said in str(error.value)
+    assert path.name in str(error.value)
+
+
+def test_no_records(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no records"):
+        make(tmp_path)
+
+
+def test_file_names_are_safe_and_no_two_keys_share_one() -> None:
+    keys = [
+        "a/b",
+        "a-b/c",
+        "a/b-c",
+        "A/b",
+        "../x/y",
+        "synthetic[labels=60,rows=400]/bow",
+        "synthetic(labels=60,rows=400)/bow",
+    ]
+    names = [file_name(key) for key in keys]
+    assert names[0] == "a--b"
+    assert len(set(names)) == len(keys)
+    assert all("/" not in name and not name.startswith(".") for name in names)

@@ -1,0 +1,113 @@
+"""Markdown, CSV and LaTeX of one table: the same numbers, and text that stays text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xmcbench.board import commas, latex, markdown
+from xmcbench.board.model import Board, PublishedRow, Table
+from xmcbench.board.pairs import Memory
+from xmcbench.board.tables import board_of
+from xmcbench.results.store import Store
+
+NewRun = Callable[..., dict[str, Any]]
+NASTY = (
+    "<img src=x onerror=alert(1)>",
+    "=HYPERLINK(1)",
+    "a|b`c`",
+    "x_1 & 50 % {y}",
+    "@SUM(A1)",
+    "two\nlines\x1b[31m",
+    "+1",
+)
+
+
+@pytest.fixture
+def board(folder: Path, new_run: NewRun) -> Board:
+    for i, label in enumerate(NASTY):
+        outside = {
+            "seed": None,
+            "environment": {},
+            "method": {"family": "external", "name": label, "deterministic": True},
+        }
+        new_run(label, np.arange(200) < 100 + i, **outside)
+    new_run("tree[beam=5]", np.arange(200) < 160, method={"family": "tree", "name": "tree"})
+    new_run("slow", status="timeout", reason="<b>after</b> 60 s")
+    store = Store(folder)
+    return board_of(store.records(), store, Memory())
+
+
+@pytest.fixture
+def table(board: Board) -> Table:
+    published = PublishedRow(
+        "Tree*", "Table <2>", "other split", {"P@1": 0.79}, "reproduced", "within half a point", "tree", {"P@1": 0.01}
+    )
+    return replace(board.tables[0], published=[published])
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_markdown_has_one_cell_for_each_column_whatever_the_names(table: Table) -> None:
+    lines = markdown.table(table).splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("| rank"))
+    rows = [cells(line) for line in lines[head : head + 2 + len(table.rows) + 1]]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert rows[2][1] == r"tree\[beam=5\]"
+    assert rows[2][2] == "80.00 [74.49, 85.00]" or rows[2][2].startswith("80.00 [7")
+    assert rows[-1][1:3] == ["*best reachable*", "100.00"]
+    text = "\n".join(lines)
+    assert "<img" not in text
+    assert "<b>" not in text
+    assert "\x1b" not in text
+    assert "slow: timeout (&lt;b&gt;after&lt;/b&gt; 60 s)" in text
+    assert "`xmcbench run 'tree[beam=5]' --dataset toy --view bow`" in text
+    assert (
+        r"| Tree\* | P@1 79.00 | Table &lt;2&gt; | other split | reproduced | P@1 +1.00 | within half a point |" in text
+    )
+
+
+def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
+    text = commas.table(table)
+    head, *rows = csv.reader(io.StringIO(text))
+    assert {len(row) for row in rows} == {len(head)}
+    found = [dict(zip(head, row, strict=True)) for row in rows]
+    assert float(found[0]["P@1"]) == 0.8
+    assert found[0]["rank P@1"] == "1"
+    assert float(found[0]["fit_seconds"]) == 2.0
+    assert (found[0]["machine"], found[0]["threads"], found[0]["busy"]) == ("A CPU, 2 cores, 8 GiB", "2", "0")
+    assert {row["method"] for row in found} >= {"'=HYPERLINK(1)", "'@SUM(A1)", "'+1", "two lines [31m"}
+    for row in rows:
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", " =1", "\t=1", "\r=1", "\n@x"])
+def test_no_text_begins_a_formula(text: str) -> None:
+    assert commas.text(text).startswith("'")
+
+
+def test_latex_escapes_what_is_special(table: Table) -> None:
+    text = latex.table(table)
+    assert r"x\_1 \& 50 \% \{y\}" in text
+    assert r"tree[beam=5] & 80.00" in text
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
+    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {2 + len(table.metrics)}
+    assert latex.escaped("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
+
+
+def test_the_index_links_to_every_table(board: Board) -> None:
+    text = markdown.index(board, ["toy--bow"])
+    assert "From 9 records" in text
+    assert "[md](tables/toy--bow.md), [csv](tables/toy--bow.csv), [tex](tables/toy--bow.tex)" in text
+    assert r"tree\[beam=5\]" in text

@@ -1,0 +1,180 @@
+"""Ranks, values and flags of a table whose hits are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xmcbench.board.model import Row, Table
+from xmcbench.board.pairs import Memory
+from xmcbench.board.tables import board_of
+from xmcbench.errors import DataError
+from xmcbench.files import write_npz
+from xmcbench.results.store import Store
+
+NewRun = Callable[..., dict[str, Any]]
+
+
+def hits(share: float, seed: int = 0, n: int = 200) -> np.ndarray:
+    """The documents a method gets right: the easiest ones, with a few others' changed."""
+    found = (np.arange(n) < share * n).astype(np.float32)
+    for at in np.random.default_rng(seed).integers(0, n, 4):
+        found[at] = 1 - found[at]
+    return found
+
+
+def table_of(folder: Path, memory: Memory | None = None) -> Table:
+    store = Store(folder)
+    (table,) = board_of(store.records(), store, memory or Memory()).tables
+    return table
+
+
+def by_label(table: Table) -> dict[str, Row]:
+    return {row.label: row for row in table.rows}
+
+
+def test_rows_the_test_cannot_separate_share_a_rank(folder: Path, new_run: NewRun) -> None:
+    for seed, label in enumerate(("a", "b", "c")):
+        new_run(label, hits(0.8, seed), method={"deterministic": True})
+    new_run("weak", hits(0.4))
+    new_run("popularity", hits(0.1), method={"deterministic": True})
+    table = table_of(folder)
+    rows = by_label(table)
+    assert [rows[name].ranks["P@1"] for name in ("a", "b", "c", "weak", "popularity")] == [1, 1, 1, 4, 5]
+    assert rows["a"].separated["P@1"] == 2
+    assert [row.label for row in table.rows][3:] == ["weak", "popularity"]
+    assert [row.label for row in table.rows if row.floor] == ["popularity"]
+    best_first = [row.values["P@1"].value for row in table.rows]
+    assert best_first == sorted(best_first, reverse=True)
+    assert table.tested == ["P@1", "PSP@5"]
+    assert table.slices == {"tail": ["P@1:tail"]}
+    assert table.ceilings["P@1"] == 1.0
+
+
+def test_near_duplicates_are_taken_together(folder: Path, new_run: NewRun) -> None:
+    """12 more hits out of 200 separate two methods, but not where they are all of one group."""
+    good, bad = np.ones(200, np.float32), np.ones(200, np.float32)
+    bad[:12] = 0
+    one_group = np.arange(200, dtype=np.int32)
+    one_group[:12] = 0
+    new_run("good", good)
+    new_run("bad", bad)
+    assert by_label(table_of(folder))["bad"].ranks["P@1"] == 2
+    new_run("good", good, rows={"near": one_group}, dataset={"name": "copies"})
+    new_run("bad", bad, rows={"near": one_group}, dataset={"name": "copies"})
+    store = Store(folder)
+    copies = board_of(store.records(), store, Memory()).tables[0]
+    assert [row.ranks["P@1"] for row in copies.rows] == [1, 1]
+    widths = [t.rows[1].values["P@1"] for t in board_of(store.records(), store, Memory()).tables]
+    assert widths[0].low is not None
+    assert widths[1].low is not None
+    assert widths[0].low < widths[1].low  # twelve documents that come and go together make a wider interval
+
+
+def test_seeds_are_averaged_and_their_spread_is_told(folder: Path, new_run: NewRun) -> None:
+    for seed, share in enumerate((0.7, 0.8, 0.9)):
+        new_run("tree", np.arange(200) < share * 200, seed=seed)
+    new_run("popularity", np.arange(200) < 20, method={"deterministic": True})
+    row = by_label(table_of(folder))["tree"]
+    value = row.values["P@1"]
+    assert value.value == pytest.approx(0.8)
+    assert value.sd == pytest.approx(0.1)
+    assert value.seeds == 3
+    assert value.low is not None
+    assert value.high is not None
+    assert value.low < 0.8 < value.high
+    assert row.values["P@1:tail"].low is None  # no interval of one seed is passed off as that of the mean
+    assert "single seed" not in row.flags
+    assert row.command == "xmcbench run tree --dataset toy --view bow --seeds 0,1,2"
+
+
+def flags(row: Row) -> set[str]:
+    return set(row.flags)
+
+
+def test_flags_and_who_is_not_ranked(folder: Path, new_run: NewRun) -> None:
+    outside: dict[str, Any] = {"seed": None, "environment": {}, "code": {}}
+    claims = {"split": "unknown", "by": "claimed by the author"}
+    new_run("tree", hits(0.8))
+    new_run("popularity", hits(0.1), method={"deterministic": True})
+    new_run("brought", hits(0.9), **outside, method={"family": "external", "deterministic": True}, selection=claims)
+    cheat = {**claims, "split": "test"}
+    new_run("cheat", hits(1.0), **outside, method={"family": "external", "deterministic": True}, selection=cheat)
+    new_run("other", hits(0.9), dataset={"content_hash": "sha256:b"}, method={"deterministic": True})
+    new_run("crowded", hits(0.7), costs={"others_cpu": 0.5}, code={"dirty": True, "commit": "c"})
+    old = new_run("old", hits(0.7), method={"deterministic": True})
+    metrics = [{**m, "version": 2} for m in old["metrics"]]
+    new = {**old, "run_id": "9999-new-metric", "metrics": metrics, "method": {**old["method"], "label": "x"}}
+    Store(folder).add(new)
+    rows = by_label(table_of(folder))
+    assert rows["x"].flags == []
+    assert rows["x"].ranks["P@1"] == 1  # alone among its equals
+    assert {"other metric version"} <= flags(rows["tree"])  # x was scored with the newer definition
+    assert {"external predictions", "selection split unknown"} <= flags(rows["brought"])
+    assert {"external predictions", "selected on test"} <= flags(rows["cheat"])
+    assert "other data lineage" in rows["other"].flags
+    assert {"single seed", "busy machine", "changed code"} <= flags(rows["crowded"])
+    assert rows["cheat"].ranks["P@1"] is None
+    assert rows["other"].ranks["P@1"] is None
+    assert rows["brought"].command == ""
+    assert rows["brought"].costs == []
+
+
+def test_what_was_tested_is_remembered_by_the_records(folder: Path, new_run: NewRun) -> None:
+    new_run("a", hits(0.8))
+    new_run("b", hits(0.4))
+    memory = Memory()
+    first = table_of(folder, memory)
+    (key,) = memory.asked_p
+    again = Memory(p={key: [1.0] * 5}, ends=dict(memory.ends))  # what is remembered is what is told
+    assert [row.ranks["P@1"] for row in first.rows] == [1, 2]
+    assert [row.ranks["P@1"] for row in table_of(folder, again).rows] == [1, 1]
+    new_run("b", hits(0.4))  # another run: what was remembered of the old one is of no use
+    later = Memory(p=again.p, ends=again.ends)
+    assert [row.ranks["P@1"] for row in table_of(folder, later).rows] == [1, 2]
+    assert key not in later.asked_p  # so that it is not kept for ever
+
+
+def test_rows_that_do_not_give_the_value_on_record_are_refused(folder: Path, new_run: NewRun) -> None:
+    run = new_run("a", hits(0.8))
+    for metric in run["metrics"]:
+        if metric["name"] == "P@1":
+            metric["value"] = 0.9
+    Store(folder).add(run)  # sealed anew, so that nothing but the rows tells
+    with pytest.raises(DataError, match=r"P@1 = 0\.\d+, the record says 0\.9"):
+        table_of(folder)
+
+
+def test_a_file_of_rows_that_is_another_is_refused(folder: Path, new_run: NewRun) -> None:
+    run = new_run("a", hits(0.8))
+    write_npz(folder / run["board"]["file"], {"P@1": hits(0.9), "PSP@5": hits(0.9)})
+    with pytest.raises(DataError, match="not the file"):
+        table_of(folder)
+
+
+def test_records_without_rows_are_shown_unranked(folder: Path, new_run: NewRun) -> None:
+    run = new_run("a", hits(0.8))
+    bare = {"board": None, "rows": None, "run_id": "0000-b", "method": {**run["method"], "label": "b"}}
+    Store(folder).add({**run, **bare})
+    rows = by_label(table_of(folder))
+    assert rows["b"].ranks["P@1"] is None
+    assert "no per-row numbers" in rows["b"].flags
+    assert rows["b"].values["P@1"].low == 0.1  # of the record itself
+
+
+def test_records_that_all_failed_make_no_table(folder: Path, new_run: NewRun) -> None:
+    new_run("a", status="error", reason="it broke")
+    store = Store(folder)
+    assert board_of(store.records(), store, Memory()).tables == []
+
+
+def test_the_board_hangs_on_the_records_alone(folder: Path, new_run: NewRun) -> None:
+    new_run("a", hits(0.8))
+    new_run("b", hits(0.4), seed=3)
+    store = Store(folder)
+    everything = store.records()
+    assert board_of(everything, store, Memory()) == board_of(everything[::-1], store, Memory())
