@@ -1,0 +1,102 @@
+"""Seconds to build a leaderboard from many records: when nothing was tested yet, and with the tests remembered.
+
+    python tests/benchmarks/board.py [--json] [--records N] [--documents N]
+
+Records are copies of one real run under other labels, seeds and data sets, with hits drawn anew: eight data sets,
+three seeds a row. Each build is a process of its own, as a user starts it. The limit is for 1,000 records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xmcbench.results.board import TESTED
+from xmcbench.results.store import Store
+
+LIMIT = 10.0
+DATA_SETS, SEEDS = 8, 3
+SYNTHETIC = "synthetic[labels=100,rows=500,test=100]"
+
+
+def fill(folder: Path, like: dict[str, Any], records: int, documents: int) -> None:
+    """Records of rows that get better one by one, on data sets that differ in their documents alone."""
+    store, rng = Store(folder), np.random.default_rng(0)
+    rows = records // (DATA_SETS * SEEDS)
+    for d in range(DATA_SETS):
+        denominators = (1 + rng.pareto(2.0, documents)).astype(np.float32)
+        hard = rng.random(documents)
+        for i in range(records):
+            if i % DATA_SETS != d:
+                continue
+            row, seed = divmod(i // DATA_SETS, SEEDS)
+            skill = 0.3 + 0.6 * row / max(1, rows)
+            add(store, like, d, row, seed, (skill > (hard + rng.normal(0, 0.1, documents))), denominators)
+
+
+def add(store: Store, like: dict[str, Any], d: int, row: int, seed: int, hits: Any, denominators: Any) -> None:
+    numerators = {name: hits.astype(np.float32) for name in TESTED}
+    numerators["PSP@5"] = hits * denominators
+    values = {name: float(column.mean(dtype=np.float64)) for name, column in numerators.items()}
+    values["PSP@5"] = float(numerators["PSP@5"].sum(dtype=np.float64) / denominators.sum(dtype=np.float64))
+    record = copy.deepcopy(like)
+    kept = [m for m in record["metrics"] if m["name"] in values or ":" in m["name"]]
+    record["metrics"] = [{**m, "value": values.get(m["name"], m["value"])} for m in kept]
+    name = f"method-{row}"
+    record["run_id"] = f"{row:04}-{seed}-{d}"
+    record["method"] |= {"name": name, "label": name, "deterministic": False}
+    record["dataset"] |= {"name": f"data-{d}", "content_hash": f"sha256:{d}", "n_test": len(hits)}
+    record |= {"seed": seed, "supersedes": None}
+    near = np.arange(len(hits), dtype=np.int32)
+    store.add(record, None, {**numerators, "PSP@5/den": denominators, "near": near})
+
+
+def build(folder: Path, *more: str) -> float:
+    start = time.perf_counter()
+    words = [sys.executable, "-m", "xmcbench.cli.app", "board", "build", "--folder", str(folder), *more]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def measure(records: int, documents: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as temporary:
+        results, folder = Path(temporary) / "results", Path(temporary) / "leaderboards"
+        run = [sys.executable, "-m", "xmcbench.cli.app", "run", "popularity", "--dataset", SYNTHETIC]
+        subprocess.run([*run, "--results", str(results)], check=True, stdout=subprocess.DEVNULL)
+        (like,) = Store(results).records()
+        fill(folder, like, records, documents)
+        first = build(folder)
+        again = sorted(build(folder) for _ in range(3))[1]
+        page = folder / "index.html"
+        return {
+            "records": len(list((folder / "records").glob("*.json"))),
+            "tables": DATA_SETS,
+            "documents": documents,
+            "first_seconds": round(first, 2),
+            "remembered_seconds": round(again, 2),
+            "limit_seconds": LIMIT,
+            "page_bytes": page.stat().st_size if page.is_file() else None,
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--records", type=int, default=1000)
+    parser.add_argument("--documents", type=int, default=6000, help="test documents of each data set, as eurlex-4.3k's")
+    asked = parser.parse_args()
+    found = measure(asked.records, asked.documents)
+    print(json.dumps(found) if asked.json else "\n".join(f"{key:20} {value}" for key, value in found.items()))
+
+
+if __name__ == "__main__":
+    main()
