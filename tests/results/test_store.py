@@ -210,6 +210,27 @@ def test_predictions_and_rows_come_back_or_are_refused(store: Store) -> None:
         store.predictions(kept)
 
 
+@pytest.mark.parametrize("kind", ["predictions", "rows", "board"])
+@pytest.mark.parametrize(
+    "file",
+    ["../../x.npz", "{kind}/../x.npz", "/etc/{kind}/x.npz", "{kind}/.x.npz", "records/r1.npz", "r1.npz", 7, None],
+)
+def test_a_record_that_names_files_elsewhere_is_refused(store: Store, kind: str, file: object) -> None:
+    named = file.format(kind=kind) if isinstance(file, str) else file
+    with pytest.raises(DataError, match=f"r1: names .* which is no file of {kind}/"):
+        store.kept(record("r1", **{kind: {"file": named, "sha256": "0"}}), kind)
+    assert store.place(record("r1", **{kind: {"file": f"{kind}/r1.npz"}}), kind) == store.folder / kind / "r1.npz"
+
+
+def test_shared_data_of_a_board_lies_in_its_folder(store: Store) -> None:
+    kept = store.add(record("r1"), None, {"P@1": np.array([1, 0], np.float32)})
+    for name in ("../predictions/x.npz", "board/x.npz", ".x.npz", None):
+        with pytest.raises(DataError, match="no file of board/"):
+            store.board({**kept, "board": {**kept["board"], "data": name}})
+    with pytest.raises(DataError, match="no file of board/"):
+        store.board({**kept, "board": "board/r1.npz"})
+
+
 def test_a_record_that_is_refused_leaves_no_files(store: Store) -> None:
     topk = TopK.from_arrays(np.array([[3]]), np.array([[0.5]]))
     with pytest.raises(DataError):

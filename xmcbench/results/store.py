@@ -69,7 +69,7 @@ class Store:
     def records(self, broken: list[str] | None = None) -> list[Record]:
         """All records, oldest first. A damaged file is left out and, where a list is given, reported in it."""
         found: list[Record] = []
-        for path in self._paths():
+        for path in self.paths():
             try:
                 found.append(records.read(path))
             except DataError as error:
@@ -157,11 +157,11 @@ class Store:
         """The predictions kept beside a record, before its filter; checked against its hash."""
         from xmcbench.topk import TopK
 
-        return TopK.load(self._kept(record, "predictions"))
+        return TopK.load(self.kept(record, "predictions"))
 
     def rows(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The per-row arrays kept beside a record, checked against its hash."""
-        return read_npz(self._kept(record, "rows"))
+        return read_npz(self.kept(record, "rows"))
 
     def board(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The per-row arrays for leaderboards, both files' together, checked against their hashes.
@@ -170,33 +170,53 @@ class Store:
         ------
         DataError : the record has none (schema 1, or a run that didn't end ok), or a file is gone or another one.
         """
-        arrays = read_npz(self._kept(record, "board"))
-        path = self.folder / "board" / Path(record["board"]["data"]).name
+        arrays = read_npz(self.kept(record, "board"))
+        path = self.place(record, "board", "data")
         shared = read_npz(path)
-        if board.hash_of(shared) != record["board"]["data_sha256"]:
+        if board.hash_of(shared) != record["board"].get("data_sha256"):
             raise DataError(f"{path}: not the file the record {record['run_id']} names", "Get it again, or run again.")
         return {**arrays, **shared}
 
-    def _kept(self, record: Mapping[str, Any], kind: str) -> Path:
-        """Where a record's predictions or rows lie.
+    def kept(self, record: Mapping[str, Any], kind: str) -> Path:
+        """Where a record's predictions, rows or board file lie, checked against its hash.
 
         Raises
         ------
-        DataError : the file is gone or not the one the record was written with.
+        DataError : as `place`; the file is gone or not the one the record was written with.
+        """
+        path = self.place(record, kind)
+        if not path.is_file() or sha256_of(path) != record[kind].get("sha256"):
+            raise DataError(f"{path}: missing, or not the file the record names", "Run it again with --again.")
+        return path
+
+    def place(self, record: Mapping[str, Any], kind: str, field: str = "file") -> Path:
+        """Where the file belongs that a record names, whether it is there or not.
+
+        Parameters
+        ----------
+        kind : predictions, rows or board, which are folders too. field : "data" for the file that records share.
+
+        Raises
+        ------
+        DataError : the record keeps none, or names what is no plain file of that folder: no record written here does.
         """
         entry = record.get(kind)
         if entry is None:
             raise DataError(f"{record['run_id']}: keeps no {kind}")
-        path: Path = self.folder / entry["file"]
-        if not path.is_file() or sha256_of(path) != entry["sha256"]:
-            raise DataError(f"{path}: missing, or not the file the record names", "Run it again with --again.")
-        return path
+        named = entry.get(field) if isinstance(entry, dict) else None
+        folder = "" if field == "data" else f"{kind}/"
+        if not re.fullmatch(folder + r"\w[\w.+-]*\.npz", str(named)):
+            raise DataError(
+                f"{record['run_id']}: names {named!r}, which is no file of {kind}/", "It was tampered with."
+            )
+        return self.folder / kind / str(named).removeprefix(folder)
 
     def work(self, fit_hash: str) -> Path:
         """Where a run keeps what must survive a kill."""
         return self.folder / "work" / fit_hash[:24]
 
-    def _paths(self) -> Iterator[Path]:
+    def paths(self) -> Iterator[Path]:
+        """All record files, oldest first, whole or damaged."""
         folder = self.folder / "records"
         if folder.is_dir():
             yield from sorted(p for p in folder.glob("*.json") if not p.name.startswith(TEMPORARY))
