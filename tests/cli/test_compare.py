@@ -58,11 +58,11 @@ def add(store: Store, like: dict[str, Any], run_id: str, rows: dict[str, list[fl
     if rows is None:
         store.add(record)
         return
-    arrays = {name: np.array(values, np.float32) for name, values in rows.items()}
+    arrays = {n: np.array(values, np.int32 if n == "near" else np.float32) for n, values in rows.items()}
     values = [
         {"name": name, "value": float(top.sum() / arrays.get(f"{name}/den", np.ones_like(top)).sum()), "version": 1}
         for name, top in arrays.items()
-        if not name.endswith("/den")
+        if not name.endswith("/den") and name != "near"
     ]
     store.add({**record, "metrics": values}, None, arrays)
 
@@ -114,12 +114,87 @@ def test_a_constant_gap_lies_in_its_interval_though_kept_rows_are_rounded(own: P
     assert row["high"] - row["low"] < 1e-7
 
 
+def test_p_and_rows_won_by_hand(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    ones, zeros = [1.0] * 5 + [0.0], [0.0] * 5 + [1.0]
+    add(store, like, "hand-a", {"P@1": zeros, "near": [0, 0, 0, 0, 4, 5]})
+    add(store, like, "hand-b", {"P@1": ones, "near": [0, 0, 0, 0, 4, 5]})
+    add(store, like, "hand-c", {"P@1": ones})
+    found, alone = metrics(own, "hand-a", "hand-b")["P@1"], metrics(own, "hand-a", "hand-c")["P@1"]
+    assert (found["won"], found["lost"]) == (5, 1)
+    # groups of 4, 1 and 1: the four decide the sign, so that 4 + 1 − 1 or more is half of all patterns, both ways
+    assert found["p"] == pytest.approx(6 / 8, abs=0.02)
+    # where one run knows no groups every row is alone: 5 against 1 is 7 of 64 patterns, both ways
+    assert alone["p"] == pytest.approx(14 / 64, abs=0.02)
+    assert json.loads(invoke(own, "hand-a", "hand-b", "--json").stdout)["near_duplicates_together"] is True
+    assert json.loads(invoke(own, "hand-a", "hand-c", "--json").stdout)["near_duplicates_together"] is False
+    assert "near-duplicates together" in invoke(own, "hand-a", "hand-b").stdout
+    assert "near-duplicates together" not in invoke(own, "hand-a", "hand-c").stdout
+
+
+def test_a_slim_copy_has_intervals_for_what_leaderboards_need(runs: Path, own: Path) -> None:
+    whole = metrics(own, "popularity", "tree")
+    for kind in ("rows", "predictions"):
+        shutil.rmtree(own / kind)
+    slim = metrics(own, "popularity", "tree")
+    for name in ("P@1", "P@5", "nDCG@5", "PSP@5", "R@100"):
+        assert slim[name] == whole[name]
+    assert slim["P@3"] == {**whole["P@3"], **dict.fromkeys(("low", "high", "p", "won", "lost"))}
+    said = json.loads(invoke(own, "popularity", "tree", "--json").stdout)
+    assert said["differences"] is None
+    assert "missing" in said["no_differences"]
+
+
+def test_where_they_differ(runs: Path) -> None:
+    said = json.loads(invoke(runs, "popularity", "tree", "--json", "--differ", "2").stdout)
+    found = said["differences"]
+    assert said["no_differences"] is None
+    assert found["k"] == 5
+    assert 1 <= len(found["labels"]) <= 4
+    assert found["documents"][0]["b_hits"] > found["documents"][0]["a_hits"]
+    rows = {row["metric"]: row for row in said["metrics"]}
+    everything = json.loads(invoke(runs, "popularity", "tree", "--json", "--differ", "60").stdout)["differences"]
+    gain = sum(d["b_hits"] - d["a_hits"] for d in everything["documents"])
+    assert gain == sum(d["b_hits"] - d["a_hits"] for d in everything["labels"])
+    assert gain / (60 * 5) == pytest.approx(rows["P@5"]["difference"])
+    shown = invoke(runs, "popularity", "tree", "--differ", "2").stdout
+    assert "labels where they differ most" in shown
+    assert "documents where they differ most" in shown
+    for word in ("label ", str(found["labels"][0]["label"]), str(found["documents"][0]["row"])):
+        assert word in shown
+
+
+def test_where_they_differ_is_left_out_or_said_why_not(own: Path) -> None:
+    assert "differ most" not in invoke(own, "popularity", "tree", "--differ", "0").stdout
+    none = json.loads(invoke(own, "popularity", "tree", "--differ", "0", "--json").stdout)
+    assert (none["differences"], none["no_differences"]) == (None, None)
+    store = Store(own)
+    like = store.find("tree")
+    kept = store.predictions(like)
+    for name, dataset in (
+        ("revised", {**like["dataset"], "content_hash": "another"}),
+        ("gone", {**like["dataset"], "name": "nobody-has-it"}),
+    ):
+        record = {**like, "run_id": name, "method": {**like["method"], "label": name}, "dataset": dataset, "rows": None}
+        store.add(record, kept)
+    for words, why in (
+        (("tree", "revised"), "on other data"),
+        (("revised", "revised"), "other content here"),
+        (("gone", "gone"), "unknown data set 'nobody-has-it'"),
+    ):
+        result = invoke(own, *words)
+        assert result.exit_code == 0, result.output
+        assert why in result.stdout.split("where they differ:")[1]
+
+
 def test_json_is_all_there_is_on_standard_output(runs: Path) -> None:
     result = invoke(runs, "popularity", "tree", "--json")
     a, b = Store(runs).find_pair("popularity", "tree")
     said = json.loads(result.stdout)
     assert (said["a"], said["b"]) == (a["run_id"], b["run_id"])
-    keys = {"metric", "expected", "got", "tolerance", "verdict", "why", "difference", "low", "high"}
+    keys = {"metric", "expected", "got", "tolerance", "verdict", "why"}
+    keys |= {"difference", "low", "high", "p", "won", "lost"}
     assert all(set(row) == keys for row in said["metrics"])
     assert f"A is {a['run_id']}\nB is {b['run_id']}\n" == result.stderr
     assert invoke(runs, a["run_id"], b["run_id"], "--json").stderr == ""
@@ -134,7 +209,19 @@ def test_the_table(runs: Path) -> None:
     line = next(line for line in said.splitlines() if line.split()[:1] == ["P@1"])
     shown = [f"{100 * row[key]:.2f}" for key in ("expected", "got")]
     low, gap, high = (f"{100 * row[key]:+.2f}" for key in ("low", "difference", "high"))
-    assert line.split() == [*("P@1", *shown, gap), f"[{low},", f"{high}]", "IMPROVED"]
+    p = f"{row['p']:.4f}" if row["p"] >= 0.0001 else f"{row['p']:.0e}"
+    assert line.split() == [
+        "P@1",
+        *shown,
+        gap,
+        f"[{low},",
+        f"{high}]",
+        p,
+        str(row["won"]),
+        str(row["lost"]),
+        "IMPROVED",
+    ]
+    assert "not adjusted for the number of metrics" in said
     assert f"A: popularity on {SMALL} (bow), seed 0, " in said
 
 
@@ -225,7 +312,8 @@ def test_tampered_rows_leave_plain_differences(own: Path) -> None:
     assert "no paired intervals" in result.stderr
     assert record["rows"]["file"] in result.stderr
     for row in json.loads(result.stdout)["metrics"]:
-        assert row == {**whole[row["metric"]], "low": None, "high": None}
+        nothing = dict.fromkeys(("low", "high", "p", "won", "lost"))
+        assert row == {**whole[row["metric"]], **nothing}
     assert invoke(own, "popularity", "tree").exit_code == 0
 
 
@@ -250,5 +338,6 @@ def test_a_record_file_brings_the_rows_of_its_own_folder(runs: Path, own: Path) 
     store = Store(own)
     kept = runs / "records" / f"{store.find('tree')['run_id']}.json"
     (store.folder / store.find("tree")["rows"]["file"]).unlink()
+    (store.folder / store.find("tree")["board"]["file"]).unlink()
     assert metrics(own, "popularity", "tree")["P@1"]["low"] is None
     assert metrics(own, "popularity", str(kept)) == metrics(runs, "popularity", "tree")

@@ -1,11 +1,12 @@
-"""`xmcbench compare A B`: two runs side by side, with paired intervals and the comparison rule's verdict."""
+"""`xmcbench compare A B`: two runs side by side, with paired intervals and tests, the comparison rule's verdict, and
+where the two differ most."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,19 +14,12 @@ from xmcbench.errors import DataError, RegressionError, UsageError
 
 if TYPE_CHECKING:
     from xmcbench.results.compare import Verdict
+    from xmcbench.results.differences import Differences
+    from xmcbench.results.paired import Gap, Paired
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
 
-Rows = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Gap:
-    """B − A as a fraction and the ends of its 95 % interval, low ≤ difference ≤ high; None where there is none."""
-
-    difference: float | None
-    low: float | None = None
-    high: float | None = None
+DIFFER = 5  # labels and documents each way: with both ways and kinds, twenty lines, and a table of metrics still fits
 
 
 def compare(
@@ -34,15 +28,22 @@ def compare(
     dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
     results: Annotated[Path | None, typer.Option(help="Results folder. Default: XMCBENCH_RESULTS or results.")] = None,
     samples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the test rows.")] = 1000,
+    differ: Annotated[
+        int, typer.Option(min=0, help="Labels and documents to show where they differ most; 0: don't load the data.")
+    ] = DIFFER,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 3 when B is worse than A by the rule, or nothing can be judged.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare two runs: B − A for each metric, with a 95 % interval over the same test rows.
+    """Compare two runs: B − A for each metric, with a 95 % interval and a paired test over the same test rows.
+
+    Below it: the labels and the test rows in which one is furthest ahead of the other, where the data set is on this
+    machine.
 
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
+    from xmcbench.cli.comparison import print_differences, print_gaps, print_runs
     from xmcbench.cli.plain import clean_lines
     from xmcbench.cli.run import results_folder
     from xmcbench.results.compare import compare
@@ -55,13 +56,22 @@ def compare(
         typer.echo(f"warning: left out: {clean_lines(text)}", err=True)
     first, second = store.find_pair(a, b, None if dataset is None else _canonical(dataset), everything)
     _say_picked(a, first, b, second)
+    homes = _home(store, a), _home(store, b)
     verdicts = compare(first, second, everything)
-    gaps = _gaps(_paired_rows(store, (a, first), (b, second)), verdicts, samples)
+    gaps, together = _gaps(homes, first, second, verdicts, samples)
+    if not as_json:
+        print_runs(first, second)
+        print_gaps(verdicts, gaps, together)
+    found, why = _differences(homes, first, second, differ)
     if as_json:
         rows = [{**vars(verdict), **vars(gap)} for verdict, gap in zip(verdicts, gaps, strict=True)]
-        print(json.dumps({"a": first["run_id"], "b": second["run_id"], "metrics": rows}, allow_nan=False))
-    else:
-        _print(first, second, verdicts, gaps)
+        said = {"a": first["run_id"], "b": second["run_id"], "metrics": rows, "near_duplicates_together": together}
+        said |= {"differences": None if found is None else asdict(found), "no_differences": why}
+        print(json.dumps(said, allow_nan=False))
+    elif found is not None:
+        print_differences(found)
+    elif why:
+        typer.echo(f"\nwhere they differ: {clean_lines(why)}")
     if check:
         _check(first, second, verdicts)
 
@@ -90,39 +100,48 @@ def _say_picked(a: str, first: Record, b: str, second: Record) -> None:
         typer.echo("note: A and B are the same run", err=True)
 
 
-def _paired_rows(store: Store, a: tuple[str, Record], b: tuple[str, Record]) -> tuple[Rows, Rows] | None:
-    """Per-row values of both runs, or None where there are none to pair; they lie in a record's own results folder."""
+def _home(store: Store, text: str) -> Store:
+    """Where a run's files lie: a record file's in its own results folder."""
     from xmcbench.results.store import Store, is_record_file
 
-    if a[1]["dataset"]["content_hash"] != b[1]["dataset"]["content_hash"]:
-        return None
-    homes = [Store(Path(text).resolve().parents[1]) if is_record_file(text) else store for text, _ in (a, b)]
+    return Store(Path(text).resolve().parents[1]) if is_record_file(text) else store
+
+
+def _gaps(
+    homes: tuple[Store, Store], first: Record, second: Record, verdicts: list[Verdict], samples: int
+) -> tuple[list[Gap], bool]:
+    """B − A of each verdict, and whether near-duplicates were taken together; why rows can't be paired is said."""
+    from xmcbench.cli.plain import clean_lines
+    from xmcbench.results.paired import Paired, gaps, per_row
+
+    paired: Paired | None = None
+    if first["dataset"]["content_hash"] == second["dataset"]["content_hash"]:
+        try:
+            paired = Paired.of(per_row(homes[0], first), per_row(homes[1], second))
+            return gaps(paired, verdicts, samples), paired.groups is not None
+        except (DataError, UsageError) as error:  # files gone or changed; a record that claims to be of the same data
+            typer.echo(f"no paired intervals: {clean_lines(error)}", err=True)
+    return gaps(None, verdicts, samples), False
+
+
+def _differences(
+    homes: tuple[Store, Store], first: Record, second: Record, each: int
+) -> tuple[Differences | None, str | None]:
+    """Where the two differ most, or why nobody can say; neither where nobody asked."""
+    from xmcbench.results.differences import differences
+    from xmcbench.results.rescoring import dataset_of, final
+
+    if each == 0:
+        return None, None
+    if first["dataset"]["content_hash"] != second["dataset"]["content_hash"]:
+        return None, "the two runs are on other data"
     try:
-        return homes[0].rows(a[1]), homes[1].rows(b[1])
-    except DataError as error:
-        typer.echo(f"no paired intervals: {error}", err=True)
-        return None
-
-
-def _gaps(rows: tuple[Rows, Rows] | None, verdicts: list[Verdict], samples: int) -> list[Gap]:
-    """B − A of each verdict; no interval where rows can't be paired or the metric is no function of rows."""
-    from xmcbench.metrics import difference
-
-    gaps = []
-    for v in verdicts:
-        plain = None if v.expected is None or v.got is None else v.got - v.expected
-        found = None
-        if rows is not None and plain is not None:
-            try:
-                found = difference(rows[1], rows[0], v.metric, samples=samples, seed=0)
-            except UsageError as error:  # a record file from elsewhere that claims the same data
-                typer.echo(f"no paired intervals: {error}", err=True)
-                rows = None
-        if plain is None or found is None or found.low is None or found.high is None:
-            gaps.append(Gap(plain))
-        else:  # kept rows are float32: a gap that is the same in every resample may lie a rounding outside
-            gaps.append(Gap(plain, min(found.low, plain), max(found.high, plain)))
-    return gaps
+        kept = [home.predictions(record) for home, record in zip(homes, (first, second), strict=True)]
+        dataset = dataset_of(first, offline=True)
+        a, b = (final(record, topk, dataset) for record, topk in zip((first, second), kept, strict=True))
+    except (DataError, UsageError) as error:
+        return None, str(error)
+    return differences(a, b, dataset, each), None
 
 
 def _check(first: Record, second: Record, verdicts: list[Verdict]) -> None:
@@ -139,34 +158,3 @@ def _check(first: Record, second: Record, verdicts: list[Verdict]) -> None:
             f"nothing could be compared: {', '.join(why)}",
             "Both runs need the same metrics, on the same data and the same kind of device.",
         )
-
-
-def _print(first: Record, second: Record, verdicts: list[Verdict], gaps: list[Gap]) -> None:
-    from rich.table import Table
-
-    from xmcbench.cli.show import make_console, safe
-    from xmcbench.cli.tuned import chosen
-
-    console = make_console()
-    for name, record in (("A", first), ("B", second)):
-        data = record["dataset"]
-        seed = "no seed" if record["seed"] is None else f"seed {record['seed']}"
-        status = "" if record["status"] == "ok" else f", status {record['status']}"
-        console.print(
-            f"{name}: {safe(record['method']['label'])} on {safe(data['name'])} ({safe(data['view'])}), "
-            f"{safe(seed + status)}, {safe(record['run_id'])}",
-            soft_wrap=True,
-        )
-        if text := chosen(record):
-            console.print(f"   tuned: {safe(text)}", soft_wrap=True)
-    table = Table(title="percent; interval: 95 % over the same test rows", title_justify="left", box=None)
-    for column in ("metric", "A", "B", "B − A", "interval", "verdict"):
-        table.add_column(column, justify="left" if column in ("metric", "verdict") else "right", no_wrap=True)
-    for v, gap in zip(verdicts, gaps, strict=True):
-        interval = ""
-        if gap.low is not None and gap.high is not None:
-            interval = safe(f"[{100 * gap.low:+.2f}, {100 * gap.high:+.2f}]")
-        values = ["–" if x is None else f"{100 * x:.2f}" for x in (v.expected, v.got)]
-        shown = "–" if gap.difference is None else f"{100 * gap.difference:+.2f}"
-        table.add_row(safe(v.metric), *values, shown, interval, v.verdict + (f" ({v.why})" if v.why else ""))
-    console.print(table)
