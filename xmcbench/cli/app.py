@@ -18,6 +18,7 @@ from xmcbench.cli.data_io import export, import_
 from xmcbench.cli.doctor import doctor
 from xmcbench.cli.info import info
 from xmcbench.cli.ls import ls
+from xmcbench.cli.merge import merge
 from xmcbench.cli.new import new
 from xmcbench.cli.peers import peers_app
 from xmcbench.cli.plain import clean_lines
@@ -47,6 +48,7 @@ def root(
 
 app.command(epilog=EPILOG, no_args_is_help=True)(run)
 app.command()(compare)
+app.command()(merge)
 app.command(epilog=SCORE_EPILOG)(score)
 data_app.command("import")(import_)
 data_app.command("export")(export)

@@ -88,22 +88,40 @@ def read(path: Path) -> Record:
 
     Raises
     ------
+    DataError : the file can't be read; as `parse`.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: not a readable record ({error})") from error
+    return parse(text, str(path))
+
+
+def parse(text: bytes, origin: str) -> Record:
+    """A record from its bytes, checked; `origin` names it in errors.
+
+    Raises
+    ------
     DataError : not JSON, a schema this program doesn't know, a seal that doesn't fit, or refused by `check`.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable record ({error})") from error
+        record = json.loads(text.decode("utf-8"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{origin}: not a readable record ({error})") from error
     if not isinstance(record, dict) or type(record.get("schema")) is not int or record["schema"] < 1:
-        raise DataError(f"{path}: no xmcbench record: it has no schema number")
+        raise DataError(f"{origin}: no xmcbench record: it has no schema number")
     if record["schema"] > SCHEMA:
         raise DataError(
-            f"{path}: schema {record['schema']}, this program knows up to {SCHEMA}", "Install a newer xmcbench."
+            f"{origin}: schema {record['schema']}, this program knows up to {SCHEMA}", "Install a newer xmcbench."
         )
-    check(record, str(path))
+    check(record, origin)
     if record["schema"] >= SEALED and record.get("seal") != seal_of(record):
         raise DataError(
-            f"{path}: changed after it was written: its seal doesn't fit",
+            f"{origin}: changed after it was written: its seal doesn't fit",
             "Get the record again from where it came; a correction is a new run (--again), which supersedes this one.",
         )
     return record
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")

@@ -1,0 +1,213 @@
+"""Records from elsewhere: what is whole comes along unchanged, what is not is refused by name and stops no other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from xmcbench.cli.app import app
+from xmcbench.errors import DataError, UsageError
+from xmcbench.files import write_json, write_npz
+from xmcbench.results import record as records
+from xmcbench.results.merging import ADDED, REFUSED, THERE, Outcome, merge
+from xmcbench.results.store import Store
+from xmcbench.topk import TopK
+
+ROWS = {
+    **{name: np.array([1, 0, 1], np.float32) for name in ("P@1", "PSP@5", "R@10")},
+    "PSP@5/den": np.array([1, 2, 1], np.float32),
+    "near": np.array([0, 0, 2], np.int32),
+}
+TOPK = TopK.from_arrays(np.array([[0], [1], [2]]), np.ones((3, 1)))
+
+
+def record(run_id: str, **changes: Any) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(records.FIELDS),
+        **{name: {} for name in ("costs", "environment", "selection", "notes")},
+        "schema": 2,
+        "run_id": run_id,
+        "status": "ok",
+        "method": {"name": "m", "label": "m"},
+        "dataset": {"name": "d", "view": "bow", "content_hash": "sha256:0"},
+        "metrics": [{"name": "P@1", "value": 2 / 3, "version": 1}],
+        **changes,
+    }
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Store:
+    """Two whole runs, a and c, and one that failed, b."""
+    store = Store(tmp_path / "theirs")
+    store.add(record("a"), TOPK, ROWS)
+    store.add(record("b", status="error", reason="it broke", metrics=[]))
+    store.add(record("c"), TOPK, ROWS)
+    return store
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Store:
+    return Store(tmp_path / "ours")
+
+
+def outcomes(source: Store, into: Store, slim: bool = False) -> dict[str, Outcome]:
+    return {outcome.path.stem: outcome for outcome in merge(source, into, slim=slim)}
+
+
+def said(source: Store, into: Store, slim: bool = False) -> dict[str, str]:
+    return {run_id: outcome.what for run_id, outcome in outcomes(source, into, slim).items()}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def change(store: Store, run_id: str, /, reseal: bool = True, **changes: Any) -> None:
+    """Rewrite a record as somebody with an editor would; `reseal`: somebody who knows of the seal."""
+    path = store.folder / "records" / f"{run_id}.json"
+    text = {**json.loads(path.read_text()), **changes}
+    if reseal:
+        text["seal"] = records.seal_of(text)
+    write_json(path, text)
+
+
+def test_all_comes_along_byte_for_byte_and_only_once(source: Store, into: Store) -> None:
+    assert said(source, into) == dict.fromkeys("abc", ADDED)
+    assert content(into.folder) == content(source.folder)
+    assert into.records() == source.records()
+    assert said(source, into) == dict.fromkeys("abc", THERE)
+    assert content(into.folder) == content(source.folder)
+
+
+def test_slim_leaves_predictions_and_rows_behind(source: Store, into: Store) -> None:
+    assert said(source, into, slim=True) == dict.fromkeys("abc", ADDED)
+    have = content(into.folder)
+    assert {name.partition("/")[0] for name in have} == {"records", "board"}
+    assert len(have) == 3 + 2 + 1  # records, numerators, and what the two runs share
+    np.testing.assert_array_equal(into.board(into.records()[0])["near"], [0, 0, 2])
+
+
+def test_a_slim_copy_can_be_filled_up_and_gives_to_slim_ones_alone(source: Store, into: Store, tmp_path: Path) -> None:
+    said(source, into, slim=True)
+    third = Store(tmp_path / "third")
+    found = outcomes(into, third)
+    assert (found["a"].what, found["b"].what) == (REFUSED, ADDED)
+    assert "predictions/a.npz: missing" in found["a"].why
+    assert "--slim" in found["a"].why
+    assert said(into, third, slim=True) == {"a": ADDED, "b": THERE, "c": ADDED}
+    assert said(source, into) == dict.fromkeys("abc", THERE)
+    assert content(into.folder) == content(source.folder)
+
+
+def test_another_record_of_the_same_run_id_is_refused(source: Store, into: Store) -> None:
+    said(source, into)
+    before = content(into.folder)
+    change(source, "a", metrics=[{"name": "P@1", "value": 1.0, "version": 1}])
+    found = outcomes(source, into)
+    assert found["a"].what == REFUSED
+    assert "is another record of that run id" in found["a"].why
+    assert (found["b"].what, found["c"].what) == (THERE, THERE)
+    assert content(into.folder) == before
+
+
+@pytest.mark.parametrize("file", ["predictions/a.npz", "rows/a.npz", "board/a.npz", "board/data-*.npz"])
+def test_a_place_that_is_taken_is_refused(source: Store, into: Store, file: str) -> None:
+    (path,) = source.folder.glob(file)
+    taken = into.folder / path.relative_to(source.folder)
+    write_npz(taken, {"P@1": np.zeros(3, np.float32)})
+    before = taken.read_bytes()
+    found = outcomes(source, into)
+    assert found["a"].what == REFUSED
+    assert f"{taken}: there already, and not the file a names" in found["a"].why
+    assert taken.read_bytes() == before
+    assert not (into.folder / "records" / "a.json").exists()
+
+
+def test_the_same_shared_arrays_in_another_file_will_do(source: Store, into: Store) -> None:
+    """Machines with other versions of zlib write the same arrays as other bytes."""
+    (path,) = source.folder.glob("board/data-*.npz")
+    write_npz(into.folder / "board" / path.name, {n: ROWS[n] for n in ("PSP@5/den", "near")}, compressed=False)
+    assert said(source, into) == dict.fromkeys("abc", ADDED)
+    assert (into.folder / "board" / path.name).read_bytes() != path.read_bytes()
+
+
+BAD: dict[str, tuple[Callable[[Store], Any], str]] = {
+    "seal": (lambda s: change(s, "a", reseal=False, seed=7), "its seal doesn't fit"),
+    "no seal": (lambda s: change(s, "a", reseal=False, seal=None), "its seal doesn't fit"),
+    "identity": (
+        lambda s: change(
+            s, "a", metrics=[{"name": n, "value": v, "version": 1} for n, v in (("P@1", 0.5), ("nDCG@1", 0.4))]
+        ),
+        "nDCG@1",
+    ),
+    "schema": (lambda s: change(s, "a", schema=99), "schema 99, this program knows up to"),
+    "no schema": (lambda s: change(s, "a", schema="2"), "no schema number"),
+    "run id": (lambda s: change(s, "a", run_id="../../x"), "calls itself '../../x'"),
+    "data set": (lambda s: change(s, "a", dataset={"name": "d"}), "no view and no content_hash"),
+    "predictions": (lambda s: write_npz(s.folder / "predictions/a.npz", {"x": np.ones(1)}), "predictions/a.npz"),
+    "rows": (lambda s: write_npz(s.folder / "rows/a.npz", {"x": np.ones(1)}), "rows/a.npz"),
+    "board": (lambda s: write_npz(s.folder / "board/a.npz", {"x": np.ones(1)}), "board/a.npz"),
+    "gone": (lambda s: (s.folder / "rows/a.npz").unlink(), "rows/a.npz: missing"),
+    "outside": (lambda s: change(s, "a", rows={"file": "../../x", "sha256": "0"}), "names '../../x'"),
+    "other folder": (lambda s: change(s, "a", rows={"file": "records/b.json", "sha256": "0"}), "no file of rows/"),
+    "no object": (lambda s: change(s, "a", rows="rows/a.npz"), "no file of rows/"),
+    "no JSON": (lambda s: (s.folder / "records/a.json").write_text("{"), "not a readable record"),
+    "not a number": (lambda s: (s.folder / "records/a.json").write_text('{"schema": NaN}'), "NaN is no JSON"),
+    "nested": (lambda s: (s.folder / "records/a.json").write_text("[" * 100_000), "not a readable record"),
+    "no text": (lambda s: (s.folder / "records/a.json").write_bytes(b"\xff\xfe{"), "not a readable record"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_records_are_refused_and_stop_no_other(source: Store, into: Store, case: str) -> None:
+    spoil, why = BAD[case]
+    spoil(source)
+    found = outcomes(source, into)
+    assert found["a"].what == REFUSED
+    assert why in found["a"].why
+    assert (found["b"].what, found["c"].what) == (ADDED, ADDED)
+    assert not [name for name in content(into.folder) if "a." in name.partition("/")[2] and "data-" not in name]
+
+
+def test_a_rescored_run_shares_the_predictions_of_the_first(source: Store, into: Store) -> None:
+    first = source.find("a")
+    source.add({**first, "run_id": "d", "supersedes": "a"}, None, ROWS)
+    assert said(source, into) == dict.fromkeys("abcd", ADDED)
+    np.testing.assert_array_equal(into.predictions(into.find("d")).ids, TOPK.ids)
+
+
+def test_two_merges_at_once(source: Store, into: Store) -> None:
+    for i in range(20):
+        source.add(record(f"r{i:02}"), TOPK, ROWS)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: said(source, into), range(4)))
+    assert {what for one in found for what in one.values()} <= {ADDED, THERE}
+    assert content(into.folder) == content(source.folder)
+
+
+def test_the_command(source: Store, into: Store, tmp_path: Path) -> None:
+    more = Path(shutil.copytree(source.folder, tmp_path / "more"))
+    Store(more).add(record("e"), TOPK, ROWS)
+    change(Store(more), "c", reseal=False, seed=7)
+    words = ["merge", str(source.folder), str(more), "--into", str(into.folder)]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, DataError)
+    assert done.exception.exit_code == 4
+    assert "1 of 7 records refused" in str(done.exception)
+    assert done.stdout == f"{into.folder}: 4 added, 2 already there, 1 refused\n"
+    assert f"refused: {more / 'records' / 'c.json'}: changed after it was written" in done.stderr
+    assert [r["run_id"] for r in into.records()] == ["a", "b", "c", "e"]
+    again = CliRunner().invoke(app, ["merge", str(source.folder), "--into", str(into.folder), "--slim"])
+    assert (again.exit_code, again.stdout) == (0, f"{into.folder}: 0 added, 3 already there, 0 refused\n")
+    none = CliRunner().invoke(app, ["merge", str(tmp_path / "none"), str(tmp_path), "--into", str(into.folder)])
+    assert isinstance(none.exception, UsageError)
+    assert f"{tmp_path / 'none'}, {tmp_path}" in str(none.exception)
+    assert CliRunner().invoke(app, ["merge", str(source.folder)]).exit_code == 2
