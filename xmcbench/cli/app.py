@@ -25,6 +25,7 @@ from xmcbench.cli.plain import clean_lines
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
+from xmcbench.cli.verify import verify
 from xmcbench.errors import XmcError
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ def root(
 app.command(epilog=EPILOG, no_args_is_help=True)(run)
 app.command()(compare)
 app.command()(merge)
+app.command()(verify)
 app.command(epilog=SCORE_EPILOG)(score)
 data_app.command("import")(import_)
 data_app.command("export")(export)

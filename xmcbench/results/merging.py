@@ -15,11 +15,11 @@ from xmcbench.errors import DataError
 from xmcbench.files import WriteError, atomic, read_npz, sha256_of
 from xmcbench.results import board
 from xmcbench.results import record as records
+from xmcbench.results.rescoring import check_named
 from xmcbench.results.store import Store
 
 ADDED, THERE, REFUSED = "added", "already there", "refused"
 ALL, SLIM = ("predictions", "rows", "board"), ("board",)
-NAMED = ("name", "view", "content_hash")  # of a data set: every command asks for them
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
 def _bring(path: Path, source: Store, into: Store, kinds: tuple[str, ...]) -> str:
     text = path.read_bytes()
     record = records.parse(text, str(path))
-    _check_names(path, record)
+    if record["run_id"] != path.stem:  # which can't lead elsewhere
+        raise DataError(f"{path}: calls itself {record['run_id']!r}", "A record's file has the name of its run id.")
+    check_named(record, str(path))
     target = into.folder / "records" / path.name
     already = target.is_file()
     if already and target.read_bytes() != text:
@@ -70,14 +72,6 @@ def _bring(path: Path, source: Store, into: Store, kinds: tuple[str, ...]) -> st
     with atomic(target) as file:
         file.write(text)
     return ADDED
-
-
-def _check_names(path: Path, record: Mapping[str, Any]) -> None:
-    """A run id is a file's name, so that it can't lead elsewhere; a data set must be one that can be looked for."""
-    if record["run_id"] != path.stem:
-        raise DataError(f"{path}: calls itself {record['run_id']!r}", "A record's file has the name of its run id.")
-    if lacking := [name for name in NAMED if not isinstance(record["dataset"].get(name), str)]:
-        raise DataError(f"{path}: its data set has no {' and no '.join(lacking)}", "This is no record of a run.")
 
 
 def _missing(record: Mapping[str, Any], source: Store, into: Store, kinds: tuple[str, ...]) -> list[tuple[Path, Path]]:

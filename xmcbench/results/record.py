@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_json
 
 SCHEMA = 2
@@ -60,10 +60,13 @@ def check(record: Mapping[str, Any], origin: str = "record") -> None:
     if record["status"] == "ok" and not record["metrics"]:
         problems.append("status is ok but there are no metrics")
     try:
-        values = {entry["name"]: entry["value"] for entry in record["metrics"] if entry["value"] is not None}
-        problems += invariants.broken(values)
+        names = [entry["name"] for entry in record["metrics"]]
+        problems += [f"metric {name!r} stands twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+        problems += invariants.broken({entry["name"]: entry["value"] for entry in record["metrics"]})
     except (TypeError, KeyError) as error:
         problems.append(f"metrics are not a list of name and value ({error})")
+    except UsageError as error:  # a metric of a newer version, or no metric at all
+        problems.append(error.message)
     if problems:
         raise DataError(f"{origin}: " + "; ".join(problems), "A record that breaks an identity is never written.")
 

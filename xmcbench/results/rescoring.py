@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
@@ -14,24 +14,43 @@ if TYPE_CHECKING:
     from xmcbench.topk import TopK
 
 
+NAMED = ("name", "view", "content_hash")  # of a data set: what it is found and known by
+
+
+class OtherContent(DataError):
+    """A data set of the record's name, but not what the record was made on."""
+
+
 def dataset_of(record: Mapping[str, Any], *, offline: bool, progress: Reporter | None = None) -> Dataset:
     """The data set a record was made on, found by name and view.
 
     Raises
     ------
-    UsageError, DataError : as `xmcbench.data.load`.
-    DataError : what has this name here is of other content than what the record was made on.
+    UsageError, DataError : as `xmcbench.data.load`; the record names no data set.
+    OtherContent : what has this name here is of other content than what the record was made on.
     """
     from xmcbench.data import load
 
     facts = record["dataset"]
+    check_named(record, record["run_id"])
     dataset = load(facts["name"], facts["view"], offline=offline, progress=progress)
     if dataset.content_hash != facts["content_hash"]:
-        raise DataError(
+        raise OtherContent(
             f"{dataset.name} ({dataset.view}): other content here than what {record['run_id']} was made on",
             f"Here {dataset.content_hash}, on record {facts['content_hash']}: another revision, file or reader.",
         )
     return dataset
+
+
+def check_named(record: Mapping[str, Any], origin: str) -> None:
+    """Refuse a record that doesn't say what it was made on.
+
+    Raises
+    ------
+    DataError : `origin` and what is lacking.
+    """
+    if lacking := [name for name in NAMED if not isinstance(record["dataset"].get(name), str)]:
+        raise DataError(f"{origin}: its data set has no {' and no '.join(lacking)}", "This is no record of a run.")
 
 
 def final(record: Mapping[str, Any], topk: TopK, dataset: Dataset) -> TopK:
@@ -48,22 +67,16 @@ def final(record: Mapping[str, Any], topk: TopK, dataset: Dataset) -> TopK:
 def rescored(record: Mapping[str, Any], topk: TopK, dataset: Dataset) -> tuple[Record, dict[str, Any]]:
     """(record with the metrics these predictions have, per-row arrays), by the definitions of this program.
 
-    Metrics that this program doesn't know are left out.
-
     Raises
     ------
-    DataError : as `final`.
+    DataError : as `final`; the values break an identity.
+    UsageError : a metric of a slice that the data set doesn't have.
     """
-    from xmcbench.metrics import Truth, parse
+    from xmcbench.metrics import Truth
     from xmcbench.runner import Options, score
 
-    known = []
-    for entry in record["metrics"]:
-        try:
-            known.append(str(parse(entry["name"])))
-        except UsageError:
-            continue
     topk.check(int(dataset.test.labels.shape[0]), dataset.n_labels)
     again = {**record, "notes": {}, "metrics": []}
-    rows = score(topk, dataset, Truth.of(dataset), known, Options(samples=0), again)
+    names = [entry["name"] for entry in record["metrics"]]
+    rows = score(topk, dataset, Truth.of(dataset), names, Options(samples=0), again)
     return again, rows

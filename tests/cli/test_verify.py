@@ -1,0 +1,340 @@
+"""`xmcbench verify`: what holds is said to, what doesn't fails with its exit code, what can't be checked says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from xmcbench.cli.app import app
+from xmcbench.errors import DataError, RegressionError, UsageError
+from xmcbench.files import read_npz, sha256_of, write_json, write_npz
+from xmcbench.methods.popularity import Popularity
+from xmcbench.results import record as records
+from xmcbench.results.store import Store
+from xmcbench.topk import TopK
+
+SMALL = "synthetic[rows=300,test=60,labels=60]"
+CHECKS = ["record", "predictions", "rows", "board", "data set", "scores", "re-run"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A results folder with one run of popularity; tests don't write there."""
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XMCBENCH_HOME", str(folder / "home"))
+        words = ["popularity", "--dataset", SMALL, "--threads", "1", "--results", str(folder / "out")]
+        done = CliRunner().invoke(app, ["run", *words])
+        assert done.exit_code == 0, done.output
+        yield folder / "out"
+
+
+@pytest.fixture
+def own(run: Path, tmp_path: Path) -> Store:
+    """A copy of the same folder that a test may damage."""
+    return Store(Path(shutil.copytree(run, tmp_path / "own")))
+
+
+def invoke(folder: Path, *words: str) -> Any:
+    return CliRunner().invoke(app, ["verify", *(words or ("popularity",)), "--results", str(folder)])
+
+
+def verify(store: Store, *words: str, code: int = 0) -> dict[str, tuple[str, str]]:
+    """State and reason of each check, once the exit code is the one expected."""
+    result = invoke(store.folder, *(words or ("popularity",)), "--json")
+    assert getattr(result.exception, "exit_code", result.exit_code) == code, result.output
+    return {check["what"]: (check["state"], check["why"]) for check in json.loads(result.stdout)["checks"]}
+
+
+def states(found: dict[str, tuple[str, str]]) -> dict[str, str]:
+    return {what: state for what, (state, _) in found.items()}
+
+
+def change(store: Store, **changes: Any) -> dict[str, Any]:
+    """Rewrite the one record with a seal that fits, as somebody would who knows of it."""
+    (path,) = store.paths()
+    record = {**json.loads(path.read_text()), **changes}
+    record["seal"] = records.seal_of(record)
+    write_json(path, record)
+    return record
+
+
+def replace(store: Store, kind: str, arrays: dict[str, Any]) -> None:
+    """Another file in place of the one the record names, and its hash on record."""
+    entry = store.records()[0][kind]
+    write_npz(store.folder / entry["file"], arrays)
+    change(store, **{kind: {**entry, "sha256": sha256_of(store.folder / entry["file"])}})
+
+
+def entries(store: Store, **changes: Any) -> list[dict[str, Any]]:
+    return [{**entry, **changes} for entry in store.records()[0]["metrics"]]
+
+
+def slim(store: Store) -> None:
+    for kind in ("predictions", "rows"):
+        shutil.rmtree(store.folder / kind)
+
+
+def test_a_whole_record_holds(run: Path) -> None:
+    found = verify(Store(run))
+    assert list(found) == CHECKS
+    assert states(found) == {**dict.fromkeys(CHECKS, "ok"), "re-run": "not checked"}
+    of = len(Store(run).records()[0]["metrics"])
+    assert found["rows"][1] == f"as written; they give {of - 2} of the {of} values on record"  # two are over labels
+    assert found["board"][1] == f"as written; they give 5 of the {of} values on record"
+    assert found["scores"][1] == f"{of} of {of} values as on record, scored again"
+    shown = invoke(run).stdout.splitlines()
+    assert len(shown) == len(CHECKS) + 1
+    assert shown[0] == "ok     record: seal and identities hold"
+    assert shown[-2] == "–      re-run not checked: only with --rerun"
+    assert shown[-1].endswith("6 of 7 checks hold, 1 not made")
+
+
+def test_a_record_is_found_as_compare_finds_it(run: Path) -> None:
+    (path,) = Store(run).paths()
+    for words in ((path.stem,), (path.stem[-8:],), (str(path), "--results", "elsewhere")):
+        result = CliRunner().invoke(app, ["verify", *words, *(() if len(words) > 1 else ("--results", str(run)))])
+        assert result.exit_code == 0, result.output
+        assert result.stdout.splitlines()[-1].startswith(path.stem)
+    assert isinstance(invoke(run, "nobody").exception, UsageError)
+    assert isinstance(invoke(run, "popularity", "--into", "x").exception, UsageError)
+
+
+def test_a_slim_copy_is_checked_as_far_as_it_goes(own: Store) -> None:
+    slim(own)
+    found = verify(own)
+    assert states(found) == {
+        "record": "ok",
+        "predictions": "not checked",
+        "rows": "not checked",
+        "board": "ok",
+        "scores": "not checked",
+        "re-run": "not checked",
+    }
+    assert found["rows"][1] == "not here: a slim copy"
+    assert found["scores"][1] == "no predictions"
+
+
+@pytest.mark.parametrize("by", [lambda stem: stem, lambda stem: stem[-8:]])
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda text: text.replace('"seed": 0', '"seed": 1'), "its seal doesn't fit"),
+        (lambda text: text.replace('"schema": 2', '"schema": 3'), "schema 3, this program knows up to 2"),
+        (lambda text: text[:100], "not a readable record"),
+    ],
+)
+def test_a_damaged_record(own: Store, by: Callable[[str], str], spoil: Callable[[str], str], why: str) -> None:
+    (path,) = own.paths()
+    path.write_text(spoil(path.read_text()))
+    for words in ((by(path.stem),), (str(path),)):
+        found = verify(own, *words, code=4)
+        assert list(found) == ["record"]
+        assert found["record"][0] == "FAILED"
+        assert why in found["record"][1]
+    assert "FAILED record: " in invoke(own.folder, by(path.stem)).stdout
+
+
+def test_an_identity_that_is_broken(own: Store) -> None:
+    metrics = entries(own)
+    next(entry for entry in metrics if entry["name"] == "nDCG@1")["value"] += 0.01
+    run_id = change(own, metrics=metrics)["run_id"]
+    found = verify(own, run_id, code=4)
+    assert "nDCG@1" in found["record"][1]
+
+
+@pytest.mark.parametrize("kind", ["predictions", "rows", "board"])
+def test_a_file_that_does_not_match_its_hash_or_is_gone(own: Store, kind: str) -> None:
+    path = own.folder / own.records()[0][kind]["file"]
+    arrays = read_npz(path)
+    write_npz(path, {**arrays, "more": np.ones(1)})
+    for _ in range(2):
+        found = verify(own, code=4)
+        assert found[kind][0] == "FAILED"
+        assert str(path) in found[kind][1]
+        others = {what: state for what, state in states(found).items() if what not in (kind, "re-run")}
+        assert others.pop("scores") == ("not checked" if kind == "predictions" else "ok")
+        if kind == "predictions":  # nothing to look the data set up for
+            assert "data set" not in others
+        assert set(others.values()) == {"ok"}
+        path.unlink(missing_ok=True)
+
+
+def test_a_file_elsewhere(own: Store) -> None:
+    slim(own)
+    change(own, rows={"file": "../../x", "sha256": "0"})
+    assert "no file of rows/" in verify(own, code=4)["rows"][1]
+
+
+def test_predictions_that_have_other_scores(own: Store) -> None:
+    topk = own.predictions(own.records()[0])
+    ids = topk.ids.copy()
+    ids[:, [0, 1]] = ids[:, [1, 0]]
+    replace(own, "predictions", {"ids": ids, "scores": topk.scores})
+    found = verify(own, code=3)
+    assert found["scores"][0] == "FAILED"
+    assert "P@1 is 0." in found["scores"][1]
+    assert "on record 0." in found["scores"][1]
+    assert isinstance(invoke(own.folder).exception, RegressionError)
+
+
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        (np.zeros((3, 5), np.int32), "with 60 rows"),
+        (np.full((60, 5), 77, np.int32), "names label 77"),
+        (np.zeros((60, 5), np.int32), "twice"),
+    ],
+)
+def test_predictions_that_do_not_fit_the_data(own: Store, ids: Any, why: str) -> None:
+    replace(own, "predictions", {"ids": ids, "scores": np.zeros(ids.shape, np.float32)})
+    found = verify(own, code=4)
+    assert found["scores"][0] == "FAILED"
+    assert why in found["scores"][1]
+
+
+@pytest.mark.parametrize("kind", ["rows", "board"])
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda column: column[1:], "P@1: not 60 finite numbers"),
+        (lambda column: np.stack([column, column]), "P@1: not 60 finite numbers"),
+        (lambda column: np.where(np.arange(60) == 7, np.nan, column), "P@1: not 60 finite numbers"),
+        (lambda column: column.astype("U3"), "P@1: not 60 finite numbers"),
+        (lambda column: 1 - column, "P@1 is 0."),
+    ],
+)
+def test_rows_that_do_not_fit(own: Store, kind: str, spoil: Callable[[Any], Any], why: str) -> None:
+    arrays = read_npz(own.folder / own.records()[0][kind]["file"])
+    replace(own, kind, {**arrays, "P@1": spoil(arrays["P@1"])})
+    found = verify(own, code=4)
+    assert found[kind][0] == "FAILED"
+    assert why in found[kind][1]
+
+
+def test_rows_of_the_right_mean_that_are_not_the_predictions(own: Store) -> None:
+    """Turned round they give the value on record, and other p-values."""
+    arrays = read_npz(own.folder / own.records()[0]["rows"]["file"])
+    replace(own, "rows", {**arrays, "P@1": arrays["P@1"][::-1], "near": np.zeros(60, np.int32)})
+    found = verify(own, code=4)
+    assert (found["rows"][0], found["scores"][0]) == ("ok", "FAILED")
+    assert found["scores"][1] == "kept rows are not those of the predictions: P@1, near"
+
+
+def test_other_definitions_are_not_judged(own: Store) -> None:
+    metrics = entries(own)
+    metrics[0]["version"] = 99
+    metrics[1]["name"] = metrics[1]["name"].lower()  # not as this program writes it
+    change(own, metrics=metrics)
+    found = verify(own)
+    assert found["scores"][0] == "ok"
+    assert "P@1 (other metric definition), p@3 (no value)" in found["scores"][1]
+    change(own, metrics=entries(own, version=99))
+    assert verify(own)["scores"][0] == "not checked"
+
+
+def test_data_of_other_content_or_none(own: Store) -> None:
+    dataset = own.records()[0]["dataset"]
+    change(own, dataset={**dataset, "content_hash": "sha256:0"})
+    found = verify(own, code=4)
+    assert found["data set"][0] == "FAILED"
+    assert "other content here" in found["data set"][1]
+    assert found["scores"] == ("not checked", "no data set")
+    change(own, dataset={**dataset, "name": "nobody-has-it"})
+    found = verify(own)
+    assert found["data set"][0] == "not checked"
+    assert "nobody-has-it" in found["data set"][1]
+    change(own, dataset={key: value for key, value in dataset.items() if key != "view"})
+    assert "no view" in verify(own)["data set"][1]
+
+
+def test_text_from_a_record_can_not_steer_a_terminal(own: Store) -> None:
+    change(own, dataset={**own.records()[0]["dataset"], "name": "\x1b[2Jx"})
+    assert "\x1b" not in invoke(own.folder).stdout
+
+
+def test_a_run_that_failed_has_no_scores(own: Store) -> None:
+    record = change(own, status="error", metrics=[], predictions=None, rows=None, board=None)
+    found = verify(own, record["run_id"], "--rerun")
+    assert states(found).pop("record") == "ok"
+    assert found["rows"] == ("not checked", "the record names none")
+    assert found["re-run"] == ("not checked", "status error: there are no scores")
+
+
+def test_a_second_run_repeats_the_first(own: Store, tmp_path: Path) -> None:
+    slim(own)
+    result = invoke(own.folder, "popularity", "--rerun", "--into", str(tmp_path / "again"), "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert {v["verdict"] for v in said["rerun"]} == {"OK"}
+    (again,) = Store(tmp_path / "again").records()
+    (first,) = own.records()
+    same = ("spec_hash", "k", "seed", "dataset")
+    assert [again[name] for name in same] == [first[name] for name in same]
+    assert [m["value"] for m in again["metrics"]] == [m["value"] for m in first["metrics"]]
+    shown = invoke(own.folder, "popularity", "--rerun").stdout
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith("P@")] == ["OK"] * shown.count("\nP@")
+    assert len(own.records()) == 1
+
+
+def test_a_method_that_got_worse_is_caught(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Popularity.predict
+
+    def broken(self: Any, inputs: Any, k: int, ctx: Any) -> TopK:
+        topk = usual(self, inputs, k, ctx)
+        return TopK.from_arrays(topk.ids[:, ::-1], topk.scores)
+
+    monkeypatch.setattr(Popularity, "predict", broken)
+    found = verify(own, "popularity", "--rerun", code=3)
+    assert found["scores"][0] == "ok"
+    assert found["re-run"][0] == "FAILED"
+    assert "worse in P@1" in found["re-run"][1]
+
+
+def test_a_second_run_that_fails(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Any, train: Any, ctx: Any) -> None:
+        raise ValueError("it broke")
+
+    monkeypatch.setattr(Popularity, "fit", broken)
+    found = verify(own, "popularity", "--rerun", code=3)
+    assert found["re-run"] == ("FAILED", "status error: ValueError: it broke")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"family": "external"}, "predictions brought by their author"),
+        ({"name": "nobody", "label": "nobody"}, "unknown method 'nobody'"),
+        ({"version": "0"}, "on record"),
+        ({"parameters": {"wonder": 1}}, "its parameters on record are none of this version"),
+    ],
+)
+def test_what_nobody_can_run_again(own: Store, changes: dict[str, Any], why: str) -> None:
+    record = change(own, method={**own.records()[0]["method"], **changes})
+    found = verify(own, record["run_id"], "--rerun")
+    assert found["re-run"][0] == "not checked"
+    assert why in found["re-run"][1]
+    assert found["scores"][0] == "ok"
+
+
+def test_a_class_in_a_file_is_named_with_its_command(own: Store) -> None:
+    code = {**own.records()[0]["code"], "method": {"target": "mine.py", "sha256": "0"}}
+    change(own, code=code, command="xmcbench run mine.py:Mine")
+    found = verify(own, "popularity", "--rerun")
+    assert "a class in a file" in found["re-run"][1]
+    assert "xmcbench run mine.py:Mine" in found["re-run"][1]
+
+
+def test_a_data_error_names_what_is_wrong(own: Store) -> None:
+    slim(own)
+    (own.folder / own.records()[0]["board"]["file"]).unlink()
+    result = invoke(own.folder)
+    assert isinstance(result.exception, DataError)
+    assert "not what was written, or not all of it: predictions, rows, board" in str(result.exception)
