@@ -79,10 +79,8 @@ def print_differences(found: Differences) -> None:
     ):
         table.box, table.title_justify, table.title_style = None, "left", ""
         for column in columns:
-            if column == "text":
-                table.add_column(column, no_wrap=True, overflow="ellipsis")
-            else:
-                table.add_column(column, justify="right")
+            text = column == "text"  # which alone gives way where a terminal is narrow
+            table.add_column(column, justify="left" if text else "right", no_wrap=not text)
     for label in found.labels:
         counts = (f"{x:,}" for x in (label.train_rows, label.test_rows, label.a_hits, label.b_hits))
         labels.add_row(str(label.label), *counts, safe(label.text or ""))
