@@ -213,7 +213,20 @@ def test_predictions_and_rows_come_back_or_are_refused(store: Store) -> None:
 @pytest.mark.parametrize("kind", ["predictions", "rows", "board"])
 @pytest.mark.parametrize(
     "file",
-    ["../../x.npz", "{kind}/../x.npz", "/etc/{kind}/x.npz", "{kind}/.x.npz", "records/r1.npz", "r1.npz", 7, None],
+    [
+        "../../x.npz",
+        "{kind}/../x.npz",
+        "{kind}/..\\x.npz",
+        "{kind}/c:x.npz",
+        "{kind}/x\0.npz",
+        "{kind}/x.json",
+        "/etc/{kind}/x.npz",
+        "{kind}/.x.npz",
+        "records/r1.npz",
+        "r1.npz",
+        7,
+        None,
+    ],
 )
 def test_a_record_that_names_files_elsewhere_is_refused(store: Store, kind: str, file: object) -> None:
     named = file.format(kind=kind) if isinstance(file, str) else file

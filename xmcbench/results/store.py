@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.topk import TopK
 
+PLAIN_NAME = r"[^./\\:\x00][^/\\:\x00]*\.npz"  # leads nowhere else, on any system, and is not hidden
 AnyRecord = TypeVar("AnyRecord", bound=Mapping[str, Any])
 
 
@@ -205,9 +206,9 @@ class Store:
             raise DataError(f"{record['run_id']}: keeps no {kind}")
         named = entry.get(field) if isinstance(entry, dict) else None
         folder = "" if field == "data" else f"{kind}/"
-        if not re.fullmatch(folder + r"\w[\w.+-]*\.npz", str(named)):
+        if not re.fullmatch(folder + PLAIN_NAME, str(named)):
             raise DataError(
-                f"{record['run_id']}: names {named!r}, which is no file of {kind}/", "It was tampered with."
+                f"{record['run_id']}: names {named!r}, which is no file of {kind}/", "No record written here does."
             )
         return self.folder / kind / str(named).removeprefix(folder)
 
