@@ -145,7 +145,7 @@ def test_rows_that_do_not_give_the_value_on_record_are_refused(folder: Path, new
         if metric["name"] == "P@1":
             metric["value"] = 0.9
     Store(folder).add(run)  # sealed anew, so that nothing but the rows tells
-    with pytest.raises(DataError, match=r"P@1 = 0\.\d+, the record says 0\.9"):
+    with pytest.raises(DataError, match=r"P@1 is 0\.\d+ by its rows, on record 0\.9"):
         table_of(folder)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,10 @@ from xmcbench.board.entries import Entry
 from xmcbench.errors import DataError
 from xmcbench.results import record as records
 from xmcbench.results.board import NEAR, TESTED
+from xmcbench.results.given import values_given
 
 if TYPE_CHECKING:
     from xmcbench.results.store import Store
-
-ROUNDING = 1e-6  # kept rows are float32: so far may their mean be from the value on record
 
 
 class Evidence:
@@ -47,7 +45,9 @@ class Evidence:
 
         kept = [self._store.board(run) for run in self.entry.runs]
         for run, arrays in zip(self.entry.runs, kept, strict=True):
-            self._check(run, arrays)
+            values_given(run, arrays)
+            if missing := [name for name in self.metrics if name not in arrays]:
+                raise DataError(f"{run['run_id']}: no rows of {', '.join(missing)}", "Get the record's files again.")
         means = {name: np.mean([arrays[name] for arrays in kept], axis=0, dtype=np.float64) for name in self.metrics}
         return {**kept[0], **means}
 
@@ -55,16 +55,3 @@ class Evidence:
     def groups(self) -> Any:
         """(n,) int32 groups of near-duplicate rows; None where none are kept."""
         return self.arrays.get(NEAR)
-
-    def _check(self, run: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        from xmcbench.metrics.uncertainty import DENOMINATOR, ratio
-
-        for name in self.metrics:
-            on_record = records.metric(run, name)
-            rows = arrays.get(name)
-            found = None if rows is None or rows.ndim != 1 else ratio((rows, arrays.get(name + DENOMINATOR)))
-            if found is None or on_record is None or abs(found - on_record) > ROUNDING:
-                raise DataError(
-                    f"{run['run_id']}: its rows give {name} = {found}, the record says {on_record}",
-                    "Record and rows are not of one run. Get both again from where they came, or run again.",
-                )

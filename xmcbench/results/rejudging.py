@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from xmcbench.errors import DataError, UsageError
 from xmcbench.results import board
 from xmcbench.results.compare import FAIL, OK, OKISH, UNKNOWN, Verdict, compare
+from xmcbench.results.given import ROUNDING, some
 from xmcbench.results.rescoring import OtherContent, dataset_of, rescored
-from xmcbench.results.verifying import FAILED, HOLDS, ROUNDING, UNCHECKED, Check, some
+from xmcbench.results.verifying import FAILED, HOLDS, UNCHECKED, Check
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter

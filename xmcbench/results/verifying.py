@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.errors import DataError
+from xmcbench.results.given import values_given
 from xmcbench.results.record import SEALED
 
 if TYPE_CHECKING:
     from xmcbench.results.store import Store
 
 HOLDS, FAILED, UNCHECKED = "ok", "FAILED", "not checked"
-ROUNDING = 1e-6  # kept rows are float32: so far may what they give be from the value on record
-SHOWN = 5  # metrics a line names
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,9 @@ def check_files(record: Mapping[str, Any], store: Store) -> tuple[list[Check], d
                 checks.append(Check(kind, UNCHECKED, "not here: a slim copy"))
                 continue
             content = read(record)
-            why = "as written" if kind == "predictions" else f"as written; {_given(record, content)}"
+            why = "as written"
+            if kind != "predictions":
+                why += f"; they give {values_given(record, content)} of the {len(record['metrics'])} values on record"
             kept[kind] = content
             checks.append(Check(kind, HOLDS, why))
         except DataError as error:
@@ -70,37 +71,3 @@ def _there(record: Mapping[str, Any], store: Store, kind: str) -> bool:
         return store.place(record, kind).is_file()
     except DataError:
         return False
-
-
-def _given(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
-    """How many values on record the per-row numbers give.
-
-    Raises
-    ------
-    DataError : they are of another number of rows, or give another value.
-    """
-    import numpy as np
-
-    from xmcbench.metrics.uncertainty import DENOMINATOR, ratio
-
-    n = record["dataset"].get("n_test")
-    for name, array in arrays.items():
-        if array.shape != (n,) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise DataError(f"{name}: not {n} finite numbers, one a test row")
-    given, wrong = 0, []
-    for entry in record["metrics"]:
-        name, value = entry["name"], entry["value"]
-        if name in arrays:
-            found = ratio((arrays[name], arrays.get(name + DENOMINATOR)))
-            given += 1
-            if (found is None) != (value is None) or (found is not None and abs(found - value) > ROUNDING):
-                wrong.append(f"{name} is {found} by its rows, on record {value}")
-    if wrong:
-        raise DataError(some(wrong), "Record and rows are not of one run.")
-    return f"they give {given} of the {len(record['metrics'])} values on record"
-
-
-def some(texts: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    rest = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return ", ".join(texts[:SHOWN]) + rest
