@@ -13,7 +13,6 @@ from xmcbench.board.model import Row, Run, Value
 from xmcbench.results import record as records
 
 FLOOR = "popularity"  # the method every plan holds: what scores without reading the input
-K = 100  # predictions a run keeps unless told otherwise, as `xmcbench run`
 
 Record = Mapping[str, Any]
 
@@ -93,10 +92,9 @@ def command_of(entry: Entry) -> str:
     words = ["xmcbench", "run", method["label"], "--dataset", data["name"]]
     if data["view"] and not data["name"].startswith("synthetic"):  # which has one view
         words += ["--view", data["view"]]
-    if seeds := [str(run["seed"]) for run in entry.runs if run["seed"] not in (None, 0)]:
-        words += ["--seeds", ",".join(sorted({*(str(r["seed"]) for r in entry.runs if r["seed"] is not None), *seeds}))]
-    if record["k"] != K:
-        words += ["-k", str(record["k"])]
+    seeds = sorted({run["seed"] for run in entry.runs if run["seed"] is not None})
+    if seeds not in ([], [0]):
+        words += ["--seeds", ",".join(map(str, seeds))]
     if record["environment"].get("device") not in (None, "cpu"):
         words += ["--device", record["environment"]["device"]]
     return shlex.join(words)
