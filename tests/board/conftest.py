@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.board.browser import browser, reader, sample_page  # noqa: F401
 from xmcbench.results import record as records
 from xmcbench.results.store import Store
 

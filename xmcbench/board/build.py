@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from xmcbench.board import commas, latex, markdown
+from xmcbench.board.html import page
 from xmcbench.board.model import Board
 from xmcbench.board.pairs import Memory
 from xmcbench.board.tables import board_of
@@ -52,7 +53,7 @@ def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
 def rendered(board: Board) -> dict[str, str]:
     """Path → text of everything that is made from the table model."""
     names = [file_name(table.key) for table in board.tables]
-    files = {"README.md": markdown.index(board, names)}
+    files = {"README.md": markdown.index(board, names), "index.html": page(board)}
     for table, name in zip(board.tables, names, strict=True):
         files[f"tables/{name}.md"] = markdown.table(table)
         files[f"tables/{name}.csv"] = commas.table(table)

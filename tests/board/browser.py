@@ -1,0 +1,78 @@
+"""The page in a headless browser, for tests that do what its readers do. Skipped without Playwright or a Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.board import sample
+from xmcbench.board.html import page
+
+OPTIONS = (
+    *("--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+TABLE = "section.on table.main"
+ROWS = f"{TABLE} tbody tr:visible"
+
+
+class Reader:
+    """A page that is open, and everything that went wrong on it or left it."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page, self.address, self.troubles = page, address, list[str]()
+        page.on("console", lambda message: self.troubles.append(message.text))
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("dialog", lambda dialog: self.troubles.append(dialog.message))
+        page.on("request", self.asked)
+        page.goto(address)
+
+    def asked(self, request: Any) -> None:
+        if request.url.split("#")[0] != self.address.split("#")[0] and not request.url.startswith("data:"):
+            self.troubles.append(request.url)
+
+    def column(self, n: int) -> list[str]:
+        """The first line of each visible row's n-th cell."""
+        return [text.split("\n")[0] for text in self.page.locator(f"{ROWS} > :nth-child({n})").all_inner_texts()]
+
+    def plot(self) -> str:
+        return str(self.page.locator("#plot svg").get_attribute("aria-label"))
+
+    def wide(self) -> bool:
+        """Whether the body scrolls sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium found: apt-get install chromium")
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def sample_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the board that has everything."""
+    file = tmp_path_factory.mktemp("page") / "index.html"
+    file.write_text(page(sample.board()), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def reader(browser: Any, sample_page: Path) -> Iterator[Reader]:
+    """A reader of that page; whatever went wrong meanwhile fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    context.set_default_timeout(5000)
+    reader = Reader(context.new_page(), sample_page.as_uri())
+    yield reader
+    context.close()
+    assert reader.troubles == []

@@ -1,0 +1,153 @@
+"""The page's tables in a browser: sorting, filter, choice of data set and rank, opening time."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+from tests.board import sample
+from tests.board.browser import ROWS, TABLE, Reader
+from xmcbench.board.html import page as make
+from xmcbench.board.model import Board
+
+OPENS = 1.0  # seconds until the first table of a thousand records is drawn
+
+
+def test_sorting_by_mouse_and_keyboard(reader: Reader) -> None:
+    page = reader.page
+    heads = page.locator(f"{TABLE} thead tr:last-child th")
+    assert heads.nth(0).get_attribute("aria-sort") == "ascending"
+    assert reader.column(1)[:5] == ["1", "1", "1", "4", "4"]
+
+    page.get_by_role("button", name="P@3").click()
+    assert heads.nth(4).get_attribute("aria-sort") == "descending"
+    assert heads.nth(0).get_attribute("aria-sort") == "none"
+    values = [float(text) for text in reader.column(5)]
+    assert values[:-1] == sorted(values[:-1], reverse=True)
+    assert values[-1] == max(values), "the row that has no rank stays last, whatever it claims"
+
+    page.get_by_role("button", name="Method").focus()
+    page.keyboard.press("Enter")
+    names = reader.column(2)
+    assert names[:-1] == sorted(names[:-1])
+    page.keyboard.press("Space")
+    assert heads.nth(1).get_attribute("aria-sort") == "descending"
+    assert reader.column(2)[:-1] == sorted(names[:-1], reverse=True)
+
+    page.get_by_role("button", name="Fit, s").click()
+    fits = reader.column(4 + len(sample.METRICS))[:-1]
+    known = [float(text.replace(",", "")) for text in fits if text != "–"]
+    assert known == sorted(known)
+    assert fits[len(known) :] == ["–", "–"], "what is not known comes last"
+
+
+def test_filter_by_text_and_family(reader: Reader) -> None:
+    page = reader.page
+    found = page.get_by_role("status")
+    assert found.inner_text() == "12 of 12 methods"
+    page.get_by_label("Find").fill("BONSAI")
+    assert reader.column(2) == ["bonsai", "omikuji[preset=bonsai]"]
+    assert found.inner_text() == "2 of 12 methods"
+    page.get_by_label("Find").fill("busy tree")
+    assert reader.column(2) == ["bonsai"]
+    page.get_by_label("Find").fill("")
+    page.get_by_label("Family").select_option("graph-index")
+    assert reader.column(2) == ["elias", "elias[beam=10]"]
+    page.get_by_label("Find").fill("nothing like it")
+    assert reader.column(2) == []
+    assert found.inner_text() == "0 of 12 methods"
+
+
+def test_another_data_set_and_back(reader: Reader) -> None:
+    page = reader.page
+    sets = page.get_by_role("navigation", name="Data sets")
+    assert page.locator("h2:visible").all_inner_texts() == ["eurlex-4.3k, bag of words"]
+    sets.get_by_role("link", name="eurlex-4.3k title").click()
+    assert page.locator("h2:visible").all_inner_texts() == ["eurlex-4.3k, title"]
+    assert sets.locator("[aria-current]").all_inner_texts() == ["eurlex-4.3k title"]
+    assert len(reader.column(2)) == 4
+    assert "eurlex-4.3k, title" in page.title()
+    sets.get_by_role("link", name="synthetic").click()
+    assert reader.column(2) == ["knn", "popularity"]
+    assert not page.get_by_label("Rank by").is_visible(), "nothing is tested there"
+    page.go_back()
+    page.go_back()
+    assert page.locator("h2:visible").all_inner_texts() == ["eurlex-4.3k, bag of words"]
+
+
+def test_a_table_seen_again_still_has_each_methods_own_data(reader: Reader) -> None:
+    page = reader.page
+    page.get_by_role("button", name="Method").click()
+    page.get_by_role("button", name="Method").click()
+    page.get_by_role("link", name="eurlex-4.3k title").click()
+    page.get_by_role("link", name="eurlex-4.3k bow").click()
+    assert reader.column(1)[:5] == ["1", "1", "1", "4", "4"], "in the order of ranks again"
+    page.get_by_role("button", name="P@1", exact=True).click()
+    values = [float(text) for text in reader.column(4)[:-1]]
+    assert values == sorted(values, reverse=True)
+    page.get_by_role("link", name="knn").click()
+    assert page.locator("#method h2").inner_text() == "knn"
+
+
+def test_ranks_by_another_metric(reader: Reader) -> None:
+    page = reader.page
+    page.get_by_role("button", name="Method").click()
+    page.get_by_label("Rank by").select_option("PSP@5")
+    assert page.locator(f"{TABLE} thead tr:last-child th").first.inner_text().strip() == "Rank by PSP@5"
+    assert page.locator(f"{TABLE} thead tr:last-child th").first.get_attribute("aria-sort") == "ascending"
+    ranks = [int(text) for text in reader.column(1)[:-1]]
+    assert ranks == sorted(ranks)
+    assert reader.column(1)[-1] == "–"
+    values = [float(text) for text in reader.column(9)[: ranks.count(1)]]
+    assert values == sorted(values, reverse=True), "within a rank the better value comes first"
+    assert reader.plot().startswith("PSP@5 against")
+
+
+def test_parts_and_published_values(reader: Reader) -> None:
+    page = reader.page
+    part = page.get_by_role("region", name="P@1 of one part's labels")
+    assert part.locator("thead th").all_inner_texts() == ["Method", "head", "torso", "tail"]
+    row = next(row for row in sample.board().tables[0].rows if row.label == "elias")
+    shown = part.locator("tbody tr", has_text="elias").first.locator("td").all_inner_texts()
+    assert [text.strip() for text in shown] == [f"{100 * row.values[f'P@1:{p}'].value:.2f}" for p in sample.SLICES]
+    published = page.get_by_role("region", name="published values").locator("tbody tr")
+    assert published.count() == 4
+    assert "not reproduced" in published.first.inner_text()
+
+
+def test_without_scripts_all_tables_are_there(browser: Any, sample_page: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(sample_page.as_uri())
+    assert page.locator("table.main:visible").count() == 3
+    assert page.locator("noscript .note").is_visible()
+    assert page.locator("button:visible").count() == 0
+    context.close()
+
+
+def test_an_empty_board_opens(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(make(Board([], 0, "")), encoding="utf-8")
+    page = browser.new_page()
+    reader = Reader(page, (tmp_path / "index.html").as_uri())
+    assert page.get_by_text("There are no records yet.").is_visible()
+    assert reader.troubles == []
+    page.close()
+
+
+def test_a_thousand_records_open_within_a_second(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(make(sample.large()), encoding="utf-8")
+    seconds = []
+    for _ in range(3):
+        page = browser.new_page()
+        page.goto((tmp_path / "index.html").as_uri(), wait_until="domcontentloaded")
+        drawn = (
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
+        )
+        seconds.append(page.evaluate(drawn) / 1000)
+        assert page.locator(ROWS).count() == 12
+        page.close()
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # of a core, what others leave
+    print(f"opened in {statistics.median(seconds):.2f} s, load of {busy:.1f} a core")
+    assert statistics.median(seconds) <= OPENS * busy

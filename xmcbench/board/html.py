@@ -1,0 +1,63 @@
+"""The page: one HTML file that loads nothing else, made from the table model alone.
+
+The tables are written out, so that they can be read without scripts; what scripts add (sorting, plots, parts of the
+label set, pages of methods) they make from the same numbers, which the page carries as JSON. Texts from records pass
+`html_text.text` or, in JSON, lose every character that could end the script they stand in; scripts put them on the page
+as text alone. A content security policy names the page's own scripts and style by hash: nothing else runs or loads.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from string import Template
+
+from xmcbench.board.html_data import compact
+from xmcbench.board.html_section import section
+from xmcbench.board.html_text import anchor, text
+from xmcbench.board.model import FLAGS, Board, Table
+
+SCRIPTS = ("data.js", "table.js", "names.js", "plot.js", "parts.js", "method.js", "main.js")  # in this order
+UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}  # what could end a script, or a line of it
+
+
+def page(board: Board) -> str:
+    """The whole of `index.html`: equal boards give equal pages."""
+    style = _asset("page.css")
+    start = _asset("start.js")
+    script = "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
+    return Template(_asset("page.html")).substitute(
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"script-src {_hash(start)} {_hash(script)}; base-uri 'none'; form-action 'none'",
+        style=style,
+        start=start,
+        script=script,
+        origin=_origin(board),
+        choice="\n".join(_link(table) for table in board.tables),
+        flags="\n".join(f"<dt>{text(flag)}</dt><dd>{text(meaning)}</dd>" for flag, meaning in FLAGS.items()),
+        sections="\n".join(section(table) for table in board.tables) or "<p>There are no records yet.</p>",
+        data=json.dumps(compact(board), ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(UNSAFE),
+    )
+
+
+def _origin(board: Board) -> str:
+    """How many records, of which runs, until when."""
+    newest = max((run.started_utc for table in board.tables for row in table.rows for run in row.runs), default="")
+    records = f"<strong>{board.records:,}</strong> record{'' if board.records == 1 else 's'}"
+    until = f", the newest of {text(newest[:10])}" if newest else ""
+    return f"{records}{until}; digest <code>{text(board.digest[:12])}</code>."
+
+
+def _link(table: Table) -> str:
+    return f'<li><a href="#{anchor(table)}">{text(table.dataset)} <small>{text(table.view)}</small></a></li>'
+
+
+def _asset(name: str) -> str:
+    return (files("xmcbench.board") / "page" / name).read_text(encoding="utf-8")
+
+
+def _hash(code: str) -> str:
+    """A content security policy's name for a script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"

@@ -1,0 +1,123 @@
+// A data set's table: links, sorting, filter, ranks by another metric, costs of another machine class.
+
+const VIEWS = new Map(); // of the tables seen so far
+
+/** What a table consists of: its data and, for each row of them, the page's row. Both are in one order at first. */
+function openTable(table) {
+  if (VIEWS.has(table)) return VIEWS.get(table);
+  const section = get(`table=${table.id}`);
+  const view = { table, section, lines: [], heads: [] };
+  VIEWS.set(table, view);
+  const element = section.querySelector("table.main");
+  if (!element) return view;
+  const body = [...element.tBodies].flatMap((part) => [...part.rows]);
+  view.lines = body.map((line, i) => ({ line, row: table.rows[i], first: i }));
+  view.heads = [...element.tHead.rows[1].cells];
+  view.groups = [...element.tHead.rows[0].cells].slice(1);
+  view.wide = [element.tHead.rows[1], ...body, ...element.tFoot.rows]; // rows with a cell in every column
+  prepare(view);
+  return view;
+}
+
+/** Method names become links, titles become buttons. */
+function prepare(view) {
+  for (const { line, row } of view.lines) {
+    const name = line.cells[1].querySelector("span");
+    name.replaceWith(el("a", { href: addressOfMethod(row, view.table) }, ...name.childNodes));
+  }
+  for (const head of view.heads) {
+    const button = el("button", { type: "button" }, ...head.childNodes);
+    button.addEventListener("click", () => sort(VIEW, head, turned(head)));
+    head.replaceChildren(button);
+    head.setAttribute("aria-sort", "none");
+  }
+}
+
+/** The direction a click gives: of values best first, of all else smallest first, and then the other one. */
+function turned(head) {
+  const now = head.getAttribute("aria-sort");
+  if (now !== "none") return now === "ascending" ? "descending" : "ascending";
+  return head.dataset.sort === "value" ? "descending" : "ascending";
+}
+
+/** Order the rows; those without a value come last in both directions, those without a rank stay below the others. */
+function sort(view, head, direction) {
+  const key = keyOf(view, head);
+  const sign = direction === "ascending" ? 1 : -1;
+  const compare = (a, b) => {
+    const [x, y] = [key(a), key(b)];
+    if (x === null || y === null) return (x === null) - (y === null) || a.first - b.first;
+    return sign * (typeof x === "string" ? x.localeCompare(y, "en") : x - y) || a.first - b.first;
+  };
+  for (const other of view.heads) other.setAttribute("aria-sort", other === head ? direction : "none");
+  for (const { line } of [...view.lines].sort(compare)) line.parentNode.append(line);
+  rule(view, head.dataset.sort === "rank");
+}
+
+/** What a column sorts by: from an entry of `lines` to a number, a text or null. */
+function keyOf(view, head) {
+  const column = head.cellIndex;
+  const kind = head.dataset.sort;
+  if (kind === "rank") return ({ row }) => standingBy(row, Number(get("rank").value), view.table);
+  if (kind === "value") return ({ row }) => row.values[column - 3]?.[0] ?? null;
+  if (kind !== "cost") return ({ row }) => row[kind];
+  const perMachine = view.heads.filter((other) => other.dataset.sort === "cost").length / view.table.machines.length;
+  const place = column - 3 - view.table.shown;
+  const machine = Math.floor(place / perMachine);
+  return ({ row }) => costsOn(row, machine)?.[FIRST_COST + (place % perMachine)] ?? null;
+}
+
+/** A row's rank by a tested metric; within a rank the better value comes first. */
+function standingBy(row, by, table) {
+  const rank = row.ranks[by] ?? null;
+  return rank === null ? null : rank - (row.values[table.tested[by]]?.[0] ?? 0) / 1000;
+}
+
+/** In the order of ranks, a line between groups of one rank. */
+function rule(view, byRank) {
+  let before;
+  for (const line of view.section.querySelectorAll("table.main tbody tr:not([hidden])")) {
+    const rank = line.cells[0].firstChild.textContent;
+    line.classList.toggle("group", byRank && before !== undefined && rank !== before);
+    before = rank;
+  }
+}
+
+/** Ranks by the chosen metric, in their order. */
+function showRanks(view) {
+  const { table } = view;
+  const by = get("rank").value;
+  if (!view.lines.length || by === "") return;
+  view.heads[0].firstChild.replaceChildren(`Rank by ${table.metrics[table.tested[by]]}`);
+  for (const { line, row } of view.lines) {
+    const beats = row.beats[by] ? el("small", {}, `beats ${row.beats[by]}`) : null;
+    line.cells[0].replaceChildren(String(row.ranks[by] ?? "–"), ...(beats ? [beats] : []));
+  }
+  sort(view, view.heads[0], "ascending");
+}
+
+/** Costs of the chosen machine class alone. */
+function showMachine(view) {
+  if (!view.lines.length || !view.table.machines.length) return;
+  const chosen = Number(get("machine").value);
+  const start = 3 + view.table.shown;
+  const width = (view.heads.length - start) / view.table.machines.length;
+  view.groups.forEach((group, i) => (group.hidden = i !== chosen));
+  for (const line of view.wide) {
+    [...line.cells].slice(start).forEach((cell, i) => (cell.hidden = Math.floor(i / width) !== chosen));
+  }
+}
+
+/** Rows that have the words looked for, of the chosen family; says how many. */
+function filter(view) {
+  const words = get("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const family = get("family").value;
+  for (const { line, row } of view.lines) {
+    const text = [row.label, row.name, row.family, ...row.flags].join(" ").toLowerCase();
+    line.hidden = !((!family || row.family === family) && words.every((word) => text.includes(word)));
+  }
+  const shown = view.lines.filter(({ line }) => !line.hidden).length;
+  get("found").textContent = `${shown} of ${view.lines.length} methods`;
+  const sorted = view.heads.find((head) => head.getAttribute("aria-sort") !== "none");
+  rule(view, sorted?.dataset.sort === "rank");
+}
