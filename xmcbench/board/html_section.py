@@ -16,7 +16,7 @@ FACTS = {  # keys of Table.facts → how they are said
     "n_features": "features",
     "groups": "groups of near-duplicate test rows",
 }
-KEY = "Percent; below it the 95 % interval over test rows, and sd over seeds. A rank counts only methods that are significantly better."
+KEY = "Percent; below it the 95 % interval over test rows, and sd over seeds. Ranks count significantly better methods."
 PRINTED = (
     "Percent, as printed by others; below it ours minus theirs. No ranks: data, splits and definitions may differ."
 )

@@ -81,7 +81,7 @@ function scale(values, from, to, room) {
   return { low, high, of: (value) => Math.round(10 * (from + ((value - low) / (high - low)) * (to - from))) / 10 };
 }
 
-/** Round numbers between two powers of ten: with 2 and 5, or 3, where the range is small; where it is large not each. */
+/** Powers of ten within a range, with 2 and 5, or 3, where it is small; not all where it is large. */
 function decades(low, high) {
   const every = Math.max(1, Math.ceil((high - low) / 8));
   const digits = high - low < 2 ? [1, 2, 5] : high - low < 3.5 ? [1, 3] : [1];
