@@ -1,6 +1,7 @@
 """Records → the files of the leaderboards: made whole, written one by one, or held against those that are there.
 
 FOLDER/records/, FOLDER/board/     what `xmcbench merge --into FOLDER --slim` brings; never written here
+FOLDER/published/                  what others printed (`xmcbench.board.published`); may be missing
 FOLDER/tests.json                  what tests gave: remembered by the records they looked at
 FOLDER/README.md, FOLDER/tables/   Markdown, CSV and LaTeX
 FOLDER/index.html                  the page
@@ -13,7 +14,7 @@ import json
 import re
 from pathlib import Path
 
-from xmcbench.board import commas, latex, markdown
+from xmcbench.board import commas, latex, markdown, published
 from xmcbench.board.html import page
 from xmcbench.board.model import Board
 from xmcbench.board.pairs import Memory
@@ -22,7 +23,7 @@ from xmcbench.errors import DataError
 from xmcbench.files import atomic
 from xmcbench.results.store import Store
 
-TESTS = "tests.json"
+TESTS, PUBLISHED = "tests.json", "published"
 
 
 def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
@@ -44,7 +45,8 @@ def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
     if not everything:
         raise DataError(f"{folder}: no records in it", f"Bring some: xmcbench merge results --into {folder} --slim")
     memory = Memory() if fresh else Memory.read(folder / TESTS)
-    board = board_of(everything, store, memory)
+    printed = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
+    board = board_of(everything, store, memory, printed)
     files = rendered(board)
     files[TESTS] = json.dumps(memory.kept(), sort_keys=True, separators=(",", ":")).replace('],"', '],\n"') + "\n"
     return {path: text.encode() for path, text in files.items()}
@@ -56,6 +58,8 @@ def rendered(board: Board) -> dict[str, str]:
     files = {"README.md": markdown.index(board, names), "index.html": page(board)}
     for table, name in zip(board.tables, names, strict=True):
         files[f"tables/{name}.md"] = markdown.table(table)
+        if not table.rows:
+            continue  # published values alone
         files[f"tables/{name}.csv"] = commas.table(table)
         files[f"tables/{name}.tex"] = latex.table(table)
     return files

@@ -63,3 +63,16 @@ def on_machine(row: Row, machine: tuple[str, int | None] | None) -> Costs | None
 def gaps(row: PublishedRow) -> str:
     """Ours minus published in points, metric by metric."""
     return ", ".join(f"{name} {100 * gap:+.2f}" for name, gap in (row.gaps or {}).items())
+
+
+PRINTED = {
+    "train_hours": "training {:g} h",
+    "train_seconds": "training {:g} s",
+    "model_gb": "model {:g} GB",
+    "device": "{}",
+}
+
+
+def printed_costs(row: PublishedRow) -> str:
+    """Costs as their source prints them: "training 0.08 h, model 1.95 GB, CPU"."""
+    return ", ".join(said.format(row.costs[key]) for key, said in PRINTED.items() if key in row.costs)

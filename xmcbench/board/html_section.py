@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xmcbench.board.cells import NONE, percent
+from xmcbench.board.cells import NONE, percent, printed_costs
 from xmcbench.board.html_table import main_table
 from xmcbench.board.html_text import anchor, text
 from xmcbench.board.model import PublishedRow, Table
@@ -62,7 +62,7 @@ def _published(table: Table) -> str:
         return ""
     named = {metric for row in table.published for metric in row.values}
     metrics = [metric for metric in table.metrics if metric in named] + sorted(named - set(table.metrics))
-    titles = ("Method", *metrics, "Verdict", "Why", "Our method", "Data version", "Source")
+    titles = ("Method", *metrics, "Verdict", "Why", "Our method", "Data version", "Source", "Costs, as printed")
     heads = "".join(f"<th scope=col>{text(title)}</th>" for title in titles)
     rows = "\n".join(_printed(row, metrics) for row in table.published)
     made = f"""<table class="published"><caption>Published values beside ours</caption>
@@ -77,7 +77,7 @@ def _printed(row: PublishedRow, metrics: Iterable[str]) -> str:
     for metric in metrics:
         gap = f"<small>ours {100 * gaps[metric]:+.2f}</small>".replace("-", "−") if metric in gaps else ""
         values += f"<td>{percent(row.values.get(metric))}{gap}</td>"
-    said = (row.verdict, row.why, row.ours or NONE, row.data_version, row.source)
+    said = (row.verdict, row.why, row.ours or NONE, row.data_version, row.source, printed_costs(row))
     return f"<tr><th scope=row>{text(row.method)}</th>{values}{''.join(f'<td>{text(each)}</td>' for each in said)}</tr>"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from xmcbench.board import cells
 from xmcbench.board.model import FLAGS, Board, Table
@@ -34,13 +35,20 @@ def index(board: Board, names: Sequence[str]) -> str:
     lines = ["# Leaderboards", "", f"From {board.records} records. `xmcbench board build` makes these files anew.", ""]
     head = ("data set", "view", "train", "test", "labels", "rows", "first by rank", "tables")
     found = []
+    printed = []
     for table, name in zip(board.tables, names, strict=True):
+        if not table.rows:
+            printed.append(f"[{escaped(table.title)}](tables/{name}.md)")
+            continue
         first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
-        counts = [f"{table.facts[key]:,}" for key in ("n_train", "n_test", "n_labels")]
+        counts = [_count(table.facts, key) for key in ("n_train", "n_test", "n_labels")]
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
         text = [escaped(cell) for cell in (table.title, table.view, *counts, len(table.rows), first)]
         found.append([*text, links])
-    return "\n".join([*lines, *_grid(head, found), "", "## Reading them", "", READING, ""])
+    lines += [*_grid(head, found), ""]
+    if printed:
+        lines += [f"Published values alone, no record: {', '.join(printed)}.", ""]
+    return "\n".join([*lines, "## Reading them", "", READING, ""])
 
 
 def table(table: Table) -> str:
@@ -59,8 +67,15 @@ def table(table: Table) -> str:
     lines += [*_slices(table), *_costs(table), *_published(table)]
     if table.failures:
         lines += ["## Without a row", "", *(f"- {escaped(text)}" for text in table.failures), ""]
-    lines += ["## Repeating it", "", *(f"- {code(row.command)}" for row in table.rows if row.command)]
-    return "\n".join([*lines, "", "## Reading it", "", READING, ""])
+    if commands := [f"- {code(row.command)}" for row in table.rows if row.command]:
+        lines += ["## Repeating it", "", *commands, ""]
+    if table.rows:
+        lines += ["## Reading it", "", READING, ""]
+    return "\n".join(lines)
+
+
+def _count(facts: Mapping[str, Any], key: str) -> str:
+    return f"{facts[key]:,}" if facts.get(key) is not None else "?"
 
 
 def _scores(table: Table) -> list[str]:
@@ -113,10 +128,11 @@ def _published(table: Table) -> list[str]:
             row.verdict,
             cells.gaps(row),
             escaped(row.why),
+            escaped(cells.printed_costs(row)),
         ]
         for row in table.published
     ]
-    head = ("method", "published", "source", "data", "verdict", "ours − published", "why")
+    head = ("method", "published", "source", "data", "verdict", "ours − published", "why", "costs, as printed")
     return ["## Published values", "", *_grid(head, rows), ""]
 
 

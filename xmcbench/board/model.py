@@ -6,8 +6,10 @@ Markdown, CSV, LaTeX and the page are made from this alone, so that they can't d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns: what papers print
 
 # flag → what it tells a reader; a row carries the keys
 FLAGS = {
@@ -109,6 +111,7 @@ class PublishedRow:
     verdict : "reproduced", "not reproduced", "other data", "wrong at its source", or "not run here".
     why : a sentence behind the verdict. ours : label of our row it is compared with, or None.
     values : metric → fraction, as published. gaps : metric → ours minus published.
+    costs : as printed, on machines nobody here knows: train_hours, train_seconds, model_gb, device.
     """
 
     method: str
@@ -119,6 +122,7 @@ class PublishedRow:
     why: str
     ours: str | None = None
     gaps: dict[str, float] | None = None
+    costs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

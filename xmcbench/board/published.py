@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xmcbench.board.model import PublishedRow, Row
+from xmcbench.board.model import METRICS, PublishedRow, Row, Table
 from xmcbench.board.published_form import faults
 from xmcbench.errors import DataError
 
@@ -74,6 +74,30 @@ def beside(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Pub
     return [_row(p, dataset, view, rows) for p in published if dataset in (p.dataset, p.data)]
 
 
+def published_alone(dataset: str, published: Sequence[Published]) -> Table:
+    """The table of a data set that no record is of; its counts are the catalogue's."""
+    from xmcbench.data.catalogue import entry
+
+    known = entry(dataset)
+    rows = beside(dataset, known.default_view, (), published)
+    named = {name for row in rows for name in row.values}
+    counts = ("n_train", "n_test", "n_features", "n_labels")
+    return Table(
+        key=f"{dataset}/{known.default_view}",
+        dataset=dataset,
+        view=known.default_view,
+        title=known.title,
+        facts={**{name: known.expected.get(name) for name in counts}, "revision": known.revision},
+        metrics=[name for name in METRICS if name in named],
+        tested=[],
+        slices={},
+        ceilings={},
+        rows=[],
+        published=rows,
+        failures=[],
+    )
+
+
 def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> PublishedRow:
     mine = [row for label in entry.ours for row in rows if row.label == label and not {*row.flags} & {*UNCOMPARED}]
     ours, gaps = None, None
@@ -88,7 +112,8 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
         verdict, why = _compared(ours, gaps)
     else:
         verdict, why = "not run here", f"would be repeated by {entry.ours[0]}" if entry.ours else "none of our methods"
-    return PublishedRow(entry.method, entry.source, entry.version, dict(entry.values), verdict, why, ours, gaps or None)
+    printed = (entry.method, entry.source, entry.version, dict(entry.values))
+    return PublishedRow(*printed, verdict, why, ours, gaps or None, dict(entry.costs))
 
 
 def _gaps(entry: Published, row: Row) -> dict[str, float]:

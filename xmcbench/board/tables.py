@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from xmcbench.board import pairs
 from xmcbench.board.entries import Entry, entries_of, failures_of, tables_of
 from xmcbench.board.evidence import Evidence
-from xmcbench.board.model import Board, Row, Table
+from xmcbench.board.model import METRICS, Board, Row, Table
+from xmcbench.board.published import Published, beside, published_alone
 from xmcbench.board.rows import row_of, value_of
 from xmcbench.results import record as records
 from xmcbench.results.board import TESTED
@@ -18,18 +19,19 @@ from xmcbench.results.board import TESTED
 if TYPE_CHECKING:
     from xmcbench.results.store import Store
 
-METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # what papers of the field print
-
 Record = Mapping[str, Any]
 
 
-def board_of(everything: Sequence[Record], store: Store, memory: pairs.Memory) -> Board:
-    """All tables of a set of records.
+def board_of(
+    everything: Sequence[Record], store: Store, memory: pairs.Memory, printed: Sequence[Published] = ()
+) -> Board:
+    """All tables of a set of records, and one for each data set of which there are published values alone.
 
     Parameters
     ----------
     store : where the per-row numbers of the records lie.
     memory : remembers tests; it is added to.
+    printed : published values.
 
     Raises
     ------
@@ -39,8 +41,10 @@ def board_of(everything: Sequence[Record], store: Store, memory: pairs.Memory) -
     tables = [
         table
         for (name, view), members in tables_of(everything).items()
-        if (table := _table(name, view, members, store, memory, versions)) is not None
+        if (table := _table(name, view, members, store, memory, versions, printed)) is not None
     ]
+    there = {table.dataset for table in tables}
+    tables += [published_alone(name, printed) for name in sorted({p.dataset for p in printed} - there)]
     seals = sorted(str(record.get("seal") or records.seal_of(record)) for record in everything)
     return Board(tables, len(everything), hashlib.sha256(" ".join(seals).encode()).hexdigest())
 
@@ -52,6 +56,7 @@ def _table(
     store: Store,
     memory: pairs.Memory,
     versions: Mapping[str, int],
+    printed: Sequence[Published],
 ) -> Table | None:
     """One table; None where no run ended ok."""
     entries = entries_of(members)
@@ -79,6 +84,7 @@ def _table(
         separated = {m: place[m][1] for m in tested if m in place}
         more = [] if own.metrics else ["no per-row numbers"]
         rows.append(row_of(entry, names, ends, ranks, separated, [*why, *more]))
+    rows.sort(key=lambda row: _order(row, tested[0] if tested else shown[0]))
     return Table(
         key=f"{name}/{view}",
         dataset=name,
@@ -89,8 +95,8 @@ def _table(
         tested=tested,
         slices=slices,
         ceilings={m: _ceiling(reference, m) for m in names},
-        rows=sorted(rows, key=lambda row: _order(row, tested[0] if tested else shown[0])),
-        published=[],
+        rows=rows,
+        published=beside(name, view, rows, printed),
         failures=failures_of(members, entries),
     )
 
