@@ -74,7 +74,6 @@ def test_a_fit_that_fails_is_said_once(method_file: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["dataset", "x"], "can't check a 'dataset'"),
         (["method", "no-such-thing"], "unknown method"),
         (["method", "FILE:Demo", "--set", "min_rows"], "lacks '='"),
         (["method", "FILE:Demo", "--set", "min_row=1"], "unknown parameter"),

@@ -10,7 +10,7 @@ import typer
 
 from xmcbench import __version__
 from xmcbench.cli.board import board_app
-from xmcbench.cli.check import check
+from xmcbench.cli.check import check_app
 from xmcbench.cli.cite import cite
 from xmcbench.cli.compare import compare
 from xmcbench.cli.data import data_app
@@ -61,7 +61,7 @@ app.command()(ls)
 app.command()(info)
 app.command()(cite)
 app.command()(doctor)
-app.command()(check)
+app.add_typer(check_app, name="check")
 app.command()(new)
 
 

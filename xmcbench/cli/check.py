@@ -1,4 +1,4 @@
-"""`xmcbench check method NAME`: run the contract battery against a method."""
+"""`xmcbench check method NAME`: run the contract battery against a method; `scores` is in a file of its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from xmcbench.cli.scores import scores
 from xmcbench.errors import UsageError
 
+check_app = typer.Typer(help="A method against the contract, scores against expected ones.", no_args_is_help=True)
 
-def check(
-    kind: Annotated[str, typer.Argument(metavar="method", help="What to check; only 'method' so far.")],
+
+@check_app.command()
+def method(
     name: Annotated[str, typer.Argument(help="A registered name, or path/to/file.py:Class.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter, such as fewer epochs.")
@@ -25,8 +28,6 @@ def check(
 
     One line a check; exit code 1 if any fails. When the basic fit fails, the checks that need it aren't made.
     """
-    if kind != "method":
-        raise UsageError(f"can't check a {kind!r}", "Use: xmcbench check method NAME")
     from xmcbench import registry
     from xmcbench.testing.contract import findings
 
@@ -45,6 +46,9 @@ def check(
         typer.echo(f"{name}: {hold} of {len(found)} checks hold{unchecked}")
     if failed:
         raise typer.Exit(1)
+
+
+check_app.command()(scores)
 
 
 def _parameters(method: Any, settings: list[str]) -> Any:

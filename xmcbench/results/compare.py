@@ -51,17 +51,23 @@ def compare(
     ----------
     like : further records; those that differ from `expected` in nothing but the seed give the seeds' spread.
     """
+    family = [r for r in like if same_but_seed(r) == same_but_seed(expected)]
+    names = [entry["name"] for entry in expected["metrics"]]
+    return judged(expected, got, {name: tolerance_of(expected, name, family) for name in names})
+
+
+def judged(expected: Mapping[str, Any], got: Mapping[str, Any], tolerances: Mapping[str, float]) -> list[Verdict]:
+    """The same where the tolerances, by metric, are known."""
     why = ""
     if expected["dataset"]["content_hash"] != got["dataset"]["content_hash"]:
         why = "other data"
     elif None not in (_device(expected), _device(got)) and _device(expected) != _device(got):
         why = "other kind of device"
     theirs = {entry["name"]: entry for entry in got["metrics"]}
-    family = [r for r in like if same_but_seed(r) == same_but_seed(expected)]
     verdicts = []
     for entry in expected["metrics"]:
         name, other = entry["name"], theirs.get(entry["name"])
-        tolerance = tolerance_of(expected, name, family)
+        tolerance = tolerances[name]
         reason = why
         value: float | None = None if other is None else other["value"]
         if value is None or entry["value"] is None:

@@ -1,0 +1,165 @@
+"""Expected scores: what runs gave, and how far the next one may be from it.
+
+`leaderboards/expected/SET.toml` is written by `xmcbench check scores --update`, never by hand:
+
+    [[expected]]
+    method = "elias[beam=40]"          # as a user types it
+    version = "3"                      # the method's
+    dataset = "icd10cm"
+    view = "bow"
+    content = "sha256:…"               # the data's
+    k = 100
+    seed = 0
+    device = "cpu"                     # machine class of scores
+    seeds = 3                          # so many runs gave the tolerances
+    record = "20261126T…"              # the run whose values these are
+    [expected.metrics]
+    "P@1" = { value = 0.715…, tolerance = 0.001, version = 1 }    # a fraction; the version of its definition
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xmcbench.errors import DataError
+from xmcbench.files import atomic
+
+_TEXTS = ("method", "version", "dataset", "view", "content", "device", "record")
+_NUMBERS = ("k", "seed", "seeds")
+_HEAD = "# Written by `xmcbench check scores --update RESULTS` from records of runs; CONTRIBUTING.md says when.\n"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value, a fraction; how far another run's may be from it; the version of its definition."""
+
+    value: float
+    tolerance: float
+    version: int
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The scores of one method on one data set; the fields are explained at the head of this module."""
+
+    method: str
+    version: str
+    dataset: str
+    view: str
+    content: str
+    k: int
+    seed: int
+    device: str
+    seeds: int
+    record: str
+    metrics: Mapping[str, Score]
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What no two entries of a set share; also their order."""
+        return self.dataset, self.view, self.method, self.k
+
+    def __str__(self) -> str:
+        cut = "" if self.k == 100 else f" to {self.k} labels"
+        return f"{self.method} on {self.dataset} ({self.view}){cut}"
+
+    def as_record(self) -> dict[str, Any]:
+        """As much of a record as the comparison rule reads."""
+        scores = self.metrics.items()
+        return {
+            "dataset": {"content_hash": self.content},
+            "environment": {"device": self.device},
+            "metrics": [{"name": name, "value": s.value, "version": s.version} for name, s in scores],
+        }
+
+
+def read(path: Path) -> list[Expected]:
+    """The entries of a set.
+
+    Raises
+    ------
+    DataError : not there, no TOML, or, all faults together, an entry of another form, or one that stands twice.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "Go to a clone of the repository, or give --expected."
+        raise DataError(f"{path}: no expected scores ({error.strerror})", hint) from error
+    except ValueError as error:  # no UTF-8 and no TOML
+        raise DataError(f"{path}: {error}") from error
+    entries = tables.get("expected")
+    if set(tables) != {"expected"} or not isinstance(entries, list):
+        raise DataError(f"{path}: not a list of [[expected]]")
+    problems = [f"entry {i} ({_name(e)}): {text}" for i, e in enumerate(entries, 1) for text in _faults(e)]
+    if not problems:
+        keys = [_made(e).key for e in entries]
+        problems = [f"{key[2]} on {key[0]} stands twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    if problems:
+        raise DataError(f"{path}: " + "; ".join(problems), "It is written by `xmcbench check scores --update`.")
+    return [_made(e) for e in entries]
+
+
+def write(path: Path, entries: Iterable[Expected]) -> None:
+    """Write a set, sorted, so that a changed score is a changed line."""
+    text = _HEAD + "".join(_toml(entry) for entry in sorted(entries, key=lambda e: e.key))
+    tomllib.loads(text)  # a name TOML can't hold must not replace a file that is whole
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def _toml(entry: Expected) -> str:
+    lines = ["", "[[expected]]"]
+    lines += [f"{name} = {_spell(getattr(entry, name))}" for name in (*_TEXTS, *_NUMBERS)]
+    lines.append("[expected.metrics]")
+    for name, score in entry.metrics.items():
+        lines.append(f"{_spell(name)} = {{ value = {score.value!r}, tolerance = {score.tolerance!r}, "
+                     f"version = {score.version} }}")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _spell(value: str | int) -> str:
+    """A JSON string without escapes beyond ASCII is a TOML string."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _name(table: Any) -> str:
+    return str(table.get("method", "no method")) if isinstance(table, dict) else "no table"
+
+
+def _faults(table: Any) -> list[str]:
+    """What is wrong with one entry."""
+    if not isinstance(table, dict):
+        return ["no table"]
+    keys = (*_TEXTS, *_NUMBERS, "metrics")
+    said = [f"missing key {key!r}" for key in keys if key not in table]
+    said += [f"unknown key {key!r}" for key in table if key not in keys]
+    said += [f"{key} is no text" for key in _TEXTS if not isinstance(table.get(key, ""), str)]
+    said += [f"{key} = {table[key]!r}" for key in _NUMBERS if key in table and not _whole(table[key])]
+    metrics = table.get("metrics")
+    if not isinstance(metrics, dict) or not metrics:
+        return [*said, "no metrics"]
+    return said + [f"{name} = {score!r}" for name, score in metrics.items() if not _is_score(score)]
+
+
+def _is_score(score: Any) -> bool:
+    if not isinstance(score, dict) or set(score) != {"value", "tolerance", "version"} or not _whole(score["version"]):
+        return False
+    numbers = (score["value"], score["tolerance"])
+    if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
+        return False
+    return bool(score["value"] >= 0 and score["tolerance"] > 0)
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _made(table: Mapping[str, Any]) -> Expected:
+    metrics = {name: Score(**score) for name, score in table["metrics"].items()}
+    return Expected(**{**table, "metrics": metrics})
