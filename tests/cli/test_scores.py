@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xmcbench.cli.app import app
+from xmcbench.cli.verdicts import SHOWN
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.methods.popularity import Popularity
 from xmcbench.methods.tree import Tree
@@ -125,6 +126,8 @@ def test_a_method_two_points_worse_is_caught(own: Path, monkeypatch: pytest.Monk
     line = next(line for line in table.splitlines() if " P@1 " in line)
     assert line.split()[0] == "tree"
     assert line.split()[-1] == "FAIL"
+    assert sum(line.split()[-1:] == ["FAIL"] for line in table.splitlines()) == SHOWN
+    assert any(line.split()[-1:] == ["more"] for line in table.splitlines())
     assert f"{100 * p1['got']:.2f}" in line
 
 

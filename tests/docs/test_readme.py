@@ -28,8 +28,8 @@ def test_every_command_shown_parses() -> None:
     for verb, word in shown:
         known = group.commands  # type: ignore[attr-defined]
         assert verb in known, verb
-        if verb in ("data", "board", "peers"):
-            assert word in known[verb].commands, word
+        if verbs := getattr(known[verb], "commands", None):
+            assert word in verbs, f"{verb} {word}"
 
 
 def test_every_file_the_house_page_names_exists() -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from xmcbench.results.regression import Outcome
 
 STYLE = {OK: "green", OKISH: "yellow", IMPROVED: "cyan", FAIL: "bold red", UNKNOWN: "yellow"}
+ORDER = (FAIL, UNKNOWN, OKISH, IMPROVED)
+SHOWN = 6  # metrics of one entry: more say the same again, and a fault in a shared part is of many entries
 NUMBERS = ("expected", "got", "difference", "tolerance")  # columns
 ANEW = "If the change is meant, raise the method's version and write expected scores anew: CONTRIBUTING.md."
 
@@ -28,15 +30,20 @@ def line(outcome: Outcome) -> str:
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Every metric that is not within its tolerance, in percent, then how many entries have which verdict."""
-    rows = [(o, v) for o in outcomes for v in o.verdicts if v.verdict != OK]
-    if rows:
+    """Metrics that are not within their tolerance, in percent, then how many entries have which verdict."""
+    out = [(outcome, [v for v in outcome.verdicts if v.verdict != OK]) for outcome in outcomes]
+    if any(verdicts for _, verdicts in out):
         table = Table(title="not within tolerance, percent", title_justify="left", box=None)
         for column in ("method", "data set", "metric", "expected", "got", "difference", "tolerance", "verdict"):
             table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=column in NUMBERS)
-        for outcome, verdict in rows:
-            table.add_row(*_cells(outcome, verdict))
+        for outcome, verdicts in out:
+            worst = sorted(verdicts, key=lambda v: ORDER.index(v.verdict))  # in the order of the record otherwise
+            for verdict in worst[:SHOWN]:
+                table.add_row(*_cells(outcome, verdict))
+            if len(worst) > SHOWN:
+                table.add_row("", "", f"{len(worst) - SHOWN} more")
         console.print(table)
+        console.print("--json has all metrics of all entries", soft_wrap=True)
     counts = Counter(outcome.verdict for outcome in outcomes)
     said = ", ".join(f"{counts[word]} {_styled(word)}" for word in STYLE if counts[word])
     console.print(f"{len(outcomes)} expected entries: {said}", soft_wrap=True)
