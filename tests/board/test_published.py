@@ -132,7 +132,8 @@ def test_other_data_is_never_compared(tmp_path: Path) -> None:
     entries = read(tmp_path, HEAD + ENTRY.replace('"own"', '"else"'))
     (said,) = beside("eurlex-4k", "bow", [row("parabel", 0.5)], entries)
     assert (said.verdict, said.ours, said.gaps) == ("other data", None, None)
-    assert "raw text" in said.why
+    assert "raw text" in said.data_version
+    assert "other data than this table" in said.why
     of_another = HEAD.replace('"eurlex-4k"', '"eurlex-4k-text"') + ENTRY
     entries = read(tmp_path, of_another)
     assert beside("eurlex-4k", "bow", [row("parabel", 0.5)], entries)[0].verdict == "other data"

@@ -104,7 +104,7 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
     if entry.wrong:
         verdict, why = "wrong at its source", entry.wrong
     elif entry.data != dataset:
-        verdict, why = "other data", f"measured on other data than this table: {entry.version}"
+        verdict, why = "other data", "measured on other data than this table"
     elif entry.views and view not in entry.views:
         verdict, why = "other data", f"the same rows, but read as our view {' or '.join(entry.views)}"
     elif gaps := _gaps(entry, mine[0]) if mine else None:
