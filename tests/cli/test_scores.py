@@ -283,7 +283,7 @@ def test_an_update_changes_what_it_has_records_of(own: Path, made: Path, monkeyp
     assert CliRunner().invoke(app, run).exit_code == 0
     result = invoke(own, "--update", str(own / "out"), "--only", "tree")
     assert result.exit_code == 0, result.output
-    assert f"tree on {DATA} (bow): 25 metrics, tolerances from 1 seeds" in result.stdout
+    assert f"tree on {DATA} (bow): 25 metrics, tolerances from 1 seed\n" in result.stdout
     popularity, tree = read(own / "expected" / "fast.toml")
     assert popularity == before[0]
     assert tree.metrics["P@1"].value < before[1].metrics["P@1"].value

@@ -66,7 +66,7 @@ def scores(
         outcomes = _check(entries, Store(Path(kept)), offline, console)
     if as_json:
         print(json.dumps([_plain(outcome) for outcome in outcomes], allow_nan=False))
-    else:
+    elif outcomes:
         print_outcomes(console, outcomes)
     if len(outcomes) < len(entries):
         again = "the same command goes on from here" if results else "--results would have kept what is done"
@@ -148,7 +148,8 @@ def _update(path: Path, results: Path, only: Sequence[str]) -> None:
     found = _chosen(found, only)
     write(path, merged(read(path) if path.is_file() else [], found))
     for entry in found:
-        typer.echo(f"{clean(entry)}: {len(entry.metrics)} metrics, tolerances from {entry.seeds} seeds")
+        seeds = f"{entry.seeds} seed{'s' if entry.seeds > 1 else ''}"
+        typer.echo(f"{clean(entry)}: {len(entry.metrics)} metrics, tolerances from {seeds}")
     for text in left_out:
         typer.echo(f"left out: {clean(text)}", err=True)
     typer.echo(f"{path}: {len(found)} entries written")
