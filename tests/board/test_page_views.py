@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.board import sample
 from tests.board.browser import ROWS, TABLE, Reader
+from xmcbench.board import html
+from xmcbench.board.model import Board
 from xmcbench.cli.plain import clean
 
 
@@ -102,3 +105,24 @@ def test_texts_from_outside_are_inert(reader: Reader) -> None:
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 3
     assert page.title().startswith(clean(sample.NASTY)[:20])
+
+
+def test_published_values_alone_have_no_tools_and_no_plot(browser: Any, tmp_path: Path) -> None:
+    ours, *_ = sample.board().tables
+    alone = replace(ours, key="amazon-3m/bow", dataset="amazon-3m", rows=[], tested=[], slices={})
+    file = tmp_path / "index.html"
+    file.write_text(html.page(Board([ours, alone], records=9, digest="ab" * 32)), encoding="utf-8")
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(5000)
+    reader = Reader(context.new_page(), file.as_uri())
+    page = reader.page
+    assert page.get_by_label("Find").is_visible()
+    page.get_by_role("link", name="amazon-3m published").click()
+    assert page.locator("section.on .published").is_visible()
+    assert not page.get_by_label("Find").is_visible()
+    assert not page.locator("#figures").is_visible()
+    page.get_by_role("link", name="eurlex-4.3k bow").click()
+    assert page.get_by_label("Find").is_visible()
+    assert page.locator("#plot svg").is_visible()
+    context.close()
+    assert reader.troubles == []

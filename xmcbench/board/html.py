@@ -51,7 +51,8 @@ def _origin(board: Board) -> str:
 
 
 def _link(table: Table) -> str:
-    return f'<li><a href="#{anchor(table)}">{text(table.dataset)} <small>{text(table.view)}</small></a></li>'
+    what = table.view if table.rows else "published"
+    return f'<li><a href="#{anchor(table)}">{text(table.dataset)} <small>{text(what)}</small></a></li>'
 
 
 def _asset(name: str) -> str:

@@ -32,6 +32,7 @@ function showTable(table) {
   VIEW.section.classList.add("on");
   VIEW.section.querySelector(".tools-here").append(get("tools"));
   VIEW.section.querySelector(".figures-here").append(get("figures"));
+  get("tools").hidden = get("figures").hidden = !table.rows.length; // published values alone: nothing to sort or draw
   for (const link of document.querySelectorAll(".choice a")) {
     const here = link.getAttribute("href") === addressOf(table);
     here ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
