@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from xmcbench.board.build import differing, file_name, make, write
+from xmcbench.board.pairs import VERSION
 from xmcbench.errors import DataError
+from xmcbench.files import write_npz
 
 NewRun = Callable[..., dict[str, Any]]
 
@@ -57,12 +59,43 @@ def test_fresh_does_not_trust_what_is_remembered(filled: Path, new_run: NewRun) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"version": 1}', '{"version": 1, "p": {"a": "b"}, "intervals": 3}', "\x00"]
+    ("p", "ends"),
+    [
+        ({"a": "b"}, {}),
+        ({}, 3),
+        ({"a b": [0.5]}, {}),  # of one metric
+        ({"a b": [0.5, 0.5, 0.5, 0.5, 1.5]}, {}),
+        ({"a b": [0.5, 0.5, 0.5, 0.5, float("nan")]}, {}),
+        ({"a b": ["0.5"] * 5}, {}),
+        ({"a b": [True] * 5}, {}),
+        ({}, {"a": [[0.1, 0.2]]}),
+        ({}, {"a": [[0.1, "x"]] * 5}),
+        ({}, {"a": [[0.1]] * 5}),
+    ],
 )
-def test_damaged_memory_says_so(filled: Path, text: str) -> None:
+def test_damaged_memory_says_so(filled: Path, p: Any, ends: Any) -> None:
+    (filled / "tests.json").write_text(json.dumps({"version": VERSION, "p": p, "intervals": ends}))
+    with pytest.raises(DataError, match=r"tests\.json"):
+        make(filled)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "\x00", "3"])
+def test_a_memory_that_is_none_says_so(filled: Path, text: str) -> None:
     (filled / "tests.json").write_text(text)
     with pytest.raises(DataError, match=r"tests\.json"):
         make(filled)
+
+
+def test_files_of_rows_are_looked_at_in_every_build(filled: Path) -> None:
+    write(filled, make(filled))  # nothing is left to be tested
+    first, second = (path for path in sorted((filled / "board").glob("*.npz")) if not path.name.startswith("data-"))
+    write_npz(first, {"P@1": np.ones(200, np.float32)})
+    with pytest.raises(DataError, match=first.stem):
+        make(filled)
+    first.unlink()
+    with pytest.raises(DataError, match=first.stem):
+        make(filled)
+    assert second.is_file()
 
 
 def test_memory_of_another_version_is_not_used(filled: Path) -> None:
@@ -96,17 +129,19 @@ def test_no_records(tmp_path: Path) -> None:
         make(tmp_path)
 
 
-def test_file_names_are_safe_and_no_two_keys_share_one() -> None:
+def test_file_names_are_safe_and_no_two_tables_share_one() -> None:
     keys = [
-        "a/b",
-        "a-b/c",
-        "a/b-c",
-        "A/b",
-        "../x/y",
-        "synthetic[labels=60,rows=400]/bow",
-        "synthetic(labels=60,rows=400)/bow",
+        ("a", "b"),
+        ("a-b", "c"),
+        ("a", "b-c"),
+        ("A", "b"),
+        ("a--b", "c"),
+        ("a", "b--c"),
+        ("../x", "y"),
+        ("a/b", "c"),
     ]
-    names = [file_name(key) for key in keys]
-    assert names[0] == "a--b"
+    keys += [("a", "b/c"), ("synthetic[labels=60]", "bow"), ("synthetic(labels=60)", "bow"), ("x" * 9999, "v" * 9999)]
+    names = [file_name(*key) for key in keys]
+    assert names[:3] == ["a--b", "a-b--c", "a--b-c"]
     assert len(set(names)) == len(keys)
-    assert all("/" not in name and not name.startswith(".") for name in names)
+    assert all("/" not in name and not name.startswith(".") and len(name) < 200 for name in names)

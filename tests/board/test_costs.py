@@ -32,3 +32,10 @@ def test_runs_of_a_busy_machine_count_only_where_there_are_no_others(new_run: Ne
 
 def test_a_run_on_no_machine_costs_nothing_known(new_run: NewRun) -> None:
     assert costs_of([new_run("file", environment={})]) == []
+
+
+def test_a_run_that_compiled_its_kernels_is_none_to_time(new_run: NewRun) -> None:
+    first = new_run("tree", seed=0, costs={"fit_seconds": 18.0, "compile_seconds": 16.0})
+    second = new_run("tree", seed=1, costs={"fit_seconds": 1.0, "compile_seconds": 0.01})
+    (alone,), (both,) = costs_of([first]), costs_of([first, second])
+    assert (alone.busy, both.busy, both.fit_seconds) == (True, False, 1.0)

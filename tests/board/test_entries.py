@@ -54,7 +54,35 @@ def test_what_differs_in_more_than_the_seed_is_another_row(folder: Path, new_run
     new_run("tree", method={"family": "external"})
     new_run("tree", k=5)
     entries = entries_of(Store(folder).records())
-    assert [e.label for e in entries] == ["tree", "tree", "tree", "tree", "tree on cuda", "tree[beam=5]"]
+    assert [e.label for e in entries] == ["tree", "tree", "tree", "tree (k=5)", "tree on cuda", "tree[beam=5]"]
+
+
+def test_a_methods_file_in_two_states_is_one_row_and_two_distributions_are_two(folder: Path, new_run: NewRun) -> None:
+    def by(**code: str) -> dict[str, Any]:
+        return {"commit": None, "dirty": None, "method": code}
+
+    new_run("mine", code=by(target="exp.py", sha256="aa"), seed=0)
+    last = new_run("mine", code=by(target="exp.py", sha256="bb"), seed=1)
+    new_run("theirs", code=by(target="a:M", origin="xmcbench-a"))
+    new_run("theirs", code=by(target="b:M", origin="xmcbench-b"))
+    entries = entries_of(Store(folder).records())
+    assert [(e.label, len(e.runs)) for e in entries] == [("mine", 1), ("theirs", 1), ("theirs", 1)]
+    assert entries[0].newest["run_id"] == last["run_id"]
+
+
+def test_runs_are_ordered_by_time_whatever_the_zone_it_is_written_in(folder: Path, new_run: NewRun) -> None:
+    late = new_run("tree", started_utc="2026-01-01T12:00:00+00:00")
+    new_run("tree", started_utc="2026-01-01T13:00:00+02:00")
+    assert ids(folder) == {"tree": [late["run_id"]]}
+
+
+def test_predictions_that_another_took_the_name_of_are_told(folder: Path, new_run: NewRun) -> None:
+    new_run("Alice", seed=None, method={"version": "fff", "family": "external"})
+    new_run("Alice", seed=None, method={"version": "abc", "family": "external"})
+    everything = Store(folder).records()
+    assert failures_of(everything, entries_of(everything)) == [
+        "Alice: 1 earlier predictions under this name aren't shown"
+    ]
 
 
 def test_tables_are_by_data_set_and_view(folder: Path, new_run: NewRun) -> None:

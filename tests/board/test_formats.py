@@ -77,6 +77,11 @@ def test_markdown_has_one_cell_for_each_column_whatever_the_names(table: Table) 
     )
 
 
+@pytest.mark.parametrize(("text", "shown"), [("a|b", "`a|b`"), ("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("", "``")])
+def test_code_can_be_copied_as_it_is(text: str, shown: str) -> None:
+    assert markdown.code(text) == shown
+
+
 def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
     text = commas.table(table)
     head, *rows = csv.reader(io.StringIO(text))
@@ -91,7 +96,9 @@ def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
 
 
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", " =1", "\t=1", "\r=1", "\n@x"])
+@pytest.mark.parametrize(
+    "text", ["=1", "+1", "-1", "@x", " =1", "\t=1", "\r=1", "\n@x", "\uff1d1", "\uff0b1", "\uff20x"]
+)
 def test_no_text_begins_a_formula(text: str) -> None:
     assert commas.text(text).startswith("'")
 

@@ -166,10 +166,51 @@ def test_records_without_rows_are_shown_unranked(folder: Path, new_run: NewRun) 
     assert rows["b"].values["P@1"].low == 0.1  # of the record itself
 
 
-def test_records_that_all_failed_make_no_table(folder: Path, new_run: NewRun) -> None:
+def test_a_data_set_on_which_all_failed_says_so(folder: Path, new_run: NewRun) -> None:
     new_run("a", status="error", reason="it broke")
-    store = Store(folder)
-    assert board_of(store.records(), store, Memory()).tables == []
+    table = table_of(folder)
+    assert (table.rows, table.failures, table.metrics) == ([], ["a: error (it broke)"], [])
+
+
+def test_rows_that_a_chain_of_inseparable_ones_joins_share_a_rank(folder: Path, new_run: NewRun) -> None:
+    """Each is inseparable from the next, but not from the one after; only the last stands apart."""
+    n = 400
+    hard = np.random.default_rng(3).permutation(n)
+    for label, right in (("a", 300), ("b", 296), ("c", 292), ("d", 100)):
+        new_run(label, hard < right)
+    rows = by_label(table_of(folder))
+    assert [rows[label].ranks["P@1"] for label in "abcd"] == [1, 1, 1, 4]
+    assert [rows[label].separated["P@1"] for label in "abcd"] == [2, 1, 1, 0]
+
+
+def test_other_groups_of_near_duplicates_are_not_mixed(folder: Path, new_run: NewRun) -> None:
+    grouped = np.zeros(200, np.int32)
+    new_run("old", hits(0.9), rows={"near": grouped})
+    new_run("a", hits(0.8))
+    new_run("b", hits(0.4))
+    rows = by_label(table_of(folder))
+    assert "other groups" in rows["old"].flags
+    assert [rows[label].ranks["P@1"] for label in ("old", "a", "b")] == [None, 1, 2]
+
+
+def test_metrics_that_no_paper_prints_are_shown_where_there_are_no_others(folder: Path, new_run: NewRun) -> None:
+    run = new_run("a", hits(0.8))
+    metrics = [{**run["metrics"][0], "name": name, "value": 0.5} for name in ("RPrec", "MacroF1@5")]
+    Store(folder).add({**run, "metrics": metrics, "board": None, "rows": None, "predictions": None})
+    table = table_of(folder)
+    assert (table.metrics, table.tested) == (["RPrec", "MacroF1@5"], [])
+    assert table.rows[0].values["RPrec"].value == 0.5
+
+
+def test_a_command_brought_by_a_record_is_not_shown(folder: Path, new_run: NewRun) -> None:
+    code = {"commit": None, "dirty": None, "method": {"target": "exp.py", "sha256": "aa"}}
+    new_run("mine", hits(0.8), code=code, command="rm -rf ~")
+    new_run("tree[beam=5]", hits(0.8), k=20, seed=1)
+    rows = by_label(table_of(folder))
+    assert rows["mine"].command == ""
+    assert (
+        rows["tree[beam=5] (k=20)"].command == "xmcbench run 'tree[beam=5]' --dataset toy --view bow --seeds 1 --k 20"
+    )
 
 
 def test_the_board_hangs_on_the_records_alone(folder: Path, new_run: NewRun) -> None:

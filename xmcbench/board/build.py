@@ -23,6 +23,8 @@ from xmcbench.errors import DataError
 from xmcbench.files import atomic
 from xmcbench.results.store import Store
 
+NAME = 60  # characters of each part kept in a file's name
+KINDS = (".md", ".csv", ".tex")  # of tables; a file of such a name in tables/ is taken for one
 TESTS, PUBLISHED = "tests.json", "published"
 
 
@@ -54,7 +56,7 @@ def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
 
 def rendered(board: Board) -> dict[str, str]:
     """Path → text of everything that is made from the table model."""
-    names = [file_name(table.key) for table in board.tables]
+    names = [file_name(table.dataset, table.view) for table in board.tables]
     files = {"README.md": markdown.index(board, names), "index.html": page(board)}
     for table, name in zip(board.tables, names, strict=True):
         files[f"tables/{name}.md"] = markdown.table(table)
@@ -88,10 +90,13 @@ def differing(folder: Path, files: dict[str, bytes]) -> list[str]:
     return sorted(wrong + [path for path in stale if path not in files])
 
 
-def file_name(key: str) -> str:
-    """A table's key, "data set/view", as a file name on any system; no two keys share one."""
-    plain = re.sub(r"[^a-z0-9.=-]+", "-", key.replace("/", "--").lower()).strip("-.")
-    return plain if plain == key.replace("/", "--") else f"{plain}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+def file_name(dataset: str, view: str) -> str:
+    """A table's file name, without its suffix, for any system; no two tables share one."""
+    plain = [re.sub(r"[^a-z0-9.=]+", "-", part.lower()).strip("-.")[:NAME] for part in (dataset, view)]
+    name = "--".join(plain)
+    if plain == [dataset, view]:  # nothing was changed in them, so that they can be told from it
+        return name
+    return f"{name}-{hashlib.sha256(json.dumps([dataset, view]).encode()).hexdigest()[:8]}"
 
 
 def _read(path: Path) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 
 from xmcbench.board import cells
 from xmcbench.board.model import Table
@@ -44,4 +45,5 @@ def table(table: Table) -> str:
 def text(value: object) -> str:
     """Text that no spreadsheet takes for a formula: a quote before it where it begins like one."""
     plain = clean(value)
-    return "'" + plain if plain.lstrip().startswith(tuple(FORMULA)) else plain
+    first = unicodedata.normalize("NFKC", plain).lstrip()[:1]  # full-width signs are signs as well
+    return "'" + plain if first and first in FORMULA else plain

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xmcbench.board.entries import age
 from xmcbench.board.model import Costs
 
-BUSY = 0.1  # share of the machine; on two cores, a fifth of one for others is more than a shell and its editor take
+BUSY = 0.1  # share of the machine, or of the time; on two cores, more than a shell and its editor take
 
 
 def costs_of(runs: Sequence[Mapping[str, Any]]) -> list[Costs]:
@@ -20,14 +21,15 @@ def costs_of(runs: Sequence[Mapping[str, Any]]) -> list[Costs]:
         machine = run["environment"].get("machine_class", {}).get("costs")
         if machine is not None:
             by_machine[machine, run["environment"].get("threads", {}).get("given")].append(run)
-    newest = sorted(by_machine, key=lambda key: max(str(r["started_utc"]) for r in by_machine[key]), reverse=True)
+    newest = sorted(by_machine, key=lambda key: max(age(r) for r in by_machine[key]), reverse=True)
     return [_medians(machine, threads, by_machine[machine, threads]) for machine, threads in newest]
 
 
 def is_busy(run: Mapping[str, Any]) -> bool:
-    """Whether others took much of the machine during the run; unknown counts as no."""
-    others = run["costs"].get("others_cpu")
-    return others is not None and others > BUSY
+    """Whether others, or compiling kernels for the first time, took much of the run; unknown counts as no."""
+    costs = run["costs"]
+    seconds = sum(costs.get(name) or 0.0 for name in ("fit_seconds", "predict_seconds", "warm_up_seconds"))
+    return (costs.get("others_cpu") or 0.0) > BUSY or (costs.get("compile_seconds") or 0.0) > BUSY * seconds > 0
 
 
 def _medians(machine: str, threads: int | None, runs: Sequence[Mapping[str, Any]]) -> Costs:

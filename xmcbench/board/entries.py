@@ -10,12 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from xmcbench.results.compare import same_but_seed
 from xmcbench.results.store import standing
 
 Record = Mapping[str, Any]
+K = 100  # predictions of a row that a run keeps unless told otherwise, as `xmcbench run`
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,16 @@ class Entry:
 
     @property
     def newest(self) -> Record:
-        return max(self.runs, key=_age)
+        return max(self.runs, key=age)
 
     @property
     def label(self) -> str:
-        """The method's label; the kind of device is named where it isn't a CPU, for it is another row."""
+        """The method's label; what makes it another row is named: a kind of device that is no CPU, an unusual k."""
         record = self.newest
         device = record["environment"].get("device")
         label: str = record["method"]["label"]
-        return label if device in (None, "cpu") else f"{label} on {device}"
+        label += "" if device in (None, "cpu") else f" on {device}"
+        return label if record["k"] == K or is_external(record) else f"{label} (k={record['k']})"
 
     @property
     def content(self) -> str:
@@ -56,15 +59,15 @@ def entries_of(records: Sequence[Record]) -> list[Entry]:
     """The rows that the records of one table make, in order of label and content.
 
     Only runs that ended ok and that no such run supersedes count. Of a method in two versions the newer one is the row;
-    of predictions from outside under one name, the last brought.
+    of a method's file in two states, and of predictions from outside under one name, the last.
     """
     by_place: dict[str, list[Record]] = defaultdict(list)
     for record in standing(records):
         by_place[_place(record)].append(record)
     entries = []
     for place in by_place.values():
-        version = max(place, key=lambda r: (_number(r["method"].get("version")), _age(r)))["method"].get("version")
-        runs = sorted((r for r in place if r["method"].get("version") == version), key=_age)
+        newest = max(place, key=lambda r: (_number(r["method"].get("version")), age(r)))
+        runs = sorted((r for r in place if _state(r) == _state(newest)), key=age)
         by_seed = {r["seed"]: r for r in runs}  # the newest of each
         first = sorted(by_seed.values(), key=lambda r: -1 if r["seed"] is None else r["seed"])
         entries.append(Entry(tuple(first), tuple(runs)))
@@ -74,23 +77,46 @@ def entries_of(records: Sequence[Record]) -> list[Entry]:
 def failures_of(records: Sequence[Record], entries: Sequence[Entry]) -> list[str]:
     """A sentence for each method whose runs all failed or were skipped: a missing row has a reason."""
     there = {entry.newest["method"]["label"] for entry in entries}
-    last = {r["method"]["label"]: r for r in sorted(records, key=_age)}
-    return [
+    last = {r["method"]["label"]: r for r in sorted(records, key=age) if r["status"] != "ok"}
+    said = [
         f"{label}: {record['status']}" + (f" ({record['reason']})" if record["reason"] else "")
         for label, record in sorted(last.items())
         if label not in there
     ]
+    for entry in entries:
+        if is_external(entry.newest):
+            label = entry.newest["method"]["label"]
+            brought = {r["method"]["version"] for r in records if is_external(r) and r["method"]["label"] == label}
+            if len(brought) > 1:
+                said.append(f"{label}: {len(brought) - 1} earlier predictions under this name aren't shown")
+    return said
+
+
+def is_external(record: Record) -> bool:
+    """Whether its predictions were brought by somebody, and nobody saw them made."""
+    return bool(record["method"].get("family") == "external")
 
 
 def _place(record: Record) -> str:
     """What all runs of a row share, its version aside."""
     name, _, *rest = same_but_seed(record)
-    method = record["method"]  # its family keeps predictions from outside apart from a method of their name
-    return json.dumps([name, method["label"], method.get("family"), record["k"], *rest], sort_keys=True)
+    method = record["method"]  # its family keeps predictions from outside apart from a method of their name,
+    origin = _code(record).get("origin")  # and two distributions may have methods of one name
+    return json.dumps([name, method["label"], method.get("family"), origin, record["k"], *rest], sort_keys=True)
 
 
-def _age(record: Record) -> tuple[str, str]:
-    return str(record["started_utc"]), str(record["run_id"])
+def _state(record: Record) -> tuple[Any, ...]:
+    """The state of a method's code that a row is of: its version, and of a method in a file, the file's hash."""
+    return record["method"].get("version"), _code(record).get("sha256")
+
+
+def _code(record: Record) -> Mapping[str, Any]:
+    return record["code"].get("method") or {}
+
+
+def age(record: Record) -> tuple[float, str]:
+    """What orders runs by their start, those of one second by their id."""
+    return datetime.fromisoformat(record["started_utc"]).timestamp(), str(record["run_id"])
 
 
 def _number(version: object) -> int:

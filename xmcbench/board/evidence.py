@@ -27,11 +27,28 @@ class Evidence:
 
     def __init__(self, entry: Entry, store: Store) -> None:
         self.entry, self._store = entry, store
-        seals = [str(run.get("seal") or records.seal_of(run)) for run in entry.runs]
+        seals = [records.seal_of(run) for run in entry.runs]
         self.key = hashlib.sha256(" ".join(seals).encode()).hexdigest()[:24]
         have = [{m["name"] for m in run["metrics"] if m["value"] is not None} for run in entry.runs]
         kept = all(run.get("board") is not None for run in entry.runs)
         self.metrics = [name for name in TESTED if kept and all(name in names for names in have)]
+
+    def check(self) -> list[str]:
+        """What is wrong with the files of its runs, a sentence each; every build asks, whatever it remembers."""
+        faults = []
+        for run in self.entry.all_runs:
+            if run.get("board") is None:
+                continue
+            try:
+                values_given(run, self._store.board(run))
+            except DataError as error:
+                faults.append(str(error))
+        return faults
+
+    @property
+    def data(self) -> str | None:
+        """Hash of what all runs on one data set share: denominators, and groups of near-duplicates."""
+        return self.entry.newest["board"]["data_sha256"] if self.metrics else None
 
     @cached_property
     def arrays(self) -> dict[str, Any]:
@@ -39,13 +56,12 @@ class Evidence:
 
         Raises
         ------
-        DataError : a file is gone or changed, or doesn't give the values on record.
+        DataError : a file is gone or changed, or lacks a metric. That they give the values on record is `check`'s.
         """
         import numpy as np
 
         kept = [self._store.board(run) for run in self.entry.runs]
         for run, arrays in zip(self.entry.runs, kept, strict=True):
-            values_given(run, arrays)
             if missing := [name for name in self.metrics if name not in arrays]:
                 raise DataError(f"{run['run_id']}: no rows of {', '.join(missing)}", "Get the record's files again.")
         means = {name: np.mean([arrays[name] for arrays in kept], axis=0, dtype=np.float64) for name in self.metrics}

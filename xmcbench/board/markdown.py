@@ -11,12 +11,11 @@ from xmcbench.board.model import FLAGS, Board, Table
 from xmcbench.cli.plain import clean
 
 READING = (
-    "A rank is one more than the number of rows that are significantly better: paired randomisation tests over the "
-    "test documents, near-duplicates taken together, Holm's correction over all pairs of a table and metric at 5 %. "
-    "Rows that the test can't separate from each other, nor from better ones, share a rank; a row may be inseparable "
-    "from some of those above it and yet behind others. Values are percent: mean over seeds, ± standard deviation over "
-    "seeds, and the 95 % bootstrap interval over documents. The tests are over documents, for the seeds that were run; "
-    "they say nothing of other data."
+    "Rows share a rank where a test can't separate them, or a chain of such rows joins them: every row of a better "
+    "rank is significantly better than every row of a worse one. The tests are paired randomisation tests over the "
+    "test documents, near-duplicates taken together, with Holm's correction over all pairs of a table and metric at "
+    "5 %. Values are percent: mean over seeds, ± standard deviation over seeds, and the 95 % bootstrap interval over "
+    "documents. The tests are over documents, for the seeds that were run; they say nothing of other data."
 )
 
 
@@ -26,8 +25,11 @@ def escaped(text: object) -> str:
 
 
 def code(text: object) -> str:
-    """Text as code: a backtick can't be escaped within, and a bar would end a cell."""
-    return "`" + clean(text).replace("`", "'").replace("|", "\\|") + "`"
+    """Text as code, to be copied as it is: the fence is longer than any row of backticks in it."""
+    plain = clean(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
+    space = " " if "`" in plain else ""
+    return f"{fence}{space}{plain}{space}{fence}"
 
 
 def index(board: Board, names: Sequence[str]) -> str:
@@ -112,7 +114,7 @@ def _costs(table: Table) -> list[str]:
         ]
         lines += [f"## Costs on {escaped(machine[0])}{threads}", "", *_grid(["method", *cells.COSTS], rows), ""]
         if any("*" in "".join(row[1:]) for row in rows):
-            lines += ["\\* other processes took over a tenth of the machine: the time is too long.", ""]
+            lines += ["\\* other processes, or compiling kernels, took over a tenth of the time: it is too long.", ""]
     return lines
 
 

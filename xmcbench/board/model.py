@@ -19,8 +19,9 @@ FLAGS = {
     "external predictions": "predictions brought by their author: costs unknown, code not seen here",
     "selection split unknown": "nobody says on which rows its parameters and epochs were chosen",
     "selected on test": "its author says that parameters or epochs were chosen on the test rows: not ranked",
-    "busy machine": "other processes took over a tenth of the machine during a run: its costs are too high",
+    "busy machine": "other processes, or compiling kernels, took over a tenth of the time: its costs are too high",
     "changed code": "a run came from a source tree with changes that no commit has",
+    "other groups": "its near-duplicate documents are grouped otherwise than the newest record's: not ranked",
     "no per-row numbers": "a run keeps none (or they don't fit its scores): not ranked",
 }
 
@@ -41,7 +42,7 @@ class Value:
 class Costs:
     """Medians over the runs of a row on one machine class; rows are compared in costs only where `machine` is equal.
 
-    `busy` is True where other processes took more than a tenth of the machine.
+    `busy` is True where other processes or compilation took more than a tenth of it.
     """
 
     machine: str
@@ -79,7 +80,8 @@ class Row:
     label : "elias[beam=10]", the method's name with what differs from its defaults; text from outside, to be escaped.
     parameters : all of them. selection : how epochs and parameters were chosen, in a sentence.
     values : metric → Value, for every metric of the table and of `slices`.
-    ranks : tested metric → rank; rows that a test can't separate share one. None: not ranked.
+    ranks : tested metric → rank, 1 + the rows of better ranks; rows that a test can't separate, or that a chain of
+        such rows joins, share one. None: not ranked.
     separated : tested metric → how many rows this one is significantly better than.
     flags : keys of FLAGS. command : what repeats the row, or "" for predictions from outside.
     floor : whether it is the floor every method must pass.

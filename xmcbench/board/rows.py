@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xmcbench.board.costs import costs_of
-from xmcbench.board.entries import Entry
+from xmcbench.board.entries import Entry, K, is_external
 from xmcbench.board.model import Row, Run, Value
 from xmcbench.results import record as records
 
@@ -49,7 +49,7 @@ def row_of(
         flags=[*flags, *_own_flags(entry)],
         command=command_of(entry),
         runs=[_run(run, names) for run in entry.all_runs],
-        floor=method["name"] == FLOOR and method.get("family") != "external",
+        floor=method["name"] == FLOOR and not is_external(record),
     )
 
 
@@ -70,7 +70,7 @@ def selection_of(record: Record) -> str:
     """How parameters and epochs were chosen, in a sentence."""
     selection = record["selection"]
     tried, split = selection.get("tried"), selection.get("split")
-    if record["method"].get("family") == "external":
+    if is_external(record):
         return f"chosen on {split}, {selection.get('by')}"
     if split == "none":
         return "nothing was selected: parameters as given, no early stopping"
@@ -82,19 +82,20 @@ def selection_of(record: Record) -> str:
 
 
 def command_of(entry: Entry) -> str:
-    """What a reader types to repeat a row: the label is what `xmcbench run` takes. "" for predictions from outside."""
+    """What a reader types to repeat a row: the label is what `xmcbench run` takes. "" for predictions from outside, and
+    for a method in somebody's file: a command that a record brings along is nothing to be copied into a shell."""
     record = entry.newest
     method, data = record["method"], record["dataset"]
-    if method.get("family") == "external":
+    if is_external(record) or "sha256" in (record["code"].get("method") or {}):
         return ""
-    if "sha256" in (record["code"].get("method") or {}):  # a file, known by no name
-        return str(record["command"])
     words = ["xmcbench", "run", method["label"], "--dataset", data["name"]]
     if data["view"] and not data["name"].startswith("synthetic"):  # which has one view
         words += ["--view", data["view"]]
     seeds = sorted({run["seed"] for run in entry.runs if run["seed"] is not None})
     if seeds not in ([], [0]):
         words += ["--seeds", ",".join(map(str, seeds))]
+    if record["k"] != K:
+        words += ["--k", str(record["k"])]
     if record["environment"].get("device") not in (None, "cpu"):
         words += ["--device", record["environment"]["device"]]
     return shlex.join(words)
@@ -105,7 +106,7 @@ def _own_flags(entry: Entry) -> list[str]:
     random = not record["method"].get("deterministic")
     if random and len(entry.runs) == 1:
         flags.append("single seed")
-    if record["method"].get("family") == "external":
+    if is_external(record):
         flags.append("external predictions")
     if record["selection"].get("split") in (None, "unknown"):
         flags.append("selection split unknown")

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.board import pairs
-from xmcbench.board.entries import Entry, entries_of, failures_of, tables_of
+from xmcbench.board.entries import Entry, age, entries_of, failures_of, tables_of
 from xmcbench.board.evidence import Evidence
+from xmcbench.board.flags import flags_of, is_ranked
 from xmcbench.board.model import METRICS, Board, Row, Table
 from xmcbench.board.published import Published, beside, published_alone
 from xmcbench.board.rows import row_of, value_of
+from xmcbench.errors import DataError
 from xmcbench.results import record as records
 from xmcbench.results.board import TESTED
 
@@ -35,17 +37,16 @@ def board_of(
 
     Raises
     ------
-    DataError : per-row numbers are gone, changed, or don't fit their record.
+    DataError : per-row numbers are gone, changed, or don't fit their record; all that is wrong is named.
     """
     versions = _newest_versions(everything)
     tables = [
-        table
+        _table(name, view, members, store, memory, versions, printed)
         for (name, view), members in tables_of(everything).items()
-        if (table := _table(name, view, members, store, memory, versions, printed)) is not None
     ]
     there = {table.dataset for table in tables}
     tables += [published_alone(name, printed) for name in sorted({p.dataset for p in printed} - there)]
-    seals = sorted(str(record.get("seal") or records.seal_of(record)) for record in everything)
+    seals = sorted(records.seal_of(record) for record in everything)
     return Board(tables, len(everything), hashlib.sha256(" ".join(seals).encode()).hexdigest())
 
 
@@ -57,22 +58,23 @@ def _table(
     memory: pairs.Memory,
     versions: Mapping[str, int],
     printed: Sequence[Published],
-) -> Table | None:
-    """One table; None where no run ended ok."""
+) -> Table:
+    """One table; without rows where no run ended ok."""
     entries = entries_of(members)
-    if not entries:
-        return None
-    content = _content(entries)
-    reference = max((e.newest for e in entries if e.content == content), key=lambda r: (r["started_utc"], r["run_id"]))
-    shown = [m for m in METRICS if any(records.metric(e.newest, m) is not None for e in entries)]
+    content = _content(entries) if entries else ""
+    alike = [e.newest for e in entries if e.content == content] or list(members)
+    reference = max(alike, key=age)
+    shown = _shown(entries)
     slices = _slices(entries)
     names = [*shown, *(metric for part in slices.values() for metric in part)]
     evidence = [Evidence(entry, store) for entry in entries]
+    if faults := [fault for own in evidence for fault in own.check()]:
+        raise DataError("\n".join(faults), "No board is built with them there.")
     tested = [metric for metric in TESTED if metric in shown]
-    flags = [_flags(e, content, versions, names) for e in entries]
+    flags = flags_of(evidence, content, versions, names)
     places: list[dict[str, tuple[int, int]]] = [{} for _ in entries]
     for metric in tested:
-        able = [i for i, e in enumerate(evidence) if metric in e.metrics and _is_ranked(flags[i])]
+        able = [i for i, e in enumerate(evidence) if metric in e.metrics and is_ranked(flags[i])]
         values = [_value(entries[i], metric) for i in able]
         found = pairs.stand([evidence[i] for i in able], metric, values, memory)
         for i, rank, count in zip(able, found.ranks, found.separated, strict=True):
@@ -84,7 +86,7 @@ def _table(
         separated = {m: place[m][1] for m in tested if m in place}
         more = [] if own.metrics else ["no per-row numbers"]
         rows.append(row_of(entry, names, ends, ranks, separated, [*why, *more]))
-    rows.sort(key=lambda row: _order(row, tested[0] if tested else shown[0]))
+    rows.sort(key=lambda row: _order(row, tested[0] if tested else next(iter(shown), None)))
     return Table(
         key=f"{name}/{view}",
         dataset=name,
@@ -94,41 +96,27 @@ def _table(
         metrics=shown,
         tested=tested,
         slices=slices,
-        ceilings={m: _ceiling(reference, m) for m in names},
+        ceilings={m: _ceiling(sorted(alike, key=age, reverse=True), m) for m in names},
         rows=rows,
         published=beside(name, view, rows, printed),
         failures=failures_of(members, entries),
     )
 
 
-UNRANKED = ("other data lineage", "other metric version", "selected on test")
-
-
-def _is_ranked(flags: Sequence[str]) -> bool:
-    return not any(flag in UNRANKED for flag in flags)
-
-
-def _flags(entry: Entry, content: str, versions: Mapping[str, int], names: Sequence[str]) -> list[str]:
-    """Those that hang on what else is on the board."""
-    found = []
-    if entry.content != content:
-        found.append("other data lineage")
-    if entry.newest["selection"].get("split") == "test":
-        found.append("selected on test")
-    measured = (m for run in entry.runs for m in run["metrics"] if m["name"] in names)
-    if any(int(m["version"]) != versions[m["name"]] for m in measured):
-        found.append("other metric version")
-    return found
+def _shown(entries: Sequence[Entry]) -> list[str]:
+    """The columns: of `METRICS` those that have a value; where there is none, the first that any run has."""
+    have = [m["name"] for e in entries for m in e.newest["metrics"] if m["value"] is not None and ":" not in m["name"]]
+    return [m for m in METRICS if m in have] or list(dict.fromkeys(have))[: len(METRICS)]
 
 
 def _content(entries: Sequence[Entry]) -> str:
     """The content of the data set's newest revision; of two, the one with more rows, then the newer run."""
     rows = Counter(e.content for e in entries)
 
-    def newer(entry: Entry) -> tuple[int, str, int, str]:
+    def newer(entry: Entry) -> tuple[int, str, int, tuple[float, str]]:
         revision = str(entry.newest["dataset"].get("revision"))
         number = int(revision) if revision.isdecimal() and len(revision) < 9 else -1
-        return number, revision, rows[entry.content], str(entry.newest["started_utc"])
+        return number, revision, rows[entry.content], age(entry.newest)
 
     return max(entries, key=newer).content
 
@@ -154,13 +142,16 @@ def _value(entry: Entry, metric: str) -> float:
     return 0.0 if found is None else found
 
 
-def _order(row: Row, metric: str) -> tuple[float, float, str]:
+def _order(row: Row, metric: str | None) -> tuple[float, float, str]:
+    if metric is None:
+        return 0.0, 0.0, row.label
     rank, value = row.ranks.get(metric), row.values[metric].value
     return float("inf") if rank is None else rank, -(value or 0.0), row.label
 
 
-def _ceiling(record: Record, metric: str) -> float | None:
-    return next((m.get("best") for m in record["metrics"] if m["name"] == metric), None)
+def _ceiling(newest_first: Sequence[Record], metric: str) -> float | None:
+    found = (m.get("best") for record in newest_first for m in record["metrics"] if m["name"] == metric)
+    return next((best for best in found if best is not None), None)
 
 
 def _facts(record: Record) -> dict[str, Any]:
