@@ -103,3 +103,39 @@ def test_a_system_that_does_not_count_gives_no_share(monkeypatch: pytest.MonkeyP
     with OtherWork() as others:
         pass
     assert others.share is None
+
+
+KERNEL = """
+from numba import njit
+from xmcbench.measure import Compilation
+
+@njit(cache=True)
+def inner(x): return x * 2.0
+
+@njit(cache=True)
+def outer(n):
+    total = 0.0
+    for i in range(n): total += inner(i)
+    return total
+
+import time
+start = time.perf_counter()
+with Compilation() as spent: outer(10)
+print(spent.seconds, time.perf_counter() - start)
+with Compilation() as again: outer(10)
+print(again.seconds, 1)
+"""
+
+
+def test_compiling_is_timed_and_what_the_cache_has_is_not(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(KERNEL)
+
+    def run() -> list[list[float]]:
+        done = subprocess.run([sys.executable, "kernel.py"], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
+
+    (first, whole), (second, _) = run()
+    assert 0 < first <= whole  # one function within the other isn't counted twice
+    assert second == 0.0
+    (cached, _), _ = run()
+    assert cached == 0.0

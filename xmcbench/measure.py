@@ -58,6 +58,34 @@ class OtherWork:
         self.share = min(1.0, max(0.0, others / (wall * (os.cpu_count() or 1))))
 
 
+class Compilation:
+    """Seconds in which numba compiled kernels while the block ran; those read from its cache cost nothing.
+
+    A method's first run on a machine, or after an update, takes so much longer. 0.0 where numba isn't in use.
+    """
+
+    seconds = 0.0
+
+    def __enter__(self) -> Compilation:
+        from numba.core import event
+
+        self._listener = event.RecordingListener()  # type: ignore[no-untyped-call]
+        event.register("numba:compile", self._listener)  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        from numba.core import event
+
+        event.unregister("numba:compile", self._listener)  # type: ignore[no-untyped-call]
+        depth, began = 0, 0.0  # compiling one function compiles those it calls: only the outermost counts
+        for at, happened in self._listener.buffer:
+            if happened.is_start:
+                began, depth = (at if depth == 0 else began), depth + 1
+            elif happened.is_end and depth:
+                depth -= 1
+                self.seconds += at - began if depth == 0 else 0.0
+
+
 def _busy_seconds() -> float | None:
     """CPU seconds of all processes since boot, those taken by other guests of the machine too."""
     import psutil

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
 
+OVER = "test rows, near-duplicates drawn together"  # what intervals on record are over
 LATENCY_SECONDS = 10.0  # at most so long for single queries, after the batch
 
 
@@ -109,12 +110,13 @@ def score(
     from xmcbench.metrics import evaluate
 
     kept = topk.without(dataset.test_filter, record["k"])
-    evaluation = evaluate(kept, truth, names, samples=options.samples)
+    shared = board.beside(dataset)
+    evaluation = evaluate(kept, truth, names, samples=options.samples, groups=shared[board.NEAR])
     record["metrics"] = [asdict(value) for value in evaluation.values]
-    record["intervals"] = {"samples": options.samples, "level": 0.95, "over": "test rows"}
+    record["intervals"] = {"samples": options.samples, "level": 0.95, "over": OVER}
     record["notes"]["scoring"] = list(evaluation.notes)
     records.check({**record, "status": "ok"}, "this run")
-    return {**evaluation.rows, **board.beside(dataset)}
+    return {**evaluation.rows, **shared}
 
 
 class _Job:
@@ -153,13 +155,13 @@ class _Job:
 
     def run(self) -> tuple[TopK | None, dict[str, Any] | None]:
         """Fill the record; returns predictions and per-row values where the run came so far."""
-        from xmcbench.measure import OtherWork, PeakMemory
+        from xmcbench.measure import Compilation, OtherWork, PeakMemory
         from xmcbench.provenance import code_state, environment
 
         record, costs = self.record, self.record["costs"]
         topk: TopK | None = None
         rows: dict[str, Any] | None = None
-        with PeakMemory() as memory, OtherWork() as others:
+        with PeakMemory() as memory, OtherWork() as others, Compilation() as compilation:
             try:
                 reason = cannot_run(self.spec, self.dataset, self.ctx)
                 if reason is None:
@@ -178,7 +180,7 @@ class _Job:
                 ours = self.predicted or isinstance(error, WriteError)
                 self.useless = record["status"] in ("error", "diverged") and not ours
         costs.update(peak_rss_bytes=memory.rss_bytes, peak_gpu_bytes=memory.gpu_bytes, phases=dict(self.ctx.phases))
-        costs["others_cpu"] = others.share
+        costs.update(others_cpu=others.share, compile_seconds=compilation.seconds)
         record["notes"].update(self.ctx.notes)
         record["environment"] = environment(self.ctx.threads, self.ctx.device)
         record["code"] = {**code_state(), "method": identity(self.spec.source)}

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from xmcbench.errors import UsageError
 from xmcbench.metrics import difference, evaluate
 from xmcbench.metrics.kernels import resample
+from xmcbench.metrics.truth import Truth
 from xmcbench.metrics.uncertainty import intervals
 from xmcbench.topk import TopK
 
@@ -166,3 +168,17 @@ def test_grouped_difference(world: Callable[..., Any]) -> None:
         assert pairs.low != pytest.approx(plain.low, abs=1e-6)
     with pytest.raises(UsageError, match="don't fit 60 rows"):
         difference(a, b, "P@3", 10, 0, alone[1:])
+
+
+def test_evaluation_draws_near_duplicates_together() -> None:
+    """Copies of one document say what one says: their interval is that of half as many rows."""
+    truth = Truth.build(sp.csr_matrix(np.ones((40, 1), np.float32)))
+    topk = TopK.from_arrays(np.arange(40)[:, None] % 2 * -1, np.ones((40, 1)))  # every other row predicts nothing
+    pairs = (np.arange(40) // 2 * 2).astype(np.int32)
+    alike = (np.arange(40) % 2).astype(np.int32)
+    alone, paired, two = (evaluate(topk, truth, ["P@1"], groups=groups).values[0] for groups in (None, pairs, alike))
+    assert (alone.value, paired.value, two.value) == (0.5, 0.5, 0.5)
+    assert (paired.low, paired.high) == (0.5, 0.5)  # each pair has one hit
+    assert (two.low, two.high) == (0.0, 1.0)  # all the hits, or none of them
+    assert alone.low is not None
+    assert 0.2 < alone.low < 0.5

@@ -27,9 +27,10 @@ def build(
         bool, typer.Option("--fresh", help="Test all pairs anew instead of trusting what tests.json remembers.")
     ] = False,
 ) -> None:
-    """Build tables (Markdown, CSV, LaTeX) and the page from the records in a folder.
+    """Build README.md, tables/ (Markdown, CSV, LaTeX) and the page index.html from the records in a folder.
 
-    Records come there by `xmcbench merge RESULTS --into leaderboards --slim`.
+    Records come there by `xmcbench merge RESULTS --into leaderboards --slim`. Those files are the command's own: what
+    lies there is overwritten, and a table of no data set is removed.
     """
     from xmcbench.board.build import differing, make, write
 

@@ -177,13 +177,15 @@ def score_predictions(
     from xmcbench.metrics.engines import disagreements, with_pyxclib
     from xmcbench.metrics.evaluation import depth
     from xmcbench.metrics.predictions import read_predictions
+    from xmcbench.results import board
 
     truth, pairs = against.truth, against.pairs
     longest = int(np.bincount(pairs[:, 0]).max(initial=0)) if len(pairs) else 0
     deepest = depth(names, truth)
     topk = read_predictions(path, truth.n_rows, truth.n_labels, None if deepest is None else deepest + longest)
     kept = topk.without(pairs, topk.k)
-    evaluation = evaluate(kept, truth, names, samples=samples, seed=seed)
+    near = None if against.dataset is None else board.beside(against.dataset)[board.NEAR]
+    evaluation = evaluate(kept, truth, names, samples=samples, seed=seed, groups=near)
     values, notes = evaluation.fractions(), list(evaluation.notes)
     if engine == "pyxclib":
         theirs = with_pyxclib(kept, truth, names)

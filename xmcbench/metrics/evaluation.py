@@ -67,7 +67,13 @@ Found = dict[Name, tuple[Value, Pair | None]]
 
 
 def evaluate(
-    topk: TopK, truth: Truth, names: Iterable[str | Name] = DEFAULT, *, samples: int = 1000, seed: int = 0
+    topk: TopK,
+    truth: Truth,
+    names: Iterable[str | Name] = DEFAULT,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+    groups: NDArray[np.int32] | None = None,
 ) -> Evaluation:
     """Score predictions.
 
@@ -78,6 +84,8 @@ def evaluate(
     ----------
     topk : (n, k) predictions in the one order, filter pairs already removed.
     names : metric names. samples : bootstrap resamples, 0 for no intervals. seed : of the resampling.
+    groups : (n,) smallest row number of each row's group of near-duplicates, which resamples draw whole; None: no row
+        is near another.
 
     Raises
     ------
@@ -94,7 +102,7 @@ def evaluate(
         found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
         found |= _of_labels([n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, shown)
     pairs = {name: pair for name in wanted if (pair := found[name][1]) is not None}
-    ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed), strict=True))
+    ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed, groups), strict=True))
     values = []
     rows: dict[str, NDArray[np.float32]] = {}
     for name in wanted:

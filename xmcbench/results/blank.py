@@ -26,7 +26,7 @@ COSTS = (
         "query_p99_ms",
         "queries_per_second",
     ),
-    *("peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "attempts", "others_cpu"),
+    *("peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "attempts", "others_cpu", "compile_seconds"),
 )
 
 
