@@ -22,9 +22,9 @@ def test_sorting_by_mouse_and_keyboard(reader: Reader) -> None:
     assert reader.column(1)[:5] == ["1", "1", "1", "4", "4"]
 
     page.get_by_role("button", name="P@3").click()
-    assert heads.nth(4).get_attribute("aria-sort") == "descending"
+    assert heads.nth(3).get_attribute("aria-sort") == "descending"
     assert heads.nth(0).get_attribute("aria-sort") == "none"
-    values = [float(text) for text in reader.column(5)]
+    values = [float(text) for text in reader.column(4)]
     assert values[:-1] == sorted(values[:-1], reverse=True)
     assert values[-1] == max(values), "the row that has no rank stays last, whatever it claims"
 
@@ -63,18 +63,18 @@ def test_filter_by_text_and_family(reader: Reader) -> None:
 def test_another_data_set_and_back(reader: Reader) -> None:
     page = reader.page
     sets = page.get_by_role("navigation", name="Data sets")
-    assert page.locator("h2:visible").all_inner_texts() == ["eurlex-4.3k, bag of words"]
+    assert page.locator("h2:visible").all_inner_texts() == ["EURLEX-4.3K, bow"]
     sets.get_by_role("link", name="eurlex-4.3k title").click()
-    assert page.locator("h2:visible").all_inner_texts() == ["eurlex-4.3k, title"]
+    assert page.locator("h2:visible").all_inner_texts() == ["EURLEX-4.3K, title"]
     assert sets.locator("[aria-current]").all_inner_texts() == ["eurlex-4.3k title"]
     assert len(reader.column(2)) == 4
-    assert "eurlex-4.3k, title" in page.title()
+    assert "EURLEX-4.3K, title" in page.title()
     sets.get_by_role("link", name="synthetic").click()
     assert reader.column(2) == ["knn", "popularity"]
     assert not page.get_by_label("Rank by").is_visible(), "nothing is tested there"
     page.go_back()
     page.go_back()
-    assert page.locator("h2:visible").all_inner_texts() == ["eurlex-4.3k, bag of words"]
+    assert page.locator("h2:visible").all_inner_texts() == ["EURLEX-4.3K, bow"]
 
 
 def test_a_table_seen_again_still_has_each_methods_own_data(reader: Reader) -> None:
@@ -85,7 +85,7 @@ def test_a_table_seen_again_still_has_each_methods_own_data(reader: Reader) -> N
     page.get_by_role("link", name="eurlex-4.3k bow").click()
     assert reader.column(1)[:5] == ["1", "1", "1", "4", "4"], "in the order of ranks again"
     page.get_by_role("button", name="P@1", exact=True).click()
-    values = [float(text) for text in reader.column(4)[:-1]]
+    values = [float(text) for text in reader.column(3)[:-1]]
     assert values == sorted(values, reverse=True)
     page.get_by_role("link", name="knn").click()
     assert page.locator("#method h2").inner_text() == "knn"
@@ -100,21 +100,48 @@ def test_ranks_by_another_metric(reader: Reader) -> None:
     ranks = [int(text) for text in reader.column(1)[:-1]]
     assert ranks == sorted(ranks)
     assert reader.column(1)[-1] == "–"
-    values = [float(text) for text in reader.column(9)[: ranks.count(1)]]
+    values = [float(text) for text in reader.column(3)[: ranks.count(1)]]
     assert values == sorted(values, reverse=True), "within a rank the better value comes first"
     assert reader.plot().startswith("PSP@5 against")
+    metrics = [metric for metric in sample.METRICS if metric != "PSP@5"]
+    heads = page.locator(f"{TABLE} thead tr:last-child th:visible")
+    assert [text.strip() for text in heads.all_inner_texts()[2:-6]] == ["PSP@5", *metrics], "what ranks stands first"
+    page.get_by_role("button", name="R@100").click()
+    hundred = [float(text) for text in reader.column(9)[:-1]]
+    assert hundred == sorted(hundred, reverse=True)
+    best = max(sample.board().tables[0].rows[:-1], key=lambda row: row.values["R@100"].value or 0)
+    assert reader.column(2)[0] == best.label, "columns that moved still sort by their own values"
+    page.get_by_role("button", name="Fit, s").click()
+    fits = [float(text.replace(",", "")) for text in reader.column(4 + len(sample.METRICS)) if text != "–"]
+    assert fits == sorted(fits)
+    page.get_by_label("Rank by").select_option("P@1")
+    assert [text.strip() for text in heads.all_inner_texts()[2:-6]] == sample.METRICS
+    assert page.locator("tr.group").count() == 0
 
 
 def test_parts_and_published_values(reader: Reader) -> None:
     page = reader.page
     part = page.get_by_role("region", name="P@1 of one part's labels")
-    assert part.locator("thead th").all_inner_texts() == ["Method", "head", "torso", "tail"]
+    assert part.locator("thead th").all_inner_texts() == ["Method", "head", "torso", "tail", "seen-labels"]
     row = next(row for row in sample.board().tables[0].rows if row.label == "elias")
     shown = part.locator("tbody tr", has_text="elias").first.locator("td").all_inner_texts()
-    assert [text.strip() for text in shown] == [f"{100 * row.values[f'P@1:{p}'].value:.2f}" for p in sample.SLICES]
+    assert [text.strip() for text in shown] == [f"{100 * row.values[f'P@1:{p}'].value:.2f}" for p in sample.PARTS[:4]]
+    other = page.get_by_role("region", name="P@1 of one other part")
+    assert other.locator("thead th").all_inner_texts() == ["Method", "near-duplicate", "novel", "depth3"]
+    said = page.locator("#parts").inner_text()
+    assert said.index("Frequent and rare labels") < said.index("at least one training row") < said.index("Other parts")
+    assert said.index("Other parts") < said.index("novel: those without") < said.index("depth3 are parts named by")
     published = page.get_by_role("region", name="published values").locator("tbody tr")
     assert published.count() == 4
     assert "not reproduced" in published.first.inner_text()
+    for row, version, source in ((0, "[1]", "[2]"), (2, "[1]", "[5]")):
+        links = published.nth(row).get_by_role("link")
+        assert links.all_inner_texts() == [version, source]
+    links.last.click()
+    assert page.locator("li:target").inner_text() == "XC repository"
+    assert page.locator("section.on h2").inner_text() == "EURLEX-4.3K, bow"
+    page.reload()
+    assert page.locator("li:target").is_visible(), "the address names the table, too"
 
 
 def test_without_scripts_all_tables_are_there(browser: Any, sample_page: Path) -> None:

@@ -40,6 +40,15 @@ LEVELS = """() => [...document.querySelectorAll("h1, h2, h3, h4")].filter((it) =
   .map((it) => Number(it.tagName[1]))"""
 
 
+# words that stand on two lines
+BROKEN = """(all) => all.flatMap((it) => [...it.textContent.matchAll(/[^ ]+/g)].filter(({ 0: word, index }) => {
+  const range = new Range();
+  range.setStart(it.firstChild, index);
+  range.setEnd(it.firstChild, index + word.length);
+  return range.getClientRects().length > 1;
+}).map(([word]) => word))"""
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_every_control_has_a_name_headings_are_in_order_and_texts_stand_out(reader: Reader, colours: str) -> None:
     page = reader.page
@@ -65,10 +74,10 @@ def test_by_keyboard_alone(reader: Reader) -> None:
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.getAttribute('href')") == "#table=eurlex-4.3k%2Fbow"
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#table=eurlex-4.3k/bow"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.get_by_role("link", name="synthetic").press("Enter")
-    page.get_by_role("heading", name="synthetic").wait_for()
+    page.get_by_role("heading", name="SYNTHETIC").wait_for()
     page.get_by_role("link", name="Skip").press("Enter")
     page.get_by_role("link", name="knn").press("Enter")
     page.get_by_role("link", name="Skip").press("Enter")
@@ -87,6 +96,37 @@ def test_on_a_phone_only_tables_scroll_sideways(reader: Reader) -> None:
         page.get_by_role("link", name="<img src=x").click()
         assert not reader.wide()
         page.go_back()
+
+
+def test_a_phone_shows_a_score_first_and_that_tables_go_on(reader: Reader) -> None:
+    page = reader.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    for metric in ("P@1", "R@100"):
+        page.get_by_label("Rank by").select_option(metric)
+        cell = page.locator("section.on table.main tbody tr").first.locator("td").nth(1)
+        box = cell.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= 390
+    table = page.locator("section.on .scroll").first
+    edge = {"x": 366, "y": 2, "width": 8, "height": 8}
+    looks = []
+    for left in (0, 9999):
+        table.evaluate("(it, left) => { it.scrollLeft = left; it.style.removeProperty('background-image'); }", left)
+        table.evaluate("(it) => scrollTo(0, it.getBoundingClientRect().top + scrollY)")
+        shown = page.screenshot(clip=edge)
+        table.evaluate("(it) => { it.style.backgroundImage = 'none'; }")
+        looks.append(shown != page.screenshot(clip=edge))
+    assert looks == [True, False], "a shadow where more lies beyond the edge, none where the table ends"
+
+
+def test_words_are_whole_on_a_phone(reader: Reader) -> None:
+    page = reader.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("link", name="ovr", exact=True).click()
+    names = page.get_by_role("region", name="Rank on every data set").locator("tbody th a")
+    names.first.wait_for()
+    assert names.all_inner_texts() == ["EURLEX-4.3K, bow", "EURLEX-4.3K, title"]
+    assert names.evaluate_all(BROKEN) == []
 
 
 def test_dark_and_light(reader: Reader) -> None:

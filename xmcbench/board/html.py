@@ -16,7 +16,7 @@ from string import Template
 
 from xmcbench.board.html_data import compact
 from xmcbench.board.html_section import section
-from xmcbench.board.html_text import anchor, text
+from xmcbench.board.html_text import address, shown, text
 from xmcbench.board.model import FLAGS, Board, Table
 
 SCRIPTS = ("data.js", "table.js", "names.js", "plot.js", "parts.js", "method.js", "main.js")  # in this order
@@ -36,6 +36,7 @@ def page(board: Board) -> str:
         script=script,
         origin=_origin(board),
         choice="\n".join(_link(table) for table in board.tables),
+        tested=text(_tested(board)),
         flags="\n".join(f"<dt>{text(flag)}</dt><dd>{text(meaning)}</dd>" for flag, meaning in FLAGS.items()),
         sections="\n".join(section(table) for table in board.tables) or "<p>There are no records yet.</p>",
         data=json.dumps(compact(board), ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(UNSAFE),
@@ -50,9 +51,13 @@ def _origin(board: Board) -> str:
     return f"{records}{until}; digest <code>{text(board.digest[:12])}</code>."
 
 
+def _tested(board: Board) -> str:
+    """The metrics that any table ranks by."""
+    return ", ".join(dict.fromkeys(metric for table in board.tables for metric in table.tested)) or "none here"
+
+
 def _link(table: Table) -> str:
-    what = table.view if table.rows else "published"
-    return f'<li><a href="#{anchor(table)}">{text(table.dataset)} <small>{text(what)}</small></a></li>'
+    return f'<li><a href="{address(table)}">{text(table.dataset)} <small>{text(shown(table))}</small></a></li>'
 
 
 def _asset(name: str) -> str:

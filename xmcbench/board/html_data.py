@@ -12,7 +12,7 @@ from typing import Any
 
 from xmcbench.board.cells import machines
 from xmcbench.board.html_table import Classes, ordered
-from xmcbench.board.html_text import COSTS, TIMES, anchor, costs, machine_name, rounded
+from xmcbench.board.html_text import COSTS, TIMES, costs, heading, identity, machine_name, rounded
 from xmcbench.board.model import FLAGS, Board, Row, Run, Table, Value
 from xmcbench.cli.plain import clean
 
@@ -34,8 +34,8 @@ def _table(table: Table) -> dict[str, Any]:
     at = {name: i for i, name in enumerate(metrics)}
     classes = machines(table)
     return {
-        "id": anchor(table).removeprefix("table="),
-        "title": clean(table.title),
+        "id": identity(table),
+        "title": heading(table),
         "shown": len(table.metrics),  # so many of the metrics have a column
         "metrics": [clean(name) for name in metrics],
         "tested": [at[name] for name in table.tested if name in at],

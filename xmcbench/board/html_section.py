@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from xmcbench.board.cells import NONE, percent, printed_costs
+from xmcbench.board.html_published import published_values
 from xmcbench.board.html_table import main_table
-from xmcbench.board.html_text import anchor, text
-from xmcbench.board.model import PublishedRow, Table
+from xmcbench.board.html_text import heading, identity, scrolling, text
+from xmcbench.board.model import Table
 
 FACTS = {  # keys of Table.facts → how they are said
     "n_train": "training rows",
@@ -16,27 +14,22 @@ FACTS = {  # keys of Table.facts → how they are said
     "n_features": "features",
     "groups": "groups of near-duplicate test rows",
 }
-KEY = "Percent; below it the 95 % interval over test rows, and sd over seeds. Ranks count significantly better methods."
-PRINTED = (
-    "Percent, as printed by others; below it ours minus theirs. No ranks: data, splits and definitions may differ."
+KEY = (
+    "Percent; below it the 95 % interval over test rows, and sd over seeds. "
+    "A rank is one more than the number of significantly better methods."
 )
 HASH = 12  # characters of a content hash shown: enough to tell any two
 
 
 def section(table: Table) -> str:
     """The part of the page that says all about one data set in one view; scripts put controls and figures into it."""
-    return f"""<section class="table" id="{anchor(table)}">
-<h2>{text(table.title)}</h2>
+    return f"""<section class="table" id="table={identity(table)}">
+<h2>{text(heading(table))}</h2>
 <p class="facts">{_facts(table)}</p>
 <div class="tools-here"></div>
 {_methods(table)}
 <div class="figures-here"></div>
-{_published(table)}{_failures(table)}</section>"""
-
-
-def scrolling(label: str, table: str) -> str:
-    """A table in a box of its own, which scrolls where the table is too wide, by keyboard too; `label` is text."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{text(label)}">\n{table}\n</div>'
+{published_values(table)}{_failures(table)}</section>"""
 
 
 def _facts(table: Table) -> str:
@@ -54,31 +47,7 @@ def _facts(table: Table) -> str:
 def _methods(table: Table) -> str:
     if not table.rows:
         return "<p>No method has a record here.</p>"
-    return f'<p class="facts">{text(KEY)}</p>\n' + scrolling(f"{table.title}: table of methods", main_table(table))
-
-
-def _published(table: Table) -> str:
-    if not table.published:
-        return ""
-    named = {metric for row in table.published for metric in row.values}
-    metrics = [metric for metric in table.metrics if metric in named] + sorted(named - set(table.metrics))
-    titles = ("Method", *metrics, "Verdict", "Why", "Our method", "Data version", "Source", "Costs, as printed")
-    heads = "".join(f"<th scope=col>{text(title)}</th>" for title in titles)
-    rows = "\n".join(_printed(row, metrics) for row in table.published)
-    made = f"""<table class="published"><caption>Published values beside ours</caption>
-<thead><tr>{heads}</tr></thead>
-<tbody>{rows}</tbody></table>"""
-    box = scrolling(f"{table.title}: published values", made)
-    return f'<h3>Published values</h3>\n<p class="facts">{PRINTED}</p>\n{box}\n'
-
-
-def _printed(row: PublishedRow, metrics: Iterable[str]) -> str:
-    gaps, values = row.gaps or {}, ""
-    for metric in metrics:
-        gap = f"<small>ours {100 * gaps[metric]:+.2f}</small>".replace("-", "−") if metric in gaps else ""
-        values += f"<td>{percent(row.values.get(metric))}{gap}</td>"
-    said = (row.verdict, row.why, row.ours or NONE, row.data_version, row.source, printed_costs(row))
-    return f"<tr><th scope=row>{text(row.method)}</th>{values}{''.join(f'<td>{text(each)}</td>' for each in said)}</tr>"
+    return f'<p class="facts">{text(KEY)}</p>\n' + scrolling(f"{heading(table)}: table of methods", main_table(table))
 
 
 def _failures(table: Table) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xmcbench.board.cells import NONE, machines, on_machine, percent, rank
-from xmcbench.board.html_text import COSTS, IN_TABLE, TIMES, costs, machine_name, number, text
+from xmcbench.board.html_text import COSTS, IN_TABLE, TIMES, costs, heading, machine_name, name, number, text
 from xmcbench.board.model import FLAGS, Costs, Row, Table, Value
 
 Classes = Sequence[tuple[str, int | None]]  # machine classes
@@ -23,20 +23,22 @@ def ordered(table: Table) -> list[Row]:
 
 
 def main_table(table: Table) -> str:
-    """Ranks by the first tested metric, all metrics of the table, and costs of every machine class side by side."""
+    """Ranks by the first tested metric, all metrics of the table, and costs of every machine class side by side.
+
+    Scripts move the metric that ranks next to the methods, so that it can be seen without scrolling.
+    """
     classes = machines(table)
     ranked = [row for row in table.rows if is_ranked(table, row)]
     others = ordered(table)[len(ranked) :]
     by = f"Rank by {table.tested[0]}" if table.tested else "Rank"
-    heads = [("rank", by), ("label", "Method"), ("family", "Family, flags")]
-    heads += [("value", metric) for metric in table.metrics]
+    heads = [("rank", by), ("label", "Method"), *(("value", metric) for metric in table.metrics), ("family", "Family")]
     heads += [("cost", f"{title}, {unit}") for title, unit, *_ in COSTS[:IN_TABLE]] * len(classes)
     ceilings = "".join(f"<td>{percent(table.ceilings.get(metric))}</td>" for metric in table.metrics)
-    return f"""<table class="main"><caption>Methods on {text(table.title)}</caption>
+    return f"""<table class="main"><caption>Methods on {text(heading(table))}</caption>
 <thead><tr class="over"><td colspan="{3 + len(table.metrics)}"></td>{"".join(map(_machine, classes))}</tr>
 <tr>{"".join(f'<th scope="col" data-sort="{kind}">{text(title)}</th>' for kind, title in heads)}</tr></thead>
 {_body(table, ranked, classes)}{_body(table, others, classes, " class=unranked")}<tfoot><tr><td></td>
-<th scope="row">Best reachable</th><td>any ranking</td>{ceilings}{"<td></td>" * (IN_TABLE * len(classes))}</tr></tfoot>
+<th scope="row">Best reachable</th>{ceilings}{"<td></td>" * (1 + IN_TABLE * len(classes))}</tr></tfoot>
 </table>"""
 
 
@@ -53,9 +55,9 @@ def _row(table: Table, row: Row, classes: Classes) -> str:
     why = "" if is_ranked(table, row) else f"<small>not ranked: {text(_reason(row))}</small>"
     return (
         f"<tr{' class=floor' if row.floor else ''}><td>{_rank(table, row)}</td>"
-        f"<th scope=row><span>{_breakable(row.label)}</span>{why}</th>"
-        f"<td>{text(row.family)}{_seeds(row)}{''.join(map(_flag, row.flags))}</td>"
+        f"<th scope=row><span>{_breakable(row.label)}</span>{why}{_flags(row)}</th>"
         + "".join(_value(row.values.get(metric)) for metric in table.metrics)
+        + f"<td class=family>{text(row.family)}</td>"
         + "".join(_costs(on_machine(row, each)) for each in classes)
         + "</tr>"
     )
@@ -69,7 +71,7 @@ def _rank(table: Table, row: Row) -> str:
 
 def _breakable(label: str) -> str:
     """A label that a narrow column may break before its parameters."""
-    return text(label).replace("[", "<wbr>[").replace(",", ",<wbr>")
+    return name(label).replace("[", "<wbr>[").replace(",", ",<wbr>")
 
 
 def _reason(row: Row) -> str:
@@ -78,13 +80,11 @@ def _reason(row: Row) -> str:
     return "; ".join(reasons) or "there was nothing to test it with"
 
 
-def _seeds(row: Row) -> str:
+def _flags(row: Row) -> str:
     seeds = max((value.seeds for value in row.values.values()), default=1)
-    return f"<small>{seeds} seeds</small>" if seeds > 1 else ""
-
-
-def _flag(flag: str) -> str:
-    return f'<span class="flag" title="{text(FLAGS.get(flag, flag))}">{text(flag)}</span>'
+    said = [f"<span>{seeds} seeds</span>"] if seeds > 1 else []
+    said += [f'<span title="{text(FLAGS.get(flag, flag))}">{text(flag)}</span>' for flag in row.flags]
+    return f'<small class="flags">{" ".join(said)}</small>' if said else ""
 
 
 def _value(value: Value | None) -> str:

@@ -19,6 +19,7 @@ COSTS = (
     ("Model", "MiB", "model_bytes", 2**-20),
     ("Slow query (99 %)", "ms", "query_p99_ms", 1.0),
 )
+NAMELESS = "(no name)"  # in place of a blank label
 TIMES = ("s", "ms", "ms a row")  # units of what takes longer on a busy machine
 IN_TABLE = 5  # the first of them; the others stand on a method's page
 DIGITS = 3  # of costs; two runs differ by more
@@ -29,9 +30,34 @@ def text(value: object) -> str:
     return html.escape(clean(value))
 
 
-def anchor(table: Table) -> str:
-    """What follows # in a table's address, and the id of its section."""
-    return "table=" + quote(clean(table.key), safe="")
+def name(label: str) -> str:
+    """A label as text that can be seen and clicked."""
+    return text(label if clean(label).strip() else NAMELESS)
+
+
+def shown(table: Table) -> str:
+    """What a table shows of its data set: one view of it, or what others printed alone."""
+    return table.view if table.rows else "published"
+
+
+def heading(table: Table) -> str:
+    """A table's title; data sets have a table for each view."""
+    return f"{clean(table.title)}, {clean(shown(table))}"
+
+
+def identity(table: Table) -> str:
+    """A table's name in ids and addresses: "/" stands between data set and view, and in neither."""
+    return "/".join(quote(clean(part), safe="") for part in (table.dataset, table.view))
+
+
+def address(table: Table, place: str = "") -> str:
+    """Where links to a table, or to a place of it, lead; browsers undo one quoting to find the id."""
+    return "#table=" + quote(identity(table), safe="/") + place
+
+
+def scrolling(label: str, table: str) -> str:
+    """A table in a box of its own, which scrolls where the table is too wide, by keyboard too; `label` is text."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{text(label)}">\n{table}\n</div>'
 
 
 def machine_name(machine: str, threads: int | None) -> str:

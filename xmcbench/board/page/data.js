@@ -32,8 +32,10 @@ const FIRST_COST = 3; // before them: machine, busy, runs
 const costsOn = (row, machine) => row.costs.find((costs) => costs[0] === machine);
 
 const isRanked = (table, row) => !table.tested.length || row.ranks.some((rank) => rank !== null);
-const addressOf = (table) => `#table=${table.id}`;
-const addressOfMethod = (row, table) => `#method=${encodeURIComponent(row.label)}&table=${table.id}`;
+const nameOf = (row) => row.label.trim() || "(no name)";
+const inAddress = (table) => `table=${table.id.replaceAll("%", "%25")}`; // an id needs no other quoting
+const addressOf = (table) => `#${inAddress(table)}`;
+const addressOfMethod = (row, table) => `#method=${encodeURIComponent(row.label)}&${inAddress(table)}`;
 
 /** Options of a select element from [value, text] pairs; the one chosen before stays, if it is still there. */
 function offer(select, options, chosen = select.value) {

@@ -5,13 +5,13 @@ let LEFT = null; // where the reader was when a method's page opened: how far do
 function route() {
   const address = new URLSearchParams(location.hash.slice(1));
   if (VIEW && location.hash && !address.has("table") && !address.has("method")) return; // a place on the page
-  const table = BOARD.tables.find(({ id }) => decodeURIComponent(id) === address.get("table")) ?? BOARD.tables[0];
+  const table = BOARD.tables.find(({ id }) => id === address.get("table")) ?? BOARD.tables[0];
   const label = address.get("method");
   if (label !== null && get("method").hidden) LEFT = { y: scrollY, link: document.activeElement };
   get("method").hidden = label === null;
   get("board").hidden = get("about").hidden = label !== null;
   if (VIEW?.table !== table) showTable(table);
-  document.title = `${label ?? table.title} · xmcbench leaderboards`;
+  document.title = `${label === null ? table.title : nameOf({ label })} · xmcbench leaderboards`;
   if (label !== null) {
     const title = showMethod(label, table);
     scrollTo(0, 0);

@@ -1,12 +1,14 @@
 // A method's page: where it stands on every data set, and for each its parameters, command and runs.
 
+const OURS = "xmcbench run "; // how a command starts that the page offers to copy
+
 /** Show the page of the label; `home` is the table it was opened from. */
 function showMethod(label, home) {
   const rowsOf = (table) => table.rows.filter((row) => row.label === label);
   const places = BOARD.tables.flatMap((table) => rowsOf(table).map((row) => ({ table, row })));
   places.sort((a, b) => (b.table === home) - (a.table === home));
   const back = el("p", {}, el("a", { href: addressOf(home) }, `← ${home.title}`));
-  const title = el("h2", { tabindex: "-1" }, label);
+  const title = el("h2", { tabindex: "-1" }, nameOf({ label }));
   if (!places.length) {
     get("method").replaceChildren(back, title, el("p", {}, "No method of this name has a record."));
     return title;
@@ -43,7 +45,7 @@ function parts(table, row) {
   return [
     ...(flags.length ? [el("h4", {}, "Flags"), el("ul", {}, ...flags)] : []),
     el("h4", {}, "Repeat it"),
-    ...(row.command ? copyable(row.command) : [el("p", {}, "Predictions from outside: no command here makes them.")]),
+    ...(row.command.startsWith(OURS) ? copyable(row.command) : [el("p", {}, "No command here repeats this row.")]),
     el("h4", {}, "Parameters"),
     el("p", {}, row.selection || "How they were chosen is not known."),
     row.parameters.length ? grid("Parameters", ["Name", "Value"], row.parameters) : el("p", {}, "It has none."),

@@ -1,25 +1,45 @@
-// How a method does on frequent and rare labels: values and bars for each part of the label set.
+// How a method does on parts of the labels and of the test documents: values and bars for each part.
+const OF_LABELS = ["head", "torso", "tail", "seen-labels"];
+const OF_DOCUMENTS = ["near-duplicate", "novel"];
+const LABELS = "Seen-labels: labels with at least one training row.";
+const DOCUMENTS = "Near-duplicate: test documents with a near-duplicate in training; novel: those without.";
+const NAMED = "are parts named by the data set.";
+
+/** Parts of the labels, then all others: what those of a data set's own names consist of, only it knows. */
+function showParts({ table }) {
+  const [labels, others] = [[], []];
+  for (const part of table.parts) (OF_LABELS.includes(part[0]) ? labels : others).push(part);
+  const has = (parts, name) => parts.some(([part]) => part === name);
+  const own = others.map(([part]) => part).filter((part) => !OF_DOCUMENTS.includes(part));
+  const about = [
+    ...(OF_DOCUMENTS.some((part) => has(others, part)) ? [DOCUMENTS] : []),
+    ...(own.length ? [`${own.join(", ")} ${NAMED}`] : []),
+  ];
+  get("parts").replaceChildren(
+    ...tablesOf(table, labels, "Frequent and rare labels", has(labels, "seen-labels") ? LABELS : "", "part's labels"),
+    ...tablesOf(table, others, "Other parts", about.join(" "), "other part"),
+  );
+}
 
 /** A table for each metric that is known by parts, such as P@1 on head, torso and tail. */
-function showParts({ table }) {
+function tablesOf(table, parts, heading, about, what) {
   const names = new Map(); // metric → places of its parts, in the order of the parts
-  for (const [part, places] of table.parts) {
+  for (const [part, places] of parts) {
     for (const place of places) {
       const name = table.metrics[place].split(":")[0];
       names.set(name, [...(names.get(name) ?? []), [part, place]]);
     }
   }
   const rows = table.rows.filter((row) => [...names.values()].flat().some(([, place]) => row.values[place]));
-  const tables = rows.length ? [...names].map(([name, parts]) => partTable(name, parts, rows)) : [];
-  get("parts").replaceChildren(
-    ...(tables.length ? [el("h3", {}, "Frequent and rare labels"), el("div", { class: "side" }, ...tables)] : []),
-  );
+  if (!rows.length) return [];
+  const tables = [...names].map(([name, places]) => partTable(`${name} of one ${what}, percent`, places, rows));
+  const said = about ? [el("p", { class: "facts" }, about)] : [];
+  return [el("h3", {}, heading), ...said, el("div", { class: "side" }, ...tables)];
 }
 
-function partTable(name, parts, rows) {
-  const lines = rows.map((row) => [row.label, ...parts.map(([, place]) => bar(row.values[place]))]);
-  const caption = `${name} of one part's labels, percent`;
-  return grid(caption, ["Method", ...parts.map(([part]) => part)], lines, "parts");
+function partTable(caption, places, rows) {
+  const lines = rows.map((row) => [nameOf(row), ...places.map(([, place]) => bar(row.values[place]))]);
+  return grid(caption, ["Method", ...places.map(([part]) => part)], lines, "parts");
 }
 
 /** A value with its interval, and a bar of its length (100 percent: the cell's width). */

@@ -11,23 +11,30 @@ function drawPlot({ table }) {
   const missing = [];
   for (const row of table.rows) {
     const [x, y] = [costsOn(row, machine)?.[FIRST_COST + cost], row.values[quality]?.[0]];
-    if (row.floor) missing.push(`${row.label} (the floor, ${percent(y)} %)`);
-    else if (!isRanked(table, row)) missing.push(`${row.label} (not ranked)`);
-    else if (!(x > 0) || y === undefined) missing.push(`${row.label} (no such cost on this machine class)`);
-    else points.push({ x, y, label: row.label, busy: isTime && costsOn(row, machine)[1] === 1 });
+    if (row.floor) missing.push(`${nameOf(row)} (the floor, ${percent(y)} %)`);
+    else if (!isRanked(table, row)) missing.push(`${nameOf(row)} (not ranked)`);
+    else if (!(x > 0) || y === undefined) missing.push(`${nameOf(row)} (no such cost on this machine class)`);
+    else points.push({ x, y, label: nameOf(row), busy: isTime && costsOn(row, machine)[1] === 1 });
   }
   points.sort((a, b) => a.x - b.x || b.y - a.y);
-  let best = -Infinity;
-  for (const point of points) {
-    point.front = point.y > best;
-    best = Math.max(best, point.y);
-  }
+  markFrontier(points);
   const narrow = width < NARROW;
   const where = table.machines.length ? ` on ${table.machines[machine]}` : "";
   const what = `${table.metrics[quality]} against ${title.toLowerCase()} (${unit})${where}`;
   get("plot").replaceChildren();
   if (points.length) chart(points, width, narrow, what, `${title}, ${unit}`, `${table.metrics[quality]}, %`);
   explain(points, missing, narrow, what);
+}
+
+/** The points that nothing beats in both; times of a busy machine aren't known well enough to say so, unless nearly all
+ * are such. Points come from cheap to costly. */
+function markFrontier(points) {
+  const quiet = points.filter((point) => !point.busy);
+  let best = -Infinity;
+  for (const point of quiet.length >= 2 ? quiet : points) {
+    point.front = point.y > best;
+    best = Math.max(best, point.y);
+  }
 }
 
 /** Draw on the page, since texts have a width only there. */
@@ -116,8 +123,12 @@ function summary(points, what) {
 }
 
 function explain(points, missing, narrow, what) {
-  const busy = points.some((point) => point.busy) ? " Hollow: on a busy machine, so the true cost is lower." : "";
-  const said = `${what}. On the line: no other method is both better and cheaper.${busy}`;
+  const busy = points.filter((point) => point.busy);
+  const aside = points.length - busy.length >= 2;
+  const other = busy.length && aside ? "other method of a quiet machine" : "other method";
+  const use = aside ? "the line leaves them out" : "the line counts them, since fewer than two are of a quiet machine";
+  const hollow = busy.length ? ` Hollow: measured on a busy machine, so the true cost is lower; ${use}.` : "";
+  const said = `${what}. On the line: no ${other} is both better and cheaper.${hollow}`;
   const names = narrow ? [el("ol", {}, ...points.map((point) => el("li", {}, point.label)))] : [];
   const left = missing.length ? [el("p", {}, `Not drawn: ${missing.join(", ")}.`)] : [];
   const line = points.length ? said : "Nothing to draw: no method has both this quality and this cost.";

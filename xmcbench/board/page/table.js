@@ -1,6 +1,8 @@
 // A data set's table: links, sorting, filter, ranks by another metric, costs of another machine class.
 
 const VIEWS = new Map(); // of the tables seen so far
+const FIRST_VALUE = 2; // columns before it: rank, method
+const firstCost = ({ table }) => FIRST_VALUE + table.shown + 1; // before it: the family
 
 /** What a table consists of: its data and, for each row of them, the page's row. Both are in one order at first. */
 function openTable(table) {
@@ -14,7 +16,8 @@ function openTable(table) {
   view.lines = body.map((line, i) => ({ line, row: table.rows[i], first: i }));
   view.heads = [...element.tHead.rows[1].cells];
   view.groups = [...element.tHead.rows[0].cells].slice(1);
-  view.wide = [element.tHead.rows[1], ...body, ...element.tFoot.rows]; // rows with a cell in every column
+  // cells of the rows that have one in every column, in the order of the page's text, wherever they have moved since
+  view.wide = [element.tHead.rows[1], ...body, ...element.tFoot.rows].map((line) => [...line.cells]);
   prepare(view);
   return view;
 }
@@ -51,18 +54,17 @@ function sort(view, head, direction) {
   };
   for (const other of view.heads) other.setAttribute("aria-sort", other === head ? direction : "none");
   for (const { line } of [...view.lines].sort(compare)) line.parentNode.append(line);
-  rule(view, head.dataset.sort === "rank");
 }
 
 /** What a column sorts by: from an entry of `lines` to a number, a text or null. */
 function keyOf(view, head) {
-  const column = head.cellIndex;
+  const column = view.heads.indexOf(head);
   const kind = head.dataset.sort;
   if (kind === "rank") return ({ row }) => standingBy(row, Number(get("rank").value), view.table);
-  if (kind === "value") return ({ row }) => row.values[column - 3]?.[0] ?? null;
+  if (kind === "value") return ({ row }) => row.values[column - FIRST_VALUE]?.[0] ?? null;
   if (kind !== "cost") return ({ row }) => row[kind];
   const perMachine = view.heads.filter((other) => other.dataset.sort === "cost").length / view.table.machines.length;
-  const place = column - 3 - view.table.shown;
+  const place = column - firstCost(view);
   const machine = Math.floor(place / perMachine);
   return ({ row }) => costsOn(row, machine)?.[FIRST_COST + (place % perMachine)] ?? null;
 }
@@ -73,17 +75,7 @@ function standingBy(row, by, table) {
   return rank === null ? null : rank - (row.values[table.tested[by]]?.[0] ?? 0) / 1000;
 }
 
-/** In the order of ranks, a line between groups of one rank. */
-function rule(view, byRank) {
-  let before;
-  for (const line of view.section.querySelectorAll("table.main tbody tr:not([hidden])")) {
-    const rank = line.cells[0].firstChild.textContent;
-    line.classList.toggle("group", byRank && before !== undefined && rank !== before);
-    before = rank;
-  }
-}
-
-/** Ranks by the chosen metric, in their order. */
+/** Ranks by the chosen metric, in their order; its values stand next to the methods. */
 function showRanks(view) {
   const { table } = view;
   const by = get("rank").value;
@@ -93,6 +85,10 @@ function showRanks(view) {
     const beats = row.beats[by] ? el("small", {}, `beats ${row.beats[by]}`) : null;
     line.cells[0].replaceChildren(String(row.ranks[by] ?? "–"), ...(beats ? [beats] : []));
   }
+  for (const cells of view.wide) {
+    const values = cells.slice(FIRST_VALUE, FIRST_VALUE + table.shown);
+    cells[FIRST_VALUE - 1].after(values[table.tested[by]], ...values.filter((_, i) => i !== table.tested[by]));
+  }
   sort(view, view.heads[0], "ascending");
 }
 
@@ -100,11 +96,11 @@ function showRanks(view) {
 function showMachine(view) {
   if (!view.lines.length || !view.table.machines.length) return;
   const chosen = Number(get("machine").value);
-  const start = 3 + view.table.shown;
+  const start = firstCost(view);
   const width = (view.heads.length - start) / view.table.machines.length;
   view.groups.forEach((group, i) => (group.hidden = i !== chosen));
-  for (const line of view.wide) {
-    [...line.cells].slice(start).forEach((cell, i) => (cell.hidden = Math.floor(i / width) !== chosen));
+  for (const cells of view.wide) {
+    cells.slice(start).forEach((cell, i) => (cell.hidden = Math.floor(i / width) !== chosen));
   }
 }
 
@@ -118,6 +114,4 @@ function filter(view) {
   }
   const shown = view.lines.filter(({ line }) => !line.hidden).length;
   get("found").textContent = `${shown} of ${view.lines.length} methods`;
-  const sorted = view.heads.find((head) => head.getAttribute("aria-sort") !== "none");
-  rule(view, sorted?.dataset.sort === "rank");
 }
