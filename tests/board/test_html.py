@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.board import sample
 from xmcbench.board.cells import percent
 from xmcbench.board.html import page
-from xmcbench.board.html_text import number, rounded
+from xmcbench.board.html_text import identity, number, rounded
 from xmcbench.board.model import Board, Value
 from xmcbench.cli.plain import clean
 
@@ -163,6 +163,33 @@ def test_ceilings_floor_published_values_and_failures(text: str, read: Reader) -
     for verdict in ("not reproduced", "other data", "wrong at its source", "not run here"):
         assert verdict in read.of("td")
     assert "pecos did not run: it wants numpy < 2 (`xmcbench peers install pecos`)" in read.of("li")
+
+
+def test_each_source_is_written_once_and_named_by_number(text: str, read: Reader) -> None:
+    assert text.partition('<script id="data"')[0].count(sample.XCR) == 1
+    notes = {attributes["id"] for tag, attributes in read.tags if tag == "li" and "id" in attributes}
+    links = {(attributes["href"] or "")[1:] for tag, attributes in read.tags if "&note=" in str(attributes.get("href"))}
+    assert links == notes == {f"table=eurlex-4.3k/bow&note={n}" for n in range(1, 8)}
+    table = sample.board().tables[0]
+    bare = dataclasses.replace(table, published=[dataclasses.replace(table.published[0], source="", data_version="")])
+    made = page(Board([bare], 1, "0"))
+    assert "not reproduced" in made
+    assert "&amp;note=" not in made
+    assert "Data versions and sources</h4>" not in made
+
+
+def test_titles_name_the_view_and_ids_are_of_one_table(read: Reader) -> None:
+    titles = ["EURLEX-4.3K, bow", "EURLEX-4.3K, title", "SYNTHETIC, bow"]
+    assert [title for title in read.of("h2") if "," in title] == titles
+    table = sample.board().tables[2]
+    pairs = [("a/b", "c"), ("a", "b/c"), ("a%2Fb", "c"), ("a", "b%2Fc"), ("a b", "c")]
+    found = [identity(dataclasses.replace(table, dataset=a, view=b)) for a, b in pairs]
+    assert found == ["a%2Fb/c", "a/b%2Fc", "a%252Fb/c", "a/b%252Fc", "a%20b/c"]
+
+
+def test_it_says_which_intervals_draw_near_duplicates_together(text: str) -> None:
+    assert "the metrics that rank (P@1, P@5, nDCG@5, PSP@5, R@100) draw\nnear-duplicate documents together" in text
+    assert "the metrics that rank (none here)" in page(Board([sample.board().tables[2]], 2, "0"))
 
 
 def test_a_board_without_tables_a_table_without_rows_a_row_without_values() -> None:

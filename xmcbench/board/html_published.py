@@ -31,14 +31,8 @@ def published_values(table: Table) -> str:
     box = scrolling(f"{heading(table)}: published values", made)
     place = text(f"table={identity(table)}{PLACE}")
     items = "\n".join(f'<li id="{place}{n}">{text(said)}</li>' for n, said in enumerate(notes, 1))
-    return f"""<h3>Published values</h3>
-<p class="facts">{PRINTED}</p>
-{box}
-<h4>Data versions and sources</h4>
-<ol class="notes">
-{items}
-</ol>
-"""
+    listed = f'<h4>Data versions and sources</h4>\n<ol class="notes">\n{items}\n</ol>\n' if notes else ""
+    return f'<h3>Published values</h3>\n<p class="facts">{PRINTED}</p>\n{box}\n{listed}'
 
 
 def _row(table: Table, row: PublishedRow, metrics: Iterable[str], notes: Sequence[str]) -> str:

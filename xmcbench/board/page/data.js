@@ -33,6 +33,8 @@ const costsOn = (row, machine) => row.costs.find((costs) => costs[0] === machine
 
 const isRanked = (table, row) => !table.tested.length || row.ranks.some((rank) => rank !== null);
 const nameOf = (row) => row.label.trim() || "(no name)";
+/** A label that a narrow column may break before its parameters. */
+const breakable = (row) => el("span", {}, ...nameOf(row).split(/(?=[[])|(?<=,)/).flatMap((part) => [el("wbr"), part]));
 const inAddress = (table) => `table=${table.id.replaceAll("%", "%25")}`; // an id needs no other quoting
 const addressOf = (table) => `#${inAddress(table)}`;
 const addressOfMethod = (row, table) => `#method=${encodeURIComponent(row.label)}&${inAddress(table)}`;

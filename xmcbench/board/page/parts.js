@@ -38,7 +38,7 @@ function tablesOf(table, parts, heading, about, what) {
 }
 
 function partTable(caption, places, rows) {
-  const lines = rows.map((row) => [nameOf(row), ...places.map(([, place]) => bar(row.values[place]))]);
+  const lines = rows.map((row) => [breakable(row), ...places.map(([, place]) => bar(row.values[place]))]);
   return grid(caption, ["Method", ...places.map(([part]) => part)], lines, "parts");
 }
 
