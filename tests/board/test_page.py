@@ -130,7 +130,7 @@ def test_parts_and_published_values(reader: Reader) -> None:
     assert other.locator("thead th").all_inner_texts() == ["Method", "near-duplicate", "novel", "depth3"]
     said = page.locator("#parts").inner_text()
     assert said.index("Frequent and rare labels") < said.index("at least one training row") < said.index("Other parts")
-    assert said.index("Other parts") < said.index("novel: those without") < said.index("depth3 are parts named by")
+    assert said.index("Other parts") < said.index("novel: those without") < said.index("Named by the data set: depth3.")
     published = page.get_by_role("region", name="published values").locator("tbody tr")
     assert published.count() == 4
     assert "not reproduced" in published.first.inner_text()

@@ -3,7 +3,6 @@ const OF_LABELS = ["head", "torso", "tail", "seen-labels"];
 const OF_DOCUMENTS = ["near-duplicate", "novel"];
 const LABELS = "Seen-labels: labels with at least one training row.";
 const DOCUMENTS = "Near-duplicate: test documents with a near-duplicate in training; novel: those without.";
-const NAMED = "are parts named by the data set.";
 
 /** Parts of the labels, then all others: what those of a data set's own names consist of, only it knows. */
 function showParts({ table }) {
@@ -13,7 +12,7 @@ function showParts({ table }) {
   const own = others.map(([part]) => part).filter((part) => !OF_DOCUMENTS.includes(part));
   const about = [
     ...(OF_DOCUMENTS.some((part) => has(others, part)) ? [DOCUMENTS] : []),
-    ...(own.length ? [`${own.join(", ")} ${NAMED}`] : []),
+    ...(own.length ? [`Named by the data set: ${own.join(", ")}.`] : []),
   ];
   get("parts").replaceChildren(
     ...tablesOf(table, labels, "Frequent and rare labels", has(labels, "seen-labels") ? LABELS : "", "part's labels"),
