@@ -31,6 +31,11 @@ def rank(row: Row, metric: str) -> str:
     return NONE if found is None else str(found)
 
 
+def beats(row: Row, metric: str) -> str:
+    """How many rows it is significantly better than, those of its own rank among them."""
+    return NONE if row.ranks.get(metric) is None else str(row.separated.get(metric, 0))
+
+
 def cost(costs: Costs | None) -> list[str]:
     """Fit seconds, milliseconds a row, milliseconds a query, MiB of memory and of the model; "*" after times of a busy
     machine."""

@@ -17,7 +17,7 @@ def table(table: Table) -> str:
     """All rows: rank in each tested metric; value, ends of the interval, spread and seeds of each metric as fractions;
     costs by machine class; flags and command. Empty where unknown."""
     machines = cells.machines(table)
-    head = ["method", "family", "version", *(f"rank {name}" for name in table.tested)]
+    head = ["method", "family", "version", *(f"{what} {name}" for name in table.tested for what in ("rank", "beats"))]
     names = [*table.metrics, *(name for part in table.slices.values() for name in part)]
     head += [title for name in names for title in (name, f"{name} low", f"{name} high", f"{name} sd")]
     head += ["seeds", "machine", "threads", "busy"]
@@ -28,7 +28,8 @@ def table(table: Table) -> str:
     for row in table.rows:
         costs = cells.on_machine(row, machines[0]) if machines else None
         line: list[object] = [text(row.label), text(row.family), text(row.version)]
-        line += [row.ranks.get(name) for name in table.tested]
+        for name in table.tested:
+            line += [row.ranks.get(name), row.separated.get(name)]
         for name in names:
             value = row.values[name]
             line += [value.value, value.low, value.high, value.sd]

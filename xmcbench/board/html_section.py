@@ -16,7 +16,7 @@ FACTS = {  # keys of Table.facts → how they are said
 }
 KEY = (
     "Percent; below it the 95 % interval over test rows, and sd over seeds. "
-    "A rank is one more than the number of significantly better methods."
+    "Every method of a better rank is significantly better; methods of one rank can't all be told apart."
 )
 HASH = 12  # characters of a content hash shown: enough to tell any two
 

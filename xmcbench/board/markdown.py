@@ -12,7 +12,8 @@ from xmcbench.cli.plain import clean
 
 READING = (
     "Rows share a rank where a test can't separate them, or a chain of such rows joins them: every row of a better "
-    "rank is significantly better than every row of a worse one. The tests are paired randomisation tests over the "
+    "rank is significantly better than every row of a worse one, and each beats so many rows, those of its own rank "
+    "among them. The tests are paired randomisation tests over the "
     "test documents, near-duplicates taken together, with Holm's correction over all pairs of a table and metric at "
     "5 %. Values are percent: mean over seeds, ± standard deviation over seeds, and the 95 % bootstrap interval over "
     "documents. The tests are over documents, for the seeds that were run; they say nothing of other data."
@@ -81,17 +82,18 @@ def _count(facts: Mapping[str, Any], key: str) -> str:
 
 
 def _scores(table: Table) -> list[str]:
-    head = ["rank", "method", *table.metrics, "flags"]
+    first = table.tested[0] if table.tested else ""
+    head = ["rank", "beats", "method", *table.metrics, "flags"]
     rows = [
         [
-            cells.rank(row, table.tested[0]) if table.tested else cells.NONE,
+            *([cells.rank(row, first), cells.beats(row, first)] if first else [cells.NONE] * 2),
             escaped(row.label) + (" (floor)" if row.floor else ""),
             *(cells.measured(row.values[name], interval=name in table.tested) for name in table.metrics),
             ", ".join(row.flags),
         ]
         for row in table.rows
     ]
-    best = ["", "*best reachable*", *(cells.percent(table.ceilings.get(name)) for name in table.metrics), ""]
+    best = ["", "", "*best reachable*", *(cells.percent(table.ceilings.get(name)) for name in table.metrics), ""]
     return _grid(head, [*rows, best])
 
 
