@@ -20,6 +20,7 @@ from xmcbench.data.spec import Dataset
 from xmcbench.errors import Diverged
 from xmcbench.method import MethodInfo, param
 from xmcbench.plan import RunSpec
+from xmcbench.results import form
 from xmcbench.results import record as records
 from xmcbench.results.store import Store
 from xmcbench.runner import Options, execute
@@ -155,7 +156,7 @@ def test_a_good_run_leaves_a_complete_record(store: Store) -> None:
     dataset = tiny()
     record = run(store, dataset, spec())
     assert record["status"] == "ok"
-    assert set(records.FIELDS) <= set(record)
+    assert set(form.FIELDS) <= set(record)
     truth = np.asarray(dataset.test.labels.todense()) > 0
     most = int(np.argmax(np.asarray(dataset.train.labels.sum(axis=0)).ravel()))
     assert records.metric(record, "P@1") == pytest.approx(truth[:, most].mean())

@@ -1,6 +1,6 @@
 """What went wrong, where, what is valid, what to do next: one base error, one exit code a kind.
 
-Exit codes of the command line: 0 ok, 1 a run failed, 2 usage, 3 regression, 4 data.
+Exit codes of the command line: 0 ok, 1 a run failed, 2 usage, 3 regression, 4 data, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TEMPORARY = ".tmp-"  # prefix of unfinished files; anything of that name is left over from a killed process
+
+DAY = 86_400.0  # seconds; a file is written in minutes, and what hides unfinished files may lie about so long
 
 
 @contextmanager
@@ -54,11 +57,21 @@ class WriteError(DataError):
 
 
 def cannot_write(path: Path, error: OSError) -> WriteError:
-    """The error for a folder that is read-only, full or gone."""
+    """The error for a folder that is read-only, full or gone; any may be meant, so the path says which."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WriteError(f"{path}: the disk is full", "Free some space, or set XMCBENCH_HOME or --results.")
+        return WriteError(f"{path}: the disk is full", "Free some space, or choose another folder.")
     reason = error.strerror or str(error)
-    return WriteError(f"{path}: can't write ({reason})", "Set XMCBENCH_HOME or --results to a folder you may write to.")
+    return WriteError(f"{path}: can't write ({reason})", "Choose a folder you may write to.")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left unfinished in `folder`: not written to for a day, so nobody writes it now."""
+    for left_over in folder.glob(TEMPORARY + "*"):
+        try:
+            if time.time() - left_over.stat().st_mtime > DAY:
+                left_over.unlink()
+        except OSError:  # another process did, or it isn't ours to remove: no harm in either
+            continue
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -93,7 +93,7 @@ def get(name: str) -> type[Method]:
     UsageError : unknown name (the nearest is offered).
     XmcError : its import fails, or what is imported is no method.
     """
-    if re.search(r"\.py:\w+$", name):
+    if is_in_a_file(name):
         return _from_file(name)
     if name not in sources():
         raise unknown("method", name, sources())
@@ -113,6 +113,11 @@ def get(name: str) -> type[Method]:
             "Its entry point and its info.name must be the same, or records would mix the two.",
         )
     return method
+
+
+def is_in_a_file(name: str) -> bool:
+    """Whether a name is "file.py:Class", whose code `get` would run, rather than that of an installed method."""
+    return re.search(r"\.py:\w+$", name) is not None
 
 
 def identity(name: str) -> dict[str, str]:

@@ -92,7 +92,7 @@ def with_metrics(record: Record, dataset: Dataset, store: Store, options: Option
     if set(options.metrics) <= have:
         return record, True
     more = {**record, "run_id": store.new_id(record["method"]["name"], dataset.name, datetime.now(UTC))}
-    more.update(supersedes=record["run_id"], notes=dict(record["notes"]))
+    more.update(schema=records.SCHEMA, supersedes=record["run_id"], notes=dict(record["notes"]))
     names = [*have, *(name for name in options.metrics if name not in have)]
     rows = score(store.predictions(record), dataset, Truth.of(dataset), names, options, more)
     return store.add(more, None, rows), True

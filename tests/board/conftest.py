@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.board.browser import browser, reader, sample_page  # noqa: F401
+from xmcbench.results import form
 from xmcbench.results import record as records
 from xmcbench.results.store import Store
 
@@ -36,7 +37,7 @@ def new_run(folder: Path) -> NewRun:
         rows |= changes.pop("rows", {})
         psp = float(rows["PSP@5"].sum(dtype=np.float64) / rows["PSP@5/den"].sum(dtype=np.float64))
         values = {"P@1": float(rows["P@1"].mean(dtype=np.float64)), "PSP@5": psp, "P@1:tail": 0.25}
-        entry = {"best": 1.0, "low": 0.1, "high": 0.9, "rows": len(hits), "rows_without_labels": 0, "version": 1}
+        entry = {"best": 1.0, "low": 0.0, "high": 1.0, "rows": len(hits), "rows_without_labels": 0, "version": 1}
         method = {
             "name": label.partition("[")[0],
             "label": label,
@@ -59,10 +60,17 @@ def new_run(folder: Path) -> NewRun:
             "propensity": [0.55, 1.5],
             **changes.pop("dataset", {}),
         }
-        costs = {"fit_seconds": 2.0, "predict_seconds": 0.5, "query_p50_ms": 1.5, "others_cpu": 0.0}
+        costs = {
+            "warm_up_seconds": None,
+            "model_bytes": None,
+            "fit_seconds": 2.0,
+            "predict_seconds": 0.5,
+            "query_p50_ms": 1.5,
+            "others_cpu": 0.0,
+        }
         machine = {"scores": "cpu", "costs": "A CPU, 2 cores, 8 GiB"}
         record: dict[str, Any] = {
-            **dict.fromkeys(records.FIELDS),
+            **dict.fromkeys(form.FIELDS),
             "schema": records.SCHEMA,
             "run_id": f"{count:04}-{method['name']}",
             "spec_hash": f"{label}/{seed}",
@@ -72,6 +80,8 @@ def new_run(folder: Path) -> NewRun:
             "k": 100,
             "seed": seed,
             "notes": {},
+            "intervals": {},
+            "limits": {},
             "metrics": [{"name": name, "value": value, **entry} for name, value in values.items()],
             "costs": {**costs, **changes.pop("costs", {})},
             "environment": {"device": "cpu", "machine_class": machine, "threads": {"given": 2}},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from typer.testing import CliRunner
 
 from xmcbench.cli import comparison
 from xmcbench.cli.app import app
-from xmcbench.errors import RegressionError, UsageError
+from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.results import record as records
 from xmcbench.results.compare import Verdict
 from xmcbench.results.differences import Differences, Label
 from xmcbench.results.paired import Gap
 from xmcbench.results.store import Store
+from xmcbench.topk import TopK
 
 SMALL = "synthetic[rows=300,test=60,labels=60]"
 REORDERED = "synthetic[labels=60, test=60, rows=300]"
@@ -69,6 +71,7 @@ def add(store: Store, like: dict[str, Any], run_id: str, rows: dict[str, list[fl
         for name, top in arrays.items()
         if not name.endswith("/den") and name != "near"
     ]
+    record["dataset"] = {**record["dataset"], "n_test": len(next(iter(rows.values())))}
     store.add({**record, "metrics": values}, None, arrays)
 
 
@@ -315,7 +318,7 @@ def test_one_verdict_is_enough_to_pass(own: Path) -> None:
 def test_predictions_of_unknown_origin_compare_with_runs_on_any_device(own: Path) -> None:
     store = Store(own)
     like = store.find("tree")
-    method = {"name": "theirs", "label": "theirs", "version": "x", "deterministic": True, "parameters": {}}
+    method = {**like["method"], "name": "theirs", "label": "theirs", "family": "external", "deterministic": True}
     add(store, like, "external", {"P@1": [1, 0]}, environment={}, seed=None, method=method)
     add(store, like, "gpu", {"P@1": [1, 0]}, environment={"device": "cuda"})
     for words in (("theirs", "gpu"), ("gpu", "theirs"), ("theirs", "tree")):
@@ -325,18 +328,56 @@ def test_predictions_of_unknown_origin_compare_with_runs_on_any_device(own: Path
     assert "(bow), no seed, external" in invoke(own, "theirs", "gpu").stdout
 
 
-def test_tampered_rows_leave_plain_differences(own: Path) -> None:
+def test_missing_rows_leave_plain_differences(own: Path) -> None:
     store = Store(own)
     record = store.find("tree")
     whole = metrics(own, "popularity", "tree")
-    np.savez(store.folder / record["rows"]["file"], **{"P@1": np.ones(60, np.float32)})
+    for kind in ("rows", "board"):
+        (store.folder / record[kind]["file"]).unlink()
     result = invoke(own, "popularity", "tree", "--json")
     assert "no paired intervals" in result.stderr
-    assert record["rows"]["file"] in result.stderr
+    assert record["board"]["file"] in result.stderr
     for row in json.loads(result.stdout)["metrics"]:
         nothing = dict.fromkeys(("low", "high", "p", "won", "lost"))
         assert row == {**whole[row["metric"]], **nothing}
     assert invoke(own, "popularity", "tree").exit_code == 0
+
+
+def refused(folder: Path) -> str:
+    result = invoke(folder, "popularity", "tree")
+    assert isinstance(result.exception, DataError), result.output
+    return str(result.exception)
+
+
+@pytest.mark.parametrize("kind", ["predictions", "rows"])
+def test_a_file_that_was_changed_is_no_note(own: Path, kind: str) -> None:
+    path = own / Store(own).find("tree")[kind]["file"]
+    np.savez(path, **{"P@1": np.ones(60, np.float32)})
+    assert f"{path}: not the file the record names" in refused(own)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda column: 1 - column, r"P@1 is 0\.\d+ by its rows, on record 0\."),
+        (lambda column: np.stack([column, column]), "P@1: not 60 finite numbers"),
+        (lambda column: column.astype("U3"), "P@1: not 60 finite numbers"),
+        (lambda column: column + 1j, "P@1: not 60 finite numbers"),
+        (lambda column: column[1:], "P@1: not 60 finite numbers"),
+    ],
+)
+def test_rows_that_do_not_fit_their_record_are_refused(own: Path, spoil: Callable[[Any], Any], said: str) -> None:
+    store = Store(own)
+    record = store.find("tree")
+    rows = store.rows(record)
+    store.add(record, None, {**rows, "P@1": spoil(rows["P@1"])})
+    assert re.search(rf"{re.escape(record['run_id'])}: {said}", refused(own))
+
+
+def test_predictions_of_other_rows_are_refused(own: Path) -> None:
+    store = Store(own)
+    store.add(store.find("tree"), TopK.from_arrays(np.zeros((3, 1), int), np.zeros((3, 1))))
+    assert "with 60 rows" in refused(own)
 
 
 def test_rows_of_another_number_leave_plain_differences(own: Path) -> None:

@@ -17,6 +17,7 @@ from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.files import read_npz, sha256_of, write_json, write_npz
 from xmcbench.methods.popularity import Popularity
 from xmcbench.results import record as records
+from xmcbench.results.regression import expected_of
 from xmcbench.results.store import Store
 from xmcbench.topk import TopK
 
@@ -208,7 +209,7 @@ def test_predictions_that_do_not_fit_the_data(own: Store, ids: Any, why: str) ->
         (lambda column: np.stack([column, column]), "P@1: not 60 finite numbers"),
         (lambda column: np.where(np.arange(60) == 7, np.nan, column), "P@1: not 60 finite numbers"),
         (lambda column: column.astype("U3"), "P@1: not 60 finite numbers"),
-        (lambda column: 1 - column, "P@1 is 0."),
+        (lambda column: column + 0j, "P@1: not 60 finite numbers"),
     ],
 )
 def test_rows_that_do_not_fit(own: Store, kind: str, spoil: Callable[[Any], Any], why: str) -> None:
@@ -217,6 +218,28 @@ def test_rows_that_do_not_fit(own: Store, kind: str, spoil: Callable[[Any], Any]
     found = verify(own, code=4)
     assert found[kind][0] == "FAILED"
     assert why in found[kind][1]
+
+
+@pytest.mark.parametrize("kind", ["rows", "board"])
+def test_rows_that_give_another_value(own: Store, kind: str) -> None:
+    arrays = read_npz(own.folder / own.records()[0][kind]["file"])
+    replace(own, kind, {**arrays, "P@1": 1 - arrays["P@1"]})
+    found = verify(own, code=3)
+    assert found[kind][0] == "FAILED"
+    assert "P@1 is 0." in found[kind][1]
+
+
+@pytest.mark.parametrize("kept", ["all", "slim"])
+def test_a_value_that_was_changed_on_record_is_a_score_that_does_not_hold(own: Store, kept: str) -> None:
+    metrics = entries(own)
+    entry = next(entry for entry in metrics if entry["name"] == "PSP@5")
+    entry["value"] = (entry["value"] + entry["high"]) / 2
+    change(own, metrics=metrics)
+    if kept == "slim":
+        slim(own)
+    found = verify(own, code=3)
+    failed = {what for what, state in states(found).items() if state == "FAILED"}
+    assert failed == ({"board"} if kept == "slim" else {"rows", "board", "scores"})
 
 
 def test_rows_of_the_right_mean_that_are_not_the_predictions(own: Store) -> None:
@@ -231,11 +254,10 @@ def test_rows_of_the_right_mean_that_are_not_the_predictions(own: Store) -> None
 def test_other_definitions_are_not_judged(own: Store) -> None:
     metrics = entries(own)
     metrics[0]["version"] = 99
-    metrics[1]["name"] = metrics[1]["name"].lower()  # not as this program writes it
     change(own, metrics=metrics)
     found = verify(own)
     assert found["scores"][0] == "ok"
-    assert "P@1 (other metric definition), p@3 (no value)" in found["scores"][1]
+    assert "P@1 (other metric definition)" in found["scores"][1]
     change(own, metrics=entries(own, version=99))
     assert verify(own)["scores"][0] == "not checked"
 
@@ -252,7 +274,7 @@ def test_data_of_other_content_or_none(own: Store) -> None:
     assert found["data set"][0] == "not checked"
     assert "nobody-has-it" in found["data set"][1]
     change(own, dataset={key: value for key, value in dataset.items() if key != "view"})
-    assert "no view" in verify(own)["data set"][1]
+    assert "dataset.view is missing" in verify(own, code=4)["record"][1]
 
 
 def test_text_from_a_record_can_not_steer_a_terminal(own: Store) -> None:
@@ -330,6 +352,20 @@ def test_a_class_in_a_file_is_named_with_its_command(own: Store) -> None:
     found = verify(own, "popularity", "--rerun")
     assert "a class in a file" in found["re-run"][1]
     assert "xmcbench run mine.py:Mine" in found["re-run"][1]
+
+
+@pytest.mark.parametrize("named", ["name", "label"])
+def test_a_record_makes_nobody_run_a_file(own: Store, tmp_path: Path, named: str) -> None:
+    ran = tmp_path / "ran"
+    file = tmp_path / "evil.py"
+    file.write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Evil: pass\n")
+    record = change(own, method={**own.records()[0]["method"], named: f"{file}:Evil"})
+    found = verify(own, record["run_id"], "--rerun")
+    if named == "name":
+        assert found["re-run"][0] == "not checked"
+        assert "a class in a file\n  Look at the file, then run it yourself: " in found["re-run"][1]
+    assert expected_of([record])[0] == []
+    assert not ran.exists()
 
 
 def test_a_data_error_names_what_is_wrong(own: Store) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.minimal import minimal
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
 from xmcbench.results import board
-from xmcbench.results import record as records
 from xmcbench.results.store import Store
 
 ROWS = {
@@ -22,17 +21,6 @@ ROWS = {
 }
 
 
-def record(run_id: str) -> dict[str, Any]:
-    objects: dict[str, Any] = {name: {} for name in ("dataset", "costs", "environment", "selection", "notes")}
-    some = {"schema": 2, "run_id": run_id, "status": "ok", "method": {"name": "m", "label": "m"}}
-    return {
-        **dict.fromkeys(records.FIELDS),
-        **objects,
-        **some,
-        "metrics": [{"name": "P@1", "value": 0.5, "version": 1}],
-    }
-
-
 def test_only_tested_metrics_and_what_they_need_are_kept() -> None:
     own, shared = board.split(ROWS)
     assert set(own) == {"P@1", "PSP@5"}
@@ -41,7 +29,10 @@ def test_only_tested_metrics_and_what_they_need_are_kept() -> None:
 
 def test_two_runs_share_one_file_of_the_data(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    first, second = store.add(record("a"), None, ROWS), store.add(record("b"), None, {**ROWS, "P@1": np.zeros(3, "f4")})
+    first, second = (
+        store.add(minimal("a"), None, ROWS),
+        store.add(minimal("b"), None, {**ROWS, "P@1": np.zeros(3, "f4")}),
+    )
     assert first["board"]["data"] == second["board"]["data"]
     assert len(list((tmp_path / "board").glob("data-*.npz"))) == 1
     arrays = store.board(second)
@@ -53,7 +44,7 @@ def test_two_runs_share_one_file_of_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["a.npz", "data-*.npz"])
 def test_a_changed_or_missing_file_is_refused(tmp_path: Path, which: str) -> None:
     store = Store(tmp_path)
-    written = store.add(record("a"), None, ROWS)
+    written = store.add(minimal("a"), None, ROWS)
     (path,) = (tmp_path / "board").glob(which)
     write_npz(path, {"P@1": np.ones(3, np.float32)})
     with pytest.raises(DataError, match="not the file"):
@@ -64,7 +55,7 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path, which: str) -> Non
 
 
 def test_a_record_without_rows_has_none(tmp_path: Path) -> None:
-    written = Store(tmp_path).add(record("a"))
+    written = Store(tmp_path).add(minimal("a"))
     with pytest.raises(DataError, match="keeps no board"):
         Store(tmp_path).board(written)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.minimal import minimal
 from xmcbench.cli.app import app
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import write_json, write_npz
+from xmcbench.files import DAY, write_json, write_npz
 from xmcbench.results import record as records
 from xmcbench.results.merging import ADDED, REFUSED, THERE, Outcome, merge
 from xmcbench.results.store import Store
@@ -30,17 +33,7 @@ TOPK = TopK.from_arrays(np.array([[0], [1], [2]]), np.ones((3, 1)))
 
 
 def record(run_id: str, **changes: Any) -> dict[str, Any]:
-    return {
-        **dict.fromkeys(records.FIELDS),
-        **{name: {} for name in ("costs", "environment", "selection", "notes")},
-        "schema": 2,
-        "run_id": run_id,
-        "status": "ok",
-        "method": {"name": "m", "label": "m"},
-        "dataset": {"name": "d", "view": "bow", "content_hash": "sha256:0"},
-        "metrics": [{"name": "P@1", "value": 2 / 3, "version": 1}],
-        **changes,
-    }
+    return minimal(run_id, **{"metrics": [{"name": "P@1", "value": 2 / 3, "version": 1}], **changes})
 
 
 @pytest.fixture
@@ -142,6 +135,9 @@ def test_the_same_shared_arrays_in_another_file_will_do(source: Store, into: Sto
 BAD: dict[str, tuple[Callable[[Store], Any], str]] = {
     "seal": (lambda s: change(s, "a", reseal=False, seed=7), "its seal doesn't fit"),
     "no seal": (lambda s: change(s, "a", reseal=False, seal=None), "its seal doesn't fit"),
+    "value": (lambda s: change(s, "a", metrics=[{"name": "P@1", "value": 0.5, "version": 1}]), "P@1 is 0.66"),
+    "number of rows": (lambda s: change(s, "a", dataset={**record("a")["dataset"], "n_test": 4}), "not 4 finite"),
+    "older schema": (lambda s: change(s, "a", reseal=False, schema=1), "schema 1 has no seal; schema 1 has no board"),
     "identity": (
         lambda s: change(
             s, "a", metrics=[{"name": n, "value": v, "version": 1} for n, v in (("P@1", 0.5), ("nDCG@1", 0.4))]
@@ -151,14 +147,17 @@ BAD: dict[str, tuple[Callable[[Store], Any], str]] = {
     "schema": (lambda s: change(s, "a", schema=99), "schema 99, this program knows up to"),
     "no schema": (lambda s: change(s, "a", schema="2"), "no schema number"),
     "run id": (lambda s: change(s, "a", run_id="../../x"), "calls itself '../../x'"),
-    "data set": (lambda s: change(s, "a", dataset={"name": "d"}), "no view and no content_hash"),
+    "data set": (
+        lambda s: change(s, "a", dataset={"name": "d"}),
+        "dataset.view is missing; dataset.content_hash is missing",
+    ),
     "predictions": (lambda s: write_npz(s.folder / "predictions/a.npz", {"x": np.ones(1)}), "predictions/a.npz"),
     "rows": (lambda s: write_npz(s.folder / "rows/a.npz", {"x": np.ones(1)}), "rows/a.npz"),
     "board": (lambda s: write_npz(s.folder / "board/a.npz", {"x": np.ones(1)}), "board/a.npz"),
     "gone": (lambda s: (s.folder / "rows/a.npz").unlink(), "rows/a.npz: missing"),
     "outside": (lambda s: change(s, "a", rows={"file": "../../x", "sha256": "0"}), "names '../../x'"),
     "other folder": (lambda s: change(s, "a", rows={"file": "records/b.json", "sha256": "0"}), "no file of rows/"),
-    "no object": (lambda s: change(s, "a", rows="rows/a.npz"), "no file of rows/"),
+    "no object": (lambda s: change(s, "a", rows="rows/a.npz"), "not an object"),
     "no JSON": (lambda s: (s.folder / "records/a.json").write_text("{"), "not a readable record"),
     "not a number": (lambda s: (s.folder / "records/a.json").write_text('{"schema": NaN}'), "NaN is no JSON"),
     "nested": (lambda s: (s.folder / "records/a.json").write_text("[" * 100_000), "not a readable record"),
@@ -175,6 +174,27 @@ def test_bad_records_are_refused_and_stop_no_other(source: Store, into: Store, c
     assert why in found["a"].why
     assert (found["b"].what, found["c"].what) == (ADDED, ADDED)
     assert not [name for name in content(into.folder) if "a." in name.partition("/")[2] and "data-" not in name]
+
+
+def test_a_file_of_another_name_than_its_run_is_refused(source: Store, into: Store) -> None:
+    shutil.copy(source.folder / "records" / "a.json", source.folder / "records" / "z.json")
+    found = outcomes(source, into)
+    assert (found["a"].what, found["z"].what) == (ADDED, REFUSED)
+    assert "calls itself 'a'" in found["z"].why
+
+
+def test_what_killed_merges_left_is_removed_once_it_is_old(source: Store, into: Store) -> None:
+    said(source, into)
+    for kind in ("records", "board", "predictions", "rows"):
+        for name, age in ((".tmp-old", 2 * DAY), (".tmp-new", 0.5 * DAY), ("old.npz", 2 * DAY)):
+            path = into.folder / kind / name
+            path.write_bytes(b"half")
+            os.utime(path, (time.time() - age,) * 2)
+    said(source, into)
+    for kind in ("records", "board", "predictions", "rows"):
+        assert {".tmp-old", ".tmp-new", "old.npz"} & {p.name for p in (into.folder / kind).iterdir()} == {
+            *(".tmp-new", "old.npz")
+        }
 
 
 def test_a_rescored_run_shares_the_predictions_of_the_first(source: Store, into: Store) -> None:

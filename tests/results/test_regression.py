@@ -33,6 +33,7 @@ def record(label: str, seed: int, p1: float, **changes: Any) -> dict[str, Any]:
         "run_id": f"{label}-{seed}",
         "status": "ok",
         "supersedes": None,
+        "spec_hash": f"{label}/{seed}",
         "k": 100,
         "seed": seed,
         "method": {**method, **changes.pop("method", {})},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,47 +13,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.minimal import minimal
 from xmcbench.errors import DataError, UsageError
-from xmcbench.results import record as records
-from xmcbench.results.store import Store
+from xmcbench.results.store import Store, standing
 from xmcbench.topk import TopK
 
 WRITER = """
+import json
 import sys
 from pathlib import Path
 import numpy as np
-from xmcbench.results import record as records
 from xmcbench.results.store import Store
 from xmcbench.topk import TopK
 
 store = Store(Path(sys.argv[1]))
 for i in range(20):
-    run_id = f"{i:02}-{sys.argv[2]}"
-    value = {"name": "P@1", "value": 0.5, "version": 1}
-    objects = {name: {} for name in ("dataset", "costs", "environment", "selection", "notes")}
-    method = {"name": "m", "label": "m"}
-    record = {**dict.fromkeys(records.FIELDS), **objects, "schema": 1, "run_id": run_id, "status": "ok"}
-    record.update(method=method, metrics=[value])
+    record = {**json.loads(sys.argv[3]), "run_id": f"{i:02}-{sys.argv[2]}"}
     topk = TopK.from_arrays(np.full((50, 1), i), np.ones((50, 1)))
     store.add(record, topk, {"P@1": np.full(50, i, np.float32)})
 """
 
 
 def record(run_id: str, method: str = "tree", dataset: str = "d", **changes: Any) -> dict[str, Any]:
-    """A record as far as the store looks at it; a label other than the method's name goes as `label`."""
-    label = changes.pop("label", method)
-    return {
-        **dict.fromkeys(records.FIELDS),
-        **{name: {} for name in ("costs", "environment", "selection", "notes")},
-        "schema": 1,
-        "run_id": run_id,
-        "spec_hash": f"{label}/{dataset}",
-        "status": "ok",
-        "method": {"name": method, "label": label},
-        "dataset": {"name": dataset, "content_hash": f"hash of {dataset}"},
-        "metrics": [{"name": "P@1", "value": 0.5, "version": 1}],
-        **changes,
-    }
+    """Of schema 1, which has no seal: what is added is what is found."""
+    return minimal(run_id, method, dataset, **{"schema": 1, **changes})
 
 
 @pytest.fixture
@@ -159,7 +143,10 @@ def test_a_pair_on_the_newest_data_both_know_or_on_the_one_named(store: Store) -
 
 
 def test_data_sets_of_one_name_and_other_content_are_not_the_same(store: Store) -> None:
-    revised = {**record("20260111-pop-d-bbbbbbb3", "pop"), "dataset": {"name": "d", "content_hash": "revised"}}
+    revised = {
+        **record("20260111-pop-d-bbbbbbb3", "pop"),
+        "dataset": {**record("r")["dataset"], "content_hash": "revised"},
+    }
     store.add(revised)
     assert found(store, "pop", "d") == "bbbbbbb3"
     assert pair(store, "pop", "tree", "d") == ("bbbbbbb1", "aaaaaaa2")
@@ -176,6 +163,31 @@ def test_a_superseded_run_is_not_picked_while_its_successor_is_ok(store: Store) 
     store.add(record("20260301-tree-d-aaaaaa12", supersedes=newer, status="error", metrics=[]))
     assert found(store, "tree") == "aaaaaa10"
     assert store.done("tree/d") == record(newer, supersedes=older)
+
+
+def test_nobody_supersedes_another_experiment_or_himself(store: Store) -> None:
+    tree = "20260102-tree-d-aaaaaaa2"
+    same = {"spec_hash": "tree/d"}
+    store.add(record("20260201-a", "evil", supersedes=tree))
+    store.add(record("20260202-b", "evil", supersedes=tree, **same))  # of that spec, as it says, and another method
+    store.add(record("20260203-c", "tree", "e", supersedes=tree, **same))  # or on other data
+    store.add(record("20260204-d", "self", supersedes="20260204-d"))
+    assert store.done("tree/d") is not None
+    assert found(store, "tree", "d") == "aaaaaaa2"
+    assert store.find("self")["run_id"] == "20260204-d"
+    store.add(record("20260205-e", "tree", supersedes=tree))
+    assert [r["run_id"][-8:] for r in standing(store.records()) if r["spec_hash"] == "tree/d"][:2] == [
+        "aaaaaaa1",
+        "260202-b",
+    ]
+
+
+def test_a_file_of_another_name_than_its_run_is_reported(store: Store) -> None:
+    folder = store.folder / "records"
+    shutil.copy(folder / "20260103-pop-d-bbbbbbb1.json", folder / "copy.json")
+    broken: list[str] = []
+    assert len(store.records(broken)) == 6
+    assert "copy.json: calls itself '20260103-pop-d-bbbbbbb1'" in broken[0]
 
 
 def test_what_is_done_is_ok_and_of_that_spec(store: Store) -> None:
@@ -236,7 +248,7 @@ def test_a_record_that_names_files_elsewhere_is_refused(store: Store, kind: str,
 
 
 def test_shared_data_of_a_board_lies_in_its_folder(store: Store) -> None:
-    kept = store.add(record("r1"), None, {"P@1": np.array([1, 0], np.float32)})
+    kept = store.add(minimal("r1"), None, {"P@1": np.array([1, 0], np.float32)})
     for name in ("../predictions/x.npz", "board/x.npz", ".x.npz", None):
         with pytest.raises(DataError, match="no file of board/"):
             store.board({**kept, "board": {**kept["board"], "data": name}})
@@ -267,7 +279,9 @@ def test_damaged_files_are_reported_and_hide_no_other(store: Store) -> None:
 def test_two_writers_and_a_reader_at_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(store.folder), name], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(store.folder), name, json.dumps(minimal())], stderr=subprocess.PIPE
+        )
         for name in ("one", "two")
     ]
     broken: list[str] = []

@@ -28,6 +28,8 @@ from xmcbench.cli.score import score
 from xmcbench.cli.verify import verify
 from xmcbench.errors import XmcError
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
 app = typer.Typer(
     name="xmcbench",
     help="Extreme multi-label classification: run methods on real data, compared honestly.",
@@ -77,9 +79,11 @@ def main() -> None:
     except XmcError as error:
         typer.echo(f"error: {clean_lines(error)}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(1)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
+        typer.echo("interrupted", err=True)  # typer makes Ctrl-C an exit without a word
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
 

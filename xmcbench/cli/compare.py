@@ -110,16 +110,22 @@ def _home(store: Store, text: str) -> Store:
 def _gaps(
     homes: tuple[Store, Store], first: Record, second: Record, verdicts: list[Verdict], samples: int
 ) -> tuple[list[Gap], bool]:
-    """B − A of each verdict, and whether near-duplicates were taken together; why rows can't be paired is said."""
+    """B − A of each verdict, and whether near-duplicates were taken together; why rows can't be paired is said.
+
+    Raises
+    ------
+    DataError : a file that is there was changed, or doesn't give the values on record.
+    """
     from xmcbench.cli.plain import clean_lines
     from xmcbench.results.paired import Paired, gaps, per_row
+    from xmcbench.results.store import NotKept
 
     paired: Paired | None = None
     if first["dataset"]["content_hash"] == second["dataset"]["content_hash"]:
         try:
             paired = Paired.of(per_row(homes[0], first), per_row(homes[1], second))
             return gaps(paired, verdicts, samples), paired.groups is not None
-        except (DataError, UsageError) as error:  # files gone or changed; a record that claims to be of the same data
+        except (NotKept, UsageError) as error:  # files gone; a record that claims to be of the same data
             typer.echo(f"no paired intervals: {clean_lines(error)}", err=True)
     return gaps(None, verdicts, samples), False
 
@@ -127,9 +133,15 @@ def _gaps(
 def _differences(
     homes: tuple[Store, Store], first: Record, second: Record, each: int
 ) -> tuple[Differences | None, str | None]:
-    """Where the two differ most, or why nobody can say; neither where nobody asked."""
+    """Where the two differ most, or why nobody can say; neither where nobody asked.
+
+    Raises
+    ------
+    DataError : a file that is there was changed, or is of other rows and labels.
+    """
     from xmcbench.results.differences import differences
     from xmcbench.results.rescoring import dataset_of, final
+    from xmcbench.results.store import NotKept
 
     if each == 0:
         return None, None
@@ -137,10 +149,13 @@ def _differences(
         return None, "the two runs are on other data"
     try:
         kept = [home.predictions(record) for home, record in zip(homes, (first, second), strict=True)]
+    except NotKept as error:
+        return None, str(error)
+    try:
         dataset = dataset_of(first, offline=True)
-        a, b = (final(record, topk, dataset) for record, topk in zip((first, second), kept, strict=True))
     except (DataError, UsageError) as error:
         return None, str(error)
+    a, b = (final(record, topk, dataset) for record, topk in zip((first, second), kept, strict=True))
     return differences(a, b, dataset, each), None
 
 

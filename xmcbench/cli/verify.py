@@ -37,8 +37,9 @@ def verify(
 ) -> None:
     """Verify a record: its seal, the files it names, and its scores, computed again from stored predictions.
 
-    One line a check. Exit code 3 when a score doesn't hold, 4 when a file is missing or was changed. Of a slim copy,
-    which keeps no predictions, only what leaderboards need is checked, and --rerun.
+    One line a check. Exit code 3 when a score doesn't hold: its predictions or rows, which are those the record
+    names, give another. 4 when a file is missing or was changed. Of a slim copy, which keeps no predictions, only what
+    leaderboards need is checked, and --rerun.
 
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
@@ -90,13 +91,13 @@ def _found(text: str, store: Store) -> tuple[Record, Store]:
         return records.read(Path(text)), Store(Path(text).resolve().parents[1])
     for path in store.paths():
         if path.stem == text:
-            return records.read(path), store
+            return store.read(path), store
     try:
         return store.find(text), store
     except UsageError:
         for path in store.paths():
             if text and text in path.stem:
-                records.read(path)
+                store.read(path)
         raise
 
 

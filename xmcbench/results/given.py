@@ -11,6 +11,10 @@ ROUNDING = 1e-6  # kept rows are float32: so far may what they give be from the 
 SHOWN = 5  # metrics a line names
 
 
+class NotGiven(DataError):
+    """Another value on record than the per-row numbers give: one of the two was changed."""
+
+
 def values_given(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
     """How many values on record the per-row numbers give; a metric without rows is not looked at.
 
@@ -20,7 +24,8 @@ def values_given(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
 
     Raises
     ------
-    DataError : they are of another number of rows, no finite numbers, or give another value.
+    DataError : they are of another number of rows, or no finite numbers.
+    NotGiven : they give another value.
     """
     import numpy as np
 
@@ -39,7 +44,7 @@ def values_given(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
             if (found is None) != (value is None) or (found is not None and abs(found - value) > ROUNDING):
                 wrong.append(f"{name} is {found} by its rows, on record {value}")
     if wrong:
-        raise DataError(f"{run}: {some(wrong)}", "Record and rows are not of one run: get both again, or run again.")
+        raise NotGiven(f"{run}: {some(wrong)}", "Record and rows are not of one run: get both again, or run again.")
     return given
 
 

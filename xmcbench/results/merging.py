@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from xmcbench.errors import DataError
-from xmcbench.files import WriteError, atomic, read_npz, sha256_of
+from xmcbench.files import WriteError, atomic, read_npz, sha256_of, sweep
 from xmcbench.results import board
 from xmcbench.results import record as records
-from xmcbench.results.rescoring import check_named
-from xmcbench.results.store import Store
+from xmcbench.results.given import values_given
+from xmcbench.results.store import NotKept, Store, in_its_file
 
 ADDED, THERE, REFUSED = "added", "already there", "refused"
 ALL, SLIM = ("predictions", "rows", "board"), ("board",)
@@ -34,8 +34,8 @@ class Outcome:
 def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome]:
     """Copy the records of `source`, with what they name, one by one; what is refused stops no other.
 
-    Records that didn't end ok come too: a leaderboard says which methods failed. Files that a record already there
-    lacks are added. Reports stay behind.
+    What killed merges left unfinished is removed first. Records that didn't end ok come too: a leaderboard says which
+    methods failed. Files that a record already there lacks are added. Reports stay behind.
 
     Parameters
     ----------
@@ -45,6 +45,8 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
     ------
     WriteError : the folder can't be written.
     """
+    for kind in ("records", *ALL):
+        sweep(into.folder / kind)
     for path in source.paths():
         try:
             yield Outcome(path, _bring(path, source, into, SLIM if slim else ALL))
@@ -56,10 +58,7 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
 
 def _bring(path: Path, source: Store, into: Store, kinds: tuple[str, ...]) -> str:
     text = path.read_bytes()
-    record = records.parse(text, str(path))
-    if record["run_id"] != path.stem:  # which can't lead elsewhere
-        raise DataError(f"{path}: calls itself {record['run_id']!r}", "A record's file has the name of its run id.")
-    check_named(record, str(path))
+    record = in_its_file(records.parse(text, str(path)), path)
     target = into.folder / "records" / path.name
     already = target.is_file()
     if already and target.read_bytes() != text:
@@ -79,19 +78,22 @@ def _missing(record: Mapping[str, Any], source: Store, into: Store, kinds: tuple
 
     Raises
     ------
-    DataError : one is missing or changed, lies outside its folder, or its place is taken by another file.
+    DataError : one is missing or changed, lies outside its folder, doesn't give the values on record, or its place is
+        taken by another file.
     """
     copies = []
     for kind in (kind for kind in kinds if record.get(kind) is not None):
         if not source.place(record, kind).is_file():
-            raise DataError(f"{source.place(record, kind)}: missing", "A slim copy gives to slim ones alone: --slim.")
+            raise NotKept(f"{source.place(record, kind)}: missing", "A slim copy gives to slim ones alone: --slim.")
         found, here = source.kept(record, kind), into.place(record, kind)
+        if kind == "rows":
+            values_given(record, source.rows(record))
         if not here.is_file():
             copies.append((found, here))
         elif sha256_of(here) != record[kind]["sha256"]:
             raise DataError(f"{here}: there already, and not the file {record['run_id']} names")
     if record.get("board") is not None:
-        source.board(record)
+        values_given(record, source.board(record))
         found, here = (store.place(record, "board", "data") for store in (source, into))
         if not here.is_file():
             copies.append((found, here))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.results.board import NEAR
+from xmcbench.results.given import values_given
 
 if TYPE_CHECKING:
     from xmcbench.results.compare import Verdict
@@ -57,11 +58,13 @@ def per_row(store: Store, record: Mapping[str, Any]) -> Rows:
 
     Raises
     ------
-    DataError : the record names none, or a file is gone or another one.
+    NotKept : the record names none, or a file is gone.
+    DataError : a file is another one, or doesn't give the values on record.
     """
-    if record.get("board") is not None and not store.place(record, "rows").is_file():
-        return store.board(record)
-    return store.rows(record)
+    slim = record.get("board") is not None and not store.place(record, "rows").is_file()
+    arrays = store.board(record) if slim else store.rows(record)
+    values_given(record, arrays)
+    return arrays
 
 
 def gaps(paired: Paired | None, verdicts: Sequence[Verdict], samples: int) -> list[Gap]:

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_json
+from xmcbench.results import form
 
 SCHEMA = 2
 SEALED = 2  # the first schema with a seal
 STATUSES = ("ok", "timeout", "out_of_memory", "diverged", "error", "skipped", "interrupted")
-FIELDS = (
-    *("schema", "run_id", "spec_hash", "status", "reason", "method", "dataset", "k", "seed"),
-    *("metrics", "intervals", "costs", "limits", "environment", "code", "command", "started_utc"),
-    *("predictions", "rows", "selection", "notes", "supersedes"),
-)
+ROUNDING = 1e-6  # an interval is of rows in float32: so far outside of it may a value lie that never varies
 
 Record = dict[str, Any]
 
@@ -39,36 +36,60 @@ def metric(record: Mapping[str, Any], name: str) -> float | None:
 
 
 def check(record: Mapping[str, Any], origin: str = "record") -> None:
-    """Refuse a record that lacks a field, has an unknown status, or breaks an identity of its metrics.
+    """Refuse a record that is not of the form, has an unknown status, or breaks an identity of its metrics.
 
     Raises
     ------
-    DataError : naming everything that is wrong.
+    DataError : naming everything that is wrong; of what is not of the form, that alone.
     """
-    from xmcbench.metrics import invariants
-
-    problems = [f"field {name!r} is missing" for name in FIELDS if name not in record]
-    if problems:
-        raise DataError(f"{origin}: " + "; ".join(problems), "This is no xmcbench record, or it was cut short.")
-    objects = ("method", "dataset", "costs", "environment", "selection", "notes")
-    problems = [f"{name} is no object" for name in objects if not isinstance(record[name], dict)]
-    problems += [f"method has no {name}" for name in ("name", "label") if name not in (record["method"] or {})]
-    if problems:
+    if problems := form.faults(record):
         raise DataError(f"{origin}: " + "; ".join(problems), "This is no xmcbench record, or it was damaged.")
+    problems += _of_schema(record)
     if record["status"] not in STATUSES:
         problems.append(f"status {record['status']!r} is none of {', '.join(STATUSES)}")
     if record["status"] == "ok" and not record["metrics"]:
         problems.append("status is ok but there are no metrics")
-    try:
-        names = [entry["name"] for entry in record["metrics"]]
-        problems += [f"metric {name!r} stands twice" for name in dict.fromkeys(names) if names.count(name) > 1]
-        problems += invariants.broken({entry["name"]: entry["value"] for entry in record["metrics"]})
-    except (TypeError, KeyError) as error:
-        problems.append(f"metrics are not a list of name and value ({error})")
-    except UsageError as error:  # a metric of a newer version, or no metric at all
-        problems.append(error.message)
+    problems += _of_metrics(record["metrics"])
+    problems += _of_tuning(record)
     if problems:
         raise DataError(f"{origin}: " + "; ".join(problems), "A record that breaks an identity is never written.")
+
+
+def _of_schema(record: Mapping[str, Any]) -> list[str]:
+    """A record can't go without its seal by calling itself an older one."""
+    newer = [name for name in ("seal", "board") if record["schema"] < SEALED and record.get(name) is not None]
+    return [f"schema {record['schema']} has no {name}" for name in newer]
+
+
+def _of_metrics(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    from xmcbench.metrics import invariants, parse
+
+    names = [entry["name"] for entry in entries]
+    said = [f"metric {name!r} stands twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    try:
+        said += [f"metric {n!r} is written {str(parse(n))!r}" for n in names if str(parse(n)) != n]
+        values, best = ({entry["name"]: entry.get(key) for entry in entries} for key in ("value", "best"))
+        said += invariants.broken(values, best)
+    except UsageError as error:  # a metric of a newer version, or no metric at all
+        said.append(error.message)
+    for entry in entries:
+        value, low, high = (entry.get(key) for key in ("value", "low", "high"))
+        if value is not None and low is not None and high is not None:
+            room = ROUNDING * max(1.0, abs(value))
+            if not low - room <= value <= high + room or low > high:
+                said.append(f"{entry['name']} = {value!r} is outside of its interval, {low!r} to {high!r}")
+    return said
+
+
+def _of_tuning(record: Mapping[str, Any]) -> list[str]:
+    """What was chosen is one of what was tried, and has a score."""
+    tuning = record["selection"].get("tuning")
+    if tuning is None or record["status"] != "ok":
+        return []
+    chosen = {name: record["method"]["parameters"].get(name) for name in tuning["grid"]}
+    scored = [trial["parameters"] for trial in tuning["trials"] if trial["score"] is not None]
+    said = [] if chosen in scored else ["selection.tuning has no score of the parameters that were chosen"]
+    return said if record["selection"].get("rows") is not None else [*said, "selection.rows is null though it tuned"]
 
 
 def seal_of(record: Mapping[str, Any]) -> str:

@@ -78,8 +78,11 @@ def _unrepeatable(record: Record) -> str:
     method = record["method"]
     if method["family"] == "external":
         return "predictions brought by their author"
-    if "sha256" in record["code"].get("method", {}):
+    typed_as = (method["name"], method["label"].partition("[")[0])
+    if "sha256" in record["code"].get("method", {}) or any(map(registry.is_in_a_file, typed_as)):
         return "a class in a file"
+    if record["environment"].get("device") is None:
+        return "no device on record"
     try:
         info = registry.get(method["name"]).info
         typed = make_plan([method["label"]], ["any"])[0].label

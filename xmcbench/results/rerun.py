@@ -32,8 +32,8 @@ def spec_of(record: Mapping[str, Any]) -> RunSpec:
     name = method["name"]
     if method.get("family") == "external":
         raise UsageError(f"{name}: predictions brought by their author", "Only their scores can be computed again.")
-    if "sha256" in record["code"].get("method", {}):
-        raise UsageError(f"{name}: a class in a file", f"Run it by hand: {record['command']}")
+    if "sha256" in record["code"].get("method", {}) or registry.is_in_a_file(name):  # no record makes us run a file
+        raise UsageError(f"{name}: a class in a file", f"Look at the file, then run it yourself: {record['command']}")
     found = registry.get(name)
     if found.info.version != method.get("version"):
         raise UsageError(

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from xmcbench.topk import TopK
 
 
-NAMED = ("name", "view", "content_hash")  # of a data set: what it is found and known by
-
-
 class OtherContent(DataError):
     """A data set of the record's name, but not what the record was made on."""
 
@@ -26,13 +23,12 @@ def dataset_of(record: Mapping[str, Any], *, offline: bool, progress: Reporter |
 
     Raises
     ------
-    UsageError, DataError : as `xmcbench.data.load`; the record names no data set.
+    UsageError, DataError : as `xmcbench.data.load`.
     OtherContent : what has this name here is of other content than what the record was made on.
     """
     from xmcbench.data import load
 
     facts = record["dataset"]
-    check_named(record, record["run_id"])
     dataset = load(facts["name"], facts["view"], offline=offline, progress=progress)
     if dataset.content_hash != facts["content_hash"]:
         raise OtherContent(
@@ -40,17 +36,6 @@ def dataset_of(record: Mapping[str, Any], *, offline: bool, progress: Reporter |
             f"Here {dataset.content_hash}, on record {facts['content_hash']}: another revision, file or reader.",
         )
     return dataset
-
-
-def check_named(record: Mapping[str, Any], origin: str) -> None:
-    """Refuse a record that doesn't say what it was made on.
-
-    Raises
-    ------
-    DataError : `origin` and what is lacking.
-    """
-    if lacking := [name for name in NAMED if not isinstance(record["dataset"].get(name), str)]:
-        raise DataError(f"{origin}: its data set has no {' and no '.join(lacking)}", "This is no record of a run.")
 
 
 def final(record: Mapping[str, Any], topk: TopK, dataset: Dataset) -> TopK:

@@ -30,6 +30,10 @@ PLAIN_NAME = r"[^./\\:\x00][^/\\:\x00]*\.npz"  # leads nowhere else, on any syst
 AnyRecord = TypeVar("AnyRecord", bound=Mapping[str, Any])
 
 
+class NotKept(DataError):
+    """A file that a record names isn't there, or it names none: a slim copy, a run that failed, a file removed."""
+
+
 class Store:
     """Reads and adds records of one results folder; two processes may use the same one."""
 
@@ -53,7 +57,8 @@ class Store:
             path = self.folder / "rows" / f"{run_id}.npz"
             write_npz(path, rows)
             record["rows"] = {"file": f"rows/{run_id}.npz", "sha256": sha256_of(path)}
-            record["board"] = self._add_board(run_id, rows)
+            if record["schema"] >= records.SEALED:
+                record["board"] = self._add_board(run_id, rows)
         records.write(self.folder / "records" / f"{run_id}.json", record)
         return record
 
@@ -67,12 +72,22 @@ class Store:
             write_npz(beside, shared)
         return {"file": f"board/{path.name}", "sha256": sha256_of(path), "data": beside.name, "data_sha256": digest}
 
+    def read(self, path: Path) -> Record:
+        """One record of this folder's.
+
+        Raises
+        ------
+        DataError : as `xmcbench.results.record.read`; the file has another name than its run's, so that two could claim
+            to be one run.
+        """
+        return in_its_file(records.read(path), path)
+
     def records(self, broken: list[str] | None = None) -> list[Record]:
         """All records, oldest first. A damaged file is left out and, where a list is given, reported in it."""
         found: list[Record] = []
         for path in self.paths():
             try:
-                found.append(records.read(path))
+                found.append(self.read(path))
             except DataError as error:
                 if broken is not None:
                     broken.append(str(error))
@@ -169,10 +184,13 @@ class Store:
 
         Raises
         ------
-        DataError : the record has none (schema 1, or a run that didn't end ok), or a file is gone or another one.
+        NotKept : the record has none (schema 1, or a run that didn't end ok), or a file is gone.
+        DataError : a file is another one.
         """
         arrays = read_npz(self.kept(record, "board"))
         path = self.place(record, "board", "data")
+        if not path.is_file():
+            raise NotKept(f"{path}: missing", "Get it again, or run again.")
         shared = read_npz(path)
         if board.hash_of(shared) != record["board"].get("data_sha256"):
             raise DataError(f"{path}: not the file the record {record['run_id']} names", "Get it again, or run again.")
@@ -183,11 +201,13 @@ class Store:
 
         Raises
         ------
-        DataError : as `place`; the file is gone or not the one the record was written with.
+        NotKept, DataError : as `place`; the file is gone, or not the one the record was written with.
         """
         path = self.place(record, kind)
-        if not path.is_file() or sha256_of(path) != record[kind].get("sha256"):
-            raise DataError(f"{path}: missing, or not the file the record names", "Run it again with --again.")
+        if not path.is_file():
+            raise NotKept(f"{path}: missing", "Get it again, or run again with --again.")
+        if sha256_of(path) != record[kind].get("sha256"):
+            raise DataError(f"{path}: not the file the record names", "Get it again, or run again with --again.")
         return path
 
     def place(self, record: Mapping[str, Any], kind: str, field: str = "file") -> Path:
@@ -199,11 +219,12 @@ class Store:
 
         Raises
         ------
-        DataError : the record keeps none, or names what is no plain file of that folder: no record written here does.
+        NotKept : the record keeps none.
+        DataError : it names what is no plain file of that folder: no record written here does.
         """
         entry = record.get(kind)
         if entry is None:
-            raise DataError(f"{record['run_id']}: keeps no {kind}")
+            raise NotKept(f"{record['run_id']}: keeps no {kind}")
         named = entry.get(field) if isinstance(entry, dict) else None
         folder = "" if field == "data" else f"{kind}/"
         if not re.fullmatch(folder + PLAIN_NAME, str(named)):
@@ -228,8 +249,28 @@ def is_record_file(text: str) -> bool:
     return text.endswith(".json") and Path(text).is_file()
 
 
+def in_its_file(record: Record, path: Path) -> Record:
+    """The record, if its file has the name of its run id, which can't lead elsewhere then.
+
+    Raises
+    ------
+    DataError : it has another.
+    """
+    if path.name != f"{record['run_id']}.json":
+        raise DataError(f"{path}: calls itself {record['run_id']!r}", "A record's file has the name of its run id.")
+    return record
+
+
 def standing(everything: Sequence[AnyRecord]) -> list[AnyRecord]:
-    """Those that ended ok, less those that one of them supersedes."""
+    """Those that ended ok, less those that one of them supersedes.
+
+    A run supersedes an earlier one of the same experiment alone, as all that are written here do: nobody's record takes
+    another method's, or another data set's, off a leaderboard.
+    """
     good = [r for r in everything if r["status"] == "ok"]
-    replaced = {r["supersedes"] for r in good}
-    return [r for r in good if r["run_id"] not in replaced]
+    replaced = {(r["supersedes"], *_experiment(r)) for r in good if r["supersedes"] not in (None, r["run_id"])}
+    return [r for r in good if (r["run_id"], *_experiment(r)) not in replaced]
+
+
+def _experiment(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    return record["spec_hash"], record["method"]["name"], record["dataset"]["content_hash"]

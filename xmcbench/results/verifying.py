@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.errors import DataError
-from xmcbench.results.given import values_given
+from xmcbench.results.given import NotGiven, values_given
 from xmcbench.results.record import SEALED
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def check_files(record: Mapping[str, Any], store: Store) -> tuple[list[Check], d
                 why += f"; they give {values_given(record, content)} of the {len(record['metrics'])} values on record"
             kept[kind] = content
             checks.append(Check(kind, HOLDS, why))
+        except NotGiven as error:  # the file is the one the record names: it is the values that don't hold
+            checks.append(Check(kind, FAILED, str(error), score=True))
         except DataError as error:
             checks.append(Check(kind, FAILED, str(error)))
     return checks, kept

@@ -1,0 +1,32 @@
+"""What the console script makes of what a verb raises."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from xmcbench.cli import app as cli
+from xmcbench.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 128 + signal.SIGINT, "interrupted\n"),
+        (DataError("it broke", "mend it"), 4, "error: it broke\n  mend it\n"),
+        (SystemExit(3), 3, ""),
+    ],
+)
+def test_every_end_has_its_exit_code_and_a_word(
+    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def verb(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["xmcbench", "ls", "methods"])
+    monkeypatch.setattr("xmcbench.cli.ls.KINDS", {"methods": verb})
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == code
+    assert capsys.readouterr().err == said
