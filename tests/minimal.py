@@ -7,7 +7,7 @@ from typing import Any
 from xmcbench.results import record as records
 
 
-def minimal(run_id: str = "r", method: str = "m", dataset: str = "d", **changes: Any) -> dict[str, Any]:
+def minimal(run_id: str = "r", method: str = "m", dataset: str = "d", /, **changes: Any) -> dict[str, Any]:
     """A run of three test rows that ended ok with P@1 = 0.5; a label other than the method's name goes as `label`."""
     label = changes.pop("label", method)
     costs = ("fit_seconds", "warm_up_seconds", "predict_seconds", "model_bytes")

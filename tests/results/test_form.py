@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import random
@@ -26,7 +27,7 @@ WRONG: tuple[Any, ...] = (
     *("", "x", "../x", "\x1b[2J\0", "half of a pair: \ud800"),
     *([], [7], ["x"], {}, {"x": 7}, {"file": "rows/x.npz", "sha256": "0"}),
 )
-READ = 60  # of what the form lets through, drawn by a fixed seed, is read by every verb: all of it takes minutes
+READ = 12  # of what the form lets through, drawn by a fixed seed, is read by every verb: all of it takes minutes
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +63,8 @@ def mutants(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
             else:
                 holder[path[-1]] = wrong
             if path != ("seal",):
-                try:
+                with contextlib.suppress(ValueError):  # infinite: no seal fits
                     new["seal"] = records.seal_of(new)
-                except ValueError:  # infinite: no seal fits
-                    pass
             yield f"{'.'.join(map(str, path))} = {wrong!r}", json.dumps(new).replace("Infinity", "1e400")
 
 
@@ -88,18 +87,15 @@ def test_no_reader_trips_over_what_the_form_lets_through(made: Path, tmp_path: P
         assert len(store.records(broken)) + len(broken) == 2, done
         into = str(tmp_path / f"into{i}")
         for words in (
-            ["compare", "popularity", "tree", "--results", str(own), "--samples", "100", "--json"],
-            ["compare", "tree", "popularity", "--results", str(own), "--samples", "100"],
+            ["compare", "popularity", "tree", "--results", str(own), "--samples", "100"],
             ["ls", "runs", "--results", str(own)],
             ["merge", str(own), "--into", into],
             ["verify", path.stem, "--results", str(own), "--offline"],
         ):
             error = CliRunner().invoke(app, words).exception
             assert error is None or isinstance(error, XmcError | SystemExit), f"{done}: {words[0]}: {error!r}"
-        try:
+        with contextlib.suppress(XmcError):
             make(own)
-        except XmcError:
-            pass
 
 
 @pytest.mark.parametrize(
