@@ -27,7 +27,7 @@ WRONG: tuple[Any, ...] = (
     *("", "x", "../x", "\x1b[2J\0", "half of a pair: \ud800"),
     *([], [7], ["x"], {}, {"x": 7}, {"file": "rows/x.npz", "sha256": "0"}),
 )
-READ = 12  # of what the form lets through, drawn by a fixed seed, is read by every verb: all of it takes minutes
+TRIED, READ = 500, 8  # mutants drawn by a fixed seed, and those let through that every verb reads: all take minutes
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +52,20 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 def mutants(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(what was done, text of the record's file) with a seal that fits, wherever it can have one."""
-    for path in places(record):
-        for wrong in (*WRONG, KeyError):
-            new = copy.deepcopy(record)
-            holder = new
-            for key in path[:-1]:
-                holder = holder[key]
-            if wrong is KeyError:
-                del holder[path[-1]]
-            else:
-                holder[path[-1]] = wrong
-            if path != ("seal",):
-                with contextlib.suppress(ValueError):  # infinite: no seal fits
-                    new["seal"] = records.seal_of(new)
-            yield f"{'.'.join(map(str, path))} = {wrong!r}", json.dumps(new).replace("Infinity", "1e400")
+    every = [(path, wrong) for path in places(record) for wrong in (*WRONG, KeyError)]
+    for path, wrong in random.Random(0).sample(every, TRIED):
+        new = copy.deepcopy(record)
+        holder = new
+        for key in path[:-1]:
+            holder = holder[key]
+        if wrong is KeyError:
+            del holder[path[-1]]
+        else:
+            holder[path[-1]] = wrong
+        if path != ("seal",):
+            with contextlib.suppress(ValueError):  # infinite: no seal fits
+                new["seal"] = records.seal_of(new)
+        yield f"{'.'.join(map(str, path))} = {wrong!r}", json.dumps(new).replace("Infinity", "1e400")
 
 
 def test_no_reader_trips_over_what_the_form_lets_through(made: Path, tmp_path: Path) -> None:
@@ -79,9 +79,9 @@ def test_no_reader_trips_over_what_the_form_lets_through(made: Path, tmp_path: P
             let_through.append((done, text))
         except DataError:
             refused += 1
-    assert refused > 1000
+    assert refused > TRIED / 4
     assert len(let_through) > READ
-    for i, (done, text) in enumerate(random.Random(0).sample(let_through, READ)):
+    for i, (done, text) in enumerate(let_through[:READ]):
         path.write_text(text)
         broken: list[str] = []
         assert len(store.records(broken)) + len(broken) == 2, done
