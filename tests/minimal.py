@@ -26,7 +26,10 @@ def minimal(run_id: str = "r", method: str = "m", dataset: str = "d", /, **chang
             "parameters": {},
             "deterministic": True,
         },
-        "dataset": {"name": dataset, "view": "bow", "content_hash": f"hash of {dataset}", "n_test": 3},
+        "dataset": {
+            **{"name": dataset, "view": "bow", "content_hash": f"hash of {dataset}"},
+            **{"n_train": 9, "n_test": 3, "n_labels": 5},
+        },
         "k": 100,
         "metrics": [{"name": "P@1", "value": 0.5, "version": 1}],
         "costs": dict.fromkeys(costs),

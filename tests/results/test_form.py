@@ -104,6 +104,7 @@ def test_no_reader_trips_over_what_the_form_lets_through(made: Path, tmp_path: P
         ({"dataset": {}}, "dataset.name is missing; dataset.view is missing; dataset.content_hash is missing"),
         ({"method": 5}, "method is 5, not an object"),
         ({"method": {"name": "m"}}, "method.label is missing; method.version is missing"),
+        ({"dataset": {**minimal()["dataset"], "n_train": None}}, "dataset.n_train is None, not a count"),
         ({"costs": []}, "costs is a list, not an object"),
         ({"code": None}, "code is None, not an object"),
         ({"seed": []}, "seed is a list, not a whole number or null"),
