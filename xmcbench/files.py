@@ -52,6 +52,9 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             os.unlink(name)
 
 
+MOVED = "XMCBENCH_HOME moves the cache, an option such as --results the rest."
+
+
 class WriteError(DataError):
     """A folder that is read-only, full or gone: the user's to mend, and no fault of who wrote."""
 
@@ -59,9 +62,9 @@ class WriteError(DataError):
 def cannot_write(path: Path, error: OSError) -> WriteError:
     """The error for a folder that is read-only, full or gone; any may be meant, so the path says which."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WriteError(f"{path}: the disk is full", "Free some space, or choose another folder.")
+        return WriteError(f"{path}: the disk is full", f"Free some space, or choose another folder: {MOVED}")
     reason = error.strerror or str(error)
-    return WriteError(f"{path}: can't write ({reason})", "Choose a folder you may write to.")
+    return WriteError(f"{path}: can't write ({reason})", f"Choose a folder you may write to: {MOVED}")
 
 
 def sweep(folder: Path) -> None:
