@@ -50,7 +50,8 @@ def add(store: Store, like: dict[str, Any], d: int, row: int, seed: int, hits: A
     values["PSP@5"] = float(numerators["PSP@5"].sum(dtype=np.float64) / denominators.sum(dtype=np.float64))
     record = copy.deepcopy(like)
     kept = [m for m in record["metrics"] if m["name"] in values or ":" in m["name"]]
-    record["metrics"] = [{**m, "value": values.get(m["name"], m["value"])} for m in kept]
+    drawn = {"best": 1.0, "low": 0.0, "high": 1.0}  # those of the copied run don't hold
+    record["metrics"] = [{**m, **drawn, "value": values.get(m["name"], m["value"])} for m in kept]
     name = f"method-{row}"
     record["run_id"] = f"{row:04}-{seed}-{d}"
     record["method"] |= {"name": name, "label": name, "deterministic": False}
