@@ -15,6 +15,7 @@ board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no
 @board_app.callback()
 def group() -> None:
     """Leaderboards, rebuilt from committed records."""
+    # Typer makes a group of one command that command, unless the group has a function: `board build` stays two words.
 
 
 @board_app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,13 @@ class Dataset:
     @property
     def n_labels(self) -> int:
         return int(self.train.labels.shape[1])
+
+    @cached_property
+    def near_groups(self) -> NDArray[np.int32]:
+        """(n_test,) int32 the smallest row number of each test row's group of near-duplicates, found once."""
+        from xmcbench.data.near import near_groups
+
+        return near_groups(self.test)
 
     def facts(self) -> Facts:
         """The counts and kinds `Method.skip` may look at."""

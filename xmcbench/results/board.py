@@ -6,7 +6,6 @@ board/data-HASH.npz    what all runs on one data set share: their denominators, 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ NEAR = "near"  # name of the groups among the per-row arrays
 
 def beside(dataset: Dataset) -> dict[str, Any]:
     """The per-row arrays that hang on the data alone."""
-    return {NEAR: _near(_Same(dataset))}
+    return {NEAR: dataset.near_groups}
 
 
 def split(rows: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -45,23 +44,3 @@ def hash_of(arrays: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-class _Same:
-    """A data set that equals another of the same content."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __hash__(self) -> int:
-        return hash(self.dataset.content_hash)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.dataset.content_hash == self.dataset.content_hash
-
-
-@functools.lru_cache(maxsize=4)  # a command's runs are on few data sets
-def _near(same: _Same) -> Any:
-    from xmcbench.data.near import near_groups
-
-    return near_groups(same.dataset.test)
