@@ -60,7 +60,8 @@ def test_a_full_disk_is_said_and_keeps_the_old_content(tmp_path: Path, monkeypat
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(DataError, match="the disk is full") as caught:
         write_json(path, {"a": 1})
-    assert caught.value.hint.startswith("Free some space, or choose another folder")
+    moved = "XMCBENCH_HOME moves the cache, an option such as --results the rest."
+    assert caught.value.hint == f"Free some space, or choose another folder: {moved}"
     assert str(path) in caught.value.message
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
