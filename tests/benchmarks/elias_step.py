@@ -115,7 +115,7 @@ class Ours:
         shape, model = self.shape, self.model
         embedding = given.clone().requires_grad_()
         logits = model.cluster_logits(embedding)
-        clusters = teacher_forced(logits, batch, self.owners, shape.beam, EXTRA, self.generator)
+        clusters = teacher_forced(logits, ALPHA, batch, self.owners, shape.beam, EXTRA, self.generator)
         loss = losses(model, embedding, logits, clusters, batch, shape.size, LAMBDA * shape.size).total
         loss.backward()
         self.optimisers.step(1.0)
@@ -172,7 +172,7 @@ class Straight:
         shape = self.shape
         embedding = given.clone().requires_grad_()
         logits = embedding @ self.model.cluster_weight.T + self.model.cluster_bias
-        clusters = teacher_forced(logits, batch, self.owners, shape.beam, EXTRA, self.generator)
+        clusters = teacher_forced(logits, ALPHA, batch, self.owners, shape.beam, EXTRA, self.generator)
         labels, scores, z, all_labels, all_scores = self.ranked(embedding, logits, clusters)
         true = batch.true_labels.view(shape.rows, 1, TRUE)
         targets = (labels[:, :, None] == true).any(2)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2
 from torch import Tensor
 from xmcbench_elias.batches import Batch
 from xmcbench_elias.search import Shortlist, beam_search, by_sorting, forced_beam, shortlist
@@ -106,7 +109,7 @@ def test_forced_beam_holds_true_clusters_and_repeats_none(seed: int, beam: int, 
     true = [rng.integers(0, 16, rng.integers(0, most + 1)).tolist() for _ in range(7)]
     rows = torch.tensor([row for row, mine in enumerate(true) for _ in mine], dtype=torch.int64)
     flat = torch.tensor([cluster for mine in true for cluster in mine], dtype=torch.int64)
-    clusters = forced_beam(logits, beam, extra, rows, flat, torch.Generator().manual_seed(seed))
+    clusters = forced_beam(logits, 10.0, beam, extra, rows, flat, torch.Generator().manual_seed(seed))
     best = beam_search(logits, beam).tolist()
     unions = [set(mine) | set(found) for mine, found in zip(true, best, strict=True)]
     longest = max(len(set(mine)) for mine in true)
@@ -121,13 +124,62 @@ def test_forced_beam_holds_true_clusters_and_repeats_none(seed: int, beam: int, 
 def test_sampling_past_the_limit_prefers_large_scores() -> None:
     logits = torch.tensor([[4.0, 4.0, -4.0, -9.0]]).expand(500, 4)
     true = torch.full((500,), 3)
-    clusters = forced_beam(logits, 3, 0, torch.arange(500), true, torch.Generator().manual_seed(0))
+    clusters = forced_beam(logits, 10.0, 3, 0, torch.arange(500), true, torch.Generator().manual_seed(0))
     assert clusters.shape == (500, 3)
     kept = [(clusters == cluster).any(1).float().mean().item() for cluster in range(4)]
     assert kept[3] == 1
     assert kept[0] > 0.9
     assert kept[1] > 0.9
     assert kept[2] < 0.1
+
+
+SMALLEST_P = 1e-6  # a fixed seed, so a test fails where its code changes, and then by chance once in a million
+
+
+def test_sampling_past_the_limit_is_by_cluster_score() -> None:
+    """Softmax 0.5, 0.2, 0.06, 0.04 and little elsewhere: s = 1, 1, 0.6, 0.4, and three of these four are drawn."""
+    shares = torch.full((16,), 0.2 / 12)
+    shares[:4] = torch.tensor([0.5, 0.2, 0.06, 0.04])
+    n, s = 100_000, [1.0, 1.0, 0.6, 0.4]
+    rows, true = torch.arange(n), torch.full((n,), 9)
+    clusters = forced_beam(shares.log().expand(n, 16), 10.0, 4, 0, rows, true, torch.Generator().manual_seed(0))
+    assert clusters.shape == (n, 4)
+    assert bool((clusters[:, 0] == 9).all())
+    drawn = clusters[:, 1] * 16 + clusters[:, 2] * 4 + clusters[:, 3]
+    seen, expected = [], []
+    for a, b, c in permutations(range(4), 3):
+        seen.append(int((drawn == a * 16 + b * 4 + c).sum()))
+        expected.append(n * s[a] / 3 * s[b] / (3 - s[a]) * s[c] / (3 - s[a] - s[b]))
+    assert sum(seen) == n
+    assert sum(expected) == pytest.approx(n)
+    assert surprise(np.array(seen), np.array(expected)) > SMALLEST_P
+    first = torch.bincount(clusters[:, 1], minlength=16)[:4].numpy() / n
+    np.testing.assert_allclose(first, np.array(s) / 3, atol=5 * 0.5 / n**0.5)  # five standard deviations at most
+
+
+@pytest.mark.parametrize("n_clusters", [64, 4096])
+def test_fillers_are_any_other_cluster_alike(n_clusters: int) -> None:
+    """Row 0 has six true clusters, so the others, whose beams are cluster 3, get five fillers each."""
+    n, width, calls = 1024, 6, 20
+    logits = torch.zeros(n, n_clusters)
+    logits[:, 3] = 9
+    generator = torch.Generator().manual_seed(0)
+    counts = np.zeros(n_clusters)
+    for _ in range(calls):
+        true = torch.randperm(n_clusters, generator=generator)[:width]
+        clusters = forced_beam(logits, 10.0, 1, 0, torch.zeros(width, dtype=torch.int64), true, generator)
+        assert clusters.shape == (n, width)
+        assert bool((clusters.sort(dim=1).values.diff(dim=1) > 0).all())
+        assert bool((clusters[1:, 0] == 3).all())
+        counts += np.bincount(clusters[1:, 1:].ravel().numpy(), minlength=n_clusters)
+    assert counts[3] == 0
+    fillers = np.delete(counts, 3)
+    assert surprise(fillers, np.full(n_clusters - 1, fillers.mean())) > SMALLEST_P  # at most: draws do not repeat
+
+
+def surprise(seen: np.ndarray, expected: np.ndarray) -> float:
+    """P value of Pearson's chi-square test."""
+    return float(chi2.sf(((seen - expected) ** 2 / expected).sum(), len(seen) - 1))
 
 
 @pytest.mark.parametrize("form", [shortlist, by_sorting])

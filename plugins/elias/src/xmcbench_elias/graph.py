@@ -81,7 +81,7 @@ def learned_rows(
         phi = embedded(model.encoder, train.rows, start, start + ROWS, ctx)
         with torch.no_grad():
             logits = model.cluster_logits(phi)
-            beam = teacher_forced(logits, batch, owners, size.beam, params.extra, generator)
+            beam = teacher_forced(logits, model.alpha, batch, owners, size.beam, params.extra, generator)
             scores.append(log_cluster_scores(logits, model.alpha).gather(1, beam).exp().cpu().numpy().ravel())
         found.append(beam.cpu().numpy().ravel())
         rows.append(np.repeat(np.arange(start, start + batch.n_rows), beam.shape[1]))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xmcbench_elias import shortlist_kernels as kernels
 from xmcbench_elias.batches import Batch
+from xmcbench_elias.model import log_cluster_scores
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,24 @@ def beam_search(logits: Tensor, beam: int) -> Tensor:
 
 
 def forced_beam(
-    logits: Tensor, beam: int, extra: int, true_rows: Tensor, true_clusters: Tensor, generator: torch.Generator
+    logits: Tensor,
+    alpha: float,
+    beam: int,
+    extra: int,
+    true_rows: Tensor,
+    true_clusters: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """Training only: a beam that holds the true labels' clusters; no cluster twice in a row.
 
-    The true clusters come first, then the beam; rows that are short of the longest are filled up with random
-    clusters not yet there. Past `beam + extra` clusters the beam's are sampled without replacement by their score
-    (largest log score plus Gumbel noise); the true ones stay.
+    The true clusters come first, then the beam; rows that are short of the longest are filled up with clusters not
+    yet there, all equally likely. Past `beam + extra` clusters the beam's are sampled without replacement by their
+    scores s = min(1, α · softmax), those of largest log s plus Gumbel noise; the true ones stay.
 
     Parameters
     ----------
-    logits : (n, C), no gradient needed.
+    logits : (n, C) float, no gradient needed.
+    alpha : α of the cluster scores.
     true_rows, true_clusters : (m,) int64 pairs; a pair may come twice.
 
     Returns
@@ -54,14 +62,16 @@ def forced_beam(
     (n, w) int64 distinct clusters; w ≤ beam + extra unless some row has more true clusters than that.
     """
     found = beam_search(logits, beam)
-    noise = torch.rand(logits.shape, generator=generator, device=logits.device)
-    is_true = torch.zeros_like(logits, dtype=torch.bool)
-    is_true[true_rows, true_clusters] = True
-    in_union = is_true.scatter(1, found, True)
-    width = max(min(beam + extra, int(in_union.sum(dim=1).max())), int(is_true.sum(dim=1).max()))
-    scores = logits.log_softmax(dim=1)
-    keys = torch.where(in_union, scores - torch.log(-torch.log(noise.clamp(1e-7, 1 - 1e-7))), noise - 2e4)
-    keys = torch.where(is_true, keys + 2e4, keys)  # three tiers: true, in the beam, the rest at random
+    drawn = torch.rand(found.shape, dtype=torch.float64, generator=generator, device=logits.device)
+    keys = log_cluster_scores(logits, alpha).gather(1, found) - torch.log(-torch.log(drawn))
+    found = found.gather(1, keys.argsort(dim=1))
+    # Fillers are below 1 and the beam's places are whole numbers from 1 on: exact in float32, unlike a large offset.
+    places = torch.arange(1.0, found.shape[1] + 1, device=logits.device).expand(found.shape)
+    keys = torch.rand(logits.shape, generator=generator, device=logits.device).scatter_(1, found, places)
+    first_true = found.shape[1] + 1
+    keys[true_rows, true_clusters] = first_true + keys[true_rows, true_clusters]
+    longest, most_true = ((keys >= least).sum(dim=1).max() for least in (1, first_true))
+    width = max(min(beam + extra, int(longest)), int(most_true))
     return keys.topk(width, dim=1).indices
 
 

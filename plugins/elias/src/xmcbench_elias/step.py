@@ -45,12 +45,12 @@ def true_rows(batch: Batch) -> Tensor:
 
 
 def teacher_forced(
-    logits: Tensor, batch: Batch, owners: Tensor, beam: int, extra: int, generator: torch.Generator
+    logits: Tensor, alpha: float, batch: Batch, owners: Tensor, beam: int, extra: int, generator: torch.Generator
 ) -> Tensor:
     """(n, w) clusters to train on; `owners` (L,) as from `EliasModel.owners`."""
     rows, clusters = true_rows(batch), owners[batch.true_labels]
     owned = clusters >= 0
-    return forced_beam(logits.detach(), beam, extra, rows[owned], clusters[owned], generator)
+    return forced_beam(logits.detach(), alpha, beam, extra, rows[owned], clusters[owned], generator)
 
 
 def train_step(
@@ -66,7 +66,7 @@ def train_step(
     logits = model.cluster_logits(embedding)
     if not bool(logits.isfinite().all()):
         raise FloatingPointError("cluster scores are not finite")
-    clusters = teacher_forced(logits, batch, owners, size.beam, params.extra, generator)
+    clusters = teacher_forced(logits, model.alpha, batch, owners, size.beam, params.extra, generator)
     return losses(model, embedding, logits, clusters, batch, size.shortlist, params.shortlist_weight)
 
 
