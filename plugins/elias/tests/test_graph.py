@@ -27,26 +27,27 @@ def test_graph_by_hand() -> None:
     assert entries.tolist() == [[0, 3, 1], [1, 2, 0]]
     np.testing.assert_allclose(counts, [[1.0, 0.0, 0.2], [2.0, 1.0, 0.5]])
     assert graph_rows(visits, labels, clusters, 2)[0].tolist() == [[0, 3], [1, 2]]
+    assert graph_rows(visits, labels, clusters, 1)[0].tolist() == [[0, 3], [1, 2]]  # two labels of their own each
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), kappa=st.integers(3, 12))
-def test_own_labels_stay_and_rows_are_short(seed: int, kappa: int) -> None:
+@given(seed=st.integers(0, 10**6), kappa=st.integers(1, 15), balanced=st.booleans())
+def test_own_labels_stay_and_rows_are_short(seed: int, kappa: int, balanced: bool) -> None:
     rng = np.random.default_rng(seed)
-    clusters = rng.permutation(np.arange(12) % 4).astype(np.int32)
+    clusters = (rng.permutation(np.arange(12) % 4) if balanced else rng.integers(0, 4, 12)).astype(np.int32)
     labels = sp.random(30, 12, 0.2, "csr", np.float32, random_state=rng)
     labels.data[:] = 1
     visits = sp.random(30, 4, 0.5, "csr", random_state=rng)
     entries, counts = graph_rows(visits, labels, clusters, kappa)
     dense = (labels.T @ visits).toarray()
-    assert entries.shape[1] <= kappa
+    assert entries.shape[1] <= max(kappa, int(np.bincount(clusters).max()))
     for cluster, row in enumerate(entries.tolist()):
         shown = [label for label in row if label < 12]
         own = set(np.flatnonzero(clusters == cluster).tolist())
         assert len(set(shown)) == len(shown)
         assert set(shown[: len(own)]) == own
         others = sorted(set(np.flatnonzero(dense[:, cluster]).tolist()) - own, key=lambda x: (-dense[x, cluster], x))
-        assert shown[len(own) :] == others[: kappa - len(own)]
+        assert shown[len(own) :] == others[: max(kappa - len(own), 0)]
         np.testing.assert_allclose(counts[cluster, : len(shown)], dense[shown, cluster], rtol=1e-6)
 
 

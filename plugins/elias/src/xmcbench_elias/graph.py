@@ -38,7 +38,7 @@ def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[n
     visits : (n, C) CSR, M: scores of the clusters each training row searched.
     labels : (n, L) CSR, Y.
     clusters : (L,) the stage-1 cluster of each label; its entry stays, or the label could never be found again.
-    kappa : most entries a row.
+    kappa : most entries a row; a cluster with more labels of its own has those alone.
 
     Returns
     -------
@@ -57,9 +57,9 @@ def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[n
     first[1:] = (row[1:] != row[:-1]) | (label[1:] != label[:-1])  # an own label stands there twice: its count stays
     row, label, count, own = row[first], label[first], count[first], own[first]
     order = np.lexsort((label, -count, ~own, row))
-    row, label, count = row[order], label[order], count[order]
+    row, label, count, own = row[order], label[order], count[order], own[order]
     rank = np.arange(len(row)) - np.searchsorted(row, np.arange(n_clusters))[row]
-    kept = rank < kappa
+    kept = own | (rank < kappa)
     return _padded(row[kept], label[kept], count[kept], n_clusters, n_labels)
 
 
