@@ -14,12 +14,27 @@ from xmcbench.sparse.csr import parts
 
 
 def random_weights(links: np.ndarray, d: int, density: float, seed: int) -> sp.csr_matrix:
-    """A row a node with its bias weight last, which is never zero; the root's is empty."""
+    """A row a node with its bias weight last, which is zero for one in four; the root's is empty."""
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(links[-1], d + 1)).astype(np.float32)
     weights[:, :d] *= rng.random((links[-1], d)) < density
+    weights[:, d] *= rng.random(links[-1]) < 0.75
     weights[0] = 0
     return sp.csr_matrix(weights)
+
+
+def stored_otherwise(weights: sp.csr_matrix, how: str, seed: int) -> sp.csr_matrix:
+    """The same weights: sorted; in any order; or in any order and halved, with every weight there twice."""
+    rows = weights.tocoo()
+    row, column, value = rows.row, rows.col, rows.data
+    if how == "twice":
+        row, column, value = np.tile(row, 2), np.tile(column, 2), np.tile(value / 2, 2)
+    if how != "sorted":
+        order = np.random.default_rng(seed).permutation(len(row))
+        order = order[np.argsort(row[order], kind="stable")]
+        column, value = column[order], value[order]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=weights.shape[0]))])
+    return sp.csr_matrix((value, column, indptr), shape=weights.shape)
 
 
 def margins(chunks: Chunks, node: int, row: sp.csr_matrix) -> np.ndarray:
@@ -34,17 +49,31 @@ def margins(chunks: Chunks, node: int, row: sp.csr_matrix) -> np.ndarray:
     st.sampled_from([1, 3, 63, 64, 65, 200, 3000]),
     st.sampled_from([0.0, 0.001, 0.05, 0.3, 1.0]),
     st.integers(0, 5),
+    st.sampled_from(["sorted", "in any order", "twice"]),
 )
-def test_margins_are_those_of_the_weights(children: list[int], d: int, density: float, seed: int) -> None:
+def test_margins_are_those_of_the_weights(children: list[int], d: int, density: float, seed: int, how: str) -> None:
     links = np.concatenate([[1], 1 + np.cumsum(children)])
     weights = random_weights(links, d, density, seed)
-    chunks = Chunks.of(links, weights)
+    chunks = Chunks.of(links, stored_otherwise(weights, how, seed))
     x = sp.random(4, d, 0.4, "csr", random_state=seed, dtype=np.float32)
     dense = np.hstack([x.toarray(), np.ones((4, 1))]) @ weights.toarray().T
     for node in range(len(children)):
         for row in range(4):
             expected = dense[row, links[node] : links[node + 1]]
             np.testing.assert_allclose(margins(chunks, node, x[row]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bias_that_is_not_stored_is_zero() -> None:
+    """Three children of the root, features 0 and 1, bias in column 2: one has none, one is empty, one's comes first."""
+    weights = sp.csr_matrix(([5, 7, 3, 2, 1], [0, 1, 2, 1, 0], [0, 0, 2, 2, 5]), (4, 3), dtype=np.float32)
+    chunks = Chunks.of(np.array([1, 4]), weights)
+    assert chunks.bias.tolist() == [0, 0, 0, 3]
+    assert margins(chunks, 0, sp.csr_matrix([[1, 10]], dtype=np.float32)).tolist() == [75, 0, 24]
+
+
+def test_rows_that_lack_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 rows, the tree has 4 nodes"):
+        Chunks.of(np.array([1, 4]), sp.csr_matrix((3, 5), dtype=np.float32))
 
 
 def test_a_quarter_of_the_children_makes_a_line() -> None:

@@ -59,15 +59,19 @@ class Chunks(NamedTuple):
 
     @classmethod
     def of(cls, child_ptr: NDArray[np.int64], weights: sp.csr_matrix) -> Chunks:
-        """From (nodes, d + 1) CSR weights as `xmcbench.sparse.linear` gives them, the bias weight last in each row.
+        """From (nodes, d + 1) CSR weights, the bias weight at column d, as `xmcbench.sparse.linear` gives them.
 
-        Nodes beyond the last child of `child_ptr` don't matter, and the root's row is empty.
+        Indices may be in any order; a bias weight that is not stored is 0. Nodes beyond the last child of `child_ptr`
+        don't matter, and neither does the root's row.
+
+        Raises
+        ------
+        ValueError : there are fewer rows than nodes.
         """
+        if weights.shape[0] < child_ptr[-1]:
+            raise ValueError(f"weights have {weights.shape[0]} rows, the tree has {child_ptr[-1]} nodes")
         inner, width = len(child_ptr) - 1, int(weights.shape[1]) - 1
         matrix = parts(weights)
-        rows = np.arange(1, child_ptr[-1])
-        bias = np.zeros(child_ptr[-1], np.float32)
-        bias[rows] = matrix.data[matrix.indptr[rows + 1] - 1]
         sizes = np.zeros((3, inner), np.int64)
         _measure(child_ptr, matrix, width, sizes)
         words = -(-width // 64)
@@ -76,7 +80,7 @@ class Chunks(NamedTuple):
         in_bits, in_list = words * by_bits, sizes[0] * ~by_bits
         found = cls(
             np.asarray(child_ptr, np.int64),
-            bias,
+            np.zeros(child_ptr[-1], np.float32),
             np.concatenate([[0], np.cumsum(sizes[0])]),
             np.where(by_bits, np.cumsum(in_bits) - in_bits, -1 - (np.cumsum(in_list) - in_list)),
             np.zeros(in_bits.sum(), np.uint64),
@@ -93,11 +97,12 @@ class Chunks(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _count(child_ptr: Any, matrix: Any, width: int, node: int) -> Any:
-    """(d,) int64: how many children of `node` have a weight for each feature; bias weights, last in a row, aside."""
+    """(d,) int64: how many children of `node` have a weight for each feature; bias weights aside."""
     counts = np.zeros(width, np.int64)
     for child in range(child_ptr[node], child_ptr[node + 1]):
-        for at in range(matrix.indptr[child], matrix.indptr[child + 1] - 1):
-            counts[matrix.indices[at]] += 1
+        for at in range(matrix.indptr[child], matrix.indptr[child + 1]):
+            if matrix.indices[at] < width:
+                counts[matrix.indices[at]] += 1
     return counts
 
 
@@ -150,10 +155,12 @@ def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: in
                 places[feature], next_list = next_list, next_list + count
             found += 1
     for child in range(first, last):
-        for at in range(matrix.indptr[child], matrix.indptr[child + 1] - 1):
+        for at in range(matrix.indptr[child], matrix.indptr[child + 1]):
             feature = matrix.indices[at]
-            if is_line[feature]:
-                chunks.lines[places[feature] + child - first] = matrix.data[at]
+            if feature == width:
+                chunks.bias[child] += matrix.data[at]
+            elif is_line[feature]:
+                chunks.lines[places[feature] + child - first] += matrix.data[at]
             else:
                 chunks.children[places[feature]] = child - first
                 chunks.values[places[feature]] = matrix.data[at]
