@@ -14,13 +14,16 @@ from xmcbench.sparse.labeltree import LabelTree
 
 
 def random_tree(n_labels: int, clusters: list[int], d: int = 70, seed: int = 0) -> tuple[SearchTree, np.ndarray]:
-    """`clusters`: how many there are on each level. Of the features, some have a weight everywhere, some in places."""
+    """`clusters`: how many there are on each level. Of the features, some have a weight everywhere, some in places.
+
+    One node in four has no bias weight.
+    """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(n_labels + 5)[:n_labels].astype(np.int32)
     tree = LabelTree.build(labels, [rng.integers(0, count, n_labels) for count in clusters])
     weights = rng.normal(size=(1 + sum(tree.sizes()), d + 1)) * 0.4
     weights *= rng.random(weights.shape) < rng.choice([0.02, 0.1, 0.5, 1.0], d + 1)
-    weights[:, d] = rng.normal(size=len(weights))
+    weights[:, d] = rng.normal(size=len(weights)) * (rng.random(len(weights)) < 0.75)
     weights[0] = 0
     weights = weights.astype(np.float32)
     return SearchTree(Chunks.of(tree.child_ptr(), sp.csr_matrix(weights)), tree.labels, tree.depth), weights
@@ -82,9 +85,7 @@ def test_a_full_beam_scores_every_label() -> None:
 
 def test_equal_scores_come_in_order_of_label() -> None:
     tree = LabelTree.build(np.array([9, 4, 6, 2], np.int32), [np.array([0, 1, 0, 1])])
-    silent = sp.csr_matrix(np.hstack([np.zeros((7, 3)), np.full((7, 1), 1e-30)]), dtype=np.float32)
-    silent.data[0] = 0
-    silent.eliminate_zeros()
+    silent = sp.csr_matrix((7, 4), dtype=np.float32)
     found = SearchTree(Chunks.of(tree.child_ptr(), silent), tree.labels, tree.depth)
     ids, scores = find([found, found], sp.csr_matrix((2, 3), dtype=np.float32), 4, 5)
     assert ids.tolist() == [[2, 4, 6, 9]] * 2
