@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from xmcbench.errors import UsageError
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
-from xmcbench_elias.check import check
+from xmcbench_elias.check import check, check_number
 from xmcbench_elias.params import EliasParams, sizes
 from xmcbench_elias.presets import PRESETS
 
@@ -73,8 +73,14 @@ class Elias:
         self.whole = fit(train, ctx, self.params)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k best labels; `ctx.query` has the last word on query parameters."""
+        """The k best labels; `ctx.query` has the last word on query parameters.
+
+        Raises
+        ------
+        UsageError : nothing is fitted, or the beam is not above zero.
+        """
         asked = replace(self.params, **ctx.query)
+        check_number("beam", asked.beam)
         shortlist = sizes(asked, inputs.n_labels).shortlist
         return self._fitted().predict(inputs, k, shortlist, asked.beam, asked.output, ctx)
 
