@@ -1,4 +1,8 @@
-"""A small decision tree that says how often a label with such scores is true, fitted on validation rows."""
+"""A small decision tree that says how often a label with such scores is true, fitted on validation rows.
+
+The final score is 0.3 of the tree's and 0.7 of the ranker's, as in the authors' code. In the paper it is T + p · q,
+q = σ(z) of the ranker's margin z, and T looks at p, q, p · q and the label's training rows.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEPTH, SHARE = 5, 0.3  # of the tree, and its share of the final score: Gupta et al.'s code
-Columns = NDArray[np.float32]  # (m, 3): ranker's score, model's score, rows of the label in train
+Columns = NDArray[np.float32]  # (m, 3): ranker's margin, model's score, rows of the label in train
 
 
 @dataclass(frozen=True)

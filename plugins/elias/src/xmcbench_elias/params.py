@@ -104,7 +104,7 @@ class EliasParams(EncoderParams):
         "mix in a decision tree fitted on validation rows",
         "ours: off, not compared with the blend",
     )
-    members: int = param(1, "models whose scores are averaged; 3 is ELIAS++", PAPER)
+    members: int = param(1, "models whose scores are averaged; 3 in ELIAS(d) and ELIAS++", PAPER)
     output: Literal["final", "model", "ranker", "stage1"] = param(
         "final",
         "what predictions are sorted by; stage1: the model before the graph",
