@@ -12,7 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 from xmcbench.data.recipes import RECIPES, Parsed, recipe
-from xmcbench.data.recipes.wordnet import everything_above, in_test, labels, read_synsets
+from xmcbench.data.recipes.hashed import in_test
+from xmcbench.data.recipes.wordnet import everything_above, labels, read_synsets
 from xmcbench.errors import DataError, UsageError
 
 TRAIN = "3 4 3\n0,2 0:1 3:2\n1 1:0.5\n 2:1\n"

@@ -9,14 +9,12 @@ Test: `int(sha256(f"{offset}{pos}").hexdigest(), 16) % 5 == 0` with the eight di
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from xmcbench.data.formats import read_lines
 from xmcbench.data.recipes import Files, Options, Parsed
-from xmcbench.data.recipes.labels import label_matrix
-from xmcbench.data.spec import Split
+from xmcbench.data.recipes.hashed import hashed_splits, select_labels
 from xmcbench.data.text import bow_words
 from xmcbench.errors import DataError
 
@@ -41,16 +39,9 @@ def wordnet(files: Files, view: str, options: Options) -> Parsed:
     labels_of = labels(synsets)
     named = {label for above in labels_of.values() for label in above}
     label_keys = [key for key in synsets if key in named]
-    number = {key: i for i, key in enumerate(label_keys)}
-    train = [key for key in labels_of if not in_test(key)]
-    test = [key for key in labels_of if in_test(key)]
-    texts = [[synsets[key].gloss for key in keys] for keys in (train, test)]
-    features = bow_words(*texts) if view == "bow" else [None, None]
-    rows = [
-        Split(matrix, glosses, label_matrix([[number[label] for label in labels_of[key]] for key in keys], len(number)))
-        for matrix, glosses, keys in zip(features, texts, (train, test), strict=True)
-    ]
-    return Parsed(rows[0], rows[1], label_texts=[synsets[key].lemmas for key in label_keys])
+    glosses = {key: synsets[key].gloss for key in labels_of}
+    train, test = hashed_splits(glosses, labels_of, label_keys, bow_words if view == "bow" else None)
+    return Parsed(train, test, label_texts=[synsets[key].lemmas for key in label_keys])
 
 
 def read_synsets(path: Path) -> list[Synset]:
@@ -83,14 +74,7 @@ def _synset(line: str) -> Synset:
 def labels(synsets: dict[Key, Synset]) -> dict[Key, list[Key]]:
     """For each document, in order, what is above it and not above too many; documents left without any are dropped."""
     above = {key: everything_above(key, synsets) for key in synsets}
-    above = {key: found for key, found in above.items() if found}
-    count: dict[Key, int] = {}
-    for found in above.values():
-        for label in found:
-            count[label] = count.get(label, 0) + 1
-    kept = {label for label, n in count.items() if n <= TOO_MANY * len(above)}
-    left = {key: [label for label in found if label in kept] for key, found in above.items()}
-    return {key: found for key, found in left.items() if found}
+    return select_labels({key: found for key, found in above.items() if found}, most=TOO_MANY)
 
 
 def everything_above(key: Key, synsets: dict[Key, Synset]) -> list[Key]:
@@ -107,8 +91,3 @@ def everything_above(key: Key, synsets: dict[Key, Synset]) -> list[Key]:
                 found.append(higher)
                 waiting.append(higher)
     return found
-
-
-def in_test(key: Key) -> bool:
-    """Whether a synset is of the test split."""
-    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 5 == 0

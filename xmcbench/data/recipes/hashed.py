@@ -1,0 +1,75 @@
+"""Shared by recipes without an official split: merge equal texts, select labels, split by a hash of each row's key."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from xmcbench.data.recipes.labels import label_matrix
+from xmcbench.data.spec import Split
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+_WORD = re.compile(r"\w+")
+_Key = TypeVar("_Key", bound=Hashable)
+_Label = TypeVar("_Label", bound=Hashable)
+
+
+def merged(pairs: Iterable[tuple[str, Iterable[_Label]]]) -> tuple[dict[str, str], dict[str, set[_Label]]]:
+    """The texts and the labels of documents by key, in order of first occurrence.
+
+    Key: the sorted set of a text's lower-cased words. Texts with one key are one document, with the text of the first
+    and the labels of all, so that no two rows differ in word order, repetition or punctuation alone. A text without
+    words is dropped.
+    """
+    texts: dict[str, str] = {}
+    labels_of: dict[str, set[_Label]] = {}
+    for text, labels in pairs:
+        key = " ".join(sorted(set(_WORD.findall(text.lower()))))
+        if key:
+            texts.setdefault(key, text)
+            labels_of.setdefault(key, set()).update(labels)
+    return texts, labels_of
+
+
+def select_labels(
+    labels_of: Mapping[_Key, Iterable[_Label]], *, least: int = 1, most: float = 1.0
+) -> dict[_Key, list[_Label]]:
+    """Keep labels of at least `least` documents and of at most the share `most`; drop documents left without any."""
+    count = Counter(label for labels in labels_of.values() for label in labels)
+    kept = {label for label, n in count.items() if least <= n <= most * len(labels_of)}
+    left = {key: [label for label in labels if label in kept] for key, labels in labels_of.items()}
+    return {key: labels for key, labels in left.items() if labels}
+
+
+def in_test(key: str) -> bool:
+    """Whether a row is of the test split: one in five, `int(sha256(key).hexdigest(), 16) % 5 == 0`."""
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 5 == 0
+
+
+def hashed_splits(
+    texts: Mapping[str, str],
+    labels_of: Mapping[str, Iterable[_Label]],
+    labels: Sequence[_Label],
+    bow: Callable[[list[str], list[str]], list[sp.csr_matrix]] | None,
+) -> tuple[Split, Split]:
+    """(train, test): the rows of `labels_of` in its order, each with the text of its key.
+
+    Parameters
+    ----------
+    labels : in the order of their ids.
+    bow : features of (training texts, test texts); None for rows without features.
+    """
+    number = {label: i for i, label in enumerate(labels)}
+    keys = [[key for key in labels_of if in_test(key) == test] for test in (False, True)]
+    train, test = ([texts[key] for key in part] for part in keys)
+    features = bow(train, test) if bow else [None, None]
+    first, second = (
+        Split(matrix, split, label_matrix([[number[label] for label in labels_of[key]] for key in part], len(labels)))
+        for matrix, split, part in zip(features, (train, test), keys, strict=True)
+    )
+    return first, second
