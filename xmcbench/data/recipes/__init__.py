@@ -67,6 +67,9 @@ RECIPES = {
     "eurlex57k": Recipe(_HERE + "eurlex57k:eurlex57k", 1),
     "icd10cm": Recipe(_HERE + "icd10cm:icd10cm", 1),
     "wordnet": Recipe(_HERE + "wordnet:wordnet", 1),
+    "edict": Recipe(_HERE + "edict:edict", 1),
+    "ding": Recipe(_HERE + "ding:ding", 1),
+    "foldoc": Recipe(_HERE + "foldoc:foldoc", 1),
 }
 
 
