@@ -1,9 +1,10 @@
 """foldoc: a definition of a computing term, its cross-references cut out → the definitions that it refers to.
 
 Documents: definitions with at least one label, headwords included, less every {cross-reference}, so that the answer
-can't be copied from where it stood (the same words may occur elsewhere in the text); definitions of the same words are
-one document (`hashed.merged`). Labels: the other definitions that they refer to by headword, case aside, less those
-referred to by more than 10 % (the Jargon File, which is named as a source); a reference that leads nowhere is none.
+can't be copied from where it stood (the same words may occur elsewhere in the text). Definitions of the same words are
+one document (`hashed.merged`); those with more than 100 labels are lists ("TLAs" has 1,279) and left out. Labels: the
+other definitions that they refer to by headword, case aside, less those referred to by more than 10 % (the Jargon
+File, which is named as a source); a reference that leads nowhere is none.
 Numbered in the order of the file, which is alphabetical. Label text = headwords. Test: one key in five
 (`hashed.in_test`).
 
@@ -24,6 +25,7 @@ from xmcbench.data.text import bow_words
 from xmcbench.errors import DataError
 
 MOST = 0.1  # share of the documents that a label may have
+LONGEST = 100  # labels of a document
 _DIGITS = {c: i for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
 _REFERENCE = re.compile(r"\{([^{}]*)\}")
 _NAMED = re.compile(r".*\(([^()]*)\)", re.DOTALL)  # {words of the text (headword)}
@@ -37,7 +39,7 @@ def foldoc(files: Files, view: str, options: Options) -> Parsed:
         for offset, text in definitions.items()
     ]
     texts, found = merged(pairs)
-    labels_of = select_labels({key: labels for key, labels in found.items() if labels}, most=MOST)
+    labels_of = select_labels({key: labels for key, labels in found.items() if 0 < len(labels) <= LONGEST}, most=MOST)
     labels = sorted({label for named in labels_of.values() for label in named})
     train, test = hashed_splits(texts, labels_of, labels, bow_words if view == "bow" else None)
     return Parsed(train, test, label_texts=[headwords(definitions[label]) for label in labels])
