@@ -19,6 +19,7 @@ REQUIRED = [
     *("amazon-670k", "wikipedia-500k", "amazon-3m", "lf-amazontitles-131k"),
     *("lf-amazon-131k", "lf-wikiseealsotitles-320k", "lf-wikiseealso-320k", "lf-wikititles-500k"),
     *("lf-amazontitles-1.3m", "delicious", "bibtex", "synthetic"),
+    *("edict", "ding", "foldoc"),
 ]
 COUNTS = {
     *("n_train", "n_validation", "n_test", "n_features", "n_labels"),

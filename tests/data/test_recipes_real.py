@@ -10,10 +10,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from xmcbench.data import load
+from xmcbench.data.catalogue import entry
+from xmcbench.data.fetch import fetch_files
 from xmcbench.data.recipes import hashed, icd10cm, wordnet
 from xmcbench.data.spec import Dataset
+from xmcbench.errors import DataError
 
 DEBIAN = Path("/usr/share/wordnet")
 
@@ -96,6 +100,39 @@ def test_wordnet() -> None:
     assert "domestic animal, domesticated animal" in dog
     assert "canine, canid" in dog
     assert not any("entity" in lemmas for lemmas in dog)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "pairs", "seen", "sample"),
+    [
+        ("edict", (112_847, 27_887), (321_927, 79_386), 5_172, ("curry powder", "粉 flour, powder, dust")),
+        ("ding", (139_915, 35_193), (329_858, 82_714), 33_659, ("Beifahrer ; Beifahrerin", "passenger")),
+        ("foldoc", (8_053, 1_959), (31_239, 7_611), 6_735, ("alt.sources <messaging", "Usenet, Usenet news")),
+    ],
+)
+def test_dictionaries(
+    name: str, rows: tuple[int, int], pairs: tuple[int, int], seen: int, sample: tuple[str, str]
+) -> None:
+    try:
+        fetch_files(entry(name), offline=True)
+    except DataError as error:
+        pytest.skip(f"{error.message}: {entry(name).forms[0].note}")
+    data = load(name, offline=True)
+    assert (data.train.labels.shape[0], data.test.labels.shape[0]) == rows
+    assert (data.train.labels.nnz, data.test.labels.nnz) == pairs
+    assert len(np.unique(data.train.labels.indices)) == seen
+    assert data.label_texts is not None
+    assert data.train.texts is not None
+    assert data.test.texts is not None
+
+    def words(text: str) -> frozenset[str]:
+        return frozenset(re.findall(r"\w+", text.lower()))
+
+    assert not {words(text) for text in data.train.texts} & {words(text) for text in data.test.texts}
+    texts = [*data.train.texts, *data.test.texts]
+    row = next(row for row, text in enumerate(texts) if text.startswith(sample[0]))
+    labels = sp.vstack([data.train.labels, data.test.labels], format="csr")[row].indices
+    assert sample[1] in [data.label_texts[label] for label in labels]
 
 
 @pytest.mark.parametrize(("name", "features", "word"), [("bibtex", 1_836, "2005"), ("delicious", 500, None)])
