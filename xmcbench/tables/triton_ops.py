@@ -1,12 +1,11 @@
 """Dots with table rows and sums of them as Triton kernels, for GPUs: each table row goes from memory to registers.
 
 Nothing gathered is ever written down, and sums go in one order, so a run repeats to the bit. Twins of `torch_ops`.
-With TRITON_INTERPRET=1 in the environment the kernels run without a GPU, slowly: the tests do so.
+With TRITON_INTERPRET=1 in the environment the kernels run without a GPU, slowly: the tests do so. Kernels have no
+annotations but `constexpr`: the compiler, unlike the interpreter, looks each of them up as a global of the kernel.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import triton
@@ -19,18 +18,18 @@ PLACES = 16  # table rows that are summed at a time
 
 
 @triton.jit
-def _dots(
-    queries: Any,
-    table: Any,
-    bias: Any,
-    ids: Any,
-    out: Any,
-    n_rows: Any,
-    width: Any,
-    dim: Any,
+def _dots(  # type: ignore[no-untyped-def]
+    queries,
+    table,
+    bias,
+    ids,
+    out,
+    n_rows,
+    width,
+    dim,
     BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr,
-) -> None:
+):
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK_K + tl.arange(0, BLOCK_K)
     inside = column < width
@@ -48,19 +47,19 @@ def _dots(
 
 
 @triton.jit
-def _weighted_rows(
-    starts: Any,
-    order: Any,
-    owner: Any,
-    values: Any,
-    rows: Any,
-    out: Any,
-    n_rows: Any,
-    dim: Any,
+def _weighted_rows(  # type: ignore[no-untyped-def]
+    starts,
+    order,
+    owner,
+    values,
+    rows,
+    out,
+    n_rows,
+    dim,
     ORDERED: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_D: tl.constexpr,
-) -> None:
+):
     place = tl.program_id(0).to(tl.int64)
     d = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
     first = tl.load(starts + place)
