@@ -19,7 +19,7 @@ class EncoderParams:
         "bow, minilm, or a Hugging Face model by name or folder",
         "ours: bow runs anywhere in minutes; the others want the extra `text`",
     )
-    width: int = param(256, "bow: D, numbers of an embedding", "measured with ELIAS, see its README")
+    width: int = param(256, "bow: D, numbers of an embedding", "measured with ELIAS, see its CHOICES.md")
     max_length: int = param(
         128, "words (bow) or tokens (others) after which a text is cut", "all-MiniLM-L6-v2 was trained on 128 tokens"
     )

@@ -12,8 +12,8 @@ from xmcbench.method import param
 
 DEV = "measured on 1,100 training notes of icd10cm, held out: P@1"
 BY_ENCODER = "by the encoder, see `RATES` in anceparams.py: "
-# bow: measured with ELIAS (its README); frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019, and
-# DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
+# bow: measured with ELIAS, its CHOICES.md; frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019,
+# and DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
 RATES: dict[str, dict[str, Any]] = {
     "bow": {"rate": 3e-3, "table_rate": 2e-2, "batch": 512, "epochs": 12},
     "frozen": {"rate": 1e-3, "table_rate": 1e-2, "batch": 512, "epochs": 12},
@@ -60,7 +60,7 @@ class AnceParams(EncoderParams):
         "train a classifier on top, on mined shortlists, and rank the nearest labels by both",
         "ours: off, on request",
     )
-    dropout: float = param(0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS, see its README")
+    dropout: float = param(0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS: CHOICES.md")
     epochs: int | None = param(
         None, "times every training row is seen", f"{BY_ENCODER}bow and frozen 12, transformer 5"
     )

@@ -1,8 +1,9 @@
-"""ELIAS on other encoders than a bag of given features: texts, dense ones, label weights from label texts."""
+"""ELIAS on other encoders than a bag of given features: texts, dense ones, labels read from their texts."""
 
 from __future__ import annotations
 
 import dataclasses
+import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,18 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from xmcbench_elias import Elias
-from xmcbench_elias.building import build
-from xmcbench_elias.labels import start_from_texts
-from xmcbench_elias.model import LABEL_BIAS
+from xmcbench_elias.building import build, put_graph
 from xmcbench_elias.optim import optimisers
 from xmcbench_elias.params import EliasParams, settled
-from xmcbench_elias.source import Joined, Source
+from xmcbench_elias.source import Joined, Source, copied
 from xmcbench_elias.stages import with_carved_rows
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
 from xmcbench.encoders.bow import BowEncoder
-from xmcbench.encoders.encoder import embed
 from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs
@@ -33,7 +31,7 @@ from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
 DATA = tiny()
-SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=4, stage2_epochs=3)
+SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, dual_epochs=2, stage1_epochs=4, stage2_epochs=3)
 WORDS, LONGEST = 512, 64
 
 
@@ -51,7 +49,7 @@ class HashedRows:
         """(n, longest) int64, padded with −1, as a transformer would pad."""
         rows = [self.words[int(i)] for i in which]
         longest = max(map(len, rows), default=0)
-        assert longest * len(rows) <= 32 * 40, "a batch of all rows would not fit"
+        assert longest * len(rows) <= 128 * 16, "a batch of all rows would not fit"
         return torch.tensor([row + [-1] * (longest - len(row)) for row in rows], dtype=torch.int64).view(len(rows), -1)
 
 
@@ -111,19 +109,15 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> EliasParams:
 
     monkeypatch.setattr("xmcbench_elias.source.new_encoder", new)
     monkeypatch.setattr("xmcbench_elias.source.load_encoder", Hashed.load)
+    monkeypatch.setattr("xmcbench_elias.saving.load_encoder", Hashed.load)
     return dataclasses.replace(SMALL, encoder="hashed", encoder_rate=1e-2, rate=1e-2)
 
 
-class Stop(Reporter):
-    """Stops the run like Ctrl-C at the given call of `progress`."""
+class Locked(Reporter):
+    """Can't be copied, as those of the terminal can't."""
 
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def progress(self, done: float, total: float, note: str = "") -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 def fitted(folder: Path, params: EliasParams, reporter: Reporter | None = None) -> tuple[Elias, RunContext]:
@@ -139,7 +133,7 @@ def top(run: tuple[Elias, RunContext], **query: Any) -> TopK:
 
 
 def same(one: tuple[Elias, RunContext], other: tuple[Elias, RunContext]) -> None:
-    for output in ("final", "model", "stage1"):
+    for output in ("final", "model", "dual", "stage1"):
         a, b = top(one, output=output), top(other, output=output)
         assert np.array_equal(a.ids, b.ids)
         assert np.array_equal(a.scores, b.scores)
@@ -149,9 +143,10 @@ def hits(run: tuple[Elias, RunContext]) -> float:
     return float(np.take_along_axis(DATA.test.labels.toarray(), top(run, output="model").ids[:, :1], 1).mean())
 
 
-@pytest.mark.parametrize("start", ["fresh", "text"])
-def test_any_encoder_learns_and_is_saved(hashed: EliasParams, start: Any, tmp_path: Path) -> None:
-    run = fitted(tmp_path, dataclasses.replace(hashed, label_start=start, members=2, average=2, recluster=1, folds=2))
+@pytest.mark.parametrize("values", [{}, {"label_texts": False}, {"dual_epochs": 0}], ids=["texts", "features", "none"])
+def test_any_encoder_learns_and_is_saved(hashed: EliasParams, values: dict[str, Any], tmp_path: Path) -> None:
+    params = dataclasses.replace(hashed, members=2, average=2, recluster=1, finish_epochs=1, **values)
+    run = fitted(tmp_path, params, Locked())
     assert hits(run) > 3 * DATA.test.labels.toarray().mean()
     assert run[1].notes["settings"]["width"] == 24
     (tmp_path / "model").mkdir()
@@ -164,27 +159,27 @@ def test_any_encoder_learns_and_is_saved(hashed: EliasParams, start: Any, tmp_pa
     assert again.predict(DATA.test_inputs().rows(np.arange(0)), 5, run[1]).n_rows == 0
 
 
-@pytest.mark.parametrize("at", [5, 30, 60, 90])
 def test_a_killed_run_goes_on_and_ends_the_same(
-    hashed: EliasParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+    hashed: EliasParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Any
 ) -> None:
     monkeypatch.setattr("xmcbench_elias.source.new_encoder", lambda *_: Hashed())
-    monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
-    params = dataclasses.replace(hashed, label_start="text")
-    known = fitted(tmp_path / "whole", params)
-    with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path / "killed", params, Stop(at))
-    same(fitted(tmp_path / "killed", params), known)
+    known = fitted(tmp_path / "whole", hashed)
+    for phase, at in (("dual encoder", 3), ("stage 1", 25), ("stage 2", 15), ("stage 2, all rows", 12)):
+        with pytest.raises(KeyboardInterrupt):
+            fitted(tmp_path / phase, hashed, stop(phase, at))
+        same(fitted(tmp_path / phase, hashed), known)
 
 
-def test_bow_reads_texts_where_labels_start_from_theirs(tmp_path: Path) -> None:
-    run = fitted(tmp_path, dataclasses.replace(SMALL, label_start="text", members=2))
+def test_bow_reads_texts_where_rows_and_labels_have_them(tmp_path: Path) -> None:
+    run = fitted(tmp_path, dataclasses.replace(SMALL, members=2))
     assert hits(run) > 3 * DATA.test.labels.toarray().mean()
     first, second = (model.encoder for model in run[0].whole.models)  # type: ignore[union-attr]
+    dual = run[0].whole.dual.encoder  # type: ignore[union-attr]
     assert isinstance(first, BowEncoder)
     assert isinstance(second, BowEncoder)
+    assert isinstance(dual, BowEncoder)
     assert first.vocabulary is not None
-    assert first.vocabulary is second.vocabulary
+    assert first.vocabulary is second.vocabulary is dual.vocabulary
     (tmp_path / "model").mkdir()
     run[0].save(tmp_path / "model")
     again = Elias(run[0].params)
@@ -192,7 +187,13 @@ def test_bow_reads_texts_where_labels_start_from_theirs(tmp_path: Path) -> None:
     same((again, run[1]), run)
 
 
-@pytest.mark.parametrize("file", ["rest.npz", "stage1.npz", "model.npz", "encoder/bow.npz", "encoder/encoder.json"])
+FILES = [
+    *("rest.npz", "stage1.npz", "model.npz", "encoder/bow.npz", "encoder/encoder.json"),
+    *("dual/bow.npz", "dual/encoder.json", "trees/tree.npz", "all/ovr.npz"),
+]
+
+
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("harm", ["cut", "gone", "another"])
 def test_a_damaged_model_is_named(file: str, harm: str, saved: Path, tmp_path: Path) -> None:
     for path in (path for path in saved.rglob("*") if path.is_file()):
@@ -208,37 +209,16 @@ def test_a_damaged_model_is_named(file: str, harm: str, saved: Path, tmp_path: P
     else:
         write_npz(damaged, {"a": np.zeros(3)})
     with pytest.raises(DataError, match=Path(file).name):
-        Elias(dataclasses.replace(SMALL, label_start="text")).load(tmp_path)
+        Elias(SMALL).load(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose encoder is a bag of texts."""
     folder = tmp_path_factory.mktemp("saved")
-    run = fitted(tmp_path_factory.mktemp("fit"), dataclasses.replace(SMALL, label_start="text", stage1_epochs=1))
+    run = fitted(tmp_path_factory.mktemp("fit"), dataclasses.replace(SMALL, stage1_epochs=1))
     run[0].save(folder)
     return folder
-
-
-def test_label_weights_start_at_their_texts(tmp_path: Path) -> None:
-    texts = list(DATA.label_texts or [])
-    texts[3] = "  "
-    train, ctx = dataclasses.replace(DATA.train_data(), label_texts=texts), RunContext(tmp_path)
-    params = settled(dataclasses.replace(SMALL, label_start="text"), 40)
-    source = Source.of(params, train, ctx)
-    model = build(source, 40, np.arange(40)[None], params, 0)
-    before = model.label_weight.detach().clone()
-    start_from_texts(model, source.labels, ctx)
-    weights = model.label_weight.detach().numpy()
-    phi = embed(model.encoder, model.encoder.label_rows(texts), "cpu")
-    named = np.delete(np.arange(40), 3)
-    lengths = np.linalg.norm(phi[named], axis=1)
-    expected = -LABEL_BIAS * phi[named] / lengths[:, None] / lengths.mean()
-    np.testing.assert_allclose(weights[named], expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(weights[3], before[3].numpy())
-    # a row embedded as the text is, at the usual length, is as likely as not to have the label
-    z = (weights[named] * expected / -LABEL_BIAS * lengths.mean() ** 2).sum(axis=1) + LABEL_BIAS
-    np.testing.assert_allclose(z, 0, atol=1e-4)
 
 
 def test_rates_and_decay_of_an_encoder() -> None:
@@ -257,6 +237,17 @@ def test_rates_and_decay_of_an_encoder() -> None:
     assert not names
 
 
+def test_rates_of_what_starts_anew_in_a_stage() -> None:
+    params = settled(SMALL, 40)
+    model = build(Source(BowEncoder(60, 1, torch.Generator()), 16), 40, np.arange(40)[None], params, 0)
+    put_graph(model, np.arange(40)[None], np.ones((1, 40), np.float32))
+    made = optimisers(model, params, 0.5, 0.25)
+    rates = {id(table.table): table.rate for table in made.tables}
+    assert rates == {id(model.encoder.tables()[0]): 0.5 * 2e-2, id(model.label_weight): 0.25 * 2e-2}
+    assert made.dense.param_groups[-1]["params"] == [model.adjacency]
+    assert made.dense.param_groups[-1]["lr"] == 0.25 * 3e-3
+
+
 def test_models_start_from_copies() -> None:
     source = Source(Hashed(), 24)
     one, other = (source.new(torch.Generator()) for _ in range(2))
@@ -264,6 +255,14 @@ def test_models_start_from_copies() -> None:
     assert isinstance(other, Hashed)
     assert torch.equal(one.layer, other.layer)
     assert one.layer is not other.layer
+
+
+def test_whoever_is_told_of_progress_is_not_copied(tmp_path: Path) -> None:
+    encoder = Hashed()
+    encoder.progress = RunContext(tmp_path, reporter=Locked()).progress
+    made = copied(encoder)
+    assert made.progress is encoder.progress
+    assert made.layer is not encoder.layer  # type: ignore[attr-defined]
 
 
 def test_carved_rows_bring_their_texts(tmp_path: Path) -> None:

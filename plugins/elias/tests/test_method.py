@@ -13,7 +13,7 @@ import pytest
 import torch
 from xmcbench_elias import Elias
 from xmcbench_elias.building import build
-from xmcbench_elias.params import EliasParams
+from xmcbench_elias.params import EliasParams, settled
 from xmcbench_elias.predict import validation_score
 from xmcbench_elias.source import Source
 
@@ -25,7 +25,7 @@ from xmcbench.errors import Diverged, UsageError
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
-SMALL = EliasParams(width=32, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=6, stage2_epochs=4)
+SMALL = EliasParams(width=32, leaf=5, train_beam=3, beam=3, batch=32, dual_epochs=3, stage1_epochs=6, stage2_epochs=4)
 DATA = tiny()
 
 
@@ -62,33 +62,47 @@ def test_learns_what_popularity_cannot(once: tuple[Elias, RunContext]) -> None:
     assert validation_score(predictions(once), DATA.test.labels) > validation_score(floor, DATA.test.labels) + 0.2
 
 
-def test_carved_rows_select_stage_1_and_join_stage_2(tmp_path: Path) -> None:
+def test_carved_rows_select_epochs_and_are_learned_from_in_the_end(tmp_path: Path) -> None:
     train, held = carve(DATA.train_data(), 0)
     ctx = RunContext(tmp_path, validation=held, validation_is_carved=True)
     method = Elias(SMALL)
     method.fit(train, ctx)
-    assert ctx.selection["tried"] == SMALL.stage1_epochs + SMALL.stage2_epochs  # type: ignore[operator]
-    assert [e["validation nDCG@5"] is None for e in ctx.notes["epochs"]] == [False] * 6 + [True] * 4 + [False] * 4
-    assert list(ctx.phases)[3:7] == ["graph", "stage 2", "graph, held out", "stage 2, held out"]
+    assert "which every part learns from in the end" in ctx.selection["by"]
+    epochs = ctx.notes["epochs"]
+    tried = len(epochs) - 2  # a stage goes on, half as long again at most, while validation rises
+    assert ctx.selection["tried"] == tried >= 10
+    assert [entry["validation nDCG@5"] is None for entry in epochs] == [False] * tried + [True] * 2
+    assert [entry["stage"] for entry in epochs[-3:]] == ["stage 2"] + ["stage 2, all rows"] * 2
+    assert list(ctx.phases)[-3:] == ["ranker", "final ranking", "stage 2, all rows"]
     official = RunContext(tmp_path / "official", validation=held)
     other = Elias(SMALL)
     other.fit(train, official)
+    assert "learns" not in official.selection["by"]
     assert not np.array_equal(predictions((method, ctx)).scores, predictions((other, official)).scores)
 
 
 def test_every_phase_is_timed_and_recorded(once: tuple[Elias, RunContext]) -> None:
     ctx = once[1]
-    assert list(ctx.phases) == ["encode", "cluster", "stage 1", "graph", "stage 2", "ranker", "blend"]
-    assert ctx.selection["tried"] == SMALL.stage1_epochs + SMALL.stage2_epochs  # type: ignore[operator]
+    stages = ["cluster", "stage 1", "graph", "stage 2"]
+    assert list(ctx.phases) == ["encode", "dual encoder", *stages, "ranker", "final ranking"]
     epochs = ctx.notes["epochs"]
-    assert [entry["stage"] for entry in epochs] == ["stage 1"] * 6 + ["stage 2"] * 4
+    assert ctx.selection["tried"] == len(epochs)
+    first = [entry["stage"] for entry in epochs].count("stage 1")
+    assert [entry["stage"] for entry in epochs] == ["stage 1"] * first + ["stage 2"] * (len(epochs) - first)
+    assert first in (6, 9)
+    assert len(epochs) - first in (4, 6)
     assert epochs[5]["loss"] < epochs[0]["loss"]
     best = max(entry["validation nDCG@5"] for entry in epochs if entry["stage"] == "stage 2")
     held = once[0].predict(DATA.test_inputs(), 5, dataclasses.replace(ctx, query={"output": "model"}))
     assert validation_score(held, DATA.test.labels) == pytest.approx(best)
     final = validation_score(predictions(once), DATA.test.labels)
-    assert final == pytest.approx(ctx.notes["ranker"]["validation nDCG@5"])
-    assert final >= best
+    told = ctx.notes["final ranking"]
+    assert told["rows"] == 80
+    assert list(told["validation nDCG@5"]) == ["model", "trees", "all", "dual", "final"]
+    assert told["validation nDCG@5"]["model"] == pytest.approx(best, abs=1e-4)
+    assert told["validation nDCG@5"]["final"] == pytest.approx(final, abs=1e-4)
+    assert final >= max(told["validation nDCG@5"].values()) - 1e-4
+    assert list(told["weights"])[:5] == ["model", "trees", "all", "dual", "count"]
 
 
 def test_seed_decides_everything(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
@@ -105,26 +119,16 @@ def test_nothing_global_is_seeded_or_drawn(tmp_path: Path) -> None:
     assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index]  # noqa: NPY002
 
 
-class Killer(Reporter):
-    """Stops the run like a kill would, at the given call of `progress`."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def progress(self, done: float, total: float, note: str) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("at", [3, 14, 37, 52, 60, 68])
+@pytest.mark.parametrize(
+    ("phase", "at"),
+    [("dual encoder", 2), ("cluster", 2), ("stage 1", 35), ("graph", 1), ("stage 2", 18), ("train", 3), ("train", 6)],
+)
 def test_a_killed_run_goes_on_and_ends_the_same(
-    at: int, once: tuple[Elias, RunContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phase: str, at: int, once: tuple[Elias, RunContext], tmp_path: Path, stop: Any
 ) -> None:
-    monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        Elias(SMALL).fit(DATA.train_data(), context(tmp_path, reporter=Killer(at)))
-    assert any((tmp_path / "checkpoints").iterdir()) or at < 10
+        Elias(SMALL).fit(DATA.train_data(), context(tmp_path, reporter=stop(phase, at)))
+    assert list(tmp_path.rglob("*.npz"))
     run = fitted(tmp_path)
     same(predictions(run), predictions(once))
     assert run[1].notes["epochs"] == once[1].notes["epochs"]
@@ -132,18 +136,20 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 
 def test_save_and_load(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
     once[0].save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.npz", "rest.npz", "stage1.npz"]
+    names = ["all", "dual", "encoder", "model.npz", "rest.npz", "stage1.npz", "trees"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     again = Elias(SMALL)
     again.load(tmp_path)
     same(predictions((again, once[1])), predictions(once))
 
 
 def test_beam_is_read_from_the_query(once: tuple[Elias, RunContext]) -> None:
-    narrow = predictions((once[0], dataclasses.replace(once[1], query={"beam": 1})))
-    wide = predictions((once[0], dataclasses.replace(once[1], query={"beam": 8})))
-    assert not np.array_equal(narrow.ids, wide.ids)
-    default = predictions((once[0], dataclasses.replace(once[1], query={"beam": SMALL.beam})))
-    same(default, predictions(once))
+    def asked(**query: Any) -> TopK:
+        return predictions((once[0], dataclasses.replace(once[1], query=query)))
+
+    assert not np.array_equal(asked(beam=1, output="model").ids, asked(beam=8, output="model").ids)
+    assert not np.array_equal(asked(beam=1).scores, asked(beam=8).scores)
+    same(asked(beam=SMALL.beam), predictions(once))
 
 
 def test_rows_one_by_one_and_more_labels_than_there_are(once: tuple[Elias, RunContext]) -> None:
@@ -174,7 +180,8 @@ def test_rows_without_features_rows_without_labels_and_unseen_labels(tmp_path: P
 
 def test_one_label_and_no_validation_rows(tmp_path: Path) -> None:
     train = changed(DATA.train, labels=DATA.train.labels[:, :1].tocsr())
-    data = dataclasses.replace(DATA, train=train, test=changed(DATA.test, labels=DATA.test.labels[:, :1].tocsr()))
+    test = changed(DATA.test, labels=DATA.test.labels[:, :1].tocsr())
+    data = dataclasses.replace(DATA, train=train, test=test, label_texts=(DATA.label_texts or [])[:1])
     method = Elias(SMALL)
     ctx = RunContext(tmp_path)
     method.fit(data.train_data(), ctx)
@@ -187,7 +194,9 @@ def test_divergence_is_said(tmp_path: Path) -> None:
     x.data[5] = np.inf
     data = dataclasses.replace(DATA, train=changed(DATA.train, features=x))
     with pytest.raises(Diverged, match="stage 1, epoch 1"):
-        fitted(tmp_path, data=data)
+        fitted(tmp_path / "network", data=data, params=dataclasses.replace(SMALL, dual_epochs=0))
+    with pytest.raises(Diverged, match="dual encoder, epoch 1"):
+        fitted(tmp_path / "dual", data=data, params=dataclasses.replace(SMALL, label_texts=False))
 
 
 def test_predict_before_fit() -> None:
@@ -207,7 +216,7 @@ def test_shortlist_loss_alone_changes_training(once: tuple[Elias, RunContext], t
 def test_weights_do_not_depend_on_the_device_or_global_state() -> None:
     entries = np.array([[0, 1]])
     source = Source(BowEncoder(4, 1, torch.Generator()), 8)
-    one, other = (build(source, 2, entries, SMALL, 5).state_dict() for _ in range(2))
+    one, other = (build(source, 2, entries, settled(SMALL, 2), 5).state_dict() for _ in range(2))
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 

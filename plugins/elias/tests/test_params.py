@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from xmcbench_elias import Elias
 from xmcbench_elias.params import EliasParams, settled
 from xmcbench_elias.presets import PRESETS
 
-from xmcbench.context import RunContext
 from xmcbench.errors import UsageError
 from xmcbench.method import Machine
 from xmcbench.testing.worlds import tiny
@@ -30,18 +28,56 @@ def test_encoder_rate_follows_the_encoder() -> None:
     assert rate(encoder_rate=5e-5) == 5e-5
 
 
-def test_what_lacks_is_said(tmp_path: Path) -> None:
+def test_epochs_follow_the_number_of_rows_and_effort() -> None:
+    def epochs(n_rows: int, **values: Any) -> list[int]:
+        found = settled(EliasParams(**values), 100, n_rows)
+        return [found.dual_epochs, found.stage1_epochs, found.stage2_epochs]
+
+    assert epochs(1) == epochs(0) == [40, 20, 30]  # the most
+    assert epochs(15_000) == [33, 10, 20]
+    assert epochs(10**7) == [6, 3, 5]  # the fewest
+    assert epochs(15_000, effort=0.5) == [16, 5, 10]
+    assert epochs(10**7, effort=0.1) == [1, 1, 1]
+    given = {"dual_epochs": 0, "stage1_epochs": 7, "stage2_epochs": 2}
+    assert epochs(15_000, **given, effort=2.0) == [0, 7, 2]
+
+
+def test_a_transformers_dual_encoder_is_trained_as_long_as_that_of_ance() -> None:
+    def epochs(**values: Any) -> int:
+        return settled(EliasParams(encoder="minilm", **values), 100, 15_000).dual_epochs
+
+    assert (epochs(), epochs(frozen=True), epochs(effort=2.0), epochs(dual_epochs=3)) == (5, 12, 10, 3)
+    assert settled(EliasParams(**PRESETS["paper"]), 100, 15_000).dual_epochs == 0
+
+
+def test_sizes_follow_the_number_of_labels() -> None:
+    def chosen(n_labels: int, **values: Any) -> tuple[Any, ...]:
+        found = settled(EliasParams(**values), n_labels)
+        return found.leaf, found.train_beam, found.shortlist_leaves, found.batch, found.width, found.dropout
+
+    assert chosen(1) == chosen(16_383) == (25, 20, 60, 256, 256, 0.3)
+    assert chosen(16_384) == chosen(249_999) == (25, 10, 40, 512, 256, 0.3)
+    assert chosen(250_000) == (100, 20, 20, 512, 256, 0.3)
+    assert chosen(250_000, leaf=50, dropout=0.0, width=8) == (50, 20, 20, 512, 8, 0.0)
+
+
+def test_settling_twice_changes_nothing_and_leaves_none_open_but_the_ranker() -> None:
+    once = settled(EliasParams(dual_epochs=0), 5_000, 10_000)
+    assert settled(once, 10**6, 1) == once
+    assert [field.name for field in dataclasses.fields(once) if getattr(once, field.name) is None] == [
+        "pooling",  # a transformer's own files say
+        "ranker",
+    ]
+
+
+def test_what_lacks_is_said() -> None:
     def skip(data: Any = DATA, **values: Any) -> str | None:
         return Elias(EliasParams(**values)).skip(data.facts(), MACHINE)
 
     mute = dataclasses.replace(DATA, label_texts=None)
     silent = dataclasses.replace(DATA, train=dataclasses.replace(DATA.train, texts=None))
-    assert skip() is skip(silent) is skip(mute) is skip(label_start="text") is None
+    assert skip() is skip(silent) is skip(mute) is skip(label_texts=False) is None
     assert skip(silent, encoder="minilm") == "encoder minilm needs texts, which tiny does not have in view bow"
-    assert "label_start=text needs texts" in (skip(silent, label_start="text") or "")
-    assert "label_start=text needs label texts" in (skip(mute, label_start="text") or "")
-    with pytest.raises(UsageError, match="needs label texts"):
-        Elias(EliasParams(label_start="text")).fit(mute.train_data(), RunContext(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +96,11 @@ def test_what_lacks_is_said(tmp_path: Path) -> None:
         ({"extra": -1}, "extra is -1, must not be below zero"),
         ({"alpha": float("inf")}, "alpha is inf, must be a finite number"),
         ({"decay": float("inf")}, "decay is inf, must be a finite number"),
-        ({"folds": -1}, "folds is -1, must not be below zero"),
+        ({"dual_epochs": -1}, "dual_epochs is -1, must not be below zero"),
+        ({"finish_epochs": -1}, "finish_epochs is -1, must not be below zero"),
+        ({"effort": 0.0}, "effort is 0.0, must be above zero"),
+        ({"stage1_epochs": 0}, "stage1_epochs is 0, must be above zero"),
+        ({"batch": 0}, "batch is 0, must be above zero"),
         ({"dropout": 1.0}, "dropout is 1.0, must be from 0 to below 1"),
         ({"max_length": 0}, "max_length is 0"),
         ({"encoder": ""}, "encoder is empty"),

@@ -14,7 +14,7 @@ from xmcbench.metrics import Truth, evaluate
 from xmcbench.testing.worlds import tiny
 
 DATA = tiny()
-SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=3, stage2_epochs=2)
+SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, dual_epochs=2, stage1_epochs=3, stage2_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Elias, RunC
 def test_steps_are_the_outputs_of_the_method(written: tuple[Path, Elias, RunContext]) -> None:
     folder, method, ctx = written
     told = json.loads((folder / "report.json").read_text())
-    assert [step["name"] for step in told["steps"]] == ["stage1", "model", "ranker", "final"]
+    assert [step["name"] for step in told["steps"]] == ["stage1", "model", "ranker", "dual", "final"]
     truth = Truth.of(DATA)
     own = evaluate(method.predict(DATA.test_inputs(), 40, ctx), truth, samples=0).fractions()
     assert told["steps"][-1]["P@1"] == own["P@1"]

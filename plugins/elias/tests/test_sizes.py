@@ -18,8 +18,9 @@ from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
 DATA = tiny()  # 40 labels, so eight clusters of five
-SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=2, stage2_epochs=2)
-EVERYTHING = {"members": 2, "recluster": 1, "average": 1, "calibrate": True, "ranker": "shortlist", "folds": 2}
+SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, dual_epochs=1, stage1_epochs=2, stage2_epochs=2)
+NETWORK = {"ranker": "none", "dual_epochs": 0}
+EVERYTHING = {"members": 2, "recluster": 1, "average": 1, "calibrate": True, "ranker": "both"}
 
 
 def fitted(folder: Path, data: Dataset = DATA, **values: Any) -> tuple[Elias, RunContext]:
@@ -70,16 +71,16 @@ def test_more_than_there_is_changes_nothing(
 def test_shortlists_of_one_label_and_clusters_of_one(tmp_path: Path) -> None:
     """Nearly every row has true labels that are in no shortlist, and half of the clusters are empty."""
     least = {"leaf": 1, "shortlist_leaves": 1, "row_leaves": 1, "train_beam": 1, "beam": 1, "extra": 0}
-    run = fitted(tmp_path, **least, shortlist_weight=1.0)
+    run = fitted(tmp_path, **least, **NETWORK, shortlist_weight=1.0)
     assert sizes(run[0].params, 40).shortlist == 1
-    assert top(run).k == 1
+    assert top(run, output="model").k == 1
     assert (top(run, beam=64, output="stage1").ids[:, 0] >= 0).all()
 
 
 @pytest.mark.parametrize("n_labels", [1, 2, 3])
 @pytest.mark.parametrize(
     "values",
-    [{}, {"leaf": 1}, {"leaf": 1, **EVERYTHING}, {"index": "none"}],
+    [NETWORK, {"leaf": 1, **NETWORK}, {"leaf": 1, **EVERYTHING}, {"index": "none"}],
     ids=["one leaf", "leaves of one", "everything", "no index"],
 )
 def test_few_labels(n_labels: int, values: dict[str, Any], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Everything around one model: folds, several models, controls, new clusters, averaged weights; saved and resumed."""
+"""Everything around one model: several models, controls, new clusters, averaged weights; saved and resumed."""
 
 from __future__ import annotations
 
@@ -9,37 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 from xmcbench_elias import Elias
-from xmcbench_elias.fit import training_shortlists
-from xmcbench_elias.params import EliasParams, settled, sizes
+from xmcbench_elias.params import EliasParams, sizes
 from xmcbench_elias.presets import PRESETS
-from xmcbench_elias.source import Source
-from xmcbench_elias.stages import Plan, stage_1
-from xmcbench_elias.train import running_mean
+from xmcbench_elias.train import Progress, Stage, running_mean
+from xmcbench_elias.whole import average
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
+from xmcbench.errors import DataError
+from xmcbench.sparse.topk import best_of
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import PAD, TopK
 
 DATA = tiny()
-SMALL = EliasParams(width=16, leaf=5, train_beam=3, beam=3, batch=32, stage1_epochs=4, stage2_epochs=3)
+SMALL = EliasParams(
+    width=16, leaf=5, train_beam=3, beam=3, batch=32, dual_epochs=2, stage1_epochs=4, stage2_epochs=3, finish_epochs=1
+)
+OUTPUTS = ("final", "model", "ranker", "dual", "stage1")
+Run = tuple[Elias, RunContext]
 
 
-class Stop(Reporter):
-    """Stops the run like Ctrl-C at the given call of `progress`."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def progress(self, done: float, total: float, note: str = "") -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
-def fitted(
-    folder: Path, reporter: Reporter | None = None, carved: bool = False, **changes: Any
-) -> tuple[Elias, RunContext]:
+def fitted(folder: Path, reporter: Reporter | None = None, carved: bool = False, **changes: Any) -> Run:
     train, held = carve(DATA.train_data(), 0)
     ctx = RunContext(folder, validation=held, validation_is_carved=carved, reporter=reporter or Reporter())
     method = Elias(dataclasses.replace(SMALL, **changes))
@@ -47,7 +37,7 @@ def fitted(
     return method, ctx
 
 
-def top(run: tuple[Elias, RunContext], **query: Any) -> TopK:
+def top(run: Run, **query: Any) -> TopK:
     return run[0].predict(DATA.test_inputs(), 10, dataclasses.replace(run[1], query=query))
 
 
@@ -56,83 +46,154 @@ def same(one: TopK, other: TopK) -> None:
     assert np.array_equal(one.scores, other.scores)
 
 
-EVERYTHING = {"members": 2, "recluster": 2, "average": 2, "calibrate": True, "ranker": "shortlist", "folds": 2}
+def same_outputs(one: Run, other: Run) -> None:
+    for output in OUTPUTS:
+        same(top(one, output=output), top(other, output=output))
+
+
+EVERYTHING = {"members": 2, "recluster": 2, "average": 2, "calibrate": True, "ranker": "both"}
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Elias, RunContext]:
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fitted(tmp_path_factory.mktemp("everything"), **EVERYTHING)
 
 
-@pytest.mark.parametrize("at", [3, 40, 90, 120])
+@pytest.fixture(scope="module")
+def carved(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return fitted(tmp_path_factory.mktemp("carved"), carved=True, members=2)
+
+
+@pytest.mark.parametrize(
+    ("phase", "at"),
+    [
+        ("encode", 3),
+        ("dual encoder", 2),
+        ("stage 1, first clusters", 17),
+        ("re-cluster", 2),
+        ("stage 1", 30),
+        ("graph, model 2", 1),
+        ("stage 2, model 2", 25),
+        ("train", 2),  # the trees
+        ("train", 7),  # one-vs-rest
+        ("final ranking", 2),
+    ],
+)
 def test_killed_anywhere_it_ends_with_the_same_predictions(
-    everything: tuple[Elias, RunContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+    everything: Run, tmp_path: Path, stop: Any, phase: str, at: int
 ) -> None:
-    monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path, Stop(at), **EVERYTHING)
+        fitted(tmp_path, stop(phase, at), **EVERYTHING)
     again = fitted(tmp_path, **EVERYTHING)
-    same(top(again), top(everything))
-    same(top(again, output="model"), top(everything, output="model"))
+    same_outputs(again, everything)
+    assert again[1].notes["final ranking"] == everything[1].notes["final ranking"]
 
 
-@pytest.mark.parametrize("at", [60, 110])
+@pytest.mark.parametrize(
+    ("phase", "at"),
+    [
+        ("dual encoder", 4),  # its epoch over all rows
+        ("dual encoder", 5),
+        ("stage 2, all rows", 5),
+        ("stage 2, all rows, model 2", 3),
+        ("train", 9),
+        ("train", 14),
+    ],
+)
 def test_killed_with_carved_rows_it_ends_with_the_same_predictions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+    carved: Run, tmp_path: Path, stop: Any, phase: str, at: int
 ) -> None:
-    how = {"carved": True, "calibrate": True, "ranker": "shortlist", "members": 2}
-    known = fitted(tmp_path / "whole", **how)
-    assert {"stage 2, held out", "blend"} <= set(known[1].phases)
-    monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path / "killed", Stop(at), **how)
-    again = fitted(tmp_path / "killed", **how)
-    same(top(again), top(known))
-    seen = DATA.train_data().labels.sum(axis=0)
-    assert known[0].whole is not None
-    assert np.array_equal(known[0].whole.seen, np.asarray(seen).ravel())  # carved rows are counted in the end
+        fitted(tmp_path, stop(phase, at), carved=True, members=2)
+    same_outputs(fitted(tmp_path, carved=True, members=2), carved)
 
 
-def test_every_part_is_saved(everything: tuple[Elias, RunContext], tmp_path: Path) -> None:
+def test_carved_rows_are_learned_from_in_the_end(carved: Run, tmp_path: Path) -> None:
+    assert list(carved[1].phases)[-2:] == ["stage 2, all rows", "stage 2, all rows, model 2"]
+    seen = np.asarray(DATA.train_data().labels.sum(axis=0)).ravel()
+    assert carved[0].whole is not None
+    assert np.array_equal(carved[0].whole.seen, seen)
+    apart = fitted(tmp_path, members=2)  # the same rows, which official validation rows would be: never learned from
+    assert apart[0].whole is not None
+    assert apart[0].whole.seen.sum() < seen.sum()
+    assert not any(name.endswith("all rows") for name in apart[1].phases)
+    # The final ranking is learned before the end, from parts that have not learned from these rows: it is the same.
+    assert apart[1].notes["final ranking"] == carved[1].notes["final ranking"]
+    for output in ("final", "model", "ranker", "dual"):
+        assert not np.array_equal(top(apart, output=output).scores, top(carved, output=output).scores)
+    same(top(apart, output="stage1"), top(carved, output="stage1"))
+
+
+def test_the_epochs_over_all_rows_are_at_half_of_stage_2s_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int, float, float, int, bool]] = []
+
+    class Told(Stage):
+        def run(self) -> Progress:
+            told.append((self.name, self.epochs, self.factor, self.new, len(self.train.rows), self.held is None))
+            return super().run()
+
+    monkeypatch.setattr("xmcbench_elias.stages.Stage", Told)
+    fitted(tmp_path, carved=True, finish_epochs=2, stage2_rate=0.4)
+    assert told[1:] == [("stage 2", 3, 0.4, 1.0, 285, False), ("stage 2, all rows", 2, 0.2, 0.5, 300, True)]
+    told.clear()
+    run = fitted(tmp_path / "none", carved=True, finish_epochs=0)
+    assert [name for name, *_ in told] == ["stage 1", "stage 2"]
+    assert run[0].whole is not None
+    assert run[0].whole.seen.sum() == DATA.train_data().labels.sum()  # linear classifiers learn from all rows still
+
+
+def test_every_part_is_saved(everything: Run, tmp_path: Path) -> None:
     everything[0].save(tmp_path)
     again = Elias(everything[0].params)
     again.load(tmp_path)
-    for output in ("final", "model", "ranker", "stage1"):
-        same(top((again, everything[1]), output=output), top(everything, output=output))
+    same_outputs((again, everything[1]), everything)
 
 
-def test_outputs_differ_and_phases_are_named(everything: tuple[Elias, RunContext]) -> None:
-    shown = [top(everything, output=output) for output in ("final", "model", "ranker", "stage1")]
+@pytest.mark.parametrize("folder", ["trees", "all"])
+def test_a_missing_part_is_named(everything: Run, tmp_path: Path, folder: str) -> None:
+    everything[0].save(tmp_path)
+    for path in (tmp_path / folder).iterdir():
+        path.unlink()
+    (tmp_path / folder).rmdir()
+    with pytest.raises(DataError, match=folder):
+        Elias(everything[0].params).load(tmp_path)
+
+
+def test_outputs_differ_and_phases_are_named(everything: Run) -> None:
+    shown = [top(everything, output=output) for output in OUTPUTS]
     for i, one in enumerate(shown):
         for other in shown[i + 1 :]:
             assert not np.array_equal(one.scores, other.scores)
     phases = list(everything[1].phases)
-    assert phases[1:6] == ["cluster", "stage 1, first clusters", "re-cluster", "stage 1", "graph"]
-    assert "stage 2, model 2" in phases
-    assert "stage 1, fold 2" in phases
+    assert phases[1:7] == ["dual encoder", "cluster", "stage 1, first clusters", "re-cluster", "stage 1", "graph"]
+    assert phases[-3:] == ["stage 2, model 2", "ranker", "final ranking"]
 
 
-def test_folds_show_rows_to_a_model_that_has_not_seen_them(tmp_path: Path) -> None:
-    train, ctx = DATA.train_data(), RunContext(tmp_path)
-    params = settled(dataclasses.replace(SMALL, folds=2), train.n_labels)
-    source = Source.of(params, train, ctx)
-    plan = Plan(source.ready(train), None, params, sizes(params, train.n_labels), ctx, source)
-    first = stage_1(plan)[0]
-    shown = training_shortlists(plan, first)
-    in_sample = training_shortlists(dataclasses.replace(plan, params=dataclasses.replace(params, folds=0)), first)
-    assert shown.shape == in_sample.shape == (300, 100)
+def test_outputs_that_were_not_trained_are_the_networks(tmp_path: Path) -> None:
+    run = fitted(tmp_path, ranker="none", dual_epochs=0)
+    assert run[0].whole is not None
+    assert run[0].whole.fusion is run[0].whole.calibration is None
+    assert "final ranking" not in run[1].notes
+    for output in ("final", "ranker", "dual"):
+        same(top(run, output=output), top(run, output="model"))
 
-    def hits(ids: Any) -> float:
-        true = train.labels.toarray()
-        first = np.where(ids[:, :1] == PAD, 0, ids[:, :1])
-        return float(np.take_along_axis(true, first, 1).mean())
 
-    assert hits(in_sample) > hits(shown)
+def test_the_ranker_shows_its_trees_or_what_it_has(everything: Run, tmp_path: Path) -> None:
+    whole = everything[0].whole
+    assert whole is not None
+    same(top(everything, output="ranker"), whole.linear.predict("trees", DATA.test_inputs(), 10, everything[1]))
+    alone = fitted(tmp_path, ranker="all", stage1_epochs=1, stage2_epochs=1)
+    assert alone[0].whole is not None
+    assert alone[0].whole.parts() == ("model", "all", "dual")
+    same(top(alone, output="ranker"), whole.linear.predict("all", DATA.test_inputs(), 10, everything[1]))
 
 
 @pytest.mark.parametrize("index", ["tree", "random", "none"])
 def test_controls_learn_and_differ_from_the_graph(tmp_path: Path, index: str) -> None:
-    run, graph = fitted(tmp_path / index, index=index, ranker="none"), fitted(tmp_path / "graph", ranker="none")
+    how = {"ranker": "none", "dual_epochs": 0, "carved": True}
+    run, graph = fitted(tmp_path / index, index=index, **how), fitted(tmp_path / "graph", **how)
     assert not np.array_equal(top(run).scores, top(graph).scores)
     hits = np.take_along_axis(DATA.test.labels.toarray(), top(run).ids[:, :1], 1).mean()
     assert hits > 2 * DATA.test.labels.toarray().mean()
@@ -152,6 +213,17 @@ def test_the_running_mean_is_the_mean_and_leaves_the_index_out() -> None:
     assert mean["w"].tolist() == [3.0, 3.0]
 
 
+def test_the_average_counts_a_missing_label_as_zero() -> None:
+    one = TopK(np.array([[2, 5, PAD]], np.int32), np.array([[0.9, 0.3, -np.inf]], np.float32))
+    two = TopK(np.array([[5, 1, 2]], np.int32), np.array([[0.6, 0.5, 0.1]], np.float32))
+    three = TopK(np.array([[5, PAD, PAD]], np.int32), np.array([[0.3, -np.inf, -np.inf]], np.float32))
+    mean = average([one, two, three])
+    mean = best_of(mean.ids, mean.scores, 5)
+    assert mean.ids[0].tolist() == [5, 2, 1, PAD, PAD]
+    assert mean.scores[0, :3] == pytest.approx([0.4, 1.0 / 3, 0.5 / 3])
+    assert average([one]) is one
+
+
 def test_every_preset_makes_parameters() -> None:
     assert EliasParams(**PRESETS["bow"]) == EliasParams()
     paper = sizes(EliasParams(**PRESETS["paper"]), 131_073)
@@ -160,20 +232,19 @@ def test_every_preset_makes_parameters() -> None:
     assert (minilm.encoder, minilm.max_length, minilm.encoder_rate, minilm.width) == ("minilm", 32, 1e-4, 384)
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
 def test_parts_of_the_rows_are_ranked_as_all_are(
-    everything: tuple[Elias, RunContext], monkeypatch: pytest.MonkeyPatch
+    everything: Run, carved: Run, monkeypatch: pytest.MonkeyPatch, calibrated: bool
 ) -> None:
-    known = [top(everything, output=output) for output in ("ranker", "final")]
-    monkeypatch.setattr("xmcbench_elias.whole.CELLS", 40 * 2 * 7)  # 7 of the 80 rows at a time
-    for one, output in zip(known, ("ranker", "final"), strict=True):
-        parts = top(everything, output=output)
-        assert np.array_equal(parts.ids, one.ids)
-        np.testing.assert_allclose(parts.scores, one.scores, rtol=1e-4)
+    run = everything if calibrated else carved
+    known = top(run)
+    monkeypatch.setattr("xmcbench_elias.whole.ROWS", 7)  # of the 80 rows at a time
+    parts = top(run)
+    assert np.array_equal(parts.ids, known.ids)
+    np.testing.assert_allclose(parts.scores, known.scores, rtol=1e-4)
 
 
-def test_the_index_is_sorted_once_not_once_a_query(
-    everything: tuple[Elias, RunContext], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_index_is_sorted_once_not_once_a_query(everything: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = top(everything)
     monkeypatch.setattr("xmcbench_elias.whole.Searcher", None)
     monkeypatch.setattr("xmcbench_elias.predict.Searcher", None)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xmcbench_elias.labels import start_from_texts
+from xmcbench_elias.dual import Dual
 from xmcbench_elias.model import EliasModel
-from xmcbench_elias.params import EliasParams
-from xmcbench_elias.source import Source
+from xmcbench_elias.params import Settled
+from xmcbench_elias.source import Source, copied
 from xmcbench_elias.train import Weights
 
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
 
-
-def build(source: Source, n_labels: int, entries: NDArray[np.int64], params: EliasParams, seed: int) -> EliasModel:
-    """A model with new weights, on the CPU, so that they do not depend on the device."""
+def build(
+    source: Source, n_labels: int, entries: NDArray[np.int64], params: Settled, seed: int, dual: Dual | None = None
+) -> EliasModel:
+    """A model with new weights, on the CPU, so that no device shows in them; or one that starts from `dual`."""
     generator = torch.Generator().manual_seed(seed)
-    encoder = source.new(generator)
-    return EliasModel(encoder, torch.from_numpy(entries), n_labels, params.alpha, params.beta_share, generator)
+    encoder = source.new(generator) if dual is None else copied(dual.encoder).to("cpu")
+    model = EliasModel(encoder, torch.from_numpy(entries), n_labels, params.alpha, params.beta_share, generator)
+    start_labels(model, seed, dual)
+    return model
 
 
-def start_labels(model: EliasModel, source: Source, seed: int, ctx: RunContext) -> None:
-    """Start the label classifier anew, from texts where `source` has any."""
+def start_labels(model: EliasModel, seed: int, dual: Dual | None) -> None:
+    """Start the label classifier anew, from the dual encoder's labels where there is one."""
     model.fresh_labels(torch.Generator().manual_seed(seed))
-    start_from_texts(model, source.labels, ctx)
+    if dual is not None:
+        known = torch.from_numpy(np.flatnonzero(dual.known)).to(model.label_weight.device)
+        with torch.no_grad():
+            model.label_weight[known] = torch.from_numpy(dual.start()[dual.known]).to(model.label_weight.device)
 
 
 def put_graph(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.float32]) -> None:
@@ -38,7 +40,7 @@ def put_graph(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.
     model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
 
 
-def rebuild(weights: Weights, params: EliasParams, source: Source) -> EliasModel:
+def rebuild(weights: Weights, params: Settled, source: Source) -> EliasModel:
     """The model whose `state_dict` these weights are.
 
     Raises

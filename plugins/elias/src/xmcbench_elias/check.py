@@ -26,8 +26,18 @@ ABOVE_ZERO = (
     "adjacency_rate",
     "encoder_rate",
     "members",
+    "effort",
 )
-NOT_BELOW_ZERO = ("extra", "shortlist_weight", "stage2_rate", "decay", "average", "recluster", "folds")
+NOT_BELOW_ZERO = (
+    "extra",
+    "shortlist_weight",
+    "stage2_rate",
+    "decay",
+    "average",
+    "recluster",
+    "dual_epochs",
+    "finish_epochs",
+)
 
 
 def check(params: EliasParams) -> None:

@@ -25,7 +25,8 @@ def embedded(encoder: Encoder, rows: Rows, start: int, stop: int, ctx: RunContex
     """
     which = np.arange(start, min(stop, len(rows)))
     if isinstance(encoder, BowEncoder):
-        return encoder(rows.batch(which, ctx.device)).float()
+        phi: Tensor = encoder(rows.batch(which, ctx.device)).float()
+        return phi
 
     def told(done: int, _: int) -> None:
         ctx.progress(start + done, len(rows))

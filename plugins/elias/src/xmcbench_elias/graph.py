@@ -17,7 +17,7 @@ from xmcbench_elias.step import teacher_forced
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench_elias.params import EliasParams, Sizes
+    from xmcbench_elias.params import Settled, Sizes
 
 ROWS = 1024  # at a time, while the graph is counted
 Graph = tuple[NDArray[np.int64], NDArray[np.float32]]  # labels of each cluster's row, and what their logits start from
@@ -68,7 +68,7 @@ def learned_rows(
     train: Ready,
     clusters: NDArray[np.int32],
     ctx: RunContext,
-    params: EliasParams,
+    params: Settled,
     size: Sizes,
 ) -> Graph:
     """`graph_rows` of what training rows search now, true labels' clusters among it: M are the clusters' scores."""
@@ -96,7 +96,7 @@ def random_rows(
     train: Ready,
     clusters: NDArray[np.int32],
     ctx: RunContext,
-    params: EliasParams,
+    params: Settled,
     size: Sizes,
 ) -> Graph:
     """A control: each cluster's own labels, filled up to κ with random ones; all logits start alike."""

@@ -35,7 +35,7 @@ class Elias:
         name="elias",
         summary="learnable graph index over labels, both stages, bag-of-words or transformer encoder",
         family="graph-index",
-        version="3",
+        version="4",
         citation=CITATION,
         parameters=EliasParams,
         presets=PRESETS,
@@ -51,13 +51,9 @@ class Elias:
         self.whole: Whole | None = None
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
-        """What encoder and start of the label weights need and isn't there."""
+        """What the encoder needs and isn't there."""
         from xmcbench.encoders.packages import lacks
 
-        for name in ("texts", "label_texts") if self.params.label_start == "text" else ():
-            if name not in data.available:
-                what = name.replace("_", " ")
-                return f"label_start=text needs {what}, which {data.name} does not have in view {data.view}"
         return lacks(self.params, data)
 
     def depends_on(self) -> dict[str, str]:
@@ -67,7 +63,7 @@ class Elias:
         return identity(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Phases cluster, stage 1, graph, stage 2, ranker, blend, …; each goes on from its checkpoint."""
+        """Phases encode, dual encoder, cluster, stage 1, graph, stage 2, ranker, …; each from its checkpoint."""
         from xmcbench_elias.fit import fit
 
         self.whole = fit(train, ctx, self.params)

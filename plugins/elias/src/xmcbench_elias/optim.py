@@ -8,17 +8,18 @@ from xmcbench.tables.optim import Optimisers
 
 if TYPE_CHECKING:
     from xmcbench_elias.model import EliasModel
-    from xmcbench_elias.params import EliasParams
+    from xmcbench_elias.params import Settled
 
 
-def optimisers(model: EliasModel, params: EliasParams, factor: float) -> Optimisers:
+def optimisers(model: EliasModel, params: Settled, factor: float, new: float = 1.0) -> Optimisers:
     """Row-wise AdamW for the encoder's tables and the label table, torch's for all else.
 
-    `factor` scales the learning rates of what an earlier stage trained: encoder and cluster classifier. Label
-    classifier and adjacency start anew in each stage. Biases and the scales of layer norms have no weight decay.
+    `factor` scales the learning rates of what an earlier stage trained: encoder and cluster classifier; `new` those of
+    label classifier and adjacency, which start anew in each stage. Biases and the scales of layer norms have no weight
+    decay.
     """
     tables = [(table, factor * params.table_rate) for table in model.encoder.tables()]
-    tables.append((model.label_weight, params.table_rate))
+    tables.append((model.label_weight, new * params.table_rate))
     taken = {id(table) for table, _ in tables} | {id(model.adjacency)}
     rest = {name: p for name, p in model.named_parameters() if id(p) not in taken and p.requires_grad}
     encoder_rate = params.rate if params.encoder_rate is None else params.encoder_rate
@@ -33,5 +34,5 @@ def optimisers(model: EliasModel, params: EliasParams, factor: float) -> Optimis
             if found:
                 groups.append({"params": found, "lr": factor * rate, "weight_decay": decay})
     if model.adjacency is not None:
-        groups.append({"params": [model.adjacency], "lr": params.adjacency_rate, "weight_decay": params.decay})
+        groups.append({"params": [model.adjacency], "lr": new * params.adjacency_rate, "weight_decay": params.decay})
     return Optimisers(tables, groups, params.decay)

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.method import param
 
 PAPER = "Gupta et al., NeurIPS 2022, appendix"
-README = "measured on validation rows: see README"
+CHOICES = "measured on validation rows: see CHOICES.md"
 OURS = "ours: by hand on validation rows, not searched"
-BY_LABELS = "measured on validation rows, by the number of labels: `FEW` and `MANY` in params.py, see README"
+BY_LABELS = "by the number of labels: `REGIMES` in params.py, see CHOICES.md"
 TRANSFORMER_RATE = 1e-4
-BORDER = 16_384  # labels; between what was measured, 4,271 and 46,881
-FEW = {
-    "width": 512,
-    "dropout": 0.5,
-    "train_beam": 20,
-    "shortlist_leaves": 60,
-    "stage1_epochs": 8,
-    "stage2_epochs": 8,
-    "batch": 256,
-}
-MANY = {
-    "width": 256,
-    "dropout": 0.3,
-    "train_beam": 10,
-    "shortlist_leaves": 40,
-    "stage1_epochs": 6,
-    "stage2_epochs": 6,
-    "batch": 512,
-}
+VISITS = "by the number of training rows: `VISITED` in params.py, see CHOICES.md"
+
+# Sizes by the number of labels, each from so many labels on. MANY begins between what was measured, 7,406 and 20,452;
+# HUGE are the paper's sizes, K and κ as leaves, from the number of labels on that its smallest leaf-100 index had.
+FEW: dict[str, Any] = {"width": 256, "dropout": 0.3, "leaf": 25, "train_beam": 20, "shortlist_leaves": 60, "batch": 256}
+MANY: dict[str, Any] = FEW | {"train_beam": 10, "shortlist_leaves": 40, "batch": 512}
+HUGE: dict[str, Any] = MANY | {"leaf": 100, "train_beam": 20, "shortlist_leaves": 20}
+REGIMES = ((250_000, HUGE), (16_384, MANY), (0, FEW))
+
+# Rows seen in each stage, and the fewest and most epochs that may take: small data needs steps, large data has them.
+VISITED = {"dual_epochs": (400_000, 6, 24), "stage1_epochs": (150_000, 3, 10), "stage2_epochs": (300_000, 5, 15)}
 
 
 @dataclass(frozen=True)
@@ -39,8 +31,8 @@ class EliasParams(EncoderParams):
     """Defaults for the bag-of-words encoder on a CPU. See also `EncoderParams`, whose parameters these are as well.
 
     The paper's sizes belong together: leaves of 100 labels, a beam of 20, K = 2,000 = 20 · 100 labels in the
-    shortlist, κ = 1,000 = 10 · 100 entries in a row of the adjacency, β = 150 = 0.15 κ. Here leaves are smaller; κ and
-    β follow from the leaf by the same ratios, and K is larger beside it (see `Sizes`).
+    shortlist, κ = 1,000 = 10 · 100 entries in a row of the adjacency, β = 150 = 0.15 κ. Below 250,000 labels leaves are
+    smaller here; κ and β follow from the leaf by the same ratios, and K is larger beside it (see `Sizes`).
 
     Preset `bow` is the defaults. `paper` and `minilm` have encoders, sizes and schedules of the authors and of LEVER
     (`presets.py`), made for a GPU.
@@ -52,15 +44,21 @@ class EliasParams(EncoderParams):
     dropout: float | None = param(
         None, "dropout after both layers of the encoder (bow) or of its output; none: by the labels", BY_LABELS
     )
-    label_start: Literal["fresh", "text"] = param(
-        "fresh",
-        "what label weights start from in both stages: small random numbers, or embeddings of the label texts; "
+    label_texts: bool = param(
+        True,
+        "where rows and labels have texts, read both: the dual encoder embeds labels from their texts; "
         "bow then reads texts in place of features",
-        f"fresh: {PAPER}; text: as SiameseXML's classifiers, Dahiya et al., ICML 2021",
+        CHOICES,
+    )
+    dual_epochs: int | None = param(
+        None,
+        "epochs of the dual encoder that encoder and label weights start from, and that is part of the final ranking; "
+        "none: by the rows, with another encoder than bow those of `ance`; 0: no dual encoder",
+        VISITS,
     )
     alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER)
     beta_share: float = param(0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}")
-    leaf: int = param(25, "most labels a cluster; 100 in the paper, for 100 times as many labels", OURS)
+    leaf: int | None = param(None, "most labels a cluster; none: by the labels, 25 or, as in the paper, 100", BY_LABELS)
     train_beam: int | None = param(None, "clusters searched in training; none: by the labels", BY_LABELS)
     beam: int = param(20, "clusters searched for a prediction", PAPER, query=(5, 10, 20, 40))
     extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER)
@@ -68,9 +66,17 @@ class EliasParams(EncoderParams):
         None, "K, labels in a shortlist, over the leaf; none: by the labels", BY_LABELS
     )
     row_leaves: int = param(10, "κ, entries in a row of the adjacency, over the leaf", f"1,000 / 100: {PAPER}")
-    shortlist_weight: float = param(0.0, "λ · K: weight of the shortlist loss beside a true label's own", README)
-    stage1_epochs: int | None = param(None, "epochs with the clustering as the index", BY_LABELS)
-    stage2_epochs: int | None = param(None, "epochs with the learned index", BY_LABELS)
+    shortlist_weight: float = param(0.0, "λ · K: weight of the shortlist loss beside a true label's own", CHOICES)
+    stage1_epochs: int | None = param(None, "epochs with the clustering as the index", VISITS)
+    stage2_epochs: int | None = param(None, "epochs with the learned index", VISITS)
+    finish_epochs: int = param(
+        2,
+        "epochs more for dual encoder and network over all rows, carved validation rows among them, once all is chosen",
+        CHOICES,
+    )
+    effort: float = param(
+        1.0, "epochs of every stage over those that the number of rows gives: 0.5 takes about half the time", "ours"
+    )
     batch: int | None = param(None, "rows a step", BY_LABELS)
     encoder_rate: float | None = param(
         None,
@@ -83,7 +89,7 @@ class EliasParams(EncoderParams):
     stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", OURS)
     decay: float = param(0.01, "AdamW's weight decay, except on biases", PAPER)
     average: int = param(
-        0, "last epochs of stage 2 whose weights are averaged; 0: none (SWA; all but the adjacency)", README
+        0, "last epochs of stage 2 whose weights are averaged; 0: none (SWA; all but the adjacency)", CHOICES
     )
     recluster: int = param(
         0,
@@ -93,29 +99,41 @@ class EliasParams(EncoderParams):
     index: Literal["graph", "tree", "random", "none"] = param(
         "graph", "what stage 2 searches: graph, clusters as they are, random entries, or all labels (no index)", PAPER
     )
-    ranker: Literal["all", "shortlist", "none"] | None = param(
+    ranker: Literal["both", "trees", "all", "none"] | None = param(
         None,
-        "negatives of the linear ranker: all rows, or those that show the label; none given: by the work",
-        "shortlist: Gupta et al.'s code; all, where it takes minutes: README",
+        "linear classifiers on the features: three wide trees of them (Bonsai), one-vs-rest on all rows, or both; "
+        "none given: both where one-vs-rest takes minutes, else trees",
+        CHOICES,
     )
-    folds: int = param(0, "parts of train whose shortlists come from a model of the other parts; 0: in-sample", README)
     calibrate: bool = param(
         False,
-        "mix in a decision tree fitted on validation rows",
-        "ours: off, not compared with the blend",
+        "rank the first labels by T + p · q, T a decision tree fitted on validation rows, in place of the fusion",
+        f"the formula: {PAPER}; off: CHOICES.md",
     )
     members: int = param(1, "models whose scores are averaged; 3 in ELIAS(d) and ELIAS++", PAPER)
-    output: Literal["final", "model", "ranker", "stage1"] = param(
+    output: Literal["final", "model", "ranker", "dual", "stage1"] = param(
         "final",
-        "what predictions are sorted by; stage1: the model before the graph",
+        "what predictions are sorted by; model: the network; ranker: its trees, where there are any; dual: the dual "
+        "encoder; stage1: the network before the graph",
         "ours: one fit, many controls",
-        query=("stage1", "model", "ranker", "final"),
+        query=("stage1", "model", "ranker", "dual", "final"),
     )
 
 
-def reads_texts(params: EliasParams) -> bool:
-    """Whether the encoder reads texts, not features."""
-    return params.encoder != "bow" or params.label_start == "text"
+@dataclass(frozen=True)
+class Settled(EliasParams):
+    """`EliasParams` with no value left open but the ranker's."""
+
+    width: int = 0
+    dropout: float = 0.0
+    dual_epochs: int = 0
+    leaf: int = 0
+    train_beam: int = 0
+    shortlist_leaves: int = 0
+    stage1_epochs: int = 0
+    stage2_epochs: int = 0
+    batch: int = 0
+    encoder_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,15 +147,24 @@ class Sizes:
     shortlist: int
 
 
-def settled(params: EliasParams, n_labels: int) -> EliasParams:
-    """`params` with a value in place of every None."""
-    usual: dict[str, Any] = dict(FEW if n_labels <= BORDER else MANY)
+def settled(params: EliasParams, n_labels: int, n_rows: int = 1) -> Settled:
+    """`params` with a value in place of every None but the ranker's, from the numbers of labels and training rows."""
+    from xmcbench.methods.anceparams import AnceParams
+    from xmcbench.methods.anceparams import settled as settled_dual
+
+    usual = dict(next(regime for border, regime in REGIMES if n_labels >= border))
     usual["encoder_rate"] = params.rate if params.encoder == "bow" or params.frozen else TRANSFORMER_RATE
-    return replace(params, **{name: value for name, value in usual.items() if getattr(params, name) is None})
+    for name, (visits, least, most) in VISITED.items():
+        epochs = min(most, max(least, round(visits / max(n_rows, 1))))
+        if name == "dual_epochs" and params.encoder != "bow":
+            epochs = settled_dual(AnceParams(encoder=params.encoder, frozen=params.frozen)).epochs
+        usual[name] = max(1, round(params.effort * epochs))
+    given = {field.name: getattr(params, field.name) for field in fields(EliasParams)}
+    return Settled(**given | {name: value for name, value in usual.items() if given[name] is None})
 
 
 def sizes(params: EliasParams, n_labels: int) -> Sizes:
-    """C = 2^ceil(log2(L / leaf)), leaf = ceil(L / C), κ and K as many leaves as in the paper.
+    """C = 2^ceil(log2(L / leaf)), leaf = ceil(L / C), κ and K in leaves.
 
     Without an index there is one cluster, and the shortlist is all labels: full one-vs-all.
     """

@@ -68,7 +68,7 @@ def by_torch(model: EliasModel, embedding: Tensor, k: int, beam: int, shortlist:
 
 
 def validation_score(top: TopK, labels: sp.csr_matrix) -> float:
-    """nDCG@k of predictions, k = their columns, over rows that have labels: what epochs are selected by."""
+    """nDCG@k of predictions, k = their columns, over rows that have labels, 0 without any: selects epochs."""
     n, k = top.ids.shape
     counts = np.diff(labels.indptr)
     wide = labels.shape[1] + 1
@@ -77,4 +77,4 @@ def validation_score(top: TopK, labels: sp.csr_matrix) -> float:
     discount = 1 / np.log2(np.arange(2, k + 2))
     best = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(counts, k)]
     labelled = counts > 0
-    return float(((hits @ discount)[labelled] / best[labelled]).mean()) if labelled.any() else 0.0
+    return float(((hits @ discount)[labelled] / best[labelled]).mean()) if k and labelled.any() else 0.0

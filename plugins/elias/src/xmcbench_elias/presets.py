@@ -26,7 +26,9 @@ _PAPER: dict[str, Any] = {
     "table_rate": 5e-3,
     "adjacency_rate": 5e-3,
     "stage2_rate": 0.02,
-    "ranker": "shortlist",
+    "label_texts": False,
+    "dual_epochs": 0,
+    "ranker": "trees",
     "calibrate": True,
 }
 

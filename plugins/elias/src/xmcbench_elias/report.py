@@ -17,6 +17,7 @@ import numpy as np
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.files import atomic, write_json
 from xmcbench.metrics import difference
+from xmcbench_elias.edges import edge_facts, label_scores
 from xmcbench_elias.params import Sizes
 from xmcbench_elias.predict import SHARE
 from xmcbench_elias.whole import Whole
@@ -66,7 +67,7 @@ def report(
     reached = min(size.shortlist, int(ctx.query["beam"]) * whole.models[0].entries.shape[1])
     leaves = min(-(-reached // size.leaf), clusters)
     steps = [shown("stage1", output="stage1", beam=leaves)]
-    steps += [shown(name, output=name) for name in ["model"] + (["ranker", "final"] if whole.ranker else [])]
+    steps += [shown(name, output=name) for name in outputs(whole)]
     # With a transformer nearly all of the time is its own, whatever the beam: no point in measuring that thrice.
     repeats = REPEATS if isinstance(whole.source.template, BowEncoder) else 1
     curve = [shown(str(beam), repeats, output="model", beam=beam) for beam in BEAMS if beam <= clusters]
@@ -78,6 +79,8 @@ def report(
         "differences": [_difference(a, b) for a, b in pairwise(steps)],
         "beams": [_entry(at) for at in curve],
         SHARE: {str(k): ctx.notes[SHARE][str(k)] for k in SCORED_AT if str(k) in ctx.notes.get(SHARE, {})},
+        "label scores": label_scores(whole, inputs, size, ctx),
+        "edges": edge_facts(whole, inputs, score, size, ctx),
         "index": index_facts(whole),
         "clamped": [{key: epoch[key] for key in epoch if key != "loss"} for epoch in ctx.notes.get("epochs", [])],
     }
@@ -86,6 +89,12 @@ def report(
         draw(curve, folder / "beam.svg")
     with atomic(folder / "report.md") as file:
         file.write(_markdown(told, len(curve) > 1).encode())
+
+
+def outputs(whole: Whole) -> list[str]:
+    """What of the model, its ranker, its dual encoder and the final ranking was trained."""
+    found = {"ranker": bool(whole.linear.methods), "dual": whole.dual is not None, "final": whole.fusion is not None}
+    return ["model", *(name for name, trained in found.items() if trained)]
 
 
 def index_facts(whole: Whole) -> dict[str, Any]:
@@ -147,7 +156,8 @@ def _markdown(told: dict[str, Any], curve: bool) -> str:
     lines += [
         "",
         f"stage1: before the graph, searching {told['stage1 searches']} clusters, so that it scores as many "
-        "labels as the model; model: after the graph; ranker: the model's shortlist by the linear ranker; final: both.",
+        "labels as the model; model: after the graph; ranker: linear classifiers alone; dual: the dual encoder alone; "
+        "final: all of them.",
     ]
     lines += ["", "Differences in points, with 95 % intervals of paired resamples:", ""]
     gaps = [[f"{gap['to']} − {gap['from']}", *(_gap(gap[name]) for name in METRICS)] for gap in told["differences"]]

@@ -16,9 +16,8 @@ from xmcbench.dense.dual import LabelSide
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder, Rows
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
-from xmcbench.errors import UsageError
 from xmcbench.method import TrainData
-from xmcbench_elias.params import EliasParams, reads_texts
+from xmcbench_elias.params import Settled
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
@@ -34,7 +33,7 @@ class Source:
     ----------
     template : the encoder; of the bag of words one of width 1, which reads rows as one of any width does.
     width : D of the encoders that `new` makes.
-    labels : what label weights start from; None where they start fresh.
+    labels : what labels are embedded from; None where their texts aren't read.
     """
 
     template: Encoder
@@ -42,30 +41,25 @@ class Source:
     labels: LabelSide | None = None
 
     @classmethod
-    def of(cls, params: EliasParams, train: TrainData, ctx: RunContext) -> Source:
+    def of(cls, params: Settled, train: TrainData, ctx: RunContext) -> Source:
         """The encoder that settled `params` ask for.
 
         Raises
         ------
-        UsageError : labels are to start from texts that they don't have, or that the encoder can't read.
         XmcError : what a transformer needs isn't installed or isn't found.
         """
-        from_texts = params.label_start == "text"
-        if from_texts and train.label_texts is None:
-            raise UsageError("elias: label_start=text needs label texts, and there are none", "Use label_start=fresh.")
-        # Given label texts, a bag of words reads texts; it has more to go by in the data set's own features.
-        texts = train.label_texts if from_texts else None
+        texts = train.label_texts if params.label_texts and params.dual_epochs else None
         given = replace(params, width=1), train, texts, ctx.seed("encoder"), ctx.device, ctx.progress
         template = new_encoder(*given)
-        labels = LabelSide.of(template, texts, train.n_labels) if from_texts else None
+        reads = texts is not None and not (isinstance(template, BowEncoder) and template.vocabulary is None)
+        labels = LabelSide.of(template, texts, train.n_labels) if reads else None
         return cls(template, _width(template, params.width), labels)
 
     def new(self, generator: torch.Generator) -> Encoder:
         """An encoder to be trained, on the CPU: a bag of words with weights drawn from `generator`, else a copy."""
         if isinstance(self.template, BowEncoder):
             return BowEncoder(len(self.template.embed), self.width, generator, self.template.vocabulary)
-        told = self.template.progress
-        return copy.deepcopy(self.template, {id(told): told})  # whoever is told is not copied
+        return copied(self.template)
 
     def ready(self, data: TrainData) -> Ready:
         """See `Ready`."""
@@ -77,18 +71,24 @@ class Source:
             save_encoder(self.template, folder / FOLDER)
 
     @classmethod
-    def load(cls, folder: Path, params: EliasParams, weights: dict[str, NDArray[Any]]) -> Source:
+    def load(cls, folder: Path, params: Settled, weights: dict[str, NDArray[Any]]) -> Source:
         """Read what `save` wrote; `weights` are a model's `state_dict`.
 
         Raises
         ------
         DataError : it is missing or damaged. KeyError, ValueError : `weights` are no model's.
         """
-        if reads_texts(params):
+        if (folder / FOLDER).is_dir():
             template = load_encoder(folder / FOLDER)
         else:
             template = BowEncoder(len(weights["encoder.embed"]), 1, torch.Generator())
         return cls(template, _width(template, weights["label_weight"].shape[1]))
+
+
+def copied(encoder: Encoder) -> Encoder:
+    """A copy with weights of its own; whoever is told of its progress is not copied, nor is a vocabulary."""
+    shared = encoder.progress, getattr(encoder, "vocabulary", None)
+    return copy.deepcopy(encoder, {id(each): each for each in shared})
 
 
 def _width(template: Encoder, width: int | None) -> int:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from xmcbench.method import TrainData
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
-from xmcbench_elias.building import build, put_graph, rebuild, start_labels
+from xmcbench_elias.building import build, put_graph, start_labels
+from xmcbench_elias.dual import FINISH, Dual
 from xmcbench_elias.graph import clustering_rows, learned_rows, random_rows
-from xmcbench_elias.labels import start_from_texts
 from xmcbench_elias.model import EliasModel
-from xmcbench_elias.params import EliasParams, Sizes
+from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.recluster import learned_centroids
 from xmcbench_elias.source import Joined, Ready, Source
 from xmcbench_elias.train import Progress, Stage, Weights
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Both:
-    """One model after both stages, weights and clusters (L,) it had after stage 1, and how each stage went."""
+    """One model after both stages, the weights it had after stage 1, and how each stage went."""
 
     model: EliasModel
     first: Weights
-    clusters: NDArray[np.int32]
     progress: list[Progress]
 
 
@@ -38,55 +37,63 @@ class Both:
 class Plan:
     """What is trained, and under which name: phases, checkpoints and seeds of one model carry its `tag`.
 
-    `held` are the validation rows; `params` are settled.
+    `held` are the validation rows; `params` are settled; models start from `dual` where there is one.
     """
 
     train: Ready
     held: Ready | None
-    params: EliasParams
+    params: Settled
     size: Sizes
     ctx: RunContext
     source: Source
+    dual: Dual | None = None
     tag: str = ""
 
     def name(self, stage: str) -> str:
         return f"{stage}{self.tag}"
 
 
-def train_model(plan: Plan, rows: Ready) -> Both:
-    """Both stages, the second on `rows`. Whatever a killed run has finished comes from its checkpoints."""
+def train_model(plan: Plan) -> Both:
+    """Both stages. Whatever a killed run has finished comes from its checkpoints."""
     model, clusters, first = stage_1(plan)
     before = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
-    second = stage_2(plan, model, clusters, rows)
-    return Both(model, before, clusters, [first, second])
+    second = stage_2(plan, model, clusters)
+    return Both(model, before, [first, second])
 
 
-def held_out_model(plan: Plan, both: Both) -> Both:
-    """The same with a stage 2 that has not seen the carved rows: what they can be used to choose by."""
-    model = rebuild(both.first, plan.params, plan.source).to(plan.ctx.device)
-    second = stage_2(replace(plan, tag=f"{plan.tag}, held out"), model, both.clusters, plan.train)
-    return Both(model, both.first, both.clusters, [second])
-
-
-def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32], rows: Ready) -> Progress:
-    """Take a model of stage 1 through stage 2, in place; `clusters` (L,) are its index, `rows` it learns from.
+def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> Progress:
+    """Take a model of stage 1 through stage 2, in place; `clusters` (L,) are its index.
 
     Encoder and cluster classifier go on, all else starts anew: the label classifier as in the paper, the graph's
-    logits at counts, the best of the four combinations with random logits and stage 1's label classifier (see README).
+    logits at counts, the best of the four combinations with random logits and stage 1's label classifier (CHOICES.md).
     """
     ctx, params, size, name = plan.ctx, plan.params, plan.size, plan.name("stage 2")
     if params.index in ("graph", "random"):
         with ctx.phase(plan.name("graph")):
             found = learned_rows if params.index == "graph" else random_rows
-            entries, counts = _kept(plan, "graph", lambda: found(model, rows, clusters, ctx, params, size))
+            entries, counts = _kept(plan, "graph", lambda: found(model, plan.train, clusters, ctx, params, size))
         put_graph(model, entries, counts)
     else:
         size = replace(size, shortlist=model.n_labels)
     with ctx.phase(name):
-        start_labels(model, plan.source, ctx.seed(name), ctx)
-        held = plan.held if rows is plan.train else None  # what it learns from can't select
+        start_labels(model, ctx.seed(name), plan.dual)
         how = name, params.stage2_epochs, params.stage2_rate
-        return Stage(*how, model, rows, held, params, size, ctx, params.average).run()
+        return Stage(*how, model, plan.train, plan.held, params, size, ctx, params.average).run()
+
+
+def finish(plan: Plan, model: EliasModel, rows: Ready) -> Progress:
+    """Some epochs more of stage 2 on all `rows`, in place: the carved ones have labels that no other row has.
+
+    What is chosen on validation rows has been chosen by now. The graph stays; a label that only carved rows have is in
+    its own cluster.
+    """
+    params, size = plan.params, plan.size
+    if params.index in ("tree", "none"):
+        size = replace(size, shortlist=model.n_labels)
+    name = plan.name("stage 2, all rows")
+    with plan.ctx.phase(name):
+        how = name, params.finish_epochs, FINISH * params.stage2_rate
+        return Stage(*how, model, rows, None, params, size, plan.ctx, 0, FINISH).run()
 
 
 def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], Progress]:
@@ -109,8 +116,8 @@ def _train_stage_1(plan: Plan, stage: str, epochs: int, clusters: NDArray[np.int
     ctx, params, n_labels, name = plan.ctx, plan.params, plan.train.data.n_labels, plan.name(stage)
     with ctx.phase(name):
         entries = clustering_rows(clusters, plan.size.clusters)
-        model = build(plan.source, n_labels, entries, params, ctx.seed(plan.name("weights"))).to(ctx.device)
-        start_from_texts(model, plan.source.labels, ctx)
+        seed = ctx.seed(plan.name("weights"))
+        model = build(plan.source, n_labels, entries, params, seed, plan.dual).to(ctx.device)
         # Every path counts: a true label whose cluster scores low yet would be cut, and with it what it could teach.
         every = replace(plan.size, shortlist=n_labels)
         return model, Stage(name, epochs, 1.0, model, plan.train, plan.held, params, every, ctx).run()
@@ -119,8 +126,7 @@ def _train_stage_1(plan: Plan, stage: str, epochs: int, clusters: NDArray[np.int
 def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
     """The training rows with those the harness carved from them; official development rows stay out.
 
-    A label may have no other row than a carved one. What they cost is the selection of stage 2's epoch: it is the
-    last of a fixed number, whose learning rate has come down to zero. The blend is chosen on a `held_out_model`.
+    A label may have no other row than a carved one, so in the end every part learns from all of them.
     """
     held = ctx.validation
     if held is None or not ctx.validation_is_carved:

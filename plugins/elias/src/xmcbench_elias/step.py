@@ -17,7 +17,7 @@ from xmcbench_elias.path_loss import path_loss
 from xmcbench_elias.search import beam_search, forced_beam, shortlist
 
 if TYPE_CHECKING:
-    from xmcbench_elias.params import EliasParams, Sizes
+    from xmcbench_elias.params import Settled, Sizes
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def teacher_forced(
 
 
 def train_step(
-    model: EliasModel, batch: Batch, owners: Tensor, params: EliasParams, size: Sizes, generator: torch.Generator
+    model: EliasModel, batch: Batch, owners: Tensor, params: Settled, size: Sizes, generator: torch.Generator
 ) -> Losses:
     """Losses of one batch; `owners` (L,) as from `EliasModel.owners`.
 

@@ -20,9 +20,12 @@ from xmcbench_elias.step import train_step
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench_elias.params import EliasParams, Sizes
+    from xmcbench_elias.params import Settled, Sizes
 
 SHOW_EVERY = 16  # steps between looks at the mean loss
+RISING = 0.002  # nDCG@5 that the last epoch must have brought on validation rows for a stage to go on: ours
+LONGEST = 1.5  # times its planned epochs a stage may take, so that a run stays within twice the time of version 3
+AGAIN = 0.5  # learning rates of epochs beyond the plan start at so much of the peak, and come down to zero again
 CHECKPOINT_EVERY = 60.0  # seconds of training a kill may cost, beside the epoch under way; a checkpoint takes 1 to 2
 
 
@@ -31,10 +34,11 @@ Weights = dict[str, NDArray[Any]]
 
 @dataclass
 class Progress:
-    """Where a stage stands. `history` has one entry an epoch."""
+    """Where a stage stands. `history` has one entry an epoch; `planned` epochs grow while validation rises."""
 
     name: str
     epoch: int
+    planned: int
     best_epoch: int
     best_score: float
     history: list[dict[str, Any]]
@@ -44,9 +48,10 @@ class Progress:
 class Stage:
     """What is trained, on what, for how long.
 
-    `factor`: of the learning rates of what is not new in this stage. `held`: validation rows on which the best epoch is
-    chosen; None: the last one is kept. `average`: over so many epochs at the end, what counts is the mean of the
-    weights after each, the adjacency's aside (stochastic weight averaging, Izmailov et al., UAI 2018).
+    `factor`, `new`: of the learning rates of what is not new in this stage, and of what is. `held`: validation rows on
+    which the best epoch is chosen; None: the last one is kept. `average`: over so many epochs at the end, what counts
+    is the mean of the weights after each, the adjacency's aside (stochastic weight averaging, Izmailov et al., UAI
+    2018).
     """
 
     name: str
@@ -55,26 +60,28 @@ class Stage:
     model: EliasModel
     train: Ready
     held: Ready | None
-    params: EliasParams
+    params: Settled
     size: Sizes
     ctx: RunContext
     average: int = 0
+    new: float = 1.0
 
     def run(self) -> Progress:
         """Train in place; afterwards the model holds the weights of the best epoch on the validation rows.
 
-        Without validation rows the last epoch's stay. A run killed at any moment goes on at the last checkpoint:
-        each epoch has random numbers of its own, so it ends the same.
+        After the planned epochs it goes on, half as many at a time, while the last one still raised the validation
+        score by `RISING`. Without validation rows the last epoch's weights stay. A run killed at any moment goes on at
+        the last checkpoint: each epoch has random numbers of its own, so it ends the same.
 
         Raises
         ------
         Diverged : the loss is not finite.
         """
-        optimiser = optimisers(self.model, self.params, self.factor)
+        optimiser = optimisers(self.model, self.params, self.factor, self.new)
         where, best, mean = self._resume(optimiser)
         saved = time.monotonic()
-        while where.epoch < self.epochs:
-            where.history.append(self._one_epoch(where.epoch, optimiser))
+        while where.epoch < where.planned:
+            where.history.append(self._one_epoch(where, optimiser))
             where.epoch += 1
             now = self._weights()
             counted = where.epoch - (self.epochs - self.average)
@@ -87,7 +94,9 @@ class Stage:
                 where.best_epoch, where.best_score, best = where.epoch, score or 0.0, self._weights()
             if mean:
                 self._put(now)
-            if where.epoch < self.epochs and time.monotonic() - saved > CHECKPOINT_EVERY:
+            if where.epoch == where.planned and self._rises(where):
+                where.planned += self.more
+            if where.epoch < where.planned and time.monotonic() - saved > CHECKPOINT_EVERY:
                 parts = {"now": now, "mean": mean, "optimiser": optimiser.state()}
                 self._save(where, parts if where.best_epoch == where.epoch and not mean else parts | {"best": best})
                 saved = time.monotonic()
@@ -95,9 +104,32 @@ class Stage:
         self._save(where, {"best": best})
         return where
 
-    def _one_epoch(self, epoch: int, optimiser: Optimisers) -> dict[str, Any]:
+    @property
+    def more(self) -> int:
+        """Epochs it goes on for at a time."""
+        return -(-self.epochs // 2)
+
+    def _rises(self, where: Progress) -> bool:
+        """Whether the last epoch brought so much that more may bring more, and there is time for it.
+
+        Averaged weights have their plan: they would average what comes after as well.
+        """
+        scores = [epoch["validation nDCG@5"] for epoch in where.history[-2:]]
+        if len(scores) < 2 or None in scores or self.average:
+            return False
+        gained = where.best_epoch == where.epoch and scores[1] - scores[0] >= RISING
+        return gained and where.planned + self.more <= LONGEST * self.epochs
+
+    def _rate(self, step: int, steps: int) -> float:
+        """Share of the peak learning rates at a step from 0, of so many an epoch."""
+        planned, more = self.epochs * steps, self.more * steps
+        if step < planned:
+            return warm_then_linear(step, planned)
+        return AGAIN * warm_then_linear((step - planned) % more, more)
+
+    def _one_epoch(self, where: Progress, optimiser: Optimisers) -> dict[str, Any]:
         """Train on every row once; returns the epoch's entry in the history."""
-        ctx, params, size, train = self.ctx, self.params, self.size, self.train
+        ctx, params, size, train, epoch = self.ctx, self.params, self.size, self.train, where.epoch
         generator = torch.Generator(ctx.device).manual_seed(ctx.seed(f"{self.name}/epoch {epoch}"))
         rng = ctx.rng(f"{self.name}/order {epoch}")
         owners = self.model.owners()
@@ -111,12 +143,14 @@ class Stage:
                 hint = "Lower the learning rates; look for features that are not finite."
                 raise Diverged(f"{self.name}, epoch {epoch + 1}, step {step + 1}: {error}", hint) from error
             loss.total.backward()  # type: ignore[no-untyped-call]
-            optimiser.step(warm_then_linear(epoch * steps + step, self.epochs * steps))
+            optimiser.step(self._rate(epoch * steps + step, steps))
             total += loss.total.detach()
             clamped += loss.clamped
             if step % SHOW_EVERY == 0 or step == steps - 1:
                 shown = float(total) / (step + 1)
-            ctx.progress(epoch + (step + 1) / steps, self.epochs, f"epoch {epoch + 1}/{self.epochs} loss {shown:.5f}")
+            ctx.progress(
+                epoch + (step + 1) / steps, where.planned, f"epoch {epoch + 1}/{where.planned} loss {shown:.5f}"
+            )
         optimiser.settle()
         return {
             "stage": self.name,
@@ -148,7 +182,7 @@ class Stage:
         """Where the last checkpoint stands, the best weights so far and their mean; puts model and optimisers there."""
         kept = self.ctx.checkpoints.load(self.name)
         if kept is None:
-            return Progress(self.name, 0, 0, -1.0, []), self._weights(), {}
+            return Progress(self.name, 0, self.epochs, 0, -1.0, []), self._weights(), {}
         parts: dict[str, Weights] = {}
         for key, value in kept[0].items():
             part, _, name = key.partition("/")

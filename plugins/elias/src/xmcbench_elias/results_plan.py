@@ -1,0 +1,120 @@
+"""Which runs the results are made of, and the commands that make them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from xmcbench.plan import make_plan, spell
+from xmcbench_elias.method import Elias
+
+STEPS = {"stage1": "stage 1", "model": "+ stage 2", "ranker": "+ ranker", "final": "final"}
+MEMBERS, NO_INDEX = "× 3 members", "full one-vs-all"
+OTHERS = ("ance", "omikuji", "bonsai", "ovr")  # methods of the figure beside elias
+
+
+class Board(NamedTuple):
+    """A data set in one of its views."""
+
+    dataset: str
+    view: str
+
+
+def _boards(*names: str) -> tuple[Board, ...]:
+    return tuple(Board(name, "bow") for name in names)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the results show.
+
+    Attributes
+    ----------
+    boards : that have a table of stages. control : on which the learned index is held against the tree's.
+    studied : of the sweeps, the edges and the figure. weights, leaves : values of `shortlist_weight` and `row_leaves`
+        in the sweeps, those of `PAPER_WEIGHTS` and `PAPER_LEAVES`. seeds, sweep_seeds : of all other runs, and of the
+        sweeps.
+    """
+
+    boards: tuple[Board, ...] = (
+        Board("icd10cm", "bow"),
+        Board("icd10cm-code", "code"),
+        Board("eurlex-4.3k", "bow"),
+        Board("eurlex-4.3k", "title"),
+        *_boards("wordnet", "synthetic", "delicious", "bibtex", "edict", "ding", "foldoc"),
+    )
+    control: tuple[Board, ...] = _boards("icd10cm", "wordnet", "eurlex-4.3k")
+    studied: tuple[Board, ...] = _boards("wordnet", "icd10cm")
+    weights: tuple[float, ...] = (0.0, 2.0, 4.0, 10.0, 20.0, 40.0, 100.0)
+    leaves: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    sweep_seeds: tuple[int, ...] = (0,)
+
+
+def elias(**parameters: object) -> str:
+    """What `xmcbench run` takes: `elias[output=model]`."""
+    inside = ",".join(f"{name}={spell(value)}" for name, value in parameters.items())
+    return f"elias[{inside}]" if inside else "elias"
+
+
+def steps() -> dict[str, str]:
+    """Title → method of the rows of a table of stages; an output that `STEPS` doesn't name comes after those."""
+    outputs = Elias.info.query_parameters()["output"]
+    more = {str(name): f"output={name}" for name in outputs if name not in STEPS}
+    rows = {title: elias(output=name) for name, title in {**STEPS, **more}.items()}
+    return {**rows, MEMBERS: elias(members=3), NO_INDEX: elias(index="none", output="model")}
+
+
+def swept(name: str, value: float) -> str:
+    """A point of a sweep: the network alone, since a ranker would train for nothing."""
+    return elias(**{name: value}, ranker="none", output="model")
+
+
+TREE = elias(index="tree", output="model")
+GRAPH = elias(output="model")
+
+
+@cache
+def resolved(text: str, board: Board, seeds: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """The label that records of this run have, and the seeds it is run with: one for a deterministic method."""
+    name = text.partition("[")[0]
+    specs = [s for s in make_plan([text], [board.dataset], view=board.view, seeds=seeds) if s.source == name]
+    return specs[0].label, tuple(spec.seed for spec in specs)
+
+
+def command(texts: Sequence[str], board: Board, seeds: Sequence[int]) -> str:
+    """The command that makes these runs; what they share is fitted once."""
+    words = ["xmcbench", "run", *_together(texts), "--dataset", board.dataset]
+    if not board.dataset.startswith("synthetic"):  # which has one view
+        words += ["--view", board.view]
+    return shlex.join([*words, "--seeds", ",".join(map(str, seeds))])
+
+
+def commands(plan: Plan) -> Iterator[str]:
+    """All runs of the results, one command for each data set and one for each of its sweeps."""
+    for board in plan.boards:
+        tree = [TREE] if board in plan.control else []
+        yield command([*steps().values(), *tree, *(OTHERS if board in plan.studied else ())], board, plan.seeds)
+    for board in plan.studied:
+        for name, values in (("shortlist_weight", plan.weights), ("row_leaves", plan.leaves)):
+            yield command([swept(name, value) for value in values], board, plan.sweep_seeds)
+
+
+def _together(texts: Sequence[str]) -> list[str]:
+    """Methods that differ in the value of one parameter as one: `elias[output=stage1|model]`."""
+    alike: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for text in texts:
+        name, _, inside = text.rstrip("]").partition("[")
+        parts = [part.partition("=") for part in inside.split(",") if part]
+        alike.setdefault((name, *(part[0] for part in parts)), []).append(tuple(part[2] for part in parts))
+    out = []
+    for (name, *names), rows in alike.items():
+        columns = [list(dict.fromkeys(column)) for column in zip(*rows, strict=True)]
+        several = sum(len(column) > 1 for column in columns) > 1
+        for values in rows if several else [tuple("|".join(column) for column in columns)]:
+            inside = ",".join(f"{key}={value}" for key, value in zip(names, values, strict=True))
+            out.append(f"{name}[{inside}]" if inside else name)
+    return out
