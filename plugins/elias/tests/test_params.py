@@ -33,10 +33,10 @@ def test_epochs_follow_the_number_of_rows_and_effort() -> None:
         found = settled(EliasParams(**values), 100, n_rows)
         return [found.dual_epochs, found.stage1_epochs, found.stage2_epochs]
 
-    assert epochs(1) == epochs(0) == [40, 20, 30]  # the most
-    assert epochs(15_000) == [33, 10, 20]
+    assert epochs(1) == epochs(0) == [24, 10, 15]  # the most
+    assert epochs(25_000) == [16, 6, 12]
     assert epochs(10**7) == [6, 3, 5]  # the fewest
-    assert epochs(15_000, effort=0.5) == [16, 5, 10]
+    assert epochs(25_000, effort=0.5) == [8, 3, 6]
     assert epochs(10**7, effort=0.1) == [1, 1, 1]
     given = {"dual_epochs": 0, "stage1_epochs": 7, "stage2_epochs": 2}
     assert epochs(15_000, **given, effort=2.0) == [0, 7, 2]

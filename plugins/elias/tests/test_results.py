@@ -161,7 +161,7 @@ def test_gap_by_hand() -> None:
 
 def test_what_was_not_run_has_its_command(runs: Path, written: str) -> None:
     assert cell(written, STAGES, "× 3 members", "P@1") == "not run"
-    assert f"- not run: `{command(['elias[members=3]'], BOARD, (0, 1))}`" in written
+    assert f"- not run: `{command(['elias[output=dual]', 'elias[members=3]'], BOARD, (0, 1))}`" in written
     assert f"- not run, seeds 1: `{command(['elias[index=tree,output=model]'], BOARD, (1,))}`" in written
     sweep = tables(written, "λ and κ")[0]
     assert sweep[1][0] == "0"

@@ -67,16 +67,16 @@ def carved(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize(
     ("phase", "at"),
     [
-        ("encode", 3),
+        pytest.param("encode", 3, marks=pytest.mark.slow),
         ("dual encoder", 2),
-        ("stage 1, first clusters", 17),
-        ("re-cluster", 2),
+        pytest.param("stage 1, first clusters", 17, marks=pytest.mark.slow),
+        pytest.param("re-cluster", 2, marks=pytest.mark.slow),
         ("stage 1", 30),
-        ("graph, model 2", 1),
+        pytest.param("graph, model 2", 1, marks=pytest.mark.slow),
         ("stage 2, model 2", 25),
         ("train", 2),  # the trees
         ("train", 7),  # one-vs-rest
-        ("final ranking", 2),
+        pytest.param("final ranking", 2, marks=pytest.mark.slow),
     ],
 )
 def test_killed_anywhere_it_ends_with_the_same_predictions(
@@ -93,9 +93,9 @@ def test_killed_anywhere_it_ends_with_the_same_predictions(
     ("phase", "at"),
     [
         ("dual encoder", 4),  # its epoch over all rows
-        ("dual encoder", 5),
+        pytest.param("dual encoder", 5, marks=pytest.mark.slow),
         ("stage 2, all rows", 5),
-        ("stage 2, all rows, model 2", 3),
+        pytest.param("stage 2, all rows, model 2", 3, marks=pytest.mark.slow),
         ("train", 9),
         ("train", 14),
     ],
