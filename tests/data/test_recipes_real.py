@@ -105,8 +105,14 @@ def test_wordnet() -> None:
 @pytest.mark.parametrize(
     ("name", "rows", "pairs", "seen", "sample"),
     [
-        ("edict", (112_847, 27_887), (321_927, 79_386), 5_172, ("curry powder", "粉 flour, powder, dust")),
-        ("ding", (139_915, 35_193), (329_858, 82_714), 33_659, ("Beifahrer ; Beifahrerin", "passenger")),
+        pytest.param(
+            *("edict", (112_847, 27_887), (321_927, 79_386), 5_172, ("curry powder", "粉 flour, powder, dust")),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("ding", (139_915, 35_193), (329_858, 82_714), 33_659, ("Beifahrer ; Beifahrerin", "passenger")),
+            marks=pytest.mark.slow,
+        ),
         ("foldoc", (8_053, 1_959), (31_239, 7_611), 6_735, ("alt.sources <messaging", "Usenet, Usenet news")),
     ],
 )
