@@ -101,6 +101,7 @@ def test_a_label_without_training_rows_is_found_by_its_text(tmp_path: Path) -> N
     assert dual.known.all()
     row = documents(dual, texts(TEXTS[3]), tmp_path)
     assert 3 in dual.nearest(row, 3, RunContext(tmp_path)).ids
+    np.testing.assert_allclose(dual.embeddings[3], row[0], atol=1e-6)  # nothing but its text
     mute = dataclasses.replace(train, label_texts=[*TEXTS[:3], "", *TEXTS[4:]])
     dual = training(tmp_path / "mute", mute).first()
     assert np.flatnonzero(~dual.known).tolist() == [3]

@@ -244,6 +244,12 @@ def test_parts_of_the_rows_are_ranked_as_all_are(
     np.testing.assert_allclose(parts.scores, known.scores, rtol=1e-4)
 
 
+def test_parts_name_as_many_labels_as_are_asked_for(carved: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench_elias.whole.NAMED", 3)
+    found = carved[0].predict(DATA.test_inputs(), 40, carved[1])
+    assert (found.ids != PAD).sum(axis=1).min() > 30
+
+
 def test_the_index_is_sorted_once_not_once_a_query(everything: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = top(everything)
     monkeypatch.setattr("xmcbench_elias.whole.Searcher", None)
