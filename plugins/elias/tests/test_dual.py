@@ -20,6 +20,7 @@ from xmcbench_elias.source import Source
 from xmcbench.context import Reporter, RunContext
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import embed
+from xmcbench.errors import TimeLimit
 from xmcbench.method import Inputs, TrainData
 from xmcbench.methods.anceparams import RATES
 from xmcbench.testing.worlds import tiny
@@ -93,6 +94,28 @@ def test_it_learns_and_finds_the_nearest_labels(first: Dual, tmp_path: Path) -> 
     none = documents(first, DATA.test_inputs().rows(np.arange(0)), tmp_path)
     assert none.shape == (0, 16)
     assert first.nearest(none, 5, ctx).n_rows == 0
+
+
+def test_its_index_is_made_once_for_the_device_and_told_of(
+    first: Dual, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is searched on a GPU, many labels need no graph; a search of many rows can be stopped."""
+    made: list[Any] = []
+
+    class Spy:
+        def __init__(self, *given: Any) -> None:
+            made.append(given[2:])
+
+        def search(self, documents: Any, k: int, ef: int, device: str, progress: Any) -> Any:
+            progress(1, 2)
+            return device
+
+    monkeypatch.setattr("xmcbench_elias.dual.LabelIndex", Spy)
+    dual, ctx = dataclasses.replace(first, index=None), RunContext(tmp_path, device="cuda", deadline=None)
+    assert dual.nearest(np.empty((0, 16), np.float32), 5, ctx) == dual.nearest(first.embeddings, 5, ctx) == "cuda"
+    assert made == [("auto", "cuda")]
+    with pytest.raises(TimeLimit):
+        dual.nearest(first.embeddings, 5, dataclasses.replace(ctx, deadline=0.0))
 
 
 def test_a_label_without_training_rows_is_found_by_its_text(tmp_path: Path) -> None:

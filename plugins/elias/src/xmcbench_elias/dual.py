@@ -8,7 +8,6 @@ more an epoch than a shortlist does, and it finds labels by their text. Source: 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,17 +42,14 @@ class Dual:
     encoder : φ. embeddings : (L, D) float32, unit φ(text) + a learned vector.
     known : (L,) bool, labels with a text or a training row; others are never found.
     length : mean |φ| of training rows.
+    index : made at the first search, not for a model that is only started from.
     """
 
     encoder: Encoder
     embeddings: NDArray[np.float32]
     known: NDArray[np.bool_]
     length: float
-
-    @cached_property
-    def index(self) -> LabelIndex:
-        """Made at the first search, not for a model that is only started from."""
-        return LabelIndex(self.embeddings, self.known, "auto")
+    index: LabelIndex | None = None
 
     def documents(self, rows: Rows, ctx: RunContext) -> NDArray[np.float32]:
         """(n, D) float32 embeddings of length one."""
@@ -63,7 +59,9 @@ class Dual:
 
     def nearest(self, documents: NDArray[np.float32], k: int, ctx: RunContext) -> TopK:
         """The k labels of largest similarity; fewer where fewer are known."""
-        return self.index.search(documents, k, EF, ctx.device)
+        if self.index is None:
+            self.index = LabelIndex(self.embeddings, self.known, "auto", ctx.device)
+        return self.index.search(documents, k, EF, ctx.device, ctx.progress)
 
     def start(self) -> NDArray[np.float32]:
         """(L, D) float32 label weights for a network: 3 / m · e / |e|, m the usual |φ|; 0 for labels it doesn't know.
