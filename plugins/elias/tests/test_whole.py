@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xmcbench_elias import Elias
+from xmcbench_elias import Elias, stages
+from xmcbench_elias.dual import Dual
 from xmcbench_elias.params import EliasParams, sizes
 from xmcbench_elias.presets import PRESETS
 from xmcbench_elias.train import Progress, Stage, running_mean
@@ -124,6 +125,28 @@ def test_carved_rows_are_learned_from_in_the_end(carved: Run, tmp_path: Path) ->
     same(top(apart, output="stage1"), top(carved, output="stage1"))
 
 
+@pytest.mark.parametrize("dual_epochs", [0, 1])
+def test_both_stages_of_every_network_start_from_the_dual_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dual_epochs: int
+) -> None:
+    given: list[Dual | None] = []
+
+    def told(function: Any) -> Any:
+        def call(*args: Any) -> Any:
+            given.append(args[-1])
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(stages, "build", told(stages.build))
+    monkeypatch.setattr(stages, "start_labels", told(stages.start_labels))
+    run = fitted(tmp_path, members=2, recluster=1, stage1_epochs=1, stage2_epochs=1, dual_epochs=dual_epochs)
+    assert len(given) == 2 * 3  # first clusters, stage 1, stage 2
+    assert run[0].whole is not None
+    assert all(dual is run[0].whole.dual for dual in given)
+    assert (run[0].whole.dual is None) == (dual_epochs == 0)
+
+
 def test_the_epochs_over_all_rows_are_at_half_of_stage_2s_rates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +172,10 @@ def test_every_part_is_saved(everything: Run, tmp_path: Path) -> None:
     again = Elias(everything[0].params)
     again.load(tmp_path)
     same_outputs((again, everything[1]), everything)
+    one, other = (method.whole.dual for method in (again, everything[0]))  # type: ignore[union-attr]
+    assert one is not None
+    assert other is not None
+    assert np.array_equal(one.start(), other.start())  # what a network could start from
 
 
 @pytest.mark.parametrize("folder", ["trees", "all"])
