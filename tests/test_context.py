@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,7 @@ def test_another_context_on_the_same_folder_finds_them(tmp_path: Path) -> None:
 
 WRITER = """
 import sys, numpy as np
+from dataclasses import replace
 from pathlib import Path
 from xmcbench.context import Checkpoints
 kept, step = Checkpoints(Path(sys.argv[1])), 0
@@ -144,4 +146,11 @@ def test_a_checkpoint_survives_kill_9_whole(tmp_path: Path) -> None:
         assert meta["step"] >= after
         assert (arrays["a"] == meta["step"]).all()
         assert (arrays["b"] == meta["step"]).all()
-        assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]  # left-overs of the killed one are gone
+        kept.save("more", {})
+        assert {p.name for p in tmp_path.iterdir()} == {"state.npz", "more.npz"}  # the killed one left nothing
+
+
+def test_a_context_for_one_part_of_a_query_lists_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = RunContext(tmp_path)
+    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("a folder was listed"))
+    assert replace(ctx, query={"beam": 1}).checkpoints.load("a") is None

@@ -197,6 +197,12 @@ def test_label_weights_start_where_a_row_of_usual_length_is_as_likely_as_not(fir
     np.testing.assert_allclose(along[known], 0, atol=1e-4)
 
 
+def test_an_encoder_that_gives_nothing_starts_no_label(first: Dual) -> None:
+    """Where the mean |φ| is next to nothing, as where most rows are empty, 3 / |φ| would outgrow all other weights."""
+    assert not Dual(first.encoder, first.embeddings, first.known, 1e-7).start().any()
+    assert not Dual(first.encoder, first.embeddings, first.known, 0.0).start().any()
+
+
 def test_networks_start_from_it(first: Dual, tmp_path: Path) -> None:
     """Encoder and known labels; the others keep the random numbers they would have without it."""
     params = settled(SMALL, 40)

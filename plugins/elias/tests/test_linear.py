@@ -77,6 +77,7 @@ def test_what_they_tell_does_not_stand_as_elias_own(both: tuple[Linear, RunConte
 
 def test_saved_and_loaded(both: tuple[Linear, RunContext], tmp_path: Path) -> None:
     both[0].save(tmp_path)
+    both[0].save(tmp_path)  # over an older one
     again = Linear.load(tmp_path)
     assert tuple(again.methods) == BOTH
     for kind in BOTH:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xmcbench_elias.source import Ready, Source
 
 EF = 200  # labels that a graph search among 200,000 and more keeps on its way: the default of `ance`
+DEAD = 1e-3  # mean |φ| below which label weights of 3 / |φ| would outgrow everything else; trained ones have above 1
 FINISH = 0.5  # learning rates of the epochs over all rows, over those before: as in stage 2
 
 
@@ -67,9 +68,10 @@ class Dual:
         """(L, D) float32 label weights for a network: 3 / m · e / |e|, m the usual |φ|; 0 for labels it doesn't know.
 
         With the bias of −3 a row in the direction of its label, and of usual length, starts at p = σ(0) = 1/2, and one
-        at right angles to it at σ(−3), as all do under fresh weights.
+        at right angles to it at σ(−3), as all do under fresh weights. An encoder that gives (nearly) nothing for the
+        usual row, of which many may be empty, tells no direction: all weights are 0 then.
         """
-        weights = unit(self.embeddings) * np.float32(3.0 / max(self.length, 1e-6))
+        weights = unit(self.embeddings) * np.float32(3.0 / self.length if self.length > DEAD else 0.0)
         return np.where(self.known[:, None], weights, np.float32(0))
 
 

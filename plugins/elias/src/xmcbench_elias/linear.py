@@ -53,7 +53,7 @@ class Linear:
     def save(self, folder: Path) -> None:
         """A folder for each kind."""
         for kind, method in self.methods.items():
-            (folder / kind).mkdir()
+            (folder / kind).mkdir(exist_ok=True)
             method.save(folder / kind)
 
     @classmethod
