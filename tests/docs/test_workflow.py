@@ -31,8 +31,12 @@ def test_every_environment_of_tox_is_run(workflow: dict[str, Any]) -> None:
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini")
     run = {line for job in workflow["jobs"].values() for line in commands(job) if line.startswith("tox ")}
-    usual = {f"tox -e {name.strip()}" for name in tox["tox"]["env_list"].split(",")}
-    assert run == usual | {"tox -e wheels"}  # what takes too long for every run of tests, and must hold for a release
+    usual = {name.strip() for name in tox["tox"]["env_list"].split(",")} - {"all"}
+    together = {"types", "py", "scores"}  # by `all`, in one environment
+    sources = [f"{{[testenv{'' if name == 'py' else ':' + name}]commands}}" for name in ("types", "py", "scores")]
+    assert tox["testenv:all"]["commands"].split() == sources
+    # wheels: what takes too long for every run of tests, and must hold for a release
+    assert run == {f"tox -e {name}" for name in usual | together | {"wheels"}}
 
 
 def test_tests_run_on_every_python_that_is_promised(workflow: dict[str, Any]) -> None:
