@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmcbench.errors import DataError
-from xmcbench.topk import PAD, TopK, merge
+from xmcbench.topk import PAD, TopK
 
 INF = np.float32(np.inf)
 SCORES = st.sampled_from([-2.0, -0.0, 0.0, 0.5, 1.0, 3.0])  # few values, so that ties are common
@@ -79,19 +79,6 @@ def test_without_equals_brute_force(world: tuple[list[dict[int, float]], int], k
     kept = [{label: s for label, s in row.items() if (i, label) not in pairs} for i, row in enumerate(rows)]
     found = TopK.from_csr(csr(rows, n_labels), n_labels).without(array, k)
     assert as_rows(found) == [ranked(row, k) for row in kept]
-
-
-@given(worlds(), st.integers(1, 10), st.data())
-def test_merging_parts_of_the_labels_equals_ranking_all(
-    world: tuple[list[dict[int, float]], int], k: int, data: st.DataObject
-) -> None:
-    rows, n_labels = world
-    owner = data.draw(st.lists(st.integers(0, 2), min_size=n_labels, max_size=n_labels))
-    parts = [
-        TopK.from_csr(csr([{label: s for label, s in row.items() if owner[label] == p} for row in rows], n_labels), k)
-        for p in range(3)
-    ]
-    assert as_rows(merge(parts, k)) == [ranked(row, k) for row in rows]
 
 
 def test_hand_worked_ties_and_padding() -> None:

@@ -178,12 +178,6 @@ def checked(found: object, n_rows: int, n_labels: int) -> TopK:
     return found
 
 
-def merge(parts: list[TopK], k: int) -> TopK:
-    """Stack the candidates of disjoint label sets and keep the k best of each row."""
-    ids = np.concatenate([p.ids for p in parts], axis=1)
-    return TopK.from_arrays(ids, np.concatenate([p.scores for p in parts], axis=1), k)
-
-
 def _ordered(ids: NDArray[np.int32], scores: NDArray[np.float32]) -> bool:
     falling = scores[:, :-1] > scores[:, 1:]
     tied = (scores[:, :-1] == scores[:, 1:]) & ((ids[:, :-1] < ids[:, 1:]) | (ids[:, 1:] == PAD))

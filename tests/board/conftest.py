@@ -70,7 +70,7 @@ def new_run(folder: Path) -> NewRun:
         }
         machine = {"scores": "cpu", "costs": "A CPU, 2 cores, 8 GiB"}
         record: dict[str, Any] = {
-            **dict.fromkeys(form.FIELDS),
+            **dict.fromkeys(path for path in form.FORM if path.isidentifier()),
             "schema": records.SCHEMA,
             "run_id": f"{count:04}-{method['name']}",
             "spec_hash": f"{label}/{seed}",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xmcbench.data import cache
+from xmcbench.arrays import open_folder
 
 COMMON = """
 import sys, time
@@ -65,7 +65,7 @@ def test_killed_half_way(tmp_path: Path) -> None:
     assert len(left) == 1
     assert left[0].name.startswith(".tmp-bow-k-")
     assert len(list(left[0].iterdir())) == 4
-    assert cache._open(folder, "k") is None
+    assert open_folder(folder, "k", lambda stored: stored) is None
 
     after = start(LOAD, folder, log)
     assert after.communicate(timeout=120)[0].startswith("sha256:")

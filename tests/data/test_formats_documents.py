@@ -40,7 +40,7 @@ def test_lf_json(tmp_path: Path) -> None:
     ]
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     items = list(read_lf_json(path, 4))
-    assert items[0] == LfItem("B0", "A", "b c", [3, 0])
+    assert items[0] == LfItem("A", "b c", [3, 0])
     assert [i.text() for i in items] == ["A b c", "T", "label"]
     assert items[0].text(["title"]) == "A"
     with pytest.raises(DataError, match="line 1: target_ind names label 3, which is outside 0 to 2"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from xmcbench.data.importing import (
     find_imported,
     import_files,
     imported_names,
-    read_imported,
     split_rows,
 )
 from xmcbench.data.spec import Dataset, Split
@@ -48,7 +48,22 @@ def both(folder: Path, labels: list[str], **reading: str) -> Dataset:
     texts = put(folder, "texts.txt", TEXTS[: len(labels)])
     files = SplitFiles(texts, put(folder, "labels.txt", labels))
     import_files("mine", Plan(files, files, reading=Reading(**reading)), replace=True)
-    return read_imported(imported() / "mine")
+    return read_imported("mine")
+
+
+def read_imported(name: str, view: str | None = None) -> Dataset:
+    """An import as a data set, straight from its files."""
+    known = find_imported(name)
+    parsed = known.parse(view)
+    parts = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
+    return Dataset(
+        name=name,
+        view=known.view(view),
+        revision=known.revision,
+        content_hash="",
+        propensity=known.propensity,
+        **parts,
+    )
 
 
 def rows(data: Dataset) -> list[list[str]]:
@@ -82,13 +97,13 @@ def test_one_jsonl_file_is_enough(tmp_path: Path) -> None:
         json.dumps({"text": text, "labels": ["even" if i % 2 == 0 else "odd", i % 3]}) for i, text in enumerate(TEXTS)
     ]
     done = import_files("tickets", Plan(SplitFiles(put(tmp_path, "t.jsonl", lines))))
-    data = read_imported(done.folder)
+    data = read_imported(done.name)
     assert data.label_texts == ["0", "1", "2", "even", "odd"]
     assert data.train.labels.shape[0] + data.test.labels.shape[0] == 40
     assert done.views == ("bow", "text")
     assert data.train.features.shape[1] == len({word for text in data.train.texts for word in text.split()})
     assert data.propensity == (0.55, 1.5)
-    text_view = read_imported(done.folder, "text")
+    text_view = read_imported(done.name, "text")
     assert text_view.train.features is None
     assert text_view.train.texts == data.train.texts
     for text, row in zip(data.train.texts, data.train.labels, strict=True):
@@ -100,7 +115,7 @@ def test_csv_and_tsv(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("body\ttags\nanother\tz\n")
     how = Reading(text_column="body", labels_column="tags", separator=";")
     import_files("mine", Plan(SplitFiles(tmp_path / "t.csv"), SplitFiles(tmp_path / "t.tsv"), reading=how))
-    data = read_imported(imported() / "mine")
+    data = read_imported("mine")
     assert data.train.texts == ['a, "quoted"\ntext', "plain"]
     assert rows(data) == [["x", "y"], ["y"]]
     assert data.label_texts == ["x", "y", "z"]  # z is in test alone: kept, and counted
@@ -118,7 +133,7 @@ def test_matrices_and_xmc_text(tmp_path: Path) -> None:
         label_texts=put(tmp_path, "names.txt", ["a", "b", "c"]),
         test_filter=put(tmp_path, "filter.txt", ["3 0"]),
     )
-    data = read_imported(import_files("mine", plan).folder)
+    data = read_imported(import_files("mine", plan).name)
     assert (data.train.labels != data.test.labels).nnz == 0
     assert (data.train.features != data.test.features).nnz == 0
     assert data.label_texts == ["a", "b", "c"]
@@ -131,7 +146,7 @@ def test_one_based_text(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="looks 1-based"):
         import_files("mine", Plan(files, files))
     how = Reading(one_based=frozenset(["features", "labels"]))
-    data = read_imported(import_files("mine", Plan(files, files, reading=how)).folder)
+    data = read_imported(import_files("mine", Plan(files, files, reading=how)).name)
     assert data.train.features.toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
     assert data.train.labels.toarray().tolist() == [[1, 0], [0, 1]]
 
@@ -150,7 +165,7 @@ def test_label_texts_name_the_labels(
 ) -> None:
     files = SplitFiles(put(tmp_path, "t.txt", TEXTS[:2]), put(tmp_path, "y.txt", names))
     done = import_files("mine", Plan(files, files, label_texts=put(tmp_path, "names.txt", lines)))
-    data = read_imported(done.folder)
+    data = read_imported(done.name)
     assert [row.indices.tolist() for row in data.train.labels] == expected
     assert data.label_texts == texts
 
@@ -164,7 +179,7 @@ def test_raw_files_of_the_lf_data_sets(tmp_path: Path) -> None:
     files = SplitFiles(put(tmp_path, "trn.json", [json.dumps(d) for d in documents]))
     names = put(tmp_path, "lbl.json", [json.dumps(label) for label in labels])
     how = Reading(text_column="title,content", labels_column="target_ind")
-    data = read_imported(import_files("lf", Plan(files, files, label_texts=names, reading=how)).folder)
+    data = read_imported(import_files("lf", Plan(files, files, label_texts=names, reading=how)).name)
     assert data.train.texts == ["one two", "three"]
     assert data.label_texts == ["cats", "dogs barking"]
     assert [row.indices.tolist() for row in data.train.labels] == [[1], [0, 1]]
@@ -260,7 +275,7 @@ def test_names(tmp_path: Path) -> None:
     bad_labels = put(tmp_path, "bad.txt", ["b"] * 39)
     with pytest.raises(DataError):
         import_files("mine", Plan(SplitFiles(tmp_path / "t.txt", bad_labels)), replace=True)
-    assert read_imported(imported() / "mine").label_texts == ["a"]  # the old one is still whole
+    assert read_imported("mine").label_texts == ["a"]  # the old one is still whole
     done = import_files("mine", Plan(plan.train, test_share=0.5), replace=True)
     assert done.counts["n_test"] > 12
     assert folders() == ["mine"]

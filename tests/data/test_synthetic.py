@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xmcbench.data import synthetic
-from xmcbench.data.ceiling import best_precision, marginals, plain
+from xmcbench.data.ceiling import Plain, _row_marginals, best_precision, plain
 from xmcbench.data.packing import content_hash
 from xmcbench.data.synthetic import Parameters, Slots, World
 from xmcbench.errors import UsageError
@@ -106,6 +106,12 @@ def by_enumeration(world: World, nodes: list[int], shown: list[int | None], nois
         for label in set(labels):
             true[label] += chance
     return {label: p / total for label, p in true.items() if p > 0}
+
+
+def marginals(data: Plain, row: int) -> dict[int, float]:
+    """P(label is true | what the slots of this row show) by label, where it isn't 0."""
+    labels, chances = _row_marginals(data, row, np.ones(len(data.frequency)))
+    return dict(zip(labels.tolist(), chances.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_small_cases_by_hand(a: list[float], b: list[float], p: float | None) ->
 def test_counts_and_difference_by_hand() -> None:
     found = paired_test(rows([2, 0, 1, 1], [4, 4, 1, 1]), rows([1, 1, 0, 1], [4, 4, 1, 1]), "M")
     assert found is not None
-    assert (found.difference, found.won, found.lost, found.tied) == (pytest.approx(0.1), 2, 1, 1)
+    assert (found.difference, found.won, found.lost) == (pytest.approx(0.1), 2, 1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -167,7 +167,7 @@ def test_on_real_metrics(world: Callable[..., Any]) -> None:
         assert found is not None
         assert found.difference == pytest.approx(v.value - w.value, abs=1e-6)
         assert found.lost == 0
-        assert found.won + found.tied == 400
+        assert 0 < found.won < 400
         assert found.p == pytest.approx(2 * 0.5**found.won, abs=0.002)  # rows without a change drop out
     assert paired_test(a.rows, b.rows, "MacroF1@5") is None
 
@@ -184,7 +184,7 @@ def test_what_can_not_be_paired() -> None:
             paired_test(rows([1, 2]), rows([1, 1]), "M", groups=np.array(groups))
     nothing = paired_test(rows([0, 0], [0, 0]), rows([0, 0], [0, 0]), "M")
     assert nothing is not None
-    assert dataclasses.astuple(nothing) == (None, None, 0, 0, 2)
+    assert dataclasses.astuple(nothing) == (None, None, 0, 0)
 
 
 def test_holm_by_hand() -> None:

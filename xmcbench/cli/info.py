@@ -107,7 +107,7 @@ def metric_facts(definition: Definition) -> dict[str, Any]:
         "kind": definition.kind,
         "cut_off": {"needed": "@k is needed", "optional": "@k may be given", "none": "takes no @k"}[definition.cut],
         "propensities": definition.weighted,
-        "direction": definition.direction,
+        "direction": "higher is better",  # of every one of them
         "range": [0.0, definition.high],
         "a_row_without_true_labels": definition.empty,
         "definition_version": definition.version,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xmcbench.arrays import Stored, Writer, open_folder
+from xmcbench.arrays import Stored, Writer
 from xmcbench.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
 from xmcbench.data.packing import ContentHash, arrays, assemble, shapes
@@ -67,8 +67,3 @@ def _fill(writer: Writer, parsed: Parsed) -> dict[str, Any]:
 def _read(stored: Stored, folder: Path) -> Cached:
     facts = stored.facts
     return Cached(assemble(stored.arrays, facts["shapes"], facts["extra"]), facts["content_hash"], folder)
-
-
-def _open(folder: Path, key: str) -> Cached | None:
-    """The parse in `folder`, or None if it is not there or not what its `meta.json` says."""
-    return open_folder(folder, key, lambda stored: _read(stored, folder))

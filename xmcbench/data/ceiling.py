@@ -37,12 +37,6 @@ def best_precision(world: World, slots: Slots, n_rows: int) -> dict[str, float]:
     return {f"P@{k}": float(totals[:k].sum() / (k * n_rows)) for k in CUTS}
 
 
-def marginals(data: Plain, row: int) -> dict[int, float]:
-    """P(label is true | what the slots of this row show) by label, where it isn't 0."""
-    labels, chances = _row_marginals(data, row, np.ones(len(data.frequency)))
-    return dict(zip(labels.tolist(), chances.tolist(), strict=True))
-
-
 def plain(world: World, slots: Slots, n_rows: int) -> Plain:
     """Plain arrays out of a world and the slots of `n_rows` rows, ordered by row."""
     n_nodes, per_label = len(world.node_words), world.parents.shape[1]

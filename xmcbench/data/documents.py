@@ -65,7 +65,6 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 class LfItem:
     """A document or a label of an LF data set; `labels` is empty for a label."""
 
-    uid: str
     title: str
     content: str
     labels: list[int]
@@ -95,7 +94,7 @@ def read_lf_json(path: Path, n_labels: int | None = None) -> Iterator[LfItem]:
         if outside:
             limit = "negative" if n_labels is None else f"outside 0 to {n_labels - 1}"
             raise DataError(f"{where}: target_ind names label {outside[0]}, which is {limit}")
-        yield LfItem(str(row.get("uid", number - 1)), fields["title"], fields["content"], labels)
+        yield LfItem(fields["title"], fields["content"], labels)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from xmcbench.files import write_json
 
 if TYPE_CHECKING:
     from xmcbench.data.recipes import Parsed
-    from xmcbench.data.spec import Dataset, Split
+    from xmcbench.data.spec import Split
 
 FORMAT = 1  # of meta.json
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -170,24 +170,6 @@ def describe(folder: Path) -> Imported:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error!r})", "Import the files again with --replace.") from error
-
-
-def read_imported(folder: Path, view: str | None = None) -> Dataset:
-    """An import as a data set, straight from its files."""
-    from xmcbench.data.packing import content_hash
-    from xmcbench.data.spec import Dataset
-
-    found = describe(folder)
-    parsed = found.parse(view)
-    parts = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
-    return Dataset(
-        name=found.name,
-        view=found.view(view),
-        revision=found.revision,
-        content_hash=content_hash(parsed),
-        propensity=found.propensity,
-        **parts,
-    )
 
 
 def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:

@@ -4,16 +4,12 @@ The graph is built by inner products themselves, as Morozov and Babenko, "Non-me
 Product Search" (NeurIPS 2018) recommend. The usual way to a metric, one more coordinate that makes all norms equal
 (Bachrach et al., RecSys 2014), loses most answers once norms differ: with log-normal norms of σ = 0.3 it found 24 % of
 the best 10 where this finds 99 % (10,000 clustered labels, 128 dimensions, ef = 10).
-
-A bias is a coordinate that queries have a 1 in; from it the mean is taken while building and searching, which changes
-no ranking, and without which all labels look alike to the graph: 79 % instead of 97 % for biases −5 ± 1 and norms 8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +18,13 @@ from numpy.typing import NDArray
 
 from xmcbench.dense.exact import check
 from xmcbench.errors import DataError, XmcError
-from xmcbench.files import read_npz, write_npz
 from xmcbench.topk import PAD, TopK
 
 MOST = 1024  # links of a label; published settings end at 100, and memory for them is taken at once
 
 
 class Hnsw:
-    """A graph of (L, D) float32 labels, with an optional (L,) float32 bias, on the CPU.
+    """A graph of (L, D) float32 labels on the CPU.
 
     Parameters
     ----------
@@ -42,36 +37,26 @@ class Hnsw:
 
     Raises
     ------
-    ValueError : shapes or types don't fit. DataError : a label or bias isn't finite. XmcError : faiss isn't installed.
+    ValueError : shapes or types don't fit. DataError : a label isn't finite. XmcError : faiss isn't installed.
     """
 
-    def __init__(
-        self,
-        labels: NDArray[np.float32],
-        *,
-        bias: NDArray[np.float32] | None = None,
-        m: int = 32,
-        ef_construction: int = 40,
-    ) -> None:
-        check(labels[:0], labels, bias, 0)
+    def __init__(self, labels: NDArray[np.float32], *, m: int = 32, ef_construction: int = 40) -> None:
+        check(labels[:0], labels, None, 0)
         if not (2 <= m <= MOST and ef_construction >= 1):
             raise ValueError(f"m is {m} and ef_construction {ef_construction}: 2 to {MOST}, and at least 1")
-        for name, given in (("label", labels), ("bias of label", bias)):
-            if given is not None and not np.isfinite(given).all():
-                row = int(np.flatnonzero(~np.isfinite(given.reshape(len(given), -1)).all(axis=1))[0])
-                raise DataError(f"search: {name} {row} is not finite")
+        if not np.isfinite(labels).all():
+            row = int(np.flatnonzero(~np.isfinite(labels).all(axis=1))[0])
+            raise DataError(f"search: label {row} is not finite")
         faiss = _faiss()
-        self.labels, self.bias, self.m, self.ef_construction = labels, bias, m, ef_construction
-        self.mean = 0.0 if bias is None or len(bias) == 0 else float(bias.mean(dtype=np.float64))
-        vectors = labels if bias is None else np.column_stack([labels, bias - np.float32(self.mean)])
-        self.index: Any = faiss.IndexHNSWFlat(vectors.shape[1], m, faiss.METRIC_INNER_PRODUCT)
+        self.labels = labels
+        self.index: Any = faiss.IndexHNSWFlat(labels.shape[1], m, faiss.METRIC_INNER_PRODUCT)
         self.index.hnsw.efConstruction = ef_construction
         same_for_any_threads = hasattr(faiss, "hnsw_add_vertices_deterministic")
         with _threads(faiss, get_num_threads() if same_for_any_threads else 1):
-            self.index.add(np.ascontiguousarray(vectors))
+            self.index.add(np.ascontiguousarray(labels))
 
     def search(self, queries: NDArray[np.float32], k: int, ef: int = 100) -> TopK:
-        """(n, k) labels of large q · x + b for (n, D) float32 queries, in the one order; −1 where too few were found.
+        """(n, k) labels of large q · x for (n, D) float32 queries, in the one order; −1 where too few were found.
 
         ef : candidates kept on the way, at least k are: more find more of the true best, and take longer. At the
         default the project's benchmark finds 99 % of the best 10, about three times as fast as the exact search.
@@ -87,37 +72,10 @@ class Hnsw:
         if len(queries) == 0 or k == 0 or len(self.labels) == 0:
             return TopK(np.full((len(queries), k), PAD, np.int32), np.full((len(queries), k), -np.inf, np.float32))
         faiss = _faiss()
-        if self.bias is not None:
-            queries = np.column_stack([queries, np.ones(len(queries), np.float32)])
         with _threads(faiss, get_num_threads()):
             how = faiss.SearchParametersHNSW(efSearch=max(ef, k))
             scores, ids = self.index.search(np.ascontiguousarray(queries), k, params=how)
-        return TopK.from_arrays(ids, np.where(ids == PAD, -np.inf, scores + np.float32(self.mean)))
-
-    def save(self, path: Path) -> None:
-        """Write labels, bias and parameters as an npz: what `load` builds the graph from again."""
-        bias = np.empty(0, np.float32) if self.bias is None else self.bias
-        how = np.array([self.m, self.ef_construction, self.bias is not None])
-        write_npz(path, {"labels": self.labels, "bias": bias, "how": how}, compressed=False)
-
-    @classmethod
-    def load(cls, path: Path) -> Hnsw:
-        """Build again from what `save` wrote: the same graph, in the time that building takes (100,000 labels of 384
-        dimensions: about 20 s on two cores).
-
-        A file in faiss's own format would be quicker, but a search follows its links unchecked: a damaged or made-up
-        one could make it read anywhere in memory. Vectors and three numbers can be checked.
-
-        Raises
-        ------
-        DataError : the file is missing, damaged or holds something else.
-        """
-        arrays = read_npz(path)
-        try:
-            m, ef_construction, biased = (int(number) for number in arrays["how"])
-            return cls(arrays["labels"], bias=arrays["bias"] if biased else None, m=m, ef_construction=ef_construction)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{path}: not a search index ({error})", "Write it again with Hnsw.save.") from error
+        return TopK.from_arrays(ids, np.where(ids == PAD, -np.inf, scores))
 
 
 def recall(approx: TopK, exact: TopK) -> float:

@@ -59,4 +59,3 @@ class Definition:
     weighted: bool = False
     high: float | None = 1.0
     version: int = 1
-    direction: Literal["higher is better"] = "higher is better"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +42,6 @@ class Value:
     rows: int
     rows_without_labels: int
     version: int
-
-    def as_json(self) -> dict[str, Any]:
-        """The same fields, as they stand in a record."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -34,14 +34,13 @@ class Test:
     ----------
     difference : metric of a minus metric of b, as a fraction; None where the metric is 0/0.
     p : two-sided; None where the metric is 0/0.
-    won, lost, tied : rows where a's numerator is larger, smaller, equal.
+    won, lost : rows where a's numerator is larger, smaller.
     """
 
     difference: float | None
     p: float | None
     won: int
     lost: int
-    tied: int
 
 
 def paired_test(
@@ -80,7 +79,7 @@ def paired_test(
     if len(a) != len(b):
         raise UsageError(f"{name}: {len(a)} rows against {len(b)}", "Compare predictions for the same test rows.")
     divisor = _divisor(rows_a, rows_b, name, len(a))
-    counts = int((a > b).sum()), int((a < b).sum()), int((a == b).sum())
+    counts = int((a > b).sum()), int((a < b).sum())
     if divisor == 0:
         return Test(None, None, *counts)
     d, size = a - b, np.abs(a) + np.abs(b)

@@ -131,7 +131,6 @@ FORM: Mapping[str, Kind] = {
     "supersedes": TEXT | NULL,
     "seal?": TEXT | NULL,
 }
-FIELDS = tuple(path for path in FORM if path.isidentifier())  # what every record has
 
 _MISSING = object()
 

@@ -1,8 +1,6 @@
 """Margins by sparse weights, feature by feature: only weights of features that a row has are read.
 
-For all labels of a row, or for a shortlist of them: a classifier has thousands of weights and a row a hundred features,
-so from a few hundred labels on, going by features is cheaper than going through each label's weights: on eurlex-4.3k
-0.8 ms a row for any shortlist, against 0.4 ms for 100 labels and 4.2 ms for 1,000 (two cores with other work beside).
+A classifier has thousands of weights and a row a hundred features.
 """
 
 from __future__ import annotations
@@ -61,72 +59,6 @@ def best_labels(
         names = np.arange(size, dtype=np.int32)
         _score_rows(*parts(features), *weights.by_feature, weights.bias, names, scratch, ids, margins)
     return ids, margins
-
-
-def score_pairs(
-    weights: InvertedWeights, features: sp.csr_matrix, ids: NDArray[np.integer[Any]]
-) -> NDArray[np.float32]:
-    """z = w·x + bias of each label of row i's shortlist.
-
-    Parameters
-    ----------
-    features : (n, d) CSR float32, scaled as in training.
-    ids : (n, K) integers: labels, −1 at padding.
-
-    Returns
-    -------
-    (n, K) float32 margins, −inf at padding. Rows are independent of each other and of the number of threads.
-
-    Raises
-    ------
-    ValueError : shapes don't fit together, or an id is not below P.
-    """
-    n, width = features.shape
-    known, size = len(weights.by_feature.indptr) - 1, len(weights.bias)
-    if width != known:
-        raise ValueError(f"rows have {width} features, the weights {known}")
-    if ids.ndim != 2 or len(ids) != n:
-        raise ValueError(f"ids have shape {ids.shape}, must be ({n}, K)")
-    if ids.max(initial=-1) >= size:
-        raise ValueError(f"ids name label {ids.max()}, there are {size}")
-    margins = np.empty(ids.shape, np.float32)
-    scratch = np.zeros((max(1, min(get_num_threads(), n)), size), np.float32)
-    shortlists = np.ascontiguousarray(ids, np.int32)
-    _score_pairs(*parts(features), *weights.by_feature, weights.bias, shortlists, scratch, margins)
-    return margins
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _score_pairs(
-    indptr: Any, indices: Any, data: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, ids: Any,
-    scratch: Any, margins: Any,
-) -> None:  # fmt: skip
-    """Row i goes to worker i modulo the number of workers; `scratch` (workers, P): zeros before and after a row."""
-    workers = len(scratch)
-    for worker in prange(workers):
-        z = scratch[worker]
-        for row in range(worker, len(ids), workers):
-            columns = indices[indptr[row] : indptr[row + 1]]
-            numbers = data[indptr[row] : indptr[row + 1]]
-            _add(columns, numbers, label_ptr, labels, values, z)
-            for at in range(ids.shape[1]):
-                label = ids[row, at]
-                margins[row, at] = z[label] + bias[label] if label >= 0 else -np.inf
-            if _weights(columns, label_ptr) > len(z):
-                z[:] = 0.0
-            else:  # what was touched alone, so that a row costs nothing per label
-                for column in columns:
-                    for at in range(label_ptr[column], label_ptr[column + 1]):
-                        z[labels[at]] = 0.0
-
-
-@njit(cache=True, nogil=True)
-def _weights(columns: Any, label_ptr: Any) -> int:
-    """How many weights there are for these features."""
-    count = 0
-    for column in columns:
-        count += label_ptr[column + 1] - label_ptr[column]
-    return count
 
 
 @njit(cache=True, nogil=True)
