@@ -39,20 +39,20 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._begun = False
+        folder.mkdir(parents=True, exist_ok=True)
+        self._clean = False
 
-    def _begin(self) -> None:
-        """Make the folder, free of what a killed process left half written, at the first save: contexts are many."""
-        if not self._begun:
-            self.folder.mkdir(parents=True, exist_ok=True)
+    def _clean_up(self) -> None:
+        """Remove what a killed process left half written, at the first save: a query makes many contexts."""
+        if not self._clean:
             for left_over in self.folder.glob(TEMPORARY + "*"):
                 left_over.unlink()
-            self._begun = True
+            self._clean = True
 
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any] | None = None) -> None:
         """Keep `arrays` and JSON-able `meta` under `name`; an older one of that name is replaced."""
         text = json.dumps(plain(dict(meta or {}), f"checkpoint {name!r}"))
-        self._begin()
+        self._clean_up()
         write_npz(self.folder / f"{name}.npz", {**arrays, "__meta__": np.array(text)}, compressed=False)
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
@@ -101,7 +101,6 @@ class RunContext:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
 
     def seed(self, purpose: str) -> int:
