@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcbench.method import Inputs, Method, MethodInfo, NoParams, TrainData, param
+from xmcbench.errors import UsageError
+from xmcbench.method import Bounds, Inputs, Method, MethodInfo, NoParams, TrainData, check_bounds, param
 from xmcbench.methods.popularity import Popularity
 from xmcbench.registry import BUILT_IN, get
 from xmcbench.testing.describing import info_problems
@@ -72,6 +73,39 @@ def test_query_and_tunable_parameters_are_those_with_values() -> None:
     assert MethodInfo("m", "s", "tree", "1").query_parameters() == {}
     assert Params() == Params(3, 2)
     assert dataclasses.fields(Params)[1].metadata["source"] == "paper, table 1"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said", "good", "bad"),
+    [
+        (Bounds(above=0), "above 0", (1, 1e-9), (0, -1)),
+        (Bounds(least=2), "at least 2", (2, 3), (1, 1.999)),
+        (Bounds(least=0, below=1), "at least 0 and below 1", (0, 0.5), (1, -0.1)),
+        (Bounds(least=0, most=1.5), "at least 0 and at most 1.5", (0, 1.5), (1.6,)),
+    ],
+)
+def test_bounds(bounds: Bounds, said: str, good: tuple[float, ...], bad: tuple[float, ...]) -> None:
+    assert str(bounds) == said
+    assert all(bounds.hold(value) for value in good)
+    assert not any(bounds.hold(value) for value in (*bad, math.nan, math.inf, -math.inf))
+
+
+@dataclass(frozen=True)
+class Bounded:
+    rate: float = param(1.0, "how fast", "ours: a guess", above=0)
+    depth: int | None = param(None, "how deep", "ours: a guess", least=1, none="as deep as it gets")
+    name: str = param("a", "what it is called", "ours: a guess")
+
+
+def test_values_out_of_bounds_are_refused_and_none_is_not() -> None:
+    check_bounds("m", Bounded())
+    check_bounds("m", Bounded(rate=1e-9, depth=1))
+    with pytest.raises(UsageError, match=r"^m: rate is 0, must be above 0"):
+        check_bounds("m", Bounded(rate=0))
+    with pytest.raises(UsageError, match=r"^m: depth is 0, must be at least 1"):
+        check_bounds("m", Bounded(depth=0))
+    with pytest.raises(UsageError, match=r"^m: rate is nan, must be a finite number, above 0"):
+        check_bounds("m", Bounded(rate=math.nan))
 
 
 def test_infos_do_not_share_what_could_change() -> None:

@@ -24,11 +24,14 @@ What an author should know beyond the members:
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from xmcbench.errors import UsageError
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -40,7 +43,44 @@ if TYPE_CHECKING:
 FAMILIES = ("floor", "tree", "graph-index", "one-vs-rest", "dense", "neighbours", "external", "other")
 
 
-def param(default: Any, doc: str, source: str, *, query: tuple[Any, ...] = (), tune: tuple[Any, ...] = ()) -> Any:
+@dataclass(frozen=True)
+class Bounds:
+    """Numbers a parameter may be: larger than `above`, at least `least`, at most `most`, smaller than `below`."""
+
+    above: float | None = None
+    least: float | None = None
+    most: float | None = None
+    below: float | None = None
+
+    def hold(self, value: float) -> bool:
+        """Whether `value` is one of them; NaN and infinity never are."""
+        return (
+            math.isfinite(value)
+            and (self.above is None or value > self.above)
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """As in "must be …": above 0, at least 2, at least 0 and below 1."""
+        named = {"above": self.above, "at least": self.least, "at most": self.most, "below": self.below}
+        return " and ".join(f"{word} {value:g}" for word, value in named.items() if value is not None)
+
+
+def param(
+    default: Any,
+    doc: str,
+    source: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    none: str = "",
+    query: tuple[Any, ...] = (),
+    tune: tuple[Any, ...] = (),
+) -> Any:
     """A documented field of a parameters dataclass.
 
     Parameters
@@ -48,12 +88,30 @@ def param(default: Any, doc: str, source: str, *, query: tuple[Any, ...] = (), t
     default : int, float, str, bool or None; None takes its type from the annotation.
     doc : what it does, with its unit.
     source : where the default comes from: a paper's table, another program, "measured: …", "ours: why".
+    above, least, most, below : bounds of a number, see `Bounds`; `check_bounds` refuses others.
+    none : what None means, where it is a value: the rule that chooses one in its place.
     query : non-empty for a parameter that changes prediction only (a beam): the values worth a curve. Runs that
         differ in such parameters alone share one fit, and `predict` must read the value from `ctx.query`.
     tune : values worth trying where users ask for tuning, in rising order of effect, the default among them. Every
         combination of all such parameters is fitted: keep their product at about nine.
     """
-    return field(default=default, metadata={"doc": doc, "source": source, "query": tuple(query), "tune": tuple(tune)})
+    bounds = None if above is least is most is below is None else Bounds(above, least, most, below)
+    told = {"doc": doc, "source": source, "query": tuple(query), "tune": tuple(tune), "bounds": bounds, "none": none}
+    return field(default=default, metadata=told)
+
+
+def check_bounds(method: str, params: Any) -> None:
+    """Refuse parameters outside the bounds that their `param` declares. The harness does so for every method.
+
+    Raises
+    ------
+    UsageError : the parameter, its value and what is valid; `method` is the name it begins with.
+    """
+    for one in dataclasses.fields(params):
+        bounds, value = one.metadata.get("bounds"), getattr(params, one.name)
+        if bounds is not None and value is not None and not bounds.hold(value):
+            valid = bounds if math.isfinite(value) else f"a finite number, {bounds}"
+            raise UsageError(f"{method}: {one.name} is {value}, must be {valid}")
 
 
 @dataclass(frozen=True)

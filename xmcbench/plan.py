@@ -22,7 +22,7 @@ from typing import Any
 from xmcbench import registry
 from xmcbench.errors import UsageError, XmcError, unknown
 from xmcbench.grid import BY, Grid, grid_of
-from xmcbench.method import Method, MethodInfo
+from xmcbench.method import Method, MethodInfo, check_bounds
 
 
 @dataclass(frozen=True)
@@ -290,6 +290,7 @@ def _build(method: type[Method], values: Mapping[str, Any]) -> Any:
     own = {name: value for name, value in values.items() if name != "preset"}
     try:
         params = info.parameters(**{**info.presets.get(values.get("preset", ""), {}), **own})
+        check_bounds(info.name, params)
         method(params)
     except XmcError:
         raise

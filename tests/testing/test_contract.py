@@ -581,6 +581,12 @@ class Thawed:
 
 
 @dataclass(frozen=True)
+class OutOfBounds:
+    rate: float = param(0.0, "d", "s", above=0)
+    beam: int = param(5, "d", "s", least=1, query=(0, 5))
+
+
+@dataclass(frozen=True)
 class NoDefault:
     alpha: float
 
@@ -602,6 +608,7 @@ class NoDefault:
         ({"deterministic": True, "seeded": False}, ["contradict"]),
         ({"parameters": Thawed}, ["frozen"]),
         ({"parameters": NoDefault}, ["alpha has no default"]),
+        ({"parameters": OutOfBounds}, ["rate: 0.0 is not above 0, its own bounds", "beam: 0 is not at least 1"]),
         (
             {"parameters": Undocumented},
             ["alpha has no doc", "alpha has no source", "beta has no doc", "query values (1, 2.0)"],

@@ -50,6 +50,8 @@ def method_facts(method: type[Method], name: str) -> dict[str, Any]:
             "default": f.default,
             "doc": f.metadata.get("doc", ""),
             "source": f.metadata.get("source", ""),
+            **({"bounds": str(f.metadata["bounds"])} if f.metadata.get("bounds") else {}),
+            **({"none_means": f.metadata["none"]} if f.metadata.get("none") else {}),
             **({"query_values": list(f.metadata["query"])} if f.metadata.get("query") else {}),
             **({"tune_values": list(f.metadata["tune"])} if f.metadata.get("tune") else {}),
         }
@@ -149,13 +151,15 @@ def _about(method: type[Method]) -> str:
 def _parameter(facts: dict[str, Any]) -> str:
     from xmcbench.cli.plain import clean, paragraph
 
+    none = f" None: {facts['none_means']}." if "none_means" in facts else ""
+    bounds = f" Must be {facts['bounds']}." if "bounds" in facts else ""
     values = ", ".join(map(str, facts.get("query_values", ())))
     query = f" Changes prediction only; worth a curve: {values}." if values else ""
     tried = ", ".join(map(str, facts.get("tune_values", ())))
     tune = f" Chosen by --tune from: {tried}." if tried else ""
     head = f"  {clean(facts['name'])} = {clean(facts['default'])}"
     return (
-        f"{head}\n{paragraph(facts['doc'] + '.' + query + tune, '      ')}\n"
+        f"{head}\n{paragraph(facts['doc'] + '.' + none + bounds + query + tune, '      ')}\n"
         f"{paragraph('from: ' + facts['source'], '      ')}"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from xmcbench.errors import UsageError
-from xmcbench.method import param
+from xmcbench.method import check_bounds, param
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,15 @@ class EncoderParams:
         "bow, minilm, or a Hugging Face model by name or folder",
         "ours: bow runs anywhere in minutes; the others want the extra `text`",
     )
-    width: int = param(256, "bow: D, numbers of an embedding", "measured with ELIAS, see its CHOICES.md")
+    width: int = param(256, "bow: D, numbers of an embedding", "measured with ELIAS, see its CHOICES.md", above=0)
     max_length: int = param(
-        128, "words (bow) or tokens (others) after which a text is cut", "all-MiniLM-L6-v2 was trained on 128 tokens"
+        128,
+        "words (bow) or tokens (others) after which a text is cut",
+        "all-MiniLM-L6-v2 was trained on 128 tokens",
+        above=0,
     )
     pooling: Literal["mean", "cls"] | None = param(
-        None, "how tokens become one embedding; none: as the model's own files say, else mean", "sentence-transformers"
+        None, "how tokens become one embedding", "sentence-transformers", none="as the model's own files say, else mean"
     )
     frozen: bool = param(
         False,
@@ -44,15 +47,13 @@ class EncoderParams:
 
 
 def check(name: str, params: EncoderParams) -> None:
-    """Refuse what no encoder can be made with; `name` is the method's.
+    """Refuse values out of bounds, and what no encoder can be made with; `name` is the method's.
 
     Raises
     ------
     UsageError : which value, and what is valid.
     """
-    for field in ("width", "max_length"):
-        if getattr(params, field) <= 0:
-            raise UsageError(f"{name}: {field} is {getattr(params, field)}, must be above zero")
+    check_bounds(name, params)
     if not params.encoder.strip():
         raise UsageError(f"{name}: encoder is empty", "bow, minilm, or a Hugging Face model by name or folder.")
     path = Path(params.encoder).expanduser()

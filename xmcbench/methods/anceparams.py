@@ -11,7 +11,7 @@ from xmcbench.errors import UsageError
 from xmcbench.method import param
 
 DEV = "measured on 1,100 training notes of icd10cm, held out: P@1"
-BY_ENCODER = "by the encoder, see `RATES` in anceparams.py: "
+BY_ENCODER = "see `RATES` in anceparams.py"
 # bow: measured with ELIAS, its CHOICES.md; frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019,
 # and DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
 RATES: dict[str, dict[str, Any]] = {
@@ -32,24 +32,35 @@ class AnceParams(EncoderParams):
         "Xiong et al., ICLR 2021",
     )
     hard: int = param(
-        3, "mined labels a document brings into its step, drawn from its pool", f"{DEV} 70.1 with 3, 68.5 with none"
+        3,
+        "mined labels a document brings into its step, drawn from its pool",
+        f"{DEV} 70.1 with 3, 68.5 with none",
+        least=0,
     )
     pool: int = param(
-        100, "labels nearest to a document, from which its hard negatives are drawn", "DEXML's configs: 100"
+        100, "labels nearest to a document, from which its hard negatives are drawn", "DEXML's configs: 100", above=0
     )
     refresh: int | None = param(
-        None, "steps between refreshes of the pools; none: two epochs", "ours: on a CPU a refresh costs an epoch"
+        None,
+        "steps between refreshes of the pools",
+        "ours: on a CPU a refresh costs an epoch",
+        above=0,
+        none="two epochs",
     )
-    warm_up: int = param(1, "epochs of in-batch negatives before the first refresh", "ours; DEXML's configs: 5 of 100")
+    warm_up: int = param(
+        1, "epochs of in-batch negatives before the first refresh", "ours; DEXML's configs: 5 of 100", least=0
+    )
     loss: Literal["decoupled", "softmax", "triplet"] = param(
         "decoupled", "softmax with the document's other positives left out, with them, or triplet margin", "DEXML"
     )
     temperature: float = param(
-        0.05, "similarities are divided by it in the softmax losses", "DEXML's configs", tune=(0.03, 0.05, 0.1)
+        0.05, "similarities are divided by it in the softmax losses", "DEXML's configs", above=0, tune=(0.03, 0.05, 0.1)
     )
-    margin: float = param(0.3, "triplet: margin between cosines", "NGAME's configs")
-    hardest: int = param(10, "triplet: negatives of a document that count, the nearest", "NGAME's configs")
-    positives: int = param(8, "labels of a document drawn into its step, at most", "ours: all of nearly every document")
+    margin: float = param(0.3, "triplet: margin between cosines", "NGAME's configs", least=0)
+    hardest: int = param(10, "triplet: negatives of a document that count, the nearest", "NGAME's configs", above=0)
+    positives: int = param(
+        8, "labels of a document drawn into its step, at most", "ours: all of nearly every document", above=0
+    )
     vectors: Literal["all", "missing"] = param(
         "all",
         "labels with a learned vector beside their text; missing: only those without text, a pure dual encoder",
@@ -60,22 +71,28 @@ class AnceParams(EncoderParams):
         "train a classifier on top, on mined shortlists, and rank the nearest labels by both",
         "ours: off, on request",
     )
-    dropout: float = param(0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS: CHOICES.md")
-    epochs: int | None = param(
-        None, "times every training row is seen", f"{BY_ENCODER}bow and frozen 12, transformer 5"
+    dropout: float = param(
+        0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS: CHOICES.md", least=0, below=1
     )
-    batch: int | None = param(None, "documents a step", f"{BY_ENCODER}bow and frozen 512, transformer 128")
+    epochs: int | None = param(
+        None, "times every training row is seen", BY_ENCODER, above=0, none="bow and frozen 12, transformer 5"
+    )
+    batch: int | None = param(None, "documents a step", BY_ENCODER, above=0, none="bow and frozen 512, transformer 128")
     rate: float | None = param(
-        None, "peak learning rate of dense layers", f"{BY_ENCODER}bow 3e-3, frozen 1e-3, transformer 1e-4"
+        None, "peak learning rate of dense layers", BY_ENCODER, above=0, none="bow 3e-3, frozen 1e-3, transformer 1e-4"
     )
     table_rate: float | None = param(
-        None, "peak learning rate of feature and label tables (row-wise AdamW)", f"{BY_ENCODER}bow 2e-2, others 1e-2"
+        None,
+        "peak learning rate of feature and label tables (row-wise AdamW)",
+        BY_ENCODER,
+        above=0,
+        none="bow 2e-2, others 1e-2",
     )
-    decay: float = param(0.01, "AdamW's weight decay, except on biases", "ELIAS; BERT")
+    decay: float = param(0.01, "AdamW's weight decay, except on biases", "ELIAS; BERT", least=0)
     search: Literal["auto", "exact", "hnsw"] = param(
         "auto", "exact; hnsw: faiss's graph; auto: hnsw from 200,000 labels on, where faiss is installed", "ours"
     )
-    ef: int = param(200, "hnsw: labels kept on the way through the graph", "ours", query=(50, 100, 200, 400))
+    ef: int = param(200, "hnsw: labels kept on the way through the graph", "ours", above=0, query=(50, 100, 200, 400))
 
 
 @dataclass(frozen=True)
@@ -103,26 +120,6 @@ def check(params: AnceParams) -> None:
     UsageError : which value, and what is valid.
     """
     encoders.check("ance", params)
-    for name in (
-        "pool",
-        "refresh",
-        "temperature",
-        "hardest",
-        "positives",
-        "epochs",
-        "batch",
-        "rate",
-        "table_rate",
-        "ef",
-    ):
-        value = getattr(params, name)
-        if value is not None and not value > 0:
-            raise UsageError(f"ance: {name} is {value}, must be above zero")
-    for name in ("hard", "warm_up", "margin", "decay"):
-        if not getattr(params, name) >= 0:
-            raise UsageError(f"ance: {name} is {getattr(params, name)}, must not be below zero")
     meant = settled(params)
     if meant.decay * max(meant.rate, meant.table_rate) >= 1:
         raise UsageError(f"ance: decay is {meant.decay}: times the learning rates it must stay below one")
-    if not 0 <= params.dropout < 1:
-        raise UsageError(f"ance: dropout is {params.dropout}, must be from 0 to below 1")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class KnnParams:
         "training rows that vote, N",
         "measured at p = 3: N = 10, 20, 50 give 90.5, 90.2, 89.1 eurlex-4.3k; 86.6, 85.9, 83.2 icd10cm; "
         "55.4, 57.4, 59.0 wordnet",
+        above=0,
         query=(5, 10, 20, 50, 100),
         tune=(10, 20, 50),
     )
@@ -55,10 +56,13 @@ class KnnParams:
         "p, to which a neighbour's similarity is raised for its vote",
         "measured at N = 20: p = 1, 2, 3, 5 give 88.4, 89.4, 90.2, 90.6 eurlex-4.3k; 81.6, 84.7, 85.9, 86.6 icd10cm; "
         "56.9, 58.0, 57.4, 54.4 wordnet",
+        least=0,
         tune=(1.0, 3.0, 5.0),
     )
-    k1: float = param(1.2, "BM25: feature frequency of half saturation", "Robertson and Zaragoza 2009")
-    b: float = param(0.75, "BM25: share of the normalisation by row length, 0 to 1", "Robertson and Zaragoza 2009")
+    k1: float = param(1.2, "BM25: feature frequency of half saturation", "Robertson and Zaragoza 2009", least=0)
+    b: float = param(
+        0.75, "BM25: share of the normalisation by row length, 0 to 1", "Robertson and Zaragoza 2009", least=0, most=1
+    )
 
 
 class Knn:
@@ -88,13 +92,7 @@ class Knn:
     )
 
     def __init__(self, params: KnnParams) -> None:
-        if params.neighbours <= 0:
-            raise UsageError(f"knn: neighbours is {params.neighbours}, must be above zero")
-        for name in ("power", "k1", "b"):
-            if getattr(params, name) < 0:
-                raise UsageError(f"knn: {name} is {getattr(params, name)}, must not be below zero")
-        if params.b > 1:
-            raise UsageError(f"knn: b is {params.b}, must be within 0 and 1")
+        check_bounds("knn", params)
         self.params = params
         self.rows: InvertedIndex | None = None
         self.labels: InvertedIndex | None = None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.methods.kept import kept_matrix
 from xmcbench.topk import TopK
 
@@ -38,11 +38,17 @@ class OvrParams:
     """Defaults follow DiSMEC and napkinXC's BR with `loss="l2", liblinear_c=1`."""
 
     cost: float = param(
-        1.0, "C, weight of the squared hinge loss against the L2 penalty", "DiSMEC, LIBLINEAR", tune=(0.3, 1.0, 3.0)
+        1.0,
+        "C, weight of the squared hinge loss against the L2 penalty",
+        "DiSMEC, LIBLINEAR",
+        above=0,
+        tune=(0.3, 1.0, 3.0),
     )
-    tolerance: float = param(0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR, napkinXC")
-    max_iter: int = param(100, "most rounds of one classifier, of up to five passes over its rows", "napkinXC")
-    threshold: float = param(0.01, "weights of smaller magnitude are dropped", "DiSMEC's Δ")
+    tolerance: float = param(
+        0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR, napkinXC", above=0
+    )
+    max_iter: int = param(100, "most rounds of one classifier, of up to five passes over its rows", "napkinXC", above=0)
+    threshold: float = param(0.01, "weights of smaller magnitude are dropped", "DiSMEC's Δ", least=0)
 
 
 class Ovr:
@@ -68,9 +74,7 @@ class Ovr:
     )
 
     def __init__(self, params: OvrParams) -> None:
-        for name in ("cost", "tolerance", "max_iter"):
-            if getattr(params, name) <= 0:
-                raise UsageError(f"ovr: {name} is {getattr(params, name)}, must be above zero")
+        check_bounds("ovr", params)
         self.params = params
         self.labels = np.empty(0, np.int32)
         self.weights: InvertedWeights | None = None

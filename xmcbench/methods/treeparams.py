@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xmcbench.errors import UsageError
-from xmcbench.method import param
+from xmcbench.method import check_bounds, param
 
 PARABEL = "Prabhu et al., WWW 2018; omikuji"
 BONSAI = "Khandagale et al., Machine Learning 2020; omikuji's README"
@@ -30,36 +30,49 @@ class TreeParams:
     The presets are methods of their own as well, which tables and commands should rather name.
     """
 
-    trees: int = param(1, "trees whose scores are averaged; 3 in Parabel and Bonsai", PECOS)
+    trees: int = param(1, "trees whose scores are averaged; 3 in Parabel and Bonsai", PECOS, above=0)
     clusters: Literal["balanced", "kmeans"] = param(
         "balanced", "how labels are split: balanced 2-means, or k-means with k = arity", PECOS
     )
-    arity: int = param(16, "most children of a node above the labels; a power of two where balanced", PECOS)
-    max_leaf: int = param(100, "labels of a cluster that is not split further", "Parabel; PECOS max_leaf_size")
+    arity: int = param(16, "most children of a node above the labels; a power of two where balanced", PECOS, least=2)
+    max_leaf: int = param(100, "labels of a cluster that is not split further", "Parabel; PECOS max_leaf_size", above=0)
     depth: int | None = param(
         None,
-        "most levels of classifiers, for kmeans alone; none: until no cluster is too large",
+        "most levels of classifiers, for kmeans alone",
         f"{PECOS}; 3 in Bonsai",
+        least=1,
+        none="until no cluster is too large",
     )
     negatives: Literal["teacher", "matcher"] = param(
         "teacher", "rows of a node: those with a label below its parent; or also those whose beam has the parent", PECOS
     )
-    power: int = param(3, "p: a margin z becomes exp(−max(0, 1 − z)^p); 2 in Parabel", "PECOS l3-hinge")
+    power: int = param(
+        3, "p: a margin z becomes exp(−max(0, 1 − z)^p); 2 in Parabel", "PECOS l3-hinge", least=2, most=3
+    )
     cost: float = param(
         1.0,
         "C, weight of the squared hinge loss against the L2 penalty",
         "Parabel, PECOS, LIBLINEAR",
+        above=0,
         tune=(0.3, 1.0, 3.0),
     )
-    tolerance: float = param(0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR solver 1, PECOS")
+    tolerance: float = param(
+        0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR solver 1, PECOS", above=0
+    )
     max_iter: int = param(
         100,
         "most passes over the rows of one classifier; of a node trained as one-vs-rest, rounds of up to five",
         "napkinXC; Parabel's 20 end some classifiers before their time where C is large",
+        above=0,
     )
-    threshold: float = param(0.1, "weights of smaller magnitude are dropped", "Parabel; PECOS threshold")
+    threshold: float = param(0.1, "weights of smaller magnitude are dropped", "Parabel; PECOS threshold", least=0)
     beam: int = param(
-        10, "nodes kept on each level in prediction", "Parabel; PECOS beam_size", query=(5, 10, 20, 50), tune=(10, 20)
+        10,
+        "nodes kept on each level in prediction",
+        "Parabel; PECOS beam_size",
+        above=0,
+        query=(5, 10, 20, 50),
+        tune=(10, 20),
     )
 
 
@@ -86,17 +99,11 @@ def check(name: str, params: Any) -> None:
     ------
     UsageError : with the parameter and what is valid.
     """
-    for field in ("trees", "max_leaf", "cost", "tolerance", "max_iter", "beam"):
-        if getattr(params, field) <= 0:
-            raise UsageError(f"{name}: {field} is {getattr(params, field)}, must be above zero")
-    if params.arity < 2 or (params.clusters == "balanced" and params.arity & (params.arity - 1)):
+    check_bounds(name, params)
+    if params.clusters == "balanced" and params.arity & (params.arity - 1):
         raise UsageError(
-            f"{name}: arity is {params.arity}, must be a power of two where clusters are balanced, and at least 2",
+            f"{name}: arity is {params.arity}, must be a power of two where clusters are balanced",
             "Valid: 2, 4, 8, 16, 32, …",
         )
-    if params.depth is not None and (params.depth < 1 or params.clusters == "balanced"):
-        raise UsageError(f"{name}: depth is {params.depth}, must be at least 1, and goes with clusters=kmeans alone")
-    if params.power not in (2, 3):
-        raise UsageError(f"{name}: power is {params.power}", "Valid: 2, 3.")
-    if params.threshold < 0:
-        raise UsageError(f"{name}: threshold is {params.threshold}, must not be below zero")
+    if params.depth is not None and params.clusters == "balanced":
+        raise UsageError(f"{name}: depth is {params.depth}, and goes with clusters=kmeans alone")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError, XmcError
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.errors import DataError, XmcError
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.peers import packages, rows
 from xmcbench.peers.quiet import quiet
 from xmcbench.topk import PAD, TopK
@@ -36,13 +36,13 @@ class NapkinxcParams:
 
     model: Literal["plt", "br"] = param("plt", "label tree, or one-vs-rest over all labels", "ours: the quick one")
     loss: Literal["l2", "log"] = param("l2", "squared hinge or logistic loss", "measured: 3 points of P@1 over log")
-    liblinear_c: float = param(1.0, "C, weight of the loss against the L2 penalty", "measured with loss l2")
-    liblinear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE)
-    liblinear_max_iter: int = param(100, "most rounds of one classifier", SOURCE)
+    liblinear_c: float = param(1.0, "C, weight of the loss against the L2 penalty", "measured with loss l2", above=0)
+    liblinear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE, above=0)
+    liblinear_max_iter: int = param(100, "most rounds of one classifier", SOURCE, above=0)
     weights_threshold: float = param(0.1, "weights of smaller magnitude are dropped", SOURCE)
-    arity: int = param(2, "children of a node above the leaves, tree only", SOURCE)
-    max_leaves: int = param(100, "most labels in a node above the leaves, tree only", SOURCE)
-    ensemble: int = param(1, "trees whose probabilities are averaged, tree only", SOURCE)
+    arity: int = param(2, "children of a node above the leaves, tree only", SOURCE, least=2)
+    max_leaves: int = param(100, "most labels in a node above the leaves, tree only", SOURCE, least=2)
+    ensemble: int = param(1, "trees whose probabilities are averaged, tree only", SOURCE, above=0)
 
 
 class Napkinxc:
@@ -74,12 +74,7 @@ class Napkinxc:
     )
 
     def __init__(self, params: NapkinxcParams) -> None:
-        for name in ("liblinear_c", "liblinear_eps", "liblinear_max_iter", "ensemble"):
-            if getattr(params, name) <= 0:
-                raise UsageError(f"napkinxc: {name} is {getattr(params, name)}, must be above zero")
-        for name in ("arity", "max_leaves"):
-            if getattr(params, name) < 2:
-                raise UsageError(f"napkinxc: {name} is {getattr(params, name)}, must be 2 or more")
+        check_bounds("napkinxc", params)
         self.params = params
         self.n_features = 0
         self.seen: NDArray[np.int32] = np.empty(0, np.int32)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError, XmcError
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.peers import packages, rows
 from xmcbench.peers.quiet import quiet
 from xmcbench.topk import PAD, TopK
@@ -33,21 +33,23 @@ LOSSES = {"hinge": "HINGE", "log": "LOG"}
 class OmikujiParams:
     """omikuji's own hyper-parameters under its own names, all at its own defaults, which make it Parabel."""
 
-    n_trees: int = param(3, "trees whose scores are averaged", SOURCE)
+    n_trees: int = param(3, "trees whose scores are averaged", SOURCE, above=0)
     min_branch_size: int = param(100, "a node of fewer labels is not split further", SOURCE)
-    max_depth: int = param(20, "most levels of a tree", SOURCE)
+    max_depth: int = param(20, "most levels of a tree", SOURCE, above=0)
     centroid_threshold: float = param(0.0, "smaller entries of label centroids are dropped", SOURCE)
     collapse_every_n_layers: int = param(0, "so many layers become one, of higher arity; 0: none", SOURCE)
     linear_loss_type: Literal["hinge", "log"] = param("hinge", "squared hinge or logistic loss", SOURCE)
-    linear_c: float = param(1.0, "weight of the loss against the L2 penalty", SOURCE)
-    linear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE)
-    linear_max_iter: int = param(20, "most passes over the rows of one classifier", SOURCE)
+    linear_c: float = param(1.0, "weight of the loss against the L2 penalty", SOURCE, above=0)
+    linear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE, above=0)
+    linear_max_iter: int = param(20, "most passes over the rows of one classifier", SOURCE, above=0)
     linear_weight_threshold: float = param(0.1, "weights of smaller magnitude are dropped", SOURCE)
-    cluster_k: int = param(2, "children of a node, at most min_branch_size", SOURCE)
+    cluster_k: int = param(2, "children of a node, at most min_branch_size", SOURCE, least=2)
     cluster_balanced: bool = param(True, "children have like numbers of labels", SOURCE)
-    cluster_eps: float = param(0.0001, "k-means stops at a smaller gain in mean similarity", SOURCE)
-    cluster_min_size: int = param(2, "smaller clusters are merged into others", SOURCE)
-    beam: int = param(10, "nodes kept on each level in prediction, its beam_size", SOURCE, query=(5, 10, 20, 50))
+    cluster_eps: float = param(0.0001, "k-means stops at a smaller gain in mean similarity", SOURCE, above=0)
+    cluster_min_size: int = param(2, "smaller clusters are merged into others", SOURCE, above=0)
+    beam: int = param(
+        10, "nodes kept on each level in prediction, its beam_size", SOURCE, above=0, query=(5, 10, 20, 50)
+    )
 
 
 class Omikuji:
@@ -86,14 +88,11 @@ class Omikuji:
     )
 
     def __init__(self, params: OmikujiParams) -> None:
-        positive = ("n_trees", "max_depth", "linear_c", "linear_eps", "linear_max_iter", "cluster_eps")
-        for name in (*positive, "cluster_min_size", "beam"):
-            if getattr(params, name) <= 0:
-                raise UsageError(f"omikuji: {name} is {getattr(params, name)}, must be above zero")
-        if not 2 <= params.cluster_k <= params.min_branch_size:  # more clusters than labels end the process
+        check_bounds("omikuji", params)
+        if params.cluster_k > params.min_branch_size:  # more clusters than labels end the process
             raise UsageError(
                 f"omikuji: cluster_k is {params.cluster_k} and min_branch_size {params.min_branch_size}",
-                "cluster_k must be from 2 to min_branch_size: a node can't have more children than labels.",
+                "cluster_k must be at most min_branch_size: a node can't have more children than labels.",
             )
         self.params = params
         self.n_features = 0

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import UsageError
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, param
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.peers import environment, packages, rows
 from xmcbench.topk import TopK
 
@@ -35,12 +34,16 @@ SOURCE = "libpecos 1.2.8"
 class PecosParams:
     """Defaults are those of PECOS's XR-Linear."""
 
-    nr_splits: int = param(16, "children of a node above the leaves", SOURCE)
-    max_leaf_size: int = param(100, "most labels in a leaf", SOURCE)
-    cost: float = param(1.0, "C, weight of the squared hinge loss against the L2 penalty, its Cp and Cn", SOURCE)
+    nr_splits: int = param(16, "children of a node above the leaves", SOURCE, least=2)
+    max_leaf_size: int = param(100, "most labels in a leaf", SOURCE, least=2)
+    cost: float = param(
+        1.0, "C, weight of the squared hinge loss against the L2 penalty, its Cp and Cn", SOURCE, above=0
+    )
     threshold: float = param(0.1, "weights of smaller magnitude are dropped", SOURCE)
-    trees: int = param(1, "models of other seeds whose scores are added", SOURCE)
-    beam: int = param(10, "nodes kept on each level in prediction, its beam_size", SOURCE, query=(5, 10, 20, 50))
+    trees: int = param(1, "models of other seeds whose scores are added", SOURCE, above=0)
+    beam: int = param(
+        10, "nodes kept on each level in prediction, its beam_size", SOURCE, above=0, query=(5, 10, 20, 50)
+    )
 
 
 class Pecos:
@@ -70,12 +73,7 @@ class Pecos:
     )
 
     def __init__(self, params: PecosParams) -> None:
-        for name in ("cost", "trees", "beam"):
-            if getattr(params, name) <= 0:
-                raise UsageError(f"pecos: {name} is {getattr(params, name)}, must be above zero")
-        for name in ("nr_splits", "max_leaf_size"):
-            if getattr(params, name) < 2:
-                raise UsageError(f"pecos: {name} is {getattr(params, name)}, must be 2 or more")
+        check_bounds("pecos", params)
         self.params = params
         self.n_features = 0
         self.seen: NDArray[np.int32] = np.empty(0, np.int32)

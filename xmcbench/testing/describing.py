@@ -59,6 +59,10 @@ def parameter_problems(field: dataclasses.Field[Any], hint: Any) -> list[str]:
     tried = field.metadata.get("tune", ())
     if not all(_fits(value, hint) for value in tried):
         problems.append(f"{where}: values to tune {tried} are not all finite {spelled}")
+    bounds, numbers = field.metadata.get("bounds"), [field.default, *values, *tried]
+    outside = [] if bounds is None else [n for n in numbers if n is not None and not bounds.hold(n)]
+    if outside:
+        problems.append(f"{where}: {outside[0]!r} is not {bounds}, its own bounds")
     if tried and field.default not in tried:
         problems.append(f"{where}: default {field.default!r} is not among the values to tune {tried}")
     if len(set(tried)) < len(tried):

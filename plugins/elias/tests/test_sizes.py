@@ -97,5 +97,5 @@ def test_few_labels(n_labels: int, values: dict[str, Any], tmp_path: Path) -> No
 
 @pytest.mark.parametrize("beam", [0, -1])
 def test_a_beam_of_nothing_is_refused_in_a_query(beam: int) -> None:
-    with pytest.raises(UsageError, match=f"elias: beam is {beam}, must be above zero"):
+    with pytest.raises(UsageError, match=f"elias: beam is {beam}, must be above 0"):
         Elias(SMALL).predict(DATA.test_inputs(), 5, RunContext(Path(), query={"beam": beam}))

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from xmcbench.encoders import params as encoders
 from xmcbench.errors import UsageError
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
-from xmcbench_elias.check import check, check_number
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds
 from xmcbench_elias.params import EliasParams, sizes
 from xmcbench_elias.presets import PRESETS
 
@@ -46,7 +46,7 @@ class Elias:
     )
 
     def __init__(self, params: EliasParams) -> None:
-        check(params)
+        encoders.check("elias", params)
         self.params = params
         self.whole: Whole | None = None
 
@@ -73,10 +73,10 @@ class Elias:
 
         Raises
         ------
-        UsageError : nothing is fitted, or the beam is not above zero.
+        UsageError : nothing is fitted, or a query parameter is out of bounds.
         """
         asked = replace(self.params, **ctx.query)
-        check_number("beam", asked.beam)
+        check_bounds("elias", asked)
         shortlist = sizes(asked, inputs.n_labels).shortlist
         return self._fitted().predict(inputs, k, shortlist, asked.beam, asked.output, ctx)
 

@@ -39,10 +39,15 @@ class EliasParams(EncoderParams):
     """
 
     width: int | None = param(  # type: ignore[assignment]
-        None, "bow: D, numbers of an embedding; none: by the number of labels", BY_LABELS
+        None, "bow: D, numbers of an embedding", BY_LABELS, above=0, none="by the number of labels"
     )
     dropout: float | None = param(
-        None, "dropout after both layers of the encoder (bow) or of its output; none: by the labels", BY_LABELS
+        None,
+        "dropout after both layers of the encoder (bow) or of its output",
+        BY_LABELS,
+        least=0,
+        below=1,
+        none="by the number of labels",
     )
     label_texts: bool = param(
         True,
@@ -53,64 +58,85 @@ class EliasParams(EncoderParams):
     dual_epochs: int | None = param(
         None,
         "epochs of the dual encoder that encoder and label weights start from, and that is part of the final ranking; "
-        "none: by the rows, with another encoder than bow those of `ance`; 0: no dual encoder",
+        "0: no dual encoder",
         VISITS,
+        least=0,
+        none="by the number of training rows; with another encoder than bow those of `ance`",
     )
-    alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER)
-    beta_share: float = param(0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}")
-    leaf: int | None = param(None, "most labels a cluster; none: by the labels, 25 or, as in the paper, 100", BY_LABELS)
-    train_beam: int | None = param(None, "clusters searched in training; none: by the labels", BY_LABELS)
-    beam: int = param(20, "clusters searched for a prediction", PAPER, query=(5, 10, 20, 40))
-    extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER)
+    alpha: float = param(10.0, "a cluster's score is min(1, α · softmax)", PAPER, above=0)
+    beta_share: float = param(
+        0.15, "β of a row of the adjacency over its entries", f"β = 150 at κ = 1,000: {PAPER}", above=0
+    )
+    leaf: int | None = param(
+        None, "most labels a cluster", BY_LABELS, above=0, none="by the number of labels: 25 or, as in the paper, 100"
+    )
+    train_beam: int | None = param(
+        None, "clusters searched in training", BY_LABELS, above=0, none="by the number of labels"
+    )
+    beam: int = param(20, "clusters searched for a prediction", PAPER, above=0, query=(5, 10, 20, 40))
+    extra: int = param(5, "clusters a training row may have beyond the beam, for its true labels", PAPER, least=0)
     shortlist_leaves: int | None = param(
-        None, "K, labels in a shortlist, over the leaf; none: by the labels", BY_LABELS
+        None, "K, labels in a shortlist, over the leaf", BY_LABELS, above=0, none="by the number of labels"
     )
-    row_leaves: int = param(10, "κ, entries in a row of the adjacency, over the leaf", f"1,000 / 100: {PAPER}")
-    shortlist_weight: float = param(0.0, "λ · K: weight of the shortlist loss beside a true label's own", CHOICES)
-    stage1_epochs: int | None = param(None, "epochs with the clustering as the index", VISITS)
-    stage2_epochs: int | None = param(None, "epochs with the learned index", VISITS)
+    row_leaves: int = param(10, "κ, entries in a row of the adjacency, over the leaf", f"1,000 / 100: {PAPER}", above=0)
+    shortlist_weight: float = param(
+        0.0, "λ · K: weight of the shortlist loss beside a true label's own", CHOICES, least=0
+    )
+    stage1_epochs: int | None = param(
+        None, "epochs with the clustering as the index", VISITS, above=0, none="by the number of training rows"
+    )
+    stage2_epochs: int | None = param(
+        None, "epochs with the learned index", VISITS, above=0, none="by the number of training rows"
+    )
     finish_epochs: int = param(
         2,
         "epochs more for dual encoder and network over all rows, carved validation rows among them, once all is chosen",
         CHOICES,
+        least=0,
     )
     effort: float = param(
-        1.0, "epochs of every stage over those that the number of rows gives: 0.5 takes about half the time", "ours"
+        1.0,
+        "epochs of every stage over those that the number of rows gives: 0.5 takes about half the time",
+        "ours",
+        above=0,
     )
-    batch: int | None = param(None, "rows a step", BY_LABELS)
+    batch: int | None = param(None, "rows a step", BY_LABELS, above=0, none="by the number of labels")
     encoder_rate: float | None = param(
         None,
-        "peak learning rate of the encoder's dense layers; none: 1e-4 for a transformer that is trained, else `rate`",
+        "peak learning rate of the encoder's dense layers",
         "LEVER, Buvanesh et al., ICLR 2024, T17",
+        above=0,
+        none="1e-4 for a transformer that is trained, else `rate`",
     )
-    rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", OURS)
-    table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", OURS)
-    adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", OURS)
-    stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", OURS)
-    decay: float = param(0.01, "AdamW's weight decay, except on biases", PAPER)
+    rate: float = param(3e-3, "peak learning rate of dense layers and the cluster classifier", OURS, above=0)
+    table_rate: float = param(2e-2, "peak learning rate of feature and label tables (row-wise AdamW)", OURS, above=0)
+    adjacency_rate: float = param(3e-3, "peak learning rate of the adjacency's logits", OURS, above=0)
+    stage2_rate: float = param(0.5, "stage 2's rates of what stage 1 trained, over stage 1's", OURS, least=0)
+    decay: float = param(0.01, "AdamW's weight decay, except on biases", PAPER, least=0)
     average: int = param(
-        0, "last epochs of stage 2 whose weights are averaged; 0: none (SWA; all but the adjacency)", CHOICES
+        0, "last epochs of stage 2 whose weights are averaged; 0: none (SWA; all but the adjacency)", CHOICES, least=0
     )
     recluster: int = param(
         0,
         "epochs of stage 1 after which labels are clustered anew and it starts again; 0: never",
         "ours: off, since it trains stage 1 longer",
+        least=0,
     )
     index: Literal["graph", "tree", "random", "none"] = param(
         "graph", "what stage 2 searches: graph, clusters as they are, random entries, or all labels (no index)", PAPER
     )
     ranker: Literal["both", "trees", "all", "none"] | None = param(
         None,
-        "linear classifiers on the features: three wide trees of them (Bonsai), one-vs-rest on all rows, or both; "
-        "none given: both where one-vs-rest takes minutes, else trees",
+        "linear classifiers on the features: three wide trees of them (Bonsai), one-vs-rest on all rows, or both",
         CHOICES,
+        none="both where one-vs-rest takes minutes, else trees",
     )
     calibrate: bool = param(
         False,
         "rank the first labels by T + p · q, T a decision tree fitted on validation rows, in place of the fusion",
         f"the formula: {PAPER}; off: CHOICES.md",
     )
-    members: int = param(1, "models whose scores are averaged; 3 in ELIAS(d) and ELIAS++", PAPER)
+    members: int = param(1, "models whose scores are averaged; 3 in ELIAS(d) and ELIAS++", PAPER, above=0)
     output: Literal["final", "model", "ranker", "dual", "stage1"] = param(
         "final",
         "what predictions are sorted by; model: the network; ranker: its trees, where there are any; dual: the dual "
