@@ -39,6 +39,13 @@ def test_the_newer_version_is_the_row(folder: Path, new_run: NewRun) -> None:
     assert ids(folder) == {"tree": [ten["run_id"]]}
 
 
+def test_a_newer_version_with_other_parameters_is_the_row_too(folder: Path, new_run: NewRun) -> None:
+    new_run("tree", method={"version": "1", "parameters": {"cost": 1.0, "folds": 3}})
+    now = new_run("tree", method={"version": "2", "parameters": {"cost": 1.0, "effort": 1.0}})
+    old = new_run("tree[beam=5]", method={"version": "1", "parameters": {"cost": 1.0, "beam": 5}})  # not run anew yet
+    assert ids(folder) == {"tree": [now["run_id"]], "tree[beam=5]": [old["run_id"]]}
+
+
 def test_of_predictions_from_outside_the_last_brought_is_the_row(folder: Path, new_run: NewRun) -> None:
     new_run("My method", seed=None, method={"version": "fff", "family": "external"})
     last = new_run("My method", seed=None, method={"version": "abc", "family": "external"})

@@ -61,12 +61,17 @@ def entries_of(records: Sequence[Record]) -> list[Entry]:
     Only runs that ended ok and that no such run supersedes count. Of a method in two versions the newer one is the row;
     of a method's file in two states, and of predictions from outside under one name, the last.
     """
+    last: dict[str, int] = defaultdict(lambda: -1)  # version; a new one may have other parameters under the same label
     by_place: dict[str, list[Record]] = defaultdict(list)
     for record in standing(records):
         by_place[_place(record)].append(record)
+        key = _place(record, parameters=False)
+        last[key] = max(last[key], _number(record["method"].get("version")))
     entries = []
     for place in by_place.values():
         newest = max(place, key=lambda r: (_number(r["method"].get("version")), age(r)))
+        if _number(newest["method"].get("version")) < last[_place(newest, parameters=False)]:
+            continue
         runs = sorted((r for r in place if _state(r) == _state(newest)), key=age)
         by_seed = {r["seed"]: r for r in runs}  # the newest of each
         first = sorted(by_seed.values(), key=lambda r: -1 if r["seed"] is None else r["seed"])
@@ -97,9 +102,11 @@ def is_external(record: Record) -> bool:
     return bool(record["method"].get("family") == "external")
 
 
-def _place(record: Record) -> str:
-    """What all runs of a row share, its version aside."""
-    name, _, *rest = same_but_seed(record)
+def _place(record: Record, *, parameters: bool = True) -> str:
+    """What all runs of a row share, its version aside, and where asked for its parameters too: the label names them."""
+    name, _, fixed, *rest = same_but_seed(record)
+    if parameters:
+        rest = [fixed, *rest]
     method = record["method"]  # its family keeps predictions from outside apart from a method of their name,
     origin = _code(record).get("origin")  # and two distributions may have methods of one name
     return json.dumps([name, method["label"], method.get("family"), origin, record["k"], *rest], sort_keys=True)
