@@ -42,7 +42,7 @@ class Elias:
         needs=("features",),
         wants_validation=True,
         devices=("cpu", "cuda"),
-        seconds={"icd10cm": 340.0, "eurlex-4.3k": 260.0},
+        seconds={"icd10cm": 480.0, "eurlex-4.3k": 450.0},
     )
 
     def __init__(self, params: EliasParams) -> None:
