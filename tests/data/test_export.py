@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from xmcbench.data import load
 from xmcbench.data.export import export
 from xmcbench.data.folders import plan_of
-from xmcbench.data.importing import Plan, import_files, read_imported
+from xmcbench.data.importing import Plan, import_files
 from xmcbench.data.packing import content_hash
 from xmcbench.data.recipes import Parsed
 from xmcbench.data.spec import Dataset
@@ -49,7 +50,7 @@ def test_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matrices: s
     data = world()
     export(data, tmp_path / "out", matrices=matrices)
     done = import_files("back", Plan(**plan_of(tmp_path / "out")))
-    again = read_imported(done.folder)
+    again = load(done.name)
     assert hash_of(again) == hash_of(data) == again.content_hash
     assert again.validation is not None
     assert done.revision in again.content_hash

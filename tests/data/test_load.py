@@ -12,6 +12,7 @@ import pytest
 
 import xmcbench.data
 from xmcbench.data import catalogue, importing, load, loading
+from xmcbench.data.packing import content_hash
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
 
@@ -129,9 +130,9 @@ def test_imported_sets_load_by_name_and_are_offered(monkeypatch: pytest.MonkeyPa
     files = SplitFiles(texts=tmp_path / "texts", labels=tmp_path / "labels")
     importing.import_files("mine", importing.Plan(files))
     data = load("mine")
-    direct = importing.read_imported(tmp_path / "home" / "imported" / "mine")
+    direct = content_hash(importing.find_imported("mine").parse())
     assert (data.name, data.view) == ("mine", "bow")
-    assert data.content_hash == direct.content_hash
+    assert data.content_hash == direct
     assert load("mine", "text").train.features is None
     with pytest.raises(UsageError, match="unknown view of mine"):
         load("mine", "title")
