@@ -33,7 +33,7 @@ BOARD = Board("synthetic[rows=300,test=60,labels=60,features=300]", "bow")
 PLAN = Plan((BOARD,), (BOARD,), (BOARD,), (0.0, 10.0), (10,), (0, 1), (0,))
 RUN = (  # what is run: not the three members, one seed of the controls, one point of the sweeps, and ovr alone
     ("elias[output=stage1|model|ranker|final]", "0,1"),
-    ("elias[index=none|tree,output=model]", "0"),
+    ("elias[index=none|tree,ranker=none,output=model]", "0"),
     ("elias[ranker=none,output=model]", "0"),
     ("ovr", "0,1"),
 )
@@ -110,12 +110,12 @@ def test_values_are_means_over_seeds_with_intervals(runs: Path, written: str) ->
 
 
 def test_one_seed_shows_the_interval_on_record(runs: Path, written: str) -> None:
-    (record,) = of(runs, "elias[index=none,output=model]")
+    (record,) = of(runs, "elias[index=none,ranker=none,output=model]")
     value = next(entry for entry in record["metrics"] if entry["name"] == "R@10")
     told = f"{100 * value['value']:.2f} [{100 * value['low']:.2f}, {100 * value['high']:.2f}]"
     assert cell(written, STAGES, "full one-vs-all", "R@10") == told
     assert cell(written, STAGES, "full one-vs-all", "label scores") == "60"  # all labels
-    assert "not run, seeds 1: `xmcbench run 'elias[index=none,output=model]'" in written
+    assert "not run, seeds 1: `xmcbench run 'elias[index=none,ranker=none,output=model]'" in written
 
 
 def test_differences_are_paired_over_seeds_of_both(runs: Path, written: str, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_differences_are_paired_over_seeds_of_both(runs: Path, written: str, tmp
         "stage 2 − full one-vs-all",
     ]
     assert [row[1] for row in rows] == ["2", "2", "2", "0", "1"]
-    a, b = (of(runs, "elias[index=none,output=model]")[0], of(runs, "elias[output=model]")[0])
+    a, b = (of(runs, "elias[index=none,ranker=none,output=model]")[0], of(runs, "elias[output=model]")[0])
     assert (a["seed"], b["seed"]) == (0, 0)
     words = ["compare", a["run_id"], b["run_id"], "--json", "--differ", "0", "--results", str(runs)]
     gaps = {one["metric"]: one for one in json.loads(CliRunner().invoke(app, words).stdout)["metrics"]}
@@ -162,7 +162,7 @@ def test_gap_by_hand() -> None:
 def test_what_was_not_run_has_its_command(runs: Path, written: str) -> None:
     assert cell(written, STAGES, "× 3 members", "P@1") == "not run"
     assert f"- not run: `{command(['elias[output=dual]', 'elias[members=3]'], BOARD, (0, 1))}`" in written
-    assert f"- not run, seeds 1: `{command(['elias[index=tree,output=model]'], BOARD, (1,))}`" in written
+    assert f"- not run, seeds 1: `{command(['elias[index=tree,ranker=none,output=model]'], BOARD, (1,))}`" in written
     sweep = tables(written, "λ and κ")[0]
     assert sweep[1][0] == "0"
     (record,) = of(runs, "elias[ranker=none,output=model]")
@@ -182,7 +182,7 @@ def test_control(runs: Path, written: str) -> None:
         "learned graph",
         "learned graph − clusters of the tree",
     ]
-    value = records.metric(of(runs, "elias[index=tree,output=model]")[0], "PSP@5")
+    value = records.metric(of(runs, "elias[index=tree,ranker=none,output=model]")[0], "PSP@5")
     assert tree[head.index("PSP@5")].startswith(f"{100 * (value or 0):.2f} [")
 
 
@@ -289,11 +289,11 @@ def test_runs_of_two_versions_are_marked_and_not_compared(own: Path, tmp_path: P
 
 
 def test_failed_runs_are_told(own: Path, tmp_path: Path) -> None:
-    (record,) = of(own, "elias[index=tree,output=model]")
+    (record,) = of(own, "elias[index=tree,ranker=none,output=model]")
     record |= {"status": "error", "reason": "a|b <script>", "metrics": [], "predictions": None, "rows": None}
     records.write(own / "records" / f"{record['run_id']}.json", record | {"board": None})
     text = made(own, tmp_path)
-    assert "elias\\[index=tree,output=model\\]: error (a\\|b &lt;script&gt;)" in text
+    assert "elias\\[index=tree,ranker=none,output=model\\]: error (a\\|b &lt;script&gt;)" in text
     assert tables(text, CONTROL)[0][1][2:4] == ["0", "not run"]
 
 

@@ -231,6 +231,11 @@ def test_controls_learn_and_differ_from_the_graph(tmp_path: Path, index: str) ->
         assert model.entries.shape == (1, 40)
 
 
+def test_the_network_is_the_same_whatever_the_ranker(carved: Run, tmp_path: Path) -> None:
+    alone = fitted(tmp_path, carved=True, members=2, ranker="none")
+    same(top(alone, output="model"), top(carved, output="model"))
+
+
 def test_the_running_mean_is_the_mean_and_leaves_the_index_out() -> None:
     weights = [{"w": np.full(2, v, np.float32), "adjacency": np.full(2, v)} for v in (1.0, 2.0, 6.0)]
     mean: dict[str, Any] = {}
