@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xmcbench.errors import UsageError
 from xmcbench.method import Bounds, Inputs, Method, MethodInfo, NoParams, TrainData, check_bounds, param
 from xmcbench.methods.popularity import Popularity
-from xmcbench.registry import BUILT_IN, get
+from xmcbench.runs.registry import BUILT_IN, get
 from xmcbench.testing.describing import info_problems
 
 X = sp.csr_matrix(np.arange(12, dtype=np.float32).reshape(4, 3))

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
     from xmcbench.topk import TopK
 
 FAMILIES = ("floor", "tree", "graph-index", "one-vs-rest", "dense", "neighbours", "external", "other")
@@ -219,6 +218,19 @@ def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
 
     chosen = np.asarray(which)
     return [texts[int(i)] for i in (np.flatnonzero(chosen) if chosen.dtype == bool else chosen)]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What can be known of a data set without looking at its rows; `Method.skip` decides on it."""
+
+    name: str
+    view: str
+    n_train: int
+    n_test: int
+    n_features: int
+    n_labels: int
+    available: frozenset[str]  # of "features", "texts", "label_texts"
 
 
 @dataclass(frozen=True)

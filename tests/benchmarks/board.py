@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from xmcbench.results.board import TESTED
+from xmcbench.results.board_files import TESTED
 from xmcbench.results.store import Store
 
 LIMIT = 10.0

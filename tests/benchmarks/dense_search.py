@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from xmcbench.dense.ann import Hnsw, recall
 from xmcbench.dense.exact import nearest
-from xmcbench.machine import thread_limits
+from xmcbench.runs.machine import thread_limits
 
 Floats = NDArray[np.float32]
 ROUNDING = 1e-5

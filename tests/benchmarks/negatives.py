@@ -34,7 +34,7 @@ def main() -> None:
 
 def measure(dataset: str, seeds: range, settings: list[str]) -> dict[str, Any]:
     """Every kind of negatives with every seed, then the differences."""
-    from xmcbench.plan import make_plan
+    from xmcbench.runs.plan import make_plan
 
     common = dict(word.split("=", 1) for word in settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def one(spec: Any, dataset: str, folder: Path) -> dict[str, Any]:
     from xmcbench.context import Reporter
     from xmcbench.data import load
     from xmcbench.results.store import Store
-    from xmcbench.runner import Options, execute
+    from xmcbench.runs.runner import Options, execute
 
     store = Store(folder)
     record, _ = execute(spec, load(dataset), store, Options(metrics=METRICS, samples=0), Reporter())

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
 from xmcbench.metrics import paired_test
-from xmcbench.metrics.pieces import threads
+from xmcbench.metrics.partition import threads
 from xmcbench.metrics.randomisation import RESAMPLES
 
 Column = NDArray[np.float32]

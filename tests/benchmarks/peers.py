@@ -36,9 +36,9 @@ def one_side(name: str, dataset: str, threads: int, *, few: bool) -> dict[str, A
     """Train and ask one method; everything it took. `few`: a few rows and no more, so that all is compiled."""
     from xmcbench.context import RunContext
     from xmcbench.data import load
-    from xmcbench.machine import thread_limits
     from xmcbench.metrics import Truth, evaluate
-    from xmcbench.plan import make_plan
+    from xmcbench.runs.machine import thread_limits
+    from xmcbench.runs.plan import make_plan
     from xmcbench.sparse import grouped
 
     spec = next(run for run in make_plan([name], [dataset]) if run.label != "popularity" or name == "popularity")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xmcbench.board import commas, latex, markdown
+from xmcbench.board import csv_table, latex, markdown
 from xmcbench.board.model import Board, PublishedRow, Table
 from xmcbench.board.pairs import Memory
 from xmcbench.board.tables import board_of
@@ -83,7 +83,7 @@ def test_code_can_be_copied_as_it_is(text: str, shown: str) -> None:
 
 
 def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
-    text = commas.table(table)
+    text = csv_table.table(table)
     head, *rows = csv.reader(io.StringIO(text))
     assert {len(row) for row in rows} == {len(head)}
     found = [dict(zip(head, row, strict=True)) for row in rows]
@@ -100,7 +100,7 @@ def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
     "text", ["=1", "+1", "-1", "@x", " =1", "\t=1", "\r=1", "\n@x", "\uff1d1", "\uff0b1", "\uff20x"]
 )
 def test_no_text_begins_a_formula(text: str) -> None:
-    assert commas.text(text).startswith("'")
+    assert csv_table.text(text).startswith("'")
 
 
 def test_latex_escapes_what_is_special(table: Table) -> None:

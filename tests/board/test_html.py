@@ -18,7 +18,7 @@ from xmcbench.board.cells import percent
 from xmcbench.board.html import page
 from xmcbench.board.html_text import identity, number, rounded
 from xmcbench.board.model import Board, Value
-from xmcbench.cli.plain import clean
+from xmcbench.escaping import clean
 
 LIMIT = 2_000_000  # bytes, of a page of a thousand records
 VOID = {"meta", "link", "input", "wbr"}  # elements that end at once

@@ -10,7 +10,7 @@ from tests.board import sample
 from tests.board.browser import ROWS, TABLE, Reader
 from xmcbench.board import html
 from xmcbench.board.model import Board, Row, Value
-from xmcbench.cli.plain import clean
+from xmcbench.escaping import clean
 
 
 def test_the_plot_follows_axis_metric_and_machine(reader: Reader) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from xmcbench import registry
 from xmcbench.board.model import Row, Value
 from xmcbench.board.published import Published, beside, load
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
-from xmcbench.plan import make_plan
+from xmcbench.runs import registry
+from xmcbench.runs.plan import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "leaderboards" / "published"

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from xmcbench.cli import comparison
 from xmcbench.cli.app import app
+from xmcbench.comparison.compare import Verdict
+from xmcbench.comparison.differences import Differences, Label
+from xmcbench.comparison.paired import Gap
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.results import record as records
-from xmcbench.results.compare import Verdict
-from xmcbench.results.differences import Differences, Label
-from xmcbench.results.paired import Gap
 from xmcbench.results.store import Store
 from xmcbench.topk import TopK
 

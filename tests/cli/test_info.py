@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from xmcbench import registry
 from xmcbench.cli.app import app
 from xmcbench.cli.info import as_text
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import UsageError
 from xmcbench.metrics import describe
+from xmcbench.runs import registry
 
 
 def facts(name: str) -> list[dict[str, Any]]:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from xmcbench import registry
 from xmcbench.cli.app import app
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import UsageError
 from xmcbench.metrics import describe
+from xmcbench.runs import registry
 
 
 def invoke(*words: str) -> str:

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from xmcbench.cli.app import app
 from xmcbench.cli.verdicts import SHOWN
+from xmcbench.comparison.expected import Expected, Score, read, write
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.methods.popularity import Popularity
 from xmcbench.methods.tree import Tree
-from xmcbench.results.expected import Expected, Score, read, write
 from xmcbench.results.store import Store
 from xmcbench.topk import TopK
 

@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from xmcbench.cli.app import app
+from xmcbench.comparison.regression import expected_of
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.files import read_npz, sha256_of, write_json, write_npz
 from xmcbench.methods.popularity import Popularity
 from xmcbench.results import record as records
-from xmcbench.results.regression import expected_of
 from xmcbench.results.store import Store
 from xmcbench.topk import TopK
 

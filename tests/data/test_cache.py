@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench import arrays
-from xmcbench.data import cache
+from xmcbench.data import arrays, cache
 from xmcbench.data.packing import content_hash
 from xmcbench.data.recipes import Parsed
 from xmcbench.data.spec import Split

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xmcbench.arrays import open_folder
+from xmcbench.data.arrays import open_folder
 
 COMMON = """
 import sys, time
 from pathlib import Path
 import numpy as np, scipy.sparse as sp
-from xmcbench import arrays
+from xmcbench.data import arrays
 from xmcbench.data import cache
 from xmcbench.data.recipes import Parsed
 from xmcbench.data.spec import Split

@@ -85,7 +85,7 @@ def test_second_load_parses_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         raise AssertionError("parsed again")
 
     monkeypatch.setattr("xmcbench.data.recipes.xc.read_xmc", never)
-    monkeypatch.setattr("xmcbench.arrays._locked", never)
+    monkeypatch.setattr("xmcbench.data.arrays._locked", never)
     assert load("toy", "bow", offline=True).content_hash == first.content_hash
 
 

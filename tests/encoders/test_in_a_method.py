@@ -9,7 +9,7 @@ import pytest
 
 from xmcbench.context import RunContext
 from xmcbench.methods.ance import Ance
-from xmcbench.methods.anceparams import AnceParams
+from xmcbench.methods.ance.params import AnceParams
 from xmcbench.testing import worlds
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xmcbench.errors import UsageError
-from xmcbench.plan import make_plan
+from xmcbench.runs.plan import make_plan
 
 
 @pytest.mark.parametrize(

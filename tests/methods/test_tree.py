@@ -13,10 +13,10 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError
 from xmcbench.method import Inputs, NoParams, TrainData
-from xmcbench.methods import treegrowth as module
 from xmcbench.methods.popularity import Popularity
 from xmcbench.methods.tree import Bonsai, Parabel, Tree, XrLinear
-from xmcbench.methods.treeparams import PRESETS, TreeParams
+from xmcbench.methods.tree import growth as module
+from xmcbench.methods.tree.params import PRESETS, TreeParams
 from xmcbench.testing import worlds
 from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from xmcbench import registry
 from xmcbench.data.spec import Dataset
 from xmcbench.files import write_json
 from xmcbench.method import Method
 from xmcbench.peers import packages
+from xmcbench.runs import registry
 from xmcbench.testing import worlds
 
 FAKE = Path(__file__).with_name("fake")

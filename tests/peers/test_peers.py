@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench import registry
 from xmcbench.context import RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError, XmcError
@@ -19,6 +18,7 @@ from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, Method, NoParams, TrainData
 from xmcbench.methods.popularity import Popularity
 from xmcbench.peers import packages
+from xmcbench.runs import registry
 from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK
 

@@ -14,7 +14,7 @@ import json
 import re
 from pathlib import Path
 
-from xmcbench.board import commas, latex, markdown, published
+from xmcbench.board import csv_table, latex, markdown, published
 from xmcbench.board.html import page
 from xmcbench.board.model import Board
 from xmcbench.board.pairs import Memory
@@ -62,7 +62,7 @@ def rendered(board: Board) -> dict[str, str]:
         files[f"tables/{name}.md"] = markdown.table(table)
         if not table.rows:
             continue  # published values alone
-        files[f"tables/{name}.csv"] = commas.table(table)
+        files[f"tables/{name}.csv"] = csv_table.table(table)
         files[f"tables/{name}.tex"] = latex.table(table)
     return files
 

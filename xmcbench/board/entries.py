@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from xmcbench.results.compare import same_but_seed
+from xmcbench.comparison.compare import same_but_seed
 from xmcbench.results.store import standing
 
 Record = Mapping[str, Any]

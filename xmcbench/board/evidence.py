@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from xmcbench.board.entries import Entry
 from xmcbench.errors import DataError
 from xmcbench.results import record as records
-from xmcbench.results.board import NEAR, TESTED
-from xmcbench.results.given import values_given
+from xmcbench.results.board_files import NEAR, TESTED
+from xmcbench.results.row_values import values_given
 
 if TYPE_CHECKING:
     from xmcbench.results.store import Store

@@ -14,7 +14,7 @@ from xmcbench.board.cells import machines
 from xmcbench.board.html_table import Classes, ordered
 from xmcbench.board.html_text import COSTS, TIMES, costs, heading, identity, machine_name, rounded
 from xmcbench.board.model import FLAGS, Board, Row, Run, Table, Value
-from xmcbench.cli.plain import clean
+from xmcbench.escaping import clean
 
 HASH = 12  # characters of commits and hashes: enough to find any of them
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from xmcbench.board.cells import NONE
 from xmcbench.board.model import Costs, Table
-from xmcbench.cli.plain import clean
+from xmcbench.escaping import clean
 
 # costs as the page shows them: title, unit, field of `Costs`, such units in one of the field's
 COSTS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xmcbench.board import cells
 from xmcbench.board.model import Table
-from xmcbench.cli.plain import clean
+from xmcbench.escaping import clean
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -8,7 +8,7 @@ from typing import Any
 
 from xmcbench.board import cells
 from xmcbench.board.model import FLAGS, Board, Table
-from xmcbench.cli.plain import clean
+from xmcbench.escaping import clean
 
 READING = (
     "Rows share a rank where a test can't separate them, or a chain of such rows joins them: every row of a better "

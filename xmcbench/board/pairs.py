@@ -19,7 +19,7 @@ from typing import Any
 
 from xmcbench.board.evidence import Evidence
 from xmcbench.errors import DataError
-from xmcbench.results.board import TESTED
+from xmcbench.results.board_files import TESTED
 
 VERSION = 2  # of what is remembered: raise it when the test or the intervals change
 LEVEL = 0.05  # of the family of tests of one table and metric, as usual in the field

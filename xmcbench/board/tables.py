@@ -16,7 +16,7 @@ from xmcbench.board.published import Published, beside, published_alone
 from xmcbench.board.rows import row_of, value_of
 from xmcbench.errors import DataError
 from xmcbench.results import record as records
-from xmcbench.results.board import TESTED
+from xmcbench.results.board_files import TESTED
 
 if TYPE_CHECKING:
     from xmcbench.results.store import Store

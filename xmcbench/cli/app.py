@@ -21,12 +21,12 @@ from xmcbench.cli.ls import ls
 from xmcbench.cli.merge import merge
 from xmcbench.cli.new import new
 from xmcbench.cli.peers import peers_app
-from xmcbench.cli.plain import clean_lines
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
 from xmcbench.cli.verify import verify
 from xmcbench.errors import XmcError
+from xmcbench.escaping import clean_lines
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

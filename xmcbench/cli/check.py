@@ -28,7 +28,7 @@ def method(
 
     One line a check; exit code 1 if any fails. When the basic fit fails, the checks that need it aren't made.
     """
-    from xmcbench import registry
+    from xmcbench.runs import registry
     from xmcbench.testing.contract import findings
 
     params = _parameters(registry.get(name), settings or [])
@@ -52,7 +52,7 @@ check_app.command()(scores)
 
 
 def _parameters(method: Any, settings: list[str]) -> Any:
-    from xmcbench.plan import parse_value
+    from xmcbench.runs.plan import parse_value
 
     values = {}
     for text in settings:

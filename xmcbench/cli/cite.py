@@ -19,7 +19,7 @@ def cite(
     names: Annotated[list[str] | None, typer.Argument(help="Methods, data sets and metrics that were used.")] = None,
 ) -> None:
     """Print BibTeX for what was used and for xmcbench itself."""
-    from xmcbench.cli.plain import clean_lines
+    from xmcbench.escaping import clean_lines
 
     entries = [OWN.format(version=__version__)]
     for name in names or []:

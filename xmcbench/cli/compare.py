@@ -13,9 +13,9 @@ import typer
 from xmcbench.errors import DataError, RegressionError, UsageError
 
 if TYPE_CHECKING:
-    from xmcbench.results.compare import Verdict
-    from xmcbench.results.differences import Differences
-    from xmcbench.results.paired import Gap, Paired
+    from xmcbench.comparison.compare import Verdict
+    from xmcbench.comparison.differences import Differences
+    from xmcbench.comparison.paired import Gap, Paired
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
 
@@ -44,9 +44,9 @@ def compare(
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
     from xmcbench.cli.comparison import print_differences, print_gaps, print_runs
-    from xmcbench.cli.plain import clean_lines
     from xmcbench.cli.run import results_folder
-    from xmcbench.results.compare import compare
+    from xmcbench.comparison.compare import compare
+    from xmcbench.escaping import clean_lines
     from xmcbench.results.store import Store
 
     store = Store(results or results_folder())
@@ -91,7 +91,7 @@ def _canonical(name: str) -> str:
 
 def _say_picked(a: str, first: Record, b: str, second: Record) -> None:
     """On standard error, which runs were meant by what is not a whole run id."""
-    from xmcbench.cli.plain import clean
+    from xmcbench.escaping import clean
 
     for letter, text, record in (("A", a, first), ("B", b, second)):
         if text != record["run_id"]:
@@ -116,8 +116,8 @@ def _gaps(
     ------
     DataError : a file that is there was changed, or doesn't give the values on record.
     """
-    from xmcbench.cli.plain import clean_lines
-    from xmcbench.results.paired import Paired, gaps, per_row
+    from xmcbench.comparison.paired import Paired, gaps, per_row
+    from xmcbench.escaping import clean_lines
     from xmcbench.results.store import NotKept
 
     paired: Paired | None = None
@@ -139,8 +139,8 @@ def _differences(
     ------
     DataError : a file that is there was changed, or is of other rows and labels.
     """
-    from xmcbench.results.differences import differences
-    from xmcbench.results.rescoring import dataset_of, final
+    from xmcbench.comparison.differences import differences
+    from xmcbench.comparison.rescoring import dataset_of, final
     from xmcbench.results.store import NotKept
 
     if each == 0:
@@ -161,7 +161,7 @@ def _differences(
 
 def _check(first: Record, second: Record, verdicts: list[Verdict]) -> None:
     """Raise RegressionError where B is worse, or nothing was judged: a check that compares nothing must not pass."""
-    from xmcbench.results.compare import FAIL, UNKNOWN
+    from xmcbench.comparison.compare import FAIL, UNKNOWN
 
     worse = [v.metric for v in verdicts if v.verdict == FAIL]
     if worse:

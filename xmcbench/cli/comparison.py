@@ -11,9 +11,9 @@ from xmcbench.cli.show import WIDE, make_console, safe
 from xmcbench.cli.tuned import chosen
 
 if TYPE_CHECKING:
-    from xmcbench.results.compare import Verdict
-    from xmcbench.results.differences import Differences
-    from xmcbench.results.paired import Gap
+    from xmcbench.comparison.compare import Verdict
+    from xmcbench.comparison.differences import Differences
+    from xmcbench.comparison.paired import Gap
     from xmcbench.results.record import Record
 
 

@@ -16,7 +16,7 @@ import typer
 
 PROBE = """
 import sys
-from xmcbench import registry
+from xmcbench.runs import registry
 from xmcbench.errors import XmcError
 try:
     registry.get(sys.argv[1])
@@ -66,7 +66,7 @@ def _versions() -> list[Check]:
     import platform
 
     import xmcbench
-    from xmcbench.provenance import code_state, versions
+    from xmcbench.runs.provenance import code_state, versions
 
     supported = (3, 11) <= sys.version_info[:2] <= (3, 13)
     state = code_state()
@@ -101,7 +101,7 @@ def _dependencies() -> Check:
 
 
 def _machine(full: bool) -> list[Check]:
-    from xmcbench.provenance import describe, hardware
+    from xmcbench.runs.provenance import describe, hardware
 
     gpu = "not looked for; --full imports torch and looks"
     if full:
@@ -156,7 +156,7 @@ def _writable(name: str, folder: Path, hint: str) -> Check:
 def _plugins() -> list[Check]:
     from concurrent.futures import ThreadPoolExecutor
 
-    from xmcbench import registry
+    from xmcbench.runs import registry
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         causes = list(pool.map(probe, registry.sources()))

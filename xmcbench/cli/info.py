@@ -41,7 +41,7 @@ def info(
 
 def method_facts(method: type[Method], name: str) -> dict[str, Any]:
     """A method's `info`, and each parameter with its default, meaning and source."""
-    from xmcbench.registry import sources
+    from xmcbench.runs.registry import sources
 
     known, source = method.info, sources().get(name)
     parameters = [
@@ -119,7 +119,8 @@ def metric_facts(definition: Definition) -> dict[str, Any]:
 
 def as_text(facts: dict[str, Any]) -> str:
     """Facts as text: short ones in two columns, long ones below under their names."""
-    from xmcbench.cli.plain import clean_lines, columns, paragraph
+    from xmcbench.cli.plain import columns, paragraph
+    from xmcbench.escaping import clean_lines
 
     short, below = [], []
     for key, value in facts.items():
@@ -149,7 +150,8 @@ def _about(method: type[Method]) -> str:
 
 
 def _parameter(facts: dict[str, Any]) -> str:
-    from xmcbench.cli.plain import clean, paragraph
+    from xmcbench.cli.plain import paragraph
+    from xmcbench.escaping import clean
 
     none = f" None: {facts['none_means']}." if "none_means" in facts else ""
     bounds = f" Must be {facts['bounds']}." if "bounds" in facts else ""

@@ -43,7 +43,7 @@ def ls(
 
 
 def _methods(_: Path | None) -> list[Row]:
-    from xmcbench import registry
+    from xmcbench.runs import registry
 
     found = registry.sources().values()
     return [{"name": s.name, "from": s.origin, "defined_in": s.target} for s in found]

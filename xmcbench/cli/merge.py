@@ -25,7 +25,7 @@ def merge(
 
     Example: `xmcbench merge results --into leaderboards --slim`
     """
-    from xmcbench.cli.plain import clean_lines
+    from xmcbench.escaping import clean_lines
     from xmcbench.results.merging import ADDED, REFUSED, THERE
     from xmcbench.results.merging import merge as merged
     from xmcbench.results.store import Store

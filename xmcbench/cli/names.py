@@ -29,9 +29,9 @@ def look_up(name: str) -> Meanings:
     UsageError : no method, data set or metric has that name; the nearest one of all kinds is offered.
     XmcError : the method can't be imported.
     """
-    from xmcbench import registry
     from xmcbench.data.inventory import described
     from xmcbench.errors import unknown
+    from xmcbench.runs import registry
 
     datasets = _datasets()
     is_method = name in registry.sources() or re.search(r"\.py:\w+$", name) is not None

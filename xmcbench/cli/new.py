@@ -65,7 +65,7 @@ def write_skeleton(name: str, folder: Path) -> None:
 
 
 def _refuse(name: str, folder: Path) -> None:
-    from xmcbench import registry
+    from xmcbench.runs import registry
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(_class_name(name)):
         raise UsageError(f"{name!r} can't be a method's name", "Use lower case letters, digits and single dashes.")

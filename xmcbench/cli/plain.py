@@ -1,4 +1,4 @@
-"""Plain text for the terminal: columns that line up and fit, and no control characters from data or plugins."""
+"""Plain text for the terminal: columns that line up and fit its width."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from xmcbench.escaping import clean
+
 PROSE = 100  # characters a line of running text has at most
 LEAST = 12  # characters a cut cell keeps
 WRAPPED = 24  # characters the last column has at least before others are cut; it is wrapped within them
-
-
-def clean(text: object) -> str:
-    """One line of `text` without control characters, so that nobody's metadata can steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in str(text))
-
-
-def clean_lines(text: object) -> str:
-    """The same for text of several lines."""
-    return "\n".join(clean(line) for line in str(text).splitlines())
 
 
 def room() -> int | None:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xmcbench.data.spec import Dataset
-    from xmcbench.plan import RunSpec
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
-    from xmcbench.runner import Options
+    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.runner import Options
 
 DEFAULT_DATASET = "icd10cm"  # comes with a pip dependency, so it works offline at once
 EPILOG = """
@@ -69,9 +69,9 @@ def run(
     from xmcbench.cli.show import make_console
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
-    from xmcbench.plan import make_plan
     from xmcbench.results.store import Store
-    from xmcbench.runner import Options
+    from xmcbench.runs.plan import make_plan
+    from xmcbench.runs.runner import Options
 
     console = make_console(stderr=as_json)
     wanted = [*(methods or []), *(method or [])]
@@ -158,7 +158,7 @@ def _estimate(spec: RunSpec, dataset: Dataset, past: list[Record]) -> float | No
 
     Every fit of tuning is taken to cost as much as such a run.
     """
-    from xmcbench.grid import fits
+    from xmcbench.runs.grid import fits
 
     times = 1 + len(fits(spec))
     for record in reversed(past):
@@ -181,9 +181,9 @@ def _work(
     keep_models: bool,
 ) -> tuple[list[Record], bool]:
     """Run the plan in order; returns the records and whether the user stopped it."""
-    from xmcbench import runner
     from xmcbench.cli import show
-    from xmcbench.work import remove
+    from xmcbench.runs import runner
+    from xmcbench.runs.work import remove
 
     records: list[Record] = []
     stopped = False

@@ -177,7 +177,7 @@ def score_predictions(
     from xmcbench.metrics.engines import disagreements, with_pyxclib
     from xmcbench.metrics.evaluation import depth
     from xmcbench.metrics.predictions import read_predictions
-    from xmcbench.results import board
+    from xmcbench.results import board_files as board
 
     truth, pairs = against.truth, against.pairs
     longest = int(np.bincount(pairs[:, 0]).max(initial=0)) if len(pairs) else 0

@@ -18,9 +18,9 @@ from xmcbench.errors import DataError, RegressionError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from xmcbench.comparison.expected import Expected
+    from xmcbench.comparison.regression import Outcome
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.expected import Expected
-    from xmcbench.results.regression import Outcome
     from xmcbench.results.store import Store
 
 FAST = "fast"  # the set of every CI run: minutes, on data that comes with xmcbench
@@ -49,7 +49,7 @@ def scores(
     """
     from xmcbench.cli.show import make_console
     from xmcbench.cli.verdicts import print_outcomes, settle
-    from xmcbench.results.expected import read
+    from xmcbench.comparison.expected import read
     from xmcbench.results.store import Store
 
     path = expected / f"{which}.toml"
@@ -96,9 +96,9 @@ def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Co
     """The outcome of each entry, up to where the user stopped it."""
     from xmcbench.cli.show import BarReporter
     from xmcbench.cli.verdicts import line
+    from xmcbench.comparison.regression import check
     from xmcbench.context import Reporter
-    from xmcbench.results.regression import check
-    from xmcbench.work import remove
+    from xmcbench.runs.work import remove
 
     data = _load(entries, offline, console)
     outcomes: list[Outcome] = []
@@ -134,9 +134,9 @@ def _load(entries: Sequence[Expected], offline: bool, console: Console) -> dict[
 
 def _update(path: Path, results: Path, only: Sequence[str]) -> None:
     """Write entries from the records of a results folder into a set; entries they say nothing of stay."""
-    from xmcbench.cli.plain import clean
-    from xmcbench.results.expected import read, write
-    from xmcbench.results.regression import expected_of, merged
+    from xmcbench.comparison.expected import read, write
+    from xmcbench.comparison.regression import expected_of, merged
+    from xmcbench.escaping import clean
     from xmcbench.results.store import Store
 
     broken: list[str] = []

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xmcbench.plan import RunSpec
+    from xmcbench.runs.plan import RunSpec
 
 
 def announced(plan: Sequence[RunSpec]) -> list[str]:
     """A line for each method that will be tuned, with what is tried, and one for those with nothing to tune."""
-    from xmcbench.grid import BY, combinations, fits
-    from xmcbench.plan import spell
+    from xmcbench.runs.grid import BY, combinations, fits
+    from xmcbench.runs.plan import spell
 
     lines = []
     for spec in {spec.label: spec for spec in plan if spec.grid}.values():
@@ -29,8 +29,8 @@ def announced(plan: Sequence[RunSpec]) -> list[str]:
 
 def chosen(record: Mapping[str, Any]) -> str:
     """What was chosen in a record's run, of how many, on which rows, and what failed; "" where nothing was tuned."""
-    from xmcbench.grid import BY
-    from xmcbench.tuning import told
+    from xmcbench.runs.grid import BY
+    from xmcbench.runs.tuning import told
 
     selection = record["selection"]
     tuning = selection.get("tuning")

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from xmcbench.cli.show import safe
-from xmcbench.results.compare import FAIL, IMPROVED, OK, OKISH, UNKNOWN, Verdict
+from xmcbench.comparison.compare import FAIL, IMPROVED, OK, OKISH, UNKNOWN, Verdict
 
 if TYPE_CHECKING:
-    from xmcbench.results.regression import Outcome
+    from xmcbench.comparison.regression import Outcome
 
 STYLE = {OK: "green", OKISH: "yellow", IMPROVED: "cyan", FAIL: "bold red", UNKNOWN: "yellow"}
 ORDER = (FAIL, UNKNOWN, OKISH, IMPROVED)

@@ -11,11 +11,11 @@ import typer
 from xmcbench.errors import DataError, RegressionError, UsageError, XmcError
 
 if TYPE_CHECKING:
+    from xmcbench.comparison.compare import Verdict
+    from xmcbench.comparison.verifying import Check
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.compare import Verdict
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
-    from xmcbench.results.verifying import Check
 
 
 def verify(
@@ -44,9 +44,9 @@ def verify(
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
     from xmcbench.cli.run import results_folder
-    from xmcbench.results.rejudging import check_scores
+    from xmcbench.comparison.rejudging import check_scores
+    from xmcbench.comparison.verifying import FAILED, Check, check_files, check_record
     from xmcbench.results.store import Store
-    from xmcbench.results.verifying import FAILED, Check, check_files, check_record
 
     if into is not None and not rerun:
         raise UsageError("--into belongs to --rerun")
@@ -103,14 +103,14 @@ def _found(text: str, store: Store) -> tuple[Record, Store]:
 
 def _data(record: Record, offline: bool) -> tuple[Check, Dataset | None]:
     from xmcbench.cli.show import StatusReporter, make_console
-    from xmcbench.results.rejudging import find_data
+    from xmcbench.comparison.rejudging import find_data
 
     with make_console(stderr=True).status("data set") as status:
         return find_data(record, offline=offline, progress=StatusReporter(status, "data set"))
 
 
 def _not_asked() -> Check:
-    from xmcbench.results.verifying import UNCHECKED, Check
+    from xmcbench.comparison.verifying import UNCHECKED, Check
 
     return Check("re-run", UNCHECKED, "only with --rerun")
 
@@ -119,10 +119,10 @@ def _again(record: Record, dataset: Dataset | None, store: Store, into: Path | N
     import tempfile
 
     from xmcbench.cli.show import make_console, reporter
-    from xmcbench.results.rejudging import check_rerun
-    from xmcbench.results.rerun import rerun
+    from xmcbench.comparison.rejudging import check_rerun
+    from xmcbench.comparison.rerun import rerun
+    from xmcbench.comparison.verifying import UNCHECKED, Check
     from xmcbench.results.store import Store
-    from xmcbench.results.verifying import UNCHECKED, Check
 
     if dataset is None or record["status"] != "ok":
         why = "no data set" if dataset is None else f"status {record['status']}: there are no scores"
@@ -140,8 +140,9 @@ def _again(record: Record, dataset: Dataset | None, store: Store, into: Path | N
 
 
 def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> None:
-    from xmcbench.cli.plain import clean, columns, hanging
-    from xmcbench.results.verifying import FAILED, HOLDS
+    from xmcbench.cli.plain import columns, hanging
+    from xmcbench.comparison.verifying import FAILED, HOLDS
+    from xmcbench.escaping import clean
 
     marks = {HOLDS: typer.style("ok    ", fg="green"), FAILED: typer.style("FAILED", fg="red", bold=True)}
     for check in checks:
@@ -162,7 +163,7 @@ def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> 
 
 def _judge(name: str, checks: list[Check]) -> None:
     """Raise the error whose exit code tells the worst of what failed."""
-    from xmcbench.results.verifying import FAILED
+    from xmcbench.comparison.verifying import FAILED
 
     failed = [check for check in checks if check.state == FAILED]
     if files := [check.what for check in failed if not check.score]:

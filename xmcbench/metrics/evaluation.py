@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.metrics.labels import LabelStats
 from xmcbench.metrics.names import DEFAULT, Name, parse_all
-from xmcbench.metrics.pieces import everywhere
+from xmcbench.metrics.partition import everywhere
 from xmcbench.metrics.stats import Stats
 from xmcbench.metrics.truth import BY_FREQUENCY, Truth
 from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals

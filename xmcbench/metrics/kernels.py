@@ -1,8 +1,9 @@
 """The counting, in numba: predictions are read once, all else follows from the ranks of the true labels.
 
 Plain arrays in and out. Each kernel does some rows (or resamples, from `begin` to `end`) and writes nothing that
-belongs to others, so `pieces.everywhere` may run it on many threads and the result is the same on any number. Numba's
-own threads are not used: they take three times as long to compile, and burn a busy machine's cores while they wait.
+belongs to others, so `partition.everywhere` may run it on many threads and the result is the same on any number.
+Numba's own threads are not used: they take three times as long to compile, and burn a busy machine's cores while they
+wait.
 """
 
 from __future__ import annotations

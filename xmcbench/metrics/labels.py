@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.metrics.definition import NO_PART, Definition
-from xmcbench.metrics.pieces import everywhere, threads
+from xmcbench.metrics.partition import everywhere, threads
 
 Counts = NDArray[np.int32]  # (L,)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import UsageError
-from xmcbench.metrics.pieces import everywhere
+from xmcbench.metrics.partition import everywhere
 from xmcbench.metrics.uncertainty import DENOMINATOR, checked_groups
 
 RESAMPLES = 10_000  # a p of 0.05 is then known to ± 0.004, and 0.0001 is the least that can be shown

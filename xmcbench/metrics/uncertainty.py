@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import UsageError
-from xmcbench.metrics.pieces import everywhere
+from xmcbench.metrics.partition import everywhere
 
 DENOMINATOR = "/den"  # rows["PSP@5/den"] stands beside rows["PSP@5"]
 COVERED = 0.95  # share of the bootstrap distribution between low and high

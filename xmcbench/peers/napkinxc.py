@@ -22,7 +22,7 @@ from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
 
 SOURCE = "napkinXC 0.7.2"
 AT_A_TIME = 4096  # rows a call, so that Ctrl-C and deadlines come through

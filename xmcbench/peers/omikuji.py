@@ -22,7 +22,7 @@ from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
 
 SOURCE = "omikuji 0.5.2"
 AT_A_TIME = 1024  # rows between two words of progress, so that Ctrl-C and deadlines come through

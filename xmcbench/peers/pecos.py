@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
     from xmcbench.peers.child import Child
 
 Arrays = dict[str, NDArray[Any]]

@@ -7,14 +7,14 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from xmcbench.registry import identity
 from xmcbench.results import record as records
+from xmcbench.runs.registry import identity
 
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
-    from xmcbench.plan import RunSpec
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
+    from xmcbench.runs.plan import RunSpec
 
 COSTS = (
     *(

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.errors import UsageError
-from xmcbench.results import board
+from xmcbench.results import board_files as board
 from xmcbench.results import record as records
 from xmcbench.results.blank import COSTS, describe
 

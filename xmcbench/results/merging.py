@@ -13,9 +13,9 @@ from typing import Any
 
 from xmcbench.errors import DataError
 from xmcbench.files import WriteError, atomic, read_npz, sha256_of, sweep
-from xmcbench.results import board
+from xmcbench.results import board_files as board
 from xmcbench.results import record as records
-from xmcbench.results.given import values_given
+from xmcbench.results.row_values import values_given
 from xmcbench.results.store import NotKept, Store, in_its_file
 
 ADDED, THERE, REFUSED = "added", "already there", "refused"

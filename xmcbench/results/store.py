@@ -3,7 +3,7 @@
 DIR/records/RUN_ID.json      written last, so a record's files are always there
 DIR/predictions/RUN_ID.npz   TopK, before the filter is applied
 DIR/rows/RUN_ID.npz          per-row hits and weights, for paired tests
-DIR/board/                   the part of them that leaderboards need: `xmcbench.results.board`
+DIR/board/                   the part of them that leaderboards need: `xmcbench.results.board_files`
 DIR/reports/FIT_HASH/        what a method tells of its fitted model, where it has something to tell
 DIR/work/FIT_HASH/           checkpoints and the fitted model of a run under way
 """
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
-from xmcbench.results import board
+from xmcbench.results import board_files as board
 from xmcbench.results import record as records
 
 if TYPE_CHECKING:

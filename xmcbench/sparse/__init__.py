@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from xmcbench.stale import stamp_whole_packages
+from xmcbench.sparse.numba_cache import stamp_whole_packages
 
 stamp_whole_packages(Path(__file__).parent)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xmcbench import registry
 from xmcbench.errors import UsageError, XmcError
 from xmcbench.method import Method, MethodInfo
+from xmcbench.runs import registry
 from xmcbench.testing.checks import CHECKS, Broken, Check
 from xmcbench.testing.subject import Subject, Unchecked, crash
 from xmcbench.testing.surroundings import captured

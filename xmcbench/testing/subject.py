@@ -23,8 +23,8 @@ import scipy.sparse as sp
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset, Split
 from xmcbench.data.split import CARVE_SEED, carve
-from xmcbench.machine import gpu_memory, thread_limits
 from xmcbench.method import Inputs, Machine, Method
+from xmcbench.runs.machine import gpu_memory, thread_limits
 from xmcbench.testing.surroundings import captured, strays, surrounded
 from xmcbench.testing.variants import usual
 from xmcbench.topk import TopK

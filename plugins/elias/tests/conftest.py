@@ -40,5 +40,5 @@ class Stop(Reporter):
 def stop(monkeypatch: pytest.MonkeyPatch) -> type[Stop]:
     """The class, with checkpoints after every epoch of the network and every step of the dual encoder."""
     monkeypatch.setattr("xmcbench_elias.train.CHECKPOINT_EVERY", 0.0)
-    monkeypatch.setattr("xmcbench.dense.training.CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr("xmcbench.methods.ance.training.CHECKPOINT_EVERY", 0.0)
     return Stop

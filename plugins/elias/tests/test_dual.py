@@ -22,7 +22,7 @@ from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import embed
 from xmcbench.errors import TimeLimit
 from xmcbench.method import Inputs, TrainData
-from xmcbench.methods.anceparams import RATES
+from xmcbench.methods.ance.params import RATES
 from xmcbench.testing.worlds import tiny
 
 DATA = tiny()

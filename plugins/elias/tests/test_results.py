@@ -23,9 +23,9 @@ from xmcbench_elias.results_runs import Measured, Report, Results, gap
 from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import DataError
-from xmcbench.plan import make_plan
 from xmcbench.results import record as records
 from xmcbench.results.store import Store
+from xmcbench.runs.plan import make_plan
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 

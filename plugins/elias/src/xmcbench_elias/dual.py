@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xmcbench.dense.dual import DualEncoder, LabelSide, unit
 from xmcbench.dense.index import LabelIndex
-from xmcbench.dense.training import Training
 from xmcbench.encoders.encoder import Encoder, Rows, embed
 from xmcbench.encoders.params import EncoderParams
-from xmcbench.methods.anceparams import AnceParams
-from xmcbench.methods.anceparams import settled as settled_dual
+from xmcbench.methods.ance.dual import DualEncoder, LabelSide, unit
+from xmcbench.methods.ance.params import AnceParams
+from xmcbench.methods.ance.params import settled as settled_dual
+from xmcbench.methods.ance.training import Training
 from xmcbench.topk import TopK
 from xmcbench_elias.source import copied
 

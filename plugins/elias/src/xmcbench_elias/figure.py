@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.board.cells import percent
+from xmcbench.comparison.rescoring import dataset_of, final
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic
-from xmcbench.results.rescoring import dataset_of, final
 from xmcbench.results.store import NotKept
 from xmcbench_elias.deciles import PARTS, Deciles
 from xmcbench_elias.results_plan import Board

@@ -15,7 +15,7 @@ from xmcbench_elias.presets import PRESETS
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.data.spec import Facts
+    from xmcbench.method import Facts
     from xmcbench.metrics import Evaluation
     from xmcbench.topk import TopK
     from xmcbench_elias.whole import Whole

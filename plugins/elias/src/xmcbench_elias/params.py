@@ -175,8 +175,8 @@ class Sizes:
 
 def settled(params: EliasParams, n_labels: int, n_rows: int = 1) -> Settled:
     """`params` with a value in place of every None but the ranker's, from the numbers of labels and training rows."""
-    from xmcbench.methods.anceparams import AnceParams
-    from xmcbench.methods.anceparams import settled as settled_dual
+    from xmcbench.methods.ance.params import AnceParams
+    from xmcbench.methods.ance.params import settled as settled_dual
 
     usual = dict(next(regime for border, regime in REGIMES if n_labels >= border))
     usual["encoder_rate"] = params.rate if params.encoder == "bow" or params.frozen else TRANSFORMER_RATE

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xmcbench.cli.plain import clean_lines
 from xmcbench.errors import UsageError, XmcError
+from xmcbench.escaping import clean_lines
 from xmcbench.files import atomic
 from xmcbench_elias.results_plan import Plan, commands
 from xmcbench_elias.results_runs import Results

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from xmcbench.plan import make_plan, spell
+from xmcbench.runs.plan import make_plan, spell
 from xmcbench_elias.method import Elias
 
 STEPS = {"stage1": "stage 1", "model": "+ stage 2", "ranker": "+ ranker", "final": "final"}

@@ -15,11 +15,11 @@ from xmcbench.board.costs import costs_of
 from xmcbench.board.entries import Entry, age, entries_of
 from xmcbench.board.model import Costs, Value
 from xmcbench.board.rows import value_of
+from xmcbench.comparison.paired import Paired, Rows, per_row
 from xmcbench.errors import DataError
 from xmcbench.metrics import difference
 from xmcbench.metrics.uncertainty import DENOMINATOR, Difference, intervals
-from xmcbench.results.board import NEAR
-from xmcbench.results.paired import Paired, Rows, per_row
+from xmcbench.results.board_files import NEAR
 from xmcbench.results.store import NotKept, Store
 from xmcbench_elias.results_plan import Board, resolved
 

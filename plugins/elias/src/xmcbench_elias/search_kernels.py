@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from xmcbench.stale import stamp_whole_packages
+from xmcbench.sparse.numba_cache import stamp_whole_packages
 from xmcbench_elias.prefetch import prefetch_row
 
 stamp_whole_packages(Path(__file__).parent)  # kernels here hold code of `prefetch`

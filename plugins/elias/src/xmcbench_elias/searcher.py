@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError
-from xmcbench.metrics.pieces import everywhere, threads
+from xmcbench.metrics.partition import everywhere, threads
 from xmcbench_elias import search_kernels as kernels
 from xmcbench_elias.model import EliasModel
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xmcbench.dense.dual import LabelSide
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder, Rows
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.method import TrainData
+from xmcbench.methods.ance.dual import LabelSide
 from xmcbench_elias.params import Settled
 
 if TYPE_CHECKING:

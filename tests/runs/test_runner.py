@@ -1,0 +1,325 @@
+"""A run ends in a record whatever happens, goes on after a stop, and shows a method no test label."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from xmcbench.context import Reporter
+from xmcbench.data.spec import Dataset
+from xmcbench.errors import Diverged
+from xmcbench.method import MethodInfo, param
+from xmcbench.results import form
+from xmcbench.results import record as records
+from xmcbench.results.store import Store
+from xmcbench.runs.plan import RunSpec
+from xmcbench.runs.runner import Options, execute
+from xmcbench.testing.worlds import tiny
+from xmcbench.topk import TopK
+
+
+@dataclass(frozen=True)
+class Params:
+    trouble: str = param("", "what goes wrong", "ours: a test")
+    width: int = param(5, "labels returned", "ours: a test", query=(2, 5))
+
+
+class Frequent:
+    """Labels by training frequency, in three phases with a checkpoint after each; trouble on request."""
+
+    info = MethodInfo("frequent", "for tests", "floor", "1", parameters=Params, needs=("features",))
+    fits = 0
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    @classmethod
+    def skip(cls, data: Any, machine: Any) -> str | None:
+        return "too small for it" if data.n_train < 10 else None
+
+    @classmethod
+    def raise_skip(cls, data: Any, machine: Any) -> str | None:
+        raise ValueError("no skip")
+
+    def fit(self, train: Any, ctx: Any) -> None:
+        type(self).fits += 1
+        state = ctx.checkpoints.load("state")
+        done = state[1]["done"] if state else 0
+        for step in range(done, 3):
+            with ctx.phase(f"step {step}"):
+                if self.params.trouble == "note":
+                    ctx.note("x", {1, 2})
+                ctx.checkpoints.save("state", {}, {"done": step + 1})
+                if step == 1 and not ctx.checkpoints.load("second try"):
+                    ctx.checkpoints.save("second try", {})
+                    self.fail()
+                ctx.progress(step, 3)
+        ctx.note("first step", done)
+        ctx.note("width while fitting", [self.params.width, ctx.query["width"]])
+        self.counts = np.asarray(train.labels.sum(axis=0)).ravel().astype(np.float32)
+
+    def fail(self) -> None:
+        if self.params.trouble == "interrupt":
+            raise KeyboardInterrupt
+        if self.params.trouble == "crash":
+            raise ValueError("a bug")
+        if self.params.trouble == "diverge":
+            raise Diverged("loss is NaN")
+        if self.params.trouble == "memory":
+            raise MemoryError("too big")
+        if self.params.trouble == "slow":
+            time.sleep(0.3)
+        if self.params.trouble == "exit":
+            raise SystemExit(3)
+
+    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
+        shown = np.tile(self.counts, (inputs.n_rows, 1))
+        if self.params.trouble == "array":
+            return shown  # type: ignore[return-value]
+        if self.params.trouble == "nan":
+            shown[0, 0] = np.nan
+        ids = np.tile(np.arange(inputs.n_labels), (inputs.n_rows, 1))
+        return TopK.from_arrays(ids, shown, max(k, ctx.query["width"]))
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / "model.npz", counts=self.counts)
+
+    def load(self, folder: Path) -> None:
+        with np.load(folder / "model.npz") as file:
+            self.counts = file["counts"]
+
+
+class BadSkip(Frequent):
+    skip = Frequent.raise_skip  # type: ignore[assignment]
+
+
+class OnGpu(Frequent):
+    info = dataclasses.replace(Frequent.info, devices=("cuda",))
+
+
+def spec(trouble: str = "", width: int = 5, seed: int = 0, method: Any = Frequent) -> RunSpec:
+    method = BadSkip if trouble == "bad skip" else method
+    return RunSpec(f"{__file__}:{method.__name__}", method, Params(trouble, width), "tiny", None, seed, 100)
+
+
+def run(store: Store, dataset: Dataset, what: RunSpec, **options: Any) -> dict[str, Any]:
+    return execute(what, dataset, store, Options(threads=1, samples=50, **options), Reporter())[0]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def test_a_query_value_never_reaches_the_fit(store: Store) -> None:
+    first = run(store, tiny(), spec(width=2))
+    assert first["method"]["parameters"]["width"] == 2
+    assert first["notes"]["width while fitting"] == [5, 5]
+
+
+def test_metrics_asked_for_later_are_scored_from_kept_predictions(store: Store) -> None:
+    first = run(store, tiny(), spec())
+    fits = Frequent.fits
+    more = run(store, tiny(), spec(), metrics=["R@7"])
+    assert Frequent.fits == fits
+    assert more["supersedes"] == first["run_id"]
+    assert records.metric(more, "R@7") is not None
+    assert records.metric(more, "P@1") == records.metric(first, "P@1")
+    assert run(store, tiny(), spec(), metrics=["R@7", "P@1"]) == more
+
+
+@pytest.mark.parametrize("trouble", ["bad skip", "exit", "note", "array"])
+def test_whatever_a_method_does_there_is_a_record(store: Store, trouble: str) -> None:
+    record = run(store, tiny(), spec(trouble))
+    assert record["status"] == "error"
+    assert record["notes"]["traceback"]
+    said = {"bad skip": "no skip", "exit": "SystemExit", "note": "note 'x' holds a set", "array": "not a TopK"}
+    assert said[trouble] in record["reason"]
+
+
+def test_what_must_have_a_gpu_is_skipped_without_one(store: Store) -> None:
+    record = run(store, tiny(), spec(method=OnGpu))
+    assert (record["status"], record["reason"]) == ("skipped", "needs cuda, and this run is on cpu")
+
+
+def test_a_good_run_leaves_a_complete_record(store: Store) -> None:
+    dataset = tiny()
+    record = run(store, dataset, spec())
+    assert record["status"] == "ok"
+    assert {path for path in form.FORM if path.isidentifier()} <= set(record)
+    truth = np.asarray(dataset.test.labels.todense()) > 0
+    most = int(np.argmax(np.asarray(dataset.train.labels.sum(axis=0)).ravel()))
+    assert records.metric(record, "P@1") == pytest.approx(truth[:, most].mean())
+    assert record["costs"]["fit_seconds"] > 0
+    assert record["costs"]["model_bytes"] > 0
+    assert list(record["costs"]["phases"])[:3] == ["step 0", "step 1", "step 2"]
+    kept = TopK.load(store.folder / record["predictions"]["file"])
+    assert kept.ids.shape == (80, 40)
+    assert store.rows(record)
+    assert records.read(store.folder / "records" / f"{record['run_id']}.json") == record
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status", "said"),
+    [
+        ("crash", "error", "ValueError: a bug"),
+        ("diverge", "diverged", "loss is NaN"),
+        ("memory", "out_of_memory", "too big"),
+        ("interrupt", "interrupted", "goes on from here"),
+        ("nan", "error", "NaN"),
+    ],
+)
+def test_trouble_becomes_a_status_with_a_reason(store: Store, trouble: str, status: str, said: str) -> None:
+    record = run(store, tiny(), spec(trouble))
+    assert record["status"] == status
+    assert said in record["reason"]
+    assert record["metrics"] == []
+    assert store.records() == [record]
+
+
+def test_a_time_limit_stops_the_run_and_the_next_one_goes_on(store: Store) -> None:
+    record = run(store, tiny(), spec("slow"), time_limit=0.2)
+    assert record["status"] == "timeout"
+    assert record["costs"]["fit_seconds"] > 0.2
+    assert record["limits"] == {"time_seconds": 0.2}
+    again = run(store, tiny(), spec("slow"))
+    assert again["status"] == "ok"
+    assert again["notes"]["first step"] == 2
+    assert again["costs"]["attempts"] == 2
+
+
+def test_after_ctrl_c_the_next_run_resumes_and_predicts_the_same(store: Store, tmp_path: Path) -> None:
+    assert run(store, tiny(), spec("interrupt"))["status"] == "interrupted"
+    resumed = run(store, tiny(), spec("interrupt"))
+    assert resumed["notes"]["first step"] == 2
+    whole = run(Store(tmp_path / "other"), tiny(), spec())
+    assert resumed["predictions"]["sha256"] == whole["predictions"]["sha256"]
+
+
+def test_after_a_crash_the_next_run_starts_clean(store: Store) -> None:
+    run(store, tiny(), spec("crash"))
+    assert not list(store.folder.glob("work/*/*"))
+
+
+def test_what_is_done_is_not_done_again_unless_asked(store: Store) -> None:
+    first = run(store, tiny(), spec())
+    fits = Frequent.fits
+    assert run(store, tiny(), spec()) == first
+    assert Frequent.fits == fits
+    second = run(store, tiny(), spec(), again=True)
+    assert second["supersedes"] == first["run_id"]
+    assert run(store, tiny(seed=1), spec())["run_id"] not in (first["run_id"], second["run_id"])
+
+
+def test_runs_that_differ_in_query_parameters_share_one_fit(store: Store) -> None:
+    fits = Frequent.fits
+    a, b = run(store, tiny(), spec(width=5)), run(store, tiny(), spec(width=2))
+    assert a["status"] == b["status"] == "ok"
+    assert a["spec_hash"] != b["spec_hash"]
+    assert Frequent.fits == fits + 1
+    assert b["costs"]["fit_seconds"] == a["costs"]["fit_seconds"]
+
+
+def test_a_method_may_decline_and_missing_inputs_decline_for_it(store: Store) -> None:
+    small = run(store, tiny(n_train=5), spec())
+    assert (small["status"], small["reason"]) == ("skipped", "too small for it")
+    dataset = tiny()
+    blind = dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, features=None))
+    record = run(store, blind, spec())
+    assert record["status"] == "skipped"
+    assert "needs features" in record["reason"]
+
+
+class Telling(Frequent):
+    """Reports the P@1 of its own predictions, or fails to."""
+
+    told = 0
+
+    def report(self, inputs: Any, score: Any, folder: Path, ctx: Any) -> None:
+        type(self).told += 1
+        if self.params.trouble == "report":
+            raise ValueError("nothing to tell")
+        (folder / "report.md").write_text(str(score(self.predict(inputs, 5, ctx)).fractions()["P@1"]))
+
+
+def test_a_method_reports_once_a_fit_in_scores_of_the_harness(store: Store) -> None:
+    first = run(store, tiny(), spec(method=Telling))
+    path = store.folder / first["notes"]["report"]
+    values = {entry["name"]: entry["value"] for entry in first["metrics"]}
+    assert float(path.read_text()) == values["P@1"]
+    assert "report" in first["costs"]["phases"]
+    again = run(store, tiny(), spec(method=Telling, width=2))
+    assert again["notes"]["report"] == first["notes"]["report"]
+    assert Telling.told == 1
+
+
+def test_a_report_that_fails_costs_nothing_but_itself(store: Store) -> None:
+    record = run(store, tiny(), spec("report", method=Telling))
+    assert record["status"] == "ok"
+    assert record["notes"]["report"].startswith("ValueError: nothing to tell")
+
+
+def test_filter_pairs_leave_before_the_cut(store: Store) -> None:
+    dataset = tiny()
+    counts = np.asarray(dataset.train.labels.sum(axis=0)).ravel()
+    first, second = np.argsort(-counts, kind="stable")[:2]
+    pairs = np.array([[row, first] for row in range(80)], np.int64)
+    record = run(store, dataclasses.replace(dataset, test_filter=pairs), spec())
+    truth = np.asarray(dataset.test.labels.todense()) > 0
+    assert records.metric(record, "P@1") == pytest.approx(truth[:, second].mean())
+
+
+class Nosy(Frequent):
+    """Asks for validation rows and keeps what it was shown."""
+
+    info = MethodInfo("nosy", "for tests", "other", "1", parameters=Params, wants_validation=True)
+    seen: tuple[Any, Any] = (None, None)
+
+    def fit(self, train: Any, ctx: Any) -> None:
+        type(self).seen = (train, ctx.validation)
+        super().fit(train, ctx)
+
+
+def test_validation_is_carved_from_train_where_there_is_no_official_one(store: Store) -> None:
+    dataset = tiny()
+    record = run(store, dataset, spec(method=Nosy))
+    train, validation = Nosy.seen
+    assert (train.n_rows, validation.n_rows) == (285, 15)
+    both = sp.vstack([train.labels, validation.labels]).sum()
+    assert both == dataset.train.labels.sum()
+    assert record["selection"]["split"] == "carved"
+    assert (record["selection"]["rows"], record["selection"]["rows_fitted"]) == (15, 285)
+    official = dataclasses.replace(dataset, validation=dataset.test, content_hash="test:official")
+    assert run(store, official, spec(method=Nosy))["selection"]["split"] == "official"
+    assert Nosy.seen[0].n_rows == 300
+
+
+def test_two_processes_share_one_results_folder(tmp_path: Path) -> None:
+    command = [sys.executable, __file__, str(tmp_path / "r")]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    found = [json.loads(worker.communicate(timeout=120)[0]) for worker in workers]
+    assert {r["status"] for r in found} == {"ok"}
+    assert len({r["run_id"] for r in found}) == 1, "the second waited for the first and took its record"
+    assert len(Store(tmp_path / "r").records()) == 1
+
+
+def test_a_results_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    from xmcbench.errors import DataError
+
+    with pytest.raises(DataError, match="can't write"):
+        run(Store(tmp_path / "file" / "results"), tiny(), spec())
+
+
+if __name__ == "__main__":  # one of the two processes above
+    print(json.dumps(run(Store(Path(sys.argv[1])), tiny(), spec("slow"))))

@@ -1,0 +1,50 @@
+"""A table as CSV (RFC 4180), one line a row, for spreadsheets and data frames: numbers as numbers, text as text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+
+from xmcbench.board import cells
+from xmcbench.board.model import Table
+from xmcbench.escaping import clean
+
+FORMULA = "=+-@"  # what a spreadsheet takes for the begin of a formula (OWASP, "CSV injection"); tabs are cleaned away
+
+
+def table(table: Table) -> str:
+    """All rows: rank in each tested metric; value, ends of the interval, spread and seeds of each metric as fractions;
+    costs by machine class; flags and command. Empty where unknown."""
+    machines = cells.machines(table)
+    head = ["method", "family", "version", *(f"{what} {name}" for name in table.tested for what in ("rank", "beats"))]
+    names = [*table.metrics, *(name for part in table.slices.values() for name in part)]
+    head += [title for name in names for title in (name, f"{name} low", f"{name} high", f"{name} sd")]
+    head += ["seeds", "machine", "threads", "busy"]
+    head += ["fit_seconds", "predict_ms_per_row", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([*head, "flags", "selection", "command"])
+    for row in table.rows:
+        costs = cells.on_machine(row, machines[0]) if machines else None
+        line: list[object] = [text(row.label), text(row.family), text(row.version)]
+        for name in table.tested:
+            line += [row.ranks.get(name), row.separated.get(name)]
+        for name in names:
+            value = row.values[name]
+            line += [value.value, value.low, value.high, value.sd]
+        line.append(max((value.seeds for value in row.values.values()), default=0))
+        if costs is None:
+            line += [None] * 9
+        else:
+            line += [text(costs.machine), costs.threads, int(costs.busy), costs.fit_seconds, costs.predict_ms_per_row]
+            line += [costs.query_p50_ms, costs.query_p99_ms, costs.peak_rss_bytes, costs.model_bytes]
+        writer.writerow([*line, text("; ".join(row.flags)), text(row.selection), text(row.command)])
+    return out.getvalue()
+
+
+def text(value: object) -> str:
+    """Text that no spreadsheet takes for a formula: a quote before it where it begins like one."""
+    plain = clean(value)
+    first = unicodedata.normalize("NFKC", plain).lstrip()[:1]  # full-width signs are signs as well
+    return "'" + plain if first and first in FORMULA else plain

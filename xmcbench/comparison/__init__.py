@@ -1,0 +1,1 @@
+"""Records held against each other, against expected scores, and against what is computed anew."""

@@ -1,0 +1,222 @@
+"""Dense retrieval: documents and label texts through one encoder, trained on hard negatives it mines itself.
+
+Sources: ANCE (Xiong et al., ICLR 2021) for negatives from an index over the current embeddings; DPR (Karpukhin et al.,
+EMNLP 2020) for in-batch ones; NGAME (Dahiya et al., WSDM 2023) for batches of near neighbours and for the classifier on
+top; DEXML (Gupta et al., ICLR 2024) for the decoupled softmax and the pool of 100.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError, UsageError
+from xmcbench.files import read_npz, write_npz
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
+from xmcbench.methods.ance.params import AnceParams, check, settled
+from xmcbench.topk import PAD, TopK
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench.dense.index import LabelIndex
+    from xmcbench.encoders.encoder import Encoder, Rows
+    from xmcbench.method import Facts
+    from xmcbench.methods.ance.classifier import Classifier
+    from xmcbench.methods.ance.dual import DualEncoder
+
+FILE = "labels.npz"
+SAMPLE = 512  # training rows on which the graph's recall is measured
+KS = (10, 100)  # labels it is measured at
+
+
+class Ance:
+    """The labels nearest to a row by the inner product of their embeddings.
+
+    Labels are embedded from their texts, those without a text by a learned vector alone. A label without a training
+    row is found by its text (zero-shot); one that has neither is never predicted, so a row can have fewer than k
+    labels.
+    """
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="ance",
+        summary="dual encoder for documents and label texts with mined hard negatives, as ANCE, DPR and NGAME",
+        family="dense",
+        version="1",
+        citation=(
+            "@inproceedings{xiong2021ance, title={Approximate Nearest Neighbor Negative Contrastive Learning for Dense "
+            "Text Retrieval}, author={Xiong, Lee and Xiong, Chenyan and Li, Ye and Tang, Kwok-Fung and Liu, Jialin and "
+            "Bennett, Paul and Ahmed, Junaid and Overwijk, Arnold}, booktitle={ICLR}, year={2021}}"
+        ),
+        parameters=AnceParams,
+        devices=("cpu", "cuda"),
+        seconds=MappingProxyType({"icd10cm": 180}),
+    )
+
+    def __init__(self, params: AnceParams) -> None:
+        check(params)
+        self.params = settled(params)
+        self.encoder: Encoder | None = None
+        self.index: LabelIndex | None = None
+        self.classifier: Classifier | None = None
+        self.embeddings = np.empty((0, 0), np.float32)
+        self.known = np.empty(0, np.bool_)
+        self.sample = np.empty((0, 0), np.float32)
+
+    def skip(self, data: Facts, machine: Machine) -> str | None:
+        """What the encoder or the search needs and isn't there."""
+        from xmcbench.encoders.packages import lacks
+
+        if self.params.search == "hnsw" and find_spec("faiss") is None:
+            return "search=hnsw needs faiss, which is not installed: pip install 'xmcbench[ann]'"
+        return lacks(self.params, data)
+
+    def depends_on(self) -> dict[str, str]:
+        """Which model the encoder is."""
+        from xmcbench.encoders.packages import identity
+
+        return identity(self.params)
+
+    def fit(self, train: TrainData, ctx: RunContext) -> None:
+        """Phases encode, train (with its refreshes), classifier, index."""
+        import torch
+
+        from xmcbench.dense.index import LabelIndex
+        from xmcbench.encoders.making import facts, new_encoder
+        from xmcbench.methods.ance.dual import DualEncoder, LabelSide
+
+        params = self.params
+        with ctx.phase("encode"):
+            encoder = new_encoder(params, train, train.label_texts, ctx.seed("encoder"), ctx.device, ctx.progress)
+            rows = encoder.rows(train)
+            reads = train.texts is not None if params.encoder == "bow" else True
+            labels = LabelSide.of(encoder, train.label_texts if reads else None, train.n_labels)
+            seen = np.bincount(train.labels.indices, minlength=train.n_labels) > 0
+            # A vector that no row pulls would only be pushed, so a label nobody has is its text alone.
+            own = (labels.place < 0) | seen if params.vectors == "all" else labels.place < 0
+            generator = torch.Generator().manual_seed(ctx.seed("label vectors"))
+            model = DualEncoder(encoder, labels, own, generator).to(ctx.device)
+        self.known = seen | (labels.place >= 0)
+        self._train(model, rows, train, seen, ctx)
+        self.encoder = encoder
+        with ctx.phase("index"):
+            self.embeddings = model.embed_labels(ctx.device, ctx.progress)
+            documents = model.embed_documents(rows, ctx.device, ctx.progress)
+            self.index = LabelIndex(self.embeddings, self.known, params.search, ctx.device)
+        self.sample = documents[np.unique(np.linspace(0, len(documents) - 1, min(len(documents), SAMPLE)).astype(int))]
+        ctx.note("labels", {"by text": int((labels.place >= 0).sum()), "zero-shot": int((self.known & ~seen).sum())})
+        if params.classifier:
+            self._train_classifier(documents, train, seen, ctx)
+        ctx.note("encoder", facts(encoder, params))
+        self._remark(train, ctx)
+
+    def _remark(self, train: TrainData, ctx: RunContext) -> None:
+        """What was not done that the name leads to expect, and what this run could be with more installed."""
+        from xmcbench.dense.index import MANY
+        from xmcbench.encoders.packages import missing
+
+        if self.params.negatives != "in-batch" and self.params.epochs <= self.params.warm_up:
+            ctx.remark("ance mined nothing: all epochs were of warm-up. Lower warm_up or raise epochs.")
+        if (
+            self.params.encoder == "bow"
+            and train.texts is not None
+            and (lack := missing(replace(self.params, encoder="minilm")))
+        ):
+            ctx.remark(f"ance read texts as bags of words. For a transformer, ance[encoder=minilm]: {lack}")
+        assert self.index is not None
+        if self.params.search == "auto" and self.index.how == "exact" and len(self.index.ids) >= MANY:
+            ctx.remark("ance compared rows with every label. For a graph's fast search: pip install 'xmcbench[ann]'")
+
+    def _train(
+        self, model: DualEncoder, rows: Rows, train: TrainData, seen: NDArray[np.bool_], ctx: RunContext
+    ) -> None:
+        from xmcbench.methods.ance.training import Training
+
+        training = Training(model, rows, train.labels, self.params, seen, ctx)
+        with ctx.phase("train"):
+            training.run()
+        ctx.note("settings", asdict(self.params))
+        ctx.note("epochs", training.history)
+        ctx.note("refresh", training.cost())
+
+    def _train_classifier(
+        self, documents: NDArray[np.float32], train: TrainData, seen: NDArray[np.bool_], ctx: RunContext
+    ) -> None:
+        from xmcbench.methods.ance.classifier import train_classifier
+
+        assert self.index is not None
+        with ctx.phase("shortlists"):
+            near = self.index.search(documents, self.params.pool, self.params.ef, ctx.device, ctx.progress)
+        with ctx.phase("classifier"):
+            # A label without a row could only be pushed away.
+            shortlists = np.where((near.ids >= 0) & seen[near.ids], near.ids, PAD).astype(np.int32)
+            given = documents, train.labels, self.embeddings, shortlists
+            self.classifier = train_classifier(*given, self.params, ctx)
+
+    def warm_up(self, ctx: RunContext) -> None:
+        """Compile what predicts, and put on record what share of the truly nearest labels a graph finds."""
+        assert self.index is not None
+        ef, count = int(ctx.query.get("ef", self.params.ef)), len(self.index.ids)
+        near = self.index.search(self.sample[:2], min(10, count), ef, ctx.device)
+        if self.classifier is not None:
+            self.classifier.rerank(self.sample[:2], near, self.params.temperature, 1)
+        told: dict[str, Any] = {"by": self.index.how, "labels": count}
+        if self.index.how == "hnsw":
+            told["ef"] = ef
+            told |= {f"recall@{k} on training rows": self.index.recall(self.sample, k, ef) for k in KS if k <= count}
+        ctx.note("search", told)
+
+    def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
+        """The k nearest labels, through a graph with `ctx.query["ef"]`; by the classifier too where there is one."""
+        from xmcbench.encoders.encoder import embed
+        from xmcbench.methods.ance.dual import unit
+
+        if self.encoder is None or self.index is None:
+            raise UsageError("ance: predict before fit or load")
+        self.encoder.to(ctx.device)
+        self.encoder.progress = ctx.progress  # that of fitting is over
+        documents = unit(embed(self.encoder, self.encoder.rows(inputs), ctx.device, ctx.progress))
+        ef = int(ctx.query.get("ef", self.params.ef))
+        most = k if self.classifier is None else max(k, self.params.pool)
+        found = self.index.search(documents, most, ef, ctx.device, ctx.progress)
+        if self.classifier is not None:
+            found = self.classifier.rerank(documents, found, self.params.temperature, k)
+        return found
+
+    def save(self, folder: Path) -> None:
+        """The encoder in a folder of its own; an npz of label embeddings, and the classifier where there is one."""
+        from xmcbench.encoders.making import save_encoder
+
+        if self.encoder is None:
+            raise UsageError("ance: save before fit or load")
+        save_encoder(self.encoder, folder / "encoder")
+        arrays = {"embeddings": self.embeddings, "known": self.known, "sample": self.sample}
+        if self.classifier is not None:
+            arrays |= {"weight": self.classifier.weight.numpy(), "bias": self.classifier.bias.numpy()}
+        write_npz(folder / FILE, arrays, compressed=False)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; a graph is built anew.
+
+        Raises
+        ------
+        DataError : a file is missing or damaged.
+        """
+        from xmcbench.dense.index import LabelIndex
+        from xmcbench.encoders.making import load_encoder
+        from xmcbench.methods.ance.classifier import Classifier
+
+        self.encoder = load_encoder(folder / "encoder")
+        arrays = read_npz(folder / FILE)
+        try:
+            self.embeddings, self.known, self.sample = (arrays[name] for name in ("embeddings", "known", "sample"))
+            if "weight" in arrays:
+                self.classifier = Classifier(arrays["weight"], arrays["bias"])
+            self.index = LabelIndex(self.embeddings, self.known, self.params.search)
+        except (KeyError, ValueError, IndexError) as error:
+            raise DataError(f"{folder / FILE}: not an ance model ({error})", "Fit again.") from error

@@ -1,0 +1,1 @@
+"""One run from a typed method to predictions and costs: plan, registry, tuning, stages, and the machine they see."""
