@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from xmcbench.results import record as records
+from xmcbench.results import record_file
+from xmcbench.results.record import SCHEMA, Record
 
 
-def minimal(run_id: str = "r", method: str = "m", dataset: str = "d", /, **changes: Any) -> dict[str, Any]:
+def minimal(run_id: str = "r", method: str = "m", dataset: str = "d", /, **changes: Any) -> Record:
     """A run of three test rows that ended ok with P@1 = 0.5; a label other than the method's name goes as `label`."""
+    return record_file.of(minimal_raw(run_id, method, dataset, **changes))
+
+
+def minimal_raw(run_id: str = "r", method: str = "m", dataset: str = "d", /, **changes: Any) -> dict[str, Any]:
+    """The same as the JSON object that it is in its file, whole or not."""
     label = changes.pop("label", method)
     costs = ("fit_seconds", "warm_up_seconds", "predict_seconds", "model_bytes")
     return {
         **{name: {} for name in ("intervals", "limits", "environment", "code", "selection", "notes")},
         **dict.fromkeys(("reason", "seed", "predictions", "rows", "supersedes")),
-        "schema": records.SCHEMA,
+        "schema": SCHEMA,
         "run_id": run_id,
         "spec_hash": f"{label}/{dataset}",
         "status": "ok",

@@ -45,8 +45,8 @@ def test_of_many_names_the_nearest_are_offered_and_the_command_that_lists_all(ki
     hint = unknown(kind, "name05", (f"name{i:03}" for i in range(100))).hint
     assert hint.startswith("Did you mean 'name0")
     assert hint.count("name0") == 5
-    assert hint.endswith(f" `{command}` lists what there is.")
-    assert unknown(kind, "zzz", (f"name{i:03}" for i in range(100))).hint == f"`{command}` lists what there is."
+    assert hint.endswith(f" `{command}` lists all of them.")
+    assert unknown(kind, "zzz", (f"name{i:03}" for i in range(100))).hint == f"`{command}` lists all of them."
 
 
 def test_twenty_names_are_all_listed_and_of_more_that_no_command_lists_the_first_twenty() -> None:

@@ -1,6 +1,6 @@
 """Extreme multi-label classification, compared honestly and done fast.
 
-The public names below are loaded on first use, so that `import xmcbench` costs next to nothing.
+The public names below are loaded on first use, so that `import xmcbench` is fast.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULE_OF = {
     "Inputs": "xmcbench.method",
     "Method": "xmcbench.method",
     "MethodInfo": "xmcbench.method",
@@ -23,10 +23,10 @@ _HOME = {
     "evaluate": "xmcbench.metrics",
     "load": "xmcbench.data",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'xmcbench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)

@@ -1,4 +1,4 @@
-"""RunContext: all that the harness lends a method while it runs."""
+"""RunContext: everything the harness provides to a method during a run."""
 
 from __future__ import annotations
 
@@ -22,41 +22,40 @@ from xmcbench.method import TrainData
 
 
 class Reporter:
-    """Where progress goes; this one says nothing. The terminal's two are in `xmcbench.cli.show`."""
+    """Receives progress; this base class prints nothing. `xmcbench.cli.show` has the terminal reporters."""
 
     def phase(self, name: str) -> None:
-        """A new phase has begun."""
+        """A new phase begins."""
 
     def progress(self, done: float, total: float, note: str) -> None:
-        """So much of the phase is done; remaining time is the reporter's business."""
+        """`done` of `total` units of the phase are done; the reporter estimates the remaining time."""
 
     def score(self, name: str, value: float) -> None:
         """A validation score, as a fraction."""
 
 
 class Checkpoints:
-    """Named sets of arrays that outlive a killed process. Each is one npz, written whole or not at all."""
+    """Named sets of arrays that survive a killed process. Each set is one npz file, written atomically."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self._clean = False
 
     def _clean_up(self) -> None:
-        """Remove what a killed process left half written, at the first save: a query makes many contexts."""
+        """Remove unfinished files of a killed process, once, at the first save."""
         if not self._clean:
-            for left_over in self.folder.glob(TEMPORARY + "*"):
-                left_over.unlink()
+            for unfinished in self.folder.glob(TEMPORARY + "*"):
+                unfinished.unlink()
             self._clean = True
 
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any] | None = None) -> None:
-        """Keep `arrays` and JSON-able `meta` under `name`; an older one of that name is replaced."""
+        """Save `arrays` and JSON-serialisable `meta` under `name`, replacing an older checkpoint of that name."""
         text = json.dumps(plain(dict(meta or {}), f"checkpoint {name!r}"))
         self._clean_up()
         write_npz(self.folder / f"{name}.npz", {**arrays, "__meta__": np.array(text)}, compressed=False)
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
-        """(arrays, meta) last saved under `name`, or None."""
+        """Return the (arrays, meta) last saved under `name`, or None."""
         path = self.folder / f"{name}.npz"
         if not path.exists():
             return None
@@ -65,7 +64,7 @@ class Checkpoints:
         return arrays, meta
 
     def drop(self, name: str) -> None:
-        """Forget `name`, if it is there."""
+        """Delete the checkpoint `name` if it exists."""
         (self.folder / f"{name}.npz").unlink(missing_ok=True)
 
 
@@ -75,16 +74,16 @@ class RunContext:
 
     Attributes
     ----------
-    folder : the method's own; what lies there survives a kill and is removed after success. The fitted model is
-        saved elsewhere.
-    root_seed : never used itself: ask `seed` or `rng` for one per purpose.
+    folder : existing folder for the method's working files; they survive a kill and are removed after success. The
+        fitted model is saved elsewhere.
+    root_seed : the run's seed. Do not use it directly: `seed` and `rng` derive one seed per purpose.
     device : "cpu" or "cuda".
-    threads : how many the method may use; numba and BLAS are already set to it.
-    validation : rows to select epochs and parameters on, if the method asked for them.
-    validation_is_carved : they were taken from the training rows, so a method may learn from them in the end, once
-        everything is selected; official development rows are for selection alone.
-    query : values of all query-only parameters: their defaults in `fit`, the run's in `predict`.
-    deadline : `time.monotonic()` value after which `progress` and `phase` raise `TimeLimit`; None: never.
+    threads : number of threads the method may use; numba and BLAS are already limited to it.
+    validation : rows on which the method selects epochs and parameters, if it asked for them.
+    validation_is_carved : the validation rows were taken from the training rows, so a method may train on them once
+        everything is selected. Official development rows are for selection only.
+    query : values of all query parameters: the defaults in `fit`, the run's values in `predict`.
+    deadline : `time.monotonic()` value after which `progress` and `phase` raise `TimeLimit`; None means no limit.
     """
 
     folder: Path
@@ -104,17 +103,17 @@ class RunContext:
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
 
     def seed(self, purpose: str) -> int:
-        """A seed below 2³¹ that depends on the run's seed and on `purpose` alone."""
+        """A seed below 2³¹ that depends only on the run's seed and on `purpose`."""
         digest = hashlib.sha256(f"{self.root_seed}/{purpose}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """A numpy generator of its own for each purpose, so that one more draw here changes nothing there."""
+        """A numpy generator per purpose, so that an additional draw for one purpose changes no other."""
         return np.random.default_rng(self.seed(purpose))
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a named part of the work; the seconds of phases of one name add up."""
+        """Time a named part of the work; the seconds of phases with the same name are summed."""
         self.check()
         self.reporter.phase(name)
         start = time.perf_counter()
@@ -124,38 +123,38 @@ class RunContext:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
 
     def progress(self, done: float, total: float, note: str = "") -> None:
-        """Say how far the phase is; call it often, it is cheap. Raises `TimeLimit` past the deadline."""
+        """Report the progress of the phase. The call is cheap; it raises `TimeLimit` after the deadline."""
         self.check()
         self.reporter.progress(done, total, note)
 
     def check(self) -> None:
         """Raise `TimeLimit` when the deadline has passed."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise TimeLimit("the time limit has passed", "Raise --time-limit; the run goes on from its checkpoints.")
+            raise TimeLimit("the time limit has passed", "Raise --time-limit; the run resumes from its checkpoints.")
 
     def score(self, name: str, value: float) -> None:
-        """Show a score on the validation rows, as a fraction; the best one stands on the run's line."""
+        """Report a score on the validation rows, as a fraction; the run's progress line shows the best one."""
         self.reporter.score(name, value)
 
     def selected(self, what: str, by: str, tried: int) -> None:
-        """Put on record what was chosen on the validation rows, by which score, and of how many it was chosen."""
+        """Record what was selected on the validation rows, by which score, and from how many candidates."""
         self.selection.update(plain({"what": what, "by": by, "tried": tried}, "selection"))
 
     def note(self, name: str, value: Any) -> None:
-        """Put a fact about the fitted model on record: JSON-able, numpy numbers and small arrays too; NaN is null."""
+        """Record a fact about the model: JSON-serialisable, numpy numbers or small arrays; NaN becomes null."""
         self.notes[name] = plain(value, f"note {name!r}")
 
     def remark(self, sentence: str) -> None:
-        """Tell whoever reads the results something they should know; shown below their table, and kept on record."""
+        """Record a sentence for readers of the results; it is also shown below the results table."""
         self.notes["remarks"] = [*self.notes.get("remarks", []), sentence]
 
 
 def plain(value: Any, what: str) -> Any:
-    """`value` with numpy's numbers and arrays as Python's, and NaN or infinity as None.
+    """Convert numpy numbers and arrays in `value` to Python's, and NaN or infinity to None.
 
     Raises
     ------
-    XmcError : something in it has no place in JSON; `what` says whose it is.
+    XmcError : `value` holds an object that JSON can't represent; the message begins with `what`.
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()

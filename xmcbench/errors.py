@@ -1,4 +1,4 @@
-"""What went wrong, where, what is valid, what to do next: one base error, one exit code a kind.
+"""Errors with a hint for the user: one base class, one exit code per kind.
 
 Exit codes of the command line: 0 ok, 1 a run failed, 2 usage, 3 regression, 4 data, 130 interrupted.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class XmcError(Exception):
-    """An error a user can act on: `message` says what and where, `hint` says what to do next."""
+    """An error that a user can act on: `message` says what failed and where, `hint` says what to do next."""
 
     exit_code = 1
 
@@ -37,7 +37,7 @@ class RegressionError(XmcError):
 
 
 class DataError(XmcError):
-    """A file that is missing, damaged or means something impossible."""
+    """A file is missing, damaged or inconsistent."""
 
     exit_code = 4
 
@@ -47,13 +47,13 @@ class TimeLimit(XmcError):
 
 
 class Diverged(XmcError):
-    """Training left the finite numbers; the runner records status `diverged`."""
+    """Training produced a value that is not finite; the runner records status `diverged`."""
 
 
 def explain(error: BaseException) -> tuple[str, str]:
-    """(status, reason) of what went wrong."""
+    """The (status, reason) that a record holds for `error`."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "stopped by the user; the next run goes on from here"
+        return "interrupted", "stopped by the user; the next run resumes from here"
     if isinstance(error, TimeLimit):
         return "timeout", str(error)
     if isinstance(error, Diverged | FloatingPointError):
@@ -64,34 +64,34 @@ def explain(error: BaseException) -> tuple[str, str]:
 
 
 def where(error: BaseException) -> str:
-    """The last frames of a traceback, file names without folders: enough for a bug report, no private paths."""
+    """The last frames of a traceback for a bug report; file names have no folders, so no private path is shown."""
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return "\n".join(f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line}" for f in frames)
 
 
-FEW = 20  # names; more than these are not all listed in a message
+FEW = 20  # a message lists all valid names only up to this number
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """The error for a name nobody knows: the nearest is offered, then all of them, or if many, where to find them."""
+    """The error for an unknown name. Its hint offers the nearest valid name, then all names or where to list them."""
     names = sorted(valid)
-    folded = {n.casefold(): n for n in reversed(names)}
-    near = [folded[f] for f in difflib.get_close_matches(name.casefold(), list(folded), n=5, cutoff=0.5)]
-    offer = [f"Did you mean {near[0]!r}?"] if near else []
+    by_folded = {n.casefold(): n for n in reversed(names)}
+    similar = [by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=5, cutoff=0.5)]
+    hints = [f"Did you mean {similar[0]!r}?"] if similar else []
     if len(names) <= FEW:
-        offer.append(f"Known: {', '.join(names) or 'none'}")
+        hints.append(f"Known: {', '.join(names) or 'none'}")
     else:
-        offer += [f"Also near: {', '.join(near[1:])}."] if near[1:] else []
+        hints += [f"Also near: {', '.join(similar[1:])}."] if similar[1:] else []
         command = _listed_by(kind)
-        some = f"Known: {', '.join(names[:FEW])}, … ({len(names)} in all)"
-        offer.append(f"`{command}` lists what there is." if command else some)
-    return UsageError(f"unknown {kind} {name!r}", " ".join(offer))
+        sample = f"Known: {', '.join(names[:FEW])}, … ({len(names)} in all)"
+        hints.append(f"`{command}` lists all of them." if command else sample)
+    return UsageError(f"unknown {kind} {name!r}", " ".join(hints))
 
 
 def _listed_by(kind: str) -> str:
-    """The command that lists all names of a kind, or ""."""
+    """The command that lists all names of a kind, or "" if there is none."""
     if kind.startswith("parameter of "):
         return f"xmcbench info {kind.removeprefix('parameter of ')}"
     if kind.startswith("run in "):

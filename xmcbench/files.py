@@ -1,4 +1,4 @@
-"""Files written whole or not at all: a temporary name in the target folder, flushed to disk, then renamed."""
+"""Atomic file writes: a temporary file in the target folder, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from xmcbench.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TEMPORARY = ".tmp-"  # prefix of unfinished files; anything of that name is left over from a killed process
+TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave them behind
 
-DAY = 86_400.0  # seconds; a file is written in minutes, and what hides unfinished files may lie about so long
+DAY = 86_400.0  # seconds; an unfinished file of this age is abandoned, since writing a file takes minutes
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path`; on success it becomes `path`, on any error it is removed.
+    """Open a temporary file next to `path`; rename it to `path` on success, remove it on any error.
 
     Raises
     ------
@@ -52,63 +52,63 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             os.unlink(name)
 
 
-MOVED = "XMCBENCH_HOME moves the cache, an option such as --results the rest."
+FOLDER_HINT = "XMCBENCH_HOME moves the cache, an option such as --results the rest."
 
 
 class WriteError(DataError):
-    """A folder that is read-only, full or gone: the user's to mend, and no fault of who wrote."""
+    """A folder is read-only, full or missing; the user has to fix it, the code that wrote is not at fault."""
 
 
 def cannot_write(path: Path, error: OSError) -> WriteError:
-    """The error for a folder that is read-only, full or gone; any may be meant, so the path says which."""
+    """The error for a folder that is read-only, full or missing; the message names the path."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WriteError(f"{path}: the disk is full", f"Free some space, or choose another folder: {MOVED}")
+        return WriteError(f"{path}: the disk is full", f"Free some space, or choose another folder: {FOLDER_HINT}")
     reason = error.strerror or str(error)
-    return WriteError(f"{path}: can't write ({reason})", f"Choose a folder you may write to: {MOVED}")
+    return WriteError(f"{path}: can't write ({reason})", f"Choose a folder you may write to: {FOLDER_HINT}")
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left unfinished in `folder`: not written to for a day, so nobody writes it now."""
-    for left_over in folder.glob(TEMPORARY + "*"):
+    """Remove unfinished files of killed processes in `folder`: those not modified for a day."""
+    for unfinished in folder.glob(TEMPORARY + "*"):
         try:
-            if time.time() - left_over.stat().st_mtime > DAY:
-                left_over.unlink()
-        except OSError:  # another process did, or it isn't ours to remove: no harm in either
+            if time.time() - unfinished.stat().st_mtime > DAY:
+                unfinished.unlink()
+        except OSError:  # another process removed it, or this user may not: both are harmless
             continue
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON with sorted keys, one space of indent and no NaN."""
+    """Write JSON with sorted keys, an indent of one space and no NaN."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with atomic(path) as file:
         file.write(text.encode() + b"\n")
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
-    """A (compressed) npz of plain arrays.
+    """Write a (compressed) npz file of plain arrays.
 
     Raises
     ------
-    TypeError : an array of Python objects, which numpy would pickle and nobody could load.
+    TypeError : an array holds Python objects, which numpy would pickle; `read_npz` loads no pickle.
     """
-    import numpy as np  # heavy, and listings only need this module's hashes
+    import numpy as np  # slow to import, and list commands use only this module's hashes
 
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
-            raise TypeError(f"{path.name}: array {name!r} holds Python objects; only numbers and texts can be kept")
+            raise TypeError(f"{path.name}: array {name!r} holds Python objects; only numbers and texts can be saved")
     with atomic(path) as file:
         save: Any = np.savez_compressed if compressed else np.savez
         save(file, **arrays)
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an npz.
+    """Read all arrays of an npz file.
 
     Raises
     ------
-    DataError : it is missing, cut short, damaged, or holds Python objects, which are never unpickled.
+    DataError : the file is missing, truncated, damaged, or holds Python objects, which are never unpickled.
     """
-    import numpy as np  # heavy, and listings only need this module's hashes
+    import numpy as np  # slow to import, and list commands use only this module's hashes
 
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -118,6 +118,6 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """The sha256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

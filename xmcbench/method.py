@@ -1,31 +1,31 @@
-"""The contract between a method and the harness: what a plugin author reads first.
+"""The contract between a method and the harness; plugin authors start here.
 
-A method is any class with the members of `Method`; no base class is needed. The harness builds it with its
-parameters, calls `fit` once on training rows, then `predict` on rows without labels. It owns seeds, folders,
-timing, threads, device and the validation split (all in `ctx`, see `xmcbench.context.RunContext`); a method
-prints nothing, seeds nothing global and never sees a test label.
+A method is any class with the members of `Method`; no base class is needed. The harness constructs it with its
+parameters, calls `fit` once on training rows, then `predict` on rows without labels. The harness controls seeds,
+folders, timing, threads, device and the validation split (all in `ctx`, see `xmcbench.context.RunContext`). A method
+prints nothing, sets no global seed and never sees a test label.
 
-What an author should know beyond the members:
+Rules beyond the members:
 
-- The order is: construct, `fit`, `save`, `warm_up`, `predict`. Runs that differ in query parameters alone share the
-  fit: the first predicts with the fitted instance, later ones with a new one after `load`. `fit` is never called
-  after `load`. Query-only parameters have their defaults while fitting; `ctx.query` always holds all of them.
-- Tuning, where users ask for it, constructs, fits, warms up and predicts for validation rows with each query value; it
-  neither saves nor loads, and `report` is not called.
-- `predict` is asked for k plus the longest filter row, at most L, and later for single rows, whose latency is timed.
-  It may use `inputs.label_texts`. Compilation that happens in `fit` counts as fitting; move it to `warm_up` where
-  that is the fairer account.
-- Raise `xmcbench.errors.Diverged` when training leaves the finite numbers; any other exception becomes status
-  `error`, and the next run starts from the beginning. After Ctrl-C, a kill, a time limit or lack of memory the next
-  run goes on from `ctx.checkpoints`.
-- Parameters are numbers, texts, booleans, None or `Literal` choices, since users type them.
+- The order is: construct, `fit`, `save`, `warm_up`, `predict`. Runs that differ only in query parameters share the
+  fit: the first run predicts with the fitted instance, later runs with a new instance after `load`. `fit` is never
+  called after `load`. Query parameters have their defaults during `fit`; `ctx.query` always holds all of them.
+- Tuning, if requested, constructs, fits, warms up and predicts for validation rows with each query value. It neither
+  saves nor loads, and does not call `report`.
+- `predict` gets k plus the length of the longest filter row, at most L, as its `k`. It is called again for single
+  rows to measure latency. It may use `inputs.label_texts`. Compilation during `fit` counts as fitting time; move it
+  to `warm_up` if that is fairer.
+- Raise `xmcbench.errors.Diverged` when training produces a value that is not finite. Any other exception becomes
+  status `error`, and the next run starts from the beginning. After Ctrl-C, a kill, a time limit or an out-of-memory
+  error the next run resumes from `ctx.checkpoints`.
+- Parameters are numbers, strings, booleans, None or `Literal` choices, so that users can type them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.topk import TopK
 
+Progress = Callable[[int, int], None]  # called with (units done, total units); it may raise to stop the work
 FAMILIES = ("floor", "tree", "graph-index", "one-vs-rest", "dense", "neighbours", "external", "other")
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Numbers a parameter may be: larger than `above`, at least `least`, at most `most`, smaller than `below`."""
+    """Valid range of a number: larger than `above`, at least `least`, at most `most`, smaller than `below`."""
 
     above: float | None = None
     least: float | None = None
@@ -52,7 +53,7 @@ class Bounds:
     below: float | None = None
 
     def hold(self, value: float) -> bool:
-        """Whether `value` is one of them; NaN and infinity never are."""
+        """Whether `value` is within the bounds; NaN and infinity never are."""
         return (
             math.isfinite(value)
             and (self.above is None or value > self.above)
@@ -62,7 +63,7 @@ class Bounds:
         )
 
     def __str__(self) -> str:
-        """As in "must be …": above 0, at least 2, at least 0 and below 1."""
+        """Text that follows "must be": "above 0", "at least 2", "at least 0 and below 1"."""
         named = {"above": self.above, "at least": self.least, "at most": self.most, "below": self.below}
         return " and ".join(f"{word} {value:g}" for word, value in named.items() if value is not None)
 
@@ -79,67 +80,76 @@ def param(
     none: str = "",
     query: tuple[Any, ...] = (),
     tune: tuple[Any, ...] = (),
+    control: bool = False,
 ) -> Any:
     """A documented field of a parameters dataclass.
 
     Parameters
     ----------
-    default : int, float, str, bool or None; None takes its type from the annotation.
-    doc : what it does, with its unit.
+    default : int, float, str, bool or None; the annotation gives the type where the default is None.
+    doc : what the parameter does, with its unit.
     source : where the default comes from: a paper's table, another program, "measured: …", "ours: why".
-    above, least, most, below : bounds of a number, see `Bounds`; `check_bounds` refuses others.
-    none : what None means, where it is a value: the rule that chooses one in its place.
-    query : non-empty for a parameter that changes prediction only (a beam): the values worth a curve. Runs that
-        differ in such parameters alone share one fit, and `predict` must read the value from `ctx.query`.
-    tune : values worth trying where users ask for tuning, in rising order of effect, the default among them. Every
-        combination of all such parameters is fitted: keep their product at about nine.
+    above, least, most, below : bounds of a number, see `Bounds`; `check_bounds` rejects other values.
+    none : meaning of the value None: the rule that chooses a value in its place.
+    query : not empty for a query parameter (such as a beam): the values to plot a curve over. Runs that differ only
+        in query parameters share one fit, and `predict` must read the value from `ctx.query`.
+    tune : values that tuning tries, ordered by increasing effect and including the default. Tuning fits every
+        combination of all tunable parameters: keep the product of their counts at about nine.
+    control : the parameter is for controls and ablations of a study; `xmcbench info` lists it apart from the others.
     """
     bounds = None if above is least is most is below is None else Bounds(above, least, most, below)
-    told = {"doc": doc, "source": source, "query": tuple(query), "tune": tuple(tune), "bounds": bounds, "none": none}
-    return field(default=default, metadata=told)
+    metadata = {
+        "doc": doc,
+        "source": source,
+        "query": tuple(query),
+        "tune": tuple(tune),
+        "bounds": bounds,
+        "none": none,
+    }
+    return field(default=default, metadata=metadata)
 
 
 def check_bounds(method: str, params: Any) -> None:
-    """Refuse parameters outside the bounds that their `param` declares. The harness does so for every method.
+    """Reject parameters outside the bounds declared with `param`. The harness calls this for every method.
 
     Raises
     ------
-    UsageError : the parameter, its value and what is valid; `method` is the name it begins with.
+    UsageError : a value is out of bounds; the message begins with the name `method` and says what is valid.
     """
-    for one in dataclasses.fields(params):
-        bounds, value = one.metadata.get("bounds"), getattr(params, one.name)
+    for parameter in dataclasses.fields(params):
+        bounds, value = parameter.metadata.get("bounds"), getattr(params, parameter.name)
         if bounds is not None and value is not None and not bounds.hold(value):
             valid = bounds if math.isfinite(value) else f"a finite number, {bounds}"
-            raise UsageError(f"{method}: {one.name} is {value}, must be {valid}")
+            raise UsageError(f"{method}: {parameter.name} is {value}, must be {valid}")
 
 
 @dataclass(frozen=True)
 class NoParams:
-    """For methods without parameters."""
+    """The parameters of a method that has none."""
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What the harness knows of a method before it makes one.
+    """Static description of a method, available before an instance exists.
 
     Attributes
     ----------
-    name : as users type it: lower case letters, digits, dashes.
+    name : the name users type: lower case letters, digits, dashes.
     summary : one line.
     family : one of `FAMILIES`.
-    version : of the method's definition; part of a run's identity, so raise it when results change.
-    citation : BibTeX, or "" where there is nothing to cite.
-    parameters : frozen dataclass whose fields are made by `param`; its docstring may say more.
-    presets : parameter values by a name users can give for all of them, `name[preset=paper]`; what is set beside a
-        preset wins over it. Records hold the values.
-    needs : of "features", "texts", "label_texts", those without which the method can't run.
-    wants_validation : the harness hands over `ctx.validation`; where the data set has no official split of
-        that kind, it is carved from the training rows, which are then missing from `train`.
+    version : version of the method's definition. It is part of a run's identity: raise it when results change.
+    citation : BibTeX, or "" if there is nothing to cite.
+    parameters : frozen dataclass whose fields are made by `param`.
+    presets : name → parameter values, which users select with `name[preset=paper]`. A parameter that is set next to a
+        preset overrides it. Records hold the values.
+    needs : the subset of "features", "texts", "label_texts" that the method requires.
+    wants_validation : the harness provides `ctx.validation`. If the data set has no official validation split, the
+        rows are carved from the training rows and are then missing from `train`.
     deterministic : the seed changes nothing; several seeds are run once.
-    seeded : two fits with one seed are the same. False where a library draws numbers that no seed reaches: several
-        seeds are then so many repeats, and the contract battery compares no two fits.
-    devices : of "cpu", "cuda", those it can use.
-    seconds : rough wall seconds of a default run by data set name on two cores, for the plan's estimate.
+    seeded : two fits with the same seed are equal. False if a library draws random numbers that can't be seeded:
+        several seeds are then repeats, and the contract battery compares no two fits.
+    devices : the subset of "cpu", "cuda" that the method can use.
+    seconds : rough wall-clock seconds of a default run on two cores, by data set name, for the plan's estimate.
     """
 
     name: str
@@ -157,12 +167,12 @@ class MethodInfo:
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def query_parameters(self) -> dict[str, tuple[Any, ...]]:
-        """Parameters that change prediction only, each with the values worth a curve."""
+        """Query parameters, each with the values to plot a curve over."""
         fields = dataclasses.fields(self.parameters)
         return {f.name: f.metadata["query"] for f in fields if f.metadata.get("query")}
 
     def tunable_parameters(self) -> dict[str, tuple[Any, ...]]:
-        """Parameters that `xmcbench run --tune` chooses on validation rows, each with the values it tries."""
+        """Parameters that `xmcbench run --tune` selects on validation rows, each with the values it tries."""
         fields = dataclasses.fields(self.parameters)
         return {f.name: f.metadata["tune"] for f in fields if f.metadata.get("tune")}
 
@@ -173,7 +183,7 @@ class Inputs:
 
     Attributes
     ----------
-    features : (n, d) CSR float32, sorted indices, possibly memory-mapped (never write into it); or None.
+    features : (n, d) CSR float32, sorted indices, possibly memory-mapped (never write to it); or None.
     texts : n strings; or None.
     label_texts : L strings; or None.
     n_labels : L, the width of the label space.
@@ -191,14 +201,14 @@ class Inputs:
         return len(self.texts) if self.texts is not None else 0
 
     def rows(self, which: Any) -> Inputs:
-        """The rows named by a slice, an int array or a boolean mask, in that order."""
+        """The rows selected by a slice, an int array or a boolean mask, in that order."""
         features = None if self.features is None else self.features[which]
         return dataclasses.replace(self, features=features, texts=_pick(self.texts, which))
 
 
 @dataclass(frozen=True)
 class TrainData(Inputs):
-    """Training rows: inputs and their labels, (n, L) CSR float32 of ones, sorted indices."""
+    """Training rows: inputs and their `labels`, (n, L) CSR float32 of ones, sorted indices."""
 
     labels: sp.csr_matrix
 
@@ -216,13 +226,13 @@ def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
         return texts if texts is None else texts[which]
     import numpy as np
 
-    chosen = np.asarray(which)
-    return [texts[int(i)] for i in (np.flatnonzero(chosen) if chosen.dtype == bool else chosen)]
+    selected = np.asarray(which)
+    return [texts[int(i)] for i in (np.flatnonzero(selected) if selected.dtype == bool else selected)]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be known of a data set without looking at its rows; `Method.skip` decides on it."""
+    """Properties of a data set that are known without reading its rows; the basis of `Method.skip`."""
 
     name: str
     view: str
@@ -230,12 +240,12 @@ class Facts:
     n_test: int
     n_features: int
     n_labels: int
-    available: frozenset[str]  # of "features", "texts", "label_texts"
+    available: frozenset[str]  # subset of "features", "texts", "label_texts"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What `skip` may look at: cores, bytes of memory, the run's device ("cpu" or "cuda") and its bytes."""
+    """The machine as `skip` sees it: threads, bytes of memory, device ("cpu" or "cuda") and bytes of GPU memory."""
 
     threads: int
     memory_bytes: int
@@ -245,35 +255,35 @@ class Machine:
 
 @runtime_checkable
 class Method(Protocol):
-    """What a method must have. Optional beside it:
+    """Members a method must have. Optional members:
 
-    - `warm_up(ctx)` compiles and loads; it is timed apart.
-    - `depends_on()` names what decides a fit beside parameters and data, as a mapping of texts: the hash of a model
-      whose folder a parameter names. It is part of a run's identity.
-    - `report(inputs, score, folder, ctx)` tells of the fitted model, in files of its own in `folder`, `report.md` among
-      them. It comes last, when the run's predictions can't change any more, once for all runs that share a fit;
-      `score(topk)` gives the default metrics of other predictions for the same test `inputs`.
+    - `warm_up(ctx)` compiles and loads; it is timed separately.
+    - `depends_on()` returns a mapping of strings with everything besides parameters and data that determines a fit,
+      such as the hash of a model whose folder a parameter names. It is part of a run's identity.
+    - `report(inputs, score, folder, ctx)` describes the fitted model in files in `folder`, one of them `report.md`.
+      It is called last, when the predictions are final, once for all runs that share a fit; `score(topk)` returns
+      the default metrics of other predictions for the same test `inputs`.
     """
 
     info: ClassVar[MethodInfo]
 
     def __init__(self, params: Any) -> None:
-        """Keep `params`, an instance of `info.parameters`; nothing heavy happens here."""
+        """Store `params`, an instance of `info.parameters`; do nothing expensive here."""
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
-        """A sentence why this data set can't be run on this machine, or None. `needs` is checked before.
+        """A sentence why this data set can't be run on this machine, or None. The harness checks `needs` first.
 
-        May be a class method where no parameter matters.
+        It may be a class method if no parameter matters.
         """
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Learn from training rows. Long work is cut into `ctx.phase(...)`s and resumes from `ctx.checkpoints`."""
+        """Train on training rows. Split long work into `ctx.phase(...)`s and resume it from `ctx.checkpoints`."""
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k best labels of each row (fewer where there are fewer), never a dense (n, L) matrix."""
+        """The k best labels of each row, or fewer; never build a dense (n, L) matrix."""
 
     def save(self, folder: Path) -> None:
-        """Write what `predict` needs into an existing empty folder: npz, safetensors or JSON, no pickle."""
+        """Write everything `predict` needs into an existing empty folder: npz, safetensors or JSON, no pickle."""
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote, into an instance made with the same parameters."""
+        """Read what `save` wrote into an instance with the same parameters."""

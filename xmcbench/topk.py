@@ -1,7 +1,7 @@
-"""Predictions as the harness keeps them: the k best label ids of each row and their scores.
+"""Predictions: the k best label ids of each row and their scores.
 
-One order everywhere: score descending, then label id ascending. Rows with fewer labels are padded with id −1 and
-score −inf; padding counts as a miss.
+The order is always score descending, then label id ascending. Rows with fewer labels are padded with id −1 and score
+−inf; padding counts as a miss.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TopK:
 
     Attributes
     ----------
-    ids : (n, k) int32, best first, −1 where a row has fewer labels.
+    ids : (n, k) int32, best first, −1 at padding.
     scores : (n, k) float32, non-increasing, −inf at padding.
     """
 
@@ -37,14 +37,14 @@ class TopK:
 
     @classmethod
     def from_arrays(cls, ids: NDArray[Any], scores: NDArray[Any], k: int | None = None) -> TopK:
-        """Put (n, m) candidates into the one order and keep k.
+        """Sort (n, m) candidates into the order of predictions and keep k.
 
-        Entries with id below zero or score −inf are padding.
+        Entries with a negative id or score −inf are padding.
 
         Raises
         ------
-        DataError : shapes differ, ids aren't whole numbers below 2³¹, a score is NaN or +inf, or a label stands
-            twice in a row (the row is named).
+        DataError : shapes differ, ids aren't integers below 2³¹, a score is NaN or +inf, or a row holds a label
+            twice (the message names the row).
         """
         ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float32)
         if ids.ndim != 2 or ids.shape != scores.shape:
@@ -53,17 +53,17 @@ class TopK:
             raise DataError(f"predictions: ids are {ids.dtype}, not whole numbers")
         if ids.size and ids.max() > np.iinfo(np.int32).max:
             raise DataError(f"predictions: label {ids.max()} is above {np.iinfo(np.int32).max}")
-        bad = np.isnan(scores) | (scores == np.inf)
-        if bad.any():
-            row = int(np.flatnonzero(bad.any(axis=1))[0])
+        not_finite = np.isnan(scores) | (scores == np.inf)
+        if not_finite.any():
+            row = int(np.flatnonzero(not_finite.any(axis=1))[0])
             raise DataError(f"predictions: row {row} has a score that is NaN or +inf", "Scores must be finite.")
         ids = np.where((ids < 0) | (scores == -np.inf), PAD, ids).astype(np.int32)
         scores = np.where(ids == PAD, np.float32(-np.inf), scores)
         by_id = np.sort(ids, axis=1)
-        twice = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
-        if twice.any():
-            row = int(np.flatnonzero(twice.any(axis=1))[0])
-            label = int(by_id[row, 1:][twice[row]][0])
+        repeated = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
+        if repeated.any():
+            row = int(np.flatnonzero(repeated.any(axis=1))[0])
+            label = int(by_id[row, 1:][repeated[row]][0])
             raise DataError(f"predictions: row {row} names label {label} twice", "Merge its scores before ranking.")
         if not _ordered(ids, scores):
             order = np.lexsort((ids, -scores), axis=1)
@@ -77,18 +77,18 @@ class TopK:
         counts = np.diff(scores.indptr)
         n = scores.shape[0]
         ids = np.full((n, min(max(int(counts.max(initial=0)), 1), k)), PAD, np.int32)
-        best = np.full(ids.shape, -np.inf, np.float32)
+        best_scores = np.full(ids.shape, -np.inf, np.float32)
         by_length = np.argsort(counts, kind="stable")
         lengths, start = counts[by_length], 0
-        while start < n:  # rows of like length together, so that one long row does not pad all others
-            most = max(16, 2 * int(lengths[start]))
-            alike = int(np.searchsorted(lengths, most, side="right"))
-            stop = min(alike, start + max(1, 20_000_000 // most))  # tens of megabytes at a time
+        while start < n:  # rows of similar length together, so that one long row does not pad all others
+            widest = max(16, 2 * int(lengths[start]))
+            similar_end = int(np.searchsorted(lengths, widest, side="right"))
+            stop = min(similar_end, start + max(1, 20_000_000 // widest))  # bounds the memory of the padded arrays
             rows = by_length[start:stop]
             top = cls.from_arrays(*_padded(scores[rows], int(lengths[stop - 1])), k)
-            ids[rows, : top.k], best[rows, : top.k] = top.ids[:, : ids.shape[1]], top.scores[:, : ids.shape[1]]
+            ids[rows, : top.k], best_scores[rows, : top.k] = top.ids[:, : ids.shape[1]], top.scores[:, : ids.shape[1]]
             start = stop
-        return cls(ids, best)
+        return cls(ids, best_scores)
 
     @property
     def n_rows(self) -> int:
@@ -99,11 +99,11 @@ class TopK:
         return int(self.ids.shape[1])
 
     def check(self, n_rows: int, n_labels: int) -> None:
-        """Refuse predictions that are not of these rows and labels, or not in the one order.
+        """Reject predictions that don't match the numbers of rows and labels, or are not in order.
 
         Raises
         ------
-        DataError : with the first offending row.
+        DataError : the message names the first invalid row.
         """
         if self.ids.ndim != 2 or self.ids.dtype != np.int32 or self.ids.shape[0] != n_rows:
             raise DataError(
@@ -117,8 +117,8 @@ class TopK:
             raise DataError(f"predictions: row {row} names label {label}, valid are 0 to {n_labels - 1}")
         if self.scores.dtype != np.float32:
             raise DataError(f"predictions: scores are {self.scores.dtype}, expected float32")
-        again = TopK.from_arrays(self.ids, self.scores)
-        differs = (again.ids != self.ids) | (again.scores != self.scores)
+        ordered = TopK.from_arrays(self.ids, self.scores)
+        differs = (ordered.ids != self.ids) | (ordered.scores != self.scores)
         if differs.any():
             row = int(np.flatnonzero(differs.any(axis=1))[0])
             raise DataError(
@@ -131,22 +131,22 @@ class TopK:
         return TopK(np.ascontiguousarray(self.ids[:, :k]), np.ascontiguousarray(self.scores[:, :k]))
 
     def without(self, pairs: NDArray[np.int64], k: int) -> TopK:
-        """Remove (row, label) pairs, (m, 2) int, close the gaps, and cut to k.
+        """Remove the (row, label) pairs, (m, 2) int, close the gaps, and keep k columns.
 
-        The label-feature data sets list such pairs (a product is no recommendation for itself); the official
-        evaluation removes them before the cut.
+        Label-feature data sets list such pairs (a product is no recommendation for itself); the official evaluation
+        removes them before it keeps the first k.
         """
         if len(pairs) == 0:
             return self.cut(k)
         width = np.int64(max(int(self.ids.max(initial=0)), int(pairs[:, 1].max())) + 1)
-        listed = np.unique(pairs[:, 0].astype(np.int64) * width + pairs[:, 1])
-        here = np.arange(self.n_rows, dtype=np.int64)[:, None] * width + self.ids
-        drop = np.isin(here, listed) & (self.ids != PAD)
-        ids = np.where(drop, PAD, self.ids)
-        return TopK.from_arrays(ids, np.where(drop, np.float32(-np.inf), self.scores), k)
+        removed_keys = np.unique(pairs[:, 0].astype(np.int64) * width + pairs[:, 1])
+        keys = np.arange(self.n_rows, dtype=np.int64)[:, None] * width + self.ids
+        removed = np.isin(keys, removed_keys) & (self.ids != PAD)
+        ids = np.where(removed, PAD, self.ids)
+        return TopK.from_arrays(ids, np.where(removed, np.float32(-np.inf), self.scores), k)
 
     def save(self, path: Path) -> None:
-        """Write `ids` and `scores` as a compressed npz, whole or not at all."""
+        """Write `ids` and `scores` atomically as a compressed npz file."""
         write_npz(path, {"ids": self.ids, "scores": self.scores})
 
     @classmethod
@@ -155,7 +155,7 @@ class TopK:
 
         Raises
         ------
-        DataError : it is missing, damaged or holds something else.
+        DataError : the file is missing, damaged or holds something else.
         """
         arrays = read_npz(path)
         ids, scores = arrays.get("ids"), arrays.get("scores")
@@ -164,18 +164,18 @@ class TopK:
         return cls(ids, scores)
 
 
-def checked(found: object, n_rows: int, n_labels: int) -> TopK:
-    """What a method's `predict` returned, if it is predictions for these rows and labels.
+def checked(topk: object, n_rows: int, n_labels: int) -> TopK:
+    """Check the return value of a method's `predict` against the numbers of rows and labels.
 
     Raises
     ------
-    XmcError : it is no TopK. DataError : as `TopK.check`.
+    XmcError : it is not a TopK. DataError : see `TopK.check`.
     """
-    if not isinstance(found, TopK):
-        kind = type(found).__name__
+    if not isinstance(topk, TopK):
+        kind = type(topk).__name__
         raise XmcError(f"predict returned a {kind}, not a TopK", "Build it with TopK.from_arrays(ids, scores).")
-    found.check(n_rows, n_labels)
-    return found
+    topk.check(n_rows, n_labels)
+    return topk
 
 
 def _ordered(ids: NDArray[np.int32], scores: NDArray[np.float32]) -> bool:
@@ -184,9 +184,9 @@ def _ordered(ids: NDArray[np.int32], scores: NDArray[np.float32]) -> bool:
     return bool((falling | tied).all())
 
 
-def _padded(part: sp.csr_matrix, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    ids = np.full((part.shape[0], width), PAD, np.int64)
+def _padded(matrix: sp.csr_matrix, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    ids = np.full((matrix.shape[0], width), PAD, np.int64)
     scores = np.full(ids.shape, -np.inf, np.float32)
-    filled = np.arange(width) < np.diff(part.indptr)[:, None]
-    ids[filled], scores[filled] = part.indices, part.data
+    filled = np.arange(width) < np.diff(matrix.indptr)[:, None]
+    ids[filled], scores[filled] = matrix.indices, matrix.data
     return ids, scores

@@ -9,7 +9,6 @@ three seeds a row. Each build is a process of its own, as a user starts it. The 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import subprocess
 import sys
@@ -19,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
+from xmcbench.results import record_file
 from xmcbench.results.board_files import TESTED
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 
 LIMIT = 10.0
@@ -28,7 +30,7 @@ DATA_SETS, SEEDS = 8, 3
 SYNTHETIC = "synthetic[labels=100,rows=500,test=100]"
 
 
-def fill(folder: Path, like: dict[str, Any], records: int, documents: int) -> None:
+def fill(folder: Path, like: Record, records: int, documents: int) -> None:
     """Records of rows that get better one by one, on data sets that differ in their documents alone."""
     store, rng = Store(folder), np.random.default_rng(0)
     rows = records // (DATA_SETS * SEEDS)
@@ -43,20 +45,23 @@ def fill(folder: Path, like: dict[str, Any], records: int, documents: int) -> No
             add(store, like, d, row, seed, (skill > (hard + rng.normal(0, 0.1, documents))), denominators)
 
 
-def add(store: Store, like: dict[str, Any], d: int, row: int, seed: int, hits: Any, denominators: Any) -> None:
+def add(store: Store, like: Record, d: int, row: int, seed: int, hits: Any, denominators: Any) -> None:
     numerators = {name: hits.astype(np.float32) for name in TESTED}
     numerators["PSP@5"] = hits * denominators
     values = {name: float(column.mean(dtype=np.float64)) for name, column in numerators.items()}
     values["PSP@5"] = float(numerators["PSP@5"].sum(dtype=np.float64) / denominators.sum(dtype=np.float64))
-    record = copy.deepcopy(like)
-    kept = [m for m in record["metrics"] if m["name"] in values or ":" in m["name"]]
+    kept = [m for m in like.metrics if m.name in values or ":" in m.name]
     drawn = {"best": 1.0, "low": 0.0, "high": 1.0}  # those of the copied run don't hold
-    record["metrics"] = [{**m, **drawn, "value": values.get(m["name"], m["value"])} for m in kept]
     name = f"method-{row}"
-    record["run_id"] = f"{row:04}-{seed}-{d}"
-    record["method"] |= {"name": name, "label": name, "deterministic": False}
-    record["dataset"] |= {"name": f"data-{d}", "content_hash": f"sha256:{d}", "n_test": len(hits)}
-    record |= {"seed": seed, "supersedes": None}
+    record = record_file.changed(
+        like,
+        run_id=f"{row:04}-{seed}-{d}",
+        method=replace(like.method, name=name, label=name, deterministic=False),
+        dataset=replace(like.dataset, name=f"data-{d}", content_hash=f"sha256:{d}", n_test=len(hits)),
+        metrics=[replace(m, **drawn, value=values.get(m.name, m.value)) for m in kept],
+        seed=seed,
+        supersedes=None,
+    )
     near = np.arange(len(hits), dtype=np.int32)
     store.add(record, None, {**numerators, "PSP@5/den": denominators, "near": near})
 

@@ -9,7 +9,7 @@ sorting), takes the top K, gathers their label weights, (n, K, D), and multiplie
 are fastest of 1, 8, 32 and 128.
 
 Ours must show exactly the labels it shows when it scores whole shortlists (k = K), and the same as the plugin's own
-full form in torch (`step.score`), but for places whose scores differ by less than rounding, 1e-5 of them;
+full form in torch (`search.score`), but for places whose scores differ by less than rounding, 1e-5 of them;
 `rounded_places` says how many do. In the straight form `topk` settles equal path scores at the cut as it
 likes, so there up to 1 % of the places may show another label; `other_places` says how many do.
 
@@ -50,13 +50,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from xmcbench_elias.batches import embedded_batch
-from xmcbench_elias.building import rebuild
-from xmcbench_elias.model import EliasModel
+from xmcbench_elias.network.batches import embedded_batch
+from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.source import Source
 from xmcbench_elias.params import EliasParams, sizes
-from xmcbench_elias.searcher import Searcher
-from xmcbench_elias.source import Source
-from xmcbench_elias.step import score
+from xmcbench_elias.search.search import score
+from xmcbench_elias.search.searcher import Searcher
+from xmcbench_elias.training.building import rebuild
 
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.files import read_npz

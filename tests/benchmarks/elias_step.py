@@ -35,13 +35,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from xmcbench_elias.batches import Batch
-from xmcbench_elias.loss import classification_loss, shortlist_loss
-from xmcbench_elias.model import EliasModel, log_adjacency, log_cluster_scores
-from xmcbench_elias.optim import optimisers
+from xmcbench_elias.network.batches import Batch
+from xmcbench_elias.network.model import EliasModel, log_adjacency, log_cluster_scores
 from xmcbench_elias.params import EliasParams
-from xmcbench_elias.search import beam_search
-from xmcbench_elias.step import losses, score, teacher_forced
+from xmcbench_elias.search.search import beam_search, score
+from xmcbench_elias.training.loss import classification_loss, shortlist_loss
+from xmcbench_elias.training.optim import optimisers
+from xmcbench_elias.training.step import losses, teacher_forced
 
 from xmcbench.encoders.bow import BowEncoder
 

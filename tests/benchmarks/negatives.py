@@ -61,21 +61,22 @@ def one(spec: Any, dataset: str, folder: Path) -> dict[str, Any]:
     """Run, and keep values, per-row values and costs."""
     from xmcbench.context import Reporter
     from xmcbench.data import load
+    from xmcbench.results.execution import execute
     from xmcbench.results.store import Store
-    from xmcbench.runs.runner import Options, execute
+    from xmcbench.runs.job import Options
 
     store = Store(folder)
     record, _ = execute(spec, load(dataset), store, Options(metrics=METRICS, samples=0), Reporter())
-    if record["status"] != "ok":
-        raise SystemExit(f"{spec.label}: {record['reason']}")
-    values = {entry["name"]: entry["value"] for entry in record["metrics"]}
-    phases, refresh = record["costs"]["phases"], record["notes"]["refresh"]
+    if record.status != "ok":
+        raise SystemExit(f"{spec.label}: {record.reason}")
+    values = {one.name: one.value for one in record.metrics}
+    phases, refresh = record.costs.phases, record.notes["refresh"]
     return {
         "values": values,
         "rows": store.rows(record),
         "seconds": phases["train"],
         "refresh": refresh["seconds"],
-        "epochs": len(record["notes"]["epochs"]),
+        "epochs": len(record.notes["epochs"]),
     }
 
 

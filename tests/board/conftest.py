@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.board.browser import browser, reader, sample_page  # noqa: F401
-from xmcbench.results import form
-from xmcbench.results import record as records
+from tests.minimal import minimal_raw
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 
 DOCUMENTS = 200
-NewRun = Callable[..., dict[str, Any]]
+NewRun = Callable[..., Record]
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def new_run(folder: Path) -> NewRun:
     """add("label", hits=…, seed=…): a run that ended ok, with P@1 of given hits and PSP@5 of half their weight."""
     count = 0
 
-    def add(label: str, hits: Any = None, seed: int | None = 0, **changes: Any) -> dict[str, Any]:
+    def add(label: str, hits: Any = None, seed: int | None = 0, **changes: Any) -> Record:
         nonlocal count
         count += 1
         hits = np.zeros(DOCUMENTS, np.float32) if hits is None else np.asarray(hits, np.float32)
@@ -69,19 +70,12 @@ def new_run(folder: Path) -> NewRun:
             "others_cpu": 0.0,
         }
         machine = {"scores": "cpu", "costs": "A CPU, 2 cores, 8 GiB"}
-        record: dict[str, Any] = {
-            **dict.fromkeys(path for path in form.FORM if path.isidentifier()),
-            "schema": records.SCHEMA,
-            "run_id": f"{count:04}-{method['name']}",
+        record = {
+            **minimal_raw(f"{count:04}-{method['name']}"),
             "spec_hash": f"{label}/{seed}",
-            "status": "ok",
             "method": method,
             "dataset": dataset,
-            "k": 100,
             "seed": seed,
-            "notes": {},
-            "intervals": {},
-            "limits": {},
             "metrics": [{"name": name, "value": value, **entry} for name, value in values.items()],
             "costs": {**costs, **changes.pop("costs", {})},
             "environment": {"device": "cpu", "machine_class": machine, "threads": {"given": 2}},
@@ -92,7 +86,7 @@ def new_run(folder: Path) -> NewRun:
             **changes,
         }
         if record["status"] != "ok":
-            return Store(folder).add({**record, "metrics": []})
-        return Store(folder).add(record, None, rows)
+            return Store(folder).add(record_file.of({**record, "metrics": []}))
+        return Store(folder).add(record_file.of(record), None, rows)
 
     return add

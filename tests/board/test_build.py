@@ -14,8 +14,9 @@ from xmcbench.board.build import differing, file_name, make, write
 from xmcbench.board.pairs import VERSION
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
+from xmcbench.results.record import Record
 
-NewRun = Callable[..., dict[str, Any]]
+NewRun = Callable[..., Record]
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from xmcbench.board.costs import costs_of
+from xmcbench.results.record import Record
 
-NewRun = Callable[..., dict[str, Any]]
+NewRun = Callable[..., Record]
 OTHER = {"device": "cpu", "machine_class": {"scores": "cpu", "costs": "B CPU"}, "threads": {"given": 8}}
 
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +16,10 @@ from xmcbench.board import csv_table, latex, markdown
 from xmcbench.board.model import Board, PublishedRow, Table
 from xmcbench.board.pairs import Memory
 from xmcbench.board.tables import board_of
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 
-NewRun = Callable[..., dict[str, Any]]
+NewRun = Callable[..., Record]
 NASTY = (
     "<img src=x onerror=alert(1)>",
     "=HYPERLINK(1)",

@@ -166,23 +166,23 @@ def test_what_is_wrong_at_its_source_is_not_compared(tmp_path: Path) -> None:
         ('version = "own"', 'version = "xcr"', "version 'xcr' is not under [versions]"),
         ('data = "eurlex-4k"', 'data = "eurlex"', "version 'own' needs data"),
         ('text = "raw text"', "text = 3", "version 'else' needs data"),
-        ("82.25", "101", "P@1 = 101 is no percentage"),
-        ("82.25", "-1", "P@1 = -1 is no percentage"),
-        ("82.25", "nan", "P@1 = nan is no percentage"),
-        ("82.25", "true", "P@1 = True is no percentage"),
-        ("82.25", '"82.25"', "P@1 = '82.25' is no percentage"),
-        ('"P@1"', '"p@1"', "p@1 is written P@1"),
+        ("82.25", "101", "P@1 = 101 is not a percentage"),
+        ("82.25", "-1", "P@1 = -1 is not a percentage"),
+        ("82.25", "nan", "P@1 = nan is not a percentage"),
+        ("82.25", "true", "P@1 = True is not a percentage"),
+        ("82.25", '"82.25"', "P@1 = '82.25' is not a percentage"),
+        ('"P@1"', '"p@1"', "p@1 must be written P@1"),
         ('"P@1"', '"Prec@1"', "unknown metric"),
-        ('"P@3" = 68.71', '"P@3" = 20.0', "too low beside P@1 = 0.8225: mark it wrong"),
+        ('"P@3" = 68.71', '"P@3" = 20.0', "too low for P@1 = 0.8225: mark it wrong"),
         ('"P@3"', '"nDCG@1"', "they must be equal: mark it wrong"),
         ('percent = { "P@1" = 82.25, "P@3" = 68.71 }', "percent = {}", "no values"),
-        ('ours = ["parabel"]', 'ours = "parabel"', "ours is no list"),
-        ('ours = ["parabel"]', "ours = [3]", "ours is no list"),
+        ('ours = ["parabel"]', 'ours = "parabel"', "ours is not a list"),
+        ('ours = ["parabel"]', "ours = [3]", "ours is not a list"),
         ('["bow"]', '["title"]', "eurlex-4k has no view 'title'"),
         ("train_hours", "hours", "unknown cost 'hours'"),
         ('"CPU"', "3", "cost device = 3"),
         ("[sources]", "[source]", "unknown key 'source'"),
-        ("[[values]]", "[values]", "values is no list"),
+        ("[[values]]", "[values]", "values is not a list"),
         ("[[values]]", "[[values", "eurlex-4k.toml: "),
     ],
 )
@@ -201,7 +201,7 @@ def test_all_faults_of_a_file_are_said_together(tmp_path: Path) -> None:
 
 
 def test_a_value_stands_once(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"entry 2 \(Parabel\): P@1 stands twice"):
+    with pytest.raises(DataError, match=r"entry 2 \(Parabel\): P@1 occurs twice"):
         read(tmp_path, HEAD + ENTRY + ENTRY.replace("P@3", "P@5"))
     further = ENTRY.replace('"P@1" = 82.25, "P@3" = 68.71', '"PSP@1" = 30')
     assert len(read(tmp_path, HEAD + ENTRY + further)) == 2
@@ -210,7 +210,7 @@ def test_a_value_stands_once(tmp_path: Path) -> None:
 def test_what_breaks_an_identity_loads_once_it_is_marked(tmp_path: Path) -> None:
     text = HEAD + ENTRY.replace("68.71", "20.0")
     assert len(read(tmp_path, text + 'wrong = "P@3 is too low"\n')) == 1
-    with pytest.raises(DataError, match="wrong is no str"):
+    with pytest.raises(DataError, match="wrong is not a str"):
         read(tmp_path, text + 'wrong = ""\n')
 
 

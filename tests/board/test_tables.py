@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from xmcbench.board.model import Row, Table
 from xmcbench.board.pairs import Memory
 from xmcbench.board.tables import board_of
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 
-NewRun = Callable[..., dict[str, Any]]
+NewRun = Callable[..., Record]
 
 
 def hits(share: float, seed: int = 0, n: int = 200) -> np.ndarray:
@@ -107,9 +110,8 @@ def test_flags_and_who_is_not_ranked(folder: Path, new_run: NewRun) -> None:
     new_run("other", hits(0.9), dataset={"content_hash": "sha256:b"}, method={"deterministic": True})
     new_run("crowded", hits(0.7), costs={"others_cpu": 0.5}, code={"dirty": True, "commit": "c"})
     old = new_run("old", hits(0.7), method={"deterministic": True})
-    metrics = [{**m, "version": 2} for m in old["metrics"]]
-    new = {**old, "run_id": "9999-new-metric", "metrics": metrics, "method": {**old["method"], "label": "x"}}
-    Store(folder).add(new)
+    metrics, method = [replace(m, version=2) for m in old.metrics], replace(old.method, label="x")
+    Store(folder).add(record_file.changed(old, run_id="9999-new-metric", metrics=metrics, method=method))
     rows = by_label(table_of(folder))
     assert rows["x"].flags == []
     assert rows["x"].ranks["P@1"] == 1  # alone among its equals
@@ -141,25 +143,23 @@ def test_what_was_tested_is_remembered_by_the_records(folder: Path, new_run: New
 
 def test_rows_that_do_not_give_the_value_on_record_are_refused(folder: Path, new_run: NewRun) -> None:
     run = new_run("a", hits(0.8))
-    for metric in run["metrics"]:
-        if metric["name"] == "P@1":
-            metric["value"] = 0.9
-    Store(folder).add(run)  # sealed anew, so that nothing but the rows tells
+    metrics = [replace(m, value=0.9) if m.name == "P@1" else m for m in run.metrics]
+    Store(folder).add(record_file.changed(run, metrics=metrics))  # sealed anew, so that nothing but the rows tells
     with pytest.raises(DataError, match=r"P@1 is 0\.\d+ by its rows, on record 0\.9"):
         table_of(folder)
 
 
 def test_a_file_of_rows_that_is_another_is_refused(folder: Path, new_run: NewRun) -> None:
     run = new_run("a", hits(0.8))
-    write_npz(folder / run["board"]["file"], {"P@1": hits(0.9), "PSP@5": hits(0.9)})
+    write_npz(folder / run.board.file, {"P@1": hits(0.9), "PSP@5": hits(0.9)})
     with pytest.raises(DataError, match="not the file"):
         table_of(folder)
 
 
 def test_records_without_rows_are_shown_unranked(folder: Path, new_run: NewRun) -> None:
     run = new_run("a", hits(0.8))
-    bare = {"board": None, "rows": None, "run_id": "0000-b", "method": {**run["method"], "label": "b"}}
-    Store(folder).add({**run, **bare})
+    method = replace(run.method, label="b")
+    Store(folder).add(record_file.changed(run, board=None, rows=None, run_id="0000-b", method=method))
     rows = by_label(table_of(folder))
     assert rows["b"].ranks["P@1"] is None
     assert "no per-row numbers" in rows["b"].flags
@@ -195,8 +195,8 @@ def test_other_groups_of_near_duplicates_are_not_mixed(folder: Path, new_run: Ne
 
 def test_metrics_that_no_paper_prints_are_shown_where_there_are_no_others(folder: Path, new_run: NewRun) -> None:
     run = new_run("a", hits(0.8))
-    metrics = [{**run["metrics"][0], "name": name, "value": 0.5} for name in ("RPrec", "MacroF1@5")]
-    Store(folder).add({**run, "metrics": metrics, "board": None, "rows": None, "predictions": None})
+    metrics = [replace(run.metrics[0], name=name, value=0.5) for name in ("RPrec", "MacroF1@5")]
+    Store(folder).add(record_file.changed(run, metrics=metrics, board=None, rows=None, predictions=None))
     table = table_of(folder)
     assert (table.metrics, table.tested) == (["RPrec", "MacroF1@5"], [])
     assert table.rows[0].values["RPrec"].value == 0.5

@@ -34,7 +34,7 @@ def test_what_two_data_sets_share_is_printed_once() -> None:
 
 def test_a_metric_and_what_has_no_bibtex_become_comments() -> None:
     assert "% PSP@5: Jain" in cite("PSP@5")
-    assert "% popularity: nothing to cite" in cite("popularity")
+    assert "% popularity: no citation" in cite("popularity")
 
 
 def test_braces_of_every_entry_close() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -20,8 +21,9 @@ from xmcbench.comparison.compare import Verdict
 from xmcbench.comparison.differences import Differences, Label
 from xmcbench.comparison.paired import Gap
 from xmcbench.errors import DataError, RegressionError, UsageError
-from xmcbench.results import record as records
-from xmcbench.results.store import Store
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
+from xmcbench.results.store import Kind, Store
 from xmcbench.topk import TopK
 
 SMALL = "synthetic[rows=300,test=60,labels=60]"
@@ -57,11 +59,11 @@ def metrics(folder: Path, *words: str) -> dict[str, dict[str, Any]]:
     return {row["metric"]: row for row in json.loads(result.stdout)["metrics"]}
 
 
-def add(store: Store, like: dict[str, Any], run_id: str, rows: dict[str, list[float]] | None, **changes: Any) -> None:
+def add(store: Store, like: Record, run_id: str, rows: dict[str, list[float]] | None, **changes: Any) -> None:
     """A copy of a record under another id, label and method name, with the metrics that `rows` give."""
-    method = {**like["method"], "name": run_id, "label": run_id}
-    record = {**like, "run_id": run_id, "spec_hash": run_id, "method": method, "predictions": None, "rows": None}
-    record |= changes
+    method = replace(like.method, name=run_id, label=run_id)
+    parts = {"run_id": run_id, "spec_hash": run_id, "method": method, "predictions": None, "rows": None}
+    record = record_file.changed(like, **{**parts, **changes})
     if rows is None:
         store.add(record)
         return
@@ -71,14 +73,14 @@ def add(store: Store, like: dict[str, Any], run_id: str, rows: dict[str, list[fl
         for name, top in arrays.items()
         if not name.endswith("/den") and name != "near"
     ]
-    record["dataset"] = {**record["dataset"], "n_test": len(next(iter(rows.values())))}
-    store.add({**record, "metrics": values}, None, arrays)
+    dataset = replace(record.dataset, n_test=len(next(iter(rows.values()))))
+    store.add(record_file.changed(record, dataset=dataset, metrics=values), None, arrays)
 
 
 def test_the_gap_is_b_minus_a_and_lies_in_its_interval(runs: Path) -> None:
     store = Store(runs)
     a, b = store.find_pair("popularity", "tree")
-    of_a, of_b = ({m["name"]: m["value"] for m in record["metrics"]} for record in (a, b))
+    of_a, of_b = ({m.name: m.value for m in record.metrics} for record in (a, b))
     found, swapped = metrics(runs, "popularity", "tree"), metrics(runs, "tree", "popularity")
     assert set(found) == set(of_a)
     for name, row in found.items():
@@ -112,11 +114,10 @@ def test_a_constant_gap_lies_in_its_interval_though_kept_rows_are_rounded(own: P
     like = store.find("tree")
     add(store, like, "hand-a", {"P@1": [0.1] * 7})
     add(store, like, "hand-b", {"P@1": [0.3] * 7})
-    for record, value in (("hand-a", 0.1), ("hand-b", 0.3)):
-        path = store.folder / "records" / f"{record}.json"
-        text = json.loads(path.read_text())
-        text["metrics"][0]["value"] = value  # the exact one, where rows hold the nearest float32
-        records.write(path, text)
+    for run_id, value in (("hand-a", 0.1), ("hand-b", 0.3)):
+        record = store.find(run_id)
+        exact = [replace(record.metrics[0], value=value)]  # where rows hold the nearest float32
+        store.add(record_file.changed(record, metrics=exact))
     row = metrics(own, "hand-a", "hand-b")["P@1"]
     assert row["low"] <= row["difference"] <= row["high"]
     assert row["high"] - row["low"] < 1e-7
@@ -167,8 +168,8 @@ def test_where_they_differ(runs: Path) -> None:
     assert gain == sum(d["b_hits"] - d["a_hits"] for d in everything["labels"])
     assert gain / (60 * 5) == pytest.approx(rows["P@5"]["difference"])
     shown = invoke(runs, "popularity", "tree", "--differ", "2").stdout
-    assert "labels where they differ most" in shown
-    assert "documents where they differ most" in shown
+    assert "labels that differ most" in shown
+    assert "documents that differ most" in shown
     for word in ("label ", str(found["labels"][0]["label"]), str(found["documents"][0]["row"])):
         assert word in shown
 
@@ -186,7 +187,7 @@ def test_a_narrow_terminal_shows_all_numbers_but_rows_won_and_lost(
     assert ["R@100:seen-labels", "50.00", "25.00", "-25.00", "[-30.00,", "-20.00]", "4e-110", "IMPROVED"] in lines
     assert ["131072", "7,654,321", "1,111", "222", "333", "[b]long"] in [line[:6] for line in lines]
     assert "no room for rows won and lost" in said
-    assert "documents: both find the same within 5" in said
+    assert "documents: both runs have the same hits within the first 5" in said
     assert "\x1b" not in said
 
 
@@ -198,31 +199,31 @@ def test_where_they_differ_is_left_out_or_said_why_not(own: Path) -> None:
     like = store.find("tree")
     kept = store.predictions(like)
     for name, dataset in (
-        ("revised", {**like["dataset"], "content_hash": "another"}),
-        ("gone", {**like["dataset"], "name": "nobody-has-it"}),
+        ("revised", replace(like.dataset, content_hash="another")),
+        ("gone", replace(like.dataset, name="nobody-has-it")),
     ):
-        record = {**like, "run_id": name, "method": {**like["method"], "label": name}, "dataset": dataset, "rows": None}
-        store.add(record, kept)
+        method = replace(like.method, label=name)
+        store.add(record_file.changed(like, run_id=name, method=method, dataset=dataset, rows=None), kept)
     for words, why in (
-        (("tree", "revised"), "on other data"),
-        (("revised", "revised"), "other content here"),
+        (("tree", "revised"), "on different data"),
+        (("revised", "revised"), "the content here differs"),
         (("gone", "gone"), "unknown data set 'nobody-has-it'"),
     ):
         result = invoke(own, *words)
         assert result.exit_code == 0, result.output
-        assert why in result.stdout.split("where they differ:")[1]
+        assert why in result.stdout.split("no differences shown:")[1]
 
 
 def test_json_is_all_there_is_on_standard_output(runs: Path) -> None:
     result = invoke(runs, "popularity", "tree", "--json")
     a, b = Store(runs).find_pair("popularity", "tree")
     said = json.loads(result.stdout)
-    assert (said["a"], said["b"]) == (a["run_id"], b["run_id"])
+    assert (said["a"], said["b"]) == (a.run_id, b.run_id)
     keys = {"metric", "expected", "got", "tolerance", "verdict", "why"}
     keys |= {"difference", "low", "high", "p", "won", "lost"}
     assert all(set(row) == keys for row in said["metrics"])
-    assert f"A is {a['run_id']}\nB is {b['run_id']}\n" == result.stderr
-    assert invoke(runs, a["run_id"], b["run_id"], "--json").stderr == ""
+    assert f"A is {a.run_id}\nB is {b.run_id}\n" == result.stderr
+    assert invoke(runs, a.run_id, b.run_id, "--json").stderr == ""
     failed = invoke(runs, "tree", "popularity", "--json", "--check")
     assert isinstance(failed.exception, RegressionError)
     assert len(json.loads(failed.stdout)["metrics"]) == len(said["metrics"])
@@ -253,8 +254,8 @@ def test_the_table(runs: Path) -> None:
 def test_data_that_both_know_is_preferred_and_can_be_named(own: Path) -> None:
     store = Store(own)
     like = store.find("popularity", OTHER)
-    add(store, like, "99991231T000000-newest", {"P@1": [1.0]}, method=like["method"])
-    assert store.find("popularity")["dataset"]["n_labels"] == 30  # which tree never saw
+    add(store, like, "99991231T000000-newest", {"P@1": [1.0]}, method=like.method)
+    assert store.find("popularity").dataset.n_labels == 30  # which tree never saw
     assert metrics(own, "popularity", "tree")["P@1"]["verdict"] != "UNKNOWN"
     assert metrics(own, "tree", "popularity", "--dataset", REORDERED)["P@1"]["verdict"] != "UNKNOWN"
     none = invoke(own, "tree", "popularity", "--dataset", OTHER)
@@ -266,7 +267,7 @@ def test_data_that_both_know_is_preferred_and_can_be_named(own: Path) -> None:
 def test_a_data_set_goes_by_its_alias_too(own: Path, alias: str) -> None:
     store = Store(own)
     like = store.find("tree")
-    dataset = {**like["dataset"], "name": alias.lower()}
+    dataset = replace(like.dataset, name=alias.lower())
     add(store, like, "renamed", {"P@1": [1.0]}, dataset=dataset)
     assert metrics(own, "renamed", "renamed", "--dataset", alias)["P@1"]["got"] == 1
 
@@ -287,7 +288,7 @@ def test_check_passes_and_fails_by_the_rule(runs: Path) -> None:
 def test_a_check_that_compares_nothing_fails(own: Path) -> None:
     store = Store(own)
     like = store.find("tree")
-    (first,) = [r["run_id"] for r in store.records() if r["dataset"]["n_labels"] == 30]
+    (first,) = [r.run_id for r in store.records() if r.dataset.n_labels == 30]
     add(store, like, "failed", None, status="error", metrics=[])
     add(store, like, "gpu", {"P@1": [1.0]}, environment={"device": "cuda"})
     for words, said in (
@@ -307,7 +308,7 @@ def test_a_check_that_compares_nothing_fails(own: Path) -> None:
 def test_one_verdict_is_enough_to_pass(own: Path) -> None:
     store = Store(own)
     like = store.find("tree")
-    value = next(m for m in like["metrics"] if m["name"] == "P@1")
+    value = next(m for m in like.metrics if m.name == "P@1")
     add(store, like, "only-one", None, metrics=[value])
     found = metrics(own, "tree", "only-one")
     assert found["P@1"]["verdict"] == "OK"
@@ -318,7 +319,7 @@ def test_one_verdict_is_enough_to_pass(own: Path) -> None:
 def test_predictions_of_unknown_origin_compare_with_runs_on_any_device(own: Path) -> None:
     store = Store(own)
     like = store.find("tree")
-    method = {**like["method"], "name": "theirs", "label": "theirs", "family": "external", "deterministic": True}
+    method = replace(like.method, name="theirs", label="theirs", family="external", deterministic=True)
     add(store, like, "external", {"P@1": [1, 0]}, environment={}, seed=None, method=method)
     add(store, like, "gpu", {"P@1": [1, 0]}, environment={"device": "cuda"})
     for words in (("theirs", "gpu"), ("gpu", "theirs"), ("theirs", "tree")):
@@ -333,10 +334,10 @@ def test_missing_rows_leave_plain_differences(own: Path) -> None:
     record = store.find("tree")
     whole = metrics(own, "popularity", "tree")
     for kind in ("rows", "board"):
-        (store.folder / record[kind]["file"]).unlink()
+        (store.folder / getattr(record, kind).file).unlink()
     result = invoke(own, "popularity", "tree", "--json")
     assert "no paired intervals" in result.stderr
-    assert record["board"]["file"] in result.stderr
+    assert record.board.file in result.stderr
     for row in json.loads(result.stdout)["metrics"]:
         nothing = dict.fromkeys(("low", "high", "p", "won", "lost"))
         assert row == {**whole[row["metric"]], **nothing}
@@ -350,10 +351,10 @@ def refused(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["predictions", "rows"])
-def test_a_file_that_was_changed_is_no_note(own: Path, kind: str) -> None:
-    path = own / Store(own).find("tree")[kind]["file"]
+def test_a_file_that_was_changed_is_no_note(own: Path, kind: Kind) -> None:
+    path = Store(own).place(Store(own).find("tree"), kind)
     np.savez(path, **{"P@1": np.ones(60, np.float32)})
-    assert f"{path}: not the file the record names" in refused(own)
+    assert f"{path}: not the file of the record" in refused(own)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +372,7 @@ def test_rows_that_do_not_fit_their_record_are_refused(own: Path, spoil: Callabl
     record = store.find("tree")
     rows = store.rows(record)
     store.add(record, None, {**rows, "P@1": spoil(rows["P@1"])})
-    assert re.search(rf"{re.escape(record['run_id'])}: {said}", refused(own))
+    assert re.search(rf"{re.escape(record.run_id)}: {said}", refused(own))
 
 
 def test_predictions_of_other_rows_are_refused(own: Path) -> None:
@@ -399,8 +400,8 @@ def test_a_damaged_record_is_reported_and_hides_no_other(own: Path) -> None:
 
 def test_a_record_file_brings_the_rows_of_its_own_folder(runs: Path, own: Path) -> None:
     store = Store(own)
-    kept = runs / "records" / f"{store.find('tree')['run_id']}.json"
-    (store.folder / store.find("tree")["rows"]["file"]).unlink()
-    (store.folder / store.find("tree")["board"]["file"]).unlink()
+    kept = runs / "records" / f"{store.find('tree').run_id}.json"
+    store.place(store.find("tree"), "rows").unlink()
+    store.place(store.find("tree"), "board").unlink()
     assert metrics(own, "popularity", "tree")["P@1"]["low"] is None
     assert metrics(own, "popularity", str(kept)) == metrics(runs, "popularity", "tree")

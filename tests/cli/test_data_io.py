@@ -86,7 +86,7 @@ def test_warnings_of_readers_are_notes(tmp_path: Path) -> None:
         (["--propensity", "1"], "is not two numbers", UsageError),
         (["--propensity", "nan,1"], "A must be finite", UsageError),
         (["--one-based", "rows"], "One of features, labels, both", UsageError),
-        (["--from", "."], "--from and single files together", UsageError),
+        (["--from", "."], "--from can't be combined with single files", UsageError),
         (["--label-texts", "nowhere.txt"], "No such file", DataError),
     ],
 )

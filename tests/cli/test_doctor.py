@@ -66,7 +66,7 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XMCBENCH_MIRROR", str(tmp_path / "nowhere"))
     found = {check.name: check for check in doctor._folders()}
     assert found["home folder"].ok is True
-    assert found["home folder"].detail.endswith("(will be made)")
+    assert found["home folder"].detail.endswith("(will be created)")
     assert not (tmp_path / "not").exists()
     assert found["mirror"].ok is False
     assert "nowhere" in found["mirror"].detail

@@ -43,7 +43,7 @@ def test_a_method_with_every_parameter_its_default_and_its_source() -> None:
     for name, values in query.items():
         assert next(p for p in found["parameters"] if p["name"] == name)["query_values"] == list(values)
     assert next(p for p in found["parameters"] if p["name"] == "cost")["tune_values"] == [0.3, 1.0, 3.0]
-    assert "Chosen by --tune from: 0.3, 1.0, 3.0." in " ".join(said.split())
+    assert "--tune selects from: 0.3, 1.0, 3.0." in " ".join(said.split())
 
 
 def test_a_method_in_a_file(tmp_path: Any) -> None:
@@ -82,6 +82,13 @@ def test_an_unknown_name_offers_the_nearest_of_all_kinds() -> None:
         result = CliRunner().invoke(app, ["info", wrong])
         assert isinstance(result.exception, UsageError)
         assert f"Did you mean {near!r}" in str(result.exception)
+
+
+def test_parameters_for_controls_are_listed_apart() -> None:
+    shown = {"name": "x", "default": 1, "doc": "d", "source": "s"}
+    text = as_text({"parameters": [{**shown, "control": True}, {**shown, "name": "y"}]})
+    assert text.index("  y = 1") < text.index("for controls and ablations:") < text.index("  x = 1")
+    assert "controls" not in as_text({"parameters": [shown]})
 
 
 def test_text_is_cleaned_and_empty_facts_are_left_out() -> None:

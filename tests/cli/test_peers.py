@@ -57,7 +57,7 @@ def test_pip_is_asked_for_the_pinned_version(commands: list[list[str]]) -> None:
 def test_what_is_there_is_left(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "installed", lambda name: packages.PEERS[name].version)
     monkeypatch.setattr(environment, "install", lambda say: False)
-    assert run("install").stdout.count("was there") == 3
+    assert run("install").stdout.count("was already installed") == 3
     assert not commands
 
 
@@ -75,4 +75,4 @@ def test_refusals() -> None:
         run("remove", "napkinxc")
     with pytest.raises(UsageError, match="unknown peer"):
         run("remove", "nobody")
-    assert "was not there" in run("remove", "pecos").stdout
+    assert "was not installed" in run("remove", "pecos").stdout

@@ -14,7 +14,7 @@ from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import RegressionError, UsageError
 from xmcbench.files import sha256_of
-from xmcbench.results import record as records
+from xmcbench.results.record import Costs, Environment
 from xmcbench.results.store import Store
 
 DATA = "synthetic[rows=300,test=60,labels=60]"
@@ -47,17 +47,17 @@ def test_a_file_becomes_a_record_of_family_external(predictions: Path, tmp_path:
     result = score(predictions, store.folder)
     assert result.exit_code == 0, result.output
     (record,) = store.records()
-    assert f"{record['run_id']}.json" in result.stderr
-    said = [record["method"][key] for key in ("name", "label", "family", "origin")]
+    assert f"{record.run_id}.json" in result.stderr
+    said = [getattr(record.method, key) for key in ("name", "label", "family", "origin")]
     assert said == ["My method", "My method", "external", "predictions file"]
     data = load(DATA)
-    assert (record["dataset"]["name"], record["dataset"]["content_hash"]) == (data.name, data.content_hash)
-    assert record["notes"]["predictions_sha256"] == sha256_of(predictions)
-    assert record["selection"]["split"] == "validation"
-    assert record["selection"]["by"] == "claimed by the author"
-    assert (record["seed"], record["environment"], record["supersedes"]) == (None, {}, None)
-    assert set(record["costs"].values()) == {None}
-    assert records.metric(record, "P@1") == 1.0  # the first label of every row is true
+    assert (record.dataset.name, record.dataset.content_hash) == (data.name, data.content_hash)
+    assert record.notes["predictions_sha256"] == sha256_of(predictions)
+    assert record.selection.split == "validation"
+    assert record.selection.by == "claimed by the author"
+    assert (record.seed, record.environment, record.supersedes) == (None, Environment(), None)
+    assert record.costs == Costs()
+    assert record.metric("P@1") == 1.0  # the first label of every row is true
     with np.load(predictions) as brought:
         kept = store.predictions(record)
         np.testing.assert_array_equal(kept.ids, brought["ids"])
@@ -70,11 +70,11 @@ def test_the_same_file_again_supersedes_the_record(predictions: Path, tmp_path: 
     for _ in range(3):
         assert score(predictions, store.folder).exit_code == 0
     chain = [store.find("My method")]
-    before = {r["run_id"]: r for r in store.records()}
-    while (older := chain[-1]["supersedes"]) is not None:
+    before = {r.run_id: r for r in store.records()}
+    while (older := chain[-1].supersedes) is not None:
         chain.append(before[older])
     assert len(chain) == len(before) == 3  # one after the other, though all may be of one second
-    assert len({r["spec_hash"] for r in chain}) == 1
+    assert len({r.spec_hash for r in chain}) == 1
 
 
 def test_another_file_under_the_same_name_supersedes_nothing(predictions: Path, tmp_path: Path) -> None:
@@ -83,27 +83,27 @@ def test_another_file_under_the_same_name_supersedes_nothing(predictions: Path, 
     with np.load(predictions) as brought:
         np.savez(tmp_path / "other.npz", ids=brought["ids"][:, :10], scores=brought["scores"][:, :10])
     assert score(tmp_path / "other.npz", store.folder).exit_code == 0
-    assert [r["supersedes"] for r in store.records()] == [None, None]
-    assert len({r["spec_hash"] for r in store.records()}) == 2
+    assert [r.supersedes for r in store.records()] == [None, None]
+    assert len({r.spec_hash for r in store.records()}) == 2
 
 
 def test_json_stays_json(predictions: Path, tmp_path: Path) -> None:
     result = score(predictions, tmp_path / "out", "--as", "My method", "--json")
     assert json.loads(result.stdout)["P@1"] == 1.0
     (record,) = Store(tmp_path / "out").records()
-    assert record["selection"]["split"] == "unknown"  # what nobody said
-    assert next(m for m in record["metrics"] if m["name"] == "P@5")["low"] is not None
+    assert record.selection.split == "unknown"  # what nobody said
+    assert next(m for m in record.metrics if m.name == "P@5").low is not None
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--as", "../../etc"), "is no name"),
-        (("--as", ""), "is no name"),
-        (("--as", "a\x1b[31mb"), "is no name"),
-        (("--as", "x" * 81), "is no name"),
+        (("--as", "../../etc"), "is no valid name"),
+        (("--as", ""), "is no valid name"),
+        (("--as", "a\x1b[31mb"), "is no valid name"),
+        (("--as", "x" * 81), "is no valid name"),
         (("--as", "mine", "--selection", "dev"), "Valid: validation, test, none, unknown"),
-        (("--as", "mine", "--engine", "pyxclib"), "our own engine"),
+        (("--as", "mine", "--engine", "pyxclib"), "the engine xmcbench"),
     ],
 )
 def test_what_is_refused_leaves_no_record(predictions: Path, tmp_path: Path, words: tuple[str, ...], said: str) -> None:

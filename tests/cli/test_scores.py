@@ -51,7 +51,7 @@ def clean_code(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def set_commit(commit: str) -> None:
         state = {"version": "0", "commit": commit, "dirty": False}
-        for module in ("provenance", "results.regression"):
+        for module in ("results.execution", "comparison.regression"):
             monkeypatch.setattr(f"xmcbench.{module}.code_state", lambda: dict(state))
 
     return set_commit
@@ -89,9 +89,9 @@ def break_tree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_was_written_is_what_runs_gave(made: Path) -> None:
     popularity, tree = read(made / "expected" / "fast.toml")
-    newest = {r["seed"]: r for r in Store(made / "out").records() if r["method"]["name"] == "tree"}
-    assert (tree.record, tree.seeds, popularity.seeds) == (newest[0]["run_id"], 3, 1)
-    by_seed = [{m["name"]: m["value"] for m in newest[seed]["metrics"]} for seed in (0, 1, 2)]
+    newest = {r.seed: r for r in Store(made / "out").records() if r.method.name == "tree"}
+    assert (tree.record, tree.seeds, popularity.seeds) == (newest[0].run_id, 3, 1)
+    by_seed = [{m.name: m.value for m in newest[seed].metrics} for seed in (0, 1, 2)]
     for name, score in tree.metrics.items():
         values = [run[name] for run in by_seed]
         assert score.value == values[0]
@@ -137,7 +137,7 @@ def test_a_better_method_passes_and_is_told(own: Path) -> None:
     result = invoke(own)
     assert result.exit_code == 0, result.output
     assert f"IMPROVED · tree on {DATA}" in result.stdout
-    assert "what improved can fall again unseen" in result.stdout
+    assert "update the expected scores" in result.stdout
 
 
 @pytest.mark.parametrize(("gap", "code"), [(1e-6, 3), (-1e-6, 0), (1e-12, 0)])
@@ -158,7 +158,7 @@ def test_a_raised_version_wants_expected_scores_anew(own: Path, monkeypatch: pyt
     result = invoke(own)
     assert isinstance(result.exception, RegressionError)
     assert "0 fell, 1 could not be judged" in str(result.exception)
-    assert f"method version 77, expected of {read(own / 'expected' / 'fast.toml')[1].version}: write it anew" in str(
+    assert f"method version 77, expected of {read(own / 'expected' / 'fast.toml')[1].version}: update the entry" in str(
         result.exception
     )
 
@@ -225,7 +225,7 @@ def test_bad_requests(made: Path, tmp_path: Path) -> None:
         (["--only", "three"], UsageError, "unknown expected score 'three'"),
         (["--only", "tree/icd10cm"], UsageError, f"Known: popularity/{DATA}, tree/{DATA}"),
         (["--set", "full"], DataError, "full.toml: no expected scores"),
-        (["--update", str(tmp_path)], UsageError, "no records to expect anything of"),
+        (["--update", str(tmp_path)], UsageError, "no records to make expected scores from"),
     ):
         result = invoke(made, *words)
         assert isinstance(result.exception, error)
@@ -266,8 +266,8 @@ def test_what_was_stopped_goes_on(
         stopped = invoke(own, *kept)
         assert stopped.exit_code == 1
         assert "OK · popularity" in stopped.stdout
-        assert "stopped after 1 of 2; the same command goes on from here" in stopped.stdout
-        assert "--results would have kept what is done" in invoke(own).stdout
+        assert "stopped after 1 of 2; the same command resumes" in stopped.stdout
+        assert "use --results to keep finished runs" in invoke(own).stdout
 
     def never(*_: Any) -> None:
         raise AssertionError("done before")

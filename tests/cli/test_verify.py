@@ -17,8 +17,9 @@ from xmcbench.comparison.regression import expected_of
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.files import read_npz, sha256_of, write_json, write_npz
 from xmcbench.methods.popularity import Popularity
-from xmcbench.results import record as records
-from xmcbench.results.store import Store
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
+from xmcbench.results.store import Kind, Store
 from xmcbench.topk import TopK
 
 SMALL = "synthetic[rows=300,test=60,labels=60]"
@@ -58,24 +59,34 @@ def states(found: dict[str, tuple[str, str]]) -> dict[str, str]:
     return {what: state for what, (state, _) in found.items()}
 
 
-def change(store: Store, **changes: Any) -> dict[str, Any]:
-    """Rewrite the one record with a seal that fits, as somebody would who knows of it."""
+def change(store: Store, **changes: Any) -> str:
+    """Rewrite the one record with a seal that fits, as somebody would who knows of it; its run id."""
     (path,) = store.paths()
-    record = {**json.loads(path.read_text()), **changes}
-    record["seal"] = records.seal_of(record)
-    write_json(path, record)
+    raw = {**json.loads(path.read_text()), **changes}
+    write_json(path, {**raw, "seal": record_file.seal_of(raw)})
+    return path.stem
+
+
+def only(store: Store) -> Record:
+    """The one record."""
+    (record,) = store.records()
     return record
 
 
-def replace(store: Store, kind: str, arrays: dict[str, Any]) -> None:
+def path_of(store: Store, kind: Kind) -> Path:
+    """Where a file lies that the one record names."""
+    return store.place(only(store), kind)
+
+
+def replace(store: Store, kind: Kind, arrays: dict[str, Any]) -> None:
     """Another file in place of the one the record names, and its hash on record."""
-    entry = store.records()[0][kind]
-    write_npz(store.folder / entry["file"], arrays)
-    change(store, **{kind: {**entry, "sha256": sha256_of(store.folder / entry["file"])}})
+    path = path_of(store, kind)
+    write_npz(path, arrays)
+    change(store, **{kind: {**only(store).raw[kind], "sha256": sha256_of(path)}})
 
 
 def entries(store: Store, **changes: Any) -> list[dict[str, Any]]:
-    return [{**entry, **changes} for entry in store.records()[0]["metrics"]]
+    return [{**entry, **changes} for entry in only(store).raw["metrics"]]
 
 
 def slim(store: Store) -> None:
@@ -87,10 +98,10 @@ def test_a_whole_record_holds(run: Path) -> None:
     found = verify(Store(run))
     assert list(found) == CHECKS
     assert states(found) == {**dict.fromkeys(CHECKS, "ok"), "re-run": "not checked"}
-    of = len(Store(run).records()[0]["metrics"])
+    of = len(only(Store(run)).metrics)
     assert found["rows"][1] == f"as written; they give {of - 2} of the {of} values on record"  # two are over labels
     assert found["board"][1] == f"as written; they give 5 of the {of} values on record"
-    assert found["scores"][1] == f"{of} of {of} values as on record, scored again"
+    assert found["scores"][1] == f"{of} of {of} values are as on record when scored again"
     shown = invoke(run).stdout.splitlines()
     assert len(shown) == len(CHECKS) + 1
     assert shown[0] == "ok     record: seal and identities hold"
@@ -119,7 +130,7 @@ def test_a_slim_copy_is_checked_as_far_as_it_goes(own: Store) -> None:
         "scores": "not checked",
         "re-run": "not checked",
     }
-    assert found["rows"][1] == "not here: a slim copy"
+    assert found["rows"][1] == "missing: a slim copy"
     assert found["scores"][1] == "no predictions"
 
 
@@ -127,8 +138,8 @@ def test_a_slim_copy_is_checked_as_far_as_it_goes(own: Store) -> None:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (lambda text: text.replace('"seed": 0', '"seed": 1'), "its seal doesn't fit"),
-        (lambda text: text.replace('"schema": 2', '"schema": 3'), "schema 3, this program knows up to 2"),
+        (lambda text: text.replace('"seed": 0', '"seed": 1'), "the seal doesn't match"),
+        (lambda text: text.replace('"schema": 2', '"schema": 3'), "schema 3, this program reads up to 2"),
         (lambda text: text[:100], "not a readable record"),
     ],
 )
@@ -146,14 +157,13 @@ def test_a_damaged_record(own: Store, by: Callable[[str], str], spoil: Callable[
 def test_an_identity_that_is_broken(own: Store) -> None:
     metrics = entries(own)
     next(entry for entry in metrics if entry["name"] == "nDCG@1")["value"] += 0.01
-    run_id = change(own, metrics=metrics)["run_id"]
-    found = verify(own, run_id, code=4)
+    found = verify(own, change(own, metrics=metrics), code=4)
     assert "nDCG@1" in found["record"][1]
 
 
 @pytest.mark.parametrize("kind", ["predictions", "rows", "board"])
-def test_a_file_that_does_not_match_its_hash_or_is_gone(own: Store, kind: str) -> None:
-    path = own.folder / own.records()[0][kind]["file"]
+def test_a_file_that_does_not_match_its_hash_or_is_gone(own: Store, kind: Kind) -> None:
+    path = path_of(own, kind)
     arrays = read_npz(path)
     write_npz(path, {**arrays, "more": np.ones(1)})
     for _ in range(2):
@@ -171,11 +181,11 @@ def test_a_file_that_does_not_match_its_hash_or_is_gone(own: Store, kind: str) -
 def test_a_file_elsewhere(own: Store) -> None:
     slim(own)
     change(own, rows={"file": "../../x", "sha256": "0"})
-    assert "no file of rows/" in verify(own, code=4)["rows"][1]
+    assert "no file in rows/" in verify(own, code=4)["rows"][1]
 
 
 def test_predictions_that_have_other_scores(own: Store) -> None:
-    topk = own.predictions(own.records()[0])
+    topk = own.predictions(only(own))
     ids = topk.ids.copy()
     ids[:, [0, 1]] = ids[:, [1, 0]]
     replace(own, "predictions", {"ids": ids, "scores": topk.scores})
@@ -212,8 +222,8 @@ def test_predictions_that_do_not_fit_the_data(own: Store, ids: Any, why: str) ->
         (lambda column: column + 0j, "P@1: not 60 finite numbers"),
     ],
 )
-def test_rows_that_do_not_fit(own: Store, kind: str, spoil: Callable[[Any], Any], why: str) -> None:
-    arrays = read_npz(own.folder / own.records()[0][kind]["file"])
+def test_rows_that_do_not_fit(own: Store, kind: Kind, spoil: Callable[[Any], Any], why: str) -> None:
+    arrays = read_npz(path_of(own, kind))
     replace(own, kind, {**arrays, "P@1": spoil(arrays["P@1"])})
     found = verify(own, code=4)
     assert found[kind][0] == "FAILED"
@@ -221,8 +231,8 @@ def test_rows_that_do_not_fit(own: Store, kind: str, spoil: Callable[[Any], Any]
 
 
 @pytest.mark.parametrize("kind", ["rows", "board"])
-def test_rows_that_give_another_value(own: Store, kind: str) -> None:
-    arrays = read_npz(own.folder / own.records()[0][kind]["file"])
+def test_rows_that_give_another_value(own: Store, kind: Kind) -> None:
+    arrays = read_npz(path_of(own, kind))
     replace(own, kind, {**arrays, "P@1": 1 - arrays["P@1"]})
     found = verify(own, code=3)
     assert found[kind][0] == "FAILED"
@@ -244,11 +254,11 @@ def test_a_value_that_was_changed_on_record_is_a_score_that_does_not_hold(own: S
 
 def test_rows_of_the_right_mean_that_are_not_the_predictions(own: Store) -> None:
     """Turned round they give the value on record, and other p-values."""
-    arrays = read_npz(own.folder / own.records()[0]["rows"]["file"])
+    arrays = read_npz(path_of(own, "rows"))
     replace(own, "rows", {**arrays, "P@1": arrays["P@1"][::-1], "near": np.zeros(60, np.int32)})
     found = verify(own, code=4)
     assert (found["rows"][0], found["scores"][0]) == ("ok", "FAILED")
-    assert found["scores"][1] == "kept rows are not those of the predictions: P@1, near"
+    assert found["scores"][1] == "stored rows are not those of the predictions: P@1, near"
 
 
 def test_other_definitions_are_not_judged(own: Store) -> None:
@@ -263,30 +273,30 @@ def test_other_definitions_are_not_judged(own: Store) -> None:
 
 
 def test_data_of_other_content_or_none(own: Store) -> None:
-    dataset = own.records()[0]["dataset"]
+    dataset = only(own).raw["dataset"]
     change(own, dataset={**dataset, "content_hash": "sha256:0"})
     found = verify(own, code=4)
     assert found["data set"][0] == "FAILED"
-    assert "other content here" in found["data set"][1]
+    assert "the content here differs" in found["data set"][1]
     assert found["scores"] == ("not checked", "no data set")
     change(own, dataset={**dataset, "name": "nobody-has-it"})
     found = verify(own)
     assert found["data set"][0] == "not checked"
     assert "nobody-has-it" in found["data set"][1]
     change(own, dataset={key: value for key, value in dataset.items() if key != "view"})
-    assert "dataset.view is missing" in verify(own, code=4)["record"][1]
+    assert "dataset: missing view" in verify(own, code=4)["record"][1]
 
 
 def test_text_from_a_record_can_not_steer_a_terminal(own: Store) -> None:
-    change(own, dataset={**own.records()[0]["dataset"], "name": "\x1b[2Jx"})
+    change(own, dataset={**only(own).raw["dataset"], "name": "\x1b[2Jx"})
     assert "\x1b" not in invoke(own.folder).stdout
 
 
 def test_a_run_that_failed_has_no_scores(own: Store) -> None:
-    record = change(own, status="error", metrics=[], predictions=None, rows=None, board=None)
-    found = verify(own, record["run_id"], "--rerun")
+    run_id = change(own, status="error", metrics=[], predictions=None, rows=None, board=None)
+    found = verify(own, run_id, "--rerun")
     assert states(found).pop("record") == "ok"
-    assert found["rows"] == ("not checked", "the record names none")
+    assert found["rows"] == ("not checked", "the record has none")
     assert found["re-run"] == ("not checked", "status error: there are no scores")
 
 
@@ -297,10 +307,10 @@ def test_a_second_run_repeats_the_first(own: Store, tmp_path: Path) -> None:
     said = json.loads(result.stdout)
     assert {v["verdict"] for v in said["rerun"]} == {"OK"}
     (again,) = Store(tmp_path / "again").records()
-    (first,) = own.records()
+    first = only(own)
     same = ("spec_hash", "k", "seed", "dataset")
-    assert [again[name] for name in same] == [first[name] for name in same]
-    assert [m["value"] for m in again["metrics"]] == [m["value"] for m in first["metrics"]]
+    assert [getattr(again, name) for name in same] == [getattr(first, name) for name in same]
+    assert [m.value for m in again.metrics] == [m.value for m in first.metrics]
     shown = invoke(own.folder, "popularity", "--rerun").stdout
     assert [line.split()[-1] for line in shown.splitlines() if line.startswith("P@")] == ["OK"] * shown.count("\nP@")
     assert len(own.records()) == 1
@@ -332,22 +342,22 @@ def test_a_second_run_that_fails(own: Store, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"family": "external"}, "predictions brought by their author"),
+        ({"family": "external"}, "predictions computed by their author"),
         ({"name": "nobody", "label": "nobody"}, "unknown method 'nobody'"),
         ({"version": "0"}, "on record"),
-        ({"parameters": {"wonder": 1}}, "its parameters on record are none of this version"),
+        ({"parameters": {"wonder": 1}}, "this version does not accept the parameters on record"),
     ],
 )
 def test_what_nobody_can_run_again(own: Store, changes: dict[str, Any], why: str) -> None:
-    record = change(own, method={**own.records()[0]["method"], **changes})
-    found = verify(own, record["run_id"], "--rerun")
+    run_id = change(own, method={**only(own).raw["method"], **changes})
+    found = verify(own, run_id, "--rerun")
     assert found["re-run"][0] == "not checked"
     assert why in found["re-run"][1]
     assert found["scores"][0] == "ok"
 
 
 def test_a_class_in_a_file_is_named_with_its_command(own: Store) -> None:
-    code = {**own.records()[0]["code"], "method": {"target": "mine.py", "sha256": "0"}}
+    code = {**only(own).raw["code"], "method": {"target": "mine.py", "sha256": "0"}}
     change(own, code=code, command="xmcbench run mine.py:Mine")
     found = verify(own, "popularity", "--rerun")
     assert "a class in a file" in found["re-run"][1]
@@ -359,18 +369,18 @@ def test_a_record_makes_nobody_run_a_file(own: Store, tmp_path: Path, named: str
     ran = tmp_path / "ran"
     file = tmp_path / "evil.py"
     file.write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Evil: pass\n")
-    record = change(own, method={**own.records()[0]["method"], named: f"{file}:Evil"})
-    found = verify(own, record["run_id"], "--rerun")
+    run_id = change(own, method={**only(own).raw["method"], named: f"{file}:Evil"})
+    found = verify(own, run_id, "--rerun")
     if named == "name":
         assert found["re-run"][0] == "not checked"
-        assert "a class in a file\n  Look at the file, then run it yourself: " in found["re-run"][1]
-    assert expected_of([record])[0] == []
+        assert "a class in a file\n  Read the file, then run it yourself: " in found["re-run"][1]
+    assert expected_of([only(own)])[0] == []
     assert not ran.exists()
 
 
 def test_a_data_error_names_what_is_wrong(own: Store) -> None:
     slim(own)
-    (own.folder / own.records()[0]["board"]["file"]).unlink()
+    path_of(own, "board").unlink()
     result = invoke(own.folder)
     assert isinstance(result.exception, DataError)
-    assert "not what was written, or not all of it: predictions, rows, board" in str(result.exception)
+    assert "changed or missing: predictions, rows, board" in str(result.exception)

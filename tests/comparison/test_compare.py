@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.minimal import minimal_raw
 from xmcbench.comparison.compare import compare, judge, tolerance_of
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
 
 
 @pytest.mark.parametrize(
@@ -17,16 +20,13 @@ def test_the_rule(got: float, verdict: str) -> None:
     assert judge(0.5, got, 0.001) == verdict
 
 
-def record(value: float = 0.5, *, seed: int = 0, deterministic: bool = False, **changes: Any) -> dict[str, Any]:
-    base = {
-        "status": "ok",
-        "seed": seed,
-        "method": {"name": "m", "version": "1", "parameters": {}, "deterministic": deterministic},
-        "dataset": {"content_hash": "a"},
-        "environment": {"device": "cpu"},
-        "metrics": [{"name": "P@1", "value": value, "version": "1"}],
-    }
-    return {**base, **changes}
+def record(value: float = 0.5, *, seed: int = 0, deterministic: bool = False, **changes: Any) -> Record:
+    """Of what is given for its data set or method, the rest is as in the others."""
+    base = minimal_raw(seed=seed, environment={"device": "cpu"})
+    base |= {"metrics": [{"name": "P@1", "value": value, "version": 1}], **changes}
+    base["method"] = {**minimal_raw()["method"], "deterministic": deterministic, **changes.get("method", {})}
+    base["dataset"] = {**minimal_raw()["dataset"], **changes.get("dataset", {})}
+    return record_file.of(base)
 
 
 def test_a_deterministic_method_has_no_room() -> None:
@@ -46,7 +46,7 @@ def test_three_seeds_give_the_tolerance() -> None:
     [
         ({"dataset": {"content_hash": "b"}}, "other data"),
         ({"environment": {"device": "cuda"}}, "other kind of device"),
-        ({"metrics": [{"name": "P@1", "value": 0.5, "version": "2"}]}, "other metric definition"),
+        ({"metrics": [{"name": "P@1", "value": 0.5, "version": 2}]}, "other metric definition"),
         ({"metrics": []}, "no value"),
     ],
 )
@@ -56,9 +56,10 @@ def test_what_cannot_be_compared_is_unknown(changes: dict[str, Any], why: str) -
 
 
 def test_seeds_of_a_tuned_run_are_one_family_whatever_each_chose() -> None:
-    def tuned(value: float, seed: int, cost: float, grid: list[float]) -> dict[str, Any]:
-        one = record(value, seed=seed, selection={"tuning": {"grid": {"cost": grid}}})
-        return {**one, "method": {**one["method"], "parameters": {"cost": cost, "rounds": 3}}}
+    def tuned(value: float, seed: int, cost: float, grid: list[float]) -> Record:
+        tuning = {"grid": {"cost": grid}, "trials": []}
+        method = {"parameters": {"cost": cost, "rounds": 3}}
+        return record(value, seed=seed, selection={"tuning": tuning}, method=method)
 
     usual = [0.3, 1.0, 3.0]
     seeds = [tuned(0.50, 0, 1.0, usual), tuned(0.52, 1, 3.0, usual), tuned(0.48, 2, 0.3, usual)]

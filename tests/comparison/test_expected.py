@@ -10,7 +10,7 @@ import pytest
 from xmcbench.comparison.expected import Expected, Score, read, write
 from xmcbench.comparison.regression import spec_of
 from xmcbench.errors import DataError
-from xmcbench.results import record as records
+from xmcbench.results import record_file
 from xmcbench.runs import registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ def test_what_is_written_is_read_to_the_last_digit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('version = "3"', "version = 3", "entry 1 (elias[beam=40]): version is no text"),
+        ('version = "3"', "version = 3", "entry 1 (elias[beam=40]): version is not a text"),
         ('view = "bow"\n', "", "missing key 'view'"),
         ('view = "bow"', 'view = "bow"\nviews = 2', "unknown key 'views'"),
         ("seed = 0", "seed = -1", "seed = -1"),
@@ -74,7 +74,7 @@ def test_another_form_is_refused_with_file_and_entry(tmp_path: Path, old: str, n
 def test_faults_are_said_together_and_no_entry_stands_twice(tmp_path: Path) -> None:
     path = tmp_path / "fast.toml"
     write(path, [ONE, ONE])
-    with pytest.raises(DataError, match=r"elias\[beam=40\] on icd10cm stands twice"):
+    with pytest.raises(DataError, match=r"elias\[beam=40\] on icd10cm occurs twice"):
         read(path)
     path.write_text(path.read_text().replace("seeds = 3", "seeds = 0.5"))
     with pytest.raises(DataError, match=r"entry 1 .*entry 2 "):
@@ -96,9 +96,9 @@ def test_committed_sets_are_of_methods_as_they_are_now(path: Path) -> None:
         assert spec.label == entry.method
         assert spec.info.version == entry.version, f"{entry}: write its expected scores anew (CONTRIBUTING.md)"
         home = FOLDER.parent if path.stem == "full" else FOLDER  # what the leaderboards show is what is expected
-        record = records.read(home / "records" / f"{entry.record}.json")
-        assert (record["method"]["label"], record["seed"]) == (entry.method, entry.seed)
-        assert {m["name"]: m["value"] for m in record["metrics"]} == {n: s.value for n, s in entry.metrics.items()}
+        record = record_file.read(home / "records" / f"{entry.record}.json")
+        assert (record.method.label, record.seed) == (entry.method, entry.seed)
+        assert {m.name: m.value for m in record.metrics} == {n: s.value for n, s in entry.metrics.items()}
 
 
 def test_the_fast_set_has_every_method_and_needs_no_download() -> None:

@@ -7,42 +7,38 @@ from typing import Any
 
 import pytest
 
+from tests.minimal import minimal_raw
 from xmcbench.comparison.compare import FAIL, IMPROVED, OK, OKISH, UNKNOWN, Verdict
 from xmcbench.comparison.expected import Expected, Score
 from xmcbench.comparison.regression import Outcome, check, expected_of, merged
 from xmcbench.context import Reporter
 from xmcbench.data import load
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 from xmcbench.runs import registry
 
 DATA = "synthetic[rows=50,test=20,labels=60]"
 
 
-def record(label: str, seed: int, p1: float, **changes: Any) -> dict[str, Any]:
+def record(label: str, seed: int, p1: float, **changes: Any) -> Record:
     name = label.partition("[")[0]
     info = registry.get(name).info if name in registry.sources() else None
-    method = {
-        "name": name,
-        "label": label,
-        "family": "tree",
-        "parameters": {},
-        "version": info.version if info else "1",
-        "deterministic": info.deterministic if info else False,
-    }
-    base: dict[str, Any] = {
-        "run_id": f"{label}-{seed}",
-        "status": "ok",
-        "supersedes": None,
-        "spec_hash": f"{label}/{seed}",
-        "k": 100,
-        "seed": seed,
-        "method": {**method, **changes.pop("method", {})},
-        "dataset": {"name": DATA, "view": "bow", "content_hash": "sha256:ab"},
-        "environment": {"device": "cpu"},
-        "code": {"method": {"origin": "xmcbench"}},
-        "metrics": [{"name": "P@1", "value": p1, "version": 1}, {"name": "PSP@1", "value": None, "version": 1}],
-    }
-    return {**base, **changes}
+    base = minimal_raw(f"{label}-{seed}", name, DATA, label=label)
+    known = {"version": info.version, "deterministic": info.deterministic} if info else {"deterministic": False}
+    return record_file.of(
+        {
+            **base,
+            "spec_hash": f"{label}/{seed}",
+            "seed": seed,
+            "environment": {"device": "cpu"},
+            "code": {"method": {"origin": "xmcbench"}},
+            "metrics": [{"name": "P@1", "value": p1, "version": 1}, {"name": "PSP@1", "value": None, "version": 1}],
+            **changes,
+            "method": {**base["method"], **known, **changes.get("method", {})},
+            "dataset": {**base["dataset"], **changes.get("dataset", {})},
+        }
+    )
 
 
 def test_the_lowest_seed_is_expected_and_all_give_the_tolerance() -> None:
@@ -62,7 +58,7 @@ def test_of_two_versions_or_contents_the_newest_counts() -> None:
     old = record("tree", 0, 0.4, method={"version": "0"})
     found, _ = expected_of([old, record("tree", 1, 0.5), record("tree", 2, 0.6)])
     assert [(entry.seed, entry.seeds) for entry in found] == [(1, 2)]
-    other = {"name": DATA, "view": "bow", "content_hash": "sha256:cd"}
+    other = {"content_hash": "sha256:cd"}
     found, _ = expected_of([record("tree", 0, 0.4), record("tree", 1, 0.5, dataset=other)])
     assert [(entry.content, entry.seed) for entry in found] == [("sha256:cd", 1)]
 
@@ -78,20 +74,20 @@ def test_superseded_and_failed_runs_are_not_expected() -> None:
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        (record("theirs", 0, 0.5, method={"family": "external"}), "predictions brought by their author"),
+        (record("theirs", 0, 0.5, method={"family": "external"}), "predictions computed by their author"),
         (record("mine", 0, 0.5, code={"method": {"sha256": "ab"}}), "a class in a file"),
         (record("gone", 0, 0.5), "unknown method 'gone'"),
         (record("tree", 0, 0.5, method={"version": "0"}), "version 0 on record"),
-        (record("tree[arity=16,arity=2]", 0, 0.5), "what is typed so is tree"),
+        (record("tree[arity=16,arity=2]", 0, 0.5), "this label means tree"),
         (record("tree[bouquets=3]", 0, 0.5), "unknown parameter of tree 'bouquets'"),
-        (record("omikuji", 0, 0.5), "no seed makes two of its runs the same"),
+        (record("omikuji", 0, 0.5), "runs with the same seed differ"),
     ],
 )
-def test_what_no_run_can_repeat_is_left_out_with_the_reason(made: dict[str, Any], why: str) -> None:
+def test_what_no_run_can_repeat_is_left_out_with_the_reason(made: Record, why: str) -> None:
     found, left_out = expected_of([made])
     assert found == []
     assert why in left_out[0]
-    assert left_out[0].startswith(f"{made['method']['label']} on {DATA} (bow): ")
+    assert left_out[0].startswith(f"{made.method.label} on {DATA} (bow): ")
 
 
 def expected(**changes: Any) -> Expected:
@@ -116,7 +112,7 @@ def test_an_entry_is_as_good_as_its_worst_metric(words: tuple[str, ...], verdict
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"version": "0"}, "method version 1, expected of 0: write it anew"),
+        ({"version": "0"}, "method version 1, expected of 0: update the entry"),
         ({"content": "sha256:cd"}, "other data"),
         ({"method": "gone"}, "not run: unknown method 'gone'"),
         ({"method": "tree[bouquets=3]"}, "not run: unknown parameter"),

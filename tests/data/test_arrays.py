@@ -135,7 +135,7 @@ def test_what_cannot_be_read_back_is_an_error_and_no_loop(folder: Path) -> None:
     def read(stored: Stored) -> Stored:
         raise KeyError("never there")
 
-    with pytest.raises(DataError, match="reads back otherwise"):
+    with pytest.raises(DataError, match="reads back differently"):
         open_or_build(folder, KEY, build, read)
 
 

@@ -174,7 +174,7 @@ def test_stats_stand_beside_what_is_expected(shared: Path, monkeypatch: pytest.M
 
 def test_a_synthetic_data_set_of_any_size_is_made_not_fetched(home: Path) -> None:
     name = "synthetic[rows=10,test=5]"
-    for verb, said in (("where", "it is made here"), ("fetch", "needs no files"), ("verify", "needs no files")):
+    for verb, said in (("where", "it is generated"), ("fetch", "needs no files"), ("verify", "needs no files")):
         result = run(verb, name)
         assert result.exit_code == 0, result.output
         assert said in result.stdout, verb
@@ -195,7 +195,7 @@ def test_a_parse_whose_source_files_are_gone_is_said_to_need_them(
     assert "By hand" not in run("where", "bibtex").stdout
     monkeypatch.delenv("XMCBENCH_MIRROR")
     assert "By hand" in run("where", "bibtex").stdout
-    assert "its source files are gone, and a load needs them" in run("where", "bibtex").stdout
+    assert "its source files are missing, and loading needs them" in run("where", "bibtex").stdout
     said = json.loads(run("where", "bibtex", "--json").stdout)
     assert (said["parsed"]["bibtex"], said["complete"]["bibtex"]) == (True, False)
     assert run("verify", "bibtex").exit_code == 0

@@ -217,13 +217,13 @@ def test_drive_quota(google, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("<html><form id='other' action='/x'></form></html>", "holds no download form"),
+        ("<html><form id='other' action='/x'></form></html>", "without a download form"),
         (
             "<html><form id='download-form' action='https://evil.example/x'></form></html>",
             r"another site, evil\.example",
         ),
         ("<html><form id='download-form' action='/uc'></form></html>", "keeps asking"),
-        ("<html>https://accounts.google.com/ServiceLogin</html>", "wants a login"),
+        ("<html>https://accounts.google.com/ServiceLogin</html>", "requires a login"),
     ],
 )
 def test_drive_pages_that_lead_nowhere(google, tmp_path: Path, text: str, says: str) -> None:

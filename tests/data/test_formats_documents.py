@@ -133,7 +133,7 @@ def test_eurlex57k_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
-        ("dataset/train/B.json", law("A"), "A stands twice"),
+        ("dataset/train/B.json", law("A"), "A occurs twice"),
         ("dataset/train/B.json", b"{", "not JSON"),
         ("dataset/train/B.json", law("B", concepts=[1]), "not a document"),
         ("dataset/train/B.json", law("B", title=None), "not a document"),

@@ -108,12 +108,12 @@ def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
         (GOOD[:-3], 4, "cut off"),
         (GOOD[:-2], 4, "cut off"),
         (GOOD[:-6], 4, "cut off"),
-        (GOOD[:-7], 4, "no id:value pair"),
+        (GOOD[:-7], 4, "not an id:value pair"),
         (GOOD.replace(b"3:1.25", b"-3:1.25"), 2, "column id '-3' is negative"),
         (GOOD.replace(b"0,2", b"0,-2"), 2, "label id '-2' is negative"),
-        (GOOD.replace(b"0,2", b"0,,2"), 2, "'' is no label id"),
-        (GOOD.replace(b"0,2 ", b"0,2, "), 2, "'' is no label id"),
-        (GOOD.replace(b"0,2 ", b"0, 2 "), 2, "'' is no label id"),
+        (GOOD.replace(b"0,2", b"0,,2"), 2, "'' is not a label id"),
+        (GOOD.replace(b"0,2 ", b"0,2, "), 2, "'' is not a label id"),
+        (GOOD.replace(b"0,2 ", b"0, 2 "), 2, "'' is not a label id"),
         (GOOD.replace(b"1:2", b"1:nan"), 3, "must be finite"),
         (GOOD.replace(b"1:2", b"1:-inf"), 3, "must be finite"),
         (GOOD.replace(b"1:2", b"1:1e39"), 3, "too large for float32"),
@@ -122,11 +122,11 @@ def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
         (GOOD.replace(b"1:2", b"1:0x1"), 3, "no number after ':'"),
         (GOOD.replace(b"1:2", b"1:1_0"), 3, "no number after ':'"),
         (GOOD.replace(b"1:2", b"1:2:3"), 3, "no number after ':'"),
-        (GOOD.replace(b"1:2", b"1 2"), 3, "no id:value pair"),
+        (GOOD.replace(b"1:2", b"1 2"), 3, "not an id:value pair"),
         (GOOD.replace(b"1:2", b"99999999999999999999:2"), 3, "is outside"),
         (GOOD.replace(b"1:2", b"1:2 \xc3\xa9"), 3, "byte 0xc3 at column 6"),
         (GOOD.replace(b"1:2", b"1:2\x00"), 3, "no number"),
-        (GOOD.replace(b"3:1.25", b"0:1.25"), 2, "id 0 stands twice"),
+        (GOOD.replace(b"3:1.25", b"0:1.25"), 2, "id 0 occurs twice"),
     ],
 )
 def test_damage_is_named_with_file_and_line(tmp_path: Path, data: bytes, line: int, says: str) -> None:
@@ -153,7 +153,7 @@ def test_one_based_files_are_recognised_and_can_be_read(tmp_path: Path) -> None:
     features, labels = xmc(tmp_path, data, one_based_labels=True, one_based_features=True)
     assert features.toarray().tolist() == [[1, 0, 2], [0, 1, 0]]
     assert labels.toarray().tolist() == [[1, 1], [0, 1]]
-    with pytest.raises(DataError, match="column id 0 in a file said to count from 1"):
+    with pytest.raises(DataError, match="column id 0 in a file with one-based ids"):
         sparse(tmp_path, b"1 3\n0:1\n", one_based=True)
     with pytest.raises(DataError, match=r"is outside: the header's width is 3") as caught:
         sparse(tmp_path, b"2 3\n3:1\n0:1\n")  # a 0 occurs: not 1-based, just wrong

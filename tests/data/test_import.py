@@ -220,7 +220,7 @@ def refused(plan: Plan, says: str, kind: type[Exception] = DataError, name: str 
 def test_bad_files_are_refused_whole(tmp_path: Path) -> None:
     texts = put(tmp_path, "t.txt", TEXTS)
     good = put(tmp_path, "y.txt", ["a"] * 40)
-    refused(Plan(SplitFiles(texts)), "labels stand in none of the files")
+    refused(Plan(SplitFiles(texts)), "labels are in none of the files")
     refused(Plan(SplitFiles(texts, put(tmp_path, "short.txt", ["a"] * 39))), r"t\.txt has 40 rows, its labels .* 39")
     refused(Plan(SplitFiles(texts, put(tmp_path, "none.txt", [""] * 40))), r"none\.txt: no row has a label")
     refused(Plan(SplitFiles(texts, tmp_path / "nowhere.txt")), "No such file")
@@ -253,7 +253,7 @@ def test_bad_files_are_refused_whole(tmp_path: Path) -> None:
         ("t.jsonl", '{"text": "a"\n', "line 1: not JSON"),
         ("t.csv", "text,labels\na,x\nb\n", "line 3: 1 columns, the first row names 2"),
         ("t.csv", 'text,labels\n"a,x\n', "line 2: unexpected end of data"),
-        ("t.csv", "text,text\n", "a column name stands twice"),
+        ("t.csv", "text,text\n", "a column name occurs twice"),
         ("t.csv", "", "the file is empty"),
         ("t.csv", "body,labels\na,x\n", "line 2: no 'text' among 'body', 'labels'"),
     ],
@@ -266,7 +266,7 @@ def test_bad_tables(tmp_path: Path, name: str, content: str, says: str) -> None:
 def test_names(tmp_path: Path) -> None:
     plan = Plan(SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40)))
     for bad in ("", "../x", "Mine", "a/b", ".hidden", "a" * 101, "x y"):
-        refused(plan, "is no name", UsageError, bad)
+        refused(plan, "is not a valid name", UsageError, bad)
     refused(plan, "is a data set of the catalogue", UsageError, "eurlex-4k")
     refused(plan, "is a data set of the catalogue", UsageError, "synthetic")
     import_files("mine", plan)

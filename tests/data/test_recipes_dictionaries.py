@@ -192,7 +192,7 @@ def dictionary(folder: Path, definitions: list[tuple[str, str]] = DEFINITIONS) -
 
 
 def test_foldoc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foldoc, "MOST", 1.0)  # with three documents, one is more than 10 %
+    monkeypatch.setattr(foldoc, "MAX_SHARE", 1.0)  # with three documents, one is more than 10 %
     parsed = run("foldoc", dictionary(tmp_path))
     assert parsed.label_texts == ["ant, emmet", "Bee", "cat"]  # dog is no definition, cow not referred to
     assert rows(parsed) == {
@@ -216,8 +216,8 @@ def test_foldoc_leaves_out_lists_and_what_too_many_refer_to(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"index": b"ant\tA\n"}, "foldoc.index, line 1: no entry"),
-        ({"index": b"ant\tA\t?\n"}, "foldoc.index, line 1: no entry"),
+        ({"index": b"ant\tA\n"}, "foldoc.index, line 1: not an entry"),
+        ({"index": b"ant\tA\t?\n"}, "foldoc.index, line 1: not an entry"),
         ({"dict": b"not gzip"}, "foldoc.dict.dz: damaged"),
         ({"dict": gzip.compress(b"short")}, "foldoc.dict.dz: shorter than its index says"),
         ({"dict": gzip.compress(b"cut short")[:-9]}, "foldoc.dict.dz: damaged"),

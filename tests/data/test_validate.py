@@ -61,7 +61,7 @@ CASES = {
         labels=changed(WORLD.train.labels, put("indices", 0, 8))
     ),
     "test labels: row 0 names id -1": with_test(labels=changed(WORLD.test.labels, put("indices", 0, -1))),
-    "train features: row 0 has ids unsorted or twice": with_train(
+    "train features: row 0 has unsorted or duplicate ids": with_train(
         features=changed(WORLD.train.features, put("indices", 1, WORLD.train.features.indices[0]))
     ),
     "train labels: the row pointers are damaged": with_train(

@@ -56,9 +56,9 @@ def test_features_are_read_where_labels_have_no_texts() -> None:
     features = sp.csr_matrix(np.eye(3, 5, dtype=np.float32))
     encoder = new_encoder(EncoderParams(width=4), inputs(None, features), None, 0, "cpu")
     assert embed(encoder, encoder.rows(inputs(None, features)), "cpu").shape == (3, 4)
-    with pytest.raises(UsageError, match="can't read the labels' texts"):
+    with pytest.raises(UsageError, match="cannot read label texts"):
         encoder.label_rows(LABELS)
-    with pytest.raises(DataError, match="have 4 features, the encoder knows 5"):
+    with pytest.raises(DataError, match="have 4 features, the encoder has 5"):
         encoder.rows(inputs(None, features[:, :4]))
     with pytest.raises(DataError, match="no features"):
         encoder.rows(inputs())
@@ -134,7 +134,7 @@ def test_vocabulary_reads_words_and_pieces_of_words() -> None:
 
 
 def test_reading_many_texts_tells_how_far_it_is_and_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary_module, "TELL_EVERY", 2)
+    monkeypatch.setattr(vocabulary_module, "PROGRESS_EVERY", 2)
     told: list[tuple[int, int]] = []
     vocabulary = Vocabulary.fit(TEXTS, 128, lambda done, total: told.append((done, total)))
     assert told == [(0, 8), (2, 8), (4, 8), (6, 8)]
@@ -148,7 +148,7 @@ def test_reading_many_texts_tells_how_far_it_is_and_can_be_stopped(monkeypatch: 
 
 def test_vocabulary_without_common_pieces_or_words() -> None:
     assert "pieces" not in Vocabulary.fit(["abc"], 128).terms
-    with pytest.raises(DataError, match="no word stands in any of 2 texts"):
+    with pytest.raises(DataError, match="there is no word in any of 2 texts"):
         Vocabulary.fit(["", "  "], 128)
 
 
@@ -197,7 +197,7 @@ def test_embedding_is_the_same_whatever_the_buckets() -> None:
     encoder = made()
     rows = encoder.rows(inputs())
     told: list[tuple[int, int]] = []
-    small = embed(encoder, rows, "cpu", lambda done, total: told.append((done, total)), most=1)
+    small = embed(encoder, rows, "cpu", lambda done, total: told.append((done, total)), budget=1)
     np.testing.assert_allclose(small, embed(encoder, rows, "cpu"), rtol=1e-5, atol=1e-6)  # BLAS may round otherwise
     assert told[-1] == (4, 4)
     assert embed(encoder, SparseRows(sp.csr_matrix((0, len(encoder.embed)), dtype=np.float32)), "cpu").shape == (0, 8)

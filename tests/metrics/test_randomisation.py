@@ -177,7 +177,7 @@ def test_what_can_not_be_paired() -> None:
     with pytest.raises(UsageError, match="2 rows against 1"):
         paired_test(rows([1, 2]), rows([1]), "M")
     for other in (rows([1], [3]), rows([1])):
-        with pytest.raises(UsageError, match="other denominators"):
+        with pytest.raises(UsageError, match="different denominators"):
             paired_test(rows([1], [2]), other, "M")
     for groups in ([0], [0, 2], [-1, 0], [0.0, 1.0], [[0, 1]]):
         with pytest.raises(UsageError, match="don't fit 2 rows"):

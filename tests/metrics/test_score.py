@@ -132,7 +132,7 @@ def test_short_lists_are_noted_on_stderr_only(run: Any, files: dict[str, Path]) 
     code, out, err = run(files["topk.npz"], "--truth", files["truth.npz"], "--metrics", "P@5", "--json")
     assert code == 0
     assert json.loads(out)["P@5"] == pytest.approx(4 / 20)
-    assert "3 labels a row" in err
+    assert "3 labels per row" in err
 
 
 def test_default_metrics_without_training_labels(run: Any, files: dict[str, Path]) -> None:
@@ -153,7 +153,7 @@ def test_default_metrics_without_training_labels(run: Any, files: dict[str, Path
         (["--propensity", "0.55"], ("is not A,B",)),
         (["--propensity", "0.5,-1"], ("B above 0",)),
         (["--dataset", "eurlex-4.3k"], ("leave out --truth",)),
-        (["--view", "bow"], ("--view belongs",)),
+        (["--view", "bow"], ("--view needs --dataset",)),
     ],
 )
 def test_usage_errors(run: Any, files: dict[str, Path], words: list[str], said: tuple[str, ...]) -> None:

@@ -33,7 +33,7 @@ def test_two_runs_share_one_file_of_the_data(tmp_path: Path) -> None:
         store.add(minimal("a"), None, ROWS),
         store.add(minimal("b"), None, {**ROWS, "P@1": np.zeros(3, "f4")}),
     )
-    assert first["board"]["data"] == second["board"]["data"]
+    assert first.board.data == second.board.data
     assert len(list((tmp_path / "board").glob("data-*.npz"))) == 1
     arrays = store.board(second)
     assert set(arrays) == {"P@1", "PSP@5", "PSP@5/den", "near"}
@@ -56,7 +56,7 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path, which: str) -> Non
 
 def test_a_record_without_rows_has_none(tmp_path: Path) -> None:
     written = Store(tmp_path).add(minimal("a"))
-    with pytest.raises(DataError, match="keeps no board"):
+    with pytest.raises(DataError, match="has no board file"):
         Store(tmp_path).board(written)
 
 

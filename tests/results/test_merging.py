@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.minimal import minimal
+from tests.minimal import minimal, minimal_raw
 from xmcbench.cli.app import app
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import DAY, write_json, write_npz
-from xmcbench.results import record as records
+from xmcbench.results import record_file
 from xmcbench.results.merging import ADDED, REFUSED, THERE, Outcome, merge
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 from xmcbench.topk import TopK
 
@@ -32,7 +33,7 @@ ROWS = {
 TOPK = TopK.from_arrays(np.array([[0], [1], [2]]), np.ones((3, 1)))
 
 
-def record(run_id: str, **changes: Any) -> dict[str, Any]:
+def record(run_id: str, **changes: Any) -> Record:
     return minimal(run_id, **{"metrics": [{"name": "P@1", "value": 2 / 3, "version": 1}], **changes})
 
 
@@ -68,7 +69,7 @@ def change(store: Store, run_id: str, /, reseal: bool = True, **changes: Any) ->
     path = store.folder / "records" / f"{run_id}.json"
     text = {**json.loads(path.read_text()), **changes}
     if reseal:
-        text["seal"] = records.seal_of(text)
+        text["seal"] = record_file.seal_of(text)
     write_json(path, text)
 
 
@@ -106,7 +107,7 @@ def test_another_record_of_the_same_run_id_is_refused(source: Store, into: Store
     change(source, "a", metrics=[{"name": "P@1", "value": 1.0, "version": 1}])
     found = outcomes(source, into)
     assert found["a"].what == REFUSED
-    assert "is another record of that run id" in found["a"].why
+    assert "has the same run id but other content" in found["a"].why
     assert (found["b"].what, found["c"].what) == (THERE, THERE)
     assert content(into.folder) == before
 
@@ -119,7 +120,7 @@ def test_a_place_that_is_taken_is_refused(source: Store, into: Store, file: str)
     before = taken.read_bytes()
     found = outcomes(source, into)
     assert found["a"].what == REFUSED
-    assert f"{taken}: there already, and not the file a names" in found["a"].why
+    assert f"{taken}: already exists, and is not the file of a" in found["a"].why
     assert taken.read_bytes() == before
     assert not (into.folder / "records" / "a.json").exists()
 
@@ -133,10 +134,10 @@ def test_the_same_shared_arrays_in_another_file_will_do(source: Store, into: Sto
 
 
 BAD: dict[str, tuple[Callable[[Store], Any], str]] = {
-    "seal": (lambda s: change(s, "a", reseal=False, seed=7), "its seal doesn't fit"),
-    "no seal": (lambda s: change(s, "a", reseal=False, seal=None), "its seal doesn't fit"),
+    "seal": (lambda s: change(s, "a", reseal=False, seed=7), "the seal doesn't match"),
+    "no seal": (lambda s: change(s, "a", reseal=False, seal=None), "the seal doesn't match"),
     "value": (lambda s: change(s, "a", metrics=[{"name": "P@1", "value": 0.5, "version": 1}]), "P@1 is 0.66"),
-    "number of rows": (lambda s: change(s, "a", dataset={**record("a")["dataset"], "n_test": 4}), "not 4 finite"),
+    "number of rows": (lambda s: change(s, "a", dataset={**minimal_raw()["dataset"], "n_test": 4}), "not 4 finite"),
     "older schema": (lambda s: change(s, "a", reseal=False, schema=1), "schema 1 has no seal; schema 1 has no board"),
     "identity": (
         lambda s: change(
@@ -144,20 +145,20 @@ BAD: dict[str, tuple[Callable[[Store], Any], str]] = {
         ),
         "nDCG@1",
     ),
-    "schema": (lambda s: change(s, "a", schema=99), "schema 99, this program knows up to"),
+    "schema": (lambda s: change(s, "a", schema=99), "schema 99, this program reads up to"),
     "no schema": (lambda s: change(s, "a", schema="2"), "no schema number"),
-    "run id": (lambda s: change(s, "a", run_id="../../x"), "calls itself '../../x'"),
+    "run id": (lambda s: change(s, "a", run_id="../../x"), "its run id is '../../x'"),
     "data set": (
         lambda s: change(s, "a", dataset={"name": "d"}),
-        "dataset.view is missing; dataset.content_hash is missing",
+        "a.json: dataset: missing view",
     ),
     "predictions": (lambda s: write_npz(s.folder / "predictions/a.npz", {"x": np.ones(1)}), "predictions/a.npz"),
     "rows": (lambda s: write_npz(s.folder / "rows/a.npz", {"x": np.ones(1)}), "rows/a.npz"),
     "board": (lambda s: write_npz(s.folder / "board/a.npz", {"x": np.ones(1)}), "board/a.npz"),
     "gone": (lambda s: (s.folder / "rows/a.npz").unlink(), "rows/a.npz: missing"),
     "outside": (lambda s: change(s, "a", rows={"file": "../../x", "sha256": "0"}), "names '../../x'"),
-    "other folder": (lambda s: change(s, "a", rows={"file": "records/b.json", "sha256": "0"}), "no file of rows/"),
-    "no object": (lambda s: change(s, "a", rows="rows/a.npz"), "not an object"),
+    "other folder": (lambda s: change(s, "a", rows={"file": "records/b.json", "sha256": "0"}), "no file in rows/"),
+    "no object": (lambda s: change(s, "a", rows="rows/a.npz"), "rows: expected object | null, got str"),
     "no JSON": (lambda s: (s.folder / "records/a.json").write_text("{"), "not a readable record"),
     "not a number": (lambda s: (s.folder / "records/a.json").write_text('{"schema": NaN}'), "NaN is no JSON"),
     "nested": (lambda s: (s.folder / "records/a.json").write_text("[" * 100_000), "not a readable record"),
@@ -180,7 +181,7 @@ def test_a_file_of_another_name_than_its_run_is_refused(source: Store, into: Sto
     shutil.copy(source.folder / "records" / "a.json", source.folder / "records" / "z.json")
     found = outcomes(source, into)
     assert (found["a"].what, found["z"].what) == (ADDED, REFUSED)
-    assert "calls itself 'a'" in found["z"].why
+    assert "its run id is 'a'" in found["z"].why
 
 
 def test_what_killed_merges_left_is_removed_once_it_is_old(source: Store, into: Store) -> None:
@@ -199,7 +200,7 @@ def test_what_killed_merges_left_is_removed_once_it_is_old(source: Store, into: 
 
 def test_a_rescored_run_shares_the_predictions_of_the_first(source: Store, into: Store) -> None:
     first = source.find("a")
-    source.add({**first, "run_id": "d", "supersedes": "a"}, None, ROWS)
+    source.add(record_file.changed(first, run_id="d", supersedes="a"), None, ROWS)
     assert said(source, into) == dict.fromkeys("abcd", ADDED)
     np.testing.assert_array_equal(into.predictions(into.find("d")).ids, TOPK.ids)
 
@@ -224,7 +225,7 @@ def test_the_command(source: Store, into: Store, tmp_path: Path) -> None:
     assert "1 of 7 records refused" in str(done.exception)
     assert done.stdout == f"{into.folder}: 4 added, 2 already there, 1 refused\n"
     assert f"refused: {more / 'records' / 'c.json'}: changed after it was written" in done.stderr
-    assert [r["run_id"] for r in into.records()] == ["a", "b", "c", "e"]
+    assert [r.run_id for r in into.records()] == ["a", "b", "c", "e"]
     again = CliRunner().invoke(app, ["merge", str(source.folder), "--into", str(into.folder), "--slim"])
     assert (again.exit_code, again.stdout) == (0, f"{into.folder}: 0 added, 3 already there, 0 refused\n")
     none = CliRunner().invoke(app, ["merge", str(tmp_path / "none"), str(tmp_path), "--into", str(into.folder)])

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.minimal import minimal
+from tests.minimal import minimal, minimal_raw
 from xmcbench.errors import DataError, UsageError
-from xmcbench.results.store import Store, standing
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
+from xmcbench.results.store import Kind, Store, standing
 from xmcbench.topk import TopK
 
 WRITER = """
@@ -23,18 +25,19 @@ import json
 import sys
 from pathlib import Path
 import numpy as np
+from xmcbench.results import record_file
 from xmcbench.results.store import Store
 from xmcbench.topk import TopK
 
 store = Store(Path(sys.argv[1]))
 for i in range(20):
-    record = {**json.loads(sys.argv[3]), "run_id": f"{i:02}-{sys.argv[2]}"}
+    record = record_file.of({**json.loads(sys.argv[3]), "run_id": f"{i:02}-{sys.argv[2]}"})
     topk = TopK.from_arrays(np.full((50, 1), i), np.ones((50, 1)))
     store.add(record, topk, {"P@1": np.full(50, i, np.float32)})
 """
 
 
-def record(run_id: str, method: str = "tree", dataset: str = "d", **changes: Any) -> dict[str, Any]:
+def record(run_id: str, method: str = "tree", dataset: str = "d", **changes: Any) -> Record:
     """Of schema 1, which has no seal: what is added is what is found."""
     return minimal(run_id, method, dataset, **{"schema": 1, **changes})
 
@@ -53,7 +56,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def found(store: Store, text: str, dataset: str | None = None) -> str:
-    return str(store.find(text, dataset)["run_id"])[-8:]
+    return store.find(text, dataset).run_id[-8:]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_a_method_name_finds_runs_of_any_label(store: Store) -> None:
 
 def test_a_whole_run_id_wins_over_longer_ones_that_hold_it(store: Store) -> None:
     store.add(record("20260103-pop-d-bbbbbbb1-x"))
-    assert store.find("20260103-pop-d-bbbbbbb1")["run_id"] == "20260103-pop-d-bbbbbbb1"
+    assert store.find("20260103-pop-d-bbbbbbb1").run_id == "20260103-pop-d-bbbbbbb1"
 
 
 def test_a_record_file_of_another_folder(store: Store, tmp_path: Path) -> None:
@@ -100,7 +103,8 @@ def test_a_method_of_which_one_run_failed_is_no_part_of_a_run_id(store: Store) -
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("aaaaaaa", "fits 2 runs"), ("", "unknown"), ("treee", "mean 'tree'"), ("x.json", "unknown run")]
+    ("text", "said"),
+    [("aaaaaaa", "matches 2 runs"), ("", "unknown"), ("treee", "mean 'tree'"), ("x.json", "unknown run")],
 )
 def test_what_fits_nothing_or_too_much(store: Store, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
@@ -124,7 +128,7 @@ def test_a_data_set_restricts(store: Store) -> None:
 
 def pair(store: Store, a: str, b: str, dataset: str | None = None) -> tuple[str, str]:
     first, second = store.find_pair(a, b, dataset)
-    return first["run_id"][-8:], second["run_id"][-8:]
+    return first.run_id[-8:], second.run_id[-8:]
 
 
 def test_a_pair_is_on_the_same_data(store: Store) -> None:
@@ -143,11 +147,8 @@ def test_a_pair_on_the_newest_data_both_know_or_on_the_one_named(store: Store) -
 
 
 def test_data_sets_of_one_name_and_other_content_are_not_the_same(store: Store) -> None:
-    revised = {
-        **record("20260111-pop-d-bbbbbbb3", "pop"),
-        "dataset": {**record("r")["dataset"], "content_hash": "revised"},
-    }
-    store.add(revised)
+    dataset = {**minimal_raw()["dataset"], "content_hash": "revised"}
+    store.add(record_file.changed(record("20260111-pop-d-bbbbbbb3", "pop"), dataset=dataset))
     assert found(store, "pop", "d") == "bbbbbbb3"
     assert pair(store, "pop", "tree", "d") == ("bbbbbbb1", "aaaaaaa2")
 
@@ -174,9 +175,9 @@ def test_nobody_supersedes_another_experiment_or_himself(store: Store) -> None:
     store.add(record("20260204-d", "self", supersedes="20260204-d"))
     assert store.done("tree/d") is not None
     assert found(store, "tree", "d") == "aaaaaaa2"
-    assert store.find("self")["run_id"] == "20260204-d"
+    assert store.find("self").run_id == "20260204-d"
     store.add(record("20260205-e", "tree", supersedes=tree))
-    assert [r["run_id"][-8:] for r in standing(store.records()) if r["spec_hash"] == "tree/d"][:2] == [
+    assert [r.run_id[-8:] for r in standing(store.records()) if r.spec_hash == "tree/d"][:2] == [
         "aaaaaaa1",
         "260202-b",
     ]
@@ -187,7 +188,7 @@ def test_a_file_of_another_name_than_its_run_is_reported(store: Store) -> None:
     shutil.copy(folder / "20260103-pop-d-bbbbbbb1.json", folder / "copy.json")
     broken: list[str] = []
     assert len(store.records(broken)) == 6
-    assert "copy.json: calls itself '20260103-pop-d-bbbbbbb1'" in broken[0]
+    assert "copy.json: its run id is '20260103-pop-d-bbbbbbb1'" in broken[0]
 
 
 def test_what_is_done_is_ok_and_of_that_spec(store: Store) -> None:
@@ -212,14 +213,19 @@ def test_predictions_and_rows_come_back_or_are_refused(store: Store) -> None:
     assert kept == store.find("r1")
     np.testing.assert_array_equal(store.predictions(kept).ids, [[3, 1]])
     np.testing.assert_array_equal(store.rows(kept)["P@1"], [1, 0])
-    with pytest.raises(DataError, match="keeps no rows"):
+    with pytest.raises(DataError, match="has no rows file"):
         store.rows(store.find("aaaaaaa1"))
     np.savez(store.folder / "rows" / "r1.npz", **{"P@1": np.array([1, 1], np.float32)})
-    with pytest.raises(DataError, match="not the file the record names"):
+    with pytest.raises(DataError, match="not the file of the record"):
         store.rows(kept)
     (store.folder / "predictions" / "r1.npz").unlink()
     with pytest.raises(DataError, match="missing"):
         store.predictions(kept)
+
+
+def naming(kind: str, **changes: object) -> Record:
+    """A record that names a file of that kind."""
+    return record("r1", **{kind: {"file": f"{kind}/r1.npz", "sha256": "0", "data": "d", "data_sha256": "0", **changes}})
 
 
 @pytest.mark.parametrize("kind", ["predictions", "rows", "board"])
@@ -240,20 +246,21 @@ def test_predictions_and_rows_come_back_or_are_refused(store: Store) -> None:
         None,
     ],
 )
-def test_a_record_that_names_files_elsewhere_is_refused(store: Store, kind: str, file: object) -> None:
+def test_a_record_that_names_files_elsewhere_is_refused(store: Store, kind: Kind, file: object) -> None:
     named = file.format(kind=kind) if isinstance(file, str) else file
-    with pytest.raises(DataError, match=f"r1: names .* which is no file of {kind}/"):
-        store.kept(record("r1", **{kind: {"file": named, "sha256": "0"}}), kind)
-    assert store.place(record("r1", **{kind: {"file": f"{kind}/r1.npz"}}), kind) == store.folder / kind / "r1.npz"
+    said = f"r1: names .* which is no file in {kind}/" if isinstance(file, str) else f"{kind}.file: expected str"
+    with pytest.raises(DataError, match=said):
+        store.kept(naming(kind, file=named), kind)
+    assert store.place(naming(kind), kind) == store.folder / kind / "r1.npz"
 
 
 def test_shared_data_of_a_board_lies_in_its_folder(store: Store) -> None:
     kept = store.add(minimal("r1"), None, {"P@1": np.array([1, 0], np.float32)})
     for name in ("../predictions/x.npz", "board/x.npz", ".x.npz", None):
-        with pytest.raises(DataError, match="no file of board/"):
-            store.board({**kept, "board": {**kept["board"], "data": name}})
-    with pytest.raises(DataError, match="no file of board/"):
-        store.board({**kept, "board": "board/r1.npz"})
+        with pytest.raises(DataError, match="no file in board/" if name else "board.data: expected str"):
+            store.board(record_file.changed(kept, board={**kept.raw["board"], "data": name}))
+    with pytest.raises(DataError, match="board: expected object"):
+        store.board(record_file.changed(kept, board="board/r1.npz"))
 
 
 def test_a_record_that_is_refused_leaves_no_files(store: Store) -> None:
@@ -280,15 +287,15 @@ def test_two_writers_and_a_reader_at_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(store.folder), name, json.dumps(minimal())], stderr=subprocess.PIPE
+            [sys.executable, "-c", WRITER, str(store.folder), name, json.dumps(minimal_raw())], stderr=subprocess.PIPE
         )
         for name in ("one", "two")
     ]
     broken: list[str] = []
     while any(writer.poll() is None for writer in writers):
         for seen in store.records(broken):  # whatever is seen is whole, with its files
-            assert store.rows(seen)["P@1"][0] == int(seen["run_id"][:2])
+            assert store.rows(seen)["P@1"][0] == int(seen.run_id[:2])
     assert [writer.communicate()[1] for writer in writers] == [b"", b""]
     assert broken == []
-    assert [r["run_id"] for r in store.records()] == [f"{i:02}-{name}" for i in range(20) for name in ("one", "two")]
+    assert [r.run_id for r in store.records()] == [f"{i:02}-{name}" for i in range(20) for name in ("one", "two")]
     assert not list(store.folder.rglob(".tmp-*"))

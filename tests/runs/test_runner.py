@@ -19,11 +19,12 @@ from xmcbench.context import Reporter
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import Diverged
 from xmcbench.method import MethodInfo, param
-from xmcbench.results import form
-from xmcbench.results import record as records
+from xmcbench.results import record_file
+from xmcbench.results.execution import execute
+from xmcbench.results.record import SCHEMA, Limits, Record
 from xmcbench.results.store import Store
+from xmcbench.runs.job import Options
 from xmcbench.runs.plan import RunSpec
-from xmcbench.runs.runner import Options, execute
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
@@ -112,7 +113,7 @@ def spec(trouble: str = "", width: int = 5, seed: int = 0, method: Any = Frequen
     return RunSpec(f"{__file__}:{method.__name__}", method, Params(trouble, width), "tiny", None, seed, 100)
 
 
-def run(store: Store, dataset: Dataset, what: RunSpec, **options: Any) -> dict[str, Any]:
+def run(store: Store, dataset: Dataset, what: RunSpec, **options: Any) -> Record:
     return execute(what, dataset, store, Options(threads=1, samples=50, **options), Reporter())[0]
 
 
@@ -123,8 +124,8 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_query_value_never_reaches_the_fit(store: Store) -> None:
     first = run(store, tiny(), spec(width=2))
-    assert first["method"]["parameters"]["width"] == 2
-    assert first["notes"]["width while fitting"] == [5, 5]
+    assert first.method.parameters["width"] == 2
+    assert first.notes["width while fitting"] == [5, 5]
 
 
 def test_metrics_asked_for_later_are_scored_from_kept_predictions(store: Store) -> None:
@@ -132,41 +133,44 @@ def test_metrics_asked_for_later_are_scored_from_kept_predictions(store: Store) 
     fits = Frequent.fits
     more = run(store, tiny(), spec(), metrics=["R@7"])
     assert Frequent.fits == fits
-    assert more["supersedes"] == first["run_id"]
-    assert records.metric(more, "R@7") is not None
-    assert records.metric(more, "P@1") == records.metric(first, "P@1")
+    assert more.supersedes == first.run_id
+    assert more.metric("R@7") is not None
+    assert more.metric("P@1") == first.metric("P@1")
     assert run(store, tiny(), spec(), metrics=["R@7", "P@1"]) == more
 
 
 @pytest.mark.parametrize("trouble", ["bad skip", "exit", "note", "array"])
 def test_whatever_a_method_does_there_is_a_record(store: Store, trouble: str) -> None:
     record = run(store, tiny(), spec(trouble))
-    assert record["status"] == "error"
-    assert record["notes"]["traceback"]
+    assert record.status == "error"
+    assert record.notes["traceback"]
     said = {"bad skip": "no skip", "exit": "SystemExit", "note": "note 'x' holds a set", "array": "not a TopK"}
-    assert said[trouble] in record["reason"]
+    assert said[trouble] in record.reason
 
 
 def test_what_must_have_a_gpu_is_skipped_without_one(store: Store) -> None:
     record = run(store, tiny(), spec(method=OnGpu))
-    assert (record["status"], record["reason"]) == ("skipped", "needs cuda, and this run is on cpu")
+    assert (record.status, record.reason) == ("skipped", "needs cuda, and this run is on cpu")
 
 
 def test_a_good_run_leaves_a_complete_record(store: Store) -> None:
     dataset = tiny()
     record = run(store, dataset, spec())
-    assert record["status"] == "ok"
-    assert {path for path in form.FORM if path.isidentifier()} <= set(record)
+    assert record.status == "ok"
+    assert {*Record.__struct_fields__} - {"raw"} <= set(record.raw)
+    assert record.schema == SCHEMA
+    threads = record.environment.threads
+    assert (threads.given, threads.variables["OMP_NUM_THREADS"]) == (1, "1"), "as they were while it ran"
     truth = np.asarray(dataset.test.labels.todense()) > 0
     most = int(np.argmax(np.asarray(dataset.train.labels.sum(axis=0)).ravel()))
-    assert records.metric(record, "P@1") == pytest.approx(truth[:, most].mean())
-    assert record["costs"]["fit_seconds"] > 0
-    assert record["costs"]["model_bytes"] > 0
-    assert list(record["costs"]["phases"])[:3] == ["step 0", "step 1", "step 2"]
-    kept = TopK.load(store.folder / record["predictions"]["file"])
+    assert record.metric("P@1") == pytest.approx(truth[:, most].mean())
+    assert record.costs.fit_seconds > 0
+    assert record.costs.model_bytes > 0
+    assert list(record.costs.phases)[:3] == ["step 0", "step 1", "step 2"]
+    kept = TopK.load(store.folder / record.predictions.file)
     assert kept.ids.shape == (80, 40)
     assert store.rows(record)
-    assert records.read(store.folder / "records" / f"{record['run_id']}.json") == record
+    assert record_file.read(store.folder / "records" / f"{record.run_id}.json") == record
 
 
 @pytest.mark.parametrize(
@@ -175,35 +179,35 @@ def test_a_good_run_leaves_a_complete_record(store: Store) -> None:
         ("crash", "error", "ValueError: a bug"),
         ("diverge", "diverged", "loss is NaN"),
         ("memory", "out_of_memory", "too big"),
-        ("interrupt", "interrupted", "goes on from here"),
+        ("interrupt", "interrupted", "resumes from here"),
         ("nan", "error", "NaN"),
     ],
 )
 def test_trouble_becomes_a_status_with_a_reason(store: Store, trouble: str, status: str, said: str) -> None:
     record = run(store, tiny(), spec(trouble))
-    assert record["status"] == status
-    assert said in record["reason"]
-    assert record["metrics"] == []
+    assert record.status == status
+    assert said in record.reason
+    assert record.metrics == ()
     assert store.records() == [record]
 
 
 def test_a_time_limit_stops_the_run_and_the_next_one_goes_on(store: Store) -> None:
     record = run(store, tiny(), spec("slow"), time_limit=0.2)
-    assert record["status"] == "timeout"
-    assert record["costs"]["fit_seconds"] > 0.2
-    assert record["limits"] == {"time_seconds": 0.2}
+    assert record.status == "timeout"
+    assert record.costs.fit_seconds > 0.2
+    assert record.limits == Limits(time_seconds=0.2)
     again = run(store, tiny(), spec("slow"))
-    assert again["status"] == "ok"
-    assert again["notes"]["first step"] == 2
-    assert again["costs"]["attempts"] == 2
+    assert again.status == "ok"
+    assert again.notes["first step"] == 2
+    assert again.costs.attempts == 2
 
 
 def test_after_ctrl_c_the_next_run_resumes_and_predicts_the_same(store: Store, tmp_path: Path) -> None:
-    assert run(store, tiny(), spec("interrupt"))["status"] == "interrupted"
+    assert run(store, tiny(), spec("interrupt")).status == "interrupted"
     resumed = run(store, tiny(), spec("interrupt"))
-    assert resumed["notes"]["first step"] == 2
+    assert resumed.notes["first step"] == 2
     whole = run(Store(tmp_path / "other"), tiny(), spec())
-    assert resumed["predictions"]["sha256"] == whole["predictions"]["sha256"]
+    assert resumed.predictions.sha256 == whole.predictions.sha256
 
 
 def test_after_a_crash_the_next_run_starts_clean(store: Store) -> None:
@@ -217,27 +221,27 @@ def test_what_is_done_is_not_done_again_unless_asked(store: Store) -> None:
     assert run(store, tiny(), spec()) == first
     assert Frequent.fits == fits
     second = run(store, tiny(), spec(), again=True)
-    assert second["supersedes"] == first["run_id"]
-    assert run(store, tiny(seed=1), spec())["run_id"] not in (first["run_id"], second["run_id"])
+    assert second.supersedes == first.run_id
+    assert run(store, tiny(seed=1), spec()).run_id not in (first.run_id, second.run_id)
 
 
 def test_runs_that_differ_in_query_parameters_share_one_fit(store: Store) -> None:
     fits = Frequent.fits
     a, b = run(store, tiny(), spec(width=5)), run(store, tiny(), spec(width=2))
-    assert a["status"] == b["status"] == "ok"
-    assert a["spec_hash"] != b["spec_hash"]
+    assert a.status == b.status == "ok"
+    assert a.spec_hash != b.spec_hash
     assert Frequent.fits == fits + 1
-    assert b["costs"]["fit_seconds"] == a["costs"]["fit_seconds"]
+    assert b.costs.fit_seconds == a.costs.fit_seconds
 
 
 def test_a_method_may_decline_and_missing_inputs_decline_for_it(store: Store) -> None:
     small = run(store, tiny(n_train=5), spec())
-    assert (small["status"], small["reason"]) == ("skipped", "too small for it")
+    assert (small.status, small.reason) == ("skipped", "too small for it")
     dataset = tiny()
     blind = dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, features=None))
     record = run(store, blind, spec())
-    assert record["status"] == "skipped"
-    assert "needs features" in record["reason"]
+    assert record.status == "skipped"
+    assert "needs features" in record.reason
 
 
 class Telling(Frequent):
@@ -254,19 +258,18 @@ class Telling(Frequent):
 
 def test_a_method_reports_once_a_fit_in_scores_of_the_harness(store: Store) -> None:
     first = run(store, tiny(), spec(method=Telling))
-    path = store.folder / first["notes"]["report"]
-    values = {entry["name"]: entry["value"] for entry in first["metrics"]}
-    assert float(path.read_text()) == values["P@1"]
-    assert "report" in first["costs"]["phases"]
+    path = store.folder / first.notes["report"]
+    assert float(path.read_text()) == first.metric("P@1")
+    assert "report" in first.costs.phases
     again = run(store, tiny(), spec(method=Telling, width=2))
-    assert again["notes"]["report"] == first["notes"]["report"]
+    assert again.notes["report"] == first.notes["report"]
     assert Telling.told == 1
 
 
 def test_a_report_that_fails_costs_nothing_but_itself(store: Store) -> None:
     record = run(store, tiny(), spec("report", method=Telling))
-    assert record["status"] == "ok"
-    assert record["notes"]["report"].startswith("ValueError: nothing to tell")
+    assert record.status == "ok"
+    assert record.notes["report"].startswith("ValueError: nothing to tell")
 
 
 def test_filter_pairs_leave_before_the_cut(store: Store) -> None:
@@ -276,7 +279,7 @@ def test_filter_pairs_leave_before_the_cut(store: Store) -> None:
     pairs = np.array([[row, first] for row in range(80)], np.int64)
     record = run(store, dataclasses.replace(dataset, test_filter=pairs), spec())
     truth = np.asarray(dataset.test.labels.todense()) > 0
-    assert records.metric(record, "P@1") == pytest.approx(truth[:, second].mean())
+    assert record.metric("P@1") == pytest.approx(truth[:, second].mean())
 
 
 class Nosy(Frequent):
@@ -297,10 +300,10 @@ def test_validation_is_carved_from_train_where_there_is_no_official_one(store: S
     assert (train.n_rows, validation.n_rows) == (285, 15)
     both = sp.vstack([train.labels, validation.labels]).sum()
     assert both == dataset.train.labels.sum()
-    assert record["selection"]["split"] == "carved"
-    assert (record["selection"]["rows"], record["selection"]["rows_fitted"]) == (15, 285)
+    assert record.selection.split == "carved"
+    assert (record.selection.rows, record.selection.rows_fitted) == (15, 285)
     official = dataclasses.replace(dataset, validation=dataset.test, content_hash="test:official")
-    assert run(store, official, spec(method=Nosy))["selection"]["split"] == "official"
+    assert run(store, official, spec(method=Nosy)).selection.split == "official"
     assert Nosy.seen[0].n_rows == 300
 
 
@@ -322,4 +325,4 @@ def test_a_results_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None
 
 
 if __name__ == "__main__":  # one of the two processes above
-    print(json.dumps(run(Store(Path(sys.argv[1])), tiny(), spec("slow"))))
+    print(json.dumps(run(Store(Path(sys.argv[1])), tiny(), spec("slow")).raw))

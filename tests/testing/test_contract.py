@@ -52,7 +52,7 @@ def test_findings_name_every_check_once_and_say_what_was_not_applicable() -> Non
     assert len(findings) > 20
     assert all(f.ok for f in findings)
     remarks = {f.check: f.message for f in findings}
-    assert "not declared deterministic" in remarks["other seeds change nothing where that is declared"]
+    assert "not declared deterministic" in remarks["other seeds change nothing if deterministic"]
 
 
 class Unseeded(Plain):
@@ -363,17 +363,17 @@ class DeclinesEverything(Plain):
         return "too small"
 
 
-RESUME, QUERY = "an interrupted fit goes on", "query parameters are read from ctx.query"
+RESUME, QUERY = "an interrupted fit resumes", "query parameters are read from ctx.query"
 GENERATORS, FOLDER = "global random generators stay untouched", "writes only into its folder"
 PICKLE, LOADED = "saved files hold no pickle", "a loaded model predicts as the saved one"
-NEEDS = "needs no more than info.needs says"
+NEEDS = "info.needs names all requirements"
 BROKEN: list[tuple[type, set[str]]] = [
     (Prints, {"prints nothing"}),
     (PrintsNatively, {"prints nothing"}),
     (DrawsGlobally, {GENERATORS}),
     (SeedsTorch, {GENERATORS}),
     (ShufflesGlobally, {GENERATORS}),
-    (WritesIntoInputs, {"inputs are not written into"}),
+    (WritesIntoInputs, {"inputs are not modified"}),
     (SavesPickle, {PICKLE}),
     (SavesObjects, {PICKLE}),
     (SavesTorchZip, {PICKLE}),
@@ -395,17 +395,17 @@ BROKEN: list[tuple[type, set[str]]] = [
     (DeclaresNothing, {NEEDS}),
     (ExitsOnOneLabel, {"runs on a single label"}),
     (FitsByQuery, set()),
-    (NotesASet, {"notes can go on record"}),
+    (NotesASet, {"notes are JSON-serialisable"}),
     (FailsOnNoRows, {"predicts for no rows"}),
     (FailsOnOneLabel, {"runs on a single label"}),
     (FailsOnEmptyRows, {"runs on rows without any feature"}),
     (FailsOnUnlabelledRows, {"runs on training rows without labels", "runs on a single label"}),
     (FailsOnUnseenLabels, {"runs on a label never seen in training"}),
     (DependsOnThreads, {"the number of threads changes nothing"}),
-    (ClaimsDeterminism, {"other seeds change nothing where that is declared"}),
-    (LooksAtTheBatch, {"predicts a row alone as among others"}),
+    (ClaimsDeterminism, {"other seeds change nothing if deterministic"}),
+    (LooksAtTheBatch, {"predicts a row independently of other rows"}),
     (FindsTestLabels, {"test labels change nothing"}),
-    (DeclinesEverything, {"skip takes the smallest world"}),
+    (DeclinesEverything, {"skip accepts the small data set"}),
 ]
 
 
@@ -443,11 +443,11 @@ def test_a_fit_that_fails_is_one_failure_with_its_place_and_all_else_goes_unchec
     found = check_method(method)
     assert [f.check for f in found] == list(checks.CHECKS)
     assert [f.check for f in found if f.ok is False] == ["fits and predicts"]
-    assert [f.check for f in found if f.ok] == ["info is complete", "skip takes the smallest world"]
+    assert [f.check for f in found if f.ok] == ["info is complete", "skip accepts the small data set"]
     message = next(f.message for f in found if f.ok is False)
     assert said in message
     assert "test_contract.py:" in message
-    assert {f.message for f in found if f.ok is None} == {"not checked: fit or predict failed on the small world"}
+    assert {f.message for f in found if f.ok is None} == {"not checked: fit or predict failed on the small data set"}
 
 
 def test_pytest_shows_as_skipped_what_was_not_checked() -> None:
@@ -474,7 +474,7 @@ def test_a_fit_that_starts_over_is_told_so() -> None:
             ctx.checkpoints.drop("half")
             super().fit(train, ctx)
 
-    for method, said in ((StartsOver, "it starts over"), (Plain, "")):
+    for method, said in ((StartsOver, "it restarts"), (Plain, "")):
         message = {f.check: f.message for f in check_method(method)}[RESUME]
         assert message.startswith(said), method
         assert bool(message) == bool(said)

@@ -1,8 +1,8 @@
-"""Records → the files of the leaderboards: made whole, written one by one, or held against those that are there.
+"""Builds the files of the leaderboards from records, writes them, or compares them with the existing files.
 
-FOLDER/records/, FOLDER/board/     what `xmcbench merge --into FOLDER --slim` brings; never written here
-FOLDER/published/                  what others printed (`xmcbench.board.published`); may be missing
-FOLDER/tests.json                  what tests gave: remembered by the records they looked at
+FOLDER/records/, FOLDER/board/     from `xmcbench merge --into FOLDER --slim`; never written here
+FOLDER/published/                  published values (`xmcbench.board.published`); may be missing
+FOLDER/tests.json                  cached results of tests and intervals
 FOLDER/README.md, FOLDER/tables/   Markdown, CSV and LaTeX
 FOLDER/index.html                  the page
 """
@@ -23,52 +23,51 @@ from xmcbench.errors import DataError
 from xmcbench.files import atomic
 from xmcbench.results.store import Store
 
-NAME = 60  # characters of each part kept in a file's name
-KINDS = (".md", ".csv", ".tex")  # of tables; a file of such a name in tables/ is taken for one
+NAME = 60  # maximum characters of each part of a file name
 TESTS, PUBLISHED = "tests.json", "published"
 
 
 def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
-    """All files of the leaderboards in `folder`, by their path in it.
+    """All files of the leaderboards in `folder`, by their relative path.
 
     Parameters
     ----------
-    fresh : test anew, whatever earlier builds remember.
+    fresh : run all tests again instead of using cached results.
 
     Raises
     ------
-    DataError : there are no records, or one of them, or what it names, is damaged: all of them are named.
+    DataError : there are no records, or records or their files are damaged; the message lists all of them.
     """
     store = Store(folder)
-    broken: list[str] = []
-    everything = store.records(broken)
-    if broken:
-        raise DataError(f"{folder}: {len(broken)} refused\n" + "\n".join(broken), "No board is built with them there.")
-    if not everything:
-        raise DataError(f"{folder}: no records in it", f"Bring some: xmcbench merge results --into {folder} --slim")
+    damaged: list[str] = []
+    records = store.records(damaged)
+    if damaged:
+        raise DataError(f"{folder}: {len(damaged)} refused\n" + "\n".join(damaged), "Repair or remove these records.")
+    if not records:
+        raise DataError(f"{folder}: no records in it", f"Add some: xmcbench merge results --into {folder} --slim")
     memory = Memory() if fresh else Memory.read(folder / TESTS)
-    printed = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
-    board = board_of(everything, store, memory, printed)
+    published_values = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
+    board = board_of(records, store, memory, published_values)
     files = rendered(board)
-    files[TESTS] = json.dumps(memory.kept(), sort_keys=True, separators=(",", ":")).replace('],"', '],\n"') + "\n"
+    files[TESTS] = json.dumps(memory.to_json(), sort_keys=True, separators=(",", ":")).replace('],"', '],\n"') + "\n"
     return {path: text.encode() for path, text in files.items()}
 
 
 def rendered(board: Board) -> dict[str, str]:
-    """Path → text of everything that is made from the table model."""
+    """Path → text of all files that are made from the table model."""
     names = [file_name(table.dataset, table.view) for table in board.tables]
     files = {"README.md": markdown.index(board, names), "index.html": page(board)}
     for table, name in zip(board.tables, names, strict=True):
         files[f"tables/{name}.md"] = markdown.table(table)
         if not table.rows:
-            continue  # published values alone
+            continue  # only published values
         files[f"tables/{name}.csv"] = csv_table.table(table)
         files[f"tables/{name}.tex"] = latex.table(table)
     return files
 
 
 def write(folder: Path, files: dict[str, bytes]) -> list[str]:
-    """Write what differs and remove tables that are of no data set any more; returns their paths."""
+    """Write changed files and remove tables that no longer have a data set; returns the paths of both."""
     changed = differing(folder, files)
     for path in changed:
         if path in files:
@@ -80,21 +79,21 @@ def write(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 
 def differing(folder: Path, files: dict[str, bytes]) -> list[str]:
-    """Paths of files that are missing, differ, or lie in tables/ and should not."""
-    wrong = [path for path, content in files.items() if _read(folder / path) != content]
-    stale = [
+    """Paths of files that are missing or differ, and of tables in tables/ that `files` does not have."""
+    changed = [path for path, content in files.items() if _read(folder / path) != content]
+    existing = [
         f"tables/{path.name}"
         for path in sorted((folder / "tables").glob("*"))
         if path.suffix in (".md", ".csv", ".tex")
     ]
-    return sorted(wrong + [path for path in stale if path not in files])
+    return sorted(changed + [path for path in existing if path not in files])
 
 
 def file_name(dataset: str, view: str) -> str:
-    """A table's file name, without its suffix, for any system; no two tables share one."""
+    """A table's unique file name, without its suffix, valid on every system."""
     plain = [re.sub(r"[^a-z0-9.=]+", "-", part.lower()).strip("-.")[:NAME] for part in (dataset, view)]
     name = "--".join(plain)
-    if plain == [dataset, view]:  # nothing was changed in them, so that they can be told from it
+    if plain == [dataset, view]:  # unchanged, so the name is unique without a hash
         return name
     return f"{name}-{hashlib.sha256(json.dumps([dataset, view]).encode()).hexdigest()[:8]}"
 

@@ -1,7 +1,4 @@
-"""What a table shows in each place, as plain text: one decision for Markdown, CSV and LaTeX.
-
-Each format escapes it in its own way; nothing here does.
-"""
+"""Plain text of table cells, the same for Markdown, CSV and LaTeX; each format escapes it."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ NONE = "–"
 
 
 def percent(value: float | None) -> str:
-    """A fraction as percent with two decimals, the field's habit."""
+    """A fraction as percent with two decimals, as usual in the field."""
     return NONE if value is None else f"{100 * value:.2f}"
 
 
 def measured(value: Value, *, interval: bool) -> str:
-    """Value, "± sd" over seeds where there are several, and on request the 95 % interval."""
+    """Value, "± sd" if there are several seeds, and on request the 95 % interval."""
     text = percent(value.value)
     if value.sd is not None:
         text += f" ± {100 * value.sd:.2f}"
@@ -26,19 +23,19 @@ def measured(value: Value, *, interval: bool) -> str:
 
 
 def rank(row: Row, metric: str) -> str:
-    """Its rank, or a dash where it is not ranked."""
-    found = row.ranks.get(metric)
-    return NONE if found is None else str(found)
+    """The rank of a row, or a dash if it is not ranked."""
+    place = row.ranks.get(metric)
+    return NONE if place is None else str(place)
 
 
 def beats(row: Row, metric: str) -> str:
-    """How many rows it is significantly better than, those of its own rank among them."""
+    """Number of rows that this row is significantly better than, including rows of the same rank."""
     return NONE if row.ranks.get(metric) is None else str(row.separated.get(metric, 0))
 
 
 def cost(costs: Costs | None) -> list[str]:
-    """Fit seconds, milliseconds a row, milliseconds a query, MiB of memory and of the model; "*" after times of a busy
-    machine."""
+    """Fit seconds, milliseconds per row, milliseconds per query, MiB of memory and of the model; "*" after times of a
+    busy machine."""
     if costs is None:
         return [NONE] * 5
     star = "*" if costs.busy else ""
@@ -55,9 +52,9 @@ COSTS = ("fit s", "ms/row", "query p50 ms", "peak MiB", "model MiB")
 
 
 def machines(table: Table) -> list[tuple[str, int | None]]:
-    """(machine, threads) of the rows, the one with most rows first: costs are only compared within one."""
-    found = [(costs.machine, costs.threads) for row in table.rows for costs in row.costs]
-    return sorted(set(found), key=lambda key: (-found.count(key), key[0], key[1] or 0))
+    """(machine, threads) of the rows, most frequent first; costs are compared only within one of them."""
+    classes = [(costs.machine, costs.threads) for row in table.rows for costs in row.costs]
+    return sorted(set(classes), key=lambda key: (-classes.count(key), key[0], key[1] or 0))
 
 
 def on_machine(row: Row, machine: tuple[str, int | None] | None) -> Costs | None:
@@ -66,7 +63,7 @@ def on_machine(row: Row, machine: tuple[str, int | None] | None) -> Costs | None
 
 
 def gaps(row: PublishedRow) -> str:
-    """Ours minus published in points, metric by metric."""
+    """Our value minus the published value in percentage points, per metric."""
     return ", ".join(f"{name} {100 * gap:+.2f}" for name, gap in (row.gaps or {}).items())
 
 
@@ -79,5 +76,5 @@ PRINTED = {
 
 
 def printed_costs(row: PublishedRow) -> str:
-    """Costs as their source prints them: "training 0.08 h, model 1.95 GB, CPU"."""
-    return ", ".join(said.format(row.costs[key]) for key, said in PRINTED.items() if key in row.costs)
+    """Costs in the units of their source: "training 0.08 h, model 1.95 GB, CPU"."""
+    return ", ".join(template.format(row.costs[key]) for key, template in PRINTED.items() if key in row.costs)

@@ -1,4 +1,4 @@
-"""A table as CSV (RFC 4180), one line a row, for spreadsheets and data frames: numbers as numbers, text as text."""
+"""A table as CSV (RFC 4180), one line per row, for spreadsheets and data frames."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from xmcbench.board import cells
 from xmcbench.board.model import Table
 from xmcbench.escaping import clean
 
-FORMULA = "=+-@"  # what a spreadsheet takes for the begin of a formula (OWASP, "CSV injection"); tabs are cleaned away
+FORMULA = "=+-@"  # first characters of a spreadsheet formula (OWASP, "CSV injection"); `clean` removes tabs
 
 
 def table(table: Table) -> str:
-    """All rows: rank in each tested metric; value, ends of the interval, spread and seeds of each metric as fractions;
-    costs by machine class; flags and command. Empty where unknown."""
+    """All rows: rank by each tested metric; value, interval and spread of each metric as fractions; costs on the most
+    frequent machine class; flags, selection and command. Unknown cells are empty."""
     machines = cells.machines(table)
     head = ["method", "family", "version", *(f"{what} {name}" for name in table.tested for what in ("rank", "beats"))]
     names = [*table.metrics, *(name for part in table.slices.values() for name in part)]
@@ -44,7 +44,7 @@ def table(table: Table) -> str:
 
 
 def text(value: object) -> str:
-    """Text that no spreadsheet takes for a formula: a quote before it where it begins like one."""
+    """Text that no spreadsheet reads as a formula: a quote is put before a text that begins like one."""
     plain = clean(value)
-    first = unicodedata.normalize("NFKC", plain).lstrip()[:1]  # full-width signs are signs as well
+    first = unicodedata.normalize("NFKC", plain).lstrip()[:1]  # full-width signs count too
     return "'" + plain if first and first in FORMULA else plain

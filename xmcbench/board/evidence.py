@@ -1,4 +1,4 @@
-"""What the tests look at: the per-row numbers of an entry, averaged over its seeds and held against its records."""
+"""The input of the tests: per-row numbers of an entry, averaged over seeds and checked against its records."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench.board.entries import Entry
 from xmcbench.errors import DataError
-from xmcbench.results import record as records
-from xmcbench.results.board_files import NEAR, TESTED
+from xmcbench.metrics.uncertainty import NEAR
+from xmcbench.results.board_files import TESTED
+from xmcbench.results.record_file import seal_of
 from xmcbench.results.row_values import values_given
 
 if TYPE_CHECKING:
@@ -17,27 +18,27 @@ if TYPE_CHECKING:
 
 
 class Evidence:
-    """Per-row numbers of one entry, read when first asked for.
+    """Per-row numbers of one entry, read on first use.
 
     Attributes
     ----------
-    key : hash of the seals of its runs; the same runs have the same evidence, so what was tested with it holds.
-    metrics : those of `TESTED` on all its records; empty where a record keeps no per-row numbers.
+    key : hash of the seals of the entry's runs, under which test results are cached.
+    metrics : metrics of `TESTED` that all records of the entry have; empty if a record has no per-row numbers.
     """
 
     def __init__(self, entry: Entry, store: Store) -> None:
         self.entry, self._store = entry, store
-        seals = [records.seal_of(run) for run in entry.runs]
+        seals = [seal_of(run.raw) for run in entry.runs]
         self.key = hashlib.sha256(" ".join(seals).encode()).hexdigest()[:24]
-        have = [{m["name"] for m in run["metrics"] if m["value"] is not None} for run in entry.runs]
-        kept = all(run.get("board") is not None for run in entry.runs)
-        self.metrics = [name for name in TESTED if kept and all(name in names for names in have)]
+        metrics_of_runs = [{m.name for m in run.metrics if m.value is not None} for run in entry.runs]
+        have_rows = all(run.board is not None for run in entry.runs)
+        self.metrics = [name for name in TESTED if have_rows and all(name in names for names in metrics_of_runs)]
 
     def check(self) -> list[str]:
-        """What is wrong with the files of its runs, a sentence each; every build asks, whatever it remembers."""
+        """One message for each faulty file of the runs; every build checks, even if all test results are cached."""
         faults = []
         for run in self.entry.all_runs:
-            if run.get("board") is None:
+            if run.board is None:
                 continue
             try:
                 values_given(run, self._store.board(run))
@@ -47,27 +48,28 @@ class Evidence:
 
     @property
     def data(self) -> str | None:
-        """Hash of what all runs on one data set share: denominators, and groups of near-duplicates."""
-        return self.entry.newest["board"]["data_sha256"] if self.metrics else None
+        """Hash of the arrays that all runs on one data set share: denominators and near-duplicate groups."""
+        board = self.entry.newest.board
+        return board.data_sha256 if board is not None and self.metrics else None
 
     @cached_property
     def arrays(self) -> dict[str, Any]:
-        """As `Store.board` gives them: mean numerators over seeds, denominators and groups of near-duplicates.
+        """Mean numerators over seeds, denominators and near-duplicate groups, named as in `Store.board`.
 
         Raises
         ------
-        DataError : a file is gone or changed, or lacks a metric. That they give the values on record is `check`'s.
+        DataError : a file is missing or changed, or lacks a metric; `check` compares the values with the record.
         """
         import numpy as np
 
-        kept = [self._store.board(run) for run in self.entry.runs]
-        for run, arrays in zip(self.entry.runs, kept, strict=True):
+        by_run = [self._store.board(run) for run in self.entry.runs]
+        for run, arrays in zip(self.entry.runs, by_run, strict=True):
             if missing := [name for name in self.metrics if name not in arrays]:
-                raise DataError(f"{run['run_id']}: no rows of {', '.join(missing)}", "Get the record's files again.")
-        means = {name: np.mean([arrays[name] for arrays in kept], axis=0, dtype=np.float64) for name in self.metrics}
-        return {**kept[0], **means}
+                raise DataError(f"{run.run_id}: no rows of {', '.join(missing)}", "Copy the record's files again.")
+        means = {name: np.mean([arrays[name] for arrays in by_run], axis=0, dtype=np.float64) for name in self.metrics}
+        return {**by_run[0], **means}
 
     @property
     def groups(self) -> Any:
-        """(n,) int32 groups of near-duplicate rows; None where none are kept."""
+        """(n,) int32 near-duplicate groups; None if the record has none."""
         return self.arrays.get(NEAR)

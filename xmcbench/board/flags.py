@@ -1,10 +1,10 @@
-"""Flags of a row that hang on the other rows of its table, and which of them keep it from being ranked."""
+"""Flags of a row that depend on the other rows of its table, and the flags of rows that are not ranked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from xmcbench.board.entries import age
+from xmcbench.board.entries import Entry, age
 from xmcbench.board.evidence import Evidence
 
 UNRANKED = ("other data lineage", "other metric version", "other groups", "selected on test")
@@ -21,27 +21,28 @@ def flags_of(
 
     Parameters
     ----------
-    content : content hash that the table is of. versions : newest version of each metric's definition on the board.
+    content : content hash of the table's data. versions : newest version of each metric's definition on the board.
     names : metrics of the table.
     """
-    able = [own for own in rows if own.metrics and own.entry.content == content]
-    groups = max(able, key=lambda own: age(own.entry.newest)).data if able else None
-    return [[*_of(own, content, versions, names), *_grouped(own, content, groups)] for own in rows]
+    testable = [evidence for evidence in rows if evidence.metrics and evidence.entry.content == content]
+    groups = max(testable, key=lambda evidence: age(evidence.entry.newest)).data if testable else None
+    return [[*_entry_flags(row.entry, content, versions, names), *_group_flags(row, content, groups)] for row in rows]
 
 
-def _of(own: Evidence, content: str, versions: Mapping[str, int], names: Sequence[str]) -> list[str]:
-    entry, found = own.entry, []
+def _entry_flags(entry: Entry, content: str, versions: Mapping[str, int], names: Sequence[str]) -> list[str]:
+    flags = []
     if entry.content != content:
-        found.append("other data lineage")
-    if entry.newest["selection"].get("split") == "test":
-        found.append("selected on test")
-    measured = (m for run in entry.runs for m in run["metrics"] if m["name"] in names)
-    if any(int(m["version"]) != versions[m["name"]] for m in measured):
-        found.append("other metric version")
-    return found
+        flags.append("other data lineage")
+    if entry.newest.selection.split == "test":
+        flags.append("selected on test")
+    metrics = (m for run in entry.runs for m in run.metrics if m.name in names)
+    if any(m.version != versions[m.name] for m in metrics):
+        flags.append("other metric version")
+    return flags
 
 
-def _grouped(own: Evidence, content: str, groups: str | None) -> list[str]:
-    """Paired tests need the same documents in the same groups; another xmcbench may have grouped them otherwise."""
-    same = all(run["board"]["data_sha256"] == groups for run in own.entry.runs) if own.metrics else True
-    return [] if same or own.entry.content != content else ["other groups"]
+def _group_flags(evidence: Evidence, content: str, groups: str | None) -> list[str]:
+    """Paired tests need the same documents in the same groups, which another version of xmcbench may have changed."""
+    hashes = {run.board.data_sha256 for run in evidence.entry.runs if run.board is not None}
+    same = hashes == {groups} if evidence.metrics else True
+    return [] if same or evidence.entry.content != content else ["other groups"]

@@ -1,9 +1,9 @@
-"""The page: one HTML file that loads nothing else, made from the table model alone.
+"""The page: one HTML file that loads nothing else, made only from the table model.
 
-The tables are written out, so that they can be read without scripts; what scripts add (sorting, plots, parts of the
-label set, pages of methods) they make from the same numbers, which the page carries as JSON. Texts from records pass
-`html_text.text` or, in JSON, lose every character that could end the script they stand in; scripts put them on the page
-as text alone. A content security policy names the page's own scripts and style by hash: nothing else runs or loads.
+The tables are plain HTML and readable without scripts. Scripts add sorting, plots, parts of the label set and pages of
+methods, from the same numbers, which the page has as JSON. Texts from records are escaped by `html_text.text` or, in
+JSON, by `UNSAFE`; scripts insert them only as text nodes. A content security policy lists the page's scripts and style
+by hash, so that nothing else runs or loads.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from xmcbench.board.html_text import address, shown, text
 from xmcbench.board.model import FLAGS, Board, Table
 
 SCRIPTS = ("data.js", "table.js", "names.js", "plot.js", "parts.js", "method.js", "main.js")  # in this order
-UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}  # what could end a script, or a line of it
+UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}  # characters that could end a script, or a line of it
 
 
 def page(board: Board) -> str:
-    """The whole of `index.html`: equal boards give equal pages."""
+    """The text of `index.html`; equal boards give equal pages."""
     style = _asset("page.css")
     start = _asset("start.js")
     script = "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
@@ -44,7 +44,7 @@ def page(board: Board) -> str:
 
 
 def _origin(board: Board) -> str:
-    """How many records, of which runs, until when."""
+    """Number of records, date of the newest, and digest."""
     newest = max((run.started_utc for table in board.tables for row in table.rows for run in row.runs), default="")
     records = f"<strong>{board.records:,}</strong> record{'' if board.records == 1 else 's'}"
     until = f", the newest of {text(newest[:10])}" if newest else ""
@@ -65,5 +65,5 @@ def _asset(name: str) -> str:
 
 
 def _hash(code: str) -> str:
-    """A content security policy's name for a script or style."""
+    """The hash of a script or style for the content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"

@@ -1,7 +1,7 @@
-"""The board as the page's scripts read it: small, and with the numbers as they are shown, so that nothing can disagree.
+"""The board as JSON for the page's scripts: small, with the same rounded numbers as the tables.
 
 Values are percent with two decimals, costs have three digits in the units of `html_text.COSTS`; hashes are shortened.
-What is named by texts from outside (metrics, machine classes, parameters) stands in lists, not in keys.
+Texts from records (metrics, machine classes, parameters) are list elements, never keys.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from xmcbench.board.html_text import COSTS, TIMES, costs, heading, identity, mac
 from xmcbench.board.model import FLAGS, Board, Row, Run, Table, Value
 from xmcbench.escaping import clean
 
-HASH = 12  # characters of commits and hashes: enough to find any of them
+HASH = 12  # characters of commits and hashes
 
 
 def compact(board: Board) -> dict[str, Any]:
-    """JSON-able, texts without control characters."""
+    """JSON-serialisable; texts have no control characters."""
     return {
         "costs": [[title, unit, unit in TIMES] for title, unit, *_ in COSTS],
         "flags": FLAGS,
@@ -36,7 +36,7 @@ def _table(table: Table) -> dict[str, Any]:
     return {
         "id": identity(table),
         "title": heading(table),
-        "shown": len(table.metrics),  # so many of the metrics have a column
+        "shown": len(table.metrics),  # number of metrics with a column
         "metrics": [clean(name) for name in metrics],
         "tested": [at[name] for name in table.tested if name in at],
         "parts": [[clean(part), [at[name] for name in names]] for part, names in table.slices.items()],
@@ -77,7 +77,7 @@ def _value(value: Value | None) -> list[Any] | None:
 
 
 def _run(run: Run, metrics: Iterable[str]) -> list[Any]:
-    """Run id, seed, start, commit, machine, hash of the predictions, CPU of others, then the shown metrics' values."""
+    """Run id, seed, start, commit, machine, hash of the predictions, CPU of others, then the values of `metrics`."""
     texts = [run.started_utc, (run.commit or "")[:HASH], run.machine or "", (run.predictions_sha256 or "")[:HASH]]
     values = [_percent(run.values.get(metric)) for metric in metrics]
     return [clean(run.run_id), run.seed, *map(clean, texts), rounded(run.others_cpu), *values]

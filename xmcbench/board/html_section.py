@@ -1,4 +1,4 @@
-"""One data set of the page as HTML: its facts, its table, the published values, what did not run."""
+"""One data set of the page as HTML: facts, table, published values, failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from xmcbench.board.html_table import main_table
 from xmcbench.board.html_text import heading, identity, scrolling, text
 from xmcbench.board.model import Table
 
-FACTS = {  # keys of Table.facts → how they are said
+FACTS = {  # key of Table.facts → text on the page
     "n_train": "training rows",
     "n_test": "test rows",
     "n_labels": "labels",
@@ -18,11 +18,11 @@ KEY = (
     "Percent; below it the 95 % interval over test rows, and sd over seeds. "
     "Every method of a better rank is significantly better; methods of one rank can't all be told apart."
 )
-HASH = 12  # characters of a content hash shown: enough to tell any two
+HASH = 12  # shown characters of a content hash
 
 
 def section(table: Table) -> str:
-    """The part of the page that says all about one data set in one view; scripts put controls and figures into it."""
+    """The section of one data set in one view; scripts add controls and figures."""
     return f"""<section class="table" id="table={identity(table)}">
 <h2>{text(heading(table))}</h2>
 <p class="facts">{_facts(table)}</p>
@@ -34,14 +34,14 @@ def section(table: Table) -> str:
 
 def _facts(table: Table) -> str:
     facts = table.facts
-    known = [f"{facts[key]:,} {said}" for key, said in FACTS.items() if isinstance(facts.get(key), int)]
+    items = [f"{facts[key]:,} {unit}" for key, unit in FACTS.items() if isinstance(facts.get(key), int)]
     if facts.get("propensity"):
-        known.append("propensities A, B = " + ", ".join(map(str, facts["propensity"])))
+        items.append("propensities A, B = " + ", ".join(map(str, facts["propensity"])))
     if facts.get("revision") is not None:
-        known.append(f"revision {facts['revision']}")
+        items.append(f"revision {facts['revision']}")
     if facts.get("content_hash"):
-        known.append(f"content hash {str(facts['content_hash']).removeprefix('sha256:')[:HASH]}")
-    return " · ".join(map(text, known))
+        items.append(f"content hash {str(facts['content_hash']).removeprefix('sha256:')[:HASH]}")
+    return " · ".join(map(text, items))
 
 
 def _methods(table: Table) -> str:

@@ -1,5 +1,7 @@
-"""The table of a data set's methods as HTML; scripts find its rows in the order of `ordered`, machine classes in
-that of `cells.machines`."""
+"""The table of a data set's methods as HTML.
+
+Scripts rely on the order of rows (`ordered`) and of machine classes (`cells.machines`).
+"""
 
 from __future__ import annotations
 
@@ -9,23 +11,23 @@ from xmcbench.board.cells import NONE, machines, on_machine, percent, rank
 from xmcbench.board.html_text import COSTS, IN_TABLE, TIMES, costs, heading, machine_name, name, number, text
 from xmcbench.board.model import FLAGS, Costs, Row, Table, Value
 
-Classes = Sequence[tuple[str, int | None]]  # machine classes
+Classes = Sequence[tuple[str, int | None]]  # machine classes: (machine, threads)
 
 
 def is_ranked(table: Table, row: Row) -> bool:
-    """Whether a row has a rank for any metric; where nothing is tested, no row is set apart."""
+    """Whether a row has a rank for any metric; true for all rows of a table without tests."""
     return not table.tested or any(row.ranks.get(metric) is not None for metric in table.tested)
 
 
 def ordered(table: Table) -> list[Row]:
-    """The rows that have a rank, then the others."""
+    """The ranked rows, then the others."""
     return sorted(table.rows, key=lambda row: not is_ranked(table, row))
 
 
 def main_table(table: Table) -> str:
-    """Ranks by the first tested metric, all metrics of the table, and costs of every machine class side by side.
+    """Ranks by the first tested metric, all metrics of the table, and costs on every machine class.
 
-    Scripts move the metric that ranks next to the methods, so that it can be seen without scrolling.
+    Scripts move the ranking metric next to the methods, so that it is visible without scrolling.
     """
     classes = machines(table)
     ranked = [row for row in table.rows if is_ranked(table, row)]
@@ -70,7 +72,7 @@ def _rank(table: Table, row: Row) -> str:
 
 
 def _breakable(label: str) -> str:
-    """A label that a narrow column may break before its parameters."""
+    """A label with permitted line breaks before its parameters."""
     return name(label).replace("[", "<wbr>[").replace(",", ",<wbr>")
 
 
@@ -82,9 +84,9 @@ def _reason(row: Row) -> str:
 
 def _flags(row: Row) -> str:
     seeds = max((value.seeds for value in row.values.values()), default=1)
-    said = [f"<span>{seeds} seeds</span>"] if seeds > 1 else []
-    said += [f'<span title="{text(FLAGS.get(flag, flag))}">{text(flag)}</span>' for flag in row.flags]
-    return f'<small class="flags">{" ".join(said)}</small>' if said else ""
+    spans = [f"<span>{seeds} seeds</span>"] if seeds > 1 else []
+    spans += [f'<span title="{text(FLAGS.get(flag, flag))}">{text(flag)}</span>' for flag in row.flags]
+    return f'<small class="flags">{" ".join(spans)}</small>' if spans else ""
 
 
 def _value(value: Value | None) -> str:

@@ -1,4 +1,4 @@
-"""A table as LaTeX (booktabs), to be taken into a paper: ranks, values over seeds, the best reachable below."""
+"""A table as LaTeX (booktabs) for papers: ranks, values over seeds, and best reachable values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPECIAL = {
 
 
 def escaped(text: object) -> str:
-    """Text from anywhere as text in LaTeX."""
+    """Text with LaTeX's special characters escaped."""
     return "".join(SPECIAL.get(c, c) for c in clean(text))
 
 

@@ -1,4 +1,4 @@
-"""A table as Markdown, and the page that lists them."""
+"""A table as Markdown, and the page that lists all tables."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ READING = (
 
 
 def escaped(text: object) -> str:
-    """Text from anywhere as text in Markdown: no markup, no HTML, no new cell, one line."""
+    """Text with Markdown's special characters escaped: no markup, no HTML, no new cell, one line."""
     return re.sub(r"([\\`*_{}\[\]<>&|#!~$])", r"\\\1", clean(text)).replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def code(text: object) -> str:
-    """Text as code, to be copied as it is: the fence is longer than any row of backticks in it."""
+    """Text as a code span: the fence is longer than any run of backticks in the text."""
     plain = clean(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
     space = " " if "`" in plain else ""
@@ -34,23 +34,23 @@ def code(text: object) -> str:
 
 
 def index(board: Board, names: Sequence[str]) -> str:
-    """The list of tables: best row, number of rows; `names` are the tables' files without their suffix."""
+    """The list of tables; `names` are the tables' files without their suffix."""
     lines = ["# Leaderboards", "", f"From {board.records} records. `xmcbench board build` makes these files anew.", ""]
     head = ("data set", "view", "train", "test", "labels", "rows", "first by rank", "tables")
-    found = []
-    printed = []
+    rows = []
+    only_published = []
     for table, name in zip(board.tables, names, strict=True):
         if not table.rows:
-            printed.append(f"[{escaped(table.title)}](tables/{name}.md)")
+            only_published.append(f"[{escaped(table.title)}](tables/{name}.md)")
             continue
         first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
         counts = [_count(table.facts, key) for key in ("n_train", "n_test", "n_labels")]
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
-        text = [escaped(cell) for cell in (table.title, table.view, *counts, len(table.rows), first)]
-        found.append([*text, links])
-    lines += [*_grid(head, found), ""]
-    if printed:
-        lines += [f"Published values alone, no record: {', '.join(printed)}.", ""]
+        cells_text = [escaped(cell) for cell in (table.title, table.view, *counts, len(table.rows), first)]
+        rows.append([*cells_text, links])
+    lines += [*_grid(head, rows), ""]
+    if only_published:
+        lines += [f"Published values alone, no record: {', '.join(only_published)}.", ""]
     return "\n".join([*lines, "## Reading them", "", READING, ""])
 
 

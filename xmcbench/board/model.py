@@ -1,6 +1,6 @@
-"""The table model: what a leaderboard says, before anyone decides how it looks.
+"""The table model: the content of the leaderboards, independent of their format.
 
-Markdown, CSV, LaTeX and the page are made from this alone, so that they can't disagree. All of it is JSON-able
+Markdown, CSV, LaTeX and the page are made only from this model, so that they agree. It is JSON-serialisable
 (`dataclasses.asdict`); values are fractions, seconds, milliseconds, bytes; unknown is None.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns: what papers print
+METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns, as usual in papers
 
-# flag → what it tells a reader; a row carries the keys
+# flag → explanation for readers; rows have the keys
 FLAGS = {
     "single seed": "a random method with one run: no spread over seeds is known",
     "other metric version": "scored with another version of a metric's definition than the newest on this board",
@@ -40,9 +40,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Costs:
-    """Medians over the runs of a row on one machine class; rows are compared in costs only where `machine` is equal.
+    """Medians over the runs of a row on one machine class; costs are compared only between rows with equal `machine`.
 
-    `busy` is True where other processes or compilation took more than a tenth of it.
+    `busy` is True if other processes or compilation took more than a tenth of the machine or the time.
     """
 
     machine: str
@@ -77,14 +77,14 @@ class Row:
 
     Attributes
     ----------
-    label : "elias[beam=10]", the method's name with what differs from its defaults; text from outside, to be escaped.
+    label : "elias[beam=10]", the method's name with the non-default parameters; not escaped.
     parameters : all of them. selection : how epochs and parameters were chosen, in a sentence.
     values : metric → Value, for every metric of the table and of `slices`.
-    ranks : tested metric → rank, 1 + the rows of better ranks; rows that a test can't separate, or that a chain of
-        such rows joins, share one. None: not ranked.
-    separated : tested metric → how many rows this one is significantly better than.
-    flags : keys of FLAGS. command : what repeats the row, or "" for predictions from outside.
-    floor : whether it is the floor every method must pass.
+    ranks : tested metric → rank, 1 + number of rows with a better rank; rows that a test can't separate, or that are
+        connected by a chain of such rows, share a rank. None: not ranked.
+    separated : tested metric → number of rows that this row is significantly better than.
+    flags : keys of FLAGS. command : the command that repeats the row, or "" (see `rows.command_of`).
+    floor : whether the row is the baseline that every method should exceed.
     """
 
     label: str
@@ -106,14 +106,14 @@ class Row:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A value somebody printed, beside ours and never among them.
+    """Published values of one method, listed separately from our rows.
 
     Attributes
     ----------
     verdict : "reproduced", "not reproduced", "other data", "wrong at its source", or "not run here".
-    why : a sentence behind the verdict. ours : label of our row it is compared with, or None.
-    values : metric → fraction, as published. gaps : metric → ours minus published.
-    costs : as printed, on machines nobody here knows: train_hours, train_seconds, model_gb, device.
+    why : reason of the verdict, a sentence. ours : label of our row that the values are compared with, or None.
+    values : metric → fraction, as published. gaps : metric → our value minus the published one.
+    costs : as published, on unknown machines: train_hours, train_seconds, model_gb, device.
     """
 
     method: str
@@ -133,11 +133,11 @@ class Table:
 
     Attributes
     ----------
-    key : "eurlex-4.3k/bow". metrics : the columns, in order. tested : those of them that ranks are tested on.
+    key : "eurlex-4.3k/bow". metrics : the columns, in order. tested : the columns that have ranks.
     slices : part → metrics, such as "tail" → ["P@1:tail", "R@100:tail"].
     ceilings : metric → best value any ranking could reach.
-    rows : by rank in tested[0], then its value, best first; those not ranked last.
-    failures : sentences, one for each method whose newest run did not end ok or was skipped.
+    rows : by rank in tested[0], then by its value, best first; rows without a rank are last.
+    failures : messages of `entries.failures_of`.
     """
 
     key: str
@@ -156,7 +156,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Board:
-    """All tables. `records` says how many records they come from, `digest` which: a hash over their seals."""
+    """All tables. `records` is the number of records they are made from, `digest` a hash of the records' seals."""
 
     tables: list[Table]
     records: int

@@ -1,10 +1,10 @@
-"""Which rows of a table can be told apart, and how sure each value is; remembered by the records looked at.
+"""Ranks and intervals of the rows of a table; test results are cached by the records that were tested.
 
-Ranks come from a paired randomisation test of each two rows (`xmcbench.metrics.randomisation`), near-duplicate
-documents taken together, with Holm's correction over all pairs of a table and metric. Rows that the test can't separate
-share a rank. That is no equivalence (a row may be told from neither of two that can be told apart), so rows which a
-chain of inseparable ones joins share it too: every row of a better rank is significantly better than every row of a
-worse one. How many rows each one is significantly better than is told beside.
+Ranks come from a paired randomisation test of every pair of rows (`xmcbench.metrics.randomisation`) over near-duplicate
+groups, with Holm's correction over all pairs of a table and metric. Rows that the test can't separate share a rank.
+Inseparability is not transitive, so rows connected by a chain of inseparable rows share a rank too: every row of a
+better rank is significantly better than every row of a worse rank. Within a rank, the number of rows that a row is
+significantly better than shows differences.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from xmcbench.board.evidence import Evidence
 from xmcbench.errors import DataError
 from xmcbench.results.board_files import TESTED
 
-VERSION = 2  # of what is remembered: raise it when the test or the intervals change
-LEVEL = 0.05  # of the family of tests of one table and metric, as usual in the field
-SMALL = 0.01  # p up to which a test is made again with MANY resamples: with 200 pairs Holm asks for 0.00025
-MANY = 200_000  # a p of 0.00025 is then known to ± 15 %; with 10,000 it was to ± 63 %, and ranks hung on the draw
-SAMPLES = 1000  # bootstrap resamples of an interval, as many as a run has
+VERSION = 2  # of the cache: increase it when the test or the intervals change
+LEVEL = 0.05  # family-wise error of the tests of one table and metric, as usual in the field
+SMALL = 0.01  # largest p for which a test is repeated with MANY resamples: with 200 pairs Holm needs 0.00025
+MANY = 200_000  # gives p = 0.00025 to ± 15 %; with 10,000 (± 63 %) ranks would depend on the random seed
+SAMPLES = 1000  # bootstrap resamples of an interval, as in a run
 
 Ends = tuple[float | None, float | None]
 
 
 @dataclass
 class Memory:
-    """Results of earlier builds.
+    """Cached results of earlier builds.
 
     Attributes
     ----------
-    p : pair of evidence → p-value of each of `TESTED`. ends : evidence → ends of each one's interval.
-    asked_p, asked_ends : those this build asked for: all that is worth keeping.
+    p : key of a pair of entries → p-value for each metric of `TESTED`.
+    ends : key of an entry → interval for each metric of `TESTED`.
+    asked_p, asked_ends : the results that this build used; only these are saved.
     """
 
     p: dict[str, list[float | None]] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Memory:
 
     @classmethod
     def read(cls, path: Path) -> Memory:
-        """What `kept` once was; nothing where there is no such file, or one of another version.
+        """Read what `to_json` returned; empty if there is no such file, or if it has another version.
 
         Raises
         ------
@@ -56,50 +57,50 @@ class Memory:
         if not path.is_file():
             return cls()
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if found["version"] != VERSION:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            if raw["version"] != VERSION:
                 return cls()
-            p = {key: [_number(x, 0, 1) for x in _row(value)] for key, value in found["p"].items()}
-            ends = {key: [_ends(x) for x in _row(value)] for key, value in found["intervals"].items()}
+            p = {key: [_number(x, 0, 1) for x in _row(value)] for key, value in raw["p"].items()}
+            ends = {key: [_ends(x) for x in _row(value)] for key, value in raw["intervals"].items()}
             return cls(p, ends)
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{path}: no remembered tests ({error})", "Remove it: it will be made again.") from error
+            raise DataError(f"{path}: invalid test cache ({error})", "Delete it: the next build makes it.") from error
 
-    def kept(self) -> dict[str, Any]:
-        """What to write for the next build: what this one asked for."""
+    def to_json(self) -> dict[str, Any]:
+        """The content of the cache file for the next build."""
         return {"version": VERSION, "tested": list(TESTED), "p": self.asked_p, "intervals": self.asked_ends}
 
 
 def intervals(evidence: Evidence, memory: Memory) -> dict[str, Ends]:
-    """Metric → ends of its 95 % interval over documents, for the metrics of the evidence."""
+    """Metric → 95 % interval over documents, for the metrics of the evidence."""
     from xmcbench.metrics.uncertainty import DENOMINATOR
     from xmcbench.metrics.uncertainty import intervals as bootstrap
 
     if evidence.key not in memory.ends:
         arrays, names = evidence.arrays, evidence.metrics
         pairs = [(arrays[name], arrays.get(name + DENOMINATOR)) for name in names]
-        found = dict(zip(names, bootstrap(pairs, SAMPLES, 0, groups=evidence.groups), strict=True))
-        memory.ends[evidence.key] = [found.get(name, (None, None)) for name in TESTED]
-    kept = memory.asked_ends[evidence.key] = memory.ends[evidence.key]
-    return {name: ends for name, ends in zip(TESTED, kept, strict=True) if name in evidence.metrics}
+        by_name = dict(zip(names, bootstrap(pairs, SAMPLES, 0, groups=evidence.groups), strict=True))
+        memory.ends[evidence.key] = [by_name.get(name, (None, None)) for name in TESTED]
+    cached = memory.asked_ends[evidence.key] = memory.ends[evidence.key]
+    return {name: ends for name, ends in zip(TESTED, cached, strict=True) if name in evidence.metrics}
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Of one metric: rank of each row, 1 + the rows of better ranks, and how many rows each is significantly better
-    than."""
+class Ranking:
+    """For one metric: rank of each row, 1 + number of rows with a better rank; and number of rows that each row is
+    significantly better than."""
 
     ranks: list[int]
     separated: list[int]
 
 
-def stand(rows: Sequence[Evidence], metric: str, values: Sequence[float], memory: Memory) -> Standing:
-    """Rank rows in one metric.
+def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], memory: Memory) -> Ranking:
+    """Rank rows by one metric.
 
     Parameters
     ----------
-    rows : of one table, all with per-row numbers of the metric for the same documents.
-    values : of the metric, mean over seeds, in the same order.
+    rows : rows of one table, all with per-row numbers of the metric for the same documents.
+    values : value of the metric for each of `rows`, mean over seeds.
     """
     from xmcbench.metrics.randomisation import holm
 
@@ -108,48 +109,48 @@ def stand(rows: Sequence[Evidence], metric: str, values: Sequence[float], memory
     order = sorted(range(len(rows)), key=lambda i: -values[i])
     place = {row: at for at, row in enumerate(order)}
     separated = [0] * len(rows)
-    joined = list(range(len(rows)))  # place in the order → the last place that can't be told from it
+    reach = list(range(len(rows)))  # place in the order → last place that the test can't separate from it
     for (i, j), p in zip(pairs, adjusted, strict=True):
         better, worse = (i, j) if place[i] < place[j] else (j, i)
         if p < LEVEL and values[i] != values[j]:
             separated[better] += 1
         else:
-            joined[place[better]] = max(joined[place[better]], place[worse])
+            reach[place[better]] = max(reach[place[better]], place[worse])
     ranks, first, last = [1] * len(rows), 0, -1
     for at, row in enumerate(order):
-        if at > last:  # nothing before reaches here
+        if at > last:  # separated from all better rows
             first = at
-        last = max(last, joined[at])
+        last = max(last, reach[at])
         ranks[row] = 1 + first
-    return Standing(ranks, separated)
+    return Ranking(ranks, separated)
 
 
 def _p(a: Evidence, b: Evidence, metric: str, memory: Memory) -> float:
-    """The p-value of one pair; all tested metrics of a pair are tested at once, while their rows are at hand."""
+    """The p-value of one pair; all metrics of the pair are tested together, while their rows are in memory."""
     key = " ".join(sorted((a.key, b.key)))
     if key not in memory.p:
         memory.p[key] = _tested(a, b)
-    kept = memory.asked_p[key] = memory.p[key]
-    found = kept[TESTED.index(metric)]
-    return 1.0 if found is None else found
+    cached = memory.asked_p[key] = memory.p[key]
+    p = cached[TESTED.index(metric)]
+    return 1.0 if p is None else p
 
 
 def _tested(a: Evidence, b: Evidence) -> list[float | None]:
-    if a.key > b.key:  # the same resamples whichever comes first
+    if a.key > b.key:  # p must not depend on the order
         a, b = b, a
     return [_tested_metric(a, b, name) for name in TESTED]
 
 
 def _tested_metric(a: Evidence, b: Evidence, name: str) -> float | None:
-    """p to six digits. A small one, which may decide a rank after the correction, is found again with more resamples:
-    those of the first look are left out, so that looking twice makes nothing significant."""
+    """p to six digits. A small p, which may decide a rank after the correction, is estimated again with more resamples;
+    the first resamples are not reused, since selecting by them would bias p."""
     from xmcbench.metrics.randomisation import RESAMPLES, paired_test
 
     test = paired_test(a.arrays, b.arrays, name, a.groups)
     if test is None or test.p is None:
         return None
     p = test.p
-    if 1 / (1 + RESAMPLES) <= p <= SMALL:  # below is a bound, not a count
+    if 1 / (1 + RESAMPLES) <= p <= SMALL:  # a smaller p is Hoeffding's bound, not an estimate
         again = paired_test(a.arrays, b.arrays, name, a.groups, resamples=MANY, seed=1)
         assert again is not None
         assert again.p is not None
@@ -173,5 +174,5 @@ def _number(value: Any, low: float, high: float) -> float | None:
         return None
     number = float(value)
     if isinstance(value, str | bool) or not math.isfinite(number) or not low <= number <= high:
-        raise ValueError(f"{value!r} is no number from {low} to {high}")
+        raise ValueError(f"{value!r} is not a number from {low} to {high}")
     return number

@@ -1,20 +1,20 @@
-"""Values somebody printed, shown beside ours and never among them.
+"""Published values, listed separately from our rows.
 
-`leaderboards/published/NAME.toml`, one file a data set of the catalogue:
+`leaderboards/published/NAME.toml`, one file per data set of the catalogue:
 
     [sources]
-    KEY = "where it is printed, with table or commit"
+    KEY = "publication, with table or commit"
     [versions]
-    KEY = { data = "data set of ours whose rows these are, or other", text = "the same in words" }
+    KEY = { data = "our data set with the same rows, or other", text = "description of the data version" }
     [[values]]
-    method = "Parabel"                  # as its source calls it
+    method = "Parabel"                  # name in the source
     version = "KEY"
     source = "KEY"
-    percent = { "P@1" = 82.25 }         # as printed, under our names of the metrics
-    costs = { train_hours = 0.02, model_gb = 0.03, device = "CPU" }    # as printed; may be missing
-    ours = ["parabel"]                  # labels of our rows that should repeat it; may be missing
-    views = ["bow"]                     # those of our views that hold the same inputs; missing: any
-    wrong = "why"                       # where it is known to be wrong at its source
+    percent = { "P@1" = 82.25 }         # published values under our names of the metrics
+    costs = { train_hours = 0.02, model_gb = 0.03, device = "CPU" }    # as published; optional
+    ours = ["parabel"]                  # labels of our rows that should reproduce the values; optional
+    views = ["bow"]                     # our views with the same inputs; optional, default any
+    wrong = "why"                       # reason, if the values are known to be wrong at their source; optional
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from xmcbench.board.model import METRICS, PublishedRow, Row, Table
 from xmcbench.board.published_form import faults
 from xmcbench.errors import DataError
 
-NEAR = 0.005  # in P@1: seeds of a label tree move it by 0.2 to 0.5 points, docs/linear.md
-UNCOMPARED = ("other data lineage", "external predictions")  # flags of our rows that repeat nothing
+NEAR = 0.005  # difference in P@1 up to which values count as reproduced: the spread over seeds of a label tree
+UNCOMPARED = ("other data lineage", "external predictions")  # flags of our rows that reproduce nothing
 
 
 @dataclass(frozen=True)
 class Published:
-    """One printed row.
+    """One published row.
 
     Attributes
     ----------
-    dataset : whose file it stands in: the table it is shown beside. data : whose rows it was measured on, or "other".
-    version, source : in words. values : metric → fraction. costs : as printed, unit in the key.
+    dataset : data set of the file, whose table lists the row. data : data set of the test rows, or "other".
+    version, source : texts. values : metric → fraction. costs : as published, the key has the unit.
     """
 
     dataset: str
@@ -56,13 +56,12 @@ class Published:
 
 
 def load(folder: Path) -> list[Published]:
-    """Every value of `folder`, file by file.
+    """All published values of `folder`, file by file.
 
     Raises
     ------
-    DataError : no such folder, or, all of a file's faults together, anything but the form above: an unknown or missing
-        key, data set, view or metric; a value outside 0 to 100; values that break an identity and aren't marked wrong;
-        a value that stands twice.
+    DataError : no such folder, or a file with faults, which are reported together: an unknown or missing key, data set,
+        view or metric; a value outside 0 to 100; values that break an identity and aren't marked wrong; a duplicate.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder", "It comes with the repository, as leaderboards/published.")
@@ -70,25 +69,25 @@ def load(folder: Path) -> list[Published]:
 
 
 def beside(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Published]) -> list[PublishedRow]:
-    """What was published for this table, each with a verdict on what our rows make of it."""
+    """The published values for one table, each with a verdict from the comparison with our rows."""
     return [_row(p, dataset, view, rows) for p in published if dataset in (p.dataset, p.data)]
 
 
 def published_alone(dataset: str, published: Sequence[Published]) -> Table:
-    """The table of a data set that no record is of; its counts are the catalogue's."""
+    """The table of a data set without records; its counts are from the catalogue."""
     from xmcbench.data.catalogue import entry
 
-    known = entry(dataset)
-    rows = beside(dataset, known.default_view, (), published)
-    named = {name for row in rows for name in row.values}
+    catalogue_entry = entry(dataset)
+    rows = beside(dataset, catalogue_entry.default_view, (), published)
+    names = {name for row in rows for name in row.values}
     counts = ("n_train", "n_test", "n_features", "n_labels")
     return Table(
-        key=f"{dataset}/{known.default_view}",
+        key=f"{dataset}/{catalogue_entry.default_view}",
         dataset=dataset,
-        view=known.default_view,
-        title=known.title,
-        facts={**{name: known.expected.get(name) for name in counts}, "revision": known.revision},
-        metrics=[name for name in METRICS if name in named],
+        view=catalogue_entry.default_view,
+        title=catalogue_entry.title,
+        facts={**{name: catalogue_entry.expected.get(name) for name in counts}, "revision": catalogue_entry.revision},
+        metrics=[name for name in METRICS if name in names],
         tested=[],
         slices={},
         ceilings={},
@@ -99,7 +98,8 @@ def published_alone(dataset: str, published: Sequence[Published]) -> Table:
 
 
 def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> PublishedRow:
-    mine = [row for label in entry.ours for row in rows if row.label == label and not {*row.flags} & {*UNCOMPARED}]
+    candidates = [row for label in entry.ours for row in rows if row.label == label]
+    comparable = [row for row in candidates if not {*row.flags} & {*UNCOMPARED}]
     ours, gaps = None, None
     if entry.wrong:
         verdict, why = "wrong at its source", entry.wrong
@@ -107,8 +107,8 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
         verdict, why = "other data", "measured on other data than this table"
     elif entry.views and view not in entry.views:
         verdict, why = "other data", f"the same rows, but read as our view {' or '.join(entry.views)}"
-    elif gaps := _gaps(entry, mine[0]) if mine else None:
-        ours = mine[0].label
+    elif gaps := _gaps(entry, comparable[0]) if comparable else None:
+        ours = comparable[0].label
         verdict, why = _compared(ours, gaps)
     else:
         verdict, why = "not run here", f"would be repeated by {entry.ours[0]}" if entry.ours else "none of our methods"
@@ -117,16 +117,20 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
 
 
 def _gaps(entry: Published, row: Row) -> dict[str, float]:
-    """Ours minus published, for the metrics both have, in the order they are printed."""
-    have = {name: value.value for name, value in row.values.items()}
-    return {name: mine - printed for name, printed in entry.values.items() if (mine := have.get(name)) is not None}
+    """Our value minus the published value, for the metrics that both have, in the published order."""
+    our_values = {name: value.value for name, value in row.values.items()}
+    return {
+        name: our_value - value
+        for name, value in entry.values.items()
+        if (our_value := our_values.get(name)) is not None
+    }
 
 
 def _compared(label: str, gaps: Mapping[str, float]) -> tuple[str, str]:
-    """Verdict and why, by the first metric printed, which is P@1 wherever it is there."""
+    """Verdict and reason, from the first published metric."""
     name, gap = next(iter(gaps.items()))
     points = f"{100 * abs(gap):.2f} points of {name}"
-    if abs(gap) <= NEAR + 1e-9:  # printed values are rounded, and so is their difference
+    if abs(gap) <= NEAR + 1e-9:  # published values are rounded
         return "reproduced", f"{label} is within {100 * NEAR:g} points of {name}"
     if gap > 0:
         return "reproduced", f"{label} is above by {points}"
@@ -139,7 +143,7 @@ def _read(path: Path) -> list[Published]:
     except (OSError, ValueError) as error:  # no UTF-8 and no TOML are ValueErrors
         raise DataError(f"{path}: {error}") from error
     if problems := faults(path.stem, tables):
-        raise DataError(f"{path}: " + "; ".join(problems), "The form is explained in xmcbench/board/published.py.")
+        raise DataError(f"{path}: " + "; ".join(problems), "xmcbench/board/published.py explains the format.")
     return [_entry(path.stem, table, tables["sources"], tables["versions"]) for table in tables["values"]]
 
 

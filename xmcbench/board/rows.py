@@ -1,20 +1,17 @@
-"""An entry → a row of the table model: values over seeds, flags, the command that repeats it."""
+"""Makes a row of the table model from an entry: values over seeds, flags, and the command that repeats it."""
 
 from __future__ import annotations
 
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from xmcbench.board.costs import costs_of
-from xmcbench.board.entries import Entry, K, is_external
+from xmcbench.board.entries import Entry, K
 from xmcbench.board.model import Row, Run, Value
-from xmcbench.results import record as records
+from xmcbench.results.record import Record
 
-FLOOR = "popularity"  # the method every plan holds: what scores without reading the input
-
-Record = Mapping[str, Any]
+FLOOR = "popularity"  # the baseline in every plan: a method that does not read the input
 
 
 def row_of(
@@ -29,18 +26,18 @@ def row_of(
 
     Parameters
     ----------
-    names : metrics it shows, those of slices too. ends : of the intervals that are known over all seeds.
-    ranks, separated : by tested metric. flags : those that came from looking at other rows; its own are added.
+    names : metrics of the table, including slices. ends : metric → interval over all seeds, where known.
+    ranks, separated : by tested metric. flags : flags that depend on other rows; the entry's own flags are added.
     """
     record = entry.newest
-    method = record["method"]
+    method = record.method
     return Row(
         label=entry.label,
-        name=method["name"],
-        family=method.get("family") or "unknown",
-        version=str(method.get("version")),
-        origin=method.get("origin") or "unknown",
-        parameters=dict(method.get("parameters") or {}),
+        name=method.name,
+        family=method.family or "unknown",
+        version=method.version,
+        origin=method.origin or "unknown",
+        parameters=dict(method.parameters),
         selection=selection_of(record),
         values={name: value_of(entry.runs, name, ends.get(name)) for name in names},
         ranks=dict(ranks),
@@ -49,83 +46,85 @@ def row_of(
         flags=[*flags, *_own_flags(entry)],
         command=command_of(entry),
         runs=[_run(run, names) for run in entry.all_runs],
-        floor=method["name"] == FLOOR and not is_external(record),
+        floor=method.name == FLOOR and not record.is_external,
     )
 
 
 def value_of(runs: Sequence[Record], name: str, ends: tuple[float | None, float | None] | None) -> Value:
-    """Mean and spread over seeds; without `ends` of all seeds, the one run's own interval if there is one run."""
-    values = [value for run in runs if (value := records.metric(run, name)) is not None]
+    """Mean and spread over seeds; without `ends`, a single run's value gets the interval on record."""
+    values = [value for run in runs if (value := run.metric(name)) is not None]
     if len(values) < len(runs) or not values:
         return Value(None, seeds=len(values))
     if ends is None and len(runs) == 1:
-        own = next(entry for entry in runs[0]["metrics"] if entry["name"] == name)
-        ends = own.get("low"), own.get("high")
+        metric = next(metric for metric in runs[0].metrics if metric.name == name)
+        ends = metric.low, metric.high
     low, high = ends or (None, None)
     sd = statistics.stdev(values) if len(values) > 1 else None
     return Value(statistics.fmean(values), low, high, sd, len(values))
 
 
 def selection_of(record: Record) -> str:
-    """How parameters and epochs were chosen, in a sentence."""
-    selection = record["selection"]
-    tried, split = selection.get("tried"), selection.get("split")
-    if is_external(record):
-        return f"chosen on {split}, {selection.get('by')}"
+    """How parameters and epochs were chosen, as a sentence."""
+    selection = record.selection
+    tried, split = selection.tried, selection.split
+    if record.is_external:
+        return f"chosen on {split}, {selection.by}"
     if split == "none":
         return "nothing was selected: parameters as given, no early stopping"
-    what = selection.get("what") or "what the method selects"
-    by = f" by {selection['by']}" if selection.get("by") else ""
-    rows = "validation rows" if selection.get("rows") is None else f"{selection['rows']:,} validation rows ({split})"
-    many = f", {tried} configurations tried" if tried and tried > 1 else ""
-    return f"{what} chosen on {rows}{by}{many}"
+    what = selection.what or "what the method selects"
+    by = f" by {selection.by}" if selection.by else ""
+    rows = "validation rows" if selection.rows is None else f"{selection.rows:,} validation rows ({split})"
+    count = f", {tried} configurations tried" if tried and tried > 1 else ""
+    return f"{what} chosen on {rows}{by}{count}"
 
 
 def command_of(entry: Entry) -> str:
-    """What a reader types to repeat a row: the label is what `xmcbench run` takes. "" for predictions from outside, and
-    for a method in somebody's file: a command that a record brings along is nothing to be copied into a shell."""
+    """The command that repeats a row, made from the method's label.
+
+    "" for external predictions and for a method in a file: a command from a record must not be copied into a shell.
+    """
     record = entry.newest
-    method, data = record["method"], record["dataset"]
-    if is_external(record) or "sha256" in (record["code"].get("method") or {}):
+    method, data = record.method, record.dataset
+    if record.is_external or record.code.method.sha256 is not None:
         return ""
-    words = ["xmcbench", "run", method["label"], "--dataset", data["name"]]
-    if data["view"] and not data["name"].startswith("synthetic"):  # which has one view
-        words += ["--view", data["view"]]
-    seeds = sorted({run["seed"] for run in entry.runs if run["seed"] is not None})
+    words = ["xmcbench", "run", method.label, "--dataset", data.name]
+    if data.view and not data.name.startswith("synthetic"):  # synthetic data sets have one view
+        words += ["--view", data.view]
+    seeds = sorted({run.seed for run in entry.runs if run.seed is not None})
     if seeds not in ([], [0]):
         words += ["--seeds", ",".join(map(str, seeds))]
-    if record["k"] != K:
-        words += ["--k", str(record["k"])]
-    if record["environment"].get("device") not in (None, "cpu"):
-        words += ["--device", record["environment"]["device"]]
+    if record.k != K:
+        words += ["--k", str(record.k)]
+    if (device := record.environment.device) not in (None, "cpu"):
+        words += ["--device", str(device)]
     return shlex.join(words)
 
 
 def _own_flags(entry: Entry) -> list[str]:
     record, flags = entry.newest, []
-    random = not record["method"].get("deterministic")
+    random = not record.method.deterministic
     if random and len(entry.runs) == 1:
         flags.append("single seed")
-    if is_external(record):
+    if record.is_external:
         flags.append("external predictions")
-    if record["selection"].get("split") in (None, "unknown"):
+    if record.selection.split in (None, "unknown"):
         flags.append("selection split unknown")
     costs = costs_of(entry.all_runs)
     if costs and costs[0].busy:
         flags.append("busy machine")
-    if any(run["code"].get("dirty") for run in entry.runs):
+    if any(run.code.dirty for run in entry.runs):
         flags.append("changed code")
     return flags
 
 
 def _run(run: Record, names: Sequence[str]) -> Run:
     return Run(
-        run_id=run["run_id"],
-        seed=run["seed"],
-        started_utc=str(run["started_utc"]),
-        commit=run["code"].get("commit"),
-        machine=run["environment"].get("machine_class", {}).get("costs"),
-        predictions_sha256=(run.get("predictions") or {}).get("sha256"),
-        values={name: records.metric(run, name) for name in names if ":" not in name},
-        others_cpu=run["costs"].get("others_cpu"),
+        run_id=run.run_id,
+        seed=run.seed,
+        started_utc=run.started_utc,
+        commit=run.code.commit,
+        machine=run.environment.machine_class.costs,
+        predictions_sha256=None if run.predictions is None else run.predictions.sha256,
+        values={name: run.metric(name) for name in names if ":" not in name},
+        others_cpu=run.costs.others_cpu,
     )

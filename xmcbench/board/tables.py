@@ -1,4 +1,4 @@
-"""Records → the table model: a pure function of the records, the published values and what earlier builds remember."""
+"""Makes the table model: a pure function of the records, the published values and the cached test results."""
 
 from __future__ import annotations
 
@@ -15,39 +15,38 @@ from xmcbench.board.model import METRICS, Board, Row, Table
 from xmcbench.board.published import Published, beside, published_alone
 from xmcbench.board.rows import row_of, value_of
 from xmcbench.errors import DataError
-from xmcbench.results import record as records
 from xmcbench.results.board_files import TESTED
+from xmcbench.results.record import Record
+from xmcbench.results.record_file import seal_of
 
 if TYPE_CHECKING:
     from xmcbench.results.store import Store
 
-Record = Mapping[str, Any]
-
 
 def board_of(
-    everything: Sequence[Record], store: Store, memory: pairs.Memory, printed: Sequence[Published] = ()
+    records: Sequence[Record], store: Store, memory: pairs.Memory, published: Sequence[Published] = ()
 ) -> Board:
-    """All tables of a set of records, and one for each data set of which there are published values alone.
+    """All tables of a set of records, and one for each data set that has only published values.
 
     Parameters
     ----------
-    store : where the per-row numbers of the records lie.
-    memory : remembers tests; it is added to.
-    printed : published values.
+    store : has the per-row numbers of the records.
+    memory : cache of test results; new results are added to it.
+    published : published values.
 
     Raises
     ------
-    DataError : per-row numbers are gone, changed, or don't fit their record; all that is wrong is named.
+    DataError : per-row numbers are missing, changed, or don't match their record; all faults are reported together.
     """
-    versions = _newest_versions(everything)
+    versions = _newest_versions(records)
     tables = [
-        _table(name, view, members, store, memory, versions, printed)
-        for (name, view), members in tables_of(everything).items()
+        _table(name, view, members, store, memory, versions, published)
+        for (name, view), members in tables_of(records).items()
     ]
-    there = {table.dataset for table in tables}
-    tables += [published_alone(name, printed) for name in sorted({p.dataset for p in printed} - there)]
-    seals = sorted(records.seal_of(record) for record in everything)
-    return Board(tables, len(everything), hashlib.sha256(" ".join(seals).encode()).hexdigest())
+    with_records = {table.dataset for table in tables}
+    tables += [published_alone(name, published) for name in sorted({p.dataset for p in published} - with_records)]
+    seals = sorted(seal_of(record.raw) for record in records)
+    return Board(tables, len(records), hashlib.sha256(" ".join(seals).encode()).hexdigest())
 
 
 def _table(
@@ -57,89 +56,89 @@ def _table(
     store: Store,
     memory: pairs.Memory,
     versions: Mapping[str, int],
-    printed: Sequence[Published],
+    published: Sequence[Published],
 ) -> Table:
-    """One table; without rows where no run ended ok."""
+    """One table; it has no rows if no run ended ok."""
     entries = entries_of(members)
     content = _content(entries) if entries else ""
-    alike = [e.newest for e in entries if e.content == content] or list(members)
-    reference = max(alike, key=age)
-    shown = _shown(entries)
+    same_content = [e.newest for e in entries if e.content == content] or list(members)
+    reference = max(same_content, key=age)
+    columns = _columns(entries)
     slices = _slices(entries)
-    names = [*shown, *(metric for part in slices.values() for metric in part)]
+    names = [*columns, *(metric for part in slices.values() for metric in part)]
     evidence = [Evidence(entry, store) for entry in entries]
-    if faults := [fault for own in evidence for fault in own.check()]:
-        raise DataError("\n".join(faults), "No board is built with them there.")
-    tested = [metric for metric in TESTED if metric in shown]
+    if faults := [fault for one in evidence for fault in one.check()]:
+        raise DataError("\n".join(faults), "Repair or remove these records.")
+    tested = [metric for metric in TESTED if metric in columns]
     flags = flags_of(evidence, content, versions, names)
     places: list[dict[str, tuple[int, int]]] = [{} for _ in entries]
     for metric in tested:
-        able = [i for i, e in enumerate(evidence) if metric in e.metrics and is_ranked(flags[i])]
-        values = [_value(entries[i], metric) for i in able]
-        found = pairs.stand([evidence[i] for i in able], metric, values, memory)
-        for i, rank, count in zip(able, found.ranks, found.separated, strict=True):
+        ranked = [i for i, e in enumerate(evidence) if metric in e.metrics and is_ranked(flags[i])]
+        values = [_value(entries[i], metric) for i in ranked]
+        ranking = pairs.rank_rows([evidence[i] for i in ranked], metric, values, memory)
+        for i, rank, count in zip(ranked, ranking.ranks, ranking.separated, strict=True):
             places[i][metric] = rank, count
     rows = []
-    for entry, own, place, why in zip(entries, evidence, places, flags, strict=True):
-        ends = pairs.intervals(own, memory) if own.metrics else {}
+    for entry, per_row, place, entry_flags in zip(entries, evidence, places, flags, strict=True):
+        ends = pairs.intervals(per_row, memory) if per_row.metrics else {}
         ranks = {m: place[m][0] if m in place else None for m in tested}
         separated = {m: place[m][1] for m in tested if m in place}
-        more = [] if own.metrics else ["no per-row numbers"]
-        rows.append(row_of(entry, names, ends, ranks, separated, [*why, *more]))
-    rows.sort(key=lambda row: _order(row, tested[0] if tested else next(iter(shown), None)))
+        more = [] if per_row.metrics else ["no per-row numbers"]
+        rows.append(row_of(entry, names, ends, ranks, separated, [*entry_flags, *more]))
+    rows.sort(key=lambda row: _order(row, tested[0] if tested else next(iter(columns), None)))
     return Table(
         key=f"{name}/{view}",
         dataset=name,
         view=view,
         title=_title(name),
         facts=_facts(reference),
-        metrics=shown,
+        metrics=columns,
         tested=tested,
         slices=slices,
-        ceilings={m: _ceiling(sorted(alike, key=age, reverse=True), m) for m in names},
+        ceilings={m: _ceiling(sorted(same_content, key=age, reverse=True), m) for m in names},
         rows=rows,
-        published=beside(name, view, rows, printed),
+        published=beside(name, view, rows, published),
         failures=failures_of(members, entries),
     )
 
 
-def _shown(entries: Sequence[Entry]) -> list[str]:
-    """The columns: of `METRICS` those that have a value; where there is none, the first that any run has."""
-    have = [m["name"] for e in entries for m in e.newest["metrics"] if m["value"] is not None and ":" not in m["name"]]
-    return [m for m in METRICS if m in have] or list(dict.fromkeys(have))[: len(METRICS)]
+def _columns(entries: Sequence[Entry]) -> list[str]:
+    """The metrics of `METRICS` that have a value; if there are none, the first metrics of the runs."""
+    names = [m.name for e in entries for m in e.newest.metrics if m.value is not None and ":" not in m.name]
+    return [m for m in METRICS if m in names] or list(dict.fromkeys(names))[: len(METRICS)]
 
 
 def _content(entries: Sequence[Entry]) -> str:
-    """The content of the data set's newest revision; of two, the one with more rows, then the newer run."""
-    rows = Counter(e.content for e in entries)
+    """The content hash of the newest revision; of several, the one with most entries, then with the newest run."""
+    counts = Counter(e.content for e in entries)
 
     def newer(entry: Entry) -> tuple[int, str, int, tuple[float, str]]:
-        revision = str(entry.newest["dataset"].get("revision"))
+        revision = str(entry.newest.dataset.revision)
         number = int(revision) if revision.isdecimal() and len(revision) < 9 else -1
-        return number, revision, rows[entry.content], age(entry.newest)
+        return number, revision, counts[entry.content], age(entry.newest)
 
     return max(entries, key=newer).content
 
 
 def _slices(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Part of labels or rows → its metrics, in the order records have them."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for metric in dict.fromkeys(m["name"] for e in entries for m in e.newest["metrics"] if ":" in m["name"]):
-        found[metric.partition(":")[2]].append(metric)
-    return dict(found)
+    """Slice → its metrics, in the order of the records."""
+    slices: dict[str, list[str]] = defaultdict(list)
+    for metric in dict.fromkeys(m.name for e in entries for m in e.newest.metrics if ":" in m.name):
+        slices[metric.partition(":")[2]].append(metric)
+    return dict(slices)
 
 
-def _newest_versions(everything: Sequence[Record]) -> dict[str, int]:
+def _newest_versions(records: Sequence[Record]) -> dict[str, int]:
     newest: dict[str, int] = {}
-    for record in everything:
-        for entry in record["metrics"]:
-            newest[entry["name"]] = max(newest.get(entry["name"], 0), int(entry["version"]))
+    for record in records:
+        for one in record.metrics:
+            newest[one.name] = max(newest.get(one.name, 0), one.version)
     return newest
 
 
 def _value(entry: Entry, metric: str) -> float:
-    found = value_of(entry.runs, metric, None).value
-    return 0.0 if found is None else found
+    value = value_of(entry.runs, metric, None).value
+    return 0.0 if value is None else value
 
 
 def _order(row: Row, metric: str | None) -> tuple[float, float, str]:
@@ -150,17 +149,17 @@ def _order(row: Row, metric: str | None) -> tuple[float, float, str]:
 
 
 def _ceiling(newest_first: Sequence[Record], metric: str) -> float | None:
-    found = (m.get("best") for record in newest_first for m in record["metrics"] if m["name"] == metric)
-    return next((best for best in found if best is not None), None)
+    ceilings = (m.best for record in newest_first for m in record.metrics if m.name == metric)
+    return next((ceiling for ceiling in ceilings if ceiling is not None), None)
 
 
 def _facts(record: Record) -> dict[str, Any]:
     names = ("revision", "content_hash", "n_train", "n_test", "n_features", "n_labels", "propensity")
-    return {name: record["dataset"].get(name) for name in names}
+    return {name: record.raw["dataset"].get(name) for name in names}
 
 
 def _title(name: str) -> str:
-    """The catalogue's title; the name where it has none."""
+    """The title in the catalogue, or the name of a data set that is not in it."""
     from xmcbench.data.catalogue import entry
     from xmcbench.errors import UsageError
 

@@ -1,4 +1,4 @@
-"""The command line: one file a verb, each importing what it needs only when it runs."""
+"""The command line: one module per command, with heavy imports inside functions."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from xmcbench.cli.verify import verify
 from xmcbench.errors import XmcError
 from xmcbench.escaping import clean_lines
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 app = typer.Typer(
     name="xmcbench",
     help="Extreme multi-label classification: run methods on real data, compared honestly.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: rich would double the time of --help
+    rich_markup_mode=None,  # rich would double the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -68,12 +68,12 @@ app.command()(new)
 
 
 def main() -> None:
-    """Entry point of the console script: an XmcError becomes one message on standard error and its exit code.
+    """Entry point of the console script: an XmcError becomes a message on standard error and an exit code.
 
-    OpenMP's waiting threads sleep, unless the user says otherwise. They would spin on a core, and two libraries with
-    threads of their own (torch, numba), or another program, need that core: a busy machine was ten times slower.
+    Waiting OpenMP threads sleep unless the user sets OMP_WAIT_POLICY. By default they spin on a core that other thread
+    pools (torch, numba) or programs need, which slows down a busy machine many times.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when an OpenMP library is loaded, so before any is
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
     try:
         app()
     except XmcError as error:
@@ -82,7 +82,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        typer.echo("interrupted", err=True)  # typer makes Ctrl-C an exit without a word
+        typer.echo("interrupted", err=True)  # typer turns Ctrl-C into an exit without a message
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)

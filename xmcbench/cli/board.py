@@ -1,4 +1,4 @@
-"""`xmcbench board build`: the leaderboards' files from their records, or a check that they are what those make."""
+"""`xmcbench board build`: build the leaderboard files from records, or check that they are up to date."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no
 @board_app.callback()
 def group() -> None:
     """Leaderboards, rebuilt from committed records."""
-    # Typer makes a group of one command that command, unless the group has a function: `board build` stays two words.
+    # Without this callback, typer would merge the group with its only command, and `board build` would not exist.
 
 
 @board_app.command()
 def build(
-    folder: Annotated[Path, typer.Option(help="Folder with records/ and board/; the files are written beside.")] = Path(
-        "leaderboards"
-    ),
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 3 where a file differs.")] = False,
+    folder: Annotated[
+        Path, typer.Option(help="Folder with records/ and board/; the files are written into it.")
+    ] = Path("leaderboards"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 3 if a file differs.")] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Test all pairs anew instead of trusting what tests.json remembers.")
+        bool, typer.Option("--fresh", help="Repeat all pairwise tests instead of using the results in tests.json.")
     ] = False,
 ) -> None:
     """Build README.md, tables/ (Markdown, CSV, LaTeX) and the page index.html from the records in a folder.
 
-    Records come there by `xmcbench merge RESULTS --into leaderboards --slim`. Those files are the command's own: what
-    lies there is overwritten, and a table of no data set is removed.
+    Add records with `xmcbench merge RESULTS --into leaderboards --slim`. Existing files are overwritten, and a table
+    without a data set is removed.
     """
     from xmcbench.board.build import differing, make, write
 
@@ -40,9 +40,9 @@ def build(
         changed = write(folder, files)
         typer.echo(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
         return
-    if wrong := differing(folder, files):
+    if outdated := differing(folder, files):
         raise RegressionError(
-            f"{folder}: not what its records make: {', '.join(wrong)}",
-            f"Write them: xmcbench board build --folder {folder}",
+            f"{folder}: files differ from what its records give: {', '.join(outdated)}",
+            f"Write them with: xmcbench board build --folder {folder}",
         )
-    typer.echo(f"{folder}: all {len(files)} files are what its records make")
+    typer.echo(f"{folder}: all {len(files)} files match its records")

@@ -1,4 +1,4 @@
-"""`xmcbench check method NAME`: run the contract battery against a method; `scores` is in a file of its own."""
+"""`xmcbench check method NAME`: run the contract battery on a method. `xmcbench.cli.scores` has `check scores`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from xmcbench.cli.scores import scores
 from xmcbench.errors import UsageError
 
-check_app = typer.Typer(help="A method against the contract, scores against expected ones.", no_args_is_help=True)
+check_app = typer.Typer(
+    help="Check a method against the contract, or scores against expected scores.", no_args_is_help=True
+)
 
 
 @check_app.command()
@@ -26,24 +28,24 @@ def method(
 ) -> None:
     """Check a method against the contract.
 
-    One line a check; exit code 1 if any fails. When the basic fit fails, the checks that need it aren't made.
+    Prints one line per check; exit code 1 if any fails. If the basic fit fails, the checks that need it are not made.
     """
     from xmcbench.runs import registry
     from xmcbench.testing.contract import findings
 
     params = _parameters(registry.get(name), settings or [])
-    found = []
+    results = []
     for finding in findings(name, params=params, device=device):
-        found.append(finding)
+        results.append(finding)
         if not as_json:
             _print(finding)
-    failed = sum(finding.ok is False for finding in found)
+    failed = sum(finding.ok is False for finding in results)
     if as_json:
-        typer.echo(json.dumps([vars(finding) for finding in found], indent=1))
+        typer.echo(json.dumps([vars(finding) for finding in results], indent=1))
     else:
-        hold = sum(finding.ok is True for finding in found)
-        unchecked = f", {len(found) - hold - failed} not made" if hold + failed < len(found) else ""
-        typer.echo(f"{name}: {hold} of {len(found)} checks hold{unchecked}")
+        passed = sum(finding.ok is True for finding in results)
+        unchecked = f", {len(results) - passed - failed} not made" if passed + failed < len(results) else ""
+        typer.echo(f"{name}: {passed} of {len(results)} checks hold{unchecked}")
     if failed:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""`xmcbench cite NAME…`: BibTeX for what was used."""
+"""`xmcbench cite NAME…`: print BibTeX for methods, data sets and metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from xmcbench import __version__
 
-OWN = """@software{{xmcbench,
+XMCBENCH_ENTRY = """@software{{xmcbench,
   title = {{xmcbench: extreme multi-label classification, compared honestly}},
   author = {{{{The xmcbench developers}}}},
   version = {{{version}}}
@@ -18,32 +18,32 @@ OWN = """@software{{xmcbench,
 def cite(
     names: Annotated[list[str] | None, typer.Argument(help="Methods, data sets and metrics that were used.")] = None,
 ) -> None:
-    """Print BibTeX for what was used and for xmcbench itself."""
+    """Print BibTeX for methods, data sets and metrics, and for xmcbench itself."""
     from xmcbench.escaping import clean_lines
 
-    entries = [OWN.format(version=__version__)]
+    entries = [XMCBENCH_ENTRY.format(version=__version__)]
     for name in names or []:
         entries += _entries(name)
     typer.echo("\n\n".join(clean_lines(entry) for entry in dict.fromkeys(entries)))
 
 
 def _entries(name: str) -> list[str]:
-    """What to cite for one name; a comment where there is nothing, or no BibTeX."""
+    """The citations for one name; a BibTeX comment if there is none, or if it isn't BibTeX."""
     from xmcbench.cli.names import look_up
 
-    found = look_up(name)
-    texts = [d.citation for d in found.metric]
-    if found.method is not None:
-        texts.append(found.method.info.citation)
-    if found.dataset is not None:
-        texts += _parts(found.dataset.citation)
+    meanings = look_up(name)
+    texts = [d.citation for d in meanings.metric]
+    if meanings.method is not None:
+        texts.append(meanings.method.info.citation)
+    if meanings.dataset is not None:
+        texts += _parts(meanings.dataset.citation)
     texts = [text.strip() for text in texts if text.strip()]
     if not texts:
-        return [f"% {name}: nothing to cite is on record"]
+        return [f"% {name}: no citation is known"]
     return [text if text.startswith("@") else f"% {name}: {text}" for text in texts]
 
 
 def _parts(bibtex: str) -> list[str]:
-    """The entries of a text that holds several, so that those shared by two data sets are printed once."""
+    """Split a text into BibTeX entries, so that an entry shared by two data sets is printed once."""
     starts = [i for i, c in enumerate(bibtex) if c == "@" and (i == 0 or bibtex[i - 1] == "\n")]
     return [bibtex[a:b] for a, b in zip(starts, [*starts[1:], len(bibtex)], strict=True)] or [bibtex]

@@ -1,4 +1,4 @@
-"""xmcbench data: fetch, verify, where, clean, stats."""
+"""`xmcbench data`: fetch, verify, where, clean and stats."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from xmcbench.cli.show import BarReporter, LineReporter
     from xmcbench.data.catalogue import Entry
 
-data_app = typer.Typer(name="data", help="Data sets: get them, check them, see where they lie.", no_args_is_help=True)
+data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
 
-Names = Annotated[list[str], typer.Argument(help="Data sets, as `xmcbench ls datasets` lists them.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")]
-Offline = Annotated[bool, typer.Option("--offline", help="No network: this machine and XMCBENCH_MIRROR only.")]
-View = Annotated[str | None, typer.Option("--view", help="bow, text, …; the data set's default if not given.")]
+Names = Annotated[list[str], typer.Argument(help="Data sets listed by `xmcbench ls datasets`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never use the network; use only local files and XMCBENCH_MIRROR.")
+]
+View = Annotated[str | None, typer.Option("--view", help="bow, text, … Default: the data set's default view.")]
 
 
 @data_app.command()
 def fetch(names: Names, view: View = None, offline: Offline = False) -> None:
-    """Download what is missing and check all of it.
+    """Download missing files and verify all files.
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
     """
@@ -31,25 +33,25 @@ def fetch(names: Names, view: View = None, offline: Offline = False) -> None:
     from xmcbench.data.inventory import described
 
     failed: list[DataError] = []
-    for found in [described(name) for name in names]:  # all names are known before the first byte is asked for
-        with _reporting(found.name) as reporter:
+    for entry in [described(name) for name in names]:  # resolves all names before the first download
+        with _reporting(entry.name) as reporter:
             try:
-                files = fetch_files(found, view, offline=offline, progress=reporter)
+                files = fetch_files(entry, view, offline=offline, progress=reporter)
             except DataError as error:
                 failed.append(error)
                 continue
-        rows = [(found.name, role, str(path)) for role, path in files.items()]
-        typer.echo(columns(rows or [(found.name, "needs no files: it is made here")]))
+        rows = [(entry.name, role, str(path)) for role, path in files.items()]
+        typer.echo(columns(rows or [(entry.name, "needs no files: it is generated")]))
     if failed:
         raise DataError("\n".join(str(error) for error in failed))
 
 
 @data_app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; all that are here if none is given.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all with local files.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read every file that is here, compare its hash, and compare the counts of what is parsed.
+    """Compare the hashes of local files, and the counts of parsed data sets, with the expected ones.
 
     Example: xmcbench data verify eurlex-4.3k
     """
@@ -58,19 +60,23 @@ def verify(
     from xmcbench.data.inventory import described, verified
 
     reports, problems = [], []
-    for found in [described(name) for name in names] if names else list(catalogue().values()):
-        rows = verified(found)
+    for entry in [described(name) for name in names] if names else list(catalogue().values()):
+        rows = verified(entry)
         if not rows and not names:
             continue
-        counted = _counted(found) if all(row.ok for row in rows) else []
-        problems += [row.problem for row in rows if not row.ok] + [f"{found.name}: {line}" for line in counted or []]
-        reports.append({"dataset": found.name, "files": [vars(row) for row in rows], "counts": _words(counted)})
+        differences = _count_differences(entry) if all(row.ok for row in rows) else []
+        problems += [row.problem for row in rows if not row.ok] + [
+            f"{entry.name}: {line}" for line in differences or []
+        ]
+        reports.append(
+            {"dataset": entry.name, "files": [vars(row) for row in rows], "counts": _count_verdict(differences)}
+        )
         if not as_json:
-            shown = [(r.dataset, r.file, r.place, _size(r.size), "ok" if r.ok else "WRONG", r.hash) for r in rows]
+            cells = [(r.dataset, r.file, r.place, _size(r.size), "ok" if r.ok else "WRONG", r.hash) for r in rows]
             titles = ("data set", "file", "place", "bytes", "state", "compared with")
             if rows:
-                typer.echo(table([titles, *shown], short={"compared with": _short_hash}, drop=("data set", "bytes")))
-            typer.echo(hanging(f"{found.name}: " + (_words(counted) if rows else _nothing_here(found)), 0))
+                typer.echo(table([titles, *cells], short={"compared with": _short_hash}, drop=("data set", "bytes")))
+            typer.echo(hanging(f"{entry.name}: " + (_count_verdict(differences) if rows else _without_files(entry)), 0))
     if as_json:
         _json({"ok": not problems, "problems": problems, "datasets": reports})
         if problems:
@@ -81,9 +87,9 @@ def verify(
 
 @data_app.command()
 def where(
-    name: Annotated[str | None, typer.Argument(help="One data set; all if not given.")] = None, as_json: AsJson = False
+    name: Annotated[str | None, typer.Argument(help="A data set; default: all.")] = None, as_json: AsJson = False
 ) -> None:
-    """Folders and files: which are here, in a mirror, missing.
+    """Show folders and files, and whether they are local, in a mirror or missing.
 
     Example: xmcbench data where eurlex-4k
     """
@@ -93,60 +99,60 @@ def where(
     from xmcbench.data.inventory import described, have, is_parsed, states
     from xmcbench.data.places import folder, instructions, mirror
 
-    chosen = [described(name)] if name else list(catalogue().values())
-    files = [state for found in chosen for state in states(found)]
+    entries = [described(name)] if name else list(catalogue().values())
+    files = [state for entry in entries for state in states(entry)]
     if as_json:
-        parsed = {found.name: is_parsed(found) for found in chosen}
-        complete = {found.name: not found.forms or bool(have(found)) for found in chosen}
+        parsed = {entry.name: is_parsed(entry) for entry in entries}
+        complete = {entry.name: not entry.forms or bool(have(entry)) for entry in entries}
         places = {"home": str(home()), "mirror": None if mirror() is None else str(mirror())}
         _json({**places, "parsed": parsed, "complete": complete, "files": [vars(state) for state in files]})
         return
     typer.echo(columns([("home", home()), ("mirror", mirror() or "none (XMCBENCH_MIRROR)")]))
     if name is None:
-        rows = [(e.name, _summary(e), _yes(is_parsed(e))) for e in chosen]
+        rows = [(e.name, _summary(e), _yes_no(is_parsed(e))) for e in entries]
         typer.echo(table([("data set", "files", "parsed"), *rows]))
         return
-    found = chosen[0]
-    typer.echo(columns([("parsed", _parsed(found)), ("files", folder(found) if found.forms else _summary(found))]))
+    entry = entries[0]
+    typer.echo(columns([("parsed", _parsed(entry)), ("files", folder(entry) if entry.forms else _summary(entry))]))
     if files:
-        shown = [(s.form, s.file, s.place, _size(s.size), s.hash, s.path) for s in files]
+        cells = [(s.form, s.file, s.place, _size(s.size), s.hash, s.path) for s in files]
         titles = ("form", "file", "place", "bytes", "hash", "path")
-        typer.echo(table([titles, *shown], short={"hash": _short_hash}, drop=("path", "form")))
-    if found.forms and not have(found):
-        for view in found.views:
-            typer.echo(f"\nBy hand, for view {view}:\n  {instructions(found, view)}")
+        typer.echo(table([titles, *cells], short={"hash": _short_hash}, drop=("path", "form")))
+    if entry.forms and not have(entry):
+        for view in entry.views:
+            typer.echo(f"\nBy hand, for view {view}:\n  {instructions(entry, view)}")
 
 
 @data_app.command()
 def clean(
-    name: Annotated[str | None, typer.Argument(help="One data set; all if not given.")] = None,
-    downloads: Annotated[bool, typer.Option("--downloads", help="Downloaded files as well as parsed ones.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    name: Annotated[str | None, typer.Argument(help="A data set; default: all.")] = None,
+    downloads: Annotated[bool, typer.Option("--downloads", help="Also remove downloaded files.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Remove parsed caches; imported data sets and recorded hashes stay.
+    """Remove parsed data sets from the cache; imported data sets and recorded hashes stay.
 
-    Without a name the tokens and embeddings that encoders keep go as well.
+    Without a name, also removes cached tokens and embeddings of encoders.
 
     Example: xmcbench data clean eurlex-4.3k --downloads
     """
     from xmcbench.cli.plain import columns
     from xmcbench.data.inventory import removable, remove
 
-    there = removable(name, downloads)
-    if not there:
+    folders = removable(name, downloads)
+    if not folders:
         typer.echo("nothing to remove")
         return
-    typer.echo(columns([("bytes", "folder"), *((_size(size), path) for path, size in there)]))
-    total = sum(size for _, size in there)
-    if not yes and not typer.confirm(f"Remove {len(there)} folders, {total:,} bytes?"):
-        raise UsageError("nothing was removed", "Give --yes to remove without a question.")
-    remove([path for path, _ in there], lambda path: None)
-    typer.echo(f"removed {len(there)} folders, {total:,} bytes")
+    typer.echo(columns([("bytes", "folder"), *((_size(size), path) for path, size in folders)]))
+    total = sum(size for _, size in folders)
+    if not yes and not typer.confirm(f"Remove {len(folders)} folders, {total:,} bytes?"):
+        raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
+    remove([path for path, _ in folders], lambda path: None)
+    typer.echo(f"removed {len(folders)} folders, {total:,} bytes")
 
 
 @data_app.command()
 def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJson = False) -> None:
-    """Counts beside expected ones, and what is known to be odd about the data set.
+    """Show the counts of a data set next to the expected ones, and its known issues.
 
     Example: xmcbench data stats icd10cm
     """
@@ -157,79 +163,79 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
 
     with _reporting(name) as reporter:
         data = load(name, view, offline=offline, progress=reporter)
-    found = catalogue().get(data.name)  # None: imported
-    counted = counts(data)
-    expected = dict(found.expected) if found else {}
-    differs = differing(found, counted) if found else []
-    issues = list(found.known_issues) if found else []
+    entry = catalogue().get(data.name)  # None for an imported data set
+    actual = counts(data)
+    expected = dict(entry.expected) if entry else {}
+    differences = differing(entry, actual) if entry else []
+    issues = list(entry.known_issues) if entry else []
     head = {"name": data.name, "view": data.view, "revision": data.revision, "content_hash": data.content_hash}
     if as_json:
-        _json({**head, "counts": counted, "expected": expected, "differs": differs, "known_issues": issues})
+        _json({**head, "counts": actual, "expected": expected, "differs": differences, "known_issues": issues})
         return
     typer.echo(columns(head.items()))
-    shown = [(key, _size(value), _size(expected.get(key))) for key, value in counted.items() if value is not None]
-    typer.echo(table([("count", "here", "expected"), *shown]))
+    cells = [(key, _size(value), _size(expected.get(key))) for key, value in actual.items() if value is not None]
+    typer.echo(table([("count", "here", "expected"), *cells]))
     lines = []
-    if found:
-        lines = [f"expected: {found.expected_source}", f"licence: {found.licence}; {found.redistribution}"]
-        lines += [f"not {other}: {why}" for other, why in found.same_name_as.items()]
-    for line in [*lines, *(f"- {text}" for text in [*(f"DIFFERS {d}" for d in differs), *issues])]:
+    if entry:
+        lines = [f"expected: {entry.expected_source}", f"licence: {entry.licence}; {entry.redistribution}"]
+        lines += [f"not {other}: {why}" for other, why in entry.same_name_as.items()]
+    for line in [*lines, *(f"- {text}" for text in [*(f"DIFFERS {d}" for d in differences), *issues])]:
         typer.echo(hanging(line, 0))
 
 
-def _counted(found: Entry) -> list[str] | None:
-    """Differences between counted and expected in the default view; None if it can't be counted as it lies here."""
+def _count_differences(entry: Entry) -> list[str] | None:
+    """Differences from the expected counts in the default view; None unless it is parsed and its files are local."""
     from xmcbench.data import load
     from xmcbench.data.inventory import counts, differing, have, is_parsed
 
-    if not is_parsed(found, found.default_view) or (found.forms and not have(found, found.default_view)):
+    if not is_parsed(entry, entry.default_view) or (entry.forms and not have(entry, entry.default_view)):
         return None
-    return differing(found, counts(load(found.name, offline=True)))
+    return differing(entry, counts(load(entry.name, offline=True)))
 
 
-def _words(counted: list[str] | None) -> str:
-    if counted is None:
+def _count_verdict(differences: list[str] | None) -> str:
+    if differences is None:
         return "not parsed from these files yet, so nothing was counted"
-    return "counts DIFFER" if counted else "counts as expected"
+    return "counts DIFFER" if differences else "counts as expected"
 
 
-def _nothing_here(found: Entry) -> str:
-    if not found.forms:
+def _without_files(entry: Entry) -> str:
+    if not entry.forms:
         return "needs no files"
-    known = all(f.hash_known for form in found.forms for f in ([form.archive] if form.archive else form.files))
-    return "none of its files is here" + ("" if known else "; no hash is published: it is recorded at first download")
+    known = all(f.hash_known for form in entry.forms for f in ([form.archive] if form.archive else form.files))
+    return "no local files" + ("" if known else "; no hash is published: it is recorded at first download")
 
 
-def _summary(found: Entry) -> str:
-    """One form is all there, or it isn't; or there is nothing to have."""
+def _summary(entry: Entry) -> str:
+    """Whether the files of at least one form are complete, and where."""
     from xmcbench.data.inventory import have
 
-    if not found.forms:
-        return "needs none: it is made here"
-    place = have(found)
-    return f"here, {place}" if place else "missing"
+    if not entry.forms:
+        return "needs none: it is generated"
+    place = have(entry)
+    return f"complete, {place}" if place else "missing"
 
 
-def _parsed(found: Entry) -> str:
-    """Whether it is parsed and where; a parse is opened only if the files it was made from are here as well."""
+def _parsed(entry: Entry) -> str:
+    """Whether and where the data set is parsed; loading also requires its source files."""
     from xmcbench.data.home import home
     from xmcbench.data.inventory import have, is_parsed
 
-    if not is_parsed(found):
+    if not is_parsed(entry):
         return "no"
-    gone = " but its source files are gone, and a load needs them;" if found.forms and not have(found) else ""
-    return f"yes,{gone} {home() / 'parsed' / found.name}"
+    missing = " but its source files are missing, and loading needs them;" if entry.forms and not have(entry) else ""
+    return f"yes,{missing} {home() / 'parsed' / entry.name}"
 
 
 def _short_hash(words: str) -> str:
-    """The first eight of its hexadecimal digits, and no more words than needed."""
+    """Shorten a description of a hash: eight hexadecimal digits, without explanations."""
     import re
 
     short = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", r"\1…", words)
     return short.split(", ")[0].split(": ")[0]
 
 
-def _yes(value: bool) -> str:
+def _yes_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
@@ -244,7 +250,7 @@ def _json(value: Any) -> None:
 
 
 def _reporting(name: str) -> BarReporter | LineReporter:
-    """A bar on a terminal, lines elsewhere, on standard error; standard output is for results."""
+    """A progress reporter on standard error."""
     from rich.console import Console
 
     from xmcbench.cli.show import reporter

@@ -1,4 +1,4 @@
-"""`xmcbench data import` and `xmcbench data export`: a user's own files in, any data set's files out."""
+"""`xmcbench data import` and `xmcbench data export`: import user files, export data sets."""
 
 from __future__ import annotations
 
@@ -18,47 +18,53 @@ File = Path | None
 
 
 def import_(
-    name: Annotated[str, typer.Option(help="The data set's name from now on: lower case letters, digits, dashes.")],
+    name: Annotated[str, typer.Option(help="Name of the new data set: lower case letters, digits, dashes.")],
     texts: Annotated[
-        File, typer.Option(help="Training texts: one a line, or .jsonl, .csv, .tsv; .gz of these.")
+        File, typer.Option(help="Training texts: one per line, or .jsonl, .csv, .tsv; optionally .gz.")
     ] = None,
-    labels: Annotated[File, typer.Option(help="Training labels: names a line, .jsonl, .csv, npz or XMC text.")] = None,
+    labels: Annotated[
+        File, typer.Option(help="Training labels: one row per line, .jsonl, .csv, npz or XMC text.")
+    ] = None,
     features: Annotated[File, typer.Option(help="Training features: npz (scipy CSR) or XMC text.")] = None,
-    test_texts: Annotated[File, typer.Option(help="The same of the test split.")] = None,
-    test_labels: Annotated[File, typer.Option(help="The same of the test split.")] = None,
-    test_features: Annotated[File, typer.Option(help="The same of the test split.")] = None,
-    dev_texts: Annotated[File, typer.Option(help="The same of a development split.")] = None,
-    dev_labels: Annotated[File, typer.Option(help="The same of a development split.")] = None,
-    dev_features: Annotated[File, typer.Option(help="The same of a development split.")] = None,
-    folder: Annotated[File, typer.Option("--from", help="A folder as `data export` or PECOS writes it.")] = None,
-    label_texts: Annotated[File, typer.Option(help="Text of label i in line i, or lines NAME<TAB>TEXT.")] = None,
-    train_filter: Annotated[File, typer.Option(help="Pairs `row label` that must not count.")] = None,
-    test_filter: Annotated[File, typer.Option(help="Pairs `row label` that must not count.")] = None,
+    test_texts: Annotated[File, typer.Option(help="The same for the test split.")] = None,
+    test_labels: Annotated[File, typer.Option(help="The same for the test split.")] = None,
+    test_features: Annotated[File, typer.Option(help="The same for the test split.")] = None,
+    dev_texts: Annotated[File, typer.Option(help="The same for a development split.")] = None,
+    dev_labels: Annotated[File, typer.Option(help="The same for a development split.")] = None,
+    dev_features: Annotated[File, typer.Option(help="The same for a development split.")] = None,
+    folder: Annotated[File, typer.Option("--from", help="A folder written by `data export` or PECOS.")] = None,
+    label_texts: Annotated[
+        File, typer.Option(help="Label texts: text of label i in line i, or lines NAME<TAB>TEXT.")
+    ] = None,
+    train_filter: Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")] = None,
+    test_filter: Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")] = None,
     label_separator: Annotated[
         str,
-        typer.Option(help="tab, bar, semicolon, comma, space or other characters. Default: the first that occurs."),
+        typer.Option(
+            help="tab, bar, semicolon, comma, space or other characters. Default: the first of these in the file."
+        ),
     ] = "",
     text_column: Annotated[
-        str, typer.Option(help="Column or key of the text in csv, tsv, jsonl; may be several: title,content.")
+        str, typer.Option(help="Column or key of the text in csv, tsv, jsonl; or several, as in title,content.")
     ] = "text",
     labels_column: Annotated[str, typer.Option(help="Column or key of the labels.")] = "labels",
-    one_based: Annotated[str, typer.Option(help="XMC ids that count from 1: features, labels or both.")] = "",
-    test_share: Annotated[float, typer.Option(help="Share of rows for test, where no test files are given.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of that split.")] = 0,
-    propensity: Annotated[str, typer.Option(help="A,B of Jain et al. 2016; default: their mean.")] = "0.55,1.5",
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an import of that name.")] = False,
+    one_based: Annotated[str, typer.Option(help="XMC text ids that start at 1: features, labels or both.")] = "",
+    test_share: Annotated[float, typer.Option(help="Share of test rows if no test files are given.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of that split.")] = 0,
+    propensity: Annotated[str, typer.Option(help="Propensity constants A,B of Jain et al. 2016.")] = "0.55,1.5",
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an imported data set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a data set from your own files; from then on every command knows it by --name.
+    """Import a data set from your files; every command can then use it by its name.
 
-    Labels may be names: they get ids in sorted order, over all splits. Texts without features get a view `bow` (tf-idf
-    of words, fitted on training texts) beside `text`. Everything is checked; nothing is kept if it is wrong.
+    Labels may be names: they get ids in sorted order over all splits. Texts without features get a view `bow` (tf-idf
+    of words, fitted on training texts) in addition to `text`. All files are checked; nothing is imported on an error.
 
     Examples:
 
       xmcbench data import --name tickets --texts tickets.jsonl
 
-        with a line {"text": "no dial tone", "labels": ["phone", "line"]} for each row; a fifth becomes the test split
+        one line {"text": "no dial tone", "labels": ["phone", "line"]} per row; a fifth becomes the test split
 
       xmcbench data import --name tickets --texts t.csv --text-column body --labels-column tags
 
@@ -66,14 +72,14 @@ def import_(
 
       xmcbench data import --name mine --features train.txt --test-features test.txt
 
-        XMC text, which holds both features and labels
+        XMC text, which contains features and labels
 
       xmcbench data import --name lf --texts trn.json.gz --test-texts tst.json.gz --label-texts lbl.json.gz
         --text-column title,content --labels-column target_ind
 
       xmcbench data import --name mine --from folder
 
-        with X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, and X.trn.txt, output-items.txt where there are any
+        with X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, and optionally X.trn.txt, output-items.txt
     """
     from xmcbench.data.importing import Plan, import_files
     from xmcbench.data.user_files import Reading, SplitFiles, parse_one_based
@@ -92,22 +98,22 @@ def import_(
     )
     if folder is not None:
         plan = _from_folder(folder, plan)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        done = import_files(name, plan, replace=replace)
-    for warning in said:
+        imported = import_files(name, plan, replace=replace)
+    for warning in caught:
         typer.echo(f"note: {warning.message}", err=True)
-    _say(done, as_json)
+    _print_imported(imported, as_json)
 
 
 def _from_folder(folder: Path, plan: Plan) -> Plan:
-    """The plan whose files are those of a folder in the layout of PECOS and ELIAS."""
+    """The plan with the files of a folder in the layout of PECOS and ELIAS."""
     import dataclasses
 
     from xmcbench.data.folders import plan_of
 
     if plan.train or plan.test or plan.dev:
-        raise UsageError("--from and single files together", "Give one or the other.")
+        raise UsageError("--from can't be combined with single files", "Give one or the other.")
     return dataclasses.replace(plan, **plan_of(folder))
 
 
@@ -123,54 +129,52 @@ def _pair(text: str) -> tuple[float, float]:
     return a, b
 
 
-def _say(done: Imported, as_json: bool) -> None:
+def _print_imported(imported: Imported, as_json: bool) -> None:
     if as_json:
-        found: dict[str, Any] = {
-            "name": done.name,
-            "revision": done.revision,
-            "folder": str(done.folder),
-            "views": list(done.views),
-            "propensity": list(done.propensity),
-            "counts": dict(done.counts),
-            "notes": list(done.notes),
+        report: dict[str, Any] = {
+            "name": imported.name,
+            "revision": imported.revision,
+            "folder": str(imported.folder),
+            "views": list(imported.views),
+            "propensity": list(imported.propensity),
+            "counts": dict(imported.counts),
+            "notes": list(imported.notes),
         }
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(report))
         return
-    c = done.counts
+    c = imported.counts
     typer.echo(
-        f"{done.name}: {c['n_train']:,} training and {c['n_test']:,} test rows, {c['n_labels']:,} labels, "
-        f"{c['n_features']:,} features; views {', '.join(done.views)}"
+        f"{imported.name}: {c['n_train']:,} training and {c['n_test']:,} test rows, {c['n_labels']:,} labels, "
+        f"{c['n_features']:,} features; views {', '.join(imported.views)}"
     )
-    for note in done.notes:
+    for note in imported.notes:
         typer.echo(f"  {note}")
-    odd = {
+    unusual = {
         "train_rows_without_labels": "training rows have no label",
         "test_rows_without_labels": "test rows have no label",
         "test_labels_unseen_in_train": "labels of test rows never occur in training",
         "train_rows_without_features": "training rows have no features",
     }
-    for key, words in odd.items():
+    for key, description in unusual.items():
         if c.get(key):
-            typer.echo(f"  {c[key]:,} {words}; they are kept")
-    typer.echo(f"  in {done.folder}\nNext: xmcbench run popularity tree --dataset {done.name}")
+            typer.echo(f"  {c[key]:,} {description}; they are kept")
+    typer.echo(f"  in {imported.folder}\nNext: xmcbench run popularity tree --dataset {imported.name}")
 
 
 def export(
-    dataset: Annotated[str, typer.Argument(help="A name of the catalogue, or an import's.")],
-    to: Annotated[Path, typer.Option(help="Folder to write into.")],
+    dataset: Annotated[str, typer.Argument(help="A data set of the catalogue, or an imported one.")],
+    to: Annotated[Path, typer.Option(help="Folder to write to.")],
     view: Annotated[str | None, typer.Option(help="Default: the data set's first view.")] = None,
     matrices: Annotated[
         str, typer.Option("--format", help="npz (X.trn.npz, Y.trn.npz, …) or xmc (train.txt, …).")
     ] = "npz",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite files of these names in a full folder.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing files.")] = False,
     offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
 ) -> None:
     """Write a data set's files for other programs.
 
-    npz: X and Y as scipy CSR (`scipy.sparse.load_npz`), as PECOS and ELIAS read them. xmc: features and labels in one
-    text file a split, as Omikuji and napkinXC read them. Texts, label texts and filter pairs come along as .txt.
+    npz: X and Y as scipy CSR (`scipy.sparse.load_npz`), which PECOS and ELIAS read. xmc: features and labels in one
+    text file per split, which Omikuji and napkinXC read. Texts, label texts and filter pairs are written as .txt.
 
     Examples:
 
@@ -183,7 +187,7 @@ def export(
     from xmcbench.data.export import export as write
     from xmcbench.errors import unknown
 
-    if matrices not in FORMATS:  # before a download of hours
+    if matrices not in FORMATS:  # checked before a long download
         raise unknown("format", matrices, FORMATS)
     for path in write(load(dataset, view, offline=offline), to, matrices=matrices, replace=replace):
         typer.echo(str(path))

@@ -1,4 +1,4 @@
-"""`xmcbench doctor`: what works here, what doesn't, and why."""
+"""`xmcbench doctor`: check the installation."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ try:
 except XmcError as error:
     sys.exit(error.message)
 """
-PATIENCE = 120.0  # seconds an import may take; torch from a cold disk needs some
-LEAST_FREE = 2 << 30  # bytes; the larger data sets unpack to more, and say so when they are fetched
+PATIENCE = 120.0  # time limit of an import in seconds; torch is slow to load from a cold disk
+MIN_FREE_BYTES = 2 << 30  # larger data sets need more, which `data fetch` checks
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at; `ok` is None where there is nothing to judge."""
+    """One result; `ok` is None for plain information."""
 
     name: str
     ok: bool | None
@@ -42,7 +42,7 @@ def doctor(
 ) -> None:
     """Check versions, machine, folders and every plugin.
 
-    Each plugin is imported in a process of its own. Exit code 1 if a problem was found.
+    Each plugin is imported in a separate process. Exit code 1 if a problem was found.
     """
     from xmcbench.cli.plain import hanging
 
@@ -80,15 +80,15 @@ def _versions() -> list[Check]:
 
 
 def _dependencies() -> Check:
-    """Whether every distribution xmcbench asks for is installed; the installer has checked their versions."""
+    """Whether all required distributions are installed; pip has checked their versions."""
     import importlib.metadata
     import re
 
     try:
-        asked = importlib.metadata.requires("xmcbench") or []
+        requirements = importlib.metadata.requires("xmcbench") or []
     except importlib.metadata.PackageNotFoundError:
         return Check("dependencies", False, "xmcbench isn't installed (only on sys.path): pip install it")
-    names = [re.split(r"[^A-Za-z0-9._-]", text)[0] for text in asked if "extra ==" not in text]
+    names = [re.split(r"[^A-Za-z0-9._-]", text)[0] for text in requirements if "extra ==" not in text]
     missing = []
     for name in names:
         try:
@@ -96,19 +96,23 @@ def _dependencies() -> Check:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     return Check(
-        "dependencies", not missing, f"missing: {', '.join(missing)}" if missing else f"all {len(names)} there"
+        "dependencies", not missing, f"missing: {', '.join(missing)}" if missing else f"all {len(names)} installed"
     )
 
 
 def _machine(full: bool) -> list[Check]:
     from xmcbench.runs.provenance import describe, hardware
 
-    gpu = "not looked for; --full imports torch and looks"
+    gpu = "not checked; --full imports torch and checks"
     if full:
         import torch
 
-        found = hardware()["gpu"]
-        gpu = f"torch {torch.__version__} sees no GPU" if found is None else f"{found['name']}, CUDA {found['cuda']}"
+        gpu_facts = hardware()["gpu"]
+        gpu = (
+            f"torch {torch.__version__} sees no GPU"
+            if gpu_facts is None
+            else f"{gpu_facts['name']}, CUDA {gpu_facts['cuda']}"
+        )
     return [Check("machine", None, describe(hardware(), "cpu")), Check("gpu", None, gpu)]
 
 
@@ -118,39 +122,45 @@ def _folders() -> list[Check]:
     checks = [_writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to.")]
     existing = next(path for path in (home(), *home().parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    checks.append(Check("free disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GiB at {existing}"))
+    checks.append(Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"))
     mirror = os.environ.get("XMCBENCH_MIRROR")
     if not mirror:
         checks.append(Check("mirror", None, "none; XMCBENCH_MIRROR may name a folder of already downloaded files"))
     else:
-        found = Path(mirror).expanduser().is_dir()
-        checks.append(Check("mirror", found, mirror if found else f"XMCBENCH_MIRROR is {mirror}, which is no folder"))
+        exists = Path(mirror).expanduser().is_dir()
+        checks.append(
+            Check("mirror", exists, mirror if exists else f"XMCBENCH_MIRROR is {mirror}, which is not a folder")
+        )
     return [*checks, _numba_cache()]
 
 
 def _numba_cache() -> Check:
-    """Numba keeps compiled kernels beside the source, else in the user's cache; with neither, each start compiles."""
+    """Whether numba can cache compiled kernels: next to the source, else in the user's cache folder."""
     import platformdirs
 
     import xmcbench
 
-    said = os.environ.get("NUMBA_CACHE_DIR")
-    beside = Path(xmcbench.__file__).parent / "sparse" / "__pycache__"
-    places = [Path(said)] if said else [beside, Path(platformdirs.user_cache_dir("numba", appauthor=False))]
-    hint = "Set NUMBA_CACHE_DIR to a folder you may write to, else every start compiles the kernels again."
-    checks = [_writable("kernel cache", place, hint) for place in places]
+    configured = os.environ.get("NUMBA_CACHE_DIR")
+    next_to_source = Path(xmcbench.__file__).parent / "sparse" / "__pycache__"
+    folders = (
+        [Path(configured)]
+        if configured
+        else [next_to_source, Path(platformdirs.user_cache_dir("numba", appauthor=False))]
+    )
+    hint = "Set NUMBA_CACHE_DIR to a folder you may write to, or every start compiles the kernels again."
+    checks = [_writable("kernel cache", folder, hint) for folder in folders]
     return next((check for check in checks if check.ok), checks[0])
 
 
 def _writable(name: str, folder: Path, hint: str) -> Check:
-    """Whether files can be written into a folder, or where it doesn't exist, into its nearest parent that does."""
+    """Whether a folder is writable or, if it doesn't exist, its nearest existing parent."""
     existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     try:
         with tempfile.TemporaryFile(dir=existing) as file:
             file.write(b"x")
     except OSError as error:
         return Check(name, False, f"{folder}: can't write to {existing} ({error.strerror})\n{hint}")
-    return Check(name, True, str(folder) + ("" if existing == folder else " (will be made)"))
+    return Check(name, True, str(folder) + ("" if existing == folder else " (will be created)"))
 
 
 def _plugins() -> list[Check]:
@@ -169,26 +179,26 @@ def _plugins() -> list[Check]:
 
 
 def _peers() -> list[Check]:
-    """Nothing is wrong where one isn't there; another version than ours is worth knowing."""
+    """Installed versions of peers; a missing peer is not a problem."""
     from xmcbench.peers.packages import PEERS, installed
 
-    found = {name: installed(name) for name in PEERS}
+    versions = {name: installed(name) for name in PEERS}
     return [
-        Check(f"peer {name}", None, f"{peer.distribution} {found[name]}" if found[name] else "not installed")
+        Check(f"peer {name}", None, f"{peer.distribution} {versions[name]}" if versions[name] else "not installed")
         for name, peer in PEERS.items()
     ]
 
 
 def probe(name: str) -> str:
-    """Why the method of that name can't be imported, or "". Tried in a child process, which may crash as it likes."""
+    """The reason why a method can't be imported, or "". A child process imports it, since the import may crash."""
     command = [sys.executable, "-c", PROBE, name]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, errors="replace")
+        process = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, errors="replace")
     except subprocess.TimeoutExpired:
         return f"its import takes more than {PATIENCE:.0f} s"
-    if done.returncode == 0:
+    if process.returncode == 0:
         return ""
-    said = done.stderr.strip()
-    if done.returncode < 0:
-        return f"its import ends the process with signal {-done.returncode}: {said[-500:]}"
-    return said[-2000:] or f"its import ends the process with exit code {done.returncode}"
+    output = process.stderr.strip()
+    if process.returncode < 0:
+        return f"its import ends the process with signal {-process.returncode}: {output[-500:]}"
+    return output[-2000:] or f"its import ends the process with exit code {process.returncode}"

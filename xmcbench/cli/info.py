@@ -1,4 +1,4 @@
-"""`xmcbench info NAME`: all that is known of a method, a data set or a metric."""
+"""`xmcbench info NAME`: describe a method, a data set or a metric."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def info(
     name: Annotated[str, typer.Argument(help="A method, data set or metric; or path/to/file.py:Class.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Show what a method, data set or metric is.
+    """Describe a method, data set or metric.
 
-    Methods with their parameters and where the defaults come from; data sets with counts, licence, lineage and known
-    issues; metrics with formula and definition.
+    Shows the parameters of a method with the sources of their defaults; counts, licence, lineage and known issues of a
+    data set; formula and definition of a metric.
     """
     from xmcbench.cli.names import look_up
 
-    found = look_up(name)
+    meanings = look_up(name)
     facts: list[dict[str, Any]] = []
-    if found.method is not None:
-        facts.append(method_facts(found.method, name))
-    if found.dataset is not None:
-        facts.append(dataset_facts(found.dataset))
-    facts += [metric_facts(definition) for definition in found.metric]
+    if meanings.method is not None:
+        facts.append(method_facts(meanings.method, name))
+    if meanings.dataset is not None:
+        facts.append(dataset_facts(meanings.dataset))
+    facts += [metric_facts(definition) for definition in meanings.metric]
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
     else:
@@ -43,7 +43,7 @@ def method_facts(method: type[Method], name: str) -> dict[str, Any]:
     """A method's `info`, and each parameter with its default, meaning and source."""
     from xmcbench.runs.registry import sources
 
-    known, source = method.info, sources().get(name)
+    method_info, source = method.info, sources().get(name)
     parameters = [
         {
             "name": f.name,
@@ -54,29 +54,30 @@ def method_facts(method: type[Method], name: str) -> dict[str, Any]:
             **({"none_means": f.metadata["none"]} if f.metadata.get("none") else {}),
             **({"query_values": list(f.metadata["query"])} if f.metadata.get("query") else {}),
             **({"tune_values": list(f.metadata["tune"])} if f.metadata.get("tune") else {}),
+            **({"control": True} if f.metadata.get("control") else {}),
         }
-        for f in dataclasses.fields(known.parameters)
+        for f in dataclasses.fields(method_info.parameters)
     ]
     return {
-        "method": known.name,
-        "summary": known.summary,
-        "family": known.family,
-        "version": known.version,
+        "method": method_info.name,
+        "summary": method_info.summary,
+        "family": method_info.family,
+        "version": method_info.version,
         "origin": source.origin if source else name,
-        "needs": list(known.needs),
-        "wants_validation": known.wants_validation,
-        "deterministic": known.deterministic,
-        "seeded": known.seeded,
-        "devices": list(known.devices),
+        "needs": list(method_info.needs),
+        "wants_validation": method_info.wants_validation,
+        "deterministic": method_info.deterministic,
+        "seeded": method_info.seeded,
+        "devices": list(method_info.devices),
         "about": _about(method),
         "parameters": parameters,
-        "presets": {preset: dict(values) for preset, values in known.presets.items()},
-        "citation": known.citation,
+        "presets": {preset: dict(values) for preset, values in method_info.presets.items()},
+        "citation": method_info.citation,
     }
 
 
 def dataset_facts(entry: Entry) -> dict[str, Any]:
-    """A catalogue entry without the addresses of its files; `xmcbench data where` has those."""
+    """A catalogue entry, without the URLs of its files, which `xmcbench data where` shows."""
     return {
         "dataset": entry.name,
         "title": entry.title,
@@ -109,7 +110,7 @@ def metric_facts(definition: Definition) -> dict[str, Any]:
         "kind": definition.kind,
         "cut_off": {"needed": "@k is needed", "optional": "@k may be given", "none": "takes no @k"}[definition.cut],
         "propensities": definition.weighted,
-        "direction": "higher is better",  # of every one of them
+        "direction": "higher is better",  # for all metrics
         "range": [0.0, definition.high],
         "a_row_without_true_labels": definition.empty,
         "definition_version": definition.version,
@@ -118,35 +119,39 @@ def metric_facts(definition: Definition) -> dict[str, Any]:
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """Facts as text: short ones in two columns, long ones below under their names."""
+    """Format facts: short ones in two columns, long ones below them with a title."""
     from xmcbench.cli.plain import columns, paragraph
     from xmcbench.escaping import clean_lines
 
-    short, below = [], []
+    short, sections = [], []
     for key, value in facts.items():
         title = key.replace("_", " ")
         if key == "parameters":
-            below.append("parameters:\n" + ("\n".join(_parameter(p) for p in value) or "  none"))
+            usual, controls = [p for p in value if "control" not in p], [p for p in value if "control" in p]
+            sections.append("parameters:\n" + ("\n".join(map(_parameter, usual)) or "  none"))
+            if controls:
+                sections.append("for controls and ablations:\n" + "\n".join(map(_parameter, controls)))
         elif key in ("citation", "about") and value:
-            below.append(f"{title}:\n" + clean_lines(value))
+            sections.append(f"{title}:\n" + clean_lines(value))
         elif key == "presets" and value:
-            told = {
-                name: ", ".join(f"{k}={v}" for k, v in one.items()) or "the defaults" for name, one in value.items()
+            presets = {
+                name: ", ".join(f"{k}={v}" for k, v in values.items()) or "the defaults"
+                for name, values in value.items()
             }
-            below.append("presets, as in name[preset=…]:\n" + columns(told.items(), "  "))
+            sections.append("presets, as in name[preset=…]:\n" + columns(presets.items(), "  "))
         elif isinstance(value, dict) and value:
-            below.append(f"{title}:\n" + columns(value.items(), "  "))
+            sections.append(f"{title}:\n" + columns(value.items(), "  "))
         elif key == "known_issues" and value:
-            below.append(f"{title}:\n" + "\n".join(paragraph(issue) for issue in value))
+            sections.append(f"{title}:\n" + "\n".join(paragraph(issue) for issue in value))
         elif value not in ("", [], {}):
             short.append((f"{title}:", _value(value)))
-    return "\n".join([columns(short), *below])
+    return "\n".join([columns(short), *sections])
 
 
 def _about(method: type[Method]) -> str:
-    """The docstring the class itself has; one inherited from a base says nothing of it."""
-    own = method.__dict__.get("__doc__")
-    return inspect.cleandoc(own) if own else ""
+    """The docstring of the class itself, not one inherited from a base class."""
+    docstring = method.__dict__.get("__doc__")
+    return inspect.cleandoc(docstring) if docstring else ""
 
 
 def _parameter(facts: dict[str, Any]) -> str:
@@ -156,9 +161,9 @@ def _parameter(facts: dict[str, Any]) -> str:
     none = f" None: {facts['none_means']}." if "none_means" in facts else ""
     bounds = f" Must be {facts['bounds']}." if "bounds" in facts else ""
     values = ", ".join(map(str, facts.get("query_values", ())))
-    query = f" Changes prediction only; worth a curve: {values}." if values else ""
-    tried = ", ".join(map(str, facts.get("tune_values", ())))
-    tune = f" Chosen by --tune from: {tried}." if tried else ""
+    query = f" Changes only prediction; values of a curve: {values}." if values else ""
+    tuned = ", ".join(map(str, facts.get("tune_values", ())))
+    tune = f" --tune selects from: {tuned}." if tuned else ""
     head = f"  {clean(facts['name'])} = {clean(facts['default'])}"
     return (
         f"{head}\n{paragraph(facts['doc'] + '.' + none + bounds + query + tune, '      ')}\n"

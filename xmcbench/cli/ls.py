@@ -1,4 +1,4 @@
-"""`xmcbench ls`: what there is, without importing a method or opening a data set."""
+"""`xmcbench ls`: list methods, data sets, metrics and runs without importing or opening any of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 def ls(
     kind: Annotated[
-        str | None, typer.Argument(help="methods, datasets, metrics or runs; all in short if left out.")
+        str | None, typer.Argument(help="methods, datasets, metrics or runs. Default: a summary of all.")
     ] = (None),
     results: Annotated[Path | None, typer.Option(help="Results folder, for runs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -30,10 +30,10 @@ def ls(
     if as_json:
         typer.echo(json.dumps(rows if kind is None else rows[kind], indent=1))
     elif kind is None:
-        for name, found in rows.items():
-            words = ", ".join(dict.fromkeys(str(row["name"]) for row in found))
+        for name, entries in rows.items():
+            words = ", ".join(dict.fromkeys(str(row["name"]) for row in entries))
             if name == "runs":
-                words = f"{len(found)} in {_results_folder(results)}"
+                words = f"{len(entries)} in {_results_folder(results)}"
             typer.echo(f"{name}:\n{paragraph(words or 'none')}")
     elif rows[kind]:
         titles = [key.replace("_", " ") for key in rows[kind][0]]
@@ -45,8 +45,8 @@ def ls(
 def _methods(_: Path | None) -> list[Row]:
     from xmcbench.runs import registry
 
-    found = registry.sources().values()
-    return [{"name": s.name, "from": s.origin, "defined_in": s.target} for s in found]
+    sources = registry.sources().values()
+    return [{"name": s.name, "from": s.origin, "defined_in": s.target} for s in sources]
 
 
 def _datasets(_: Path | None) -> list[Row]:
@@ -66,18 +66,18 @@ def _datasets(_: Path | None) -> list[Row]:
         for entry in catalogue().values()
     ]
     folder = imported()
-    own = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    imported_names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     unknown_facts: Row = {"train": None, "test": None, "labels": None, "views": [], "licence": "yours"}
-    return rows + [{"name": name, **unknown_facts, "title": "imported from your files"} for name in own]
+    return rows + [{"name": name, **unknown_facts, "title": "imported from your files"} for name in imported_names]
 
 
 def _metrics(_: Path | None) -> list[Row]:
     from xmcbench.metrics import describe
 
-    cut = {"needed": "@k", "optional": "[@k]", "none": ""}
+    suffix = {"needed": "@k", "optional": "[@k]", "none": ""}
     return [
         {
-            "name": f"{d.metric}{f'({d.variant})' if d.variant else ''}{cut[d.cut]}",
+            "name": f"{d.metric}{f'({d.variant})' if d.variant else ''}{suffix[d.cut]}",
             "kind": d.kind,
             "weighted": d.weighted,
             "summary": d.summary,
@@ -87,23 +87,22 @@ def _metrics(_: Path | None) -> list[Row]:
 
 
 def _runs(results: Path | None) -> list[Row]:
-    from xmcbench.results.record import metric
     from xmcbench.results.store import Store
 
-    broken: list[str] = []
-    records = Store(_results_folder(results)).records(broken)
-    for text in broken:
+    damaged: list[str] = []
+    records = Store(_results_folder(results)).records(damaged)
+    for text in damaged:
         typer.echo(f"warning: {text}", err=True)
     return [
         {
-            "name": record["run_id"],
-            "status": record["status"],
-            "method": record["method"]["label"],
-            "dataset": f"{record['dataset']['name']} ({record['dataset']['view']})",
-            "seed": record["seed"],
-            "P@1": metric(record, "P@1"),
-            "PSP@5": metric(record, "PSP@5"),
-            "fit_seconds": record["costs"]["fit_seconds"],
+            "name": record.run_id,
+            "status": record.status,
+            "method": record.method.label,
+            "dataset": f"{record.dataset.name} ({record.dataset.view})",
+            "seed": record.seed,
+            "P@1": record.metric("P@1"),
+            "PSP@5": record.metric("PSP@5"),
+            "fit_seconds": record.costs.fit_seconds,
         }
         for record in records
     ]
@@ -123,7 +122,7 @@ KINDS: Mapping[str, Callable[[Path | None], list[Row]]] = {
 }
 
 
-# What a narrow terminal goes without. The end of a run id is enough for `xmcbench compare`.
+# How to fit a narrow terminal. `xmcbench compare` accepts the end of a run id.
 SHORT: Mapping[str, Mapping[str, Callable[[str], str]]] = {"runs": {"name": lambda run_id: run_id[-8:]}}
 DROP = {"datasets": ("title", "licence"), "metrics": ("weighted", "kind"), "runs": ("fit seconds", "seed")}
 

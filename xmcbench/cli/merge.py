@@ -1,4 +1,4 @@
-"""`xmcbench merge FROM… --into RESULTS`: records of other machines, checked, in one results folder."""
+"""`xmcbench merge FROM… --into RESULTS`: check records of other machines and copy them into one results folder."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from xmcbench.errors import DataError, UsageError
 
 def merge(
     sources: Annotated[list[Path], typer.Argument(metavar="FROM", help="Results folders.")],
-    into: Annotated[Path, typer.Option(help="The results folder they go into; made where there is none.")],
+    into: Annotated[Path, typer.Option(help="Results folder to merge into; created if missing.")],
     slim: Annotated[
-        bool, typer.Option("--slim", help="Leave predictions and full rows behind: what a leaderboard needs.")
+        bool, typer.Option("--slim", help="Leave out predictions and full rows, which leaderboards don't need.")
     ] = False,
 ) -> None:
-    """Bring records, with what they name, into one results folder; nothing is ever overwritten.
+    """Copy records and their files into one results folder; nothing is ever overwritten.
 
-    A record that was tampered with, names a file that is missing or changed, or is another one of the same run id is
-    refused; the rest is merged, and the exit code is 4. Records that did not end ok come too.
+    A record is refused if it was tampered with, if a file it names is missing or changed, or if its run id exists with
+    another content. The other records are merged, and the exit code is 4. Records of failed runs are merged too.
 
     Example: `xmcbench merge results --into leaderboards --slim`
     """
@@ -30,8 +30,10 @@ def merge(
     from xmcbench.results.merging import merge as merged
     from xmcbench.results.store import Store
 
-    if none := [str(folder) for folder in sources if not (folder / "records").is_dir()]:
-        raise UsageError(f"no results folder: {', '.join(none)}", "A results folder has records in records/.")
+    if not_results := [str(folder) for folder in sources if not (folder / "records").is_dir()]:
+        raise UsageError(
+            f"not a results folder: {', '.join(not_results)}", "A results folder has its records in records/."
+        )
     counts: Counter[str] = Counter()
     for folder in sources:
         for outcome in merged(Store(folder), Store(into), slim=slim):

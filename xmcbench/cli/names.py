@@ -1,4 +1,4 @@
-"""What a name means: a method, a data set, a metric, or more than one of them."""
+"""Resolve a name to a method, a data set, a metric, or several of these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Meanings:
-    """Everything that goes by one name."""
+    """Everything with the same name."""
 
     method: type[Method] | None = None
     dataset: Entry | None = None
@@ -22,11 +22,11 @@ class Meanings:
 
 
 def look_up(name: str) -> Meanings:
-    """All meanings of a name; methods are imported, nothing else is.
+    """All meanings of a name. Only methods are imported.
 
     Raises
     ------
-    UsageError : no method, data set or metric has that name; the nearest one of all kinds is offered.
+    UsageError : no method, data set or metric has that name; the hint offers similar names of all kinds.
     XmcError : the method can't be imported.
     """
     from xmcbench.data.inventory import described
@@ -35,16 +35,16 @@ def look_up(name: str) -> Meanings:
 
     datasets = _datasets()
     is_method = name in registry.sources() or re.search(r"\.py:\w+$", name) is not None
-    found = Meanings(
+    meanings = Meanings(
         method=registry.get(name) if is_method else None,
         dataset=described(name) if name.casefold().startswith("synthetic[") else datasets.get(name.casefold()),
         metric=_metric(name),
     )
-    if found == Meanings():
+    if meanings == Meanings():
         from xmcbench.metrics.names import METRICS
 
         raise unknown("method, data set or metric", name, {*registry.sources(), *datasets, *METRICS})
-    return found
+    return meanings
 
 
 def _datasets() -> dict[str, Entry]:
@@ -54,7 +54,7 @@ def _datasets() -> dict[str, Entry]:
 
 
 def _metric(text: str) -> tuple[Definition, ...]:
-    """The definition a full name such as "PSP(norm=none)@5" asks for, or every variant of a bare one such as "PSP"."""
+    """The definition of a full name such as "PSP(norm=none)@5", or all variants of a bare name such as "PSP"."""
     from xmcbench.errors import UsageError
     from xmcbench.metrics import describe, parse
 

@@ -1,4 +1,4 @@
-"""`xmcbench new method NAME`: write a working plugin distribution to start from."""
+"""`xmcbench new method NAME`: write the skeleton of a plugin distribution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = {
 
 
 def new(
-    kind: Annotated[str, typer.Argument(metavar="method", help="What to write; only 'method' so far.")],
+    kind: Annotated[str, typer.Argument(metavar="method", help="Kind of skeleton; only 'method'.")],
     name: Annotated[str, typer.Argument(help="The method's name: lower case letters, digits and dashes.")],
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder to write; it must not exist. Default: xmcbench-NAME.")
@@ -29,7 +29,7 @@ def new(
 ) -> None:
     """Write a working plugin distribution to start from.
 
-    It holds a small method, its contract test, and the entry point by which xmcbench finds it.
+    It contains a small method, its contract test, and the entry point that registers it with xmcbench.
     """
     if kind != "method":
         raise UsageError(f"can't write a new {kind!r}", "Use: xmcbench new method NAME")
@@ -41,16 +41,16 @@ def new(
 
 
 def write_skeleton(name: str, folder: Path) -> None:
-    """Fill the templates of `xmcbench/skeleton` into a new folder.
+    """Write the filled templates of `xmcbench/skeleton` to a new folder.
 
     Raises
     ------
-    UsageError : the name can't be used or is taken, or the folder exists.
+    UsageError : the name is invalid or in use, or the folder exists.
     """
     from xmcbench.files import atomic
 
-    _refuse(name, folder)
-    words = {
+    _validate(name, folder)
+    placeholders = {
         "name": name,
         "distribution": f"xmcbench-{name}",
         "package": _package(name),
@@ -59,19 +59,19 @@ def write_skeleton(name: str, folder: Path) -> None:
     }
     templates = Path(__file__).parents[1] / "skeleton"
     for template, target in FILES.items():
-        text = Template((templates / template).read_text(encoding="utf-8")).substitute(words)
-        with atomic(folder / target.format(package=words["package"])) as file:
+        text = Template((templates / template).read_text(encoding="utf-8")).substitute(placeholders)
+        with atomic(folder / target.format(package=placeholders["package"])) as file:
             file.write(text.encode())
 
 
-def _refuse(name: str, folder: Path) -> None:
+def _validate(name: str, folder: Path) -> None:
     from xmcbench.runs import registry
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(_class_name(name)):
         raise UsageError(f"{name!r} can't be a method's name", "Use lower case letters, digits and single dashes.")
     if name in registry.sources():
-        taken = registry.sources()[name]
-        raise UsageError(f"a method {name!r} exists already, from {taken.origin}", "Choose another name.")
+        existing = registry.sources()[name]
+        raise UsageError(f"a method {name!r} exists already, from {existing.origin}", "Choose another name.")
     if folder.exists():
         raise UsageError(f"{folder} exists already", "Choose another folder with --to.")
 

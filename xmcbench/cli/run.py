@@ -1,4 +1,4 @@
-"""`xmcbench run`: train and score methods on data sets, one record a run."""
+"""`xmcbench run`: train and score methods on data sets, with one record per run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
+    from xmcbench.runs.job import Options
     from xmcbench.runs.plan import RunSpec
-    from xmcbench.runs.runner import Options
 
-DEFAULT_DATASET = "icd10cm"  # comes with a pip dependency, so it works offline at once
+DEFAULT_DATASET = "icd10cm"  # part of a pip dependency, so it works offline
 EPILOG = """
 Examples:
 
@@ -38,50 +38,54 @@ Examples:
 
 
 def run(
-    methods: Annotated[list[str] | None, typer.Argument(help="Names, with parameters as in 'elias[beam=20]'.")] = None,
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")
+    ] = None,
     method: Annotated[list[str] | None, typer.Option(help="A class in a file: path/to/file.py:Class.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")] = None,
-    view: Annotated[str | None, typer.Option(help="Another view of the data set's features, as `title`.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="parameter=value[,value…]; a grid.")] = None,
+    view: Annotated[str | None, typer.Option(help="Another view of the data set, such as `title`.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several values make a grid.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
-    k: Annotated[int, typer.Option(min=1, help="Labels predicted for each row.")] = 100,
+    k: Annotated[int, typer.Option(min=1, help="Number of labels predicted per row.")] = 100,
     metrics: Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")] = None,
     results: Annotated[Path | None, typer.Option(help="Results folder. Default: XMCBENCH_RESULTS or results.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds a run may take.")] = None,
-    curve: Annotated[bool, typer.Option(help="Also the other values of query parameters, from one fit.")] = False,
+    time_limit: Annotated[float | None, typer.Option(help="Time limit per run in seconds.")] = None,
+    curve: Annotated[bool, typer.Option(help="Also run the other values of query parameters, with one fit.")] = False,
     tune: Annotated[
         bool,
         typer.Option(
-            help="Choose parameters on validation rows (never on test), from the values `xmcbench info METHOD` shows; "
-            "those that are set stay. For one method: 'ovr[tune]'."
+            help="Select parameters on validation rows (never on test rows) from the values shown by "
+            "`xmcbench info METHOD`; parameters that are set are not tuned. For one method: 'ovr[tune]'."
         ),
     ] = False,
-    again: Annotated[bool, typer.Option(help="Run even what is done, from the start.")] = False,
+    again: Annotated[bool, typer.Option(help="Repeat finished runs from the start.")] = False,
     offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
     keep_models: Annotated[bool, typer.Option(help="Keep fitted models in the results folder.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One record a line on standard output, all else on stderr.")
+        bool, typer.Option("--json", help="Print one JSON record per line; other output goes to standard error.")
     ] = (False),
 ) -> None:
-    """Train and score methods on data sets; one JSON record a run in the results folder."""
+    """Train and score methods on data sets; write one JSON record per run to the results folder."""
     from xmcbench.cli.show import make_console
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
     from xmcbench.results.store import Store
+    from xmcbench.runs.job import Options
     from xmcbench.runs.plan import make_plan
-    from xmcbench.runs.runner import Options
 
     console = make_console(stderr=as_json)
-    wanted = [*(methods or []), *(method or [])]
-    if not wanted:
-        raise UsageError("no method named", "Try `xmcbench run elias`; `xmcbench ls methods` lists what there is.")
+    typed_methods = [*(methods or []), *(method or [])]
+    if not typed_methods:
+        raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}", "Valid: auto, cpu, cuda.")
     names = [str(name) for name in parse_all(split(metrics))] if metrics else []
     plan = make_plan(
-        wanted,
+        typed_methods,
         list(dict.fromkeys(dataset or [DEFAULT_DATASET])),
         view=view,
         settings=settings or [],
@@ -92,86 +96,86 @@ def run(
     )
     store = Store(results or results_folder())
     options = Options(device, threads, time_limit, again, names)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _interrupt)
     if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when a method first imports Hugging Face's libraries
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when a method first imports a Hugging Face library
     data = load_all(plan, offline, console)
     _announce(plan, data, store, console)
-    records, stopped = _work(plan, data, store, options, console, as_json, keep_models)
+    records, stopped = _execute_plan(plan, data, store, options, console, as_json, keep_models)
     console.print()
     _finish(records, store, console)
-    if stopped or any(r["status"] not in ("ok", "skipped") for r in records):
+    if stopped or any(r.status not in ("ok", "skipped") for r in records):
         raise typer.Exit(1)
 
 
 def results_folder() -> Path:
-    """Where records go when nobody says: XMCBENCH_RESULTS, else `results` in the current folder."""
+    """The default results folder: XMCBENCH_RESULTS, else `results` in the current folder."""
     return Path(os.environ.get("XMCBENCH_RESULTS") or "results")
 
 
 def whole_numbers(text: str) -> list[int]:
-    """ "0,1,2" → [0, 1, 2]."""
+    """Parse seeds: "0,1,2" becomes [0, 1, 2]."""
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 0:
-        raise UsageError(f"--seeds {text!r}", "Give whole numbers from 0 up, as in --seeds 0,1,2.")
+        raise UsageError(f"--seeds {text!r}", "Give non-negative integers, as in --seeds 0,1,2.")
     return list(dict.fromkeys(numbers))
 
 
 def load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, Dataset]:
-    """Every data set of the plan, fetched and parsed before the first run starts."""
+    """Fetch and parse all data sets of the plan before the first run starts."""
     from xmcbench.cli.show import StatusReporter, safe
     from xmcbench.data import load
 
-    found: dict[str, Dataset] = {}
+    datasets: dict[str, Dataset] = {}
     for spec in plan:
-        if spec.dataset not in found:
+        if spec.dataset not in datasets:
             with console.status(f"data set {safe(spec.dataset)}") as status:
                 progress = StatusReporter(status, f"data set {spec.dataset}")
-                found[spec.dataset] = load(spec.dataset, spec.view, offline=offline, progress=progress)
-    return found
+                datasets[spec.dataset] = load(spec.dataset, spec.view, offline=offline, progress=progress)
+    return datasets
 
 
 def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, console: Console) -> None:
     from xmcbench.cli.show import duration, print_plan, safe
     from xmcbench.cli.tuned import announced
 
-    past = store.records()
-    seconds = [_estimate(spec, data[spec.dataset], past) for spec in plan]
+    records = store.records()
+    seconds = [_estimate(spec, data[spec.dataset], records) for spec in plan]
     rows = [
-        (spec.label, f"{data[spec.dataset].name} ({data[spec.dataset].view})", spec.seed, duration(guess))
-        for spec, guess in zip(plan, seconds, strict=True)
+        (spec.label, f"{data[spec.dataset].name} ({data[spec.dataset].view})", spec.seed, duration(estimate))
+        for spec, estimate in zip(plan, seconds, strict=True)
     ]
-    known = [guess for guess in seconds if guess is not None]
-    total = f"about {duration(sum(known))} in all" if known else "no estimate yet"
-    if known and len(known) < len(plan):
-        total += f", {len(plan) - len(known)} of them without an estimate"
+    estimates = [estimate for estimate in seconds if estimate is not None]
+    total = f"about {duration(sum(estimates))} in all" if estimates else "no estimate yet"
+    if estimates and len(estimates) < len(plan):
+        total += f", {len(plan) - len(estimates)} of them without an estimate"
     print_plan(console, rows, f"{len(plan)} runs, {total}; records go to {store.folder}")
     for line in announced(plan):
         console.print(safe(line), soft_wrap=True)
 
 
-def _estimate(spec: RunSpec, dataset: Dataset, past: list[Record]) -> float | None:
-    """Seconds of the newest like run in this results folder, else what the method's author measured.
+def _estimate(spec: RunSpec, dataset: Dataset, records: list[Record]) -> float | None:
+    """Seconds of the newest similar run in this results folder, else `MethodInfo.seconds`, or None if unknown.
 
-    Every fit of tuning is taken to cost as much as such a run.
+    Every fit of tuning is assumed to take as long as such a run.
     """
     from xmcbench.runs.grid import fits
 
-    times = 1 + len(fits(spec))
-    for record in reversed(past):
-        same = record["method"]["name"] == spec.info.name and record["dataset"]["content_hash"] == dataset.content_hash
-        if same and record["status"] == "ok":
-            costs = record["costs"]
-            once = sum(costs[name] or 0.0 for name in ("fit_seconds", "warm_up_seconds", "predict_seconds"))
-            return float(times * once)
-    known = spec.info.seconds.get(dataset.name)
-    return None if known is None else times * known
+    fit_count = 1 + len(fits(spec))
+    for record in reversed(records):
+        similar = record.method.name == spec.info.name and record.dataset.content_hash == dataset.content_hash
+        if similar and record.status == "ok":
+            costs = record.costs
+            once = sum(cost or 0.0 for cost in (costs.fit_seconds, costs.warm_up_seconds, costs.predict_seconds))
+            return float(fit_count * once)
+    author_seconds = spec.info.seconds.get(dataset.name)
+    return None if author_seconds is None else fit_count * author_seconds
 
 
-def _work(
+def _execute_plan(
     plan: list[RunSpec],
     data: dict[str, Dataset],
     store: Store,
@@ -180,29 +184,29 @@ def _work(
     as_json: bool,
     keep_models: bool,
 ) -> tuple[list[Record], bool]:
-    """Run the plan in order; returns the records and whether the user stopped it."""
+    """Execute the plan in order; return the records and whether the user stopped it."""
     from xmcbench.cli import show
-    from xmcbench.runs import runner
-    from xmcbench.runs.work import remove
+    from xmcbench.results.execution import execute
+    from xmcbench.runs.work_folder import remove
 
     records: list[Record] = []
     stopped = False
     for spec in plan:
         with show.reporter(console, f"{spec.label} on {spec.dataset}") as reporter:
-            record, already = runner.execute(spec, data[spec.dataset], store, options, reporter)
+            record, reused = execute(spec, data[spec.dataset], store, options, reporter)
         records.append(record)
-        console.print(show.line(record, already), soft_wrap=True)
+        console.print(show.line(record, reused), soft_wrap=True)
         if as_json:
-            print(json.dumps(record, allow_nan=False, sort_keys=True), flush=True)
-        stopped = record["status"] == "interrupted"
+            print(json.dumps(record.raw, allow_nan=False, sort_keys=True), flush=True)
+        stopped = record.status == "interrupted"
         if stopped:
             break
     if stopped:
-        console.print("stopped; run the same command again to go on from here", soft_wrap=True)
+        console.print("stopped; run the same command again to resume", soft_wrap=True)
     elif not keep_models:
         for spec, record in zip(plan, records, strict=True):
-            if record["status"] == "ok":
-                device = record["environment"].get("device", "cpu")
+            if record.status == "ok":
+                device = record.environment.device or "cpu"
                 remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
     return records, stopped
 
@@ -213,10 +217,10 @@ def _finish(records: list[Record], store: Store, console: Console) -> None:
     print_results(console, records)
     if records:
         console.print(f"records: {store.folder / 'records'}", highlight=False, soft_wrap=True)
-    for path in dict.fromkeys(record["notes"].get("report", "") for record in records):
+    for path in dict.fromkeys(record.notes.get("report", "") for record in records):
         if path.endswith(".md"):
             console.print(f"report: {store.folder / path}", highlight=False, soft_wrap=True)
 
 
-def _stop(*_: Any) -> None:
+def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""`xmcbench check scores`: run what is expected, and say what fell."""
+"""`xmcbench check scores`: run methods and compare their scores with expected scores."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.results.store import Store
 
-FAST = "fast"  # the set of every CI run: minutes, on data that comes with xmcbench
+FAST = "fast"  # the set for CI: takes minutes, on data that is part of xmcbench
 EXPECTED = Path("leaderboards/expected")  # in a clone of the repository
 
 
 def scores(
-    which: Annotated[str, typer.Option("--set", help="The set: fast, or full.")] = FAST,
+    which: Annotated[str, typer.Option("--set", help="Set of expected scores: fast or full.")] = FAST,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Those alone; either part may be missing.")
+        list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Check only these; either part may be omitted.")
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Keep records there; what this very code has done is not done again. Default: nowhere."),
+        typer.Option(help="Keep records in this folder and reuse those of unchanged code. Default: keep none."),
     ] = None,
-    expected: Annotated[Path, typer.Option(help="Folder of expected scores, a file a set.")] = EXPECTED,
+    expected: Annotated[Path, typer.Option(help="Folder of expected scores, with one file per set.")] = EXPECTED,
     offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
     update: Annotated[
-        Path | None, typer.Option(metavar="RESULTS", help="Run nothing: write the set anew from the records in there.")
+        Path | None,
+        typer.Option(metavar="RESULTS", help="Run nothing; update the set from the records in this folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run methods and hold their scores against expected ones; exit with 3 where one fell or can't be judged.
+    """Run methods and compare their scores with expected ones; exit with 3 if one fell or can't be judged.
 
     Examples: `xmcbench check scores` · `xmcbench check scores --set full --only tree/eurlex-4.3k --results kept`
     """
@@ -58,26 +59,26 @@ def scores(
         return
     entries = _chosen(read(path), only or [])
     console = make_console(stderr=as_json)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is done so far is told
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: prints the outcomes so far
     if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when a method first imports Hugging Face's libraries
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when a method first imports a Hugging Face library
     folder: AbstractContextManager[Any] = tempfile.TemporaryDirectory() if results is None else nullcontext(results)
-    with folder as kept:
-        outcomes = _check(entries, Store(Path(kept)), offline, console)
+    with folder as results_path:
+        outcomes = _check(entries, Store(Path(results_path)), offline, console)
     if as_json:
         print(json.dumps([_plain(outcome) for outcome in outcomes], allow_nan=False))
     elif outcomes:
         print_outcomes(console, outcomes)
     if len(outcomes) < len(entries):
-        again = "the same command goes on from here" if results else "--results would have kept what is done"
-        console.print(f"stopped after {len(outcomes)} of {len(entries)}; {again}", soft_wrap=True)
+        hint = "the same command resumes" if results else "use --results to keep finished runs"
+        console.print(f"stopped after {len(outcomes)} of {len(entries)}; {hint}", soft_wrap=True)
         raise typer.Exit(1)
     if problem := settle(outcomes, data_may_be_missing=which != FAST):
         raise RegressionError(*problem)
 
 
 def _chosen(entries: list[Expected], only: Sequence[str]) -> list[Expected]:
-    """The entries that some METHOD/DATASET means; each is a name, with or without what stands in its brackets."""
+    """The entries that match any METHOD/DATASET in `only`; parameters in brackets may be omitted."""
     from xmcbench.errors import unknown
 
     for text in only:
@@ -93,12 +94,12 @@ def _means(text: str, entry: Expected) -> bool:
 
 
 def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Console) -> list[Outcome]:
-    """The outcome of each entry, up to where the user stopped it."""
+    """The outcomes of the entries, until the user stops the check."""
     from xmcbench.cli.show import BarReporter
     from xmcbench.cli.verdicts import line
     from xmcbench.comparison.regression import check
     from xmcbench.context import Reporter
-    from xmcbench.runs.work import remove
+    from xmcbench.runs.work_folder import remove
 
     data = _load(entries, offline, console)
     outcomes: list[Outcome] = []
@@ -106,53 +107,53 @@ def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Co
         bar = BarReporter(console, str(entry)) if console.is_terminal else nullcontext(Reporter())
         with bar as reporter:
             outcome = check(entry, data[entry.dataset, entry.view], store, reporter)
-        if outcome.record.get("status") == "interrupted":
+        if outcome.record is not None and outcome.record.status == "interrupted":
             return outcomes
         outcomes.append(outcome)
         console.print(line(outcome), soft_wrap=True)
-    for outcome in outcomes:  # not before: entries that differ in query parameters share a fit
+    for outcome in outcomes:  # only now, since entries that differ in query parameters share a fit
         if outcome.work is not None:
             remove(outcome.work)
     return outcomes
 
 
 def _load(entries: Sequence[Expected], offline: bool, console: Console) -> dict[tuple[str, str], Dataset | str]:
-    """Each data set, or why it isn't here."""
+    """(name, view) → data set, or the reason why it is missing."""
     from xmcbench.cli.show import StatusReporter, safe
     from xmcbench.data import load
 
-    found: dict[tuple[str, str], Dataset | str] = {}
+    datasets: dict[tuple[str, str], Dataset | str] = {}
     for name, view in dict.fromkeys((entry.dataset, entry.view) for entry in entries):
         with console.status(f"data set {safe(name)}") as status:
             try:
                 reporter = StatusReporter(status, f"data set {name}")
-                found[name, view] = load(name, view, offline=offline, progress=reporter)
-            except (DataError, UsageError) as error:  # the latter for an import that this machine has not
-                found[name, view] = f"its data is not here ({error.message})"
-    return found
+                datasets[name, view] = load(name, view, offline=offline, progress=reporter)
+            except (DataError, UsageError) as error:  # UsageError: an imported data set that this machine lacks
+                datasets[name, view] = f"its data is not here ({error.message})"
+    return datasets
 
 
 def _update(path: Path, results: Path, only: Sequence[str]) -> None:
-    """Write entries from the records of a results folder into a set; entries they say nothing of stay."""
+    """Update the entries of a set from the records of a results folder; other entries stay."""
     from xmcbench.comparison.expected import read, write
     from xmcbench.comparison.regression import expected_of, merged
     from xmcbench.escaping import clean
     from xmcbench.results.store import Store
 
-    broken: list[str] = []
-    found, left_out = expected_of(Store(results).records(broken))
-    if broken:
-        raise DataError("\n".join(broken), "Nothing was written.")
-    if not found:
-        raise UsageError(f"{results}: no records to expect anything of", "\n".join(left_out))
-    found = _chosen(found, only)
-    write(path, merged(read(path) if path.is_file() else [], found))
-    for entry in found:
+    damaged: list[str] = []
+    entries, left_out = expected_of(Store(results).records(damaged))
+    if damaged:
+        raise DataError("\n".join(damaged), "Nothing was written.")
+    if not entries:
+        raise UsageError(f"{results}: no records to make expected scores from", "\n".join(left_out))
+    entries = _chosen(entries, only)
+    write(path, merged(read(path) if path.is_file() else [], entries))
+    for entry in entries:
         seeds = f"{entry.seeds} seed{'s' if entry.seeds > 1 else ''}"
         typer.echo(f"{clean(entry)}: {len(entry.metrics)} metrics, tolerances from {seeds}")
     for text in left_out:
         typer.echo(f"left out: {clean(text)}", err=True)
-    typer.echo(f"{path}: {len(found)} entries written")
+    typer.echo(f"{path}: {len(entries)} entries written")
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
     return {
         **{name: getattr(entry, name) for name in ("method", "dataset", "view", "k", "seed")},
         "expected_record": entry.record,
-        "record": outcome.record.get("run_id"),
+        "record": None if outcome.record is None else outcome.record.run_id,
         "verdict": outcome.verdict,
         "why": outcome.why,
         "metrics": [vars(verdict) for verdict in outcome.verdicts],

@@ -1,4 +1,4 @@
-"""`xmcbench verify RECORD`: whether a record can be believed, as far as what it keeps allows."""
+"""`xmcbench verify RECORD`: check a record against its seal, its files, and recomputed scores."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def verify(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="RECORD", help="Run id or its part, record file, label, or a method's name (newest run)."
+            metavar="RECORD", help="Run id or a part of it, record file, label, or method name (newest run)."
         ),
     ],
     results: Annotated[Path | None, typer.Option(help="Results folder. Default: XMCBENCH_RESULTS or results.")] = None,
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Also run it again, and judge the new run by the comparison rule.")
+        bool, typer.Option("--rerun", help="Also repeat the run, and judge the new run by the comparison rule.")
     ] = False,
     into: Annotated[
-        Path | None, typer.Option(help="With --rerun: results folder that keeps the new run. Default: none does.")
+        Path | None,
+        typer.Option(help="With --rerun: results folder for the new run. Default: the new run is not kept."),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Verify a record: its seal, the files it names, and its scores, computed again from stored predictions.
+    """Verify a record: its seal, the files it names, and its scores, recomputed from stored predictions.
 
-    One line a check. Exit code 3 when a score doesn't hold: its predictions or rows, which are those the record
-    names, give another. 4 when a file is missing or was changed. Of a slim copy, which keeps no predictions, only what
-    leaderboards need is checked, and --rerun.
+    Prints one line per check. Exit code 3 if the predictions or rows of the record give another score; 4 if a file is
+    missing or was changed. A slim copy has no predictions, so only the values for leaderboards and --rerun are checked.
 
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
@@ -49,46 +49,46 @@ def verify(
     from xmcbench.results.store import Store
 
     if into is not None and not rerun:
-        raise UsageError("--into belongs to --rerun")
+        raise UsageError("--into needs --rerun")
     store = Store(results or results_folder())
     verdicts: list[Verdict] = []
     run_id: str | None = None
     try:
-        record, home = _found(name, store)
-        run_id = record["run_id"]
+        record, home = _find_record(name, store)
+        run_id = record.run_id
         checks = [check_record(record)]
     except DataError as error:
         checks = [Check("record", FAILED, str(error))]
     else:
-        files, kept = check_files(record, home)
+        files, arrays = check_files(record, home)
         checks += files
         dataset = None
-        if "predictions" in kept or rerun:
-            found, dataset = _data(record, offline)
-            checks.append(found)
-        checks.append(check_scores(record, kept, dataset))
-        again, verdicts = _again(record, dataset, home, into) if rerun else (_not_asked(), [])
-        checks.append(again)
+        if "predictions" in arrays or rerun:
+            data_check, dataset = _load_data(record, offline)
+            checks.append(data_check)
+        checks.append(check_scores(record, arrays, dataset))
+        rerun_check, verdicts = _check_rerun(record, dataset, home, into) if rerun else (_rerun_not_requested(), [])
+        checks.append(rerun_check)
     if as_json:
-        said = {"run_id": run_id, "checks": [vars(check) for check in checks]}
-        print(json.dumps({**said, "rerun": [vars(verdict) for verdict in verdicts]}, allow_nan=False))
+        report = {"run_id": run_id, "checks": [vars(check) for check in checks]}
+        print(json.dumps({**report, "rerun": [vars(verdict) for verdict in verdicts]}, allow_nan=False))
     else:
         _print(run_id, checks, verdicts)
     _judge(run_id or name, checks)
 
 
-def _found(text: str, store: Store) -> tuple[Record, Store]:
-    """The record that is meant, and where its files lie.
+def _find_record(text: str, store: Store) -> tuple[Record, Store]:
+    """Find a record and its results folder.
 
     Raises
     ------
-    DataError : it is damaged: of a run id, that one is said to be, rather than unknown. UsageError : nothing fits.
+    DataError : the record is damaged. A damaged record is reported by its run id. UsageError : no record matches.
     """
-    from xmcbench.results import record as records
+    from xmcbench.results import record_file
     from xmcbench.results.store import Store, is_record_file
 
     if is_record_file(text):
-        return records.read(Path(text)), Store(Path(text).resolve().parents[1])
+        return record_file.read(Path(text)), Store(Path(text).resolve().parents[1])
     for path in store.paths():
         if path.stem == text:
             return store.read(path), store
@@ -101,7 +101,7 @@ def _found(text: str, store: Store) -> tuple[Record, Store]:
         raise
 
 
-def _data(record: Record, offline: bool) -> tuple[Check, Dataset | None]:
+def _load_data(record: Record, offline: bool) -> tuple[Check, Dataset | None]:
     from xmcbench.cli.show import StatusReporter, make_console
     from xmcbench.comparison.rejudging import find_data
 
@@ -109,13 +109,15 @@ def _data(record: Record, offline: bool) -> tuple[Check, Dataset | None]:
         return find_data(record, offline=offline, progress=StatusReporter(status, "data set"))
 
 
-def _not_asked() -> Check:
+def _rerun_not_requested() -> Check:
     from xmcbench.comparison.verifying import UNCHECKED, Check
 
     return Check("re-run", UNCHECKED, "only with --rerun")
 
 
-def _again(record: Record, dataset: Dataset | None, store: Store, into: Path | None) -> tuple[Check, list[Verdict]]:
+def _check_rerun(
+    record: Record, dataset: Dataset | None, store: Store, into: Path | None
+) -> tuple[Check, list[Verdict]]:
     import tempfile
 
     from xmcbench.cli.show import make_console, reporter
@@ -124,19 +126,19 @@ def _again(record: Record, dataset: Dataset | None, store: Store, into: Path | N
     from xmcbench.comparison.verifying import UNCHECKED, Check
     from xmcbench.results.store import Store
 
-    if dataset is None or record["status"] != "ok":
-        why = "no data set" if dataset is None else f"status {record['status']}: there are no scores"
-        return Check("re-run", UNCHECKED, why), []
+    if dataset is None or record.status != "ok":
+        reason = "no data set" if dataset is None else f"status {record.status}: there are no scores"
+        return Check("re-run", UNCHECKED, reason), []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            label = f"{record['method']['label']} on {dataset.name}"
-            with reporter(make_console(stderr=True), label) as shown:
-                new = rerun(record, dataset, Store(into or Path(folder)), shown)
+            label = f"{record.method.label} on {dataset.name}"
+            with reporter(make_console(stderr=True), label) as progress:
+                rerun_record = rerun(record, dataset, Store(into or Path(folder)), progress)
         except XmcError as error:
             return Check("re-run", UNCHECKED, str(error)), []
-    if new["status"] == "interrupted":
+    if rerun_record.status == "interrupted":
         raise KeyboardInterrupt
-    return check_rerun(record, new, store.records())
+    return check_rerun(record, rerun_record, store.records())
 
 
 def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> None:
@@ -146,8 +148,8 @@ def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> 
 
     marks = {HOLDS: typer.style("ok    ", fg="green"), FAILED: typer.style("FAILED", fg="red", bold=True)}
     for check in checks:
-        why = " ".join(check.why.split())
-        text = f"{check.what}: {why}" if check.state in marks else f"{check.what} not checked: {why}"
+        reason = " ".join(check.why.split())
+        text = f"{check.what}: {reason}" if check.state in marks else f"{check.what} not checked: {reason}"
         typer.echo(f"{marks.get(check.state, '–     ')} {hanging(text, 7)}")
     if verdicts:
 
@@ -156,17 +158,17 @@ def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> 
 
         rows = [(v.metric, percent(v.expected), percent(v.got), f"{v.verdict} {v.why}".strip()) for v in verdicts]
         typer.echo("\n" + columns([("metric", "on record", "re-run", "verdict"), *rows]))
-    hold, failed = (sum(check.state == state for check in checks) for state in (HOLDS, FAILED))
-    rest = f", {len(checks) - hold - failed} not made" if hold + failed < len(checks) else ""
-    typer.echo(f"{clean(run_id or 'record')}: {hold} of {len(checks)} checks hold{rest}")
+    passed, failed = (sum(check.state == state for check in checks) for state in (HOLDS, FAILED))
+    unchecked = f", {len(checks) - passed - failed} not made" if passed + failed < len(checks) else ""
+    typer.echo(f"{clean(run_id or 'record')}: {passed} of {len(checks)} checks hold{unchecked}")
 
 
 def _judge(name: str, checks: list[Check]) -> None:
-    """Raise the error whose exit code tells the worst of what failed."""
+    """Raise an error if a check failed; changed files take precedence over scores."""
     from xmcbench.comparison.verifying import FAILED
 
     failed = [check for check in checks if check.state == FAILED]
     if files := [check.what for check in failed if not check.score]:
-        raise DataError(f"{name}: not what was written, or not all of it: {', '.join(files)}")
+        raise DataError(f"{name}: changed or missing: {', '.join(files)}")
     if failed:
         raise RegressionError(f"{name}: scores don't hold: {', '.join(check.what for check in failed)}")

@@ -1,1 +1,1 @@
-"""Records held against each other, against expected scores, and against what is computed anew."""
+"""Comparison of records with each other, with expected scores, and with recomputed scores."""

@@ -1,10 +1,10 @@
-"""THE comparison rule: one function for tests, command line and tables.
+"""The comparison rule, the same for tests, command line and tables.
 
-Within tolerance OK; within 1.5 × tolerance OKISH; better than expected by more IMPROVED; worse FAIL; another kind of
-device, data set content or metric definition UNKNOWN.
+OK: within the tolerance. OKISH: within 1.5 × the tolerance. IMPROVED: better by more. FAIL: worse by more. UNKNOWN:
+another kind of device, data set content or metric definition.
 
-A record that names no device, as those of family external do, is comparable with any: its author computed the
-predictions nobody knows where, but the metrics were computed here, and those predictions will never change.
+A record without a device (family external) is comparable with a record of any device: it is unknown where its
+predictions were computed, but they never change, and their metrics were computed by this program.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xmcbench.results.record import Metric, Record
+
 OK, OKISH, IMPROVED, FAIL, UNKNOWN = "OK", "OKISH", "IMPROVED", "FAIL", "UNKNOWN"
-EXACT = 1e-9  # a deterministic CPU method repeats itself to rounding
-LEAST = 0.001  # a tenth of a point: below what any paper prints
-SEEDS = 3  # from so many seeds on, their spread says more than a constant
+EXACT = 1e-9  # tolerance of a deterministic CPU method, whose runs differ only by rounding
+SMALLEST = 0.001  # smallest tolerance of all others: a tenth of a point
+SEEDS = 3  # number of seeds from which on their spread gives the tolerance
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Verdict:
 
 
 def judge(expected: float, got: float, tolerance: float) -> str:
-    """The rule for one value where larger is better; every metric here is of that kind."""
+    """The rule for one value; larger is better for every metric."""
     gap = got - expected
     if abs(gap) <= tolerance:
         return OK
@@ -42,69 +44,71 @@ def judge(expected: float, got: float, tolerance: float) -> str:
     return IMPROVED if gap > 0 else FAIL
 
 
-def compare(
-    expected: Mapping[str, Any], got: Mapping[str, Any], like: Iterable[Mapping[str, Any]] = ()
-) -> list[Verdict]:
-    """Judge each metric of `expected` against the same one of `got`.
+@dataclass(frozen=True)
+class Scores:
+    """The input of the rule: content hash of the data, kind of device, metrics by name."""
+
+    content: str
+    device: str | None
+    metrics: Mapping[str, Metric]
+
+    @classmethod
+    def of(cls, record: Record) -> Scores:
+        metrics = {one.name: one for one in record.metrics}
+        return cls(record.dataset.content_hash, record.environment.device, metrics)
+
+
+def compare(expected: Record, got: Record, like: Iterable[Record] = ()) -> list[Verdict]:
+    """Judge each metric of `expected` against the same metric of `got`.
 
     Parameters
     ----------
-    like : further records; those that differ from `expected` in nothing but the seed give the seeds' spread.
+    like : further records; the ones that differ from `expected` only in the seed give the spread over seeds.
     """
     family = [r for r in like if same_but_seed(r) == same_but_seed(expected)]
-    names = [entry["name"] for entry in expected["metrics"]]
-    return judged(expected, got, {name: tolerance_of(expected, name, family) for name in names})
+    tolerances = {one.name: tolerance_of(expected, one.name, family) for one in expected.metrics}
+    return judged(Scores.of(expected), Scores.of(got), tolerances)
 
 
-def judged(expected: Mapping[str, Any], got: Mapping[str, Any], tolerances: Mapping[str, float]) -> list[Verdict]:
-    """The same where the tolerances, by metric, are known."""
-    why = ""
-    if expected["dataset"]["content_hash"] != got["dataset"]["content_hash"]:
-        why = "other data"
-    elif None not in (_device(expected), _device(got)) and _device(expected) != _device(got):
-        why = "other kind of device"
-    theirs = {entry["name"]: entry for entry in got["metrics"]}
+def judged(expected: Scores, got: Scores, tolerances: Mapping[str, float]) -> list[Verdict]:
+    """Like `compare`, with given tolerances by metric."""
+    mismatch = ""
+    if expected.content != got.content:
+        mismatch = "other data"
+    elif None not in (expected.device, got.device) and expected.device != got.device:
+        mismatch = "other kind of device"
     verdicts = []
-    for entry in expected["metrics"]:
-        name, other = entry["name"], theirs.get(entry["name"])
-        tolerance = tolerances[name]
-        reason = why
-        value: float | None = None if other is None else other["value"]
-        if value is None or entry["value"] is None:
+    for name, entry in expected.metrics.items():
+        other = got.metrics.get(name)
+        tolerance, reason = tolerances[name], mismatch
+        value = None if other is None else other.value
+        if value is None or entry.value is None:
             reason = reason or "no value"
-        elif other is not None and other["version"] != entry["version"]:
+        elif other is not None and other.version != entry.version:
             reason = reason or "other metric definition"
-        verdict = UNKNOWN if reason or value is None else judge(entry["value"], value, tolerance)
-        verdicts.append(Verdict(name, entry["value"], value, tolerance, verdict, reason))
+        verdict = UNKNOWN if reason or value is None or entry.value is None else judge(entry.value, value, tolerance)
+        verdicts.append(Verdict(name, entry.value, value, tolerance, verdict, reason))
     return verdicts
 
 
-def tolerance_of(expected: Mapping[str, Any], name: str, family: Iterable[Mapping[str, Any]]) -> float:
-    """1e-9 for a deterministic method on a CPU (or fixed predictions, which have no device), else max(0.001, twice the
-    standard deviation over seeds)."""
-    if expected["method"]["deterministic"] and _device(expected) in ("cpu", None):
+def tolerance_of(expected: Record, name: str, family: Iterable[Record]) -> float:
+    """1e-9 for a deterministic method on a CPU (or for fixed predictions, which have no device), else max(0.001, twice
+    the standard deviation over seeds)."""
+    if expected.method.deterministic and expected.environment.device in ("cpu", None):
         return EXACT
-    by_seed: dict[int | None, float] = {
-        record["seed"]: entry["value"]
-        for record in [*family, expected]
-        if record["status"] == "ok"
-        for entry in record["metrics"]
-        if entry["name"] == name and entry["value"] is not None
-    }
+    by_seed: dict[int | None, float] = {}
+    for record in [*family, expected]:
+        value = record.metric(name)
+        if record.status == "ok" and value is not None:
+            by_seed[record.seed] = value
     if len(by_seed) < SEEDS:
-        return LEAST
-    return max(LEAST, 2 * statistics.stdev(by_seed.values()))
+        return SMALLEST
+    return max(SMALLEST, 2 * statistics.stdev(by_seed.values()))
 
 
-def _device(record: Mapping[str, Any]) -> str | None:
-    """ "cpu", "cuda", or None where the record doesn't say."""
-    device: str | None = record["environment"].get("device")
-    return device
-
-
-def same_but_seed(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What two runs share that differ in nothing but the seed: method, version, parameters, grid, content, device."""
-    method, tuning = record["method"], record.get("selection", {}).get("tuning")
-    grid = {} if tuning is None else tuning["grid"]  # what is chosen may hang on the seed
-    fixed = {name: value for name, value in method["parameters"].items() if name not in grid}
-    return (method["name"], method["version"], fixed, grid, record["dataset"]["content_hash"], _device(record))
+def same_but_seed(record: Record) -> tuple[Any, ...]:
+    """A key that is equal for runs that differ only in the seed: method, version, parameters, grid, content, device."""
+    method, tuning = record.method, record.selection.tuning
+    grid = {} if tuning is None else tuning.grid  # not the chosen values, which may depend on the seed
+    fixed = {name: value for name, value in method.parameters.items() if name not in grid}
+    return (method.name, method.version, fixed, grid, record.dataset.content_hash, record.environment.device)

@@ -1,6 +1,6 @@
-"""Where two runs differ most: the labels and the test rows in which one finds more than the other.
+"""The labels and test rows in which two runs differ most.
 
-A hit is a true label among the first k predictions, filter pairs removed: what P@k counts.
+A hit is a true label among the first k predictions, filter pairs removed, as in P@k.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.topk import TopK
 
-K = 5  # of P@5: as far down as a reader of a result list usually looks
-SHOWN = 80  # characters of a text
+K = 5  # as in P@5: the number of results that a reader usually looks at
+SHOWN = 80  # maximum characters of a text
 
 
 @dataclass(frozen=True)
 class Label:
-    """A label: training and test rows that have it, and in how many of those test rows each run finds it."""
+    """A label: number of training rows and test rows with it, and number of hits of each run."""
 
     label: int
     text: str | None
@@ -34,7 +34,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Document:
-    """A test row: the beginning of its text, how many labels it has, and how many of them each run finds."""
+    """A test row: beginning of its text, number of true labels, and number of hits of each run."""
 
     row: int
     text: str | None
@@ -45,7 +45,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Differences:
-    """Hits are within the first k. Both lists begin with B's largest gain, then come A's, largest first."""
+    """Both lists begin with the largest gains of run B, then have those of run A, each in descending order."""
 
     k: int
     labels: list[Label]
@@ -53,54 +53,62 @@ class Differences:
 
 
 def differences(a: TopK, b: TopK, dataset: Dataset, each: int, k: int = K) -> Differences:
-    """The labels and test rows in which b is ahead most, and those in which a is, `each` of both kinds and ways.
+    """The labels and test rows with the largest gains of b over a, and of a over b.
 
-    Among equal gains come those with fewer true rows or labels first, where it is the larger part, then lower numbers.
+    Ties are broken by fewer test rows of the label (or labels of the row), where the gain is the larger share, then by
+    lower number.
 
     Parameters
     ----------
-    a, b : predictions for the test rows as they were scored. each : at most so many.
+    a, b : predictions for the test rows, as scored. each : maximum number of labels, and of rows, in each direction.
     """
     truth = dataset.test.labels
     hits_a, hits_b = _hits(a, truth, k), _hits(b, truth, k)
-    in_train, in_test, a_of, b_of = (
+    in_train, in_test, label_hits_a, label_hits_b = (
         np.bincount(matrix.indices, minlength=dataset.n_labels)
         for matrix in (dataset.train.labels, truth, hits_a, hits_b)
     )
     labels = [
-        Label(i, _text(dataset.label_texts, i), int(in_train[i]), int(in_test[i]), int(a_of[i]), int(b_of[i]))
-        for i in _furthest(b_of - a_of, in_test, each)
+        Label(
+            label=i,
+            text=_text(dataset.label_texts, i),
+            train_rows=int(in_train[i]),
+            test_rows=int(in_test[i]),
+            a_hits=int(label_hits_a[i]),
+            b_hits=int(label_hits_b[i]),
+        )
+        for i in _largest_gains(label_hits_b - label_hits_a, in_test, each)
     ]
-    per_row, a_in, b_in = (np.diff(matrix.indptr) for matrix in (truth, hits_a, hits_b))
+    true_labels, row_hits_a, row_hits_b = (np.diff(matrix.indptr) for matrix in (truth, hits_a, hits_b))
     documents = [
-        Document(i, _text(dataset.test.texts, i), int(per_row[i]), int(a_in[i]), int(b_in[i]))
-        for i in _furthest(b_in - a_in, per_row, each)
+        Document(i, _text(dataset.test.texts, i), int(true_labels[i]), int(row_hits_a[i]), int(row_hits_b[i]))
+        for i in _largest_gains(row_hits_b - row_hits_a, true_labels, each)
     ]
     return Differences(k, labels, documents)
 
 
 def _hits(topk: TopK, truth: sp.csr_matrix, k: int) -> sp.csr_matrix:
-    """(n, L) ones where a true label is among the first k."""
+    """(n, L) ones where a true label is among the first k predictions."""
     ids = topk.ids[:, :k]
-    there = ids >= 0
-    indptr = np.concatenate(([0], np.cumsum(there.sum(axis=1))))
-    predicted = sp.csr_matrix((np.ones(indptr[-1], np.float32), ids[there], indptr), shape=truth.shape)
+    is_prediction = ids >= 0
+    indptr = np.concatenate(([0], np.cumsum(is_prediction.sum(axis=1))))
+    predicted = sp.csr_matrix((np.ones(indptr[-1], np.float32), ids[is_prediction], indptr), shape=truth.shape)
     hits = sp.csr_matrix(predicted.multiply(truth))
     hits.eliminate_zeros()
     return hits
 
 
-def _furthest(gain: NDArray[Any], size: NDArray[Any], each: int) -> list[int]:
-    """Places of the largest gains above 0, then of the largest below, each side's largest first."""
-    found: list[int] = []
+def _largest_gains(gain: NDArray[Any], size: NDArray[Any], each: int) -> list[int]:
+    """Indices of the largest positive gains in descending order, then of the largest negative ones."""
+    indices: list[int] = []
     for signed in (gain, -gain):
         order = np.lexsort((size, -signed))[:each]
-        found += [int(i) for i in order if signed[i] > 0]
-    return found
+        indices += [int(i) for i in order if signed[i] > 0]
+    return indices
 
 
 def _text(texts: Any, i: int) -> str | None:
-    """The beginning of a text in one line."""
+    """The beginning of a text on one line."""
     if texts is None:
         return None
     line = " ".join(str(texts[i])[: 10 * SHOWN].split())

@@ -1,4 +1,4 @@
-"""Expected scores: what runs gave, and how far the next one may be from it.
+"""Files of expected scores: the scores of recorded runs with tolerances for later runs.
 
 `leaderboards/expected/SET.toml` is written by `xmcbench check scores --update`, never by hand:
 
@@ -11,8 +11,8 @@
     k = 100
     seed = 0
     device = "cpu"                     # machine class of scores
-    seeds = 3                          # so many runs gave the tolerances
-    record = "20261126T…"              # the run whose values these are
+    seeds = 3                          # number of seeds from which the tolerances are computed
+    record = "20261126T…"              # the run that has these values
     [expected.metrics]
     "P@1" = { value = 0.715…, tolerance = 0.001, version = 1 }    # a fraction; the version of its definition
 """
@@ -27,8 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xmcbench.comparison.compare import Scores
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
+from xmcbench.results.record import Metric
 
 _TEXTS = ("method", "version", "dataset", "view", "content", "device", "record")
 _NUMBERS = ("k", "seed", "seeds")
@@ -37,7 +39,7 @@ _HEAD = "# Written by `xmcbench check scores --update RESULTS` from records of r
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value, a fraction; how far another run's may be from it; the version of its definition."""
+    """A metric's value, a fraction; the tolerance for another run; the version of the metric's definition."""
 
     value: float
     tolerance: float
@@ -46,7 +48,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Expected:
-    """The scores of one method on one data set; the fields are explained at the head of this module."""
+    """The scores of one method on one data set; the docstring of this module explains the fields."""
 
     method: str
     version: str
@@ -62,21 +64,17 @@ class Expected:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What no two entries of a set share; also their order."""
+        """Unique within a set; also the sort key."""
         return self.dataset, self.view, self.method, self.k
 
     def __str__(self) -> str:
         cut = "" if self.k == 100 else f" to {self.k} labels"
         return f"{self.method} on {self.dataset} ({self.view}){cut}"
 
-    def as_record(self) -> dict[str, Any]:
-        """As much of a record as the comparison rule reads."""
-        scores = self.metrics.items()
-        return {
-            "dataset": {"content_hash": self.content},
-            "environment": {"device": self.device},
-            "metrics": [{"name": name, "value": s.value, "version": s.version} for name, s in scores],
-        }
+    def scores(self) -> Scores:
+        """The scores as input of the comparison rule."""
+        metrics = {name: Metric(name=name, value=s.value, version=s.version) for name, s in self.metrics.items()}
+        return Scores(self.content, self.device, metrics)
 
 
 def read(path: Path) -> list[Expected]:
@@ -84,7 +82,7 @@ def read(path: Path) -> list[Expected]:
 
     Raises
     ------
-    DataError : not there, no TOML, or, all faults together, an entry of another form, or one that stands twice.
+    DataError : a missing file, invalid TOML, or invalid or duplicate entries, all of which are reported together.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -98,17 +96,17 @@ def read(path: Path) -> list[Expected]:
         raise DataError(f"{path}: not a list of [[expected]]")
     problems = [f"entry {i} ({_name(e)}): {text}" for i, e in enumerate(entries, 1) for text in _faults(e)]
     if not problems:
-        keys = [_made(e).key for e in entries]
-        problems = [f"{key[2]} on {key[0]} stands twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
+        keys = [_parsed(e).key for e in entries]
+        problems = [f"{key[2]} on {key[0]} occurs twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
     if problems:
         raise DataError(f"{path}: " + "; ".join(problems), "It is written by `xmcbench check scores --update`.")
-    return [_made(e) for e in entries]
+    return [_parsed(e) for e in entries]
 
 
 def write(path: Path, entries: Iterable[Expected]) -> None:
-    """Write a set, sorted, so that a changed score is a changed line."""
+    """Write a set, sorted, so that a diff shows only changed scores."""
     text = _HEAD + "".join(_toml(entry) for entry in sorted(entries, key=lambda e: e.key))
-    tomllib.loads(text)  # a name TOML can't hold must not replace a file that is whole
+    tomllib.loads(text)  # raise before a valid file is replaced by an invalid one
     with atomic(path) as file:
         file.write(text.encode())
 
@@ -124,7 +122,7 @@ def _toml(entry: Expected) -> str:
 
 
 def _spell(value: str | int) -> str:
-    """A JSON string without escapes beyond ASCII is a TOML string."""
+    """TOML text of a value; a JSON string with ensure_ascii=False is a TOML string."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -133,22 +131,26 @@ def _name(table: Any) -> str:
 
 
 def _faults(table: Any) -> list[str]:
-    """What is wrong with one entry."""
+    """The faults of one entry."""
     if not isinstance(table, dict):
-        return ["no table"]
+        return ["not a table"]
     keys = (*_TEXTS, *_NUMBERS, "metrics")
-    said = [f"missing key {key!r}" for key in keys if key not in table]
-    said += [f"unknown key {key!r}" for key in table if key not in keys]
-    said += [f"{key} is no text" for key in _TEXTS if not isinstance(table.get(key, ""), str)]
-    said += [f"{key} = {table[key]!r}" for key in _NUMBERS if key in table and not _whole(table[key])]
+    faults = [f"missing key {key!r}" for key in keys if key not in table]
+    faults += [f"unknown key {key!r}" for key in table if key not in keys]
+    faults += [f"{key} is not a text" for key in _TEXTS if not isinstance(table.get(key, ""), str)]
+    faults += [f"{key} = {table[key]!r}" for key in _NUMBERS if key in table and not _is_count(table[key])]
     metrics = table.get("metrics")
     if not isinstance(metrics, dict) or not metrics:
-        return [*said, "no metrics"]
-    return said + [f"{name} = {score!r}" for name, score in metrics.items() if not _is_score(score)]
+        return [*faults, "no metrics"]
+    return faults + [f"{name} = {score!r}" for name, score in metrics.items() if not _is_score(score)]
 
 
 def _is_score(score: Any) -> bool:
-    if not isinstance(score, dict) or set(score) != {"value", "tolerance", "version"} or not _whole(score["version"]):
+    if (
+        not isinstance(score, dict)
+        or set(score) != {"value", "tolerance", "version"}
+        or not _is_count(score["version"])
+    ):
         return False
     numbers = (score["value"], score["tolerance"])
     if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
@@ -156,10 +158,10 @@ def _is_score(score: Any) -> bool:
     return bool(score["value"] >= 0 and score["tolerance"] > 0)
 
 
-def _whole(value: Any) -> bool:
+def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-def _made(table: Mapping[str, Any]) -> Expected:
+def _parsed(table: Mapping[str, Any]) -> Expected:
     metrics = {name: Score(**score) for name, score in table["metrics"].items()}
     return Expected(**{**table, "metrics": metrics})

@@ -1,10 +1,9 @@
-"""A run once more, from its record: same method, parameters, data, seed, k and kind of device."""
+"""Repeats a run from its record: same method, parameters, data, seed, k and kind of device."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xmcbench.errors import UsageError
 
@@ -16,49 +15,52 @@ if TYPE_CHECKING:
     from xmcbench.runs.plan import RunSpec
 
 
-def spec_of(record: Mapping[str, Any]) -> RunSpec:
-    """The run that a record is of; a tuned one with the parameters that were chosen, without tuning again.
+def spec_of(record: Record) -> RunSpec:
+    """The run of a record; a tuned run gets the chosen parameters and is not tuned again.
 
     Raises
     ------
-    UsageError : nobody can run it here: predictions from outside, a class in a file, a method that isn't installed, is
-        of another version or takes other parameters.
-    XmcError : the method's import fails.
+    UsageError : the run can't be repeated: external predictions, a class in a file, a method that isn't installed, has
+        another version or other parameters.
+    XmcError : the method can't be imported.
     """
     from xmcbench.runs import registry
     from xmcbench.runs.plan import RunSpec
 
-    method, data = record["method"], record["dataset"]
-    name = method["name"]
-    if method.get("family") == "external":
-        raise UsageError(f"{name}: predictions brought by their author", "Only their scores can be computed again.")
-    if "sha256" in record["code"].get("method", {}) or registry.is_in_a_file(name):  # no record makes us run a file
-        raise UsageError(f"{name}: a class in a file", f"Look at the file, then run it yourself: {record['command']}")
-    found = registry.get(name)
-    if found.info.version != method.get("version"):
+    method, data = record.method, record.dataset
+    name = method.name
+    if record.is_external:
+        raise UsageError(f"{name}: predictions computed by their author", "Only their scores can be computed again.")
+    if record.code.method.sha256 is not None or registry.is_in_a_file(name):  # a record must not make us execute a file
+        raise UsageError(f"{name}: a class in a file", f"Read the file, then run it yourself: {record.command}")
+    source = registry.get(name)
+    if source.info.version != method.version:
         raise UsageError(
-            f"{name}: version {found.info.version} here, {method.get('version')} on record",
-            "Versions differ in results; install the one on record.",
+            f"{name}: version {source.info.version} here, {method.version} on record",
+            "Versions differ in results; install the version on record.",
         )
     try:
-        params = found.info.parameters(**method["parameters"])
-        found(params)
+        params = source.info.parameters(**method.parameters)
+        source(params)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name}: its parameters on record are none of this version ({error})") from error
-    if dataclasses.asdict(params) != method["parameters"]:
-        raise UsageError(f"{name}: this version has parameters that the record doesn't", "They had no value then.")
-    return RunSpec(name, found, params, data["name"], data["view"], record["seed"], record["k"])
+        raise UsageError(f"{name}: this version does not accept the parameters on record ({error})") from error
+    if dataclasses.asdict(params) != method.parameters:
+        raise UsageError(
+            f"{name}: this version has parameters that are not on record", "Their values for that run are unknown."
+        )
+    return RunSpec(name, source, params, data.name, data.view, record.seed or 0, record.k)
 
 
-def rerun(record: Mapping[str, Any], dataset: Dataset, store: Store, reporter: Reporter) -> Record:
-    """Do the run again, whatever `store` has, and add its record there.
+def rerun(record: Record, dataset: Dataset, store: Store, reporter: Reporter) -> Record:
+    """Repeat the run, even if `store` has a record of it, and add the new record to `store`.
 
     Raises
     ------
-    UsageError, XmcError : as `spec_of`; the record's kind of device isn't here.
+    UsageError, XmcError : as `spec_of`; or the record's kind of device is not available.
     """
-    from xmcbench.runs.runner import Options, execute
+    from xmcbench.results.execution import execute
+    from xmcbench.runs.job import Options
 
-    device = record["environment"].get("device") or "auto"
-    options = Options(device=device, again=True, metrics=[entry["name"] for entry in record["metrics"]])
+    device = record.environment.device or "auto"
+    options = Options(device=device, again=True, metrics=[one.name for one in record.metrics])
     return execute(spec_of(record), dataset, store, options, reporter)[0]

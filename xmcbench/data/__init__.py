@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 def load(name: str, view: str | None = None, *, offline: bool = False, progress: Reporter | None = None) -> Dataset:
-    """A data set by name: fetched and parsed at the first call, opened from the cache after that.
+    """Return a data set by name. The first call fetches and parses it; later calls open the cache.
 
     Parameters
     ----------
-    name : of the catalogue, of an imported data set, or "synthetic[labels=100000,rows=50000,seed=1]".
-    view : of the entry's views; None is its default.
-    offline : use what lies on this machine and in `XMCBENCH_MIRROR`; no network.
-    progress : told the phases of fetching and parsing.
+    name : a name of the catalogue, of an imported data set, or "synthetic[labels=100000,rows=50000,seed=1]".
+    view : one of the entry's views; None is the default view.
+    offline : use only files on this machine and in `XMCBENCH_MIRROR`; no network.
+    progress : receives the phases of fetching and parsing.
 
     Raises
     ------
-    UsageError : unknown name (the nearest is offered) or view.
-    DataError : a file can't be had, or is damaged, or the cache can't be written.
+    UsageError : unknown name (the message suggests the nearest one) or unknown view.
+    DataError : a file is unavailable or damaged, or the cache can't be written.
     """
-    from xmcbench.data.loading import load as really_load
+    from xmcbench.data.loading import load as load_dataset
 
-    return really_load(name, view, offline=offline, progress=progress)
+    return load_dataset(name, view, offline=offline, progress=progress)

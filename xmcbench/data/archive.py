@@ -1,7 +1,7 @@
-"""Members of zip and tar archives, read by name. Archives come from strangers: nothing in one is trusted.
+"""Read members of zip and tar archives by name. Archives are untrusted input.
 
-A member's path never becomes a path on disk, links and devices are never followed, and an archive that would unpack
-to far more than text ever does is refused.
+A member's path is never used as a path on disk, links and devices are never followed, and an archive whose unpacked
+size is implausible for text is refused.
 """
 
 from __future__ import annotations
@@ -18,70 +18,71 @@ from typing import IO, Any
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
 
-MAX_RATIO = 200  # unpacked / packed; deflated term lists reach about 5, xz of EU laws 12, a bomb 1,000 and more
-ALWAYS_ALLOWED = 1 << 26  # bytes a member may have whatever the ratio
+# Unpacked / packed bytes; deflated term lists reach about 5, xz of EU laws 12, a zip bomb 1,000 and more.
+MAX_RATIO = 200
+ALWAYS_ALLOWED = 1 << 26  # bytes a member may always have, whatever the ratio
 CHUNK = 1 << 20
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
 
 
 def extract(archive: Path, wanted: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, Path]:
-    """Unpack members into `folder`, each written whole or not at all.
+    """Unpack members into `folder`. Each file is written completely or not at all.
 
     Parameters
     ----------
-    wanted : file name in `folder` → paths in the archive, of which the first that is there counts. A path may lack
-        its leading folders ("train.txt" finds "LF-Amazon-131K/train.txt").
+    wanted : file name in `folder` → candidate paths in the archive; the first existing path is used. A path may omit
+        its leading folders ("train.txt" matches "LF-Amazon-131K/train.txt").
 
     Returns
     -------
-    The files written, by name; names without a member are left out.
+    The files written, by name. Names without a member are omitted.
 
     Raises
     ------
-    DataError : truncated, tampered with, a bomb, an unsafe member; or `folder` can't be written.
+    DataError : the archive is truncated, modified or a zip bomb, or has an unsafe member; or `folder` can't be written.
     """
-    found: dict[str, Path] = {}
-    with _opened(archive) as content:
-        chosen = {name: _choose(archive, content.names, paths) for name, paths in wanted.items()}
-        by_member = {member: name for name, member in chosen.items() if member is not None}
-        for member, size, file in content.walk(lambda path: path in by_member):
+    written: dict[str, Path] = {}
+    with _open_archive(archive) as contents:
+        member_of = {name: _find_member(archive, contents.names, paths) for name, paths in wanted.items()}
+        by_member = {member: name for name, member in member_of.items() if member is not None}
+        for member, size, file in contents.walk(lambda path: path in by_member):
             target = folder / by_member[member]
             with atomic(target) as out:
                 _copy(archive, member, size, file, out)
-            found[target.name] = target
-    return found
+            written[target.name] = target
+    return written
 
 
 def members(archive: Path, accept: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """(path, content) of the members whose path is accepted, in the archive's order, without unpacking to disk.
+    """Yield (path, content) of the members whose path is accepted, in archive order, without unpacking to disk.
 
     Raises
     ------
-    DataError : as `extract`.
+    DataError : as in `extract`.
     """
-    with _opened(archive) as content:
-        for member, size, file in content.walk(accept):
-            with _named(archive, member):
-                data = file.read(size + 1)
-            if len(data) != size:
-                raise _damaged(archive, f"member {member} has not the {size:,} bytes it declares")
-            yield member, data
+    with _open_archive(archive) as contents:
+        for member, size, file in contents.walk(accept):
+            with _name_member_in_errors(archive, member):
+                content = file.read(size + 1)
+            if len(content) != size:
+                raise _damage_error(archive, f"member {member} does not have its declared size of {size:,} bytes")
+            yield member, content
 
 
 def is_archive(name: str) -> bool:
-    """By its name."""
+    """Whether the file name has the extension of a zip or tar archive."""
     return name.endswith((".zip", ".tar", ".tar.gz", ".tar.xz", ".tgz"))
 
 
 def probe(archive: Path) -> None:
-    """Look at the directory of a zip, or at the first member of a tar: notices most that is cut short or no archive.
+    """Read the directory of a zip or the first member of a tar, which detects most truncated files and non-archives.
 
     Raises
     ------
-    DataError : it can't be opened.
+    DataError : the archive can't be opened.
     """
-    with _opened(archive):
-        pass  # opening reads just that
+    with _open_archive(archive):
+        pass
 
 
 class _Zip:
@@ -90,7 +91,7 @@ class _Zip:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = zipfile.ZipFile(path)
-        self.infos = [i for i in self.file.infolist() if not i.is_dir() and not _is_mac_litter(i.filename)]
+        self.infos = [i for i in self.file.infolist() if not i.is_dir() and not _is_macos_metadata(i.filename)]
         self.names = [i.filename for i in self.infos]
         self.packed = path.stat().st_size
 
@@ -100,9 +101,9 @@ class _Zip:
             if not accept(info.filename):
                 continue
             _check_path(self.path, info.filename)
-            kind = info.external_attr >> 28  # of the Unix mode, where there is one: 8 is a regular file
+            kind = info.external_attr >> 28  # file type of the Unix mode: 8 is a regular file, 0 that no mode is stored
             if kind not in (0, 8):
-                raise _damaged(self.path, f"member {info.filename!r} is a link or a device")
+                raise _damage_error(self.path, f"member {info.filename!r} is a link or a device")
             total += info.file_size
             _check_size(self.path, info.filename, total, self.packed)
             with self.file.open(info) as file:
@@ -110,7 +111,7 @@ class _Zip:
 
 
 class _Tar:
-    """A tar archive's regular files. It is read once from front to back, which is all that compression allows."""
+    """A tar archive's regular files, read sequentially because compression allows no random access."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,16 +128,16 @@ class _Tar:
     def _infos(self) -> Iterator[tarfile.TarInfo]:
         for info in self.file:
             _check_size(self.path, info.name, info.offset_data + info.size, self.packed)
-            if not info.isdir() and not _is_mac_litter(info.name):
+            if not info.isdir() and not _is_macos_metadata(info.name):
                 yield info
         self._read_to_the_end()
 
     def _read_to_the_end(self) -> None:
-        """gzip's check sum stands after everything: without this a flipped bit would pass."""
-        stream, done = self.file.fileobj, 0
+        """Read to the end of the stream, where gzip stores its checksum; otherwise a flipped bit would pass."""
+        stream, n_bytes = self.file.fileobj, 0
         while stream is not None and (piece := stream.read(CHUNK)):
-            done += len(piece)
-            _check_size(self.path, "after the last member", done, self.packed)
+            n_bytes += len(piece)
+            _check_size(self.path, "after the last member", n_bytes, self.packed)
 
     def walk(self, accept: Callable[[str], bool]) -> Iterator[tuple[str, int, IO[bytes]]]:
         for info in self._infos():
@@ -145,77 +146,77 @@ class _Tar:
             _check_path(self.path, info.name)
             file = self.file.extractfile(info) if info.isreg() else None
             if file is None:
-                raise _damaged(self.path, f"member {info.name!r} is a link or a device")
+                raise _damage_error(self.path, f"member {info.name!r} is a link or a device")
             with file:
                 yield info.name, info.size, file
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[_Zip | _Tar]:
+def _open_archive(archive: Path) -> Iterator[_Zip | _Tar]:
     try:
         with open(archive, "rb") as file:
-            start = file.read(4)
-        content: _Zip | _Tar = _Zip(archive) if start[:2] == b"PK" else _Tar(archive)
-    except _BROKEN as error:
-        raise _damaged(archive, _reason(error)) from error
+            magic = file.read(4)
+        contents: _Zip | _Tar = _Zip(archive) if magic[:2] == b"PK" else _Tar(archive)
+    except _DAMAGE as error:
+        raise _damage_error(archive, _reason(error)) from error
     try:
-        with content.file:
-            yield content
+        with contents.file:
+            yield contents
     except DataError:
         raise
-    except (*_BROKEN, RuntimeError) as error:  # RuntimeError: zipfile's word for an encrypted member
-        raise _damaged(archive, _reason(error)) from error
+    except (*_DAMAGE, RuntimeError) as error:  # zipfile raises RuntimeError for an encrypted member
+        raise _damage_error(archive, _reason(error)) from error
 
 
 @contextmanager
-def _named(archive: Path, member: str) -> Iterator[None]:
+def _name_member_in_errors(archive: Path, member: str) -> Iterator[None]:
     try:
         yield
-    except (*_BROKEN, RuntimeError) as error:
-        raise _damaged(archive, f"member {member}: {_reason(error)}") from error
+    except (*_DAMAGE, RuntimeError) as error:
+        raise _damage_error(archive, f"member {member}: {_reason(error)}") from error
 
 
 def _copy(archive: Path, member: str, size: int, file: IO[bytes], out: IO[bytes]) -> None:
-    """Copy a member and hold it to the size it declares."""
-    done = 0
+    """Copy a member; raise if its size differs from the declared size."""
+    n_bytes = 0
     while True:
-        with _named(archive, member):
+        with _name_member_in_errors(archive, member):
             piece = file.read(CHUNK)
         if not piece:
             break
-        done += len(piece)
-        if done > size:
+        n_bytes += len(piece)
+        if n_bytes > size:
             break
         out.write(piece)
-    if done != size:
-        raise _damaged(archive, f"member {member} has not the {size:,} bytes it declares")
+    if n_bytes != size:
+        raise _damage_error(archive, f"member {member} does not have its declared size of {size:,} bytes")
 
 
-def _choose(archive: Path, names: list[str], paths: tuple[str, ...]) -> str | None:
-    """The one member that a wanted path means."""
+def _find_member(archive: Path, names: list[str], paths: tuple[str, ...]) -> str | None:
+    """The member for the first of `paths` that exists, or None; raise if a path matches several members."""
     for path in paths:
         if path in names:
             return path
-        ends = [name for name in names if name.endswith("/" + path)]
-        if len(ends) > 1:
-            raise _damaged(archive, f"{len(ends)} members are called {path}: {', '.join(sorted(ends)[:5])}")
-        if ends:
-            return ends[0]
+        matches = [name for name in names if name.endswith("/" + path)]
+        if len(matches) > 1:
+            raise _damage_error(archive, f"{len(matches)} members are called {path}: {', '.join(sorted(matches)[:5])}")
+        if matches:
+            return matches[0]
     return None
 
 
 def _check_path(archive: Path, name: str) -> None:
     parts = PurePosixPath(name.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or "\x00" in name or (len(name) > 1 and name[1] == ":"):
-        raise _damaged(archive, f"member {name!r} points outside the archive")
+        raise _damage_error(archive, f"member {name!r} points outside the archive")
 
 
 def _check_size(archive: Path, name: str, size: int, packed: int) -> None:
     if size < 0 or size > max(ALWAYS_ALLOWED, packed * MAX_RATIO):
-        raise _damaged(archive, f"member {name!r} would unpack to {size:,} bytes from an archive of {packed:,}")
+        raise _damage_error(archive, f"member {name!r} would unpack to {size:,} bytes from an archive of {packed:,}")
 
 
-def _is_mac_litter(name: str) -> bool:
+def _is_macos_metadata(name: str) -> bool:
     return name.startswith("__MACOSX/") or "/._" in name
 
 
@@ -223,7 +224,7 @@ def _reason(error: BaseException | Any) -> str:
     return str(error) or type(error).__name__
 
 
-def _damaged(archive: Path, what: str) -> DataError:
+def _damage_error(archive: Path, problem: str) -> DataError:
     return DataError(
-        f"{archive}: {what}", "The archive is damaged or not what it should be: remove it, fetch it again."
+        f"{archive}: {problem}", "The archive is damaged or not the expected file: remove it and fetch it again."
     )

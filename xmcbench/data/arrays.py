@@ -1,10 +1,10 @@
-"""A folder of arrays made once: whole or not there, memory-mapped, built by whoever comes first.
+"""Cached folders of memory-mapped arrays: each folder is built once and is either complete or absent.
 
     FOLDER/   meta.json  NAME.npy  …
 
-The folder is built under a temporary name, `meta.json` last, and renamed: a folder of that name is whole. `meta.json`
-holds the length of every file and a hash of itself, so that one cut short or edited is noticed on opening and made
-again. Two processes that want one folder build it once; opening one that is there takes no lock.
+The folder is built under a temporary name, with `meta.json` written last, and then renamed. `meta.json` holds the
+length of every file and a hash of itself, so that a truncated or edited folder is detected on opening and rebuilt. If
+two processes need the same folder, only one builds it; opening an existing folder takes no lock.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from xmcbench.files import TEMPORARY, cannot_write
 
 Array = NDArray[Any]
 T = TypeVar("T")
-SMALL = 1 << 16  # bytes; shorter files are read at once, which is cheaper than a mapping
+SMALL = 1 << 16  # bytes; shorter files are read into memory, which is cheaper than a mapping
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a folder holds: its arrays, read-only, and the facts that `build` returned beside them."""
+    """The content of a folder: its read-only arrays, and `meta.json` with the facts that `build` returned."""
 
     arrays: Mapping[str, Array]
     facts: Mapping[str, Any]
@@ -42,17 +42,17 @@ class Stored:
 
 @dataclass
 class Writer:
-    """Takes the arrays of a folder that is being built."""
+    """Saves the arrays of a folder that is being built."""
 
     folder: Path
     sizes: dict[str, int] = field(default_factory=dict)
 
     def save(self, name: str, array: Array) -> None:
-        """One array."""
+        """Save one array."""
         self.save_parts(name, [array])
 
     def save_parts(self, name: str, parts: Iterable[Array]) -> None:
-        """One array by parts along its first axis, one at least: as many rows as come, none kept in memory."""
+        """Save one array from parts along its first axis, at least one. Only one part at a time is in memory."""
         self.sizes[name] = _save(self.folder / f"{name}.npy", parts)
 
 
@@ -61,43 +61,43 @@ def open_or_build(
     key: str,
     build: Callable[[Writer], Mapping[str, Any]],
     read: Callable[[Stored], T],
-    again: str = "made",
+    verb: str = "made",
 ) -> T:
-    """What `read` makes of the folder, which `build` fills if it isn't there or is damaged.
+    """Return `read` of the folder's content. `build` creates the folder if it is missing or damaged.
 
     Parameters
     ----------
-    key : of what the arrays were made from; a folder with another key counts as damaged.
-    build : saves arrays and returns facts for `meta.json`, plain JSON. It may raise to stop: nothing is left then.
-    read : raises ValueError or KeyError where the arrays aren't what they should be, which counts as damage.
-    again : what is done to a damaged folder, for the warning.
+    key : identifies the inputs of the arrays; a folder with another key counts as damaged.
+    build : saves arrays and returns facts for `meta.json`, plain JSON. If it raises, nothing is left on disk.
+    read : raises ValueError or KeyError for unexpected arrays, which counts as damage.
+    verb : participle for the warning "FOLDER is damaged: it is … again".
 
     Raises
     ------
-    DataError : the folder can't be written; or whatever `build` raises.
+    DataError : the folder can't be written. Errors of `build` are passed on.
     """
-    found = open_folder(folder, key, read)
-    if found is not None:
-        return found
+    content = open_folder(folder, key, read)
+    if content is not None:
+        return content
     with _locked(folder):
         _sweep(folder)
-        found = open_folder(folder, key, read)  # another process may have built it while this one waited
-        if found is not None:
-            return found
+        content = open_folder(folder, key, read)  # another process may have built it while this one waited
+        if content is not None:
+            return content
         if folder.exists():
-            warnings.warn(f"{folder} is damaged: it is {again} again", stacklevel=3)
-        _write(folder, key, build)
-        found = open_folder(folder, key, read)
-    if found is None:
-        raise cannot_write(folder, OSError("what was written reads back otherwise"))
-    return found
+            warnings.warn(f"{folder} is damaged: it is {verb} again", stacklevel=3)
+        _replace_folder(folder, key, build)
+        content = open_folder(folder, key, read)
+    if content is None:
+        raise cannot_write(folder, OSError("the written content reads back differently"))
+    return content
 
 
 def open_folder(folder: Path, key: str, read: Callable[[Stored], T]) -> T | None:
-    """What `read` makes of the folder, or None if it is not there or not what its `meta.json` says."""
+    """Return `read` of the folder's content, or None if the folder is missing or disagrees with its `meta.json`."""
     try:
         meta = json.loads((folder / "meta.json").read_bytes())
-        if meta.pop("check", None) != _check(meta) or meta["key"] != key:
+        if meta.pop("check", None) != _checksum(meta) or meta["key"] != key:
             return None
         return read(Stored({name: _load(folder / f"{name}.npy", size) for name, size in meta["arrays"].items()}, meta))
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
@@ -105,23 +105,23 @@ def open_folder(folder: Path, key: str, read: Callable[[Stored], T]) -> T | None
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and its lock; of no use to a process that has it open, which keeps its mappings."""
+    """Remove a folder and its lock. A process that has the folder open keeps its memory mappings."""
     shutil.rmtree(folder, ignore_errors=True)
-    _lock_of(folder).unlink(missing_ok=True)
+    _lock_path(folder).unlink(missing_ok=True)
 
 
-def _lock_of(folder: Path) -> Path:
+def _lock_path(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.lock"
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of one folder; waits for whoever has it, and a killed holder's lock is free."""
+    """Hold the lock of one folder, waiting for other holders. The lock of a killed process is released."""
     from filelock import FileLock
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock_of(folder))
+        lock = FileLock(_lock_path(folder))
         lock.acquire()
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -132,20 +132,20 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed build of this folder left; call it under the lock."""
+    """Remove the temporary folders of killed builds of this folder. The caller must hold the lock."""
     for left_over in folder.parent.iterdir():
         if left_over.name.startswith(f"{TEMPORARY}{folder.name}-"):
             shutil.rmtree(left_over, ignore_errors=True)
 
 
-def _write(folder: Path, key: str, build: Callable[[Writer], Mapping[str, Any]]) -> None:
+def _replace_folder(folder: Path, key: str, build: Callable[[Writer], Mapping[str, Any]]) -> None:
     try:
         work = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{folder.name}-", dir=folder.parent))
         old = work.with_name(work.name + "-old")
         try:
-            _fill(work, key, build)
+            _build_files(work, key, build)
             work.chmod(0o755)
-            if folder.exists():  # damaged: out of the way first, since a folder can't replace a full one
+            if folder.exists():  # damaged: move it away first, since `rename` cannot replace a non-empty folder
                 folder.rename(old)
             work.rename(folder)
         finally:
@@ -155,29 +155,29 @@ def _write(folder: Path, key: str, build: Callable[[Writer], Mapping[str, Any]])
         raise cannot_write(folder, error) from error
 
 
-def _fill(work: Path, key: str, build: Callable[[Writer], Mapping[str, Any]]) -> None:
+def _build_files(work: Path, key: str, build: Callable[[Writer], Mapping[str, Any]]) -> None:
     writer = Writer(work)
     facts = build(writer)
     meta = {"key": key, **facts, "arrays": writer.sizes}
     with open(work / "meta.json", "wb") as file:
-        file.write(json.dumps({**meta, "check": _check(meta)}, indent=1).encode())
+        file.write(json.dumps({**meta, "check": _checksum(meta)}, indent=1).encode())
         _flush(file)
 
 
 def _save(path: Path, parts: Iterable[Array]) -> int:
-    """`np.save` by parts that reports a full disk as such (`ndarray.tofile` loses the reason); the file's length."""
-    each = iter(parts)
-    first = np.ascontiguousarray(next(each))
+    """`np.save` from parts; returns the file's length. Reports a full disk (`ndarray.tofile` loses the reason)."""
+    remaining_parts = iter(parts)
+    first = np.ascontiguousarray(next(remaining_parts))
     header = np.lib.format.header_data_from_array_1_0(first)
     rows = 0
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for part in chain([first], each):
+        for part in chain([first], remaining_parts):
             part = np.ascontiguousarray(part, first.dtype)
             file.write(part.reshape(-1).view(np.uint8).data)
             rows += len(part)
         if rows != len(first):
-            file.seek(0)  # numpy pads headers so that the first axis can grow in place
+            file.seek(0)  # numpy pads headers, so that a longer first axis fits in place
             np.lib.format.write_array_header_1_0(file, {**header, "shape": (rows, *first.shape[1:])})
             file.seek(0, os.SEEK_END)
         _flush(file)
@@ -189,14 +189,14 @@ def _flush(file: Any) -> None:
     os.fsync(file.fileno())
 
 
-def _check(meta: Mapping[str, Any]) -> str:
+def _checksum(meta: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def _load(path: Path, size: int) -> Array:
-    """A read-only plain array (numba is slow with `np.memmap` itself); ValueError if the file has another length."""
+    """A read-only plain array (numba is slow with `np.memmap` objects); ValueError if the length is not `size`."""
     if path.stat().st_size != size:
-        raise ValueError(f"{path} has not {size} bytes")
+        raise ValueError(f"{path} does not have {size} bytes")
     array = np.asarray(np.load(path, mmap_mode=None if size < SMALL else "r", allow_pickle=False))
     array.flags.writeable = False
     return array

@@ -1,8 +1,8 @@
-"""Parsed data sets on disk: one folder of arrays a view (`xmcbench.data.arrays`), parsed once by whoever comes first.
+"""Cache of parsed data sets: one folder of arrays (`xmcbench.data.arrays`) per view.
 
     HOME/parsed/NAME/VIEW-KEY/   meta.json  train.labels.indptr.npy  …  label_texts.blob.npy  label_texts.offsets.npy
 
-KEY is a hash of what goes into the parse (source files, recipe, view).
+KEY is a hash of the inputs of the parse (source files, recipe, view).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from xmcbench.data.home import home
 from xmcbench.data.packing import ContentHash, arrays, assemble, shapes
 from xmcbench.data.recipes import Parsed
 
-FORMAT = 1  # of the folder; raise it when an older reader would misread a newer folder
+FORMAT = 1  # version of the folder layout; raise it when an older reader would misread a newer folder
 
 
 @dataclass(frozen=True)
 class Cached:
-    """A parse opened from disk: the rows, their hash, and the folder they lie in."""
+    """A parsed data set opened from disk: its content, content hash and folder."""
 
     parsed: Parsed
     content_hash: str
@@ -33,30 +33,30 @@ class Cached:
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """16 hex digits of the canonical JSON of all that a parse depends on."""
+    """16 hex digits: hash of the canonical JSON of everything that a parse depends on."""
     text = json.dumps({**parts, "cache format": FORMAT}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def folder_of(name: str, view: str, key: str) -> Path:
-    """Where the parse of that key lies, or will lie."""
+    """The folder of the parsed view with that key; it may not exist yet."""
     return home() / "parsed" / name / f"{view}-{key}"
 
 
 def open_or_build(folder: Path, key: str, build: Callable[[], Parsed]) -> Cached:
-    """The parse in `folder`, made by `build` if it isn't there or is damaged. Two processes parse once.
+    """Open the parsed data set in `folder`. `build` parses it if the folder is missing or damaged, in one process only.
 
     Raises
     ------
-    DataError : the cache folder can't be written; or whatever `build` raises.
+    DataError : the cache folder can't be written. Errors of `build` are passed on.
     """
     return open_or_build_arrays(
-        folder, key, lambda writer: _fill(writer, build()), lambda stored: _read(stored, folder), "parsed"
+        folder, key, lambda writer: _save(writer, build()), lambda stored: _read(stored, folder), "parsed"
     )
 
 
-def _fill(writer: Writer, parsed: Parsed) -> dict[str, Any]:
-    """All arrays of one parse; the content hash is taken on the way, so that each array is made once."""
+def _save(writer: Writer, parsed: Parsed) -> dict[str, Any]:
+    """Save all arrays and return the facts for `meta.json`. One loop saves and hashes, so each array is made once."""
     digest = ContentHash(shapes(parsed))
     for name, array in arrays(parsed):
         writer.save(name, array)

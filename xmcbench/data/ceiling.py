@@ -1,4 +1,4 @@
-"""The best P@k that anyone can expect on synthetic rows."""
+"""The highest P@k that any method can expect on synthetic rows."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ Array = NDArray[Any]
 
 
 class Plain(NamedTuple):
-    """Slots row by row and children node by node, for the kernels."""
+    """Plain arrays for the kernels: slots grouped by row, children grouped by node."""
 
-    row_starts: Array  # (rows + 1,) where each row's slots begin
+    row_starts: Array  # (rows + 1,) index of each row's first slot
     label: Array  # (slots,)
     node: Array
     shown: Array
     frequency: Array  # (L,)
-    child_starts: Array  # (nodes + 1,) where each node's children begin
+    child_starts: Array  # (nodes + 1,) index of each node's first child
     children: Array  # label ids
     mass: Array  # (nodes,) Σ frequency over the node's children
 
 
 def best_precision(world: World, slots: Slots, n_rows: int) -> dict[str, float]:
-    """{"P@1": …, "P@3": …, "P@5": …} as fractions: the k likeliest labels of each row.
+    """{"P@1": …, "P@3": …, "P@5": …} as fractions, for predicting the k most probable labels of each row.
 
-    Slots are ordered by row.
+    `slots` must be sorted by row.
     """
     totals = _sum_of_best(plain(world, slots, n_rows), max(CUTS))
     return {f"P@{k}": float(totals[:k].sum() / (k * n_rows)) for k in CUTS}
 
 
 def plain(world: World, slots: Slots, n_rows: int) -> Plain:
-    """Plain arrays out of a world and the slots of `n_rows` rows, ordered by row."""
+    """Plain arrays of a world and the slots of `n_rows` rows; `slots` must be sorted by row."""
     n_nodes, per_label = len(world.node_words), world.parents.shape[1]
     nodes = world.parents.ravel()
     order = np.argsort(nodes, kind="stable")
@@ -56,34 +56,34 @@ def plain(world: World, slots: Slots, n_rows: int) -> Plain:
 
 @njit(cache=True, nogil=True)
 def _row_marginals(data: Any, row: int, miss: Any) -> Any:
-    """Labels that may be true, and how probably; `miss` is (L,) of ones, and is so again afterwards."""
-    touched = []
+    """(label ids that may be true, their probabilities). `miss` is scratch: (L,) of ones, on entry and on return."""
+    candidates = []
     for s in range(data.row_starts[row], data.row_starts[row + 1]):
         if data.shown[s]:
             if miss[data.label[s]] == 1.0:
-                touched.append(data.label[s])
+                candidates.append(data.label[s])
             miss[data.label[s]] = 0.0
             continue
         p = data.node[s]
         for c in range(data.child_starts[p], data.child_starts[p + 1]):
             child = data.children[c]
             if miss[child] == 1.0:
-                touched.append(child)
+                candidates.append(child)
             miss[child] *= 1.0 - data.frequency[child] / data.mass[p]
-    labels = np.array(touched, np.int64)
-    chances = 1.0 - miss[labels]
+    labels = np.array(candidates, np.int64)
+    probabilities = 1.0 - miss[labels]
     miss[labels] = 1.0
-    return labels, chances
+    return labels, probabilities
 
 
 @njit(cache=True, nogil=True)
 def _sum_of_best(data: Any, k: int) -> Any:
-    """(k,) sums over rows of the largest, second largest, … probability."""
+    """(k,) sums over rows of the largest, second largest, … label probability."""
     totals = np.zeros(k)
     miss = np.ones(len(data.frequency))
     for row in range(len(data.row_starts) - 1):
-        _, chances = _row_marginals(data, row, miss)
-        chances = -np.sort(-chances)
-        for i in range(min(k, len(chances))):
-            totals[i] += chances[i]
+        _, probabilities = _row_marginals(data, row, miss)
+        probabilities = -np.sort(-probabilities)
+        for i in range(min(k, len(probabilities))):
+            totals[i] += probabilities[i]
     return totals

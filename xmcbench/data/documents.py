@@ -1,4 +1,4 @@
-"""Readers of documents as text: lines, JSON lines of the LF data sets, and EURLEX57K's folder of JSON files."""
+"""Readers of text documents: lines, JSON lines of the LF data sets, and EURLEX57K's folder of JSON files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ SPLITS = ("train", "dev", "test")
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line without its end) of a utf-8 text, unpacked if it ends in .gz; only newlines end lines.
+    """Yield (line number from 1, line without its newline) of a utf-8 text, unpacked if the name ends in .gz.
+
+    Only newlines end lines, not the other Unicode line separators.
 
     Raises
     ------
-    DataError : missing, damaged, or not utf-8 (with the line).
+    DataError : the file is missing, damaged, or not utf-8 (with the line number).
     """
     path = Path(path)
     number = 0
@@ -31,8 +33,8 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 yield number, text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
-        where = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
-        raise DataError(f"{path}, line {number}: {where} is not utf-8", "Convert the file to utf-8.") from error
+        position = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
+        raise DataError(f"{path}, line {number}: {position} is not utf-8", "Convert the file to utf-8.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}, after line {number}: not a whole gzip file ({error})", "Get it again.") from error
     except OSError as error:
@@ -40,22 +42,22 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_lines(path: Path, expected: int | None = None) -> list[str]:
-    """The lines of a text file, one string each; DataError if there must be `expected` of them and are not."""
-    found = [line for _, line in lines_of(path)]
-    if expected is not None and len(found) != expected:
-        raise DataError(f"{path}: {len(found)} lines, expected {expected}", "One line for each, in the order of ids.")
-    return found
+    """The lines of a text file; DataError if their number is not `expected`."""
+    lines = [line for _, line in lines_of(path)]
+    if expected is not None and len(lines) != expected:
+        raise DataError(f"{path}: {len(lines)} lines, expected {expected}", "One line per id, in the order of ids.")
+    return lines
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a file with one JSON object a line; blank lines are passed over."""
+    """Yield (line number, object) of a file with one JSON object per line; blank lines are skipped."""
     for number, line in lines_of(path):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, line {number}: not JSON ({error})", "One JSON object a line.") from error
+            raise DataError(f"{path}, line {number}: not JSON ({error})", "One JSON object per line.") from error
         if not isinstance(value, dict):
             raise DataError(f"{path}, line {number}: a JSON {type(value).__name__}, not an object")
         yield number, value
@@ -70,7 +72,7 @@ class LfItem:
     labels: list[int]
 
     def text(self, fields: Sequence[str] = ("title", "content")) -> str:
-        """The named fields that are not empty, joined with a blank."""
+        """The named fields that are not empty, joined with a space."""
         return " ".join(filter(None, (getattr(self, name) for name in fields)))
 
 
@@ -79,7 +81,7 @@ def read_lf_json(path: Path, n_labels: int | None = None) -> Iterator[LfItem]:
 
     Raises
     ------
-    DataError : with the line: not JSON, a field of the wrong type, a label id below 0 or at `n_labels` and above.
+    DataError : with the line number: not JSON, a field of the wrong type, a label id outside 0 to n_labels - 1.
     """
     for number, row in json_lines(path):
         where = f"{path}, line {number}"
@@ -99,7 +101,7 @@ def read_lf_json(path: Path, n_labels: int | None = None) -> Iterator[LfItem]:
 
 @dataclass(frozen=True)
 class EurlexDocument:
-    """A law of EURLEX57K; `concepts` are EUROVOC ids, `main_body` its parts joined by newlines."""
+    """A law of EURLEX57K; `concepts` are EUROVOC ids, `main_body` is its parts joined by newlines."""
 
     celex: str
     title: str
@@ -110,21 +112,21 @@ class EurlexDocument:
 
     @property
     def text(self) -> str:
-        """Title, header, recitals and main body, joined by newlines; attachments are left out."""
+        """Title, header, recitals and main body, joined by newlines; without attachments."""
         return "\n".join((self.title, self.header, self.recitals, self.main_body))
 
 
 def eurlex_document(value: Any, where: str) -> EurlexDocument:
-    """One parsed JSON file; `where` names it in errors."""
+    """The document in a parsed JSON value; `where` names the file in errors."""
     if not isinstance(value, dict):
         raise DataError(f"{where}: a JSON {type(value).__name__}, not an object")
     body, concepts = value.get("main_body"), value.get("concepts")
     texts = [value.get(name) for name in ("celex_id", "title", "header", "recitals")]
-    lists = (body, concepts)
-    strings = all(isinstance(x, str) for x in texts) and all(
-        isinstance(x, list) and all(isinstance(item, str) for item in x) for x in lists
+    string_lists = (body, concepts)
+    types_ok = all(isinstance(x, str) for x in texts) and all(
+        isinstance(x, list) and all(isinstance(item, str) for item in x) for x in string_lists
     )
-    if not strings or body is None or concepts is None:
+    if not types_ok or body is None or concepts is None:
         raise DataError(
             f"{where}: not a document of EURLEX57K",
             "It has strings celex_id, title, header, recitals and lists of strings main_body, concepts.",
@@ -136,28 +138,28 @@ def eurlex_document(value: Any, where: str) -> EurlexDocument:
 def read_eurlex57k(path: Path) -> dict[str, list[EurlexDocument]]:
     """Documents of train, dev and test, each in CELEX order, from `dataset.tar.xz`, `datasets.zip` or their folder.
 
-    Members are `…/train/CELEX.json` and so on; nothing is unpacked to disk, other members are passed over.
+    Members are `…/train/CELEX.json` and so on; other members are skipped, and nothing is unpacked to disk.
 
     Raises
     ------
-    DataError : damaged archive, a member that is no document, a split without documents, a CELEX number twice.
+    DataError : damaged archive, a member that is not a document, a split without documents, a duplicate CELEX number.
     """
-    found: dict[str, dict[str, EurlexDocument]] = {name: {} for name in SPLITS}
-    for member, data in _members(Path(path)):
+    by_split: dict[str, dict[str, EurlexDocument]] = {name: {} for name in SPLITS}
+    for member, content in _members(Path(path)):
         where = f"{path}, {member}"
         try:
-            value = json.loads(data)
+            value = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not JSON ({error})", "Get the archive again.") from error
         document = eurlex_document(value, where)
-        split = found[member.split("/")[-2]]
-        if document.celex in split:
-            raise DataError(f"{where}: {document.celex} stands twice in its split")
-        split[document.celex] = document
-    missing = [name for name, documents in found.items() if not documents]
+        by_celex = by_split[member.split("/")[-2]]
+        if document.celex in by_celex:
+            raise DataError(f"{where}: {document.celex} occurs twice in its split")
+        by_celex[document.celex] = document
+    missing = [name for name, documents in by_split.items() if not documents]
     if missing:
         raise DataError(f"{path}: no documents under {missing[0]}/", "It holds dataset/train, dev and test/CELEX.json.")
-    return {name: [documents[celex] for celex in sorted(documents)] for name, documents in found.items()}
+    return {name: [documents[celex] for celex in sorted(documents)] for name, documents in by_split.items()}
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""One file from one address: streamed into NAME.part, hashed on the way, resumed where an earlier try stopped."""
+"""Download one file from one location: stream it into NAME.part, hash it meanwhile, resume interrupted attempts."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from xmcbench.files import cannot_write
 if TYPE_CHECKING:
     from requests import Response, Session
 
-Progress = Callable[[str, int, int | None], None]  # file name, bytes so far, bytes in all if known
+DownloadProgress = Callable[[str, int, int | None], None]  # (file name, bytes so far, total bytes or None)
 
-TRIES = 5  # in a row without a new byte
-PAUSE = 1.0  # seconds before the second try, doubled each time
-LONGEST_PAUSE = 30.0  # seconds; also the most that a server's Retry-After is listened to
-TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
-PIECE = 1 << 16  # bytes read at a time; what is lost at most when a connection breaks
-SPARE = 64 << 20  # bytes of disk left free
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that a later try may not meet
+TRIES = 5  # consecutive attempts without a new byte
+PAUSE = 1.0  # seconds before the second attempt, doubled each time
+LONGEST_PAUSE = 30.0  # seconds; also the upper limit for a server's Retry-After
+TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
+PIECE = 1 << 16  # bytes per read; the most that is lost when a connection breaks
+SPARE = 64 << 20  # bytes of disk space to leave free
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses that are worth retrying
 
 
 class Failed(Exception):
-    """This address doesn't give the file; the text says why."""
+    """The location does not provide the file; the text gives the reason."""
 
-    def __init__(self, why: str, *, tries: int = 1, wait: float = 0.0) -> None:
-        super().__init__(why)
-        self.tries = tries  # how often this is worth trying
-        self.wait = wait  # seconds that the server asks for
+    def __init__(self, reason: str, *, tries: int = 1, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.tries = tries  # maximum number of attempts for this kind of failure
+        self.wait = wait  # seconds until the next attempt, as requested by the server
 
 
 @dataclass
 class _Part:
-    """NAME.part and beside it NAME.part.json: where the bytes come from and how to know that the rest fits."""
+    """NAME.part and its note NAME.part.json: location, size and HTTP validators that make resuming safe."""
 
     path: Path
     location: str
@@ -53,7 +53,7 @@ class _Part:
         return self.path.with_name(self.path.name + ".json")
 
     def read(self) -> dict[str, Any]:
-        """The note, if it is of this location and there are bytes; else {} and the part is of no use."""
+        """The note, or {} if the part is unusable: no bytes, no valid note, or a note of another location."""
         try:
             note = json.loads(self.note.read_bytes())
             if note["location"] == self.location and self.path.stat().st_size > 0:
@@ -63,8 +63,8 @@ class _Part:
         return {}
 
     def write_note(self, response: Response, total: int | None) -> None:
-        kept = {"etag": response.headers.get("ETag"), "changed": response.headers.get("Last-Modified")}
-        self.note.write_text(json.dumps({"location": self.location, "total": total, **kept}))
+        validators = {"etag": response.headers.get("ETag"), "changed": response.headers.get("Last-Modified")}
+        self.note.write_text(json.dumps({"location": self.location, "total": total, **validators}))
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -72,26 +72,26 @@ class _Part:
 
 
 def download(
-    location: str, target: Path, size: int | None, accept: Callable[[Hashes], None], progress: Progress
+    location: str, target: Path, size: int | None, accept: Callable[[Hashes], None], progress: DownloadProgress
 ) -> None:
-    """Fetch `location` ("https://…" or "gdrive:ID") to `target`, which appears when it is whole and accepted.
+    """Fetch `location` ("https://…" or "gdrive:ID") to `target`, which is created once complete and accepted.
 
     Parameters
     ----------
-    size : bytes, where known; a server that announces another size is not asked for more.
-    accept : looks at the hashes; raises DataError if this is the wrong file.
+    size : bytes, if known; a response that announces another size is not read.
+    accept : checks the hashes; raises DataError for the wrong file.
 
     Raises
     ------
-    Failed : this address doesn't work; another may.
-    DataError : wrong content, disk full or read-only.
+    Failed : this location doesn't work; another one may.
+    DataError : wrong content, or the disk is full or read-only.
     """
     import requests
 
     part = _Part(target.with_name(target.name + ".part"), location)
     with requests.Session() as session:
         session.headers.update({"User-Agent": f"xmcbench/{__version__}", "Accept-Encoding": "identity"})
-        _try_often(session, part, target.name, size, accept, progress)
+        _retry(session, part, target.name, size, accept, progress)
     try:
         os.replace(part.path, target)
         part.note.unlink(missing_ok=True)
@@ -99,50 +99,51 @@ def download(
         raise cannot_write(target, error) from error
 
 
-def _try_often(
+def _retry(
     session: Session,
     part: _Part,
     name: str,
     size: int | None,
     accept: Callable[[Hashes], None],
-    progress: Progress,
+    progress: DownloadProgress,
 ) -> None:
-    tried, before = 0, -1
+    failures, last_size = 0, -1
     resumed, restarts = bool(part.read()), 0
     while True:
         try:
-            hashes = _once(session, part, name, size, progress)
+            hashes = _attempt(session, part, name, size, progress)
             accept(hashes)
             return
         except DataError as error:
-            if isinstance(error.__cause__, OSError):  # our disk, not their file: the part is good
+            if isinstance(error.__cause__, OSError):  # a failure of the local disk; the part is still valid
                 raise
             part.drop()
             if not resumed or restarts:
                 raise
-            resumed, restarts = False, 1  # the older half may have been the bad one: once more from the start
-        except Failed as fault:
-            now = part.path.stat().st_size if part.path.exists() else 0
-            tried, before, resumed = (1 if now > before >= 0 else tried + 1), now, resumed or now > 0
-            if tried >= min(TRIES, fault.tries):
+            resumed, restarts = False, 1  # the resumed bytes may be wrong: retry once from the start
+        except Failed as failure:
+            size_now = part.path.stat().st_size if part.path.exists() else 0
+            failures = 1 if size_now > last_size >= 0 else failures + 1
+            last_size, resumed = size_now, resumed or size_now > 0
+            if failures >= min(TRIES, failure.tries):
                 raise
-            time.sleep(min(LONGEST_PAUSE, max(fault.wait, PAUSE * 2 ** (tried - 1))))
+            time.sleep(min(LONGEST_PAUSE, max(failure.wait, PAUSE * 2 ** (failures - 1))))
 
 
-def _once(session: Session, part: _Part, name: str, size: int | None, progress: Progress) -> Hashes:
-    """One request; appends to the part where the server lets us."""
+def _attempt(session: Session, part: _Part, name: str, size: int | None, progress: DownloadProgress) -> Hashes:
+    """Make one request; append to the part if the server supports resuming."""
     import requests
 
     note = part.read()
     start = part.path.stat().st_size if note else 0
     try:
-        response = _ask(session, part.location, _range(note, start))
+        response = _request(session, part.location, _range_headers(note, start))
         with response:
-            if response.status_code == 416:  # nothing after our last byte
-                return _already_whole(part, note, start)
-            start, total = _agreed(response, note, start, size)
-            _room(part.path.parent, total, start)
-            return _stream(response, part, name, start, total, progress)
+            if response.status_code == 416:  # the part already holds all bytes
+                return _hash_complete_part(part, note, start)
+            start, total = _check_headers(response, note, start, size)
+            _check_free_disk(part.path.parent, total, start)
+            return _write_body(response, part, name, start, total, progress)
     except requests.Timeout as error:
         raise Failed("no answer in time", tries=TRIES) from error
     except requests.exceptions.ChunkedEncodingError as error:
@@ -155,7 +156,7 @@ def _once(session: Session, part: _Part, name: str, size: int | None, progress: 
         raise Failed(str(error)) from error
 
 
-def _ask(session: Session, location: str, headers: dict[str, str]) -> Response:
+def _request(session: Session, location: str, headers: dict[str, str]) -> Response:
     if location.startswith("gdrive:"):
         response = drive.open_file(session, location.removeprefix("gdrive:"), headers, TIMEOUT)
     else:
@@ -166,16 +167,16 @@ def _ask(session: Session, location: str, headers: dict[str, str]) -> Response:
             raise Failed("the server sent a web page instead of the file")
         return response
     response.close()
-    passing = response.status_code in _PASSING
-    wait = response.headers.get("Retry-After", "")
+    transient = response.status_code in _TRANSIENT
+    retry_after = response.headers.get("Retry-After", "")
     raise Failed(
         f"HTTP status {response.status_code} {response.reason}",
-        tries=TRIES if passing else 1,
-        wait=float(wait) if wait.isdigit() else 0.0,
+        tries=TRIES if transient else 1,
+        wait=float(retry_after) if retry_after.isdigit() else 0.0,
     )
 
 
-def _range(note: dict[str, Any], start: int) -> dict[str, str]:
+def _range_headers(note: dict[str, Any], start: int) -> dict[str, str]:
     if not start:
         return {}
     headers = {"Range": f"bytes={start}-"}
@@ -187,13 +188,13 @@ def _range(note: dict[str, Any], start: int) -> dict[str, str]:
     return headers
 
 
-def _agreed(response: Response, note: dict[str, Any], start: int, size: int | None) -> tuple[int, int | None]:
-    """(first byte, bytes in all) that this response is about; checks what can be checked before reading."""
+def _check_headers(response: Response, note: dict[str, Any], start: int, size: int | None) -> tuple[int, int | None]:
+    """(first byte, total bytes or None) of the response body; raise if they contradict the note or `size`."""
     if response.status_code == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != start or note.get("total") not in (None, int(found[2])):
-            raise _restart(note, response)
-        total: int | None = int(found[2])
+        served = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if served is None or int(served[1]) != start or note.get("total") not in (None, int(served[2])):
+            raise _changed_error(note, response)
+        total: int | None = int(served[2])
     else:
         length = response.headers.get("Content-Length", "")
         start, total = 0, int(length) if length.isdigit() else None
@@ -202,7 +203,7 @@ def _agreed(response: Response, note: dict[str, Any], start: int, size: int | No
     return start, total
 
 
-def _restart(note: dict[str, Any], response: Response) -> DataError:
+def _changed_error(note: dict[str, Any], response: Response) -> DataError:
     return DataError(
         f"{response.url}: the file changed on the server while it was being downloaded"
         f" ({note.get('total')} bytes before, {response.headers.get('Content-Range')!r} now)",
@@ -210,7 +211,7 @@ def _restart(note: dict[str, Any], response: Response) -> DataError:
     )
 
 
-def _already_whole(part: _Part, note: dict[str, Any], start: int) -> Hashes:
+def _hash_complete_part(part: _Part, note: dict[str, Any], start: int) -> Hashes:
     if note.get("total") not in (None, start):
         raise DataError(f"{part.location}: the file changed on the server", "Run the command again.")
     digest = Digest(start)
@@ -219,7 +220,9 @@ def _already_whole(part: _Part, note: dict[str, Any], start: int) -> Hashes:
     return digest.hashes()
 
 
-def _stream(response: Response, part: _Part, name: str, start: int, total: int | None, progress: Progress) -> Hashes:
+def _write_body(
+    response: Response, part: _Part, name: str, start: int, total: int | None, progress: DownloadProgress
+) -> Hashes:
     digest = Digest(total)
     try:
         if not start:
@@ -244,7 +247,7 @@ def _stream(response: Response, part: _Part, name: str, start: int, total: int |
     if total is not None and digest.size < total:
         raise Failed(f"the connection ended after {digest.size:,} of {total:,} bytes", tries=TRIES)
     if total is not None and digest.size > total:
-        raise DataError(f"{part.location}: sent {digest.size:,} bytes where it announced {total:,}")
+        raise DataError(f"{part.location}: sent {digest.size:,} bytes, announced {total:,}")
     return digest.hashes()
 
 
@@ -254,23 +257,23 @@ def _rehash(file: IO[bytes], digest: Digest, start: int) -> None:
 
 
 def _is_network(error: OSError) -> bool:
-    """requests' exceptions are OSErrors too; a full disk is not one of them."""
+    """Tell network errors from disk errors: exceptions of requests are OSErrors too."""
     import requests
 
     return isinstance(error, requests.RequestException)
 
 
-def _room(folder: Path, total: int | None, start: int) -> None:
+def _check_free_disk(folder: Path, total: int | None, start: int) -> None:
     if total is None:
         return
     free, needed = free_bytes(folder), total - start + SPARE
     if free < needed:
         raise DataError(
-            f"{folder}: {needed / 1e9:.2f} GB of free disk are needed, {free / 1e9:.2f} GB are there",
-            "Free some space, or point XMCBENCH_HOME to a larger disk. What is already downloaded is kept.",
-        ) from OSError("no room")
+            f"{folder}: {needed / 1e9:.2f} GB of free disk are needed, {free / 1e9:.2f} GB are available",
+            "Free some space, or point XMCBENCH_HOME to a larger disk. Downloaded bytes are kept.",
+        ) from OSError("no space")
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that may still be written there."""
+    """Free bytes on the disk of `folder`."""
     return shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""Google Drive: a public file's address, the page that wants a confirmation, and the page that says no."""
+"""Google Drive: URLs of public files, the confirmation page, and the pages that refuse a download."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 if TYPE_CHECKING:
     from requests import Response, Session
 
-BASE = "https://drive.google.com"  # tests put their own server here
-PAGE_LIMIT = 1 << 20  # bytes of a page that are looked at
-_NO_MORE = ("quota exceeded", "too many users have viewed or downloaded", "download quota")
+BASE = "https://drive.google.com"  # tests replace it by the URL of a local server
+PAGE_LIMIT = 1 << 20  # bytes of a page that are read
+_QUOTA_PHRASES = ("quota exceeded", "too many users have viewed or downloaded", "download quota")
 
 
 class Refused(Exception):
-    """Drive answered with a page that is no way to the file; the text says why, in words."""
+    """Drive answered with a page that does not lead to the file; the text gives the reason."""
 
 
 def browser_url(spec: str) -> str:
-    """Where a person downloads "ID" or "ID?resourcekey=KEY" by hand."""
+    """The URL at which a person can download the file "ID" or "ID?resourcekey=KEY" by hand."""
     file_id, key = _parts(spec)
     return f"https://drive.google.com/file/d/{file_id}/view" + (f"?resourcekey={key}" if key else "")
 
 
 def open_file(session: Session, spec: str, headers: dict[str, str], timeout: tuple[float, float]) -> Response:
-    """A streaming response that carries the file itself, confirmation given where it is asked for.
+    """A streaming response with the file itself; submits Drive's confirmation page if there is one.
 
     Raises
     ------
-    Refused : quota used up, not public any more, or a page nobody knows.
+    Refused : the quota is used up, the file is not public any more, or Drive sent an unknown page.
     """
     file_id, key = _parts(spec)
     query = {"export": "download", "id": file_id} | ({"resourcekey": key} if key else {})
     response = session.get(f"{BASE}/uc?{urlencode(query)}", headers=headers, stream=True, timeout=timeout)
-    for _ in range(2):  # one page to confirm; a second one after that is already strange
+    for _ in range(2):  # one confirmation page is normal; two are tolerated
         if not is_page(response):
             return response
         text = response.raw.read(PAGE_LIMIT, decode_content=True).decode("utf-8", "replace")
         response.close()
-        url = _next_address(text, response.url)
+        url = _next_url(text, response.url)
         response = session.get(url, headers=headers, stream=True, timeout=timeout)
     if is_page(response):
         response.close()
@@ -48,7 +48,7 @@ def open_file(session: Session, spec: str, headers: dict[str, str], timeout: tup
 
 
 def is_page(response: Response) -> bool:
-    """A web page where a file was wanted."""
+    """Whether the response is a web page instead of a file."""
     return response.ok and response.headers.get("Content-Type", "").lower().startswith("text/html")
 
 
@@ -57,16 +57,16 @@ def _parts(spec: str) -> tuple[str, str]:
     return file_id, parse_qs(query).get("resourcekey", [""])[0]
 
 
-def _next_address(text: str, page_url: str) -> str:
+def _next_url(text: str, page_url: str) -> str:
     lowered = text.lower()
-    if any(words in lowered for words in _NO_MORE):
+    if any(phrase in lowered for phrase in _QUOTA_PHRASES):
         raise Refused("Google Drive's download quota for this file is used up for today")
     if "accounts.google.com" in urlsplit(page_url).netloc or "servicelogin" in lowered:
-        raise Refused("Google Drive wants a login: the file is not public any more")
+        raise Refused("Google Drive requires a login: the file is not public any more")
     page = _Page()
     page.feed(text)
     if page.action is None:
-        raise Refused("Google Drive sent a page instead of the file, and it holds no download form")
+        raise Refused("Google Drive sent a page without a download form instead of the file")
     url = urljoin(page_url, page.action)
     if page.fields:
         url += ("&" if urlsplit(url).query else "?") + urlencode(page.fields)
@@ -81,23 +81,23 @@ def _is_drive(url: str) -> bool:
 
 
 class _Page(HTMLParser):
-    """The download form's action and hidden inputs; on older pages the link called uc-download-link."""
+    """Parser for the download form's action and hidden inputs; on older pages for the link uc-download-link."""
 
     def __init__(self) -> None:
         super().__init__()
         self.action: str | None = None
         self.fields: dict[str, str] = {}
-        self._inside = False
+        self._in_form = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {key: value or "" for key, value in attrs}
         if tag == "form" and values.get("id") in ("download-form", "downloadForm"):
-            self.action, self._inside = values.get("action", ""), True
-        elif tag == "input" and self._inside and values.get("type") == "hidden" and values.get("name"):
+            self.action, self._in_form = values.get("action", ""), True
+        elif tag == "input" and self._in_form and values.get("type") == "hidden" and values.get("name"):
             self.fields[values["name"]] = values.get("value", "")
         elif tag == "a" and values.get("id") == "uc-download-link" and self.action is None:
             self.action = values.get("href", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
-            self._inside = False
+            self._in_form = False

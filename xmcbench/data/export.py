@@ -1,4 +1,4 @@
-"""A data set's files for other programs: PECOS, ELIAS, Omikuji, napkinXC, or a notebook."""
+"""Export a data set to files for other programs: PECOS, ELIAS, Omikuji, napkinXC, or a notebook."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FORMATS = ("npz", "xmc")
 
 
 def export(data: Dataset, to: Path, *, matrices: str = "npz", replace: bool = False) -> list[Path]:
-    """Write `data` into folder `to`, as `xmcbench.data.folders` describes; returns the files written.
+    """Write `data` into folder `to` in the layout of `xmcbench.data.folders`; returns the files written.
 
-    Line ends within a text become blanks, since these layouts hold a text a line. With `replace` files of the layout's
-    own names are replaced, or removed where this data set has none; anything else in the folder stays.
+    Line ends within a text become spaces, since these layouts hold one text per line. With `replace`, files with names
+    of the layout are replaced, or removed if this data set has no such file; other files in the folder stay.
 
     Raises
     ------
-    DataError : the folder holds something and `replace` isn't said; it can't be written; the disk is full.
+    DataError : the folder is not empty and `replace` is False, the folder can't be written, or the disk is full.
     UsageError : unknown format, or `to` is a file.
     """
     if matrices not in FORMATS:
@@ -32,17 +32,15 @@ def export(data: Dataset, to: Path, *, matrices: str = "npz", replace: bool = Fa
         raise UsageError(f"{to} is a file", "Give --to a folder.")
     try:
         to.mkdir(parents=True, exist_ok=True)
-        inside = sorted(path.name for path in to.iterdir())
+        existing = sorted(path.name for path in to.iterdir())
     except OSError as error:
         raise cannot_write(to, error) from error
-    if inside and not replace:
-        shown = ", ".join(inside[:5]) + (", …" if len(inside) > 5 else "")
-        raise DataError(
-            f"{to} is not empty ({shown})", "Give an empty folder, or --replace to overwrite what is there."
-        )
+    if existing and not replace:
+        examples = ", ".join(existing[:5]) + (", …" if len(existing) > 5 else "")
+        raise DataError(f"{to} is not empty ({examples})", "Give an empty folder, or --replace to overwrite its files.")
     written = write_folder(to, data, matrices=matrices)
     try:
-        for name in NAMES.intersection(inside) - {path.name for path in written}:
+        for name in NAMES.intersection(existing) - {path.name for path in written}:
             (to / name).unlink()
     except OSError as error:
         raise cannot_write(to, error) from error

@@ -1,4 +1,4 @@
-"""From a catalogue entry to checked files on disk: found, unpacked, or downloaded, in that order."""
+"""Get the checked files of a catalogue entry: existing copies, then local archives, then downloads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from xmcbench.context import Reporter
 from xmcbench.data import archive
 from xmcbench.data.catalogue import Entry, File, Form
-from xmcbench.data.download import Failed, Progress, download
+from xmcbench.data.download import DownloadProgress, Failed, download
 from xmcbench.data.hashes import Hashes, check, remember
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError
@@ -19,78 +19,78 @@ from xmcbench.files import TEMPORARY, cannot_write
 def fetch_files(
     entry: Entry, view: str | None = None, *, offline: bool = False, progress: Reporter | None = None
 ) -> dict[str, Path]:
-    """The checked files of one form of a data set, by role; {} for one without files.
+    """The checked files of one form of a data set, by role; {} for a data set without files.
 
-    Looked for in the download folder, in XMCBENCH_MIRROR, where other packages put them; then unpacked from an archive
-    found in those places; then, unless `offline`, downloaded. All files come from one form. Nothing outside the
+    The files are searched in the download folder, in XMCBENCH_MIRROR and in installed packages; then unpacked from an
+    archive found in one of those places; then, unless `offline`, downloaded. All files come from one form. Only the
     download folder is written to.
 
     Parameters
     ----------
-    view : which view the files are for; None: the entry's default.
-    progress : told the phase "fetch" and the bytes of each download.
+    view : the view that the files must provide; None: the entry's default.
+    progress : receives the phase "fetch" and the bytes of each download.
 
     Raises
     ------
     UsageError : unknown view.
-    DataError : they can't be had; all that was tried, and what to put where by hand.
+    DataError : the files are unavailable; the message lists the failed attempts and how to place the files by hand.
     """
     forms = entry.forms_for(view)
-    tried: list[str] = []
+    problems: list[str] = []
     if not forms:
         return {}
     for form in forms:
-        if (found := _loose(entry, form, tried)) is not None:
-            return found
+        if (files := _loose_files(entry, form, problems)) is not None:
+            return files
     with _locked(entry):
-        for form in forms:  # again: another process may have brought them while this one waited
-            if (found := _loose(entry, form, tried) or _unpacked(entry, form, tried)) is not None:
-                return found
+        for form in forms:  # check again: another process may have fetched the files while this one waited
+            if (files := _loose_files(entry, form, problems) or _unpacked_files(entry, form, problems)) is not None:
+                return files
         if not offline:
-            told = _teller(progress or Reporter())
+            report = _download_reporter(progress or Reporter())
             for form in forms:
-                if (found := _downloaded(entry, form, tried, told)) is not None:
-                    return found
-    raise _not_there(entry, view, offline, tried)
+                if (files := _downloaded_files(entry, form, problems, report)) is not None:
+                    return files
+    raise _unavailable_error(entry, view, offline, problems)
 
 
-def _teller(reporter: Reporter) -> Progress:
+def _download_reporter(reporter: Reporter) -> DownloadProgress:
     reporter.phase("fetch")
 
-    def tell(name: str, done: int, total: int | None) -> None:
+    def report(name: str, done: int, total: int | None) -> None:
         reporter.progress(done, total or done, f"{name}, {done / 1e6:,.1f} MB")
 
-    return tell
+    return report
 
 
-def _not_there(entry: Entry, view: str | None, offline: bool, tried: list[str]) -> DataError:
-    why = "and --offline forbids to download them" if offline else "and can't be downloaded"
-    listed = "".join(f"\n  - {line}" for line in dict.fromkeys(tried))
-    return DataError(f"{entry.name}: its files are not here {why}{listed}", instructions(entry, view))
+def _unavailable_error(entry: Entry, view: str | None, offline: bool, problems: list[str]) -> DataError:
+    reason = "and --offline forbids downloading them" if offline else "and can't be downloaded"
+    details = "".join(f"\n  - {problem}" for problem in dict.fromkeys(problems))
+    return DataError(f"{entry.name}: its files are not here {reason}{details}", instructions(entry, view))
 
 
-def _loose(entry: Entry, form: Form, tried: list[str]) -> dict[str, Path] | None:
-    """The form's files as they lie about, or None if a needed one is missing."""
-    found: dict[str, Path] = {}
+def _loose_files(entry: Entry, form: Form, problems: list[str]) -> dict[str, Path] | None:
+    """The form's files by role from existing copies, or None if a required file is missing."""
+    paths: dict[str, Path] = {}
     for file in form.files:
-        path = _good(entry, file, tried)
+        path = _checked_path(entry, file, problems)
         if path is not None:
-            found[file.role] = path
+            paths[file.role] = path
         elif not file.optional:
             return None
-    return found
+    return paths
 
 
-def _good(entry: Entry, file: File, tried: list[str]) -> Path | None:
-    """The first copy that passes its check. A wrong one in our own folder is put aside as NAME.bad."""
+def _checked_path(entry: Entry, file: File, problems: list[str]) -> Path | None:
+    """The first copy of a file that passes its check. A wrong copy in the download folder is renamed to NAME.bad."""
     for place in places(entry, file):
         try:
-            check(entry, file, place.path, record=not _holds_others(file))
+            check(entry, file, place.path, record=not _is_archive(file))
             return place.path
         except DataError as error:
             if isinstance(error.__cause__, OSError):
                 raise
-            tried.append(error.message)
+            problems.append(error.message)
             if place.kind == "downloads":
                 _put_aside(place.path)
     return None
@@ -104,90 +104,94 @@ def _put_aside(path: Path) -> None:
         raise cannot_write(bad, error) from error
 
 
-def _unpacked(entry: Entry, form: Form, tried: list[str]) -> dict[str, Path] | None:
-    """The form's files out of an archive that is already here."""
-    if form.archive is None or (packed := _good(entry, form.archive, tried)) is None:
+def _unpacked_files(entry: Entry, form: Form, problems: list[str]) -> dict[str, Path] | None:
+    """The form's files by role, unpacked from an archive that is already on this machine."""
+    if form.archive is None or (archive_path := _checked_path(entry, form.archive, problems)) is None:
         return None
-    wanted = {file.name: file.members or (file.name,) for file in form.files if not _good(entry, file, tried)}
+    wanted = {
+        file.name: file.members or (file.name,) for file in form.files if not _checked_path(entry, file, problems)
+    }
     try:
-        unpacked = archive.extract(packed, wanted, folder(entry))
+        unpacked = archive.extract(archive_path, wanted, folder(entry))
     except DataError as error:
-        if not error.message.startswith(f"{packed}:"):  # our disk, not their archive
+        if not error.message.startswith(f"{archive_path}:"):  # a failure of the local disk, not of the archive
             raise
-        tried.append(error.message)
-        if packed.parent == folder(entry):
-            _put_aside(packed)
+        problems.append(error.message)
+        if archive_path.parent == folder(entry):
+            _put_aside(archive_path)
         return None
     missing = [f.name for f in form.files if f.name in wanted and f.name not in unpacked and not f.optional]
     if missing:
-        tried.append(f"{packed}: holds no {' and no '.join(missing)}")
+        problems.append(f"{archive_path}: holds no {' and no '.join(missing)}")
         return None
-    found = _loose(entry, form, tried)
-    if found is not None:
-        check(entry, form.archive, packed)  # it has been read through, so its hash may be recorded
-    return found
+    files = _loose_files(entry, form, problems)
+    if files is not None:
+        check(entry, form.archive, archive_path)  # extraction has read the whole archive, so its hash may be recorded
+    return files
 
 
-def _downloaded(entry: Entry, form: Form, tried: list[str], progress: Progress) -> dict[str, Path] | None:
+def _downloaded_files(
+    entry: Entry, form: Form, problems: list[str], progress: DownloadProgress
+) -> dict[str, Path] | None:
     if form.archive is not None:
-        ours = folder(entry) / form.archive.name
-        if not ours.exists() and not _get(entry, form.archive, tried, progress):
+        archive_path = folder(entry) / form.archive.name
+        if not archive_path.exists() and not _download_from_any(entry, form.archive, problems, progress):
             return None
-        return _unpacked(entry, form, tried)
-    missing = [file for file in form.files if not file.optional and not _good(entry, file, tried)]
-    nowhere = [file.name for file in missing if not remote(file)]
-    if nowhere:
-        tried.append(f"{' and '.join(nowhere)}: nowhere to download it from")
+        return _unpacked_files(entry, form, problems)
+    missing = [file for file in form.files if not file.optional and not _checked_path(entry, file, problems)]
+    without_url = [file.name for file in missing if not remote(file)]
+    if without_url:
+        problems.append(f"{' and '.join(without_url)}: no download location known")
         return None
-    if not all(_get(entry, file, tried, progress) for file in missing):
+    if not all(_download_from_any(entry, file, problems, progress) for file in missing):
         return None
-    return _loose(entry, form, tried)
+    return _loose_files(entry, form, problems)
 
 
-def _get(entry: Entry, file: File, tried: list[str], progress: Progress) -> bool:
-    """Download one file from the first location that gives the right one."""
+def _download_from_any(entry: Entry, file: File, problems: list[str], progress: DownloadProgress) -> bool:
+    """Download one file from the first location that provides the right content; return whether one did."""
     target = folder(entry) / file.name
     part = target.with_name(target.name + ".part")
-    seen: list[Hashes] = []
+    accepted_hashes: list[Hashes] = []
 
     def accept(hashes: Hashes) -> None:
         if not file.hash_known and archive.is_archive(file.name):
             archive.probe(part)
-        check(entry, file, part, hashes, record=not _holds_others(file))
-        seen.append(hashes)
+        check(entry, file, part, hashes, record=not _is_archive(file))
+        accepted_hashes.append(hashes)
 
     for location in remote(file):
         try:
             download(location, target, file.size, accept, progress)
-            remember(target, seen[-1])
+            remember(target, accepted_hashes[-1])
             return True
         except Failed as error:
-            tried.append(f"{file.name} from {location}: {error}")
+            problems.append(f"{file.name} from {location}: {error}")
         except DataError as error:
             if isinstance(error.__cause__, OSError):
                 raise
-            tried.append(f"{file.name} from {location}: {error.message}")
+            problems.append(f"{file.name} from {location}: {error.message}")
     return False
 
 
-def _holds_others(file: File) -> bool:
+def _is_archive(file: File) -> bool:
     return file.role == "archive"
 
 
 @contextmanager
 def _locked(entry: Entry) -> Iterator[None]:
-    """One process at a time fetches a data set; what killed ones left of unpacking is removed."""
+    """Lock the entry's download folder, so that one process fetches at a time; remove files of killed processes."""
     from filelock import FileLock
 
-    here = folder(entry)
+    downloads = folder(entry)
     try:
-        here.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(here / ".lock")
+        downloads.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(downloads / ".lock")
         lock.acquire()
     except OSError as error:
-        raise cannot_write(here, error) from error
+        raise cannot_write(downloads, error) from error
     try:
-        for left_over in here.glob(TEMPORARY + "*"):
+        for left_over in downloads.glob(TEMPORARY + "*"):
             left_over.unlink(missing_ok=True)
         yield
     finally:

@@ -1,9 +1,9 @@
-"""A data set as a folder of plain files, in the layout of PECOS and ELIAS: what export writes and imports are kept in.
+"""A data set as a folder of plain files in the layout of PECOS and ELIAS, used by exports and imports.
 
 X.trn.npz Y.trn.npz X.tst.npz Y.tst.npz    features and labels, scipy CSR; X/Y.dev.npz for a development split
-X.trn.txt X.tst.txt X.dev.txt              raw texts, one a line; or X.*.jsonl, one JSON string a line
-output-items.txt                           label texts, one a line; or output-items.jsonl
-filter_labels_train.txt, …_test.txt        pairs `row label` that must not count
+X.trn.txt X.tst.txt X.dev.txt              raw texts, one per line; or X.*.jsonl, one JSON string per line
+output-items.txt                           label texts, one per line; or output-items.jsonl
+filter_labels_train.txt, …_test.txt        pairs `row label` to exclude from evaluation
 train.txt test.txt dev.txt                 instead of npz: one-file XMC text
 """
 
@@ -38,16 +38,16 @@ NAMES = frozenset(
 
 
 def write_folder(folder: Path, data: Dataset | Parsed, *, matrices: str = "npz", texts: str = "txt") -> list[Path]:
-    """Write a data set's files into an existing folder; returns them.
+    """Write a data set's files into an existing folder; returns the paths written.
 
     Parameters
     ----------
     matrices : "npz" or "xmc".
-    texts : "txt", where line ends within a text become blanks, or "jsonl", which keeps texts as they are.
+    texts : "txt", where line ends within a text become spaces, or "jsonl", which keeps texts unchanged.
 
     Raises
     ------
-    DataError : full disk, read-only folder; "xmc" without features.
+    DataError : the disk is full, the folder is read-only, or `matrices` is "xmc" and the view has no features.
     """
     written: list[Path] = []
     splits = {"train": data.train, "test": data.test, "validation": data.validation}
@@ -97,11 +97,11 @@ def _write_filter(path: Path, pairs: NDArray[np.int64]) -> Path:
 
 
 def read_folder(folder: Path, *, with_features: bool = True) -> Parsed:
-    """Read what `write_folder` wrote with `matrices="npz"`, or PECOS's files of those names.
+    """Read a folder written by `write_folder` with `matrices="npz"`, or PECOS's files of the same names.
 
     Raises
     ------
-    DataError : a file is missing, damaged, or belongs to another number of rows or labels.
+    DataError : a file is missing or damaged, or its number of rows or labels differs from the others.
     """
     from xmcbench.data.formats import read_filter
     from xmcbench.data.recipes import Parsed, no_pairs
@@ -137,20 +137,20 @@ def _read_split(folder: Path, which: str, with_features: bool) -> Split:
 
 
 def read_texts(stem: Path, expected: int) -> list[str] | None:
-    """STEM.jsonl or STEM.txt, with `expected` lines; None where there is neither."""
+    """The `expected` texts of STEM.jsonl, else of STEM.txt; None if neither file exists."""
     from xmcbench.data.documents import read_lines
 
-    plain, exact = (stem.with_name(f"{stem.name}.{kind}") for kind in ("txt", "jsonl"))
-    if not exact.exists():
-        return read_lines(plain, expected) if plain.exists() else None
+    txt, jsonl = (stem.with_name(f"{stem.name}.{kind}") for kind in ("txt", "jsonl"))
+    if not jsonl.exists():
+        return read_lines(txt, expected) if txt.exists() else None
     texts: list[str] = []
-    for number, line in enumerate(read_lines(exact, expected), 1):
+    for number, line in enumerate(read_lines(jsonl, expected), 1):
         try:
             text = json.loads(line)
         except ValueError as error:
-            raise DataError(f"{exact}, line {number}: not JSON ({error})", "One JSON string a line.") from error
+            raise DataError(f"{jsonl}, line {number}: not JSON ({error})", "One JSON string per line.") from error
         if not isinstance(text, str):
-            raise DataError(f"{exact}, line {number}: a JSON {type(text).__name__}, not a string")
+            raise DataError(f"{jsonl}, line {number}: a JSON {type(text).__name__}, not a string")
         texts.append(text)
     return texts
 
@@ -158,39 +158,39 @@ def read_texts(stem: Path, expected: int) -> list[str] | None:
 def plan_of(folder: Path) -> dict[str, Any]:
     """The files of a folder as fields of `xmcbench.data.importing.Plan`: npz or XMC text, texts, label texts, filters.
 
-    Beside the names above: PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt, raw/Y.txt of ELIAS.
+    In addition to the names above, finds PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt and raw/Y.txt of ELIAS.
 
     Raises
     ------
-    DataError : it has neither Y.trn.npz nor train.txt.
+    DataError : the folder has neither Y.trn.npz nor train.txt.
     """
     from xmcbench.data.user_files import SplitFiles
 
-    def there(*names: str) -> Path | None:
+    def first_existing(*names: str) -> Path | None:
         return next((folder / name for name in names if (folder / name).is_file()), None)
 
     plan: dict[str, Any] = {}
     for field, which in (("train", "train"), ("test", "test"), ("dev", "validation")):
-        both, short = there(XMC_NAMES[which]), SHORT[which]
-        features = there(f"X.{short}.npz", f"tfidf-attnxml/X.{short}.npz") or both
-        texts = there(f"X.{short}.txt", f"raw/{short}_X.txt")
-        plan[field] = SplitFiles(texts, there(f"Y.{short}.npz") or both, features)
+        xmc_text, short = first_existing(XMC_NAMES[which]), SHORT[which]
+        features = first_existing(f"X.{short}.npz", f"tfidf-attnxml/X.{short}.npz") or xmc_text
+        texts = first_existing(f"X.{short}.txt", f"raw/{short}_X.txt")
+        plan[field] = SplitFiles(texts, first_existing(f"Y.{short}.npz") or xmc_text, features)
     if plan["train"].labels is None:
-        raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Name the files one by one instead.")
-    plan["label_texts"] = there(f"{LABEL_TEXTS}.txt", "raw/Y.txt")
-    plan["train_filter"], plan["test_filter"] = there(FILTERS["train"]), there(FILTERS["test"])
+        raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Give the files one by one instead.")
+    plan["label_texts"] = first_existing(f"{LABEL_TEXTS}.txt", "raw/Y.txt")
+    plan["train_filter"], plan["test_filter"] = first_existing(FILTERS["train"]), first_existing(FILTERS["test"])
     return plan
 
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its place on success, and vanishes on any error.
+    """A temporary folder next to `target` that replaces `target` on success and is removed on any error.
 
-    Two processes come one after the other; what a killed one left is removed, or put back if it was the old `target`.
+    A lock serialises processes. Folders of killed processes are removed, or restored if they were the old `target`.
 
     Raises
     ------
-    DataError : the place can't be written or the disk is full.
+    DataError : the parent folder can't be written or the disk is full.
     """
     from filelock import FileLock
 
@@ -206,7 +206,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
         yield work
         work.chmod(0o755)
-        if target.exists():  # a folder can't replace a full one: out of the way first
+        if target.exists():  # move it away first, since `rename` cannot replace a non-empty folder
             target.rename(work.with_name(work.name + "-old"))
         work.rename(target)
     except OSError as error:
@@ -218,9 +218,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _sweep(target: Path, prefix: str) -> None:
-    """Remove temporary folders of `target`, but put an old one back where no new one took its place."""
-    left_over = sorted(path for path in target.parent.iterdir() if path.name.startswith(prefix))
-    for path in left_over:
+    """Remove temporary folders of `target`, but restore the old `target` if no new one replaced it."""
+    leftovers = sorted(path for path in target.parent.iterdir() if path.name.startswith(prefix))
+    for path in leftovers:
         if path.name.endswith("-old") and not target.exists():
             path.rename(target)
         else:

@@ -1,6 +1,6 @@
-"""Matrices, label sets and filter pairs from and to files, by content rather than by name.
+"""Read and write matrices, label sets and filter pairs. File formats are detected by content, not by name.
 
-What others use is in `__all__`: readers of matrices are in `reading`, of texts in `documents`, writers in `writing`.
+`__all__` is the public interface: readers of matrices are in `reading`, of texts in `documents`, writers in `writing`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read_matrix(path: Path) -> sp.csr_matrix:
 
     Raises
     ------
-    DataError : with file and, in text, line.
+    DataError : with the file and, for text, the line.
     """
     path = Path(path)
     if is_npz(path):
@@ -52,7 +52,7 @@ def read_matrix(path: Path) -> sp.csr_matrix:
 
 
 def read_labels(path: Path) -> sp.csr_matrix:
-    """(n, L) float32 CSR of ones from the same files as `read_matrix`; entries of value 0 are no labels."""
+    """(n, L) float32 CSR of ones from the same formats as `read_matrix`; entries of value 0 are dropped."""
     path = Path(path)
     if not is_npz(path) and header_words(path) == 3:
         return read_xmc(path)[1]
@@ -60,7 +60,7 @@ def read_labels(path: Path) -> sp.csr_matrix:
 
 
 def as_labels(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """The same entries with value 1, less those of value 0."""
+    """Drop entries of value 0 and set the others to 1, in place; returns `matrix`."""
     matrix.eliminate_zeros()
     matrix.data[:] = 1
     return matrix
@@ -71,7 +71,8 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
 
     Raises
     ------
-    DataError : damaged, not a matrix, ids outside or twice in a row, values NaN, infinite or too large for float32.
+    DataError : damaged, not a matrix, ids out of range or duplicated in a row, values NaN, infinite or too large for
+        float32.
     """
     import scipy.sparse as sp
 
@@ -92,30 +93,32 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
     if matrix.dtype.kind not in "fiub":
         raise DataError(f"{path}: values are {matrix.dtype}, not numbers")
     with np.errstate(over="ignore"):
-        values = matrix.data.astype(np.float32)  # matrix.astype would sum duplicates unseen
+        values = matrix.data.astype(np.float32)  # `matrix.astype` would silently sum duplicates
     matrix = sp.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
-    bad = np.flatnonzero(~np.isfinite(matrix.data))
-    if len(bad):
-        row = int(np.searchsorted(matrix.indptr, bad[0], side="right")) - 1
+    non_finite = np.flatnonzero(~np.isfinite(matrix.data))
+    if len(non_finite):
+        row = int(np.searchsorted(matrix.indptr, non_finite[0], side="right")) - 1
         raise DataError(f"{path}: row {row} holds a value that is NaN, infinite or too large for float32")
     matrix.sort_indices()
-    same = np.flatnonzero(matrix.indices[1:] == matrix.indices[:-1]) + 1
-    same = same[~np.isin(same, matrix.indptr)]
-    if len(same):
-        row = int(np.searchsorted(matrix.indptr, same[0], side="right")) - 1
-        raise DataError(f"{path}: row {row} names id {matrix.indices[same[0]]} twice", "Call sum_duplicates() first.")
+    duplicates = np.flatnonzero(matrix.indices[1:] == matrix.indices[:-1]) + 1
+    duplicates = duplicates[~np.isin(duplicates, matrix.indptr)]
+    if len(duplicates):
+        row = int(np.searchsorted(matrix.indptr, duplicates[0], side="right")) - 1
+        raise DataError(
+            f"{path}: row {row} names id {matrix.indices[duplicates[0]]} twice", "Call sum_duplicates() first."
+        )
     matrix.has_canonical_format = True
     return matrix
 
 
 def read_filter(path: Path, n_rows: int, n_labels: int) -> NDArray[np.int64]:
-    """(m, 2) int64 pairs from lines `row label`, sorted and unique; an empty file has none.
+    """(m, 2) int64 pairs from lines `row label`, sorted and unique; none for an empty file.
 
-    The label-feature data sets list pairs that must not count: a document that is itself a label.
+    The label-feature data sets list pairs to exclude from evaluation, where a document is itself a label.
 
     Raises
     ------
-    DataError : with file and line, for anything but two ids inside (n_rows, n_labels).
+    DataError : with file and line, if a line is not two ids within (n_rows, n_labels).
     """
     path = Path(path)
     pairs: list[tuple[int, int]] = []
@@ -124,8 +127,10 @@ def read_filter(path: Path, n_rows: int, n_labels: int) -> NDArray[np.int64]:
         if not words:
             continue
         if len(words) != 2 or not all(w.isdigit() for w in words):
-            shown = line[:60].decode("ascii", "backslashreplace")
-            raise DataError(f"{path}, line {number}: expected 'row label', found {shown!r}", "Two ids, counted from 0.")
+            excerpt = line[:60].decode("ascii", "backslashreplace")
+            raise DataError(
+                f"{path}, line {number}: expected 'row label', found {excerpt!r}", "Two ids, counted from 0."
+            )
         row, label = int(words[0]), int(words[1])
         if row >= n_rows or label >= n_labels:
             raise DataError(
@@ -142,7 +147,7 @@ def is_npz(path: Path) -> bool:
 
 
 def header_words(path: Path) -> int:
-    """Number of words on a text's first line: 2 for one matrix a file, 3 for the one-file form."""
+    """Number of words on the first line of a text: 2 for the two-file form, 3 for the one-file form."""
     return len(_first_bytes(path, 4096).removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].split())
 
 
@@ -151,6 +156,6 @@ def _first_bytes(path: Path, count: int) -> bytes:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             return file.read(count)
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        return b""  # the reader proper says what is wrong with it
+        return b""  # the reader that is called next reports the error
     except OSError as error:
         raise cannot_read(path, error) from error

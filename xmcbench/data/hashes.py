@@ -1,4 +1,4 @@
-"""Is a file what the catalogue says? Where it says nothing: is it what was downloaded first?"""
+"""Check files against the hashes of the catalogue, or else against the hash recorded at the first download."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK = 1 << 20
 
 
 class Digest:
-    """sha256, and git's blob id if the size is known beforehand, of bytes that come in pieces."""
+    """Incremental sha256, and git's blob id if the size is known in advance."""
 
     def __init__(self, size: int | None) -> None:
         self.size = 0
@@ -42,7 +42,7 @@ class Digest:
 
 @dataclass(frozen=True)
 class Hashes:
-    """Size in bytes, sha256 and git blob id ("" where it wasn't computed) of a file."""
+    """Size in bytes, sha256 and git blob id ("" if not computed) of a file."""
 
     size: int
     sha256: str
@@ -50,7 +50,7 @@ class Hashes:
 
 
 def hashes_of(path: Path) -> Hashes:
-    """Read the whole file. OSError if it can't be read."""
+    """Hash the whole file; OSError if it can't be read."""
     digest = Digest(path.stat().st_size)
     with open(path, "rb") as file:
         while piece := file.read(CHUNK):
@@ -59,101 +59,101 @@ def hashes_of(path: Path) -> Hashes:
 
 
 def remembered(path: Path) -> Hashes:
-    """As `hashes_of`, but read again only if the file's size or time of change differ from last time."""
+    """As `hashes_of`, but cached: the file is read again only if its size, mtime or inode changed."""
     stat = path.stat()
     stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-    known = _read(home() / "file-hashes.json").get(str(path))
-    if isinstance(known, dict) and known.get("stamp") == stamp:
-        return Hashes(stat.st_size, known["sha256"], known["git_blob"])
-    found = hashes_of(path)
-    remember(path, found)
-    return found
+    cached = _read(home() / "file-hashes.json").get(str(path))
+    if isinstance(cached, dict) and cached.get("stamp") == stamp:
+        return Hashes(stat.st_size, cached["sha256"], cached["git_blob"])
+    hashes = hashes_of(path)
+    remember(path, hashes)
+    return hashes
 
 
-def remember(path: Path, found: Hashes) -> None:
-    """Keep a file's hashes. A cache folder that can't be written is no error here: they are computed again."""
+def remember(path: Path, hashes: Hashes) -> None:
+    """Cache a file's hashes. An unwritable cache folder is no error: the hashes are then computed again."""
     stat = path.stat()
     stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
     try:
-        with _changing(home() / "file-hashes.json") as all_hashes:
-            for gone in [key for key in all_hashes if not os.path.exists(key)]:
-                del all_hashes[gone]
-            all_hashes[str(path)] = {"stamp": stamp, "sha256": found.sha256, "git_blob": found.git_blob}
+        with _locked_update(home() / "file-hashes.json") as all_hashes:
+            for missing_path in [key for key in all_hashes if not os.path.exists(key)]:
+                del all_hashes[missing_path]
+            all_hashes[str(path)] = {"stamp": stamp, "sha256": hashes.sha256, "git_blob": hashes.git_blob}
     except DataError:
         pass
 
 
-def check(entry: Entry, file: File, path: Path, found: Hashes | None = None, *, record: bool = True) -> str:
-    """Compare a file with the catalogue, or with what was recorded when it was first here.
+def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *, record: bool = True) -> str:
+    """Compare a file with the hash in the catalogue, or with the hash recorded at its first download.
 
     Parameters
     ----------
-    found : the file's hashes, where they have just been computed.
-    record : where no hash is known or recorded, record this one. False until an archive has been read through.
+    hashes : the file's hashes, if they have just been computed.
+    record : if no hash is known or recorded, record this one. False for an archive that has not been read to the end.
 
     Returns
     -------
-    What it was compared with, in words.
+    A phrase that names the source of the expected hash.
 
     Raises
     ------
-    DataError : it is another file, or can't be read; expected and found hash are given.
+    DataError : the file differs (the message gives the expected and the actual hash) or can't be read.
     """
     try:
-        found = found or remembered(path)
+        hashes = hashes or remembered(path)
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror or error})") from error
     if file.hash_known:
         kind, expected = ("sha256", file.sha256) if file.sha256 else ("git blob", file.git_blob)
-        got = found.sha256 if file.sha256 else (found.git_blob or hashes_of(path).git_blob)
-        if got != expected:
+        actual = hashes.sha256 if file.sha256 else (hashes.git_blob or hashes_of(path).git_blob)
+        if actual != expected:
             raise DataError(
-                f"{path}: not the file it should be\n  expected {kind} {expected}"
+                f"{path}: not the expected file\n  expected {kind} {expected}"
                 + (f", {file.size:,} bytes" if file.size else "")
-                + f"\n  got      {kind} {got}, {found.size:,} bytes",
+                + f"\n  got      {kind} {actual}, {hashes.size:,} bytes",
                 f"Download {file.name} again; a copy that was edited or converted is not accepted.",
             )
         return f"{kind} as in the catalogue"
-    return _check_recorded(f"{entry.name}/{file.name}", path, found, record)
+    return _check_recorded(f"{entry.name}/{file.name}", path, hashes, record)
 
 
-def _check_recorded(key: str, path: Path, found: Hashes, record: bool) -> str:
+def _check_recorded(key: str, path: Path, hashes: Hashes, may_record: bool) -> str:
     ledger = home() / "recorded-hashes.json"
-    known = _read(ledger).get(key)
-    if known is None and not record:
+    first_record = _read(ledger).get(key)
+    if first_record is None and not may_record:
         return "no hash known yet"
-    if known is None:
-        with _changing(ledger) as all_recorded:
-            known = all_recorded.setdefault(
-                key, {"sha256": found.sha256, "size": found.size, "date": datetime.now(UTC).date().isoformat()}
+    if first_record is None:
+        with _locked_update(ledger) as records:
+            first_record = records.setdefault(
+                key, {"sha256": hashes.sha256, "size": hashes.size, "date": datetime.now(UTC).date().isoformat()}
             )
-    if known["sha256"] != found.sha256:
+    if first_record["sha256"] != hashes.sha256:
         raise DataError(
             f"{path}: not the file that was first downloaded\n"
-            f"  expected sha256 {known['sha256']}, {known['size']:,} bytes, recorded at first download"
-            f" on {known['date']}\n  got      sha256 {found.sha256}, {found.size:,} bytes",
+            f"  expected sha256 {first_record['sha256']}, {first_record['size']:,} bytes, recorded at first download"
+            f" on {first_record['date']}\n  got      sha256 {hashes.sha256}, {hashes.size:,} bytes",
             f"If you trust the new file, remove {key!r} from {ledger}: scores from the two are not comparable.",
         )
-    return f"sha256 recorded at first download, {known['date']}"
+    return f"sha256 recorded at first download, {first_record['date']}"
 
 
 def recorded(entry: Entry, file: File) -> dict[str, Any] | None:
-    """{"sha256", "size", "date"} of the file when it was first here, or None."""
-    found: dict[str, Any] | None = _read(home() / "recorded-hashes.json").get(f"{entry.name}/{file.name}")
-    return found
+    """{"sha256", "size", "date"} recorded at the file's first download, or None."""
+    first_record: dict[str, Any] | None = _read(home() / "recorded-hashes.json").get(f"{entry.name}/{file.name}")
+    return first_record
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[dict[str, Any]]:
-    """The content of a JSON file, written back on leaving; one process at a time."""
+def _locked_update(path: Path) -> Iterator[dict[str, Any]]:
+    """The content of a JSON file under its lock; changes are written back on exit."""
     from filelock import FileLock
 
     try:

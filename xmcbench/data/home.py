@@ -1,4 +1,4 @@
-"""Where xmcbench keeps what it downloads, parses and imports."""
+"""Folders for downloads, parsed data sets and imports."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """`XMCBENCH_HOME`, else the platform's cache folder for xmcbench; nothing is created."""
-    said = os.environ.get("XMCBENCH_HOME")
-    if said:
-        return Path(said).expanduser().absolute()
+    """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created."""
+    override = os.environ.get("XMCBENCH_HOME")
+    if override:
+        return Path(override).expanduser().absolute()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
 
 
 def imported() -> Path:
-    """Where `xmcbench data import` puts data sets, one folder each."""
+    """The folder of `xmcbench data import`, with one subfolder per data set."""
     return home() / "imported"

@@ -1,6 +1,6 @@
-"""`xmcbench data import`: a data set from anybody's files, kept as plain files under its own name.
+"""`xmcbench data import`: read a user's files and store them as a named data set.
 
-HOME/imported/NAME/    as `xmcbench.data.folders` describes, texts as jsonl, and meta.json
+HOME/imported/NAME/    the layout of `xmcbench.data.folders` with texts as jsonl, and meta.json
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xmcbench.data.folders import read_folder, whole_folder, write_folder
 from xmcbench.data.home import imported
-from xmcbench.data.user_files import Reading, Rows, SplitFiles, read_rows
+from xmcbench.data.user_files import Reading, SplitFiles, SplitRows, read_rows
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import write_json
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from xmcbench.data.recipes import Parsed
     from xmcbench.data.spec import Split
 
-FORMAT = 1  # of meta.json
+FORMAT = 1  # version of meta.json
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 JAIN_MEAN = (0.55, 1.5)  # A, B for data sets that are neither Amazon nor Wikipedia: Jain et al. 2016, section 5
-NO_FILES, USUAL = SplitFiles(), Reading()
+NO_FILES, DEFAULT_READING = SplitFiles(), Reading()
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Plan:
 
     Attributes
     ----------
-    train, test, dev : the files; without `test`, rows of `train` are set aside for it, see `test_share`.
-    label_texts : one a line, or `name<TAB>text`; see `xmcbench.data.label_space`.
-    train_filter, test_filter : pairs `row label` that must not count.
-    reading : how the files are to be read.
-    test_share : share of rows that become test rows where no test files are given. Rows of equal text (case and blanks
-        aside; of equal features where there is no text) stay together, so that no duplicate straddles the split.
-    seed : another seed, another such split.
+    train, test, dev : the files of each split; without `test`, a share of the `train` rows becomes the test split.
+    label_texts : one text per line, or `name<TAB>text`; see `xmcbench.data.label_space`.
+    train_filter, test_filter : files of pairs `row label` to exclude from evaluation.
+    reading : options for reading the files.
+    test_share : share of the rows that becomes the test split if there are no test files. Rows with equal text,
+        ignoring case and whitespace (or, without texts, with equal features), go to the same split.
+    seed : seed of that split.
     propensity : (A, B) of Jain et al. 2016.
     """
 
@@ -56,7 +56,7 @@ class Plan:
     label_texts: Path | None = None
     train_filter: Path | None = None
     test_filter: Path | None = None
-    reading: Reading = USUAL
+    reading: Reading = DEFAULT_READING
     test_share: float = 0.2
     seed: int = 0
     propensity: tuple[float, float] = JAIN_MEAN
@@ -64,7 +64,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Imported:
-    """An import as its meta.json describes it; `revision` is the start of its content's hash."""
+    """An imported data set as described by its meta.json; `revision` is a prefix of its content hash."""
 
     folder: Path
     name: str
@@ -75,22 +75,22 @@ class Imported:
     notes: tuple[str, ...]
 
     def view(self, name: str | None = None) -> str:
-        """`name`, or the default view; UsageError where there is no such view."""
+        """`name`, or the default view for None; UsageError if there is no such view."""
         if name is not None and name not in self.views:
             raise unknown(f"view of {self.name}", name, self.views)
         return name or self.views[0]
 
     def parse(self, view: str | None = None) -> Parsed:
-        """Read the files: view `bow` has features (and texts where there are any), view `text` texts alone."""
+        """Read the files: view `bow` has features, and texts if available; view `text` has only texts."""
         return read_folder(self.folder, with_features=self.view(view) == "bow")
 
 
 def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
-    """Read, check and keep a user's files under `name`. Nothing is left behind when anything is wrong.
+    """Read, check and store a user's files under `name`. On an error nothing is stored.
 
     Raises
     ------
-    UsageError : a bad name, or one that is taken and `replace` isn't said.
+    UsageError : an invalid name, or an existing one without `replace`.
     DataError : with file and line; or the home folder can't be written.
     """
     check_name(name, replace=replace)
@@ -118,20 +118,22 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
 
 
 def check_name(name: str, *, replace: bool = False) -> None:
-    """Refuse names that can't be a folder, belong to the catalogue, or to an import unless `replace`."""
+    """Raise UsageError for an invalid name, a name of the catalogue, or, without `replace`, of an existing import."""
     if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a data set", "Lower case letters, digits, '.', '_' and '-'.")
+        raise UsageError(
+            f"{name!r} is not a valid name for a data set", "Lower case letters, digits, '.', '_' and '-'."
+        )
     from xmcbench.data.catalogue import catalogue
 
-    taken = {n.casefold() for e in catalogue().values() for n in (e.name, e.title, *e.aliases)} | {"synthetic"}
-    if name in taken:
+    reserved = {n.casefold() for e in catalogue().values() for n in (e.name, e.title, *e.aliases)} | {"synthetic"}
+    if name in reserved:
         raise UsageError(f"{name} is a data set of the catalogue", "Choose another name.")
     if (imported() / name).exists() and not replace:
         raise UsageError(f"{name} is imported already ({imported() / name})", "Another --name, or --replace.")
 
 
 def imported_names() -> list[str]:
-    """Names of all imports, sorted."""
+    """Sorted names of all imported data sets."""
     folder = imported()
     if not folder.is_dir():
         return []
@@ -139,11 +141,11 @@ def imported_names() -> list[str]:
 
 
 def find_imported(name: str) -> Imported:
-    """The import of that name.
+    """The imported data set of that name.
 
     Raises
     ------
-    UsageError : there is none.
+    UsageError : there is no import of that name.
     DataError : its meta.json is damaged.
     """
     if name not in imported_names():
@@ -152,7 +154,7 @@ def find_imported(name: str) -> Imported:
 
 
 def describe(folder: Path) -> Imported:
-    """What an import's meta.json says."""
+    """Read an import's meta.json."""
     path = folder / "meta.json"
     try:
         meta = json.loads(path.read_bytes())
@@ -173,21 +175,23 @@ def describe(folder: Path) -> Imported:
 
 
 def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
-    """(rows, sentences on what was decided or put right) of a plan's files."""
+    """(parsed data set, notes about decisions and corrections made while reading) of a plan's files."""
     from xmcbench.data.formats import read_filter
     from xmcbench.data.label_space import label_space
     from xmcbench.data.recipes import Parsed, no_pairs
     from xmcbench.data.spec import Split
 
-    named = {"train": plan.train, "test": plan.test, "validation": plan.dev}
+    split_files = {"train": plan.train, "test": plan.test, "validation": plan.dev}
     if not plan.train:
         raise UsageError("no training files", "Give --texts or --features, and --labels.")
     if not plan.test and (plan.test_filter or plan.train_filter):
-        raise UsageError("filter pairs name rows of a split, and the split is not made yet", "Give the test files too.")
-    rows = {which: read_rows(files, plan.reading) for which, files in named.items() if files}
-    space = label_space(rows, plan.label_texts, plan.reading)
-    notes = _notes(rows, space.rows_naming_twice)
-    splits = {w: Split(r.features, r.texts, space.matrices[w]) for w, r in rows.items()}
+        raise UsageError(
+            "filter pairs need row numbers of a given split, but there are no test files", "Give the test files too."
+        )
+    rows_by_split = {which: read_rows(files, plan.reading) for which, files in split_files.items() if files}
+    labels = label_space(rows_by_split, plan.label_texts, plan.reading)
+    notes = _reading_notes(rows_by_split, labels.rows_naming_twice)
+    splits = {name: Split(rows.features, rows.texts, labels.matrices[name]) for name, rows in rows_by_split.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)
         notes.append(f"{plan.test_share:.0%} of the rows set aside for test by a hash of each row, seed {plan.seed}")
@@ -197,73 +201,73 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         for which, path in (("train", plan.train_filter), ("test", plan.test_filter))
     }
     parsed = Parsed(
-        splits["train"], splits["test"], splits.get("validation"), space.texts, pairs["train"], pairs["test"]
+        splits["train"], splits["test"], splits.get("validation"), labels.texts, pairs["train"], pairs["test"]
     )
     return parsed, notes
 
 
-def _notes(rows: Mapping[str, Rows], rows_naming_twice: int) -> list[str]:
+def _reading_notes(rows_by_split: Mapping[str, SplitRows], rows_naming_twice: int) -> list[str]:
     notes = []
-    for which, row in rows.items():
-        if row.names is not None and row.names.separator_said:
-            notes.append(f"{which} labels split at {row.names.separator_said}")
+    for which, rows in rows_by_split.items():
+        if rows.names is not None and rows.names.separator:
+            notes.append(f"{which} labels split at {rows.names.separator}")
     if rows_naming_twice:
         notes.append(f"{rows_naming_twice} rows name a label twice; it counts once")
     return notes
 
 
 def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
-    """The splits with tf-idf features where they have texts alone."""
+    """The splits with tf-idf features added if they have only texts."""
     from xmcbench.data.text import bow_words
 
     if any(split.features is not None or split.texts is None for split in splits.values()):
         return splits
     matrices = bow_words(*(list(split.texts or []) for split in splits.values()))
-    notes.append("view bow made from the texts: word unigrams, sublinear tf-idf, fitted on training texts alone")
+    notes.append("view bow made from the texts: word unigrams, sublinear tf-idf, fitted on the training texts")
     pairs = zip(splits.items(), matrices, strict=True)
     return {which: dataclasses.replace(split, features=matrix) for (which, split), matrix in pairs}
 
 
 def split_rows(rows: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """(train, test), each in the old order; equal rows fall on one side.
+    """Split into (train, test), each in the original order; equal rows go to the same split.
 
     Raises
     ------
-    DataError : one side would be empty.
+    DataError : one split would be empty.
     """
     if not 0 < share < 1:
         raise UsageError(f"--test-share {share} is not between 0 and 1")
-    limit = int(share * 2**64)
-    test = np.array([_hash(key, seed) < limit for key in _keys(rows)], bool)
-    if not test.any() or test.all():
-        side = "test" if not test.any() else "train"
+    hash_limit = int(share * 2**64)
+    in_test = np.array([_hash(key, seed) < hash_limit for key in _equality_keys(rows)], bool)
+    if not in_test.any() or in_test.all():
+        side = "test" if not in_test.any() else "train"
         raise DataError(
-            f"{len(test)} rows are too few to set {share:.0%} aside: {side} gets none",
+            f"{len(in_test)} rows are too few to set {share:.0%} aside: {side} would be empty",
             "Give --test-texts and --test-labels, or another --test-share or --seed.",
         )
-    return _pick(rows, np.flatnonzero(~test)), _pick(rows, np.flatnonzero(test))
+    return _select_rows(rows, np.flatnonzero(~in_test)), _select_rows(rows, np.flatnonzero(in_test))
 
 
-def _keys(rows: Split) -> list[bytes]:
-    """What makes two rows equal: the words of the text, else the features."""
+def _equality_keys(rows: Split) -> list[bytes]:
+    """One key per row; equal rows have equal keys. Key: case-folded words of the text, or else the features."""
     if rows.texts is not None:
         return [" ".join(text.casefold().split()).encode("utf-8", "replace") for text in rows.texts]
     matrix = rows.features
     assert matrix is not None
-    at = matrix.indptr.tolist()
+    row_starts = matrix.indptr.tolist()
     ids, values = matrix.indices.astype("<i8"), matrix.data.astype("<f4")
-    return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(at)]
+    return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(row_starts)]
 
 
 def _hash(key: bytes, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/".encode() + key).digest()[:8], "big")
 
 
-def _pick(rows: Split, which: NDArray[np.int64]) -> Split:
+def _select_rows(rows: Split, row_ids: NDArray[np.int64]) -> Split:
     from xmcbench.data.spec import Split
 
     return Split(
-        None if rows.features is None else rows.features[which],
-        None if rows.texts is None else [rows.texts[int(i)] for i in which],
-        rows.labels[which],
+        None if rows.features is None else rows.features[row_ids],
+        None if rows.texts is None else [rows.texts[int(i)] for i in row_ids],
+        rows.labels[row_ids],
     )

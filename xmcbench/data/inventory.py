@@ -1,4 +1,4 @@
-"""What of the catalogue is on this machine: files and their state, parsed caches, counts beside expected ones."""
+"""State of data sets on this machine: source files, parsed caches, and actual and expected counts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """One file of one form.
+    """State of one file of one form.
 
     Attributes
     ----------
-    place : "downloads", "mirror", "package", or "missing".
-    hash : what it was compared with, or would be.
-    ok : None where nothing was compared.
-    problem : why it is not ok, and what to do.
+    place : "downloads", "mirror", "package", "missing", or "missing, optional".
+    hash : the hash that the file was or would be compared with, in words.
+    ok : None if the file was not compared.
+    problem : if not ok, the reason and the remedy.
     """
 
     dataset: str
@@ -44,11 +44,11 @@ class State:
 
 
 def described(name: str) -> Entry:
-    """The catalogue's entry of that name; "synthetic[rows=10]" has the one of "synthetic" under its own name.
+    """The catalogue's entry of that name; "synthetic[rows=10]" gets the entry "synthetic" with its full name.
 
     Raises
     ------
-    UsageError : unknown name, or wrong parameters of "synthetic".
+    UsageError : unknown name, or invalid parameters of "synthetic".
     """
     if name.strip().casefold().startswith("synthetic["):
         from xmcbench.data.synthetic import parameters
@@ -57,62 +57,64 @@ def described(name: str) -> Entry:
     return entry(name)
 
 
-def have(found: Entry, view: str | None = None) -> str:
-    """The kind of place where one form (of that view) is complete, archive or loose files; "" if none is."""
-    for form in found.forms if view is None else found.forms_for(view):
-        archived = places(found, form.archive) if form.archive else []
-        loose = [places(found, file) for file in form.files if not file.optional]
-        if archived or (loose and all(loose)):
-            return (archived or loose[0])[0].kind
+def have(dataset: Entry, view: str | None = None) -> str:
+    """The kind of place that has a complete form (of that view), as archive or as files; "" if none is complete."""
+    for form in dataset.forms if view is None else dataset.forms_for(view):
+        archive_copies = places(dataset, form.archive) if form.archive else []
+        file_copies = [places(dataset, file) for file in form.files if not file.optional]
+        if archive_copies or (file_copies and all(file_copies)):
+            return (archive_copies or file_copies[0])[0].kind
     return ""
 
 
-def states(found: Entry) -> list[State]:
-    """Every file the entry may consist of, archives first; nothing is read."""
-    return [_state(found, form, file, place) for form, file, place in _files(found)]
+def states(dataset: Entry) -> list[State]:
+    """State of every file of the entry's forms, archives first, without reading the files."""
+    return [_unchecked_state(dataset, form, file, place) for form, file, place in _entry_files(dataset)]
 
 
-def verified(found: Entry) -> list[State]:
-    """The files that are here, each read in full and compared with the catalogue or the recorded hash."""
-    return [_checked(found, form, file, place) for form, file, place in _files(found) if place is not None]
+def verified(dataset: Entry) -> list[State]:
+    """State of the files on this machine: each is read in full and compared with its known or recorded hash."""
+    return [
+        _checked_state(dataset, form, file, place) for form, file, place in _entry_files(dataset) if place is not None
+    ]
 
 
-def _files(found: Entry) -> list[tuple[str, File, Place | None]]:
-    rows: dict[tuple[str, str], tuple[str, File, Place | None]] = {}  # forms may share an archive or a file
-    for form in found.forms:
+def _entry_files(dataset: Entry) -> list[tuple[str, File, Place | None]]:
+    unique_files: dict[tuple[str, str], tuple[str, File, Place | None]] = {}  # forms may share an archive or a file
+    for form in dataset.forms:
         for file in (*([form.archive] if form.archive else []), *form.files):
-            here = places(found, file)
-            rows.setdefault((file.name, file.sha256 or ""), (form.name, file, here[0] if here else None))
-    return list(rows.values())
+            copies = places(dataset, file)
+            unique_files.setdefault((file.name, file.sha256 or ""), (form.name, file, copies[0] if copies else None))
+    return list(unique_files.values())
 
 
-def _state(found: Entry, form: str, file: File, place: Place | None) -> State:
-    words = known_hash(found, file)
+def _unchecked_state(dataset: Entry, form: str, file: File, place: Place | None) -> State:
+    hash_text = known_hash(dataset, file)
     if place is None:
-        kind = "missing, optional" if file.optional else "missing"
-        return State(found.name, form, file.name, kind, str(folder(found) / file.name), file.size, words)
-    return State(found.name, form, file.name, place.kind, str(place.path), place.path.stat().st_size, words)
+        place_kind = "missing, optional" if file.optional else "missing"
+        return State(dataset.name, form, file.name, place_kind, str(folder(dataset) / file.name), file.size, hash_text)
+    return State(dataset.name, form, file.name, place.kind, str(place.path), place.path.stat().st_size, hash_text)
 
 
-def _checked(found: Entry, form: str, file: File, place: Place) -> State:
+def _checked_state(dataset: Entry, form: str, file: File, place: Place) -> State:
     try:
         hashes = hashes_of(place.path)
-        words, problem = check(found, file, place.path, hashes, record=file.role != "archive"), ""
+        hash_text, problem = check(dataset, file, place.path, hashes, record=file.role != "archive"), ""
     except OSError as error:
-        return State(found.name, form, file.name, place.kind, str(place.path), None, "unreadable", False, str(error))
+        return State(dataset.name, form, file.name, place.kind, str(place.path), None, "unreadable", False, str(error))
     except DataError as error:
-        words, problem = known_hash(found, file), str(error)
+        hash_text, problem = known_hash(dataset, file), str(error)
     size = hashes.size
-    return State(found.name, form, file.name, place.kind, str(place.path), size, words, not problem, problem)
+    return State(dataset.name, form, file.name, place.kind, str(place.path), size, hash_text, not problem, problem)
 
 
 def counts(data: Dataset) -> dict[str, int | None]:
-    """What the parsed rows amount to, under the names that the catalogue's `expected` uses."""
+    """Counts of the parsed rows, with the names of the catalogue's `expected`."""
     import numpy as np
 
     train, test, features = data.train.labels, data.test.labels, data.train.features
-    seen = np.zeros(data.n_labels, dtype=bool)
-    seen[train.indices] = True
+    in_train = np.zeros(data.n_labels, dtype=bool)
+    in_train[train.indices] = True
     return {
         "n_train": int(train.shape[0]),
         "n_validation": None if data.validation is None else int(data.validation.labels.shape[0]),
@@ -123,44 +125,44 @@ def counts(data: Dataset) -> dict[str, int | None]:
         "test_pairs": int(test.nnz),
         "train_filter_pairs": len(data.train_filter),
         "test_filter_pairs": len(data.test_filter),
-        "labels_in_train": int(seen.sum()),
-        "test_pairs_unseen_label": int((~seen[test.indices]).sum()),
+        "labels_in_train": int(in_train.sum()),
+        "test_pairs_unseen_label": int((~in_train[test.indices]).sum()),
         "train_rows_without_label": int((np.diff(train.indptr) == 0).sum()),
         "test_rows_without_label": int((np.diff(test.indptr) == 0).sum()),
     }
 
 
-def differing(found: Entry, counted: dict[str, int | None]) -> list[str]:
-    """Counts that are not as expected; one that the view doesn't have is no difference."""
+def differing(dataset: Entry, counted: dict[str, int | None]) -> list[str]:
+    """Messages for counts that differ from the expected ones; counts that the view doesn't have are ignored."""
     return [
-        f"{name}: {counted[name]:,} counted, {expected:,} expected ({found.expected_source})"
-        for name, expected in found.expected.items()
+        f"{name}: {counted[name]:,} counted, {expected:,} expected ({dataset.expected_source})"
+        for name, expected in dataset.expected.items()
         if counted.get(name) is not None and counted[name] != expected
     ]
 
 
-def is_parsed(found: Entry, view: str = "*") -> bool:
-    """Whether that view, or any, lies in the cache."""
-    return any((home() / "parsed" / found.name).glob(f"{view}-*/meta.json"))
+def is_parsed(dataset: Entry, view: str = "*") -> bool:
+    """Whether that view, by default any view, is in the cache."""
+    return any((home() / "parsed" / dataset.name).glob(f"{view}-*/meta.json"))
 
 
 def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
-    """Folders that `clean` would remove, with their bytes: parsed caches, and downloads if asked.
+    """(folder, size in bytes) for each folder that `clean` would remove: parsed caches, and downloads if requested.
 
-    Without a name what encoders keep of texts too, tokens and embeddings, which tell no data set apart.
+    Without a name also the caches of tokens and embeddings, which are not separated by data set.
 
     Raises
     ------
-    UsageError : neither a data set of the catalogue nor one with a cache.
+    UsageError : `name` is neither in the catalogue nor has a cache.
     """
     roots = [home() / "parsed"] + ([home() / "downloads"] if downloads else [])
-    there = [path for root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
+    folders = [path for root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
     if name is not None:
-        name = _canonical(name, {path.name for path in there})
-        there = [path for path in there if path.name == name]
+        name = _canonical(name, {path.name for path in folders})
+        folders = [path for path in folders if path.name == name]
     else:
-        there += [path for path in (home() / "tokens", home() / "embeddings") if path.is_dir()]
-    return [(path, _bytes(path)) for path in there]
+        folders += [path for path in (home() / "tokens", home() / "embeddings") if path.is_dir()]
+    return [(path, _folder_bytes(path)) for path in folders]
 
 
 def _canonical(name: str, cached: set[str]) -> str:
@@ -172,20 +174,20 @@ def _canonical(name: str, cached: set[str]) -> str:
         return name
 
 
-def _bytes(path: Path) -> int:
+def _folder_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def remove(paths: list[Path], tell: Callable[[Path], None]) -> None:
-    """Remove folders; `tell` is called after each.
+def remove(paths: list[Path], on_removed: Callable[[Path], None]) -> None:
+    """Remove folders; `on_removed` is called after each one.
 
     Raises
     ------
-    DataError : one can't be removed.
+    DataError : a folder can't be removed.
     """
     for path in paths:
         try:
             shutil.rmtree(path)
         except OSError as error:
             raise cannot_write(path, error) from error
-        tell(path)
+        on_removed(path)

@@ -1,4 +1,4 @@
-"""One line of XC text in plain Python: slow, exact, and the one place that says what is wrong with a line."""
+"""Exact but slow parser for one line of XC text in plain Python; the only place that reports errors in lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Shape:
-    """What a line is held against: the file, the widths its header names, and the number ids count from."""
+    """The context for checking a line: the file, the widths in its header, and the first valid ids."""
 
     path: Path
     n_features: int
@@ -31,7 +31,7 @@ def look(shape: Shape, number: int, line: bytes) -> tuple[list[int], list[int], 
 
     Raises
     ------
-    DataError : with file, line and what is wrong.
+    DataError : with file, line and the problem.
     """
     where = f"{shape.path}, line {number}"
     try:
@@ -39,70 +39,75 @@ def look(shape: Shape, number: int, line: bytes) -> tuple[list[int], list[int], 
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where}: byte 0x{line[error.start]:02x} at column {error.start + 1} is not ASCII",
-            "These files hold digits, ':', ',', '.' and blanks only. Is it the raw text, or compressed (name it .gz)?",
+            "These files hold only digits, ':', ',', '.' and spaces. Is it the raw text, or compressed (name it .gz)?",
         ) from error
     labels: list[int] = []
     tokens = text.replace("\t", " ").split(" ")
     if shape.with_labels and tokens[0] and ":" not in tokens[0]:
         for token in tokens.pop(0).split(","):
-            labels.append(_id(token, "label", shape.n_labels, shape.base_labels, where))
+            labels.append(_parse_id(token, "label", shape.n_labels, shape.base_labels, where))
     pairs: dict[int, float] = {}
     for token in filter(None, tokens):
         name, colon, value = token.partition(":")
         if not colon:
             raise DataError(
-                f"{where}: {_shown(token)} is no id:value pair", "The line is cut off or has a stray blank or comma."
+                f"{where}: {_quoted(token)} is not an id:value pair",
+                "The line is cut off or has a stray space or comma.",
             )
-        feature = _id(name, "column", shape.n_features, shape.base_features, where)
+        feature = _parse_id(name, "column", shape.n_features, shape.base_features, where)
         if feature in pairs:
             raise DataError(
-                f"{where}: id {feature + shape.base_features} stands twice", "Add the two values up, or keep one."
+                f"{where}: id {feature + shape.base_features} occurs twice", "Add the two values, or keep one."
             )
-        pairs[feature] = _value(value, token, where)
+        pairs[feature] = _parse_value(value, token, where)
     ordered = sorted(pairs)
     return sorted(set(labels)), ordered, [pairs[i] for i in ordered]
 
 
-def _id(token: str, kind: str, width: int, base: int, where: str) -> int:
+def _parse_id(token: str, kind: str, width: int, base: int, where: str) -> int:
     if re.fullmatch(r"-\d+", token):
         raise DataError(
-            f"{where}: {kind} id {_shown(token)} is negative", f"Ids run from {base} to {width - 1 + base}."
+            f"{where}: {kind} id {_quoted(token)} is negative", f"Ids run from {base} to {width - 1 + base}."
         )
     if not re.fullmatch(r"\d+", token):
-        raise DataError(f"{where}: {_shown(token)} is no {kind} id", "The line is cut off or has a stray character.")
-    found = int(token[:30])
-    if found < base:
-        raise DataError(f"{where}: {kind} id 0 in a file said to count from 1", "Leave out the option that says so.")
-    if found >= width + base:
+        raise DataError(
+            f"{where}: {_quoted(token)} is not a {kind} id", "The line is cut off or has a stray character."
+        )
+    value = int(token[:30])
+    if value < base:
+        raise DataError(f"{where}: {kind} id 0 in a file with one-based ids", "Remove the one-based option.")
+    if value >= width + base:
         raise OutOfRange(
-            f"{where}: {kind} id {_shown(token)} is outside: the header's width is {width}, "
+            f"{where}: {kind} id {_quoted(token)} is outside: the header's width is {width}, "
             f"so ids run from {base} to {width - 1 + base}",
-            "Correct the header, or see whether the file counts ids from 1.",
+            "Correct the header, or check whether the file counts ids from 1.",
             kind,
         )
-    return found - base
+    return value - base
 
 
 class OutOfRange(DataError):
-    """An id at or past the width that the header names; the reader then looks whether ids count from 1."""
+    """An id beyond the width in the header; the reader then checks whether the file's ids start at 1."""
 
     def __init__(self, message: str, hint: str, kind: str) -> None:
         super().__init__(message, hint)
         self.kind = kind
 
 
-def _value(text: str, token: str, where: str) -> float:
+def _parse_value(text: str, token: str, where: str) -> float:
     if not NUMBER.fullmatch(text):
         if text.lstrip("+-").lower() in ("nan", "inf", "infinity"):
-            raise DataError(f"{where}: {_shown(token)}: the value must be finite", "Remove the pair or give a number.")
-        raise DataError(f"{where}: {_shown(token)}: no number after ':'", "The line is cut off, or not id:value pairs.")
+            raise DataError(f"{where}: {_quoted(token)}: the value must be finite", "Remove the pair or give a number.")
+        raise DataError(
+            f"{where}: {_quoted(token)}: no number after ':'", "The line is cut off, or not id:value pairs."
+        )
     value = float(text)
     with np.errstate(over="ignore"):
         fits = bool(np.isfinite(np.float32(value)))
     if not fits:
-        raise DataError(f"{where}: {_shown(token)}: too large for float32 (largest {LARGEST:.6g})")
+        raise DataError(f"{where}: {_quoted(token)}: too large for float32 (largest {LARGEST:.6g})")
     return value
 
 
-def _shown(token: str) -> str:
+def _quoted(token: str) -> str:
     return repr(token if len(token) <= 40 else token[:40] + "…")

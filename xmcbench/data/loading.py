@@ -1,4 +1,4 @@
-"""From a name to a `Dataset`: find it, fetch its files, parse them once, open the cache."""
+"""Load a `Dataset` by name: find its source, fetch its files, parse them once, open the cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xmcbench.errors import UsageError, unknown
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be parsed: its facts, all that the parse depends on, and the parse itself."""
+    """A data set that can be parsed: its facts, everything that the parse depends on, and the parse function."""
 
     name: str
     view: str
@@ -32,49 +32,49 @@ def load(name: str, view: str | None, *, offline: bool, progress: Reporter | Non
     """See `xmcbench.data.load`."""
     source = find(name, view, offline=offline, reporter=progress or Reporter())
     key = cache.key_of(source.depends_on)
-    found = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, source.parse)
-    parts = {field.name: getattr(found.parsed, field.name) for field in dataclasses.fields(Parsed)}
+    cached = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, source.parse)
+    parts = {field.name: getattr(cached.parsed, field.name) for field in dataclasses.fields(Parsed)}
     return Dataset(
         name=source.name,
         view=source.view,
         revision=source.revision,
-        content_hash=found.content_hash,
+        content_hash=cached.content_hash,
         propensity=source.propensity,
         **parts,
     )
 
 
 def find(name: str, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
-    """The source behind a name; fetches its files.
+    """Find the source of a data set by name and fetch its files.
 
     Raises
     ------
-    UsageError, DataError : as `xmcbench.data.load`.
+    UsageError, DataError : as in `xmcbench.data.load`.
     """
     if name.partition("[")[0].strip().casefold() == "synthetic":
-        return _synthetic(name, view, reporter)
+        return _synthetic_source(name, view, reporter)
     try:
         facts = entry(name)
     except UsageError:
         from xmcbench.data.importing import imported_names
 
-        mine = imported_names()
-        if name in mine:
-            return _imported(name, view, reporter)
-        known = {alias for e in catalogue().values() for alias in (e.name, *e.aliases)}
-        raise unknown("data set", name, {*known, *mine}) from None
-    return _catalogued(facts, view, offline=offline, reporter=reporter)
+        imports = imported_names()
+        if name in imports:
+            return _imported_source(name, view, reporter)
+        catalogue_names = {alias for e in catalogue().values() for alias in (e.name, *e.aliases)}
+        raise unknown("data set", name, {*catalogue_names, *imports}) from None
+    return _catalogue_source(facts, view, offline=offline, reporter=reporter)
 
 
-def _catalogued(facts: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
+def _catalogue_source(facts: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
     from xmcbench.data.fetch import fetch_files
     from xmcbench.data.hashes import remembered
 
     view = view or facts.default_view
     files = fetch_files(facts, view, offline=offline, progress=reporter)
-    how = recipe(facts.recipe)
+    dataset_recipe = recipe(facts.recipe)
     depends_on = {
-        "recipe": [facts.recipe, how.version],
+        "recipe": [facts.recipe, dataset_recipe.version],
         "view": view,
         "options": dict(facts.options),
         "files": {role: remembered(path).sha256 for role, path in sorted(files.items())},
@@ -82,7 +82,7 @@ def _catalogued(facts: Entry, view: str | None, *, offline: bool, reporter: Repo
 
     def parse() -> Parsed:
         reporter.phase("parse")
-        parsed = how.run(files, view, facts.options)
+        parsed = dataset_recipe.run(files, view, facts.options)
         expected = dict(facts.expected)
         if parsed.train.features is None:
             expected.pop("n_features", None)
@@ -92,24 +92,24 @@ def _catalogued(facts: Entry, view: str | None, *, offline: bool, reporter: Repo
     return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse)
 
 
-def _synthetic(name: str, view: str | None, reporter: Reporter) -> Source:
+def _synthetic_source(name: str, view: str | None, reporter: Reporter) -> Source:
     from xmcbench.data import synthetic
 
     facts = entry("synthetic")
-    wanted = synthetic.parameters(name)
-    facts.forms_for(view)  # refuses a view that isn't there
+    parameters = synthetic.parameters(name)
+    facts.forms_for(view)  # raises for an unknown view
 
     def parse() -> Parsed:
         reporter.phase("make")
-        parsed = synthetic.make(wanted)
-        validate(parsed, wanted.name)
+        parsed = synthetic.make(parameters)
+        validate(parsed, parameters.name)
         return parsed
 
-    depends_on = {"synthetic": synthetic.VERSION, **dataclasses.asdict(wanted)}
-    return Source(wanted.name, facts.default_view, facts.revision, facts.propensity, depends_on, parse)
+    depends_on = {"synthetic": synthetic.VERSION, **dataclasses.asdict(parameters)}
+    return Source(parameters.name, facts.default_view, facts.revision, facts.propensity, depends_on, parse)
 
 
-def _imported(name: str, view: str | None, reporter: Reporter) -> Source:
+def _imported_source(name: str, view: str | None, reporter: Reporter) -> Source:
     from xmcbench.data.hashes import remembered
     from xmcbench.data.importing import find_imported
 

@@ -1,4 +1,4 @@
-"""A parsed data set as named arrays and back, and the hash over them that is its identity."""
+"""Convert a parsed data set to named arrays and back, and hash the arrays into its content hash."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SPLITS = ("train", "test", "validation")
 
 
 def shapes(parsed: Parsed) -> Shapes:
-    """Rows and columns of every matrix there is."""
-    found: Shapes = {}
+    """Rows and columns of every matrix of the data set."""
+    matrix_shapes: Shapes = {}
     for which in SPLITS:
         for part in ("labels", "features"):
             matrix = getattr(getattr(parsed, which), part, None)
             if matrix is not None:
-                found[f"{which}.{part}"] = [int(n) for n in matrix.shape]
-    return found
+                matrix_shapes[f"{which}.{part}"] = [int(n) for n in matrix.shape]
+    return matrix_shapes
 
 
 def arrays(parsed: Parsed) -> Iterator[tuple[str, Array]]:
-    """Every array of a parse by name, in the one order that the content hash is taken over."""
+    """Yield (name, array) for every array of a parsed data set, in the order used by the content hash."""
     for which in SPLITS:
         split: Split | None = getattr(parsed, which)
         if split is None:
@@ -55,10 +55,11 @@ def arrays(parsed: Parsed) -> Iterator[tuple[str, Array]]:
 
 
 def _matrix(name: str, matrix: sp.csr_matrix) -> Iterator[tuple[str, Array]]:
-    wide = max(matrix.nnz, *matrix.shape) >= 2**31
-    index = np.int64 if wide else np.int32  # scipy wants both of one dtype, and copies them otherwise
-    yield f"{name}.indptr", matrix.indptr.astype(index, copy=False)
-    yield f"{name}.indices", matrix.indices.astype(index, copy=False)
+    needs_int64 = max(matrix.nnz, *matrix.shape) >= 2**31
+    # One dtype for `indptr` and `indices`, because scipy copies arrays of different dtypes.
+    index_dtype = np.int64 if needs_int64 else np.int32
+    yield f"{name}.indptr", matrix.indptr.astype(index_dtype, copy=False)
+    yield f"{name}.indices", matrix.indices.astype(index_dtype, copy=False)
     yield f"{name}.data", matrix.data.astype(np.float32, copy=False)
 
 
@@ -71,20 +72,20 @@ def _texts(name: str, texts: Any) -> Iterator[tuple[str, Array]]:
 class ContentHash:
     """sha256 over shapes, names, arrays and texts; integers as int64, floats as float32, little-endian.
 
-    Paths, dtypes of ids, the order of files and the way they were packed change nothing.
+    The hash does not depend on paths, dtypes of ids, or the order and packing of files.
     """
 
     def __init__(self, matrices: Shapes) -> None:
         self._digest = hashlib.sha256(json.dumps(matrices, sort_keys=True).encode())
 
     def add(self, name: str, array: Array) -> None:
-        """Take in one array of `arrays`."""
+        """Hash one array of `arrays`."""
         self._digest.update(f"\n{name} {array.shape}\n".encode())
         flat = np.ascontiguousarray(array).reshape(-1)
         for start in range(0, len(flat), 1 << 22):
             part = flat[start : start + (1 << 22)]
-            wanted = {"i": "<i8", "f": "<f4"}.get(part.dtype.kind, "u1")
-            self._digest.update(part.astype(wanted, copy=False).view(np.uint8).data)
+            dtype = {"i": "<i8", "f": "<f4"}.get(part.dtype.kind, "u1")
+            self._digest.update(part.astype(dtype, copy=False).view(np.uint8).data)
 
     def text(self) -> str:
         """ "sha256:" and 64 hex digits."""
@@ -92,7 +93,7 @@ class ContentHash:
 
 
 def content_hash(parsed: Parsed) -> str:
-    """The identity of a parsed data set, the same whether it comes from a recipe or from the cache."""
+    """The content hash of a parsed data set; equal for a data set from a recipe and from the cache."""
     digest = ContentHash(shapes(parsed))
     for name, array in arrays(parsed):
         digest.add(name, array)
@@ -100,7 +101,7 @@ def content_hash(parsed: Parsed) -> str:
 
 
 def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, Any]) -> Parsed:
-    """The parse that `arrays` and `shapes` took apart. KeyError where an array is missing."""
+    """The inverse of `arrays` and `shapes`; KeyError if an array is missing."""
 
     def texts(name: str) -> Texts | None:
         return Texts(named[f"{name}.blob"], named[f"{name}.offsets"]) if f"{name}.blob" in named else None
@@ -126,7 +127,7 @@ def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, A
 
 
 def _csr(named: Mapping[str, Array], name: str, matrices: Shapes) -> sp.csr_matrix:
-    """A CSR matrix on these very arrays: no copy and no pass over the entries, which were checked when parsed."""
+    """A CSR matrix over the stored arrays, without copies or checks; the entries were checked after parsing."""
     import scipy.sparse as sp
 
     rows, columns = matrices[name]

@@ -1,4 +1,4 @@
-"""Where a file of a data set may already lie: the download folder, a user's mirror, another package."""
+"""Search for existing copies of a file: in the download folder, a user's mirror, or an installed package."""
 
 from __future__ import annotations
 
@@ -16,40 +16,42 @@ from xmcbench.errors import UsageError
 
 @dataclass(frozen=True)
 class Place:
-    """A file that exists, and in words what kind of place it lies in: "downloads", "mirror", "package"."""
+    """An existing file and the kind of place it is in: "downloads", "mirror" or "package"."""
 
     path: Path
     kind: str
 
 
 def folder(entry: Entry) -> Path:
-    """Where downloads of this entry lie, and where a user puts own copies."""
+    """The download folder of this entry, in which users may also put their own copies."""
     return home() / "downloads" / entry.name
 
 
 def mirror() -> Path | None:
-    """The folder named by XMCBENCH_MIRROR; it is only ever read.
+    """The folder in XMCBENCH_MIRROR, or None; it is never written to.
 
     Raises
     ------
-    UsageError : it names no folder.
+    UsageError : that folder doesn't exist.
     """
-    said = os.environ.get("XMCBENCH_MIRROR")
-    if not said:
+    override = os.environ.get("XMCBENCH_MIRROR")
+    if not override:
         return None
-    path = Path(said).expanduser().absolute()
+    path = Path(override).expanduser().absolute()
     if not path.is_dir():
-        raise UsageError(f"XMCBENCH_MIRROR={said}: no such folder", "Name a folder of downloaded files, or unset it.")
+        raise UsageError(
+            f"XMCBENCH_MIRROR={override}: no such folder", "Name a folder of downloaded files, or unset it."
+        )
     return path
 
 
 def places(entry: Entry, file: File) -> list[Place]:
-    """Existing copies of a file, in the order in which they are tried; unchecked."""
+    """Existing, unchecked copies of a file in order of preference."""
     candidates = [Place(folder(entry) / file.name, "downloads")]
     root = mirror()
     if root is not None:
         candidates.append(Place(root / entry.name / file.name, "mirror"))
-        if file.hash_known or file.role == "archive":  # any data set may have a train.txt
+        if file.hash_known or file.role == "archive":  # another name such as train.txt could belong to any data set
             candidates.append(Place(root / file.name, "mirror"))
     for location in file.locations:
         kind, _, rest = location.partition(":")
@@ -61,69 +63,71 @@ def places(entry: Entry, file: File) -> list[Place]:
 
 
 def _in_package(spec: str) -> Path | None:
-    """ "DISTRIBUTION==VERSION:PATH" → the file, if that very version is installed. Nothing is imported."""
+    """ "DISTRIBUTION==VERSION:PATH" → the file, if exactly that version is installed. Nothing is imported."""
     package, _, path = spec.partition(":")
     name, _, version = package.partition("==")
     try:
-        found = metadata.distribution(name)
+        distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         return None
-    return Path(str(found.locate_file(path))) if found.version == version else None
+    return Path(str(distribution.locate_file(path))) if distribution.version == version else None
 
 
 def remote(file: File) -> list[str]:
-    """The locations that need a network."""
+    """The locations that need network access."""
     return [location for location in file.locations if location.startswith(("https://", "http://", "gdrive:"))]
 
 
 def instructions(entry: Entry, view: str | None = None) -> str:
-    """What a person does by hand: which file, from where, into which folder, checked against what, and then."""
-    ways = list(dict.fromkeys(way for form in entry.forms_for(view) for way in _ways(entry, form)))
-    lines = [f"Put {'one of these sets of files' if len(ways) > 1 else 'this'} into {folder(entry)}:"]
-    for number, way in enumerate(ways, start=1):
-        lines += [f"  {number}. {way}" if len(ways) > 1 else f"  {way}"]
+    """Instructions for placing the files by hand: sources, target folder, expected hashes, and the next command."""
+    alternatives = list(
+        dict.fromkeys(alternative for form in entry.forms_for(view) for alternative in _alternatives(entry, form))
+    )
+    lines = [f"Put {'one of these sets of files' if len(alternatives) > 1 else 'this'} into {folder(entry)}:"]
+    for number, alternative in enumerate(alternatives, start=1):
+        lines += [f"  {number}. {alternative}" if len(alternatives) > 1 else f"  {alternative}"]
     root = mirror()
     if root is None:
-        lines.append(f"A folder of such files may be named instead: XMCBENCH_MIRROR=DIR, with DIR/{entry.name}/NAME.")
+        lines.append(f"Or set XMCBENCH_MIRROR=DIR to a folder that holds them as DIR/{entry.name}/NAME.")
     else:
-        lines.append(f"{root / entry.name} (XMCBENCH_MIRROR) does as well.")
+        lines.append(f"{root / entry.name} (XMCBENCH_MIRROR) is searched as well.")
     lines.append(f"Then run `xmcbench data fetch {entry.name}`, or your command again.")
     return "\n  ".join(lines)
 
 
-def _ways(entry: Entry, form: Form) -> list[str]:
-    needed = [file for file in form.files if not file.optional]
+def _alternatives(entry: Entry, form: Form) -> list[str]:
+    required = [file for file in form.files if not file.optional]
     note = f"({form.note})\n       " if form.note else ""
-    loose = note + "\n       ".join(_one(entry, file) for file in needed)
+    file_lines = note + "\n       ".join(_file_instructions(entry, file) for file in required)
     if form.archive is None:
-        return [loose]
-    return [_one(entry, form.archive), f"or unpacked from {form.archive.name}:\n       {loose}"]
+        return [file_lines]
+    return [_file_instructions(entry, form.archive), f"or unpacked from {form.archive.name}:\n       {file_lines}"]
 
 
-def _one(entry: Entry, file: File) -> str:
+def _file_instructions(entry: Entry, file: File) -> str:
     size = f", {file.size:,} bytes" if file.size else ""
     lines = [f"{file.name}{size}, {known_hash(entry, file)}"]
-    lines += [f"  {'from' if i == 0 else 'or  '} {_by_hand(loc)}" for i, loc in enumerate(file.locations)]
+    lines += [f"  {'from' if i == 0 else 'or  '} {_source_text(loc)}" for i, loc in enumerate(file.locations)]
     return "\n       ".join(lines)
 
 
 def known_hash(entry: Entry, file: File) -> str:
-    """The hash a file must have, in words."""
+    """The expected hash of a file, in words."""
     if file.sha256:
         return f"sha256 {file.sha256}"
     if file.git_blob:
         return f"git blob {file.git_blob}"
-    first = recorded(entry, file)
-    if first:
-        return f"sha256 {first['sha256']}, recorded at first download on {first['date']}"
+    first_record = recorded(entry, file)
+    if first_record:
+        return f"sha256 {first_record['sha256']}, recorded at first download on {first_record['date']}"
     return "hash not known: recorded at first download"
 
 
-def _by_hand(location: str) -> str:
-    kind, _, rest = location.partition(":")
-    if kind == "gdrive":
+def _source_text(location: str) -> str:
+    scheme, _, rest = location.partition(":")
+    if scheme == "gdrive":
         return browser_url(rest)
-    if kind == "pip":
+    if scheme == "pip":
         package, _, path = rest.partition(":")
         return f"`pip install {package}`, which holds {path}"
-    return rest if kind == "path" else location
+    return rest if scheme == "path" else location

@@ -1,4 +1,4 @@
-"""What a data set is once it is read: splits of rows, label texts, and what metrics need."""
+"""A parsed data set: splits of rows, label texts, and the facts that metrics need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows: (n, d) CSR float32 features or None, n texts or None, (n, L) CSR float32 labels of ones."""
+    """Rows of a split: (n, d) CSR float32 features or None, n texts or None, (n, L) CSR float32 labels of ones."""
 
     features: sp.csr_matrix | None
     texts: Sequence[str] | None
@@ -38,8 +38,8 @@ class Dataset:
     validation : the official development split, or None.
     label_texts : L strings, or None.
     propensity : (A, B) of Jain et al. 2016.
-    train_filter, test_filter : (m, 2) int64 pairs (row, label) that must not count; empty where there are none.
-    label_groups : named boolean (L,) arrays for label slices beside head, torso, tail and seen-labels.
+    train_filter, test_filter : (m, 2) int64 pairs (row, label) to exclude from evaluation; may be empty.
+    label_groups : named boolean (L,) arrays for label slices in addition to head, torso, tail and seen-labels.
     row_groups : named boolean (n_test,) arrays for row slices, such as "novel".
     """
 
@@ -56,7 +56,7 @@ class Dataset:
     test_filter: NDArray[np.int64]
     label_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
     row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
-    extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # JSON-able, goes on record
+    extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # JSON-serialisable, for records
 
     @property
     def n_labels(self) -> int:
@@ -64,15 +64,15 @@ class Dataset:
 
     @cached_property
     def near_groups(self) -> NDArray[np.int32]:
-        """(n_test,) int32 the smallest row number of each test row's group of near-duplicates, found once."""
+        """(n_test,) int32 smallest row number of each test row's near-duplicate group."""
         from xmcbench.data.near import near_groups
 
         return near_groups(self.test)
 
     def facts(self) -> Facts:
-        """The counts and kinds `Method.skip` may look at."""
+        """The counts and available inputs that `Method.skip` may use."""
         train = self.train
-        have = {"features": train.features, "texts": train.texts, "label_texts": self.label_texts}
+        inputs = {"features": train.features, "texts": train.texts, "label_texts": self.label_texts}
         return Facts(
             name=self.name,
             view=self.view,
@@ -80,11 +80,11 @@ class Dataset:
             n_test=int(self.test.labels.shape[0]),
             n_features=0 if train.features is None else int(train.features.shape[1]),
             n_labels=self.n_labels,
-            available=frozenset(kind for kind, value in have.items() if value is not None),
+            available=frozenset(kind for kind, value in inputs.items() if value is not None),
         )
 
     def train_data(self) -> TrainData:
-        """The official training rows, as a method sees them."""
+        """The official training rows as passed to a method."""
         rows = self.train
         return TrainData(rows.features, rows.texts, self.label_texts, self.n_labels, rows.labels)
 
@@ -96,5 +96,5 @@ class Dataset:
         return TrainData(rows.features, rows.texts, self.label_texts, self.n_labels, rows.labels)
 
     def test_inputs(self) -> Inputs:
-        """The test rows without their labels: all that `predict` may see."""
+        """The test rows without their labels, as passed to `predict`."""
         return Inputs(self.test.features, self.test.texts, self.label_texts, self.n_labels)

@@ -1,20 +1,22 @@
-"""Data of any size from a seed, with a planted graph of labels and a best reachable score that is known.
+"""Synthetic data of any size from a seed, with a planted label graph and a known best reachable score.
 
 The generative model, for one row:
 
-1. The world: L labels in Zipf frequency, q(l) ∝ 1 / rank. Each label has `parents` parents out of ⌈L / branching⌉
-   nodes, uniformly. Every label and every node owns `WORDS` words (feature ids, drawn with replacement from all).
-2. A row has 1 + Poisson(per_row − 1) slots. Each draws a label from q and one of its parents, uniformly.
-3. Each slot writes its parent's words into the row. With probability 1 − noise it writes its label's words as well;
-   otherwise the label is hidden and only its parent can be told.
-4. Poisson(BACKGROUND) words of Zipf frequency belong to nobody. A feature is the count of its word; rows have length 1.
-5. The row's labels are those of its slots, hidden or not; a label drawn twice counts once.
+1. The world: L labels with Zipf frequencies, q(l) ∝ 1 / rank. Each label has `parents` parents, drawn uniformly from
+   ⌈L / branching⌉ nodes. Every label and every node owns `WORDS_PER_OWNER` words (feature ids, drawn with replacement
+   from all).
+2. A row has 1 + Poisson(per_row − 1) slots. Each slot draws a label from q and, uniformly, one of the label's parents.
+3. Each slot adds its parent's words to the row. With probability 1 − noise it also adds its label's words; otherwise
+   the label is hidden and only its parent is visible.
+4. Poisson(BACKGROUND_WORDS) words with Zipf frequencies are noise. A feature is the count of its word; rows are scaled
+   to length 1.
+5. The row's labels are the labels of its slots, hidden or not; a label drawn twice counts once.
 
-Who knows the world and can tell the slots of a row apart knows the shown labels for certain; a hidden one is child l
-of the node p with probability q(l) / Σ q over p's children, independently of the other slots. That gives
-P(l is true | row) for every label, and the best expected P@k is the mean over rows of the k largest of them, divided
-by k. A method sees words, not slots, so this is a ceiling; it is nearly reached where `features` is large enough that
-words rarely clash.
+A predictor that knows the world and can separate the slots of a row knows the shown labels with certainty. A hidden
+label is child l of node p with probability q(l) / Σ q over p's children, independently of the other slots. This gives
+P(l is true | row) for every label, and the best expected P@k is the mean over rows of the sum of the k largest of these
+probabilities, divided by k. A method sees words, not slots, so this value is a ceiling. It is nearly reached if
+`features` is so large that words rarely collide.
 """
 
 from __future__ import annotations
@@ -35,41 +37,41 @@ from xmcbench.errors import UsageError, unknown
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-VERSION = 1  # of the model: raise it when the same parameters give other rows
-WORDS = 4  # a label or node is told from others by so many words
-BACKGROUND = 5.0  # words that mean nothing, a row
-CHUNK = 1 << 16  # rows made at a time, each chunk from a seed of its own
+VERSION = 1  # version of the generative model; raise it when the same parameters give other rows
+WORDS_PER_OWNER = 4  # words owned by each label and each node
+BACKGROUND_WORDS = 5.0  # mean number of noise words per row
+CHUNK = 1 << 16  # rows per chunk; each chunk has its own random seed
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Sizes of a synthetic data set; the defaults (ours) train in about a minute."""
+    """Parameters of a synthetic data set; the defaults (ours) train in about a minute."""
 
-    rows: int = 10_000  # of train
-    test: int = 2_000  # rows
+    rows: int = 10_000  # training rows
+    test: int = 2_000  # test rows
     labels: int = 2_000
     features: int = 5_000  # words
-    per_row: float = 3.0  # label slots a row, on average
+    per_row: float = 3.0  # mean number of label slots per row
     parents: int = 2  # of each label
     branching: int = 20  # labels for each node; a node has branching × parents children
-    noise: float = 0.3  # share of slots that show their parent only
+    noise: float = 0.3  # share of slots that show only their parent
     seed: int = 0
 
     def __post_init__(self) -> None:
         low = {"rows": 1, "test": 1, "labels": 2, "features": 1, "per_row": 1, "parents": 1, "branching": 1, "seed": 0}
-        wrong = [f"{name}={getattr(self, name)}: at least {least}" for name, least in low.items()
-                 if not getattr(self, name) >= least]  # fmt: skip
+        errors = [f"{name}={getattr(self, name)}: at least {bound}" for name, bound in low.items()
+                 if not getattr(self, name) >= bound]  # fmt: skip
         if not 0 <= self.noise <= 1:
-            wrong.append(f"noise={self.noise}: between 0 and 1")
+            errors.append(f"noise={self.noise}: between 0 and 1")
         if self.parents > self.nodes:
-            wrong.append(
+            errors.append(
                 f"parents={self.parents}: {self.labels} labels at branching {self.branching} have {self.nodes}"
             )
         if max(self.rows, self.test, self.labels, self.features, self.per_row) >= 2**31:
-            wrong.append("sizes stay below 2³¹")
-        if wrong:
-            raise UsageError(f"synthetic: {'; '.join(wrong)}")
+            errors.append("sizes must be below 2³¹")
+        if errors:
+            raise UsageError(f"synthetic: {'; '.join(errors)}")
 
     @property
     def nodes(self) -> int:
@@ -77,10 +79,10 @@ class Parameters:
 
     @property
     def name(self) -> str:
-        """ "synthetic", or "synthetic[labels=…,…]" with what differs from the defaults, in one order."""
+        """ "synthetic", or "synthetic[labels=…,…]" with the values that differ from the defaults, in a fixed order."""
         default = {f.name: f.default for f in dataclasses.fields(self)}
-        said = [(key, value) for key, value in dataclasses.asdict(self).items() if value != default[key]]
-        return "synthetic" + (f"[{','.join(f'{key}={value}' for key, value in said)}]" if said else "")
+        changed = [(key, value) for key, value in dataclasses.asdict(self).items() if value != default[key]]
+        return "synthetic" + (f"[{','.join(f'{key}={value}' for key, value in changed)}]" if changed else "")
 
 
 def parameters(name: str) -> Parameters:
@@ -88,34 +90,34 @@ def parameters(name: str) -> Parameters:
 
     Raises
     ------
-    UsageError : not of that form, an unknown key, a value that is no number or out of range.
+    UsageError : not of that form, an unknown key, a value that is not a number or out of range.
     """
-    found = re.fullmatch(r"\s*synthetic\s*(?:\[(.*)\])?\s*", name, re.IGNORECASE)
-    if found is None:
-        raise UsageError(f"{name!r} is no synthetic data set", 'Write "synthetic[labels=100000,rows=50000,seed=1]".')
-    kinds = {key: type(value) for key, value in dataclasses.asdict(Parameters()).items()}
+    match = re.fullmatch(r"\s*synthetic\s*(?:\[(.*)\])?\s*", name, re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{name!r} is not a synthetic data set", 'Write "synthetic[labels=100000,rows=50000,seed=1]".')
+    types = {key: type(value) for key, value in dataclasses.asdict(Parameters()).items()}
     values: dict[str, Any] = {}
-    for part in (found[1] or "").split(",") if (found[1] or "").strip() else []:
-        key, _, text = (word.strip() for word in part.partition("="))
-        if key not in kinds:
-            raise unknown("parameter of synthetic", key, kinds)
+    for part in (match[1] or "").split(",") if (match[1] or "").strip() else []:
+        key, _, value = (word.strip() for word in part.partition("="))
+        if key not in types:
+            raise unknown("parameter of synthetic", key, types)
         if key in values:
-            raise UsageError(f"{name!r}: {key} stands twice")
+            raise UsageError(f"{name!r}: {key} is given twice")
         try:
-            values[key] = kinds[key](text)
+            values[key] = types[key](value)
         except ValueError:
-            raise UsageError(f"{name!r}: {key}={text!r} is no {kinds[key].__name__}") from None
+            raise UsageError(f"{name!r}: {key}={value!r} is not of type {types[key].__name__}") from None
     return Parameters(**values)
 
 
 @dataclass(frozen=True)
 class World:
-    """What all rows of one seed share.
+    """The parts of the model that all rows of a seed share.
 
     Attributes
     ----------
     frequency : (L,) float64, the label distribution q, sums to 1.
-    parents : (L, parents) int64 node ids, distinct in a row.
+    parents : (L, parents) int64 node ids, distinct per label.
     label_words : (L, WORDS) and node_words : (nodes, WORDS) int64 feature ids.
     """
 
@@ -127,7 +129,7 @@ class World:
 
 @dataclass(frozen=True)
 class Slots:
-    """The hidden truth of some rows: slot i of row `row[i]` has `label[i]` and shows it, or its `node[i]` only."""
+    """Slots of some rows: slot i of row `row[i]` has `label[i]` and shows it, or shows only its `node[i]`."""
 
     row: Ints
     label: Ints
@@ -136,85 +138,92 @@ class Slots:
 
 
 def make(p: Parameters) -> Parsed:
-    """Both splits, label texts (a label's words and its parents' words), and the ceiling in `extra`."""
+    """Generate both splits, label texts (words of a label and its parents), and the ceiling in `extra`."""
     from xmcbench.data.ceiling import best_precision
 
     world = make_world(p)
     train, _ = _split(p, world, p.rows, 1)
     test, slots = _split(p, world, p.test, 2)
-    own = np.hstack([world.label_words, world.node_words[world.parents].reshape(p.labels, -1)])
-    best = best_precision(world, slots, p.test)
+    label_words = np.hstack([world.label_words, world.node_words[world.parents].reshape(p.labels, -1)])
+    ceiling = best_precision(world, slots, p.test)
     extra = {
         "parameters": dataclasses.asdict(p),
         "best_reachable": {
-            **best,
+            **ceiling,
             "meaning": "expected P@k on these test rows of a predictor that knows the generating model and tells "
             "the label slots of a row apart; no method can expect more",
         },
     }
-    return Parsed(train, test, label_texts=_spell(own, p.features), extra=extra)
+    return Parsed(train, test, label_texts=_label_texts(label_words, p.features), extra=extra)
 
 
 def make_world(p: Parameters) -> World:
-    """Label frequencies, parents and words."""
+    """Draw label frequencies, parents and words."""
     rng = np.random.default_rng([p.seed, 0])
     frequency = 1.0 / (1.0 + rng.permutation(p.labels))
     parents = rng.integers(0, p.nodes, (p.labels, p.parents))
-    while True:  # parents are distinct: draw again where they aren't
-        ordered = np.sort(parents, axis=1)
-        again = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
-        if len(again) == 0:
+    while True:  # redraw until the parents of each label are distinct
+        sorted_parents = np.sort(parents, axis=1)
+        rows_with_repeats = np.flatnonzero((sorted_parents[:, 1:] == sorted_parents[:, :-1]).any(axis=1))
+        if len(rows_with_repeats) == 0:
             break
-        parents[again] = rng.integers(0, p.nodes, (len(again), p.parents))
-    label_words = rng.integers(0, p.features, (p.labels, WORDS))
-    return World(frequency / frequency.sum(), parents, label_words, rng.integers(0, p.features, (p.nodes, WORDS)))
+        parents[rows_with_repeats] = rng.integers(0, p.nodes, (len(rows_with_repeats), p.parents))
+    label_words = rng.integers(0, p.features, (p.labels, WORDS_PER_OWNER))
+    return World(
+        frequency / frequency.sum(), parents, label_words, rng.integers(0, p.features, (p.nodes, WORDS_PER_OWNER))
+    )
 
 
 def _split(p: Parameters, world: World, n: int, which: int) -> tuple[Split, Slots]:
-    """n rows made chunk by chunk; `which` sets the seed of train (1) and test (2) apart."""
+    """Generate n rows in chunks; `which` is part of the seed: 1 for train, 2 for test."""
     import scipy.sparse as sp
 
-    label_steps, word_steps = np.cumsum(world.frequency), np.cumsum(1.0 / np.arange(1, p.features + 1))
+    label_cumulative, word_cumulative = np.cumsum(world.frequency), np.cumsum(1.0 / np.arange(1, p.features + 1))
     features, labels, texts, slots = [], [], [], []
     for start in range(0, n, CHUNK):
         rng = np.random.default_rng([p.seed, which, start // CHUNK])
-        here = min(CHUNK, n - start)
-        drawn = _draw_slots(p, world, label_steps, here, rng)
-        counts = _words(world, drawn, here, word_steps, rng)
-        texts.append(_spell_counts(counts))
-        length = np.sqrt(np.add.reduceat(counts.data.astype(np.float64) ** 2, counts.indptr[:-1]))
-        counts.data /= np.repeat(length, np.diff(counts.indptr)).astype(np.float32)
+        n_chunk = min(CHUNK, n - start)
+        chunk_slots = _draw_slots(p, world, label_cumulative, n_chunk, rng)
+        counts = _word_counts(world, chunk_slots, n_chunk, word_cumulative, rng)
+        texts.append(_row_texts(counts))
+        norms = np.sqrt(np.add.reduceat(counts.data.astype(np.float64) ** 2, counts.indptr[:-1]))
+        counts.data /= np.repeat(norms, np.diff(counts.indptr)).astype(np.float32)
         features.append(counts)
-        labels.append(_ones(drawn.row, drawn.label, (here, p.labels)))
-        slots.append(dataclasses.replace(drawn, row=drawn.row + start))
-    together = Slots(*(np.concatenate([getattr(s, f.name) for s in slots]) for f in dataclasses.fields(Slots)))
+        labels.append(_label_matrix(chunk_slots.row, chunk_slots.label, (n_chunk, p.labels)))
+        slots.append(dataclasses.replace(chunk_slots, row=chunk_slots.row + start))
+    all_slots = Slots(*(np.concatenate([getattr(s, f.name) for s in slots]) for f in dataclasses.fields(Slots)))
     rows = Split(sp.vstack(features, "csr"), [t for part in texts for t in part], sp.vstack(labels, "csr"))
-    return rows, together
+    return rows, all_slots
 
 
-def _draw_slots(p: Parameters, world: World, steps: NDArray[np.float64], n: int, rng: np.random.Generator) -> Slots:
+def _draw_slots(
+    p: Parameters, world: World, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator
+) -> Slots:
     row = np.repeat(np.arange(n), 1 + rng.poisson(p.per_row - 1, n))
-    label = np.searchsorted(steps, rng.random(len(row)) * steps[-1], side="right")
+    label = np.searchsorted(cumulative, rng.random(len(row)) * cumulative[-1], side="right")
     node = world.parents[label, rng.integers(0, p.parents, len(row))]
     return Slots(row, label, node, rng.random(len(row)) >= p.noise)
 
 
-def _words(world: World, slots: Slots, n: int, steps: NDArray[np.float64], rng: np.random.Generator) -> sp.csr_matrix:
+def _word_counts(
+    world: World, slots: Slots, n: int, cumulative: NDArray[np.float64], rng: np.random.Generator
+) -> sp.csr_matrix:
     """(n, features) word counts."""
     import scipy.sparse as sp
 
-    background = np.repeat(np.arange(n), rng.poisson(BACKGROUND, n))
-    rows = [np.repeat(slots.row, WORDS), np.repeat(slots.row[slots.shown], WORDS), background]
+    background = np.repeat(np.arange(n), rng.poisson(BACKGROUND_WORDS, n))
+    rows = [np.repeat(slots.row, WORDS_PER_OWNER), np.repeat(slots.row[slots.shown], WORDS_PER_OWNER), background]
     words = [
         world.node_words[slots.node].ravel(),
         world.label_words[slots.label[slots.shown]].ravel(),
-        np.searchsorted(steps, rng.random(len(background)) * steps[-1], side="right"),
+        np.searchsorted(cumulative, rng.random(len(background)) * cumulative[-1], side="right"),
     ]
-    at = (np.concatenate(rows), np.concatenate(words))
-    return sp.csr_matrix((np.ones(len(at[0]), np.float32), at), shape=(n, len(steps)))  # sums, and sorts on the way
+    coordinates = (np.concatenate(rows), np.concatenate(words))
+    ones = np.ones(len(coordinates[0]), np.float32)
+    return sp.csr_matrix((ones, coordinates), shape=(n, len(cumulative)))  # sums duplicates and sorts
 
 
-def _ones(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sp.csr_matrix:
+def _label_matrix(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sp.csr_matrix:
     import scipy.sparse as sp
 
     matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
@@ -222,14 +231,14 @@ def _ones(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sp.csr_matrix:
     return matrix
 
 
-def _spell_counts(counts: sp.csr_matrix) -> list[str]:
-    """Each row as text, a word as often as it counts."""
+def _row_texts(counts: sp.csr_matrix) -> list[str]:
+    """One text per row, in which each word is repeated by its count."""
     tokens = np.repeat(counts.indices, counts.data.astype(np.int64)).tolist()
     ends = np.add.reduceat(counts.data.astype(np.int64), counts.indptr[:-1]).cumsum().tolist()
     words = [f"w{i}" for i in range(counts.shape[1])]
     return [" ".join([words[t] for t in tokens[a:b]]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _spell(ids: Ints, n_words: int) -> Texts:
+def _label_texts(ids: Ints, n_words: int) -> Texts:
     words = [f"w{i}" for i in range(n_words)]
     return Texts.pack(" ".join([words[i] for i in row.tolist()]) for row in ids)

@@ -1,7 +1,7 @@
-"""Tf-idf views of texts: fitted on training texts alone, L2 rows, float32 CSR with sorted ids.
+"""Tf-idf features of texts: fitted on training texts only, L2-normalised rows, float32 CSR with sorted ids.
 
-Each recipe takes the training texts and any further splits, and returns one matrix for each, training first. Weights
-are computed in float64 and rounded once, so that the same texts give the same content hash everywhere.
+Each function takes the training texts and the texts of other splits, and returns one matrix per split, training first.
+Weights are computed in float64 and rounded once, so that the same texts give the same content hash on every machine.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def tfidf_bow(train: Texts, *others: Texts, **recipe: Any) -> list[sp.csr_matrix
 
     Raises
     ------
-    DataError : no word of the training texts survives the recipe.
+    DataError : the training texts have no word that passes the options in `recipe`.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(**recipe)
     try:
-        first = vectorizer.fit_transform(train)
+        train_matrix = vectorizer.fit_transform(train)
     except ValueError as error:
         raise DataError(f"tf-idf of {len(train)} training texts fails: {error}", "Are the texts empty?") from error
-    return [_clean(first), *(_clean(vectorizer.transform(texts)) for texts in others)]
+    return [_sorted_csr(train_matrix), *(_sorted_csr(vectorizer.transform(texts)) for texts in others)]
 
 
 def bow_eurlex(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
@@ -42,15 +42,15 @@ def bow_eurlex(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
 
 
 def bow_words_chars(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
-    r"""Word unigrams (`\b\w+\b`, min_df 1) beside character 3- to 5-grams inside words (min_df 2): icd10cm's `bow`.
+    r"""Word unigrams (`\b\w+\b`, min_df 1), then character 3- to 5-grams inside words (min_df 2): icd10cm's `bow`.
 
-    Each half has rows of length 1, so the whole has rows of length √2 where both halves are non-empty.
+    Both halves have rows of norm 1, so a row has norm √2 if both its halves are non-empty.
     """
     import scipy.sparse as sp
 
     words = tfidf_bow(train, *others, sublinear_tf=True, min_df=1, token_pattern=r"\b\w+\b")
     chars = tfidf_bow(train, *others, sublinear_tf=True, min_df=2, analyzer="char_wb", ngram_range=(3, 5))
-    return [_clean(sp.hstack(pair, format="csr")) for pair in zip(words, chars, strict=True)]
+    return [_sorted_csr(sp.hstack(pair, format="csr")) for pair in zip(words, chars, strict=True)]
 
 
 def bow_words(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
@@ -60,9 +60,9 @@ def bow_words(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
     )
 
 
-def _clean(matrix: Any) -> sp.csr_matrix:
+def _sorted_csr(matrix: Any) -> sp.csr_matrix:
     import scipy.sparse as sp
 
-    out = sp.csr_matrix(matrix, dtype=np.float32)
-    out.sort_indices()
-    return out
+    csr = sp.csr_matrix(matrix, dtype=np.float32)
+    csr.sort_indices()
+    return csr

@@ -1,4 +1,4 @@
-"""Texts on disk: one utf-8 blob and int64 offsets, both memory-mapped, read as a sequence of strings."""
+"""A sequence of strings stored as one utf-8 blob and int64 offsets, which may be memory-mapped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Texts(Sequence[str]):
-    """n strings over a blob that stays on disk; a string is decoded when it is asked for.
+    """n strings in a blob that may stay on disk; a string is decoded on access.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Texts(Sequence[str]):
 
     @classmethod
     def pack(cls, texts: Iterable[str]) -> Texts:
-        """Texts in memory. A lone surrogate, which no valid utf-8 can hold, becomes "?"."""
+        """Pack strings in memory. A lone surrogate, which utf-8 cannot encode, becomes "?"."""
         if isinstance(texts, Texts):
             start, stop = int(texts.offsets[0]), int(texts.offsets[-1])
             return cls(texts.blob[start:stop], texts.offsets - start)
@@ -56,7 +56,7 @@ class Texts(Sequence[str]):
         return self._read(row, row + 1)[0]
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self), 1024):  # one read of the blob for many texts
+        for start in range(0, len(self), 1024):  # read the blob in blocks
             yield from self._read(start, min(start + 1024, len(self)))
 
     def __repr__(self) -> str:

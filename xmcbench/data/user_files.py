@@ -1,4 +1,4 @@
-"""A user's own rows: texts and label names from lines, jsonl, csv or tsv; matrices from npz or XMC text."""
+"""Read a user's files: texts and label names from lines, jsonl, csv or tsv; matrices from npz or XMC text."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "space": None}  # None: any whitespace
-_NAMED = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", None: "blanks"}
-LONGEST_FIELD = 2**31 - 1  # characters of a csv field; Python's default of 131,072 is shorter than some laws
+_SEPARATOR_WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", None: "whitespace"}
+MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a user's files are to be read.
+    """Options for reading a user's files.
 
     Attributes
     ----------
-    separator : between label names: a key of `SEPARATORS` or the characters themselves; "" looks for the first of
-        tab, bar, semicolon, comma that occurs in the file, and else splits at whitespace.
-    text_column, labels_column : of csv and tsv files, and keys of jsonl objects; several text columns as in
+    separator : separator of label names: a key of `SEPARATORS` or the characters themselves; "" uses the first of tab,
+        bar, semicolon, comma that occurs in the file, or else whitespace.
+    text_column, labels_column : columns of csv and tsv files, keys of jsonl objects; several text columns are written
         "title,content".
-    one_based : of "features", "labels": ids of XMC text that count from 1.
+    one_based : subset of "features" and "labels": the ids of XMC text that start at 1.
     """
 
     separator: str = ""
@@ -40,7 +40,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The files of one split, any of them None."""
+    """The files of one split; each may be None."""
 
     texts: Path | None = None
     labels: Path | None = None
@@ -52,17 +52,17 @@ class SplitFiles:
 
 @dataclass
 class Names:
-    """Label names of n rows, the line of `path` each row stands on, and what they were split at, in words."""
+    """Label names of n rows, the line number of each row in `path`, and the separator in words."""
 
     path: Path
     rows: list[list[str]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    separator_said: str = ""
+    separator: str = ""
 
 
 @dataclass
-class Rows:
-    """One split as read: labels as a matrix or as names, one of them; texts and features where there are any."""
+class SplitRows:
+    """Rows of one split as read from files: labels either as a matrix or as names; optional texts and features."""
 
     texts: list[str] | None = None
     features: sp.csr_matrix | None = None
@@ -70,78 +70,78 @@ class Rows:
     names: Names | None = None
 
 
-def read_rows(files: SplitFiles, how: Reading) -> Rows:
-    """Read the files of one split and check that they have equally many rows.
+def read_rows(files: SplitFiles, reading: Reading) -> SplitRows:
+    """Read the files of one split and check that they have the same number of rows.
 
-    Labels come from `files.labels`, else from the texts file (jsonl, csv), else from a features file in one-file XMC
-    form.
+    Labels are read from `files.labels`, else from the texts file (jsonl, csv), else from a features file in one-file
+    XMC form.
 
     Raises
     ------
-    DataError : unreadable (file and line), different numbers of rows, or labels in none or in two of the files.
+    DataError : unreadable (with file and line), different numbers of rows, or labels in none or in two of the files.
     """
-    rows = Rows()
-    named: Names | None = None
-    found: list[tuple[str, Any]] = []  # where labels were found
+    rows = SplitRows()
+    text_file_labels: Names | None = None
+    label_sources: list[tuple[str, Any]] = []
     if files.texts is not None:
-        rows.texts, named = read_texts(files.texts, how)
-        if named is not None:
-            found.append((str(files.texts), named))
+        rows.texts, text_file_labels = read_texts(files.texts, reading)
+        if text_file_labels is not None:
+            label_sources.append((str(files.texts), text_file_labels))
     if files.features is not None:
-        rows.features, inside = read_features(files.features, how)
-        if inside is not None and files.labels != files.features:
-            found.append((str(files.features), inside))
+        rows.features, feature_file_labels = read_features(files.features, reading)
+        if feature_file_labels is not None and files.labels != files.features:
+            label_sources.append((str(files.features), feature_file_labels))
     if files.labels is not None:
-        found = [(str(files.labels), read_label_file(files.labels, how))]
-    if len(found) != 1:
-        places = " and in ".join(place for place, _ in found) or "none of the files"
-        raise DataError(f"labels stand in {places}", "Give --labels FILE (--test-labels, --dev-labels) to say which.")
-    if isinstance(found[0][1], Names):
-        rows.names = found[0][1]
+        label_sources = [(str(files.labels), read_label_file(files.labels, reading))]
+    if len(label_sources) != 1:
+        sources = " and in ".join(source for source, _ in label_sources) or "none of the files"
+        raise DataError(f"labels are in {sources}", "Give --labels FILE (--test-labels, --dev-labels) to say which.")
+    if isinstance(label_sources[0][1], Names):
+        rows.names = label_sources[0][1]
     else:
-        rows.labels = found[0][1]
-    _same_length(files, rows)
+        rows.labels = label_sources[0][1]
+    _check_same_length(files, rows)
     return rows
 
 
-def _same_length(files: SplitFiles, rows: Rows) -> None:
-    labels = len(rows.names.rows) if rows.names is not None else rows.labels.shape[0]  # type: ignore[union-attr]
+def _check_same_length(files: SplitFiles, rows: SplitRows) -> None:
+    n_labelled = len(rows.names.rows) if rows.names is not None else rows.labels.shape[0]  # type: ignore[union-attr]
     for path, count in (
         (files.texts, None if rows.texts is None else len(rows.texts)),
         (files.features, None if rows.features is None else rows.features.shape[0]),
     ):
-        if count is not None and count != labels:
+        if count is not None and count != n_labelled:
             raise DataError(
-                f"{path} has {count} rows, its labels ({files.labels or 'in the same file'}) {labels}",
+                f"{path} has {count} rows, its labels ({files.labels or 'in the same file'}) {n_labelled}",
                 "Row i of one file belongs to row i of the other.",
             )
 
 
-def read_texts(path: Path, how: Reading) -> tuple[list[str], Names | None]:
-    """(texts, label names or None). Names stand in jsonl objects and csv rows that have the labels column."""
+def read_texts(path: Path, reading: Reading) -> tuple[list[str], Names | None]:
+    """(texts, label names or None). Names come from the labels column of jsonl, csv and tsv, if there is one."""
     texts: list[str] = []
     if kind_of(path) == "lines":
         return [line for _, line in lines_of(path)], None
-    given = Names(path)
-    raw: list[Any] = []
+    names = Names(path)
+    label_values: list[Any] = []
     for number, row in _records(path):
-        text = text_of(row, how.text_column, f"{path}, line {number}")
+        text = text_of(row, reading.text_column, f"{path}, line {number}")
         texts.append(text)
-        given.lines.append(number)
-        raw.append(row.get(how.labels_column, _ABSENT))
-    if all(value is _ABSENT for value in raw):
+        names.lines.append(number)
+        label_values.append(row.get(reading.labels_column, _MISSING))
+    if all(value is _MISSING for value in label_values):
         return texts, None
-    _fill(given, raw, how)
-    return texts, given
+    _add_names(names, label_values, reading)
+    return texts, names
 
 
 def text_of(row: dict[str, Any], column: str, where: str) -> str:
-    """The text in `column`, or of several columns with commas between them, joined with a blank; null is empty."""
+    """The text in `column`, or in several comma-separated columns, joined with a space; null counts as empty."""
     names = [column] if column in row else [name.strip() for name in column.split(",")]
     parts = []
     for name in names:
         if name not in row:
-            raise DataError(f"{where}: no {name!r} among {', '.join(map(repr, list(row)[:10]))}", "Say --text-column.")
+            raise DataError(f"{where}: no {name!r} among {', '.join(map(repr, list(row)[:10]))}", "Give --text-column.")
         text = "" if row[name] is None else row[name]
         if not isinstance(text, str):
             raise DataError(f"{where}: {name} is a {type(text).__name__}, not a string")
@@ -149,64 +149,64 @@ def text_of(row: dict[str, Any], column: str, where: str) -> str:
     return " ".join(filter(None, parts))
 
 
-def read_label_texts(path: Path, how: Reading) -> list[str]:
-    """One text a label: lines as they are, or the text column of jsonl, csv, tsv."""
+def read_label_texts(path: Path, reading: Reading) -> list[str]:
+    """One text per label: the lines of the file, or the text column of jsonl, csv, tsv."""
     if kind_of(path) == "lines":
         return [line for _, line in lines_of(path)]
-    return [text_of(row, how.text_column, f"{path}, line {number}") for number, row in _records(path)]
+    return [text_of(row, reading.text_column, f"{path}, line {number}") for number, row in _records(path)]
 
 
-_ABSENT = object()
+_MISSING = object()
 
 
-def read_label_file(path: Path, how: Reading) -> Any:
+def read_label_file(path: Path, reading: Reading) -> Any:
     """A label matrix (n, L), or `Names`."""
     from xmcbench.data import formats
 
     if is_matrix(path):
-        if "labels" not in how.one_based or formats.is_npz(path):
+        if "labels" not in reading.one_based or formats.is_npz(path):
             return formats.read_labels(path)
         if formats.header_words(path) == 3:
-            return formats.read_xmc(path, one_based_labels=True, one_based_features="features" in how.one_based)[1]
+            return formats.read_xmc(path, one_based_labels=True, one_based_features="features" in reading.one_based)[1]
         return formats.as_labels(formats.read_sparse(path, one_based=True))
-    given = Names(path)
-    raw: list[Any] = []
+    names = Names(path)
+    label_values: list[Any] = []
     if kind_of(path) == "lines":
         for number, line in lines_of(path):
-            raw.append(line)
-            given.lines.append(number)
+            label_values.append(line)
+            names.lines.append(number)
     else:
         for number, row in _records(path):
-            if how.labels_column not in row:
-                shown = ", ".join(map(repr, list(row)[:10]))
-                hint = "Say --labels-column NAME."
-                raise DataError(f"{path}, line {number}: no {how.labels_column!r} among {shown}", hint)
-            raw.append(row[how.labels_column])
-            given.lines.append(number)
-    _fill(given, raw, how)
-    return given
+            if reading.labels_column not in row:
+                columns = ", ".join(map(repr, list(row)[:10]))
+                hint = "Give --labels-column NAME."
+                raise DataError(f"{path}, line {number}: no {reading.labels_column!r} among {columns}", hint)
+            label_values.append(row[reading.labels_column])
+            names.lines.append(number)
+    _add_names(names, label_values, reading)
+    return names
 
 
-def read_features(path: Path, how: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
-    """(features, labels where the file is in one-file XMC form)."""
+def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
+    """(features, labels if the file is in one-file XMC form, else None)."""
     from xmcbench.data import formats
 
-    one_based = "features" in how.one_based
+    one_based = "features" in reading.one_based
     if formats.is_npz(path):
         return formats.read_matrix(path), None
     if formats.header_words(path) == 3:
-        return formats.read_xmc(path, one_based_features=one_based, one_based_labels="labels" in how.one_based)
+        return formats.read_xmc(path, one_based_features=one_based, one_based_labels="labels" in reading.one_based)
     return formats.read_sparse(path, one_based=one_based), None
 
 
 def kind_of(path: Path) -> str:
-    """ "jsonl", "csv", "tsv" or "lines", by the name without .gz."""
+    """ "jsonl", "csv", "tsv" or "lines", by the file name without .gz."""
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     return {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}.get(suffix, "lines")
 
 
 def is_matrix(path: Path) -> bool:
-    """npz, or text whose first line is two or three whole numbers and which goes on with id:value pairs."""
+    """Whether a file is npz, or text with two or three whole numbers in line 1 and id:value pairs after it."""
     from xmcbench.data import formats
 
     if formats.is_npz(path):
@@ -222,12 +222,12 @@ def is_matrix(path: Path) -> bool:
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, column → value) of jsonl, csv or tsv; the first row of the latter two names the columns."""
+    """Yield (line number, {column: value}) of jsonl, csv or tsv; the first csv or tsv row holds the column names."""
     kind = kind_of(path)
     if kind == "jsonl":
         yield from json_lines(path)
         return
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(MAX_FIELD)
     lines = (line + "\n" for _, line in lines_of(path))
     reader = csv.reader(lines, delimiter="\t" if kind == "tsv" else ",", strict=True)
     try:
@@ -235,7 +235,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if columns is None:
             raise DataError(f"{path}: the file is empty", "Its first row names the columns.")
         if len(set(columns)) < len(columns):
-            raise DataError(f"{path}, line 1: a column name stands twice: {', '.join(columns)[:200]}")
+            raise DataError(f"{path}, line 1: a column name occurs twice: {', '.join(columns)[:200]}")
         for row in reader:
             if not row:
                 continue
@@ -249,30 +249,30 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError(f"{path}, line {reader.line_num}: {error}", "Is it a csv with quoted texts?") from error
 
 
-def _fill(given: Names, raw: list[Any], how: Reading) -> None:
-    """Label names of each row out of strings to split, or lists of strings and whole numbers."""
-    separator = separator_of(raw, how.separator)
-    if any(isinstance(value, str) for value in raw):
-        given.separator_said = _NAMED.get(separator, repr(separator))
-    for number, value in zip(given.lines, raw, strict=True):
-        if value is _ABSENT or value is None:
-            names = []
+def _add_names(names: Names, values: list[Any], reading: Reading) -> None:
+    """Add the label names of each row, given as a string to split or as a list of strings and whole numbers."""
+    separator = separator_of(values, reading.separator)
+    if any(isinstance(value, str) for value in values):
+        names.separator = _SEPARATOR_WORDS.get(separator, repr(separator))
+    for number, value in zip(names.lines, values, strict=True):
+        if value is _MISSING or value is None:
+            row_names = []
         elif isinstance(value, str):
-            names = value.split(separator)
+            row_names = value.split(separator)
         elif isinstance(value, list) and all(type(name) in (str, int) for name in value):
-            names = [str(name) for name in value]
+            row_names = [str(name) for name in value]
         elif type(value) is int:
-            names = [str(value)]
+            row_names = [str(value)]
         else:
             hint = 'As in {"text": "…", "labels": ["a", "b"]}.'
-            raise DataError(f"{given.path}, line {number}: labels must be names or whole numbers", hint)
-        given.rows.append([name for name in map(str.strip, names) if name])
+            raise DataError(f"{names.path}, line {number}: labels must be names or whole numbers", hint)
+        names.rows.append([name for name in map(str.strip, row_names) if name])
 
 
-def separator_of(values: list[Any], said: str) -> str | None:
-    """What to split label strings at (None: whitespace): as said, else the first usual one that occurs."""
-    if said:
-        return SEPARATORS.get(said, said)
+def separator_of(values: list[Any], separator: str) -> str | None:
+    """The separator of label strings (None: whitespace): the given one, or else the first usual one that occurs."""
+    if separator:
+        return SEPARATORS.get(separator, separator)
     for character in filter(None, SEPARATORS.values()):
         if any(isinstance(value, str) and character in value for value in values):
             return character
@@ -281,7 +281,7 @@ def separator_of(values: list[Any], said: str) -> str | None:
 
 def parse_one_based(text: str) -> frozenset[str]:
     """ "features", "labels" or "both" → a set of the first two; "" → the empty set."""
-    known = {"": (), "features": ("features",), "labels": ("labels",), "both": ("features", "labels")}
-    if text not in known:
+    choices = {"": (), "features": ("features",), "labels": ("labels",), "both": ("features", "labels")}
+    if text not in choices:
         raise UsageError(f"--one-based {text!r}", "One of features, labels, both.")
-    return frozenset(known[text])
+    return frozenset(choices[text])

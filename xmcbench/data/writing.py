@@ -1,4 +1,4 @@
-"""Matrices to files that other programs read: scipy npz and XC repository text, whole or not at all."""
+"""Write matrices for other programs as scipy npz or XC repository text. Files are written atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS_AT_A_TIME = 4096
 
 
 def write_npz_csr(path: Path, matrix: sp.csr_matrix, *, compressed: bool = True) -> None:
-    """As `scipy.sparse.save_npz`, so that PECOS, ELIAS and numpy read it."""
+    """Write in the format of `scipy.sparse.save_npz`, which PECOS, ELIAS and numpy read."""
     import scipy.sparse as sp
 
     with atomic(Path(path)) as file:
@@ -27,7 +27,7 @@ def write_npz_csr(path: Path, matrix: sp.csr_matrix, *, compressed: bool = True)
 
 
 def write_sparse(path: Path, matrix: sp.csr_matrix) -> None:
-    """Two-file text form; values as the shortest text that reads back as the same float32."""
+    """Write the two-file text form; each value is the shortest text that reads back as the same float32."""
     n, width = matrix.shape
     with atomic(Path(path)) as file:
         file.write(f"{n} {width}\n".encode())
@@ -37,11 +37,11 @@ def write_sparse(path: Path, matrix: sp.csr_matrix) -> None:
 
 
 def write_xmc(path: Path, features: sp.csr_matrix, labels: sp.csr_matrix) -> None:
-    """One-file text form, as Omikuji and napkinXC read it; a row without labels begins with a blank.
+    """Write the one-file text form, which Omikuji and napkinXC read; a row without labels begins with a space.
 
     Raises
     ------
-    DataError : the two have different numbers of rows.
+    DataError : features and labels have different numbers of rows.
     """
     n = features.shape[0]
     if labels.shape[0] != n:
@@ -49,10 +49,10 @@ def write_xmc(path: Path, features: sp.csr_matrix, labels: sp.csr_matrix) -> Non
     with atomic(Path(path)) as file:
         file.write(f"{n} {features.shape[1]} {labels.shape[1]}\n".encode())
         for start in range(0, n, ROWS_AT_A_TIME):
-            which = slice(start, start + ROWS_AT_A_TIME)
+            block = slice(start, start + ROWS_AT_A_TIME)
             out = io.StringIO()
-            for names, pairs in zip(_ids(labels[which]), _pairs(features[which]), strict=True):
-                out.write(f"{names} {pairs}".rstrip() + "\n")  # omikuji refuses a line that ends with a blank
+            for names, pairs in zip(_ids(labels[block]), _pairs(features[block]), strict=True):
+                out.write(f"{names} {pairs}".rstrip() + "\n")  # Omikuji rejects a line that ends with a space
             file.write(out.getvalue().encode())
 
 
@@ -63,7 +63,7 @@ def _ids(matrix: sp.csr_matrix) -> Iterator[str]:
 
 
 def _pairs(matrix: sp.csr_matrix) -> Iterator[str]:
-    """`id:value id:value …` of each row; numpy writes a float32 as its shortest exact text."""
+    """Yield `id:value id:value …` per row; numpy formats a float32 as its shortest exact text."""
     values = matrix.data.astype(np.float32).astype(str).tolist()
     words = [f"{i}:{v.removesuffix('.0')}" for i, v in zip(matrix.indices.tolist(), values, strict=True)]
     for a, b in zip(matrix.indptr[:-1].tolist(), matrix.indptr[1:].tolist(), strict=True):

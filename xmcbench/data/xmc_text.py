@@ -1,11 +1,11 @@
-"""Kernels that read XC repository text: lines of `l1,l2 f:v f:v` or `f:v f:v` as bytes, straight into CSR arrays.
+"""Kernels that parse XC repository text, lines of `l1,l2 f:v f:v` or `f:v f:v`, from bytes into CSR arrays.
 
-The kernels know clean lines only. Any other line is marked `LOOK` and left to Python (`xmcbench.data.lines`), which
-either understands it or says what is wrong with it. Each line is independent of the others, so threads change nothing.
+The kernels parse only regular lines. Any other line is marked `LOOK` and left to Python (`xmcbench.data.lines`), which
+either parses it or reports its error. Lines are independent of each other, so threads don't change the result.
 
-Values equal `np.float32(float(text))`. Up to 15 digits and a power of ten up to 22 the float64 is exact in one step.
-Anything longer is computed with a known error, and kept where both ends of the error interval round to the same
-float32; where they don't, Python decides.
+Values equal `np.float32(float(text))`. With at most 15 digits and a power of ten of at most 22, one float64 operation
+is correctly rounded. Longer numbers are computed with a bounded error and accepted if both ends of the error interval
+round to the same float32; otherwise Python parses the line.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-OK, LOOK, TWICE = 0, 1, 2  # TWICE: a label stands twice in the row, otherwise clean
+OK, LOOK, TWICE = 0, 1, 2  # LOOK: Python must parse the row; TWICE: a label is repeated in an otherwise regular row
 SPACE, TAB, NEWLINE, RETURN, COMMA, COLON = 32, 9, 10, 13, 44, 58
 POWERS = 10.0 ** np.arange(23)
-MARGIN = 2.0**-50  # four units in the last place; the three roundings and the cut digits make less than two
-MOST_DIGITS = 18  # so many fit an int64
+MARGIN = 2.0**-50  # four units in the last place; the three roundings and the truncated digits cause an error below two
+MAX_DIGITS = 18  # decimal digits that fit into an int64
 
 
 @njit(cache=True, nogil=True)
@@ -28,11 +28,11 @@ def count_newlines(
     start: Any,
     stop: Any,
 ) -> int:
-    """Newlines in buffer[start:stop]."""
-    found = 0
+    """Number of newlines in buffer[start:stop]."""
+    count = 0
     for p in range(start, stop):
-        found += buffer[p] == NEWLINE
-    return found
+        count += buffer[p] == NEWLINE
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -56,7 +56,7 @@ def line_end(
     starts: Any,
     row: Any,
 ) -> Any:
-    """Where line `row` ends, without its newline and carriage return."""
+    """End of line `row`, without its newline and carriage return."""
     end = starts[row + 1] - 1
     if end > starts[row] and buffer[end - 1] == RETURN:
         end -= 1
@@ -69,7 +69,7 @@ def labels_end(
     start: Any,
     end: Any,
 ) -> Any:
-    """Where the labels of a one-file line end; `start` when it has none (begins with a blank or with f:v)."""
+    """End of the labels of a one-file line; `start` if it has none (begins with a space or with f:v)."""
     p = start
     while p < end and buffer[p] != SPACE and buffer[p] != TAB:
         if buffer[p] == COLON:
@@ -88,7 +88,7 @@ def count_entries(
     n_labels: Any,
     n_features: Any,
 ) -> None:
-    """How many labels and features each line of [first, last) holds, by its commas and colons."""
+    """Count the labels and features of each line of [first, last) by its commas and colons."""
     for row in range(first, last):
         start, end = starts[row], line_end(buffer, starts, row)
         if with_labels:
@@ -110,7 +110,7 @@ def parse_id(
     p: Any,
     end: Any,
 ) -> tuple[Any, Any]:
-    """(id, position after it); id −1 when there is no number of at most 10 digits."""
+    """(id, position after it); id −1 if there is no number of at most 10 digits."""
     value, first = 0, p
     while p < end and p - first < 11 and 48 <= buffer[p] <= 57:
         value = value * 10 + (buffer[p] - 48)
@@ -128,17 +128,17 @@ def parse_value(
     negative = p < end and buffer[p] == 45
     if p < end and (buffer[p] == 45 or buffer[p] == 43):
         p += 1
-    mantissa, digits, power, seen = np.int64(0), 0, 0, False
+    mantissa, digits, power, has_digits = np.int64(0), 0, 0, False
     point = False
     while p < end:
         c = buffer[p]
         if 48 <= c <= 57:
-            seen = True
-            if digits < MOST_DIGITS:
+            has_digits = True
+            if digits < MAX_DIGITS:
                 mantissa = mantissa * 10 + (c - 48)
                 digits += mantissa > 0
                 power -= point
-            else:  # too long for the mantissa: cut, which the margin covers
+            else:  # too long for the mantissa: truncate; `MARGIN` covers the error
                 digits += 1
                 power += not point
         elif c == 46 and not point:
@@ -146,16 +146,16 @@ def parse_value(
         else:
             break
         p += 1
-    if seen and p < end and (buffer[p] == 101 or buffer[p] == 69):
+    if has_digits and p < end and (buffer[p] == 101 or buffer[p] == 69):
         p += 1
-        minus = p < end and buffer[p] == 45
+        negative_exponent = p < end and buffer[p] == 45
         if p < end and (buffer[p] == 45 or buffer[p] == 43):
             p += 1
         exponent, p = parse_id(buffer, p, end)
         if exponent < 0:
             return np.float32(0), p, False
-        power += -exponent if minus else exponent
-    if not seen:
+        power += -exponent if negative_exponent else exponent
+    if not has_digits:
         return np.float32(0), p, False
     if mantissa == 0:
         return np.float32(-0.0 if negative else 0.0), p, True
@@ -165,14 +165,14 @@ def parse_value(
     exact = digits <= 15 and -22 <= power <= 22
     step = min(22, max(-22, power))
     value = value * POWERS[step] if step >= 0 else value / POWERS[-step]
-    rest = power - step
-    value = value * POWERS[rest] if rest >= 0 else value / POWERS[-rest]
+    remaining_power = power - step
+    value = value * POWERS[remaining_power] if remaining_power >= 0 else value / POWERS[-remaining_power]
     if negative:
         value = -value
     low = np.float32(value - value * MARGIN)
     clean = exact or low == np.float32(value + value * MARGIN)
-    out = np.float32(value)
-    return out, p, clean and np.isfinite(out)
+    rounded = np.float32(value)
+    return rounded, p, clean and np.isfinite(rounded)
 
 
 @njit(cache=True, nogil=True)
@@ -184,16 +184,16 @@ def parse_labels(
     base: Any,
     ids: Any,
 ) -> int:
-    """Read `l1,l2,…` into `ids`, sorted; the row's status."""
-    p, previous, rising, n = start, -1, True, 0
+    """Parse `l1,l2,…` into `ids`, sorted; returns the row's status."""
+    p, previous, ascending, n = start, -1, True, 0
     while p < end:
-        found, p = parse_id(buffer, p, end)
-        found -= base
-        if found < 0 or found >= width or n >= len(ids):
+        label, p = parse_id(buffer, p, end)
+        label -= base
+        if label < 0 or label >= width or n >= len(ids):
             return LOOK
-        rising &= found > previous
-        previous = found
-        ids[n] = found
+        ascending &= label > previous
+        previous = label
+        ids[n] = label
         n += 1
         if p < end:
             if buffer[p] != COMMA or p + 1 == end:
@@ -201,7 +201,7 @@ def parse_labels(
             p += 1
     if n != len(ids):
         return LOOK
-    if not rising:
+    if not ascending:
         ids.sort()
         for i in range(1, n):
             if ids[i] == ids[i - 1]:
@@ -219,28 +219,28 @@ def parse_features(
     ids: Any,
     values: Any,
 ) -> int:
-    """Read `f:v f:v …` into `ids` and `values`, sorted by id; the row's status."""
-    p, previous, rising, n = start, -1, True, 0
+    """Parse `f:v f:v …` into `ids` and `values`, sorted by id; returns the row's status."""
+    p, previous, ascending, n = start, -1, True, 0
     while True:
         while p < end and (buffer[p] == SPACE or buffer[p] == TAB):
             p += 1
         if p == end:
             break
-        found, p = parse_id(buffer, p, end)
-        found -= base
-        if found < 0 or found >= width or n >= len(ids) or p >= end or buffer[p] != COLON:
+        feature, p = parse_id(buffer, p, end)
+        feature -= base
+        if feature < 0 or feature >= width or n >= len(ids) or p >= end or buffer[p] != COLON:
             return LOOK
         value, p, clean = parse_value(buffer, p + 1, end)
         if not clean or (p < end and buffer[p] != SPACE and buffer[p] != TAB):
             return LOOK
-        rising &= found > previous
-        previous = found
-        ids[n] = found
+        ascending &= feature > previous
+        previous = feature
+        ids[n] = feature
         values[n] = value
         n += 1
     if n != len(ids):
         return LOOK
-    if not rising:
+    if not ascending:
         order = np.argsort(ids)
         ids[:] = ids[order]
         values[:] = values[order]
@@ -260,25 +260,27 @@ def parse_rows(
     n_labels: Any,
     n_features: Any,
     bases: Any,
-    label_at: Any,
+    label_starts: Any,
     label_ids: Any,
-    at: Any,
-    ids: Any,
+    feature_starts: Any,
+    feature_ids: Any,
     values: Any,
     status: Any,
 ) -> None:
-    """Lines [first, last) into the slices of their rows; `status` says which ones Python must look at.
+    """Parse lines [first, last) into the slices of their rows, and write one status per row.
 
-    `bases` is (label base, feature base), 0 or 1; `label_at` and `at` are the row pointers.
+    `bases` is (label base, feature base), 0 or 1; `label_starts` and `feature_starts` are the row pointers.
     """
     for row in range(first, last):
         start, end = starts[row], line_end(buffer, starts, row)
-        said = OK
+        row_status = OK
         if with_labels:
             stop = labels_end(buffer, start, end)
-            said = parse_labels(buffer, start, stop, n_labels, bases[0], label_ids[label_at[row] : label_at[row + 1]])
+            row_status = parse_labels(
+                buffer, start, stop, n_labels, bases[0], label_ids[label_starts[row] : label_starts[row + 1]]
+            )
             start = stop
-        mine = slice(at[row], at[row + 1])
-        if parse_features(buffer, start, end, n_features, bases[1], ids[mine], values[mine]) == LOOK:
-            said = LOOK
-        status[row] = said
+        entries = slice(feature_starts[row], feature_starts[row + 1])
+        if parse_features(buffer, start, end, n_features, bases[1], feature_ids[entries], values[entries]) == LOOK:
+            row_status = LOOK
+        status[row] = row_status

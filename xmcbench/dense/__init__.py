@@ -1,4 +1,4 @@
-"""Labels of largest inner product with a row: exact on CPU and GPU, approximate by a graph."""
+"""Search for the labels of largest inner product with a row: exact on CPU and GPU, approximate by a graph."""
 
 from pathlib import Path
 

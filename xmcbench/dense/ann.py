@@ -1,9 +1,8 @@
 """Approximate search for the labels of largest inner product: the graph HNSW of faiss.
 
-The graph is built by inner products themselves, as Morozov and Babenko, "Non-metric Similarity Graphs for Maximum Inner
-Product Search" (NeurIPS 2018) recommend. The usual way to a metric, one more coordinate that makes all norms equal
-(Bachrach et al., RecSys 2014), loses most answers once norms differ: with log-normal norms of σ = 0.3 it found 24 % of
-the best 10 where this finds 99 % (10,000 clustered labels, 128 dimensions, ef = 10).
+The graph is built directly by inner products, as Morozov and Babenko, "Non-metric Similarity Graphs for Maximum Inner
+Product Search" (NeurIPS 2018) recommend. The usual reduction to a metric, an additional coordinate that makes all norms
+equal (Bachrach et al., RecSys 2014), loses most of the true best labels once norms differ.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from xmcbench.dense.exact import check
 from xmcbench.errors import DataError, XmcError
 from xmcbench.topk import PAD, TopK
 
-MOST = 1024  # links of a label; published settings end at 100, and memory for them is taken at once
+MAX_LINKS = 1024  # links per label, allocated up front; published settings are at most 100
 
 
 class Hnsw:
@@ -28,22 +27,21 @@ class Hnsw:
 
     Parameters
     ----------
-    m : links of a label, twice that many on the lowest level. ef_construction : candidates looked at for each link.
-        Defaults are faiss's own; 100 instead of 40 takes twice as long and finds no more (99.2 and 98.8 % at ef = 100,
-        100,000 labels of the project's benchmark).
+    m : links per label, twice as many on the lowest level. ef_construction : candidates evaluated per link.
+        Defaults are faiss's; ef_construction = 100 takes twice as long and finds no more.
 
-    The graph is the same for any number of threads (those that numba may use): faiss builds it in an order of its own
-    since 1.15; an older one is given one thread to build with, and so takes threads times as long.
+    The number of threads is numba's and does not change the graph: faiss builds it deterministically since 1.15; an
+    older version builds with one thread, which takes correspondingly longer.
 
     Raises
     ------
-    ValueError : shapes or types don't fit. DataError : a label isn't finite. XmcError : faiss isn't installed.
+    ValueError : wrong shapes or types. DataError : a label is not finite. XmcError : faiss is not installed.
     """
 
     def __init__(self, labels: NDArray[np.float32], *, m: int = 32, ef_construction: int = 40) -> None:
         check(labels[:0], labels, None, 0)
-        if not (2 <= m <= MOST and ef_construction >= 1):
-            raise ValueError(f"m is {m} and ef_construction {ef_construction}: 2 to {MOST}, and at least 1")
+        if not (2 <= m <= MAX_LINKS and ef_construction >= 1):
+            raise ValueError(f"m is {m} and ef_construction {ef_construction}: 2 to {MAX_LINKS}, and at least 1")
         if not np.isfinite(labels).all():
             row = int(np.flatnonzero(~np.isfinite(labels).all(axis=1))[0])
             raise DataError(f"search: label {row} is not finite")
@@ -56,14 +54,14 @@ class Hnsw:
             self.index.add(np.ascontiguousarray(labels))
 
     def search(self, queries: NDArray[np.float32], k: int, ef: int = 100) -> TopK:
-        """(n, k) labels of large q · x for (n, D) float32 queries, in the one order; −1 where too few were found.
+        """(n, k) labels of large q · x for (n, D) float32 queries, ordered as predictions; −1 where too few were found.
 
-        ef : candidates kept on the way, at least k are: more find more of the true best, and take longer. At the
-        default the project's benchmark finds 99 % of the best 10, about three times as fast as the exact search.
+        ef : number of candidates kept during the search, raised to k if below: a larger value finds more of the true
+        best and takes longer.
 
         Raises
         ------
-        ValueError : shapes or types don't fit, or k is below 0. DataError : a query isn't finite.
+        ValueError : wrong shapes or types, or k is below 0. DataError : a query is not finite.
         """
         check(queries, self.labels, None, k)
         if not np.isfinite(queries).all():
@@ -73,25 +71,26 @@ class Hnsw:
             return TopK(np.full((len(queries), k), PAD, np.int32), np.full((len(queries), k), -np.inf, np.float32))
         faiss = _faiss()
         with _threads(faiss, get_num_threads()):
-            how = faiss.SearchParametersHNSW(efSearch=max(ef, k))
-            scores, ids = self.index.search(np.ascontiguousarray(queries), k, params=how)
+            parameters = faiss.SearchParametersHNSW(efSearch=max(ef, k))
+            scores, ids = self.index.search(np.ascontiguousarray(queries), k, params=parameters)
         return TopK.from_arrays(ids, np.where(ids == PAD, -np.inf, scores))
 
 
 def recall(approx: TopK, exact: TopK) -> float:
-    """The share of `exact`'s labels that `approx` has in the same row, at any place; NaN if `exact` has none.
+    """The share of `exact`'s labels that `approx` has in the same row, at any rank; NaN if `exact` has none.
 
-    Labels that tie for the last place are counted as different, as their ids are.
+    Labels that tie for the last rank count as different.
 
     Raises
     ------
-    ValueError : the two are not of as many rows.
+    ValueError : the numbers of rows differ.
     """
     if approx.n_rows != exact.n_rows:
         raise ValueError(f"{approx.n_rows} and {exact.n_rows} rows: both must be of the same queries")
-    hits = sum(len(np.intersect1d(a[a != PAD], e[e != PAD])) for a, e in zip(approx.ids, exact.ids, strict=True))
-    known = int((exact.ids != PAD).sum())
-    return hits / known if known else float("nan")
+    pairs = zip(approx.ids, exact.ids, strict=True)
+    hits = sum(len(np.intersect1d(found[found != PAD], true[true != PAD])) for found, true in pairs)
+    n_exact = int((exact.ids != PAD).sum())
+    return hits / n_exact if n_exact else float("nan")
 
 
 def _faiss() -> Any:
@@ -99,16 +98,16 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise XmcError(
-            "approximate search needs faiss, which isn't installed", "pip install 'xmcbench[ann]'"
+            "approximate search needs faiss, which is not installed", "pip install 'xmcbench[ann]'"
         ) from error
     return faiss
 
 
 @contextmanager
 def _threads(faiss: Any, threads: int) -> Iterator[None]:
-    before = faiss.omp_get_max_threads()
+    previous = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads)
     try:
         yield
     finally:
-        faiss.omp_set_num_threads(before)
+        faiss.omp_set_num_threads(previous)

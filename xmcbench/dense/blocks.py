@@ -1,13 +1,12 @@
-"""Exact search on the CPU: matrix products block by block, and a running best of k.
+"""Exact search on the CPU: matrix products block by block, and a running top k.
 
-Each thread multiplies blocks of its own on one core and looks through the product while that is in its cache, so
-threads wait for each other only at the end. What is multiplied with what depends on n and L alone, so the number of
-threads changes no bit of the result.
+Each thread multiplies its own blocks on one core and scans the product while it is in the cache, so threads wait for
+each other only at the end. The blocks depend only on n and L, so the number of threads does not change the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from threading import Lock
@@ -19,32 +18,32 @@ from threadpoolctl import ThreadpoolController
 
 from xmcbench.dense.running import join, offer, put_in_order
 from xmcbench.errors import DataError
+from xmcbench.method import Progress
 from xmcbench.topk import PAD, TopK
 
-QUERIES, LABELS = 512, 1024  # of a block: its product is 2 MiB; smaller ones slow the matrix product by up to a tenth
-FEW = 8  # rows below which a product for each is faster than one for all, since that packs the labels first
+QUERIES, LABELS = 512, 1024  # block size: the product takes 2 MiB; smaller blocks slow down the matrix product
+FEW = 8  # with fewer queries one product per query is faster, since a joint product packs the labels first
 
 Floats = NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 
 class Search:
-    """The arrays of one search, checked and in C order, and what its threads share."""
+    """The arrays of one search, checked and in C order, and the state that its threads share."""
 
     def __init__(self, queries: Floats, labels: Floats, bias: Floats, k: int, threads: int) -> None:
         n = len(queries)
         self.queries, self.labels, self.bias, self.threads = queries, labels, bias, threads
         self.ids, self.scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
         first_rows = range(0, n, QUERIES) if k else range(0)
-        alone = len(first_rows) // threads * threads
-        # blocks of queries that are one thread's, then the rest, whose labels the threads share
-        self.shares = {first: 1 if i < alone else threads for i, first in enumerate(first_rows)}
+        n_unshared = len(first_rows) // threads * threads
+        # query block → threads that work on it: one thread for most; the last blocks' labels are shared by all threads
+        self.shares = {first: 1 if i < n_unshared else threads for i, first in enumerate(first_rows)}
         blocks = ((first, iter(range(0, len(labels), LABELS))) for first in first_rows)
         self.todo = iter([block for block in blocks for _ in range(self.shares[block[0]])])
         self.lock, self.done, self.stop = Lock(), 0, False
 
     def run(self, progress: Progress | None) -> TopK:
-        """In this thread and threads − 1 others, each with one core of BLAS; what goes wrong in one ends them all."""
+        """Search in this thread and threads − 1 others, each with one BLAS core; an error in one thread stops all."""
         with _blas().limit(limits=1):
             if self.threads == 1:
                 self._work(progress)
@@ -75,7 +74,7 @@ class Search:
             raise
 
     def _share(self, first_row: int, first_labels: Iterator[int], product: Floats) -> None:
-        """Label blocks for one block of queries until none is left, then joined with what others found in theirs."""
+        """Search label blocks for one block of queries until none is left, then merge the threads' results."""
         rows = slice(first_row, first_row + QUERIES)
         queries = self.queries[rows]
         ids, scores = np.full_like(self.ids[rows], PAD), np.full_like(self.scores[rows], -np.inf)
@@ -83,13 +82,13 @@ class Search:
             if self.stop:
                 return
             labels = self.labels[first : first + LABELS]
-            found = product[: len(queries), : len(labels)]
+            scores_of_block = product[: len(queries), : len(labels)]
             height = 1 if len(queries) < FEW else len(queries)
             for row in range(0, len(queries), height):
-                np.matmul(queries[row : row + height], labels.T, out=found[row : row + height])
-            bad = offer(found, self.bias[first : first + LABELS], first, ids, scores)
-            if bad >= 0:
-                raise not_finite(first_row + bad)
+                np.matmul(queries[row : row + height], labels.T, out=scores_of_block[row : row + height])
+            bad_row = offer(scores_of_block, self.bias[first : first + LABELS], first, ids, scores)
+            if bad_row >= 0:
+                raise not_finite(first_row + bad_row)
         with self.lock:
             join(ids, scores, self.ids[rows], self.scores[rows])
             self.shares[first_row] -= 1
@@ -99,13 +98,13 @@ class Search:
 
 
 def not_finite(row: int) -> DataError:
-    """The error for a query whose products are no numbers."""
+    """The error for a query with a score that is NaN or +inf."""
     return DataError(
-        f"search: query {row} has a score that is NaN or +inf", "Look for such numbers among queries, labels and bias."
+        f"search: query {row} has a score that is NaN or +inf", "Check queries, labels and bias for NaN and infinity."
     )
 
 
 @cache
 def _blas() -> Any:
-    """The BLAS that numpy has loaded; looking for it takes milliseconds, as long as a small search."""
+    """The BLAS that numpy has loaded; cached, since finding it takes as long as a small search."""
     return ThreadpoolController().select(user_api="blas")

@@ -1,7 +1,7 @@
-"""The k best so far of each row, while scores come in block by block.
+"""The k best scores so far of each row, updated block by block.
 
-A row's best are a heap with the worst kept one on top, in two arrays of their own, score −inf and id −1 where nothing
-is yet. Most scores cost one comparison with the top, which the compiler does for many at once.
+A row's best are a heap with the worst on top, in two arrays of ids and scores; free slots have score −inf and id −1.
+Most scores cost one comparison with the top, which the compiler vectorises.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from numba import njit
 
 from xmcbench.topk import PAD
 
-STRIP = 64  # scores that are compared before one is looked at; from 32 down the compiler makes no vectors of them
+STRIP = 64  # scores per vectorised comparison; the compiler does not vectorise 32 or fewer
 
 
 @njit(cache=True, nogil=True)
 def offer(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> int:
-    """Take the m labels from `first` on into the heaps; ids must rise from call to call.
+    """Offer labels first … first + m − 1 to the heaps; `first` must rise from call to call.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def offer(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> int:
 
     Returns
     -------
-    The first row with a score that is NaN or +inf, where it stops; −1 where there is none. A score −inf is passed over.
+    The first row with a score of NaN or +inf, where the loop stops; −1 if there is none. A score of −inf is ignored.
     """
     for row in range(len(scores)):
         if not _offer_row(scores[row], bias, first, ids[row], best[row]):
@@ -35,27 +35,27 @@ def offer(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> int:
 
 @njit(cache=True, nogil=True)
 def _offer_row(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> bool:
-    whole = len(scores) // STRIP * STRIP
-    for at in range(0, whole, STRIP):
+    strips_end = len(scores) // STRIP * STRIP
+    for at in range(0, strips_end, STRIP):
         if _any_above(scores[at : at + STRIP], bias[at : at + STRIP], best[0]) and not _take(
             scores[at : at + STRIP], bias[at : at + STRIP], first + at, ids, best
         ):
             return False
-    return _take(scores[whole:], bias[whole:], first + whole, ids, best)
+    return _take(scores[strips_end:], bias[strips_end:], first + strips_end, ids, best)
 
 
 @njit(cache=True, nogil=True)
 def _any_above(scores: Any, bias: Any, top: Any) -> bool:
-    """Of one strip; without a way out of the loop, since the compiler makes vector instructions of nothing else."""
+    """Whether a score of one strip is above `top`; without early exit, so that the compiler vectorises the loop."""
     above = False
     for i in range(STRIP):
-        above |= not (scores[i] + bias[i] <= top)  # NaN is not, either, and so is found
+        above |= not (scores[i] + bias[i] <= top)  # also true for NaN
     return above
 
 
 @njit(cache=True, nogil=True)
 def _take(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> bool:
-    """False at NaN or +inf. A score equal to the top's is of a higher id, and so stays out."""
+    """Insert scores above the top; False at NaN or +inf. A score equal to the top has a higher id and is dropped."""
     for i in range(len(scores)):
         score = scores[i] + bias[i]
         if not (score <= best[0]):
@@ -68,7 +68,7 @@ def _take(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> bool:
 
 @njit(cache=True, nogil=True)
 def join(other_ids: Any, other_best: Any, ids: Any, best: Any) -> None:
-    """Take heaps (n, k) of other labels into `ids` and `best`."""
+    """Merge heaps (n, k) of other labels into `ids` and `best`."""
     for row in range(len(ids)):
         for i in range(ids.shape[1]):
             if _worse(best[row, 0], ids[row, 0], other_best[row, i], other_ids[row, i]):
@@ -78,7 +78,7 @@ def join(other_ids: Any, other_best: Any, ids: Any, best: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def put_in_order(ids: Any, best: Any) -> None:
-    """Heaps (n, k) to rows, best first: score falling, then id rising, what was never filled last."""
+    """Sort heaps (n, k) into rows: score descending then id ascending, free slots last."""
     for row in range(len(ids)):
         for size in range(ids.shape[1] - 1, 0, -1):
             ids[row, 0], ids[row, size] = ids[row, size], ids[row, 0]
@@ -87,20 +87,20 @@ def put_in_order(ids: Any, best: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _worse(score: Any, ident: Any, other_score: Any, other: Any) -> bool:
-    return bool(score < other_score or (score == other_score and ident > other and other != PAD))
+def _worse(score: Any, label: Any, other_score: Any, other_label: Any) -> bool:
+    return bool(score < other_score or (score == other_score and label > other_label and other_label != PAD))
 
 
 @njit(cache=True, nogil=True)
 def _sink(ids: Any, best: Any, size: int) -> None:
-    """Let the top of a heap of this size down to its place."""
-    ident, score, at = ids[0], best[0], 0
+    """Sift down the top of a heap of this size."""
+    label, score, at = ids[0], best[0], 0
     while True:
         child = 2 * at + 1
         if child + 1 < size and _worse(best[child + 1], ids[child + 1], best[child], ids[child]):
             child += 1
-        if child >= size or not _worse(best[child], ids[child], score, ident):
+        if child >= size or not _worse(best[child], ids[child], score, label):
             break
         ids[at], best[at] = ids[child], best[child]
         at = child
-    ids[at], best[at] = ident, score
+    ids[at], best[at] = label, score

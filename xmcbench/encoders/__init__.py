@@ -1,1 +1,1 @@
-"""From a text or a bag of words to an embedding, for any method. `encoder.py` is the contract, read it first."""
+"""Encoders: embeddings of texts or bags of words, for any method. Read `encoder.py`, the contract, first."""

@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xmcbench.encoders.encoder import PART, Progress
+from xmcbench.encoders.encoder import PART
 from xmcbench.encoders.vocabulary import Vocabulary, distinct
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
-from xmcbench.method import Inputs
+from xmcbench.method import Inputs, Progress
 from xmcbench.tables.ops import bag
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-EMBED_SCALE = 0.3  # measured with ELIAS on validation rows: 1.0 memorises the random start of rare features
+EMBED_SCALE = 0.3  # with 1.0 the random initial vectors of rare features dominate
 FILE = "bow.npz"
 
 
@@ -34,7 +34,7 @@ class Bag(NamedTuple):
 
 
 class SparseRows:
-    """CSR rows as an encoder draws batches from them."""
+    """CSR rows in the form from which an encoder takes batches."""
 
     def __init__(self, features: sp.csr_matrix) -> None:
         self.features = features
@@ -56,13 +56,12 @@ class BowEncoder(nn.Module):
     ----------
     n_features : d, rows of the table `embed` (d, D), whose gradient is row-sparse.
     width : D of φ.
-    generator : the weights are drawn from it.
-    vocabulary : turns texts into features; None: rows bring their own, and labels' texts can't be read.
+    generator : source of the initial weights.
+    vocabulary : turns texts into features; None: rows have features already, and label texts cannot be read.
     """
 
     kind: ClassVar[str] = "bow"
     part: int = PART
-    progress: Progress | None = None
 
     def __init__(
         self, n_features: int, width: int, generator: torch.Generator, vocabulary: Vocabulary | None = None
@@ -78,42 +77,40 @@ class BowEncoder(nn.Module):
     def reading(
         cls,
         texts: Iterable[Iterable[str]],
-        most_words: int,
+        max_words: int,
         width: int,
         generator: torch.Generator,
         progress: Progress | None = None,
     ) -> BowEncoder:
-        """One that reads texts, with the terms of these."""
-        vocabulary = Vocabulary.fit(distinct(*texts), most_words, progress)
-        made = cls(vocabulary.width, width, generator, vocabulary)
-        made.progress = progress
-        return made
+        """A new encoder of texts, whose vocabulary is fitted to `texts`."""
+        vocabulary = Vocabulary.fit(distinct(*texts), max_words, progress)
+        return cls(vocabulary.width, width, generator, vocabulary)
 
-    def rows(self, inputs: Inputs) -> SparseRows:
-        """Their texts where there is a vocabulary, else their features.
+    def rows(self, inputs: Inputs, progress: Progress | None = None) -> SparseRows:
+        """Rows of the texts if there is a vocabulary, else of the features.
 
         Raises
         ------
-        DataError : they have another number of features, or lack what is read.
+        DataError : the number of features is wrong, or the texts or features to read are missing.
         """
         if self.vocabulary is not None:
             if inputs.texts is None:
-                raise DataError("bow: rows have no texts, and the encoder was made to read them")
-            return SparseRows(self.vocabulary(inputs.texts, self.progress))
+                raise DataError("bow: rows have no texts, but the encoder reads texts")
+            return SparseRows(self.vocabulary(inputs.texts, progress))
         if inputs.features is None:
-            raise DataError("bow: rows have no features, and the encoder was made to read them")
+            raise DataError("bow: rows have no features, but the encoder reads features")
         if inputs.features.shape[1] != len(self.embed):
-            raise DataError(f"bow: rows have {inputs.features.shape[1]} features, the encoder knows {len(self.embed)}")
+            raise DataError(f"bow: rows have {inputs.features.shape[1]} features, the encoder has {len(self.embed)}")
         return SparseRows(inputs.features)
 
-    def label_rows(self, texts: Sequence[str]) -> SparseRows:
+    def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> SparseRows:
         """See `Encoder.label_rows`."""
         if self.vocabulary is None:
-            raise UsageError("bow: an encoder of given features can't read the labels' texts")
-        return SparseRows(self.vocabulary(texts, self.progress))
+            raise UsageError("bow: an encoder of features cannot read label texts")
+        return SparseRows(self.vocabulary(texts, progress))
 
     def forward(self, batch: Bag, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """See `Encoder`. On a GPU products are in bf16."""
+        """See `Encoder`. On a GPU the layer's product is in bf16."""
         summed = bag(self.embed, *batch)
         hidden = drop(torch.relu(summed + self.embed_bias), dropout, generator)
         with half_products(summed):
@@ -147,11 +144,11 @@ class BowEncoder(nn.Module):
                 parts[part][name] = value
             vocabulary = Vocabulary.of(parts["vocabulary"]) if parts["vocabulary"] else None
             n_features, width = parts["weight"]["embed"].shape
-            made = cls(n_features, width, torch.Generator(), vocabulary)
-            made.load_state_dict({name: torch.from_numpy(value) for name, value in parts["weight"].items()})
+            encoder = cls(n_features, width, torch.Generator(), vocabulary)
+            encoder.load_state_dict({name: torch.from_numpy(value) for name, value in parts["weight"].items()})
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise DataError(f"{folder / FILE}: not a bow encoder ({error})", "Fit again.") from error
-        return made
+        return encoder
 
 
 def half_products(tensor: Tensor) -> torch.autocast:
@@ -161,8 +158,8 @@ def half_products(tensor: Tensor) -> torch.autocast:
 
 
 def drop(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Inverted dropout with a generator of its own; none without a generator."""
+    """Inverted dropout drawn from `generator`; no dropout without one."""
     if rate <= 0 or generator is None:
         return x
-    kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
-    return x * kept / (1 - rate)
+    mask = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
+    return x * mask / (1 - rate)

@@ -1,4 +1,4 @@
-"""What an encoder is to a method: rows made ready once, batches drawn from them, embeddings as a torch module.
+"""The contract of encoders: prepare rows once, take batches from them, embed them with a torch module.
 
     from xmcbench.encoders.encoder import embed, shuffled
     from xmcbench.encoders.making import new_encoder
@@ -6,26 +6,25 @@
 
     encoder = new_encoder(params, train, train.label_texts, ctx.seed("encoder"), ctx.device, ctx.progress)
     encoder.to(ctx.device)
-    rows = encoder.rows(train)                                    # vectorised or tokenised, once
-    tables = encoder.tables()                                     # their gradients are sparse: AdamW can't take them
+    rows = encoder.rows(train, ctx.progress)                      # vectorised or tokenised, once
+    tables = encoder.tables()                                     # torch's AdamW does not accept sparse gradients
     rest = [p for p in encoder.parameters() if all(p is not table for table in tables)]
     optimiser = Optimisers([(table, 2e-2) for table in tables], [{"params": rest, "lr": 3e-3}], decay=0.01)
-    for which in shuffled(rows.lengths, 512, ctx.rng("order")):   # batches of rows of like length
+    for which in shuffled(rows.lengths, 512, ctx.rng("order")):   # batches of rows of similar length
         phi = encoder(rows.batch(which, ctx.device))              # (len(which), encoder.width)
         loss(phi, which).backward()
         optimiser.step(1.0)
-    optimiser.settle()                                            # decay that rows out of use are owed
+    optimiser.settle()                                            # apply the pending weight decay
     everything = embed(encoder, rows, ctx.device, ctx.progress)   # (n, width) numpy, without gradients
 
-`params` inherits from `xmcbench.encoders.params.EncoderParams`, whose `check` refuses bad values; a method's `skip`
-returns `xmcbench.encoders.packages.lacks(params, data)` and its `depends_on` `packages.identity(params)`; `save` and
-`load` use `making.save_encoder` and `load_encoder`. In `predict` say `encoder.progress = ctx.progress` first: it
-still holds that of fitting, whose deadline is another.
+`params` inherits from `xmcbench.encoders.params.EncoderParams`; `xmcbench.encoders.params.check` refuses bad values. A
+method's `skip` returns `xmcbench.encoders.packages.lacks(params, data)` and its `depends_on`
+`packages.identity(params)`; `save` and `load` use `making.save_encoder` and `load_encoder`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -34,22 +33,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xmcbench.method import Inputs
+from xmcbench.method import Inputs, Progress
 
-PART = 1 << 19  # stored numbers embedded at a time: some hundred megabytes of activations
-MOST_ROWS = 1 << 13  # at a time, however short they are: each has some hundred numbers of its own
-Progress = Callable[[int, int], None]
+PART = 1 << 19  # stored numbers per batch when embedding: some hundred megabytes of activations
+MAX_ROWS = 1 << 13  # rows per batch when embedding, however short: each has some hundred activations
 
 
 class Rows(Protocol):
-    """n rows made ready for an encoder; `lengths` (n,) int64 is what each costs: stored features, or tokens."""
+    """n rows prepared for an encoder; `lengths` (n,) int64 is the cost of each: stored features, or tokens."""
 
     lengths: NDArray[np.int64]
 
     def __len__(self) -> int: ...
 
     def batch(self, which: NDArray[Any], device: str) -> Any:
-        """The rows at these places, in that order, as the encoder's `forward` takes them."""
+        """The rows at these positions, in that order, in the form that the encoder's `forward` takes."""
 
 
 class Encoder(Protocol):
@@ -57,33 +55,33 @@ class Encoder(Protocol):
 
     Attributes
     ----------
-    kind : by which `xmcbench.encoders.making.load_encoder` finds its class again.
-    width : D, numbers of an embedding.
-    progress : told rows done and rows in all by `rows` and `label_rows` where they take long; it may raise to stop.
-        None: nobody is told. May be set at any time.
+    kind : name by which `xmcbench.encoders.making.load_encoder` selects the class.
+    width : D, the length of an embedding.
     """
 
     kind: ClassVar[str]
     width: int
-    progress: Progress | None
 
     @property
     def part(self) -> int:
-        """What `embed` gives it at a time, in the unit of `Rows.lengths`."""
+        """Batch size of `embed`, in the unit of `Rows.lengths`."""
 
-    def rows(self, inputs: Inputs) -> Rows:
-        """Documents, by their features or their texts."""
+    def rows(self, inputs: Inputs, progress: Progress | None = None) -> Rows:
+        """Prepare documents from their features or texts.
 
-    def label_rows(self, texts: Sequence[str]) -> Rows:
-        """Label texts, read as documents are.
+        progress : called with (rows done, rows in all) if reading takes long.
+        """
+
+    def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> Rows:
+        """Prepare label texts, in the same way as documents.
 
         Raises
         ------
-        UsageError : it reads features alone, and texts have none.
+        UsageError : the encoder reads only features.
         """
 
     def __call__(self, batch: Any, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """(n, D) float32. Dropout draws from `generator` and from nothing global; none without one."""
+        """(n, D) float32. Dropout draws only from `generator`; there is none without it."""
 
     def to(self, device: str) -> Any:
         """As torch's modules have it."""
@@ -95,21 +93,21 @@ class Encoder(Protocol):
         """Parameters whose gradients are row-sparse (`xmcbench.tables`); all others are dense."""
 
     def save(self, folder: Path) -> None:
-        """Everything `load_encoder` needs, as plain files in an existing folder."""
+        """Write everything `load_encoder` needs as plain files into an existing folder."""
 
 
-def buckets(lengths: NDArray[np.int64], most: int = PART) -> list[NDArray[np.int64]]:
-    """Places of all rows, the longest first, cut so that rows of a bucket × its longest row stay within `most`.
+def buckets(lengths: NDArray[np.int64], budget: int = PART) -> list[NDArray[np.int64]]:
+    """Positions of all rows in batches, longest rows first; (rows of a batch) × (its longest row) is at most `budget`.
 
-    Rows of like length stand together, so little of a padded batch is padding.
+    Rows of similar length are in one batch, so little of it is padding.
     """
     order = np.argsort(-lengths, kind="stable")
-    found, start = [], 0
+    batches, start = [], 0
     while start < len(order):
-        stop = start + min(MOST_ROWS, max(1, most // max(int(lengths[order[start]]), 1)))
-        found.append(order[start:stop])
+        stop = start + min(MAX_ROWS, max(1, budget // max(int(lengths[order[start]]), 1)))
+        batches.append(order[start:stop])
         start = stop
-    return found
+    return batches
 
 
 def embed(
@@ -117,17 +115,17 @@ def embed(
     rows: Rows,
     device: str,
     progress: Progress | None = None,
-    most: int | None = None,
+    budget: int | None = None,
 ) -> NDArray[np.float32]:
     """(n, D) float32 embeddings of all rows, in their order, without dropout or gradients.
 
-    progress : told rows done and rows in all, a bucket at a time; it may raise to stop.
-    most : stored numbers or tokens at a time; none: `encoder.part`.
+    progress : called with (rows done, n) after each batch.
+    budget : stored numbers or tokens per batch; None: `encoder.part`.
     """
     out = np.empty((len(rows), encoder.width), np.float32)
     done = 0
     with torch.inference_mode():
-        for which in buckets(rows.lengths, most or encoder.part):
+        for which in buckets(rows.lengths, budget or encoder.part):
             out[which] = encoder(rows.batch(which, device)).float().cpu().numpy()
             done += len(which)
             if progress is not None:
@@ -138,10 +136,10 @@ def embed(
 def shuffled(
     lengths: NDArray[np.int64], size: int, rng: np.random.Generator, window: int = 16
 ) -> Iterator[NDArray[np.int64]]:
-    """Batches of `size` rows for one epoch, every row once: random, yet of like length in each batch.
+    """Batches of `size` rows for one epoch, every row once: random, but of similar length in each batch.
 
-    Rows are shuffled, cut into windows of `window` batches, sorted by length within each, and the batches shuffled
-    again: wide enough that little is padding, narrow enough that batches stay mixed.
+    Rows are shuffled, cut into windows of `window` batches and sorted by length within each; then the batches are
+    shuffled. A wide window gives little padding, a narrow one random batches.
     """
     order = rng.permutation(len(lengths))
     batches = []

@@ -1,4 +1,4 @@
-"""A transformer kept as it is, whose embeddings are made once, and a small trained layer on top of them."""
+"""A frozen transformer, whose embeddings are computed once, with a small trained layer on top of them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from torch import Tensor, nn
 
 from xmcbench.encoders.bow import drop
 from xmcbench.encoders.embeddings import embeddings
-from xmcbench.encoders.encoder import PART, Progress
+from xmcbench.encoders.encoder import PART
 from xmcbench.encoders.transformer import TransformerEncoder, texts_of
 from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
-from xmcbench.method import Inputs, TrainData
+from xmcbench.method import Inputs, Progress, TrainData
 
 FILE = "frozen.npz"
 BODY = "transformer"
 
 
 class DenseRows:
-    """n rows that are embeddings already.
+    """n rows of precomputed embeddings.
 
     Parameters
     ----------
     distinct : (m, D) float32, possibly memory-mapped.
-    which : (n,) int64, the row of `distinct` that each row is.
+    which : (n,) int64, each row's position in `distinct`.
     """
 
     def __init__(self, distinct: NDArray[np.float32], which: NDArray[np.int64]) -> None:
@@ -47,12 +47,12 @@ class DenseRows:
 class FrozenEncoder(nn.Module):
     """φ(x) = drop(e + U relu(V e + b)) of a transformer's embedding e; U starts at 0, so φ = e before training.
 
-    The transformer isn't among the parameters, yet goes to a device with them.
+    The transformer is not among the parameters, but moves to a device with them.
 
     Parameters
     ----------
     transformer : never changed.
-    generator : V is drawn from it.
+    generator : source of the initial V.
     """
 
     kind: ClassVar[str] = "frozen"
@@ -60,7 +60,7 @@ class FrozenEncoder(nn.Module):
 
     def __init__(self, transformer: TransformerEncoder, generator: torch.Generator) -> None:
         super().__init__()
-        self._body = (transformer.requires_grad_(False),)  # in a tuple, torch doesn't take it for a part of this module
+        self._body = (transformer.requires_grad_(False),)  # a tuple, so that torch does not register it as a submodule
         self.width = width = transformer.width
         self.inner = nn.Parameter(torch.randn(width, width, generator=generator) * (2 / width) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(width))
@@ -68,58 +68,49 @@ class FrozenEncoder(nn.Module):
 
     @property
     def transformer(self) -> TransformerEncoder:
-        """What the embeddings come from."""
+        """The frozen transformer."""
         return self._body[0]
 
-    @property
-    def progress(self) -> Progress | None:
-        """Told texts done and in all by `rows` and `label_rows`; None: nobody is."""
-        return self.transformer.progress
-
-    @progress.setter
-    def progress(self, to: Progress | None) -> None:
-        self.transformer.progress = to
-
     def _apply(self, fn: Any, recurse: bool = True) -> FrozenEncoder:
-        apply: Any = super()._apply  # torch's, which is not typed: what `to` and its like go through
+        apply: Any = super()._apply  # untyped in torch; `to` and similar methods call it
         apply(fn, recurse)
         apply = self.transformer._apply
         apply(fn)
         return self
 
     def __deepcopy__(self, memo: Any) -> FrozenEncoder:
-        """A layer of its own on the same transformer, which nothing changes."""
-        made = FrozenEncoder(self.transformer, torch.Generator())
-        made.load_state_dict(self.state_dict())
-        return made
+        """Copy the layer and share the transformer, which is never changed."""
+        copy = FrozenEncoder(self.transformer, torch.Generator())
+        copy.load_state_dict(self.state_dict())
+        return copy
 
-    def rows(self, inputs: Inputs) -> DenseRows:
-        """Embeddings of their texts; many training rows' are kept under HOME/embeddings.
+    def rows(self, inputs: Inputs, progress: Progress | None = None) -> DenseRows:
+        """Embeddings of the rows' texts; those of many training rows are cached under HOME/embeddings.
 
-        Those of rows to predict for are not, so that a prediction costs what it costs the second time too.
+        Embeddings of rows to predict for are not cached, so that repeated predictions take the same time.
 
         Raises
         ------
-        DataError : they have no texts.
+        DataError : the rows have no texts.
         """
-        return DenseRows(*embeddings(self.transformer, texts_of(inputs), isinstance(inputs, TrainData)))
+        return DenseRows(*embeddings(self.transformer, texts_of(inputs), isinstance(inputs, TrainData), progress))
 
-    def label_rows(self, texts: Sequence[str]) -> DenseRows:
+    def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> DenseRows:
         """See `Encoder.label_rows`."""
-        return DenseRows(*embeddings(self.transformer, texts))
+        return DenseRows(*embeddings(self.transformer, texts, progress=progress))
 
     def forward(self, batch: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """See `Encoder`."""
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=batch.device.type != "cpu"):
-            added = torch.relu(batch @ self.inner.T + self.bias) @ self.outer.T
-        return drop(batch + added.float(), dropout, generator)
+            residual = torch.relu(batch @ self.inner.T + self.bias) @ self.outer.T
+        return drop(batch + residual.float(), dropout, generator)
 
     def tables(self) -> list[nn.Parameter]:
-        """None."""
+        """No parameter has sparse gradients."""
         return []
 
     def save(self, folder: Path) -> None:
-        """The layer as npz, the transformer in a folder of its own."""
+        """Write the layer as npz and the transformer into a subfolder."""
         (folder / BODY).mkdir(exist_ok=True)
         self.transformer.save(folder / BODY)
         arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
@@ -134,9 +125,9 @@ class FrozenEncoder(nn.Module):
         DataError : a file is missing or damaged.
         """
         arrays = read_npz(folder / FILE)
-        made = cls(TransformerEncoder.load(folder / BODY), torch.Generator())
+        encoder = cls(TransformerEncoder.load(folder / BODY), torch.Generator())
         try:
-            made.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+            encoder.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
         except (RuntimeError, TypeError) as error:
             raise DataError(f"{folder / FILE}: not the layer of a frozen encoder ({error})", "Fit again.") from error
-        return made
+        return encoder

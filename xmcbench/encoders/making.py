@@ -1,4 +1,4 @@
-"""From parameters, or from a folder, to an encoder; transformers are imported where one is asked for."""
+"""Create encoders from parameters or from a folder; transformers are imported only if requested."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from xmcbench.encoders.bow import BowEncoder
-from xmcbench.encoders.encoder import Encoder, Progress
+from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.packages import identity
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.errors import DataError, XmcError
 from xmcbench.files import write_json
-from xmcbench.method import Inputs
+from xmcbench.method import Inputs, Progress
 
 FILE = "encoder.json"
 
@@ -28,40 +28,41 @@ def new_encoder(
     device: str,
     progress: Progress | None = None,
 ) -> Encoder:
-    """An encoder to be trained, on the CPU: the caller moves it to its device.
+    """A new encoder to be trained, on the CPU; the caller moves it to its device.
 
-    `bow` reads texts where both `train` and the labels have them, since only then can it read both alike; else it
-    reads features. `device` is where a transformer's frozen embeddings are made; `progress` is told of that.
+    `bow` reads texts if both `train` and the labels have texts, so that it reads both in the same way; else it reads
+    features. `device` is where a frozen transformer computes its embeddings; `progress` is called while `bow` reads
+    texts.
 
     Raises
     ------
-    XmcError : a transformer is asked for, and what it needs isn't installed or isn't found.
+    XmcError : a package or the model that a transformer needs is missing.
     """
     if params.encoder != "bow":
         from xmcbench.encoders.transformer import new_transformer
 
-        return new_transformer(params, seed, device, progress)
+        return new_transformer(params, seed, device)
     generator = torch.Generator().manual_seed(seed)
     if label_texts is not None and train.texts is not None:
         return BowEncoder.reading([train.texts, label_texts], params.max_length, params.width, generator, progress)
     if train.features is None:
-        raise XmcError("encoder bow: rows have neither features nor, with labels' texts beside them, texts")
+        raise XmcError("encoder bow: rows have neither features nor texts with label texts")
     return BowEncoder(int(train.features.shape[1]), params.width, generator)
 
 
 def facts(encoder: Encoder, params: EncoderParams) -> dict[str, Any]:
-    """What an encoder is, for the record: `params` with what is left to it or to the machine decided."""
-    told: dict[str, Any] = {"kind": encoder.kind, "width": encoder.width, **identity(params)}
+    """Description of an encoder for the record: resolved settings, including those that depend on the machine."""
+    description: dict[str, Any] = {"kind": encoder.kind, "width": encoder.width, **identity(params)}
     if isinstance(encoder, BowEncoder):
-        return told | {"reads": "features" if encoder.vocabulary is None else "texts"}
-    body: Any = getattr(encoder, "transformer", encoder)
-    told |= {"pooling": body.pooling, "precision": "bfloat16" if body.halves else "float32"}
-    revision = getattr(body.model.config, "_commit_hash", None)
-    return told | ({"revision": revision} if revision else {})
+        return description | {"reads": "features" if encoder.vocabulary is None else "texts"}
+    transformer: Any = getattr(encoder, "transformer", encoder)
+    description |= {"pooling": transformer.pooling, "precision": "bfloat16" if transformer.halves else "float32"}
+    revision = getattr(transformer.model.config, "_commit_hash", None)
+    return description | ({"revision": revision} if revision else {})
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:
-    """Write an encoder into `folder`, which is made."""
+    """Write an encoder into `folder`, creating it."""
     folder.mkdir(parents=True, exist_ok=True)
     encoder.save(folder)
     write_json(folder / FILE, {"kind": encoder.kind})
@@ -72,7 +73,7 @@ def load_encoder(folder: Path) -> Encoder:
 
     Raises
     ------
-    DataError : it is missing or damaged. XmcError : what a transformer needs isn't installed.
+    DataError : it is missing or damaged. XmcError : a package that a transformer needs is not installed.
     """
     try:
         kind = json.loads((folder / FILE).read_text())["kind"]

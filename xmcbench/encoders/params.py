@@ -1,4 +1,4 @@
-"""The parameters every method with an encoder has; method parameters inherit from `EncoderParams`."""
+"""The parameters of every method with an encoder; method parameters inherit from `EncoderParams`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from xmcbench.method import check_bounds, param
 
 @dataclass(frozen=True)
 class EncoderParams:
-    """Which encoder, and how it reads texts."""
+    """The encoder, and how it reads texts."""
 
     encoder: str = param(
         "bow",
         "bow, minilm, or a Hugging Face model by name or folder",
-        "ours: bow runs anywhere in minutes; the others want the extra `text`",
+        "ours: bow runs anywhere in minutes; the others need the extra `text`",
     )
-    width: int = param(256, "bow: D, numbers of an embedding", "measured with ELIAS, see its CHOICES.md", above=0)
+    width: int = param(256, "bow: D, length of an embedding", "measured with ELIAS, see its CHOICES.md", above=0)
     max_length: int = param(
         128,
         "words (bow) or tokens (others) after which a text is cut",
@@ -27,16 +27,16 @@ class EncoderParams:
         above=0,
     )
     pooling: Literal["mean", "cls"] | None = param(
-        None, "how tokens become one embedding", "sentence-transformers", none="as the model's own files say, else mean"
+        None, "how tokens become one embedding", "sentence-transformers", none="as the model's files say, else mean"
     )
     frozen: bool = param(
         False,
-        "keep the transformer as it is and train a layer on top of its embeddings, which are made once",
+        "freeze the transformer and train a layer on top of its embeddings, which are computed once",
         "ours: what a CPU can do in minutes",
     )
     precision: Literal["auto", "float32", "bfloat16"] = param(
         "auto",
-        "of a transformer's products; auto: bfloat16 where the processor or GPU has it",
+        "number format of a transformer's products; auto: bfloat16 if the processor or GPU supports it",
         "measured, MiniLM on two cores with AVX-512 BF16: one text takes 16.7 ms, in float32 28.0",
     )
     checkpointing: bool = param(
@@ -47,11 +47,11 @@ class EncoderParams:
 
 
 def check(name: str, params: EncoderParams) -> None:
-    """Refuse values out of bounds, and what no encoder can be made with; `name` is the method's.
+    """Refuse values out of bounds, and combinations that no encoder supports; `name` is the method's.
 
     Raises
     ------
-    UsageError : which value, and what is valid.
+    UsageError : with the value, and what is valid.
     """
     check_bounds(name, params)
     if not params.encoder.strip():
@@ -60,7 +60,7 @@ def check(name: str, params: EncoderParams) -> None:
     if params.encoder.startswith(("/", "./", "../", "~")) and not path.is_dir():
         raise UsageError(
             f"{name}: encoder {params.encoder} is not a folder",
-            "Give the folder of a model: config.json, weights, tokenizer.",
+            "Give a model folder with config.json, weights and tokenizer.",
         )
     if params.frozen and params.encoder == "bow":
-        raise UsageError(f"{name}: frozen=true has no meaning with encoder=bow", "It has nothing trained to keep.")
+        raise UsageError(f"{name}: frozen=true has no meaning with encoder=bow", "Only a transformer can be frozen.")

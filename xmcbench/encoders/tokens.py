@@ -1,4 +1,4 @@
-"""Texts as token ids, made once: in memory where they are few, else in a memory-mapped folder under HOME/tokens."""
+"""Texts as token ids: in memory for few texts, else cached in a memory-mapped folder under HOME/tokens."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor
 from xmcbench.data.arrays import Stored, Writer, open_or_build
 from xmcbench.data.home import home
 from xmcbench.data.texts import Texts
-from xmcbench.encoders.encoder import Progress
 from xmcbench.errors import UsageError
+from xmcbench.method import Progress
 
-FEW = 4096  # texts; so many take half a second, and single queries shall leave no folders behind
-BLOCK = 4096  # texts tokenised at a time, between two calls of `progress`
-FORMAT = 1  # of the folder; raise it when an older reader would misread a newer folder
+FEW = 4096  # texts that are not cached on disk; they take half a second, and single queries leave no folders behind
+BLOCK = 4096  # texts tokenised between two calls of `progress`
+FORMAT = 1  # version of the folder; raise it when an older reader would misread a newer folder
 
 
 class Tokens(NamedTuple):
-    """A batch: ids (n, T) int64, padded on the right, and mask (n, T) int64, 1 for tokens; None: nothing is padded."""
+    """A batch: ids (n, T) int64, padded on the right, and mask (n, T) int64, 1 for tokens; None without padding."""
 
     ids: Tensor
     mask: Tensor | None
@@ -34,14 +34,14 @@ class TokenRows:
 
     Parameters
     ----------
-    ids : (tokens,) uint16 or int32, of all rows one after another.
-    offsets : (n + 1,) int64; row i is `ids[offsets[i]:offsets[i + 1]]`, and none is empty.
-    pad : the id that fills a batch.
+    ids : (tokens,) uint16 or int32, the ids of all rows, concatenated.
+    offsets : (n + 1,) int64; row i is `ids[offsets[i]:offsets[i + 1]]`; no row is empty.
+    pad : the id used for padding.
     """
 
     def __init__(self, ids: NDArray[Any], offsets: NDArray[np.int64], pad: int) -> None:
         if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(ids) or ids.dtype.kind not in "iu":
-            raise ValueError("ids and offsets don't belong together")
+            raise ValueError("ids and offsets do not match")
         self.ids, self.offsets, self.pad = ids, offsets, pad
         self.lengths: NDArray[np.int64] = np.diff(offsets)
 
@@ -65,25 +65,26 @@ class TokenRows:
 
 
 class Tokeniser:
-    """A model's own tokenizer, with a text cut after `max_length` tokens, its special ones among them.
+    """A model's tokenizer that cuts texts after `max_length` tokens, special tokens included.
 
     Attributes
     ----------
-    key : hex sha256 of all that decides which ids a text gets.
+    key : hex sha256 of everything that determines a text's ids.
 
     Raises
     ------
-    UsageError : the model can't read as many, or the special tokens alone are more.
+    UsageError : `max_length` is above the model's limit, or leaves no room for text after the special tokens.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, most: int | None) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, limit: int | None) -> None:
         from tokenizers import Tokenizer
 
-        self.backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())  # ours: the other may be shared
-        least = self.backend.num_special_tokens_to_add(False) + 1
-        if not least <= max_length <= (most or max_length):
+        # a copy, since the tokenizer may be shared
+        self.backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        shortest = self.backend.num_special_tokens_to_add(False) + 1
+        if not shortest <= max_length <= (limit or max_length):
             raise UsageError(
-                f"max_length is {max_length}; this model reads {least} to {most or 'any number of'} tokens"
+                f"max_length is {max_length}; this model reads {shortest} to {limit or 'any number of'} tokens"
             )
         self.backend.no_padding()
         self.backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
@@ -94,13 +95,13 @@ class Tokeniser:
         self.key = hashlib.sha256(settings.encode() + self.backend.to_str().encode()).hexdigest()
 
     def __call__(self, texts: Sequence[str], progress: Progress | None = None) -> TokenRows:
-        """Rows of these texts. `progress` is told texts done and texts in all; it may raise to stop.
+        """Rows of these texts. `progress` is called with (texts done, texts in all).
 
         Raises
         ------
-        DataError : the folder can't be written.
+        DataError : the folder cannot be written.
         """
-        packed = Texts.pack(texts)  # which also mends what no tokenizer takes
+        packed = Texts.pack(texts)  # also replaces characters that tokenizers refuse
         if len(packed) <= FEW:
             parts = list(self._blocks(packed, progress))
             ids = np.concatenate([ids for ids, _ in parts])
@@ -111,8 +112,8 @@ class Tokeniser:
             lengths: list[NDArray[np.int64]] = []
 
             def parts() -> Iterator[NDArray[Any]]:
-                for ids, some in self._blocks(packed, progress):
-                    lengths.append(some)
+                for ids, block_lengths in self._blocks(packed, progress):
+                    lengths.append(block_lengths)
                     yield ids
 
             writer.save_parts("ids", parts())
@@ -122,7 +123,7 @@ class Tokeniser:
         def read(stored: Stored) -> TokenRows:
             rows = TokenRows(stored.arrays["ids"], stored.arrays["offsets"], self.pad)
             if len(rows) != len(texts):
-                raise ValueError("another number of rows")
+                raise ValueError("wrong number of rows")
             return rows
 
         return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")
@@ -130,24 +131,24 @@ class Tokeniser:
     def _blocks(
         self, texts: Sequence[str], progress: Progress | None
     ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
-        """(ids, lengths) of some thousand texts at a time; one block at least, so that there is a dtype."""
+        """(ids, lengths) of `BLOCK` texts at a time; at least one block, so that there is a dtype."""
         for start in range(0, max(len(texts), 1), BLOCK):
-            some = list(texts[start : start + BLOCK])
-            # where a model adds no special tokens, an empty text would be a row of nothing, and have no embedding
-            rows = [each.ids or [self.pad] for each in self.backend.encode_batch_fast(some)]
+            block = list(texts[start : start + BLOCK])
+            # Without special tokens an empty text would be an empty row, which has no embedding.
+            rows = [encoding.ids or [self.pad] for encoding in self.backend.encode_batch_fast(block)]
             lengths = np.array([len(row) for row in rows], np.int64)
             yield np.array([token for row in rows for token in row], self.dtype), lengths
             if progress is not None:
-                progress(start + len(some), len(texts))
+                progress(start + len(block), len(texts))
 
 
 def offsets_of(lengths: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """(n + 1,) int64 from lengths by parts."""
+    """(n + 1,) int64 from parts of lengths."""
     return np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
 
 
 def texts_hash(texts: Sequence[str]) -> str:
-    """Hex sha256 of texts in their order, the same for a list and for texts on disk."""
+    """Hex sha256 of texts in order, the same for a list and for texts on disk."""
     packed = Texts.pack(texts)
     digest = hashlib.sha256(np.ascontiguousarray(packed.offsets, "<i8").tobytes())
     for start in range(0, len(packed.blob), 1 << 26):

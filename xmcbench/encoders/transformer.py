@@ -1,4 +1,4 @@
-"""A transformer as an encoder: tokens through the model, pooled into one embedding, with dropout on top of that."""
+"""Transformer encoder: the model's token states pooled into one embedding, with dropout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xmcbench.encoders.bow import drop
-from xmcbench.encoders.encoder import Encoder, Progress
+from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.packages import require
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.encoders.precision import Halved, Precision, in_half
@@ -19,10 +19,10 @@ from xmcbench.encoders.pretrained import Pooling, folder_of, load_model, load_to
 from xmcbench.encoders.tokens import Tokeniser, TokenRows, Tokens
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_json
-from xmcbench.method import Inputs
+from xmcbench.method import Inputs, Progress
 
 FILE = "transformer.json"
-OFFSET = (
+OFFSET = (  # model types whose position numbers start after the padding id
     "roberta",
     "xlm-roberta",
     "camembert",
@@ -33,31 +33,26 @@ OFFSET = (
     "esm",
     "ibert",
 )
-# embedded at a time. MiniLM on two cores: 1024 tokens are 1.4 times as fast as 8192 (short texts; 1.2 times at 86
-# tokens), since activations stay in the processor's caches; a GPU wants many
+# tokens per batch of `embed`: few on a CPU, so that activations fit into its caches; many on a GPU
 TOKENS = {"cpu": 1 << 10, "cuda": 1 << 17}
 
 
 class TransformerEncoder(nn.Module):
     """φ(x) = drop(pool(model(x))), not normalised.
 
-    Weights are float32, and so is φ. Products are in bfloat16 where `precision` says so: by autocast with gradients,
-    by a copy of the model in bfloat16 without.
+    Weights and φ are float32. Products are in bfloat16 if `precision` says so: by autocast with gradients, by a
+    bfloat16 copy of the model without.
 
     Parameters
     ----------
-    model, tokenizer : as `xmcbench.encoders.pretrained` loads them.
+    model, tokenizer : as loaded by `xmcbench.encoders.pretrained`.
     max_length : tokens after which a text is cut.
     pooling : mean of all tokens, or the first one.
-    checkpointing : activations are computed again in the backward pass.
-
-    Attributes
-    ----------
-    progress : told texts done and in all by `rows` and `label_rows`; None: nobody is.
+    checkpointing : recompute activations in the backward pass.
 
     Raises
     ------
-    UsageError : the model can't read `max_length` tokens, or knows no checkpointing.
+    UsageError : the model cannot read `max_length` tokens, or does not support checkpointing.
     """
 
     kind: ClassVar[str] = "transformer"
@@ -70,56 +65,54 @@ class TransformerEncoder(nn.Module):
         pooling: Pooling = "mean",
         precision: Precision = "auto",
         checkpointing: bool = False,
-        progress: Progress | None = None,
     ) -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
         self.width = int(model.config.hidden_size)
-        self.tokenise = Tokeniser(tokenizer, max_length, most_tokens(model, tokenizer))
+        self.tokenise = Tokeniser(tokenizer, max_length, max_tokens(model, tokenizer))
         self.max_length, self.pooling, self.precision, self.checkpointing = (
             max_length,
             pooling,
             precision,
             checkpointing,
         )
-        self.progress = progress
         self._halved = Halved()
         if checkpointing:
             if not getattr(model, "supports_gradient_checkpointing", False):
-                raise UsageError(f"{type(model).__name__} knows no checkpointing", "Leave checkpointing=false.")
-            old, new = "gradient_checkpointing_enable", "activation_checkpointing_enable"  # transformers before, from 5
-            # nothing is drawn in the forward pass, so there is no generator's state to keep
+                raise UsageError(f"{type(model).__name__} does not support checkpointing", "Use checkpointing=false.")
+            old, new = "gradient_checkpointing_enable", "activation_checkpointing_enable"  # transformers < 5, ≥ 5
+            # The forward pass draws no random numbers, so no generator state has to be saved.
             getattr(model, new if hasattr(model, new) else old)({"use_reentrant": False, "preserve_rng_state": False})
-            model.train()  # which is when transformers checkpoints; all dropout is 0
+            model.train()  # transformers checkpoints only in training mode; all dropout is 0
 
     @property
     def part(self) -> int:
-        """See `Encoder`: tokens."""
+        """See `Encoder`; in tokens."""
         return TOKENS.get(self.device.type, TOKENS["cpu"])
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        found: torch.device = next(self.model.parameters()).device
-        return found
+        """The device of the weights."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def halves(self) -> bool:
-        """Whether products are in bfloat16 where the weights are."""
+        """Whether products are in bfloat16 on the device of the weights."""
         return in_half(self.precision, self.device)
 
-    def rows(self, inputs: Inputs) -> TokenRows:
-        """Their texts' tokens; many are kept under HOME/tokens.
+    def rows(self, inputs: Inputs, progress: Progress | None = None) -> TokenRows:
+        """Tokens of the rows' texts; those of many texts are cached under HOME/tokens.
 
         Raises
         ------
-        DataError : they have no texts.
+        DataError : the rows have no texts.
         """
-        return self.label_rows(texts_of(inputs))
+        return self.label_rows(texts_of(inputs), progress)
 
-    def label_rows(self, texts: Sequence[str]) -> TokenRows:
+    def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> TokenRows:
         """See `Encoder.label_rows`."""
-        return self.tokenise(texts, self.progress)
+        return self.tokenise(texts, progress)
 
     def forward(self, batch: Tokens, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """See `Encoder`."""
@@ -132,16 +125,16 @@ class TransformerEncoder(nn.Module):
         return drop(pool(states.float(), batch.mask, self.pooling), dropout, generator)
 
     def tables(self) -> list[nn.Parameter]:
-        """None: a text touches few rows of the word embeddings, but the table is small."""
+        """None: gradients of the word embeddings are sparse too, but the table is small."""
         return []
 
     def save(self, folder: Path) -> None:
-        """Model and tokenizer as transformers keep them (safetensors, JSON), and what is ours beside them."""
+        """Write model and tokenizer in the format of transformers (safetensors, JSON), and the settings as JSON."""
         with quiet():
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-        ours = {"max_length": self.max_length, "pooling": self.pooling}
-        write_json(folder / FILE, ours | {"precision": self.precision, "checkpointing": self.checkpointing})
+        settings = {"max_length": self.max_length, "pooling": self.pooling}
+        write_json(folder / FILE, settings | {"precision": self.precision, "checkpointing": self.checkpointing})
 
     @classmethod
     def load(cls, folder: Path) -> TransformerEncoder:
@@ -152,21 +145,21 @@ class TransformerEncoder(nn.Module):
         DataError : a file is missing or damaged.
         """
         try:
-            said = json.loads((folder / FILE).read_text())
-            values = {name: said[name] for name in ("max_length", "pooling", "precision", "checkpointing")}
+            settings = json.loads((folder / FILE).read_text())
+            values = {name: settings[name] for name in ("max_length", "pooling", "precision", "checkpointing")}
             if values["pooling"] not in ("mean", "cls") or values["precision"] not in ("auto", "float32", "bfloat16"):
-                raise ValueError("values that aren't known")
+                raise ValueError("unknown values")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder / FILE}: not a transformer encoder ({error})", "Fit again.") from error
         return cls(load_model(folder), load_tokenizer(folder), **values)
 
 
-def new_transformer(params: EncoderParams, seed: int, device: str, progress: Progress | None = None) -> Encoder:
-    """The transformer that `params.encoder` names, on the CPU; or, where frozen, it on `device` and a layer on top.
+def new_transformer(params: EncoderParams, seed: int, device: str) -> Encoder:
+    """The transformer named by `params.encoder` on the CPU; if frozen, with a layer on top and itself on `device`.
 
     Raises
     ------
-    XmcError : what it needs isn't installed, or the model isn't found. DataError : the model can't be read.
+    XmcError : a package or the model is missing. DataError : the model cannot be read.
     """
     require(params)
     folder = folder_of(params.encoder)
@@ -177,7 +170,6 @@ def new_transformer(params: EncoderParams, seed: int, device: str, progress: Pro
         params.pooling or pooling_of(folder),
         params.precision,
         params.checkpointing and not params.frozen,
-        progress,
     )
     if not params.frozen:
         return encoder
@@ -187,7 +179,7 @@ def new_transformer(params: EncoderParams, seed: int, device: str, progress: Pro
 
 
 def load_transformer(kind: str, folder: Path) -> Encoder:
-    """Read what an encoder of that kind saved; see `xmcbench.encoders.making.load_encoder`."""
+    """Load an encoder of that kind; see `xmcbench.encoders.making.load_encoder`."""
     from xmcbench.encoders.frozen import FrozenEncoder
 
     if kind not in (TransformerEncoder.kind, FrozenEncoder.kind):
@@ -199,29 +191,29 @@ def load_transformer(kind: str, folder: Path) -> Encoder:
 
 
 def pool(states: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor:
-    """(n, D) from (n, T, D): the first token's, or the mean of all that aren't padding."""
+    """(n, D) from (n, T, D): the state of the first token, or the mean over all tokens without padding."""
     if pooling == "cls":
         return states[:, 0]
     if mask is None:
         return states.mean(dim=1)
-    kept = mask.to(states.dtype)[:, :, None]
-    return (states * kept).sum(dim=1) / kept.sum(dim=1)
+    weights = mask.to(states.dtype)[:, :, None]
+    return (states * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 def texts_of(inputs: Inputs) -> Sequence[str]:
-    """DataError where rows have none."""
+    """The texts of rows; DataError if they have none."""
     if inputs.texts is None:
-        raise DataError("rows have no texts, and a transformer reads nothing else", "Use encoder=bow.")
+        raise DataError("rows have no texts, and a transformer reads only texts", "Use encoder=bow.")
     return inputs.texts
 
 
-def most_tokens(model: Any, tokenizer: Any) -> int | None:
-    """The longest text a model can read, where its files say so."""
+def max_tokens(model: Any, tokenizer: Any) -> int | None:
+    """The maximum number of tokens a model can read, or None if its files have no limit."""
     positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and model.config.model_type in OFFSET:  # theirs begin behind the padding's
+    if positions is not None and model.config.model_type in OFFSET:  # positions start after the padding id
         positions -= (model.config.pad_token_id or 0) + 1
-    said = [tokenizer.model_max_length, positions]
-    return min((int(n) for n in said if n is not None and 0 < n < 1 << 20), default=None)
+    limits = [tokenizer.model_max_length, positions]
+    return min((int(n) for n in limits if n is not None and 0 < n < 1 << 20), default=None)
 
 
 def _states(model: nn.Module, batch: Tokens) -> Tensor:

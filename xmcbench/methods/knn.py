@@ -1,8 +1,8 @@
-"""Nearest neighbours on the bag of words: a row gets the labels of the training rows most like it, exact and untrained.
+"""Nearest neighbours on sparse features: exact search, no training.
 
-What a learned method has to beat, and hard to beat where labels have few rows. Sources: similarity-weighted votes as in
-Yang and Liu (SIGIR 1999), their amplification as in Breese, Heckerman and Kadie (UAI 1998); SLEEC (Bhatia et al.,
-NeurIPS 2015) and AnnexML (Tagami, KDD 2017) vote like this in a learned space.
+A strong baseline where labels have few rows. Sources: similarity-weighted votes as in Yang and Liu (SIGIR 1999), their
+amplification as in Breese, Heckerman and Kadie (UAI 1998); SLEEC (Bhatia et al., NeurIPS 2015) and AnnexML (Tagami, KDD
+2017) vote in the same way in a learned space.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
+from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from xmcbench.sparse.csr import Parts
     from xmcbench.sparse.neighbours import InvertedIndex
 
-LEAST = np.finfo(np.float32).tiny  # a vote is never nothing, whatever the power
-ROWS = 512  # rows a search call, so that Ctrl-C and deadlines come through
+SMALLEST_VOTE = np.finfo(np.float32).tiny  # lower bound of a vote, which can underflow to zero at a high power
+ROWS = 512  # rows per search call
 
 
 @dataclass(frozen=True)
 class KnnParams:
-    """What was measured is P@1 in percent on validation rows: eurlex-4.3k's official ones, and those carved of icd10cm
-    and wordnet. Three data sets want three settings; the defaults have the highest mean of all N and p tried."""
+    """Measured values are P@1 in percent on validation rows: official ones for eurlex-4.3k, carved ones for icd10cm and
+    wordnet. The best setting differs between the three; the defaults have the highest mean of all N and p tried.
+    """
 
     neighbours: int = param(
         20,
@@ -53,7 +54,7 @@ class KnnParams:
     )
     power: float = param(
         3.0,
-        "p, to which a neighbour's similarity is raised for its vote",
+        "p, the exponent of a neighbour's similarity in its vote",
         "measured at N = 20: p = 1, 2, 3, 5 give 88.4, 89.4, 90.2, 90.6 eurlex-4.3k; 81.6, 84.7, 85.9, 86.6 icd10cm; "
         "56.9, 58.0, 57.4, 54.4 wordnet",
         least=0,
@@ -66,14 +67,14 @@ class KnnParams:
 
 
 class Knn:
-    """The labels of the nearest training rows by votes; no training, an exact search through an inverted index.
+    """Votes of the nearest training rows for their labels; exact search in an inverted index.
 
-    Neighbours are the N training rows of largest similarity s₁ ≥ s₂ ≥ … > 0, equal ones by lower row id. A label's
-    score is s₁ Σ (sᵢ / s₁)^p over the neighbours that have it: their similarities' sum where p = 1, and a sum in which
-    the nearest count for more where p > 1. Labels of no neighbour are not predicted, so a row can have fewer than k
-    labels, and one that shares no feature with any training row has none.
+    Neighbours are the N training rows of largest similarity s₁ ≥ s₂ ≥ … > 0, ties by lower row id. The score of a label
+    is s₁ Σ (sᵢ / s₁)^p over the neighbours that have it: the sum of their similarities if p = 1, with more weight on
+    the nearest if p > 1. Labels of no neighbour are not predicted, so a row can have fewer than k labels, or none if
+    it shares no feature with any training row.
 
-    For BM25 see `xmcbench.sparse.bm25`; rows to predict for are scaled to length one, which no order depends on.
+    For BM25 see `xmcbench.sparse.bm25`. Rows to predict for are scaled to length one, which changes no ranking.
     """
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -99,11 +100,11 @@ class Knn:
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Runs wherever there are features."""
+        """Never skip: the method only needs features."""
         return None
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Turn the training rows round: features → rows; a second such index, rows → labels, counts the votes."""
+        """Build two inverted indexes: features → training rows to search, training rows → labels to count votes."""
         from xmcbench.sparse.neighbours import InvertedIndex
 
         assert train.features is not None
@@ -112,7 +113,7 @@ class Knn:
             self.labels = InvertedIndex.of(train.labels.T)
 
     def _weights(self, features: sp.csr_matrix) -> sp.csr_matrix:
-        """Training rows, so that their inner product with a row is the similarity, times what is the row's alone."""
+        """Training rows weighted so that their inner product with a row is the similarity, up to a factor per row."""
         from xmcbench.sparse.bm25 import bm25_rows
         from xmcbench.sparse.csr import unit_rows
 
@@ -121,33 +122,27 @@ class Knn:
         return bm25_rows(features, self.params.k1, self.params.b)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The labels of most votes of `ctx.query["neighbours"]` rows, else the parameter's; at most k a row."""
-        from xmcbench.sparse.csr import parts, unit_rows
+        """The k labels with most votes; `ctx.query["neighbours"]` overrides the number of neighbours."""
+        from xmcbench.sparse.csr import parts
         from xmcbench.sparse.neighbours import nearest
 
-        if self.rows is None or self.labels is None:
-            raise UsageError("knn: predict before fit or load")
-        assert inputs.features is not None
-        n, width = inputs.features.shape
-        if width != self.rows.width:
-            raise DataError(f"knn: rows have {width} features, the model was trained on {self.rows.width}")
-        count = min(int(ctx.query.get("neighbours", self.params.neighbours)), self.rows.size)
-        k = min(k, self.labels.size)
-        ids, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-        for start in range(0, n, ROWS):
-            part = slice(start, start + ROWS)
-            queries = unit_rows(inputs.features[part])
+        if (rows := self.rows) is None or (labels := self.labels) is None:
+            raise not_fitted("knn", "predict")
+        features = features_of("knn", inputs, rows.width)
+        count = min(int(ctx.query.get("neighbours", self.params.neighbours)), rows.size)
+        k = min(k, labels.size)
+
+        def best(queries: sp.csr_matrix) -> Best:
             if self.params.similarity == "bm25":
                 queries.data.clip(min=0, out=queries.data)
-            found = nearest(self.rows, parts(queries), count)
-            ids[part], scores[part] = nearest(self.labels, votes(*found, self.params.power), k)
-            ctx.progress(min(start + ROWS, n), n)
-        return TopK(ids, scores)
+            return nearest(labels, votes(*nearest(rows, parts(queries), count), self.params.power), k)
+
+        return predict_in_parts(features, k, ROWS, best, ctx)
 
     def save(self, folder: Path) -> None:
-        """One npz: both indexes, ready for search."""
+        """Write both indexes to one npz file."""
         if self.rows is None or self.labels is None:
-            raise UsageError("knn: save before fit or load")
+            raise not_fitted("knn", "save")
         indexes = {"rows": self.rows, "labels": self.labels}
         arrays = {f"{name}_{part}": array for name, index in indexes.items() for part, array in index._asdict().items()}
         write_npz(folder / "knn.npz", arrays, compressed=False)
@@ -169,16 +164,16 @@ class Knn:
                 for name in ("rows", "labels")
             )
         except KeyError as error:
-            raise DataError(f"{path}: not a knn model (no {error})", "Fit again.") from error
+            raise not_a_model("knn", path, f"no {error}") from error
 
 
 def votes(ids: NDArray[np.int32], similarities: NDArray[np.float32], power: float) -> Parts:
-    """CSR parts of (n, training rows): s₁ (sᵢ / s₁)^p of each neighbour, from the (n, N) arrays of `nearest`."""
+    """CSR parts of (n, training rows) votes s₁ (sᵢ / s₁)^p, from the (n, N) arrays of `nearest`."""
     from xmcbench.sparse.csr import Parts
 
-    there = ids >= 0
-    counts = there.sum(axis=1)
-    first = np.repeat(similarities.max(axis=1, initial=0).astype(np.float64), counts)
-    weights = (first * (similarities[there] / first) ** power).astype(np.float32)
+    valid = ids >= 0
+    counts = valid.sum(axis=1)
+    largest = np.repeat(similarities.max(axis=1, initial=0).astype(np.float64), counts)
+    weights = (largest * (similarities[valid] / largest) ** power).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Parts(indptr, ids[there], np.maximum(weights, LEAST))
+    return Parts(indptr, ids[valid], np.maximum(weights, SMALLEST_VOTE))

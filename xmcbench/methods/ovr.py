@@ -1,7 +1,7 @@
-"""Linear one-vs-rest on the bag of words: one classifier a label, trained on all rows; no index, nothing approximated.
+"""Linear one-vs-rest on sparse features: one classifier per label, trained on all rows; no approximation.
 
-The strongest linear baseline of the field, and the dearest. Sources: DiSMEC (Babbar and Schölkopf, WSDM 2017), the
-"BR" of napkinXC (Jasinska-Kobus et al., 2020); the solver is LIBLINEAR's, see `xmcbench.sparse.onevsrest`.
+The strongest and most expensive linear baseline. Sources: DiSMEC (Babbar and Schölkopf, WSDM 2017), the "BR" of
+napkinXC (Jasinska-Kobus et al., 2020); the solver is LIBLINEAR's, see `xmcbench.sparse.onevsrest`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
-from xmcbench.methods.kept import kept_matrix
+from xmcbench.methods.helpers import Best, checkpointed, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from xmcbench.method import Facts
     from xmcbench.sparse.inverted import InvertedWeights
 
-BLOCK_WORK = 10_000_000_000  # stored features × labels of one checkpoint: half a minute on two cores
-ROWS = 2048  # rows a scoring call, so that Ctrl-C and deadlines come through
+BLOCK_WORK = 10_000_000_000  # stored features × labels per checkpoint: half a minute on two cores
+ROWS = 2048  # rows per scoring call: Ctrl-C and the deadline are checked between calls
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,19 @@ class OvrParams:
     tolerance: float = param(
         0.1, "classifiers stop at this spread of projected gradients", "LIBLINEAR, napkinXC", above=0
     )
-    max_iter: int = param(100, "most rounds of one classifier, of up to five passes over its rows", "napkinXC", above=0)
+    max_iter: int = param(
+        100, "maximum number of rounds per classifier, each of up to five passes over its rows", "napkinXC", above=0
+    )
     threshold: float = param(0.01, "weights of smaller magnitude are dropped", "DiSMEC's Δ", least=0)
 
 
 class Ovr:
-    """One linear classifier a label; the labels of largest margin.
+    """One linear classifier per label; predicts the labels of largest margin.
 
-    Rows are scaled to length one and get a constant feature of 1. Scores are the margins w·x + b themselves: any rising
-    function of them ranks the same, and those that stop at z = 1, as Parabel's exp(−max(0, 1 − z)²), make ties of the
-    surest labels. Labels without a training row are never predicted, so a row can have fewer than k labels.
+    Rows are scaled to length one and get a constant feature of 1. Scores are the margins w·x + b: any increasing
+    function of them gives the same ranking, and a function that saturates at z = 1, such as Parabel's
+    exp(−max(0, 1 − z)²), would tie the most confident labels. Labels without a training row are never predicted, so a
+    row can have fewer than k labels.
     """
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -81,11 +83,11 @@ class Ovr:
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Runs wherever there are features."""
+        """Never skip: the method only needs features."""
         return None
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Train block by block; blocks that a killed run has finished are taken from its checkpoints."""
+        """Train in blocks of labels; blocks that a killed run finished are loaded from its checkpoints."""
         from xmcbench.sparse.csr import unit_rows
         from xmcbench.sparse.inverted import InvertedWeights
 
@@ -103,19 +105,19 @@ class Ovr:
     def _train(
         self, features: sp.csr_matrix, labels: sp.csc_matrix, order: NDArray[np.int32], ctx: RunContext
     ) -> sp.csr_matrix:
-        """(labels, d + 1) weights in the order given: labels of like frequency are done at about the same time."""
+        """(labels, d + 1) weights in the order of `order`, so that labels of similar frequency share a block."""
         import scipy.sparse as sp
 
         step = max(1, BLOCK_WORK // max(1, features.nnz))
-        found = [sp.csr_matrix((0, features.shape[1] + 1), dtype=np.float32)]
+        blocks = [sp.csr_matrix((0, features.shape[1] + 1), dtype=np.float32)]
         for first, last in pairwise([*range(0, len(order), step), len(order)]):
-            found.append(self._train_block(features, labels[:, order[first:last]], first, len(order), ctx))
-        return sp.vstack(found, format="csr")
+            blocks.append(self._train_block(features, labels[:, order[first:last]], first, len(order), ctx))
+        return sp.vstack(blocks, format="csr")
 
     def _train_block(
         self, features: sp.csr_matrix, labels: sp.csc_matrix, first: int, total: int, ctx: RunContext
     ) -> sp.csr_matrix:
-        """Weights of a block of labels, from a checkpoint where there is one."""
+        """Weights of a block of labels, loaded from its checkpoint if there is one."""
         from xmcbench.sparse.onevsrest import train_one_vs_rest
 
         p = self.params
@@ -132,33 +134,27 @@ class Ovr:
                 progress=lambda done, _: ctx.progress(first + done, total, "labels"),
             )
 
-        return kept_matrix(ctx.checkpoints, f"weights-{first}", features.shape[1] + 1, train)
+        return checkpointed(ctx.checkpoints, f"weights-{first}", features.shape[1] + 1, train)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The labels of largest margin among those with training rows; at most k a row."""
-        from xmcbench.sparse.csr import unit_rows
+        """The k labels of largest margin among those with training rows."""
         from xmcbench.sparse.inverted import best_labels
 
-        if self.weights is None:
-            raise UsageError("ovr: predict before fit or load")
-        assert inputs.features is not None
-        n, width = inputs.features.shape
-        known = len(self.weights.by_feature.indptr) - 1
-        if width != known:
-            raise DataError(f"ovr: rows have {width} features, the model was trained on {known}")
+        if (weights := self.weights) is None:
+            raise not_fitted("ovr", "predict")
+        features = features_of("ovr", inputs, len(weights.by_feature.indptr) - 1)
         k = min(k, len(self.labels))
-        ids, scores = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-        for start in range(0, n, ROWS):
-            part = slice(start, start + ROWS)
-            places, scores[part] = best_labels(self.weights, unit_rows(inputs.features[part]), k)
-            ids[part] = self.labels[places]
-            ctx.progress(min(start + ROWS, n), n)
-        return TopK(ids, scores)
+
+        def best(rows: sp.csr_matrix) -> Best:
+            positions, scores = best_labels(weights, rows, k)
+            return self.labels[positions], scores
+
+        return predict_in_parts(features, k, ROWS, best, ctx)
 
     def save(self, folder: Path) -> None:
-        """One npz: labels and their weights by feature, ready for prediction."""
+        """Write the labels and their weights by feature to one npz file."""
         if self.weights is None:
-            raise UsageError("ovr: save before fit or load")
+            raise not_fitted("ovr", "save")
         arrays = {**self.weights.by_feature._asdict(), "bias": self.weights.bias, "labels": self.labels}
         write_npz(folder / "ovr.npz", arrays, compressed=False)
 
@@ -178,4 +174,4 @@ class Ovr:
                 self.weights = InvertedWeights(Parts(file["indptr"], file["indices"], file["data"]), file["bias"])
                 self.labels = file["labels"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise DataError(f"{path}: not an ovr model ({error})", "Fit again.") from error
+            raise not_a_model("ovr", path, error) from error

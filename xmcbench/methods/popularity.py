@@ -1,4 +1,4 @@
-"""The floor: the same labels for every row, by how often they occur in training."""
+"""The floor baseline: the same labels for every row, ranked by their training frequency."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Popularity:
-    """Labels by falling number of training rows, ties by id; labels that never occur come last, with score 0."""
+    """Labels by descending number of training rows, ties by id; labels without a training row have score 0."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="popularity",
@@ -38,21 +38,21 @@ class Popularity:
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Runs everywhere."""
+        """Never skip: the method needs no inputs."""
         return None
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Count: `share` is the part of the training rows that has each label."""
+        """Compute `share`, the fraction of training rows that have each label."""
         counts = np.bincount(train.labels.indices, minlength=train.n_labels)
         self.share = (counts / max(train.labels.shape[0], 1)).astype(np.float32)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k most frequent labels (all of them if there are fewer), with their share as score."""
+        """The k most frequent labels (or all L), with their share as score."""
         best = TopK.from_arrays(np.arange(len(self.share))[None], self.share[None], k)
         return TopK(np.repeat(best.ids, inputs.n_rows, axis=0), np.repeat(best.scores, inputs.n_rows, axis=0))
 
     def save(self, folder: Path) -> None:
-        """One array."""
+        """Write `share` to an npz file."""
         write_npz(folder / "popularity.npz", {"share": self.share})
 
     def load(self, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""What a metric is: a small object that says how it counts, between what bounds, and who defined it so.
+"""The definition of a metric: formula, range, citation, and the functions that compute it.
 
 Notation of the formulas: Y the true labels of a row, hit_r = 1 if the label at rank r is true, w_l = 1/p_l the inverse
-propensity of label l, d_r = 1/log2(r + 1), I_k = d_1 + … + d_min(k,|Y|). A row's numbers come from `Stats`.
+propensity of label l, d_r = 1/log2(r + 1), I_k = d_1 + … + d_min(k,|Y|). `Stats` has the numbers of each row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LabelRule = Callable[["LabelStats", int], float]
 
 COUNTS_AS_ZERO = "stays in the mean and counts 0"
 ADDS_NOTHING = "adds 0 to both sums"
-NO_PART = "has no part in it"
+NO_PART = "does not count"
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Definition:
     Attributes
     ----------
     metric, variant : "PSP" and "" or "norm=none"; together they name the definition.
-    same : other variants that mean exactly this, such as "like=pyxclib".
+    same : other variants with the same meaning, such as "like=pyxclib".
     kind : "mean of rows": mean of `row`; "ratio of sums": sum of `row` over sum of `best`; "over labels": `label`.
     cut : whether a cut-off @k is needed, optional or refused.
-    weighted : propensities, and so training labels, are needed.
-    row : (n,) each row's share; with kind "ratio of sums" the numerator.
-    best : (n,) the most any ranking could get for `row`.
+    weighted : whether the metric needs propensities, and therefore training labels.
+    row : (n,) contribution of each row; for kind "ratio of sums" the numerator.
+    best : (n,) best reachable value of `row`.
     label : the value, for kind "over labels".
-    label_best : the most any ranking could get for `label`, or an upper bound of it where `summary` says so.
-    high : upper end of the range; None where there is none. The lower end is 0.
-    empty : what a row without a true label does.
-    version : raised when numbers change; records of different versions are not compared.
+    label_best : best reachable value of `label`, or an upper bound of it where `summary` says so.
+    high : upper end of the range; None if it is unbounded. The lower end is 0.
+    empty : how a row without a true label counts.
+    version : increased when numbers change; records of different versions are not compared.
     """
 
     metric: str

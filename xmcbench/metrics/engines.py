@@ -1,4 +1,4 @@
-"""The same metrics by pyxclib, for whoever wants its own code to say the number.
+"""The same metrics computed by pyxclib, to check this package against an independent implementation.
 
 PyPI has no pyxclib: the extra `pyxclib` refers to its public repository (distribution and import name `xclib`).
 """
@@ -17,7 +17,7 @@ from xmcbench.metrics.truth import Truth
 from xmcbench.topk import PAD, TopK
 
 ENGINES = ("xmcbench", "pyxclib")
-COMPUTES = ("P", "nDCG", "PSP", "PSnDCG")  # what `xc_metrics.Metrics.eval` returns, in its order
+COMPUTES = ("P", "nDCG", "PSP", "PSnDCG")  # in the order in which `xc_metrics.Metrics.eval` returns them
 DEFAULT_PYXCLIB = tuple(f"{metric}@{k}" for metric in COMPUTES for k in (1, 3, 5))
 TOLERANCE = 1e-6  # pyxclib sums nDCG and PSnDCG into float32
 INSTALL = (
@@ -27,14 +27,14 @@ INSTALL = (
 
 
 def with_pyxclib(topk: TopK, truth: Truth, names: Sequence[Name]) -> dict[str, float | None]:
-    """Fractions by name from `xclib.evaluation.xc_metrics.Metrics`; None where it gives NaN.
+    """Fractions by name from `xclib.evaluation.xc_metrics.Metrics`; None where pyxclib returns NaN.
 
-    Predictions go in as sorted label ids, padded with id L as pyxclib pads, so its undefined order of ties has no say.
+    pyxclib gets sorted label ids, padded with id L, so that its undefined order of ties does not matter.
 
     Raises
     ------
-    UsageError : a metric or variant it does not compute.
-    XmcError : it can't be imported.
+    UsageError : a metric or variant that pyxclib does not compute.
+    XmcError : pyxclib can't be imported.
     """
     for name in names:
         if name.metric not in COMPUTES or name.params not in ((), ("like=pyxclib",)) or name.slice:
@@ -47,7 +47,7 @@ def with_pyxclib(topk: TopK, truth: Truth, names: Sequence[Name]) -> dict[str, f
     try:
         xc: Any = importlib.import_module("xclib.evaluation.xc_metrics")
     except ImportError as error:
-        raise XmcError(f"--engine pyxclib: it can't be imported ({error})", INSTALL) from error
+        raise XmcError(f"--engine pyxclib: xclib can't be imported ({error})", INSTALL) from error
     k = max(name.k or 1 for name in names)
     ids = np.full((topk.n_rows, k), truth.n_labels, np.int64)
     width = min(k, topk.k)
@@ -55,21 +55,22 @@ def with_pyxclib(topk: TopK, truth: Truth, names: Sequence[Name]) -> dict[str, f
     labels = truth.labels.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         curves = xc.Metrics(labels, truth.inv_propensity if weighted else None).eval(ids, k, sorted=True)
-    found: dict[str, float | None] = {}
+    fractions: dict[str, float | None] = {}
     for name in names:
         value = float(np.ravel(curves[COMPUTES.index(name.metric)])[(name.k or 1) - 1])
-        found[str(name)] = value if np.isfinite(value) else None
-    return found
+        fractions[str(name)] = value if np.isfinite(value) else None
+    return fractions
 
 
 def disagreements(theirs: Mapping[str, float | None], ours: Mapping[str, float | None]) -> list[str]:
-    """A sentence for each metric on which pyxclib and xmcbench differ by more than `TOLERANCE`."""
-    said = []
-    for name, value in theirs.items():
-        own = ours[name]
-        if value is None or own is None:
-            if value is not own:
-                said.append(f"{name}: pyxclib {value}, xmcbench {own} (undefined)")
-        elif abs(value - own) > TOLERANCE:
-            said.append(f"{name}: pyxclib {value:.9f}, xmcbench {own:.9f}, difference {value - own:+.2e}")
-    return said
+    """One message for each metric on which pyxclib and xmcbench differ by more than `TOLERANCE`."""
+    messages = []
+    for name, their_value in theirs.items():
+        our_value = ours[name]
+        if their_value is None or our_value is None:
+            if their_value is not our_value:
+                messages.append(f"{name}: pyxclib {their_value}, xmcbench {our_value} (undefined)")
+        elif abs(their_value - our_value) > TOLERANCE:
+            difference = f"difference {their_value - our_value:+.2e}"
+            messages.append(f"{name}: pyxclib {their_value:.9f}, xmcbench {our_value:.9f}, {difference}")
+    return messages

@@ -1,4 +1,4 @@
-"""`evaluate`: predictions and truth in, values with intervals and best reachable values out."""
+"""`evaluate`: scores predictions against the truth, with intervals and best reachable values."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Value:
 
     Attributes
     ----------
-    name : canonical.
+    name : canonical metric name.
     value : a fraction.
-    best : the most any ranking could reach on this truth (an upper bound where the definition says so).
+    best : best value any ranking could reach on this truth (an upper bound where the definition says so).
     low, high : 95 % bootstrap interval over rows.
     rows : rows that count. rows_without_labels : rows in the slice without a true label; the definition's `empty` says
-        what they do, and in a slice of labels they are left out.
-    version : of the definition.
+        how they count, and a slice of labels leaves them out.
+    version : version of the definition.
     """
 
     name: str
@@ -46,8 +46,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Values in the order asked for; `rows` has (n,) float32 numerators under each name and, unless every row counts
-    once, denominators under name + "/den"; `notes` are sentences a user should see."""
+    """Values in the requested order.
+
+    `rows` has (n,) float32 numerators under each name and, unless every row counts once, denominators under
+    name + "/den". `notes` are messages for the user.
+    """
 
     values: list[Value]
     rows: dict[str, NDArray[np.float32]]
@@ -58,7 +61,7 @@ class Evaluation:
         return {v.name: v.value for v in self.values}
 
 
-Found = dict[Name, tuple[Value, Pair | None]]
+ValuesAndPairs = dict[Name, tuple[Value, Pair | None]]  # values without intervals, and the per-row numbers behind them
 
 
 def evaluate(
@@ -72,46 +75,48 @@ def evaluate(
 ) -> Evaluation:
     """Score predictions.
 
-    A slice of rows (P@1:novel) counts those rows alone. A slice of labels (P@5:tail) takes the truth restricted to its
-    labels; ranks stay those of the full list, and rows without a true label in the slice are left out.
+    A slice of rows (P@1:novel) counts only those rows. A slice of labels (P@5:tail) restricts the truth to its labels;
+    ranks stay those of the full list, and rows without a true label in the slice are left out.
 
     Parameters
     ----------
-    topk : (n, k) predictions in the one order, filter pairs already removed.
+    topk : (n, k) predictions sorted as `TopK` sorts them, filter pairs already removed.
     names : metric names. samples : bootstrap resamples, 0 for no intervals. seed : of the resampling.
-    groups : (n,) smallest row number of each row's group of near-duplicates, which resamples draw whole; None: no row
-        is near another.
+    groups : (n,) smallest row number of each row's near-duplicate group; resamples draw whole groups. None: every row
+        is its own group.
 
     Raises
     ------
     UsageError : unknown metric or slice, or one that needs training labels the truth doesn't have.
     DataError : predictions of other rows or labels, or a label twice in a row.
     """
-    wanted = parse_all(names)
-    _check_needs(wanted, truth)
-    ranks, shown = find_ranks(topk, truth, wanted)
-    found: Found = {}
-    for part in dict.fromkeys(name.slice for name in wanted):
-        members = [name for name in wanted if name.slice == part]
+    metrics = parse_all(names)
+    _check_needs(metrics, truth)
+    ranks, top_ids = find_ranks(topk, truth, metrics)
+    values_and_pairs: ValuesAndPairs = {}
+    for part in dict.fromkeys(name.slice for name in metrics):
+        members = [name for name in metrics if name.slice == part]
         scope = _Scope.of(truth, part)
-        found |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
-        found |= _of_labels([n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, shown)
-    pairs = {name: pair for name in wanted if (pair := found[name][1]) is not None}
+        values_and_pairs |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
+        values_and_pairs |= _of_labels(
+            [n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, top_ids
+        )
+    pairs = {name: pair for name in metrics if (pair := values_and_pairs[name][1]) is not None}
     ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed, groups), strict=True))
     values = []
     rows: dict[str, NDArray[np.float32]] = {}
-    for name in wanted:
+    for name in metrics:
         low, high = ends.get(name, (None, None))
-        values.append(replace(found[name][0], low=low, high=high))
+        values.append(replace(values_and_pairs[name][0], low=low, high=high))
         if name in pairs:
             rows[str(name)] = pairs[name][0]
-            if (bottom := pairs[name][1]) is not None:
-                rows[str(name) + DENOMINATOR] = bottom
-    return Evaluation(values, rows, _notes(wanted, topk, truth))
+            if (denominators := pairs[name][1]) is not None:
+                rows[str(name) + DENOMINATOR] = denominators
+    return Evaluation(values, rows, _notes(metrics, topk, truth))
 
 
 def depth(names: Iterable[Name], truth: Truth) -> int | None:
-    """How many ranks the metrics look at; None for all there are (RR without a cut-off)."""
+    """How many ranks the metrics read; None for all of them (RR without a cut-off)."""
     deepest = 0
     for name in names:
         if name.k is not None:
@@ -123,9 +128,9 @@ def depth(names: Iterable[Name], truth: Truth) -> int | None:
     return deepest
 
 
-def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(nnz,) rank of each true label, 0 where it is not among the columns the metrics look at; and the (n, s) columns
-    of the predictions that the metrics over labels look at.
+def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(nnz,) rank of each true label, 0 if it is not in the columns that the metrics read; and the (n, s) first columns
+    of the predictions, which the metrics over labels read.
 
     Raises
     ------
@@ -139,85 +144,85 @@ def find_ranks(topk: TopK, truth: Truth, wanted: list[Name]) -> tuple[NDArray[np
             "One row of predictions for each test row, in the same order.",
         )
     ids = np.ascontiguousarray(topk.ids, np.int32)
-    deepest = depth(wanted, truth)
+    deepest = depth(metrics, truth)
     width = topk.k if deepest is None else min(topk.k, deepest)
     ranks, faults = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.uint8)
-    over_labels = [name.k or 1 for name in wanted if name.definition.kind == "over labels"]
-    shown = np.empty((truth.n_rows, min(width, max(over_labels, default=0))), np.int32)
-    entries = (ids, width, truth.indptr, truth.indices, truth.n_labels, ranks, faults, shown)
+    over_labels = [name.k or 1 for name in metrics if name.definition.kind == "over labels"]
+    top_ids = np.empty((truth.n_rows, min(width, max(over_labels, default=0))), np.int32)
+    entries = (ids, width, truth.indptr, truth.indices, truth.n_labels, ranks, faults, top_ids)
     everywhere(truth.n_rows, lambda begin, end: kernels.find_ranks(begin, end, *entries))
     if faults.any():
         row = int(np.flatnonzero(faults)[0])
         if faults[row] == kernels.OUTSIDE:
             raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
         raise DataError(f"predictions: row {row} names a label twice", "Build predictions with TopK.from_arrays.")
-    return ranks, shown
+    return ranks, top_ids
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """What one slice lets count.
+    """The labels and rows of one slice.
 
     Attributes
     ----------
-    keep : (L,) labels, None for all. inside : (n,) rows, None for all.
-    some : (n,) rows with a true label among those of `keep`.
+    label_mask : (L,) labels of the slice, None for all. row_mask : (n,) rows of the slice, None for all.
+    has_labels : (n,) whether the row has a true label in `label_mask`.
     """
 
-    keep: NDArray[np.bool_] | None
-    inside: NDArray[np.bool_] | None
-    some: NDArray[np.bool_]
+    label_mask: NDArray[np.bool_] | None
+    row_mask: NDArray[np.bool_] | None
+    has_labels: NDArray[np.bool_]
 
     @classmethod
     def of(cls, truth: Truth, part: str | None) -> _Scope:
-        keep, inside = truth.label_groups.get(part or ""), truth.row_groups.get(part or "")
+        label_mask, row_mask = truth.label_groups.get(part or ""), truth.row_groups.get(part or "")
         indptr = truth.indptr
-        if keep is None:
-            return cls(keep, inside, indptr[1:] > indptr[:-1])
-        kept = np.concatenate(([0], np.cumsum(keep[truth.indices])))[indptr]
-        return cls(keep, inside, kept[1:] > kept[:-1])
+        if label_mask is None:
+            return cls(label_mask, row_mask, indptr[1:] > indptr[:-1])
+        counts = np.concatenate(([0], np.cumsum(label_mask[truth.indices])))[indptr]
+        return cls(label_mask, row_mask, counts[1:] > counts[:-1])
 
     @cached_property
     def members(self) -> NDArray[np.bool_]:
-        """(n,) the rows of the slice."""
-        return np.ones(len(self.some), np.bool_) if self.inside is None else self.inside
+        """(n,) whether the row is in the slice."""
+        return np.ones(len(self.has_labels), np.bool_) if self.row_mask is None else self.row_mask
 
     @cached_property
     def sizes(self) -> tuple[int, int]:
-        """Rows of the slice, and those of them with a true label."""
-        return int(self.members.sum()), int((self.members & self.some).sum())
+        """Number of rows in the slice, and number of these with a true label."""
+        return int(self.members.sum()), int((self.members & self.has_labels).sum())
 
     @cached_property
-    def _each(self) -> NDArray[np.float32]:
+    def _in_slice(self) -> NDArray[np.float32]:
         return self.members.astype(np.float32)
 
     @cached_property
     def _labelled(self) -> NDArray[np.float32]:
-        return (self.members & self.some).astype(np.float32)
+        return (self.members & self.has_labels).astype(np.float32)
 
-    def leaves_out(self, name: Name) -> bool:
-        """Rows without a true label have no part: asked for, or because a slice of labels is."""
-        return self.keep is not None or name.skips_empty
+    def skips_empty(self, name: Name) -> bool:
+        """Whether the mean leaves out rows without a true label: on request, or because the slice is one of labels."""
+        return self.label_mask is not None or name.skips_empty
 
-    def counted(self, name: Name) -> int:
-        """How many rows a mean is over."""
-        return self.sizes[self.leaves_out(name)]
+    def row_count(self, name: Name) -> int:
+        """Number of rows in the mean."""
+        return self.sizes[self.skips_empty(name)]
 
-    def once(self, name: Name) -> NDArray[np.float32] | None:
-        """(n,) 1 for the rows a mean is over, the same array for all metrics; None if they are all rows."""
-        if self.leaves_out(name):
+    def denominators(self, name: Name) -> NDArray[np.float32] | None:
+        """(n,) 1 for rows in the mean, the same array for all metrics; None if the mean is over all rows."""
+        if self.skips_empty(name):
             return self._labelled
-        return None if self.inside is None else self._each
+        return None if self.row_mask is None else self._in_slice
 
     def value(self, name: Name, value: float | None, best: float | None) -> Value:
-        """The value without its interval."""
+        """A `Value` without its interval."""
         rows, with_labels = self.sizes
         version = name.definition.version
-        return Value(str(name), value, best, None, None, self.counted(name), rows - with_labels, version)
+        return Value(str(name), value, best, None, None, self.row_count(name), rows - with_labels, version)
 
 
-def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32]) -> Found:
-    """Values of the metrics of one slice that count rows, with their per-row numbers."""
+def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32]) -> ValuesAndPairs:
+    """Values of one slice's metrics over rows, with their per-row numbers."""
     if not names:
         return {}
     indptr, indices = truth.indptr, truth.indices
@@ -225,45 +230,47 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
     weighted = [k for name, k in cuts.items() if name.definition.weighted]
     plain = [k for name, k in cuts.items() if not name.definition.weighted]
     ratios = [name for name in names if name.definition.kind == "ratio of sums"]
-    block = np.empty((len(names) + len(ratios), truth.n_rows), np.float32)  # in one: large ones cost fewer page faults
-    numbers, most = block[: len(names)], dict(zip(ratios, block[len(names) :], strict=True))
+    block = np.empty((len(names) + len(ratios), truth.n_rows), np.float32)  # one large array costs fewer page faults
+    numerators, denominators = block[: len(names)], dict(zip(ratios, block[len(names) :], strict=True))
 
     def count(begin: int, end: int) -> NDArray[np.float64]:
-        """Fill the block's rows from begin to end and return its (names, 2) sums, in float64."""
-        own = slice(indptr[begin], indptr[end])
-        entries = (ranks[own], indptr[begin : end + 1], indices[own])
-        stats = Stats(*entries, scope.keep, plain, truth.inv_propensity, weighted)
+        """Fill columns begin to end of `block` and return their (names, 2) sums, in float64."""
+        pairs = slice(indptr[begin], indptr[end])
+        entries = (ranks[pairs], indptr[begin : end + 1], indices[pairs])
+        stats = Stats(*entries, scope.label_mask, plain, truth.inv_propensity, weighted)
         sums = np.zeros((len(names), 2))
-        for at, (name, k) in enumerate(cuts.items()):
-            for side, rule, kept in ((0, name.definition.row, numbers[at]), (1, name.definition.best, most.get(name))):
+        for i, (name, k) in enumerate(cuts.items()):
+            rules = ((0, name.definition.row, numerators[i]), (1, name.definition.best, denominators.get(name)))
+            for side, rule, out in rules:
                 assert rule is not None
                 column = rule(stats, k)
-                if scope.inside is not None:
-                    column = column * scope.inside[begin:end]
-                if kept is not None:
-                    kept[begin:end] = column
-                sums[at, side] = column.sum()
+                if scope.row_mask is not None:
+                    column = column * scope.row_mask[begin:end]
+                if out is not None:
+                    out[begin:end] = column
+                sums[i, side] = column.sum()
         return sums
 
     sums = sum(everywhere(truth.n_rows, count), np.zeros((len(names), 2)))
-    found: Found = {}
-    for at, name in enumerate(names):
-        top, best = float(sums[at, 0]), float(sums[at, 1])
-        divisor = best if name in most else float(scope.counted(name))
-        value = scope.value(name, top / divisor, best / divisor) if divisor else scope.value(name, None, None)
-        found[name] = value, (numbers[at], most[name] if name in most else scope.once(name))
-    return found
+    values_and_pairs: ValuesAndPairs = {}
+    for i, name in enumerate(names):
+        total, best = float(sums[i, 0]), float(sums[i, 1])
+        divisor = best if name in denominators else float(scope.row_count(name))
+        value = scope.value(name, total / divisor, best / divisor) if divisor else scope.value(name, None, None)
+        pair = numerators[i], denominators[name] if name in denominators else scope.denominators(name)
+        values_and_pairs[name] = value, pair
+    return values_and_pairs
 
 
 def _of_labels(
-    names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], shown: NDArray[np.int32]
-) -> Found:
-    """Values of the metrics of one slice that average over labels."""
+    names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], top_ids: NDArray[np.int32]
+) -> ValuesAndPairs:
+    """Values of one slice's metrics over labels."""
     if not names:
         return {}
-    every = np.ones(truth.n_labels, np.bool_) if scope.keep is None else scope.keep
-    stats = LabelStats(shown, ranks, truth.indptr, truth.indices, every, scope.members)
-    found: Found = {}
+    label_mask = np.ones(truth.n_labels, np.bool_) if scope.label_mask is None else scope.label_mask
+    stats = LabelStats(top_ids, ranks, truth.indptr, truth.indices, label_mask, scope.members)
+    values_and_pairs: ValuesAndPairs = {}
     for name in names:
         rule, k = name.definition, name.k or 1
         assert rule.label is not None
@@ -271,36 +278,36 @@ def _of_labels(
         if stats.true(k).any():
             value = rule.label(stats, k)
             best = rule.label_best(stats, k) if rule.label_best else None
-        found[name] = scope.value(name, value, best), None
-    return found
+        values_and_pairs[name] = scope.value(name, value, best), None
+    return values_and_pairs
 
 
 def _cut(name: Name, ranks: NDArray[np.int32]) -> int:
-    """The cut-off; without one, the last rank there is."""
+    """The cut-off; without one, the largest rank of any true label."""
     return name.k if name.k is not None else max(1, int(ranks.max(initial=0)))
 
 
-def _check_needs(wanted: list[Name], truth: Truth) -> None:
-    """Refuse what this truth can't answer; everything wrong is reported together."""
-    wrong: list[str] = []
-    for name in wanted:
+def _check_needs(metrics: list[Name], truth: Truth) -> None:
+    """Raise if this truth lacks something a metric needs; all faults are reported together."""
+    faults: list[str] = []
+    for name in metrics:
         if name.definition.weighted and truth.n_train == 0:
-            wrong.append(f"{name} needs the training labels\n  Propensities come from them: give --train-labels.")
+            faults.append(f"{name} needs the training labels\n  Propensities come from them: give --train-labels.")
         elif name.definition.weighted and (truth.inv_propensity < 1).any():
             raise DataError(
-                f"{name}: with {truth.n_train} training rows Jain et al.'s propensities pass 1",
+                f"{name}: with {truth.n_train} training rows Jain et al.'s propensities exceed 1",
                 "They need at least 3 training rows.",
             )
         elif name.slice in BY_FREQUENCY and truth.n_train == 0:
-            wrong.append(f"{name} needs the training labels\n  Frequencies come from them: give --train-labels.")
+            faults.append(f"{name} needs the training labels\n  Frequencies come from them: give --train-labels.")
         elif name.slice and name.slice not in truth.slices():
-            wrong.append(str(unknown(f"slice in {str(name)!r}:", name.slice, truth.slices())))
-    if wrong:
-        raise UsageError("\n".join(wrong))
+            faults.append(str(unknown(f"slice in {str(name)!r}:", name.slice, truth.slices())))
+    if faults:
+        raise UsageError("\n".join(faults))
 
 
-def _notes(wanted: list[Name], topk: TopK, truth: Truth) -> list[str]:
-    short = [str(n) for n in wanted if n.k is not None and min(n.k, truth.n_labels) > topk.k]
+def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
+    short = [str(n) for n in metrics if n.k is not None and min(n.k, truth.n_labels) > topk.k]
     if not short:
         return []
-    return [f"predictions hold {topk.k} labels a row: the missing ones count as misses in {', '.join(short)}"]
+    return [f"predictions have {topk.k} labels per row: the missing ones count as misses in {', '.join(short)}"]

@@ -1,9 +1,8 @@
-"""The counting, in numba: predictions are read once, all else follows from the ranks of the true labels.
+"""Counting kernels in numba: predictions are read once, everything else follows from the ranks of the true labels.
 
-Plain arrays in and out. Each kernel does some rows (or resamples, from `begin` to `end`) and writes nothing that
-belongs to others, so `partition.everywhere` may run it on many threads and the result is the same on any number.
-Numba's own threads are not used: they take three times as long to compile, and burn a busy machine's cores while they
-wait.
+Each kernel processes the rows (or resamples) from `begin` to `end` and writes only their part of the output, so that
+`partition.everywhere` may run it on any number of threads with the same result. Numba's own threads are not used: they
+take three times as long to compile, and they use CPU while they wait.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import numpy as np
 from numba import njit
 
 OUTSIDE, TWICE = 1, 2  # faults of a row
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # what SplitMix64 adds to its state for each draw
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64 adds this to its state for each draw
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)  # Ciura, FCT 2001
 
 
 @njit(nogil=True, cache=True)
-def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults, shown):  # type: ignore[no-untyped-def]
+def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults, top_ids):  # type: ignore[no-untyped-def]
     """Rank of each true label in its row's predictions.
 
     Parameters
@@ -25,17 +24,17 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults,
     ids : (n, k) int32 predictions, −1 where there is none. width : how many of the k columns to read.
     indptr, indices : CSR arrays of the truth, (n + 1,) int64 and (nnz,) int32. n_labels : L.
     ranks : (nnz,) int32, to be written: 1 for the first, 0 where the label is not predicted.
-    faults : (n,) uint8 of zeros, to be written: `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for one
+    faults : (n,) uint8 of zeros, to be written: `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for a row
         where a true label is predicted twice.
-    shown : (n, s) int32 with s ≤ width, to be written: the first s columns, for whoever reads them next.
+    top_ids : (n, s) int32 with s ≤ width, to be written: the first s columns of `ids`, contiguous.
     """
     none = np.int32(0)
     rising = np.arange(1, width + 1).astype(np.int32)
     falling = rising[::-1].copy()
     for i in range(begin, end):
         row = ids[i, :width]
-        for j in range(shown.shape[1]):
-            shown[i, j] = row[j]
+        for j in range(top_ids.shape[1]):
+            top_ids[i, j] = row[j]
         low, high = np.int32(0), np.int32(0)
         for j in range(width):
             low = min(low, row[j])
@@ -44,8 +43,8 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults,
             faults[i] = OUTSIDE
         for e in range(indptr[i], indptr[i + 1]):
             label = indices[e]
-            last, first = none, none  # its last rank, and its first one counted from the end
-            for j in range(width):  # no early exit, all in int32: so it becomes vector instructions
+            last, first = none, none  # last rank of the label, and first rank counted from the end
+            for j in range(width):  # no early exit, and all values are int32: the compiler vectorises this loop
                 same = row[j] == label
                 last = max(last, rising[j] if same else none)
                 first = max(first, falling[j] if same else none)
@@ -55,93 +54,94 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults,
 
 
 @njit(nogil=True, cache=True)
-def plain_sums(ranks, indptr, indices, keep, cuts, slot, discount):  # type: ignore[no-untyped-def]
-    """What the metrics without propensities need of each of n rows.
+def plain_sums(ranks, indptr, indices, label_mask, cuts, slot, discount):  # type: ignore[no-untyped-def]
+    """Per-row sums for the metrics without propensities, for n rows.
 
     Parameters
     ----------
-    ranks, indices : (m,) of the rows' true labels. indptr : (n + 1,) where each row begins, less indptr[0].
-    keep : (L,) bool slice of labels, or empty for all. cuts : (c,) rising cut-offs.
-    slot : (r + 1,) index of the first cut-off at or past each rank, c if past all.
-    discount : (r + 1,) discount of each rank, 0 at 0; r is the last rank or the last cut-off.
+    ranks, indices : (m,) of the rows' true labels. indptr : (n + 1,) start of each row, offset by indptr[0].
+    label_mask : (L,) bool slice of labels, or empty for all. cuts : (c,) cut-offs in ascending order.
+    slot : (r + 1,) index of the first cut-off ≥ each rank, c if there is none.
+    discount : (r + 1,) discount of each rank, 0 slot_hits 0; r is the last rank or the last cut-off.
 
     Returns
     -------
-    total, first, own : (n,) float64 number of true labels, rank of the first hit (0: none), hits among `total` ranks.
+    total, first, at_total : (n,) float64 number of true labels, rank of the first hit (0: none), hits in the first
+        `total` ranks.
     hits, dcg : (c, n) float64 number of hits up to each cut-off and the sum of their discounts.
     """
     n, c, start = len(indptr) - 1, len(cuts), indptr[0]
-    total, first, own = np.empty(n), np.empty(n), np.empty(n)
+    total, first, at_total = np.empty(n), np.empty(n), np.empty(n)
     hits, dcg = np.empty((c, n)), np.empty((c, n))
-    at, gain = np.zeros(c + 1), np.zeros(c + 1)  # of the ranks between two cut-offs
+    slot_hits, slot_dcg = np.zeros(c + 1), np.zeros(c + 1)  # over the ranks between two cut-offs
     for i in range(n):
-        for s in range(c + 1):  # a loop of our own: numba's slices cost more than the few numbers
-            at[s] = gain[s] = 0.0
-        count, low = 0, 0
+        for s in range(c + 1):  # a loop, since assigning a slice costs more for so few numbers
+            slot_hits[s] = slot_dcg[s] = 0.0
+        count, first_rank = 0, 0
         for e in range(indptr[i] - start, indptr[i + 1] - start):
-            if len(keep) == 0 or keep[indices[e]]:
+            if len(label_mask) == 0 or label_mask[indices[e]]:
                 count += 1
                 rank = ranks[e]
                 if rank > 0:
-                    at[slot[rank]] += 1
-                    gain[slot[rank]] += discount[rank]
-                    low = rank if low == 0 or rank < low else low
-        inside = 0
+                    slot_hits[slot[rank]] += 1
+                    slot_dcg[slot[rank]] += discount[rank]
+                    first_rank = rank if first_rank == 0 or rank < first_rank else first_rank
+        hits_at_total = 0
         for e in range(indptr[i] - start, indptr[i + 1] - start):
-            inside += 0 < ranks[e] <= count and (len(keep) == 0 or keep[indices[e]])
-        total[i], first[i], own[i] = count, low, inside
-        many, gained = 0.0, 0.0
+            hits_at_total += 0 < ranks[e] <= count and (len(label_mask) == 0 or label_mask[indices[e]])
+        total[i], first[i], at_total[i] = count, first_rank, hits_at_total
+        hits_so_far, dcg_so_far = 0.0, 0.0
         for s in range(c):
-            many += at[s]
-            gained += gain[s]
-            hits[s, i], dcg[s, i] = many, gained
-    return total, first, own, hits, dcg
+            hits_so_far += slot_hits[s]
+            dcg_so_far += slot_dcg[s]
+            hits[s, i], dcg[s, i] = hits_so_far, dcg_so_far
+    return total, first, at_total, hits, dcg
 
 
 @njit(nogil=True, cache=True)
-def weighted_sums(ranks, indptr, indices, keep, weights, cuts, slot, discount):  # type: ignore[no-untyped-def]
-    """What the propensity metrics need of each row; `weights` (L,) float64, the rest as in `plain_sums`.
+def weighted_sums(ranks, indptr, indices, label_mask, weights, cuts, slot, discount):  # type: ignore[no-untyped-def]
+    """Per-row sums for the propensity metrics; `weights` (L,) float64, the other parameters as in `plain_sums`.
 
     Returns
     -------
     weight, weight_dcg : (c, n) float64 sums over the hits up to each cut-off.
-    best, best_dcg : (c, n) float64 the same sums when the row's true labels come in falling weight.
+    best, best_dcg : (c, n) float64 the same sums if the row's true labels were ranked by descending weight.
     """
     n, c, start = len(indptr) - 1, len(cuts), indptr[0]
     weight, weight_dcg = np.empty((c, n)), np.empty((c, n))
     best, best_dcg = np.empty((c, n)), np.empty((c, n))
-    mine = np.empty(_longest(0, n, indptr))  # weights of one row's true labels
-    at, gain = np.zeros(c + 1), np.zeros(c + 1)
+    row_weights = np.empty(_longest(0, n, indptr))  # weights of one row's true labels
+    slot_weight, slot_dcg = np.zeros(c + 1), np.zeros(c + 1)
     for i in range(n):
         for s in range(c + 1):
-            at[s] = gain[s] = 0.0
+            slot_weight[s] = slot_dcg[s] = 0.0
         count = 0
         for e in range(indptr[i] - start, indptr[i + 1] - start):
-            if len(keep) == 0 or keep[indices[e]]:
+            if len(label_mask) == 0 or label_mask[indices[e]]:
                 w, rank = weights[indices[e]], ranks[e]
-                mine[count] = w
+                row_weights[count] = w
                 count += 1
                 if rank > 0:
-                    at[slot[rank]] += w
-                    gain[slot[rank]] += w * discount[rank]
-        _sort(mine, count)
-        place, much, gained, most, most_gained = 0, 0.0, 0.0, 0.0, 0.0
+                    slot_weight[slot[rank]] += w
+                    slot_dcg[slot[rank]] += w * discount[rank]
+        _sort(row_weights, count)
+        place, weight_so_far, dcg_so_far, best_so_far, best_dcg_so_far = 0, 0.0, 0.0, 0.0, 0.0
         for s in range(c):
-            much += at[s]
-            gained += gain[s]
+            weight_so_far += slot_weight[s]
+            dcg_so_far += slot_dcg[s]
             while place < min(cuts[s], count):
                 place += 1
-                most += mine[count - place]
-                most_gained += mine[count - place] * discount[place]
-            weight[s, i], weight_dcg[s, i] = much, gained
-            best[s, i], best_dcg[s, i] = most, most_gained
+                best_so_far += row_weights[count - place]
+                best_dcg_so_far += row_weights[count - place] * discount[place]
+            weight[s, i], weight_dcg[s, i] = weight_so_far, dcg_so_far
+            best[s, i], best_dcg[s, i] = best_so_far, best_dcg_so_far
     return weight, weight_dcg, best, best_dcg
 
 
 @njit(nogil=True, cache=True)
 def count_labels(begin, end, ids, ranks, indptr, indices, rows, k, counts):  # type: ignore[no-untyped-def]
-    """Add to `counts` (3, L) int32 how many of the `rows` (n,) bool have each label, have it and show it in the first k
-    ranks, and show it there."""
+    """Add to `counts` (3, L) int32, over the rows in `rows` (n,) bool: rows with each label, rows with the label and
+    the label among the first k predictions, rows with the label among the first k predictions."""
     width = min(k, ids.shape[1])
     for i in range(begin, end):
         if rows[i]:
@@ -156,11 +156,15 @@ def count_labels(begin, end, ids, ranks, indptr, indices, rows, k, counts):  # t
 
 @njit(nogil=True, cache=True)
 def most_over_labels(begin, end, indptr, indices, rows, true, k):  # type: ignore[no-untyped-def]
-    """What k labels a row can bring the metrics over labels; `true` (L,) rows with each label, 0 outside the slice.
+    """The most that k predictions per row can add to the metrics over labels.
+
+    Parameters
+    ----------
+    true : (L,) number of rows with each label, 0 outside the slice.
 
     Returns
     -------
-    How many labels that occur in one row alone the rows can show, and the sum of each row's k largest 1 / true[l].
+    The number of labels with exactly one row that rows can predict, and the sum of each row's k largest 1 / true[l].
     """
     shares = np.empty(_longest(begin, end, indptr))
     singles, recalls = 0, 0.0
@@ -190,7 +194,7 @@ def resample(begin, end, columns, states, sums):  # type: ignore[no-untyped-def]
     sums : (samples, c) float64, to be written; a draw takes row ⌊u n / 2³²⌋, u the upper 32 of 64 random bits.
     """
     n, c = columns.shape
-    times = np.zeros((8, n), np.uint16)  # how often each of eight resamples drew the row: they share a pass over them
+    times = np.zeros((8, n), np.uint16)  # how often each of eight resamples drew the row; one pass serves all eight
     drawn = np.zeros(8)
     for first in range(begin, end, 8):
         several = min(8, end - first)
@@ -200,7 +204,7 @@ def resample(begin, end, columns, states, sums):  # type: ignore[no-untyped-def]
             for _ in range(n):
                 state, bits = _next(state)
                 times[b, ((bits >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)] += 1
-        mine = np.zeros((c, 8))
+        partial = np.zeros((c, 8))
         for i in range(n):
             for b in range(8):
                 drawn[b] = times[b, i]
@@ -208,17 +212,17 @@ def resample(begin, end, columns, states, sums):  # type: ignore[no-untyped-def]
                 value = columns[i, j]
                 if value != 0:
                     for b in range(8):
-                        mine[j, b] += value * drawn[b]
+                        partial[j, b] += value * drawn[b]
         for b in range(several):
-            sums[first + b] = mine[:, b]
+            sums[first + b] = partial[:, b]
 
 
 @njit(nogil=True, cache=True)
 def flip(begin, end, d, states, sums):  # type: ignore[no-untyped-def]
     """Sums of d with a random sign for each entry, for the resamples from `begin` to `end`.
 
-    Eight signs at once are a byte that picks one of 256 sums made before (Arlazarov et al. 1970, "four Russians"), and
-    the sums of 64 entries stay in the nearest cache while all resamples pass.
+    Eight signs form a byte that selects one of 256 precomputed sums (Arlazarov et al. 1970, "four Russians"). The
+    tables of 64 entries stay in the L1 cache while all resamples use them.
 
     Parameters
     ----------
@@ -230,11 +234,11 @@ def flip(begin, end, d, states, sums):  # type: ignore[no-untyped-def]
     step = np.uint64(0)
     for word in range(len(d) // 64):
         for byte in range(8):
-            mine = d[64 * word + 8 * byte : 64 * word + 8 * byte + 8]
-            table[byte, 0] = -mine.sum()
+            entries = d[64 * word + 8 * byte : 64 * word + 8 * byte + 8]
+            table[byte, 0] = -entries.sum()
             for bit in range(8):
                 for lower in range(1 << bit):
-                    table[byte, (1 << bit) + lower] = table[byte, lower] + 2 * mine[bit]
+                    table[byte, (1 << bit) + lower] = table[byte, lower] + 2 * entries[bit]
         for r in range(begin, end):
             _, bits = _next(states[r] + step)
             total = 0.0
@@ -264,7 +268,7 @@ def _longest(begin, end, indptr):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _sort(values, count):  # type: ignore[no-untyped-def]
-    """Put values[:count] in rising order in place: Shell's sort, which for the usual few labels is plain insertion."""
+    """Sort values[:count] in place, ascending: Shell's sort, which is plain insertion sort for a few labels."""
     if count < 2:
         return
     for gap in _GAPS:

@@ -19,9 +19,9 @@ class LabelStats:
 
     Attributes
     ----------
-    ids : (n, s) predictions, as many ranks as will be asked for.
+    ids : (n, s) predictions; s is the largest cut-off that will be requested.
     ranks, indptr, indices : rank of each true label (0: not predicted), and the truth's CSR arrays.
-    keep : (L,) bool, the slice of labels.
+    label_mask : (L,) bool, the slice of labels.
     rows : (n,) bool, the rows that count.
     """
 
@@ -29,60 +29,60 @@ class LabelStats:
     ranks: NDArray[np.int32]
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
-    keep: NDArray[np.bool_]
+    label_mask: NDArray[np.bool_]
     rows: NDArray[np.bool_]
     _counted: dict[int, tuple[Counts, Counts, Counts]] = field(default_factory=dict)
-    _most: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _bounds: dict[int, tuple[int, float]] = field(default_factory=dict)
 
     def true(self, k: int) -> Counts:
-        """(L,) rows that have the label; 0 outside the slice, here and below. The same for every k."""
+        """(L,) number of rows with the label; 0 outside the slice, here and below. The same for every k."""
         return self._counts(k)[0]
 
     def hits(self, k: int) -> Counts:
-        """(L,) rows that have the label and show it in the first k ranks."""
+        """(L,) number of rows with the label that have it among their first k predictions."""
         return self._counts(k)[1]
 
     def predicted(self, k: int) -> Counts:
-        """(L,) rows that show the label in the first k ranks."""
+        """(L,) number of rows with the label among their first k predictions."""
         return self._counts(k)[2]
 
     def mean(self, k: int, shares: NDArray[np.float64]) -> float:
-        """Mean over the labels with at least one row; NaN where there is none."""
+        """Mean over the labels with at least one row; NaN if no label has one."""
         present = self.true(k) > 0
         return float(shares[present].mean()) if present.any() else float("nan")
 
     def most_covered(self, k: int) -> float:
-        """An upper bound of Coverage@k: of the labels that occur in one row alone, a row can show only k."""
+        """An upper bound of Coverage@k: a row can predict only k of the labels that occur in no other row."""
         true = self.true(k)
         return float(self._reachable(k)[0] + (true > 1).sum()) / max(int((true > 0).sum()), 1)
 
     def most_recall(self, k: int) -> float:
-        """The best MacroR@k: each row shows the k of its labels with the fewest rows."""
+        """The best MacroR@k: each row predicts those k of its labels that have the fewest rows."""
         return min(1.0, self._reachable(k)[1] / max(int((self.true(k) > 0).sum()), 1))
 
     def _counts(self, k: int) -> tuple[Counts, Counts, Counts]:
         from xmcbench.metrics import kernels
 
         def count(begin: int, end: int) -> NDArray[np.int32]:
-            counts = np.zeros((3, len(self.keep)), np.int32)
+            counts = np.zeros((3, len(self.label_mask)), np.int32)
             kernels.count_labels(begin, end, self.ids, self.ranks, self.indptr, self.indices, self.rows, k, counts)
             return counts
 
         if k not in self._counted:
-            size = -(-len(self.rows) // min(threads(), 8)) or 1  # few pieces: each holds 12 L bytes
+            size = -(-len(self.rows) // min(threads(), 8)) or 1  # few pieces, since each takes 12 L bytes
             pieces = everywhere(len(self.rows), count, size)
-            true, hits, predicted = sum(pieces[1:], start=pieces[0]) * self.keep  # whole numbers, so in any order
+            true, hits, predicted = sum(pieces[1:], start=pieces[0]) * self.label_mask
             self._counted[k] = (true, hits, predicted)
         return self._counted[k]
 
     def _reachable(self, k: int) -> tuple[int, float]:
         from xmcbench.metrics import kernels
 
-        if k not in self._most:
+        if k not in self._bounds:
             entries = (self.indptr, self.indices, self.rows, self.true(k), k)
-            most = everywhere(len(self.rows), lambda begin, end: kernels.most_over_labels(begin, end, *entries))
-            self._most[k] = (sum(single for single, _ in most), sum(recall for _, recall in most))
-        return self._most[k]
+            pieces = everywhere(len(self.rows), lambda begin, end: kernels.most_over_labels(begin, end, *entries))
+            self._bounds[k] = (sum(single for single, _ in pieces), sum(recall for _, recall in pieces))
+        return self._bounds[k]
 
 
 def macro_precision(s: LabelStats, k: int) -> float:
@@ -98,13 +98,13 @@ def macro_f1(s: LabelStats, k: int) -> float:
 
 
 def most_f1(s: LabelStats, k: int) -> float:
-    """F1 ≤ 2 R / (1 + R) for each label, a concave function of R: so its mean is at most that of the mean R."""
+    """An upper bound: F1 ≤ 2 R / (1 + R) for each label, a concave function of R, so Jensen's inequality applies."""
     recall = s.most_recall(k)
     return 2 * recall / (1 + recall)
 
 
 def napkinxc(value: float, s: LabelStats, k: int) -> float:
-    """The same sum over labels 0 to the largest id that is true or predicted; labels without a row add 0."""
+    """The mean `value` rescaled to a mean over labels 0 to the largest id that is true or predicted."""
     seen = np.flatnonzero((s.true(k) > 0) | (s.predicted(k) > 0))
     return value * float((s.true(k) > 0).sum()) / float(seen[-1] + 1) if len(seen) else float("nan")
 
@@ -117,7 +117,8 @@ DEFINITIONS = (
     Definition(
         "Coverage",
         "",
-        "share of the labels with a test row that are shown rightly at least once; best reachable is an upper bound",
+        "share of the labels with a test row that are predicted correctly at least once; "
+        "best reachable is an upper bound",
         "|{l : some row has l among its first k ranks and in Y}| / |{l : some row has l in Y}|",
         "napkinXC 0.7.2, coverage_at_k",
         "over labels",
@@ -129,8 +130,8 @@ DEFINITIONS = (
     Definition(
         "MacroP",
         "",
-        "macro precision: 0 for a label never shown; best reachable is an upper bound",
-        _OVER + "rightly shown in the first k ranks / shown there",
+        "macro precision: 0 for a label never predicted; best reachable is an upper bound",
+        _OVER + "hits in the first k ranks / predictions in the first k ranks",
         "Schultheis et al., NeurIPS 2023" + _WHY,
         "over labels",
         NO_PART,
@@ -141,7 +142,7 @@ DEFINITIONS = (
         "MacroR",
         "",
         "macro recall",
-        _OVER + "rightly shown in the first k ranks / true",
+        _OVER + "hits in the first k ranks / rows with the label",
         "Schultheis et al., NeurIPS 2023" + _WHY,
         "over labels",
         NO_PART,
@@ -152,7 +153,7 @@ DEFINITIONS = (
         "MacroF1",
         "",
         "macro F1; best reachable is an upper bound",
-        _OVER + "2 · rightly shown in the first k ranks / (shown there + true)",
+        _OVER + "2 · hits in the first k ranks / (predictions in the first k ranks + rows with the label)",
         "Schultheis et al., NeurIPS 2023" + _WHY,
         "over labels",
         NO_PART,
@@ -163,7 +164,7 @@ DEFINITIONS = (
         "MacroP",
         "like=napkinxc",
         "macro precision as napkinXC averages it",
-        "sum over labels of rightly shown / shown, over 1 + the largest label id seen",
+        "sum over labels of hits / predictions, over 1 + the largest label id seen",
         _NAPKIN,
         "over labels",
         NO_PART,
@@ -173,7 +174,7 @@ DEFINITIONS = (
         "MacroR",
         "like=napkinxc",
         "macro recall as napkinXC averages it",
-        "sum over labels of rightly shown / true, over 1 + the largest label id seen",
+        "sum over labels of hits / rows with the label, over 1 + the largest label id seen",
         _NAPKIN,
         "over labels",
         NO_PART,
@@ -183,7 +184,7 @@ DEFINITIONS = (
         "MacroF1",
         "like=napkinxc",
         "macro F1 as napkinXC averages it",
-        "sum over labels of 2 · rightly shown / (shown + true), over 1 + the largest label id seen",
+        "sum over labels of 2 · hits / (predictions + rows with the label), over 1 + the largest label id seen",
         _NAPKIN,
         "over labels",
         NO_PART,

@@ -19,7 +19,7 @@ DEFAULT = (
     *(f"{metric}@{k}" for metric in ("P", "nDCG", "PSP", "PSnDCG") for k in (1, 3, 5)),
     *("R@10", "R@100", "RPrec", "Coverage@5", "MacroF1@5"),
 )
-SKIP = "empty=skip"  # rows without a true label are left out of the mean; pyxclib's remove_invalid and recall_at_k
+SKIP = "empty=skip"  # the mean leaves out rows without a true label, as pyxclib's remove_invalid and recall_at_k do
 
 _DEFINED = {(d.metric, variant): d for d in ALL for variant in (d.variant, *d.same)}
 _ALIASES = {"precision": "p", "recall": "r", "mrr": "rr", "r-precision": "rprec", "rprecision": "rprec"}
@@ -30,7 +30,7 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Name:
-    """A metric as asked for: its parameters in canonical order, its cut-off, and the slice it is restricted to."""
+    """A parsed metric name: metric, parameters in canonical order, cut-off, and slice."""
 
     metric: str
     params: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Name:
 
     @property
     def skips_empty(self) -> bool:
-        """Rows without a true label are left out of the mean, as asked for by `SKIP`."""
+        """Whether the mean leaves out rows without a true label (`SKIP`)."""
         return SKIP in self.params
 
 
@@ -57,23 +57,23 @@ def parse(text: str) -> Name:
 
     Raises
     ------
-    UsageError : with the nearest valid name, parameter or form.
+    UsageError : the message has the nearest valid name, parameter or form.
     """
-    found = _FORM.fullmatch(re.sub(r"\s", "", text))
-    if not found:
+    match = _FORM.fullmatch(re.sub(r"\s", "", text))
+    if not match:
         raise UsageError(
             f"metric {text!r} is not of the form NAME(param=value)@k:slice", "Such as P@1, PSP@5, P@5:tail."
         )
     by_fold = {metric.casefold(): metric for metric in METRICS}
-    folded = found["name"].casefold()
-    folded = _ALIASES.get(folded, folded)
-    if folded not in by_fold:
-        raise unknown("metric", found["name"], METRICS)
-    metric = by_fold[folded]
-    params = tuple(sorted({p for p in (found["params"] or "").casefold().split(",") if p}))
+    folded_name = match["name"].casefold()
+    folded_name = _ALIASES.get(folded_name, folded_name)
+    if folded_name not in by_fold:
+        raise unknown("metric", match["name"], METRICS)
+    metric = by_fold[folded_name]
+    params = tuple(sorted({p for p in (match["params"] or "").casefold().split(",") if p}))
     _check_params(text, metric, params)
     name = Name(
-        metric, params, None if found["k"] is None else int(found["k"]), (found["slice"] or "").casefold() or None
+        metric, params, None if match["k"] is None else int(match["k"]), (match["slice"] or "").casefold() or None
     )
     if name.k == 0:
         raise UsageError(f"metric {text!r}: the cut-off must be at least 1")
@@ -85,23 +85,23 @@ def parse(text: str) -> Name:
 
 
 def parse_all(texts: Iterable[str | Name]) -> list[Name]:
-    """Read several names, each kept once, in the order given; all that is wrong is reported together."""
+    """Read several names, in order, without duplicates; all faults are reported together."""
     names: list[Name] = []
-    wrong: list[UsageError] = []
+    errors: list[UsageError] = []
     for text in texts:
         try:
             names.append(text if isinstance(text, Name) else parse(text))
         except UsageError as error:
-            wrong.append(error)
-    if len(wrong) == 1:
-        raise wrong[0]
-    if wrong:
-        raise UsageError("\n".join(str(error) for error in wrong))
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise UsageError("\n".join(str(error) for error in errors))
     return list(dict.fromkeys(names))
 
 
 def split(text: str) -> list[str]:
-    """The names in "P@1,PSP(norm=none)@5": commas inside parentheses do not part them."""
+    """The names in "P@1,PSP(norm=none)@5": commas inside parentheses do not separate names."""
     return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
 
 

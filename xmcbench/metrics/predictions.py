@@ -1,4 +1,4 @@
-"""Anybody's predictions from a file: npz CSR, npz of ids and scores, or XMC text. Nothing pickled is ever loaded."""
+"""Reads predictions from a file: npz CSR, npz of ids and scores, or XMC text. Pickled objects are never loaded."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from xmcbench.errors import DataError
 from xmcbench.topk import PAD, TopK
 
-IDS = ("ids", "indices", "labels")  # names in use for the (n, k) label ids, the first found is read
+IDS = ("ids", "indices", "labels")  # accepted names of the (n, k) label ids; the first one present is read
 SCORES = ("scores", "values")
 ACCEPTED = (
     f"Accepted: npz with {' or '.join(IDS)} and {' or '.join(SCORES)}, both (rows, k); npz of a CSR matrix by "
-    "scipy.sparse.save_npz; text 'rows labels', then a line of id:score pairs a row."
+    "scipy.sparse.save_npz; text 'rows labels', then a line of id:score pairs per row."
 )
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, TypeError, IndexError, zipfile.BadZipFile, zlib.error)
 
 
 def read_predictions(path: Path, n_rows: int, n_labels: int, k: int | None = None) -> TopK:
-    """The k best labels a row (None: all the file has), in the one order.
+    """The k best labels per row (None: all in the file), sorted as `TopK` sorts them.
 
-    In CSR and text a stored score of 0 is a prediction with score 0; what is not stored is not predicted. In ids and
-    scores, id −1 or score −inf is padding.
+    In CSR and text, a stored score of 0 is a prediction with score 0; labels that are not stored are not predicted. In
+    arrays of ids and scores, id −1 or score −inf is padding.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def _from_matrix(path: Path, n_rows: int, n_labels: int, k: int | None) -> TopK:
 
 
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """(ids, scores) of an npz, or None for what `xmcbench.data.formats` reads: text, or a sparse matrix in npz form."""
+    """(ids, scores) of an npz, or None for text or an npz of a sparse matrix, which `xmcbench.data.formats` reads."""
     if not _is_npz(path):
         return None
     try:
@@ -79,10 +79,10 @@ def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]] | None:
             scores = next((name for name in SCORES if name in npz.files), None)
             if ids and scores:
                 return npz[ids], npz[scores]
-            held = ", ".join(npz.files)
+            members = ", ".join(npz.files)
     except _DAMAGED as error:
         raise DataError(f"{path}: not a whole npz of plain arrays ({error})", ACCEPTED) from error
-    raise DataError(f"{path}: holds {held or 'nothing'}, not predictions", ACCEPTED)
+    raise DataError(f"{path}: contains {members or 'nothing'}, not predictions", ACCEPTED)
 
 
 def _is_npz(path: Path) -> bool:
@@ -93,18 +93,18 @@ def _is_npz(path: Path) -> bool:
         raise DataError(f"{path}: can't read ({error.strerror or error})", ACCEPTED) from error
 
 
-def _check_rows(path: Path, found: int, wanted: int) -> None:
-    if found != wanted:
+def _check_rows(path: Path, n_predicted: int, n_rows: int) -> None:
+    if n_predicted != n_rows:
         raise DataError(
-            f"{path}: {found} rows of predictions, the truth has {wanted} rows",
+            f"{path}: {n_predicted} rows of predictions, the truth has {n_rows} rows",
             "One row of predictions for each test row, in the same order.",
         )
 
 
 def _named(path: Path, build: Any) -> TopK:
-    """TopK's own errors do not know the file."""
+    """Add the path to the errors of `TopK`."""
     try:
-        top: TopK = build()
+        topk: TopK = build()
     except DataError as error:
         raise DataError(f"{path}: {error.message}", error.hint) from error
-    return top
+    return topk

@@ -1,6 +1,6 @@
 """Propensities of Jain et al. 2016 and the metrics weighted with them.
 
-Three definitions of PSP and four of PSnDCG are in use; the plain names are pyxclib's, which published tables use.
+Three definitions of PSP and four of PSnDCG are in use; the plain names mean pyxclib's, which published tables use.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def inverse_propensity(train_counts: NDArray[np.int64], n_train: int, a: float, 
     ----------
     train_counts : (L,) N_l, rows of the official training set with label l.
     n_train : N, all rows of the official training set, at least 1.
-    a, b : A and B: 0.5, 0.4 for Wikipedia; 0.6, 2.6 for Amazon; 0.55, 1.5 otherwise (there, section 5).
+    a, b : A and B: 0.5, 0.4 for Wikipedia; 0.6, 2.6 for Amazon; 0.55, 1.5 otherwise (Jain et al. 2016, section 5).
 
     Returns
     -------
-    (L,) float64; not below 1 if n_train is at least 3.
+    (L,) float64; at least 1 if n_train is at least 3.
     """
     c = (np.log(n_train) - 1.0) * np.power(b + 1.0, a)
     return np.asarray(1.0 + c * np.power(train_counts + b, -a), np.float64)
@@ -36,7 +36,7 @@ DEFINITIONS = (
     Definition(
         "PSP",
         "",
-        "propensity-scored precision over the best any ranking of the test set could get",
+        "propensity-scored precision over the best reachable on the test set",
         "sum over rows of (w hit_1 + … + w hit_k), over the same sum for the k true labels of largest w",
         _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC, AttentionXML",
         "ratio of sums",
@@ -49,7 +49,7 @@ DEFINITIONS = (
     Definition(
         "PSP",
         "norm=none",
-        "propensity-scored precision, not normalised: it can pass 1",
+        "propensity-scored precision, not normalised: it can exceed 1",
         "mean over rows of (w hit_1 + … + w hit_k) / k",
         _JAIN + "; " + _XCR,
         "mean of rows",
@@ -63,7 +63,7 @@ DEFINITIONS = (
     Definition(
         "PSnDCG",
         "",
-        "propensity-scored nDCG over the best any ranking of the test set could get",
+        "propensity-scored nDCG over the best reachable on the test set",
         "sum over rows of (w hit_1 d_1 + … + w hit_k d_k) / I_k, over the same sum for the true labels in falling w",
         _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
         "ratio of sums",
@@ -76,7 +76,7 @@ DEFINITIONS = (
     Definition(
         "PSnDCG",
         "norm=none",
-        "propensity-scored nDCG, not normalised: it can pass 1",
+        "propensity-scored nDCG, not normalised: it can exceed 1",
         "mean over rows of (w hit_1 d_1 + … + w hit_k d_k) / I_k",
         "napkinXC 0.7.2, psndcg_at_k(normalize=False)",
         "mean of rows",
@@ -89,7 +89,7 @@ DEFINITIONS = (
     Definition(
         "PSnDCG",
         "like=xcrepo",
-        "propensity-scored DCG over the discounts of all k ranks, however many true labels the row has; can pass 1",
+        "propensity-scored DCG over the discounts of all k ranks, for any number of true labels; can exceed 1",
         "mean over rows of (w hit_1 d_1 + … + w hit_k d_k) / (d_1 + … + d_k)",
         _XCR,
         "mean of rows",
@@ -114,7 +114,7 @@ DEFINITIONS = (
     Definition(
         "PSR",
         "",
-        "propensity-scored recall over the best any ranking of the test set could get",
+        "propensity-scored recall over the best reachable on the test set",
         "sum over rows of (w hit_1 + … + w hit_k) / |Y|, over the same sum for the k true labels of largest w",
         _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
         "ratio of sums",
@@ -127,7 +127,7 @@ DEFINITIONS = (
     Definition(
         "PSR",
         "norm=none",
-        "propensity-scored recall, not normalised: it can pass 1",
+        "propensity-scored recall, not normalised: it can exceed 1",
         "mean over rows of (w hit_1 + … + w hit_k) / |Y|",
         "napkinXC 0.7.2, psrecall_at_k(normalize=False)",
         "mean of rows",

@@ -1,9 +1,9 @@
-"""Paired randomisation test: would two methods that are alike differ so much, if chance had dealt out their results?
+"""Paired randomisation test of two methods on the same test rows.
 
-Under the null hypothesis each group of near-duplicate test rows could as well have come with the two methods swapped,
-all its rows together. Swapping turns the sign of the group's difference; the denominators hang on the data alone, so
-the sum of the signed differences is the statistic of every metric (Fisher 1935; Smucker, Allan & Carterette, CIKM 2007,
-find this test right for ranked lists).
+Under the null hypothesis, swapping the two methods on any group of near-duplicate test rows (all its rows together)
+changes nothing. A swap flips the sign of the group's difference. The denominators depend only on the data, so the sum
+of the signed differences is the test statistic for every metric (Fisher 1935; Smucker, Allan & Carterette, CIKM 2007,
+recommend this test for ranked lists).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from xmcbench.errors import UsageError
 from xmcbench.metrics.partition import everywhere
 from xmcbench.metrics.uncertainty import DENOMINATOR, checked_groups
 
-RESAMPLES = 10_000  # a p of 0.05 is then known to ± 0.004, and 0.0001 is the least that can be shown
-ROUNDING = 2.0**-24  # relative; rows are kept as float32
-TIED = 1e-6  # of the sum of all differences: sums as near as this differ by the rounding of the kept rows
-PIECE = 1024  # resamples a thread takes at once: fewer, and making tables would be felt
+RESAMPLES = 10_000  # gives p = 0.05 to ± 0.004; the smallest possible p is 0.0001
+ROUNDING = 2.0**-24  # relative error of the per-row numbers, which are stored as float32
+TIED = 1e-6  # two sums are tied if they differ by less than this share of Σ|d|: rounding of the stored rows
+PIECE = 1024  # resamples per thread and call: with fewer, building the tables would take a noticeable share
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Test:
     ----------
     difference : metric of a minus metric of b, as a fraction; None where the metric is 0/0.
     p : two-sided; None where the metric is 0/0.
-    won, lost : rows where a's numerator is larger, smaller.
+    won, lost : number of rows where a's numerator is larger, smaller.
     """
 
     difference: float | None
@@ -54,24 +54,24 @@ def paired_test(
     """Test one metric of two predictions for the same test rows.
 
     p is (1 + resamples at least as far from 0) / (1 + resamples), which is never 0 and never too small (Phipson &
-    Smyth 2010). Where Hoeffding's inequality (1963) bounds the exact p below what so many resamples can show, p is that
-    bound: too large as well, if anything, and still small after a correction for many pairs.
+    Smyth 2010). If Hoeffding's inequality (1963) bounds the exact p below the smallest p that the resamples can give,
+    p is that bound: it is also never too small, and it stays small after a correction for many pairs.
 
     Parameters
     ----------
     rows_a, rows_b : (n,) numerators under the metric's name, denominators under name + "/den" for a ratio metric:
-        `Evaluation.rows` of the two, or what a record keeps of them.
+        `Evaluation.rows` of the two, or the arrays stored with their records.
     name : canonical metric name.
-    groups : (n,) int, the smallest row number of each row's group of near-duplicates; None: every row is alone.
+    groups : (n,) int, the smallest row number of each row's near-duplicate group; None: every row is its own group.
     seed : the same seed gives the same p, on any number of threads.
 
     Returns
     -------
-    None where one side has no per-row numbers of that metric: it is one over labels, or was not asked for.
+    None if one side has no per-row numbers of the metric: it is a metric over labels, or was not computed.
 
     Raises
     ------
-    UsageError : numbers of rows, or denominators, differ; groups of other rows.
+    UsageError : the sides differ in number of rows or in denominators, or `groups` is of other rows.
     """
     if name not in rows_a or name not in rows_b:
         return None
@@ -90,23 +90,23 @@ def paired_test(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number, in the order given: those up to α show a family-wise error of α (Holm 1979).
+    """p-values adjusted for multiple tests, in the given order; rejecting at α has family-wise error α (Holm 1979).
 
-    The smallest is multiplied by how many there are, the next by one less, and so on; none is smaller than the one
-    before it, none above 1.
+    The smallest of m p-values is multiplied by m, the next by m − 1, and so on, up to 1; the adjusted values keep the
+    order of the p-values.
     """
-    adjusted, least = [0.0] * len(p), 0.0
+    adjusted, largest = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        least = max(least, min(1.0, p[i] * (len(p) - rank)))
-        adjusted[i] = least
+        largest = max(largest, min(1.0, p[i] * (len(p) - rank)))
+        adjusted[i] = largest
     return adjusted
 
 
 def bound(d: NDArray[np.float64]) -> float:
-    """At least the exact p of the sum of d under random signs: 2 exp(−(Σd)² / 2 Σd²) (Hoeffding 1963, theorem 2)."""
+    """Upper bound of the exact p of Σd under random signs: 2 exp(−(Σd)² / 2 Σd²) (Hoeffding 1963, theorem 2)."""
     squares = float((d**2).sum())
-    far = max(0.0, abs(float(d.sum())) - TIED * float(np.abs(d).sum()))
-    return min(1.0, 2 * math.exp(-(far**2) / (2 * squares))) if squares else 1.0
+    distance = max(0.0, abs(float(d.sum())) - TIED * float(np.abs(d).sum()))
+    return min(1.0, 2 * math.exp(-(distance**2) / (2 * squares))) if squares else 1.0
 
 
 def _p(d: NDArray[np.float64], resamples: int, seed: int) -> float:
@@ -115,25 +115,25 @@ def _p(d: NDArray[np.float64], resamples: int, seed: int) -> float:
 
     if len(d) == 0:
         return 1.0
-    at_most = bound(d)
-    if at_most < 1 / (1 + resamples):
-        return at_most
+    upper_bound = bound(d)
+    if upper_bound < 1 / (1 + resamples):
+        return upper_bound
     padded = np.zeros(-(-len(d) // 64) * 64)
     padded[: len(d)] = d
     states = np.random.SeedSequence(seed).generate_state(resamples, np.uint64)
     sums = np.empty(resamples)
     everywhere(resamples, lambda begin, end: kernels.flip(begin, end, padded, states, sums), size=PIECE)
-    far = abs(float(d.sum())) - TIED * float(np.abs(d).sum())
-    return (1 + int((np.abs(sums) >= far).sum())) / (1 + resamples)
+    distance = abs(float(d.sum())) - TIED * float(np.abs(d).sum())
+    return (1 + int((np.abs(sums) >= distance).sum())) / (1 + resamples)
 
 
 def _divisor(rows_a: Mapping[str, NDArray[Any]], rows_b: Mapping[str, NDArray[Any]], name: str, n: int) -> float:
-    """What the sum of numerators is divided by, which must be the same for both."""
-    of_a, of_b = rows_a.get(name + DENOMINATOR), rows_b.get(name + DENOMINATOR)
-    if of_a is None and of_b is None:
+    """Sum of the denominators, which must be the same on both sides."""
+    den_a, den_b = rows_a.get(name + DENOMINATOR), rows_b.get(name + DENOMINATOR)
+    if den_a is None and den_b is None:
         return float(n)
-    if of_a is None or of_b is None or of_a.shape != of_b.shape or not np.allclose(of_a, of_b, rtol=1e-5, atol=0):
+    if den_a is None or den_b is None or den_a.shape != den_b.shape or not np.allclose(den_a, den_b, rtol=1e-5, atol=0):
         raise UsageError(
-            f"{name}: the two sides have other denominators", "Compare predictions scored on the same test rows."
+            f"{name}: the two sides have different denominators", "Compare predictions scored on the same test rows."
         )
-    return float(of_a.sum(dtype=np.float64))
+    return float(den_a.sum(dtype=np.float64))

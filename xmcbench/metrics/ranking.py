@@ -1,4 +1,4 @@
-"""Metrics that count every label alike: P, nDCG, R, RR, Success, R-Precision."""
+"""Metrics that weight all labels equally: P, nDCG, R, RR, Success, R-Precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _XCR = "Bhatia et al., The Extreme Classification Repository, 2016 (manikvarma.o
 _EVERYWHERE = ("like=pyxclib", "like=napkinxc", "like=attentionxml", "like=xcrepo")
 
 
-def _found(s: Stats, k: int) -> Column:
+def _success(s: Stats, k: int) -> Column:
     return ((s.first > 0) & (s.first <= k)).astype(np.float64)
 
 
@@ -37,7 +37,7 @@ DEFINITIONS = (
         "mean of rows",
         COUNTS_AS_ZERO,
         row=lambda s, k: s.dcg(k) / s.ideal(k),
-        best=lambda s, k: s.some,
+        best=lambda s, k: s.has_labels,
         same=_EVERYWHERE,
     ),
     Definition(
@@ -60,8 +60,8 @@ DEFINITIONS = (
         "Voorhees, The TREC-8 Question Answering Track Report, 1999",
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=lambda s, k: _found(s, k) / np.maximum(s.first, 1),
-        best=lambda s, k: s.some,
+        row=lambda s, k: _success(s, k) / np.maximum(s.first, 1),
+        best=lambda s, k: s.has_labels,
         cut="optional",
     ),
     Definition(
@@ -72,8 +72,8 @@ DEFINITIONS = (
         "Craswell, Success at n, Encyclopedia of Database Systems, 2009",
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=_found,
-        best=lambda s, k: s.some,
+        row=_success,
+        best=lambda s, k: s.has_labels,
     ),
     Definition(
         "RPrec",
@@ -83,8 +83,8 @@ DEFINITIONS = (
         "Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, section 8.4",
         "mean of rows",
         COUNTS_AS_ZERO,
-        row=lambda s, k: s.own / s.divisor,
-        best=lambda s, k: s.some,
+        row=lambda s, k: s.hits_at_total / s.divisor,
+        best=lambda s, k: s.has_labels,
         cut="none",
     ),
 )

@@ -1,7 +1,7 @@
-"""What the ranking and propensity metrics need of each row.
+"""Per-row sums from which the ranking and propensity metrics are computed.
 
-All of it is one kind of sum: over a row's true labels with a rank from 1 to k, where the rank is that of the prediction
-or, for the best reachable, the place in falling weight.
+Each sum is over a row's true labels with a rank from 1 to k. The rank is that of the prediction or, for the best
+reachable value, the position in descending order of weight.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Column = NDArray[np.float64]  # (n,) one number a row
-PLAIN = ("hits", "dcg")  # what the kernels return, in their order
+Column = NDArray[np.float64]  # (n,) one number per row
+PLAIN = ("hits", "dcg")  # in the order in which the kernels return them
 WEIGHTED = ("weight", "weight_dcg", "best_weight", "best_weight_dcg")
 
 
@@ -30,15 +30,15 @@ class Stats:
     Parameters
     ----------
     ranks : (m,) int32 rank of each of the rows' true labels, 0 where it was not predicted (`kernels.find_ranks`).
-    indptr : (n + 1,) int64 where each row begins, less indptr[0]. indices : (m,) int32 the true labels.
-    keep : (L,) bool, the slice of labels; None for all.
-    cuts : cut-offs that may be asked for. weighted_cuts : those of the propensity metrics.
-    weights : (L,) float64 inverse propensities; not looked at without `weighted_cuts`.
+    indptr : (n + 1,) int64 start of each row, offset by indptr[0]. indices : (m,) int32 the true labels.
+    label_mask : (L,) bool, the slice of labels; None for all.
+    cuts : cut-offs that may be requested. weighted_cuts : cut-offs of the propensity metrics.
+    weights : (L,) float64 inverse propensities; not read without `weighted_cuts`.
 
     Attributes
     ----------
-    total, first, own : (n,) number of true labels; rank of the first hit, 0 where there is none; hits among as many
-        ranks as the row has true labels.
+    total, first, hits_at_total : (n,) number of true labels; rank of the first hit, 0 if there is none; hits in the
+        first `total` ranks.
     """
 
     def __init__(
@@ -46,67 +46,67 @@ class Stats:
         ranks: NDArray[np.int32],
         indptr: NDArray[np.int64],
         indices: NDArray[np.int32],
-        keep: NDArray[np.bool_] | None,
+        label_mask: NDArray[np.bool_] | None,
         cuts: Iterable[int],
         weights: NDArray[np.float64],
         weighted_cuts: Iterable[int],
     ) -> None:
         from xmcbench.metrics import kernels
 
-        entries = (ranks, indptr, indices, np.ones(0, np.bool_) if keep is None else keep)
+        entries = (ranks, indptr, indices, np.ones(0, np.bool_) if label_mask is None else label_mask)
         self._sums: dict[tuple[str, int], Column] = {}
         self._ideal: dict[int, Column] = {}
         last = int(ranks.max(initial=0))
-        at, *tables = _tables(cuts, last)
+        sorted_cuts, *tables = _tables(cuts, last)
         self.total: Column
         self.first: Column
-        self.own: Column
-        self.total, self.first, self.own, *sums = kernels.plain_sums(*entries, *tables)
-        self._keep(PLAIN, sums, at)
-        at, *tables = _tables(weighted_cuts, last)
-        if at:
-            self._keep(WEIGHTED, kernels.weighted_sums(*entries, weights, *tables), at)
+        self.hits_at_total: Column
+        self.total, self.first, self.hits_at_total, *sums = kernels.plain_sums(*entries, *tables)
+        self._add(PLAIN, sums, sorted_cuts)
+        sorted_cuts, *tables = _tables(weighted_cuts, last)
+        if sorted_cuts:
+            self._add(WEIGHTED, kernels.weighted_sums(*entries, weights, *tables), sorted_cuts)
 
-    def _keep(self, names: Sequence[str], tables: Sequence[NDArray[np.float64]], cuts: Sequence[int]) -> None:
+    def _add(self, names: Sequence[str], tables: Sequence[NDArray[np.float64]], cuts: Sequence[int]) -> None:
         for name, table in zip(names, tables, strict=True):
             self._sums |= {(name, k): column for k, column in zip(cuts, table, strict=True)}
 
     def hits(self, k: int) -> Column:
-        """Hits among the first k ranks."""
+        """Number of hits in the first k ranks."""
         return self._sums["hits", k]
 
     def dcg(self, k: int) -> Column:
-        """Their discounts."""
+        """Sum of the discounts of these hits."""
         return self._sums["dcg", k]
 
     def weight(self, k: int) -> Column:
-        """Their inverse propensities."""
+        """Sum of their inverse propensities."""
         return self._sums["weight", k]
 
     def weight_dcg(self, k: int) -> Column:
-        """Their inverse propensities times discounts."""
+        """Sum of their inverse propensities times discounts."""
         return self._sums["weight_dcg", k]
 
     def best_weight(self, k: int) -> Column:
-        """The most `weight(k)` can be: the true labels in falling weight."""
+        """Best reachable `weight(k)`: the true labels by descending weight."""
         return self._sums["best_weight", k]
 
     def best_weight_dcg(self, k: int) -> Column:
-        """The most `weight_dcg(k)` can be."""
+        """Best reachable `weight_dcg(k)`."""
         return self._sums["best_weight_dcg", k]
 
     @cached_property
-    def some(self) -> Column:
+    def has_labels(self) -> Column:
         """1 for rows with a true label, else 0."""
         return (self.total > 0).astype(np.float64)
 
     @cached_property
     def divisor(self) -> Column:
-        """Number of true labels, but 1 for rows without: their numerators are 0 anyway."""
+        """Number of true labels; 1 for rows without a true label, whose numerators are 0."""
         return np.maximum(self.total, 1.0)
 
     def ideal(self, k: int) -> Column:
-        """I_k, the DCG of a perfect ranking; 1 for rows without a true label: their numerators are 0 anyway."""
+        """I_k, the DCG of a perfect ranking; 1 for rows without a true label, whose numerators are 0."""
         if k not in self._ideal:
             table = np.cumsum(discounts(k))
             table[0] = 1.0
@@ -115,8 +115,8 @@ class Stats:
 
 
 def _tables(cuts: Iterable[int], last: int) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64], Column]:
-    """Cut-offs in rising order, and for the kernels: the same as an array, the slot and the discount of each rank."""
-    at = sorted(set(cuts))
-    longest = max([last, *at])
-    slot = np.searchsorted(np.array(at), np.arange(longest + 1))
-    return at, np.array(at, np.int64), slot.astype(np.int64), discounts(longest)
+    """Cut-offs in ascending order; for the kernels, the same as an array, and the slot and discount of each rank."""
+    ascending = sorted(set(cuts))
+    longest = max([last, *ascending])
+    slot = np.searchsorted(np.array(ascending), np.arange(longest + 1))
+    return ascending, np.array(ascending, np.int64), slot.astype(np.int64), discounts(longest)

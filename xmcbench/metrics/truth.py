@@ -1,4 +1,4 @@
-"""What predictions are scored against: the true labels of test rows and what the training labels say of each label."""
+"""The truth that predictions are scored against: true labels of test rows, label frequencies, propensities, slices."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Truth:
 
     Attributes
     ----------
-    labels : (n, L) CSR, sorted indices, no duplicates and no stored zeros; its values are not looked at.
+    labels : (n, L) CSR, sorted indices, no duplicates and no stored zeros; its values are not read.
     inv_propensity : (L,) float64, see `propensity.inverse_propensity`; of length 0 without training labels.
     train_counts : (L,) int64 rows of the official training set with each label.
     n_train : rows of the official training set; 0 without training labels.
     label_groups : (L,) bool arrays for label slices. With training labels there are always `head`, `torso`, `tail`
-        (labels by falling training count, then id: those that begin in the first third of the training pairs, in the
-        second, and the rest with those never seen) and `seen-labels` (at least one training row).
+        (labels by descending training count, then id: labels that begin in the first third of the training pairs, in
+        the second third, and all others) and `seen-labels` (at least one training row).
     row_groups : (n,) bool arrays for row slices.
     """
 
@@ -52,13 +52,13 @@ class Truth:
         label_groups: Mapping[str, NDArray[np.bool_]] | None = None,
         row_groups: Mapping[str, NDArray[np.bool_]] | None = None,
     ) -> Truth:
-        """From sparse label matrices; any stored value but 0 makes a label true.
+        """A `Truth` from sparse label matrices; any stored value except 0 makes a label true.
 
         Parameters
         ----------
         test_labels, train_labels : (n, L) and (N, L) scipy sparse. Without `train_labels` there are no propensity
             metrics and no slices by frequency.
-        propensity : (A, B); the default is Jain et al.'s for all data but Wikipedia and Amazon.
+        propensity : (A, B); the default is Jain et al.'s for all data except Wikipedia and Amazon.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Truth:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Truth:
-        """The test rows of a data set; frequencies and propensities from its full official training rows."""
+        """The truth of a data set's test rows; frequencies and propensities are from its official training rows."""
         return cls.build(
             dataset.test.labels, dataset.train.labels, dataset.propensity, dataset.label_groups, dataset.row_groups
         )
@@ -109,7 +109,7 @@ class Truth:
 
     @property
     def indptr(self) -> NDArray[np.int64]:
-        """(n + 1,) where each row begins in `indices`; one type, so that kernels compile once."""
+        """(n + 1,) start of each row in `indices`; always int64, so that kernels compile once."""
         return np.asarray(self.labels.indptr, np.int64)
 
     @property
@@ -118,7 +118,7 @@ class Truth:
         return np.asarray(self.labels.indices, np.int32)
 
     def slices(self) -> list[str]:
-        """The slice names this truth knows."""
+        """Names of all slices."""
         return sorted([*self.label_groups, *self.row_groups])
 
 
@@ -126,25 +126,25 @@ def by_frequency(counts: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
     """The slices head, torso, tail and seen-labels from (L,) training counts."""
     order = np.lexsort((np.arange(len(counts)), -counts))
     before = np.zeros(len(counts), np.int64)
-    before[order] = np.cumsum(counts[order]) - counts[order]  # training pairs of the labels in front
+    before[order] = np.cumsum(counts[order]) - counts[order]  # training pairs of all earlier labels
     total = int(counts.sum())
     head, front = 3 * before < total, 3 * before < 2 * total
     return {"head": head, "torso": front & ~head, "tail": ~front, "seen-labels": counts > 0}
 
 
 def _clean(matrix: Any) -> sp.csr_matrix:
-    """A CSR of our own, sorted, no duplicates, no zeros; the given one is not touched."""
+    """A CSR copy, sorted, without duplicates and stored zeros."""
     import scipy.sparse as sp
 
-    given = sp.csr_matrix(matrix)
-    ours = sp.csr_matrix((given.data != 0, given.indices.copy(), given.indptr.copy()), shape=given.shape)
-    ours.sum_duplicates()
-    ours.eliminate_zeros()
-    return ours
+    source = sp.csr_matrix(matrix)
+    copy = sp.csr_matrix((source.data != 0, source.indices.copy(), source.indptr.copy()), shape=source.shape)
+    copy.sum_duplicates()
+    copy.eliminate_zeros()
+    return copy
 
 
 def _mask(name: str, mask: Any, length: int, of: str) -> NDArray[np.bool_]:
-    found = np.ascontiguousarray(mask)
-    if found.dtype != np.bool_ or found.shape != (length,):
-        raise DataError(f"slice {name!r} is {found.dtype} {found.shape}, expected bool ({length},): one a {of[:-1]}")
-    return found
+    array = np.ascontiguousarray(mask)
+    if array.dtype != np.bool_ or array.shape != (length,):
+        raise DataError(f"slice {name!r} is {array.dtype} {array.shape}, expected bool ({length},): one per {of[:-1]}")
+    return array

@@ -1,8 +1,8 @@
 """Bootstrap intervals over test rows: rows are drawn with replacement, the metric recomputed (Efron 1979, percentiles).
 
-A ratio metric draws the rows of its numerator and its denominator together, since PSP is no mean of rows. Where groups
-of near-duplicate rows are given, whole groups are drawn, as many as there are (a cluster bootstrap: Davison & Hinkley
-1997, section 3.8): their outcomes are not independent, and intervals over single rows would be too narrow.
+For a ratio metric, a draw takes the numerator and the denominator of a row together. Near-duplicate groups are drawn
+whole, as many groups as there are (a cluster bootstrap: Davison & Hinkley 1997, section 3.8): rows of a group are not
+independent, and intervals over single rows would be too narrow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from xmcbench.errors import UsageError
 from xmcbench.metrics.partition import everywhere
 
-DENOMINATOR = "/den"  # rows["PSP@5/den"] stands beside rows["PSP@5"]
+NEAR = "near"  # name of the near-duplicate groups among per-row arrays
+DENOMINATOR = "/den"  # suffix of denominators: rows["PSP@5"] and rows["PSP@5/den"]
 COVERED = 0.95  # share of the bootstrap distribution between low and high
 
 Pair = tuple[NDArray[Any], NDArray[Any] | None]  # numerators and denominators of n rows; None: every row counts once
@@ -42,12 +43,12 @@ def ratio(pair: Pair) -> float | None:
 def intervals(
     pairs: Sequence[Pair], samples: int, seed: int, groups: NDArray[Any] | None = None
 ) -> list[tuple[float | None, float | None]]:
-    """(low, high) of each ratio; all of them see the same resampled rows.
+    """(low, high) of each ratio; all ratios use the same resampled rows.
 
     Parameters
     ----------
     samples : resamples; 0 gives (None, None). seed : the same seed gives the same interval, on any number of threads.
-    groups : (n,) int, the smallest row number of each row's group, or None: every row is alone.
+    groups : (n,) int, the smallest row number of each row's near-duplicate group; None: every row is its own group.
 
     Raises
     ------
@@ -70,58 +71,60 @@ def difference(
 
     Parameters
     ----------
-    rows_a, rows_b : `Evaluation.rows` of the two, or what a record keeps of them.
+    rows_a, rows_b : `Evaluation.rows` of the two, or the arrays stored with their records.
     name : canonical metric name. samples, seed, groups : as in `intervals`.
 
     Returns
     -------
-    None where one side has no per-row numbers of that metric: it is one over labels, or was not asked for.
+    None if one side has no per-row numbers of the metric: it is a metric over labels, or was not computed.
 
     Raises
     ------
-    UsageError : the numbers of rows differ, or groups are of other rows.
+    UsageError : the sides differ in number of rows, or `groups` is of other rows.
     """
     if name not in rows_a or name not in rows_b:
         return None
     a, b = _pair(rows_a, name), _pair(rows_b, name)
     if len(a[0]) != len(b[0]):
         raise UsageError(f"{name}: {len(a[0])} rows against {len(b[0])}", "Compare predictions for the same test rows.")
-    of_a, of_b = ratio(a), ratio(b)
-    if of_a is None or of_b is None:
+    ratio_a, ratio_b = ratio(a), ratio(b)
+    if ratio_a is None or ratio_b is None:
         return Difference(None, None, None)
     if samples <= 0:
-        return Difference(of_a - of_b, None, None)
+        return Difference(ratio_a - ratio_b, None, None)
     values = _resampled(_together([a, b], groups), samples, seed)
-    return Difference(of_a - of_b, *_ends(values[0] - values[1]))
+    return Difference(ratio_a - ratio_b, *_ends(values[0] - values[1]))
 
 
 def checked_groups(groups: NDArray[Any], n: int) -> NDArray[np.int64]:
-    """(n,) group numbers, if they are row numbers of n rows.
+    """(n,) int64 group numbers, checked to be row numbers of n rows.
 
     Raises
     ------
-    UsageError : they are of another number of rows, or no row numbers.
+    UsageError : `groups` has another length, or values that are no row numbers.
     """
     groups = np.asarray(groups)
-    whole = np.issubdtype(groups.dtype, np.integer)
-    if groups.shape != (n,) or not whole or (n and not 0 <= groups.min() <= groups.max() < n):
-        raise UsageError(f"groups of near-duplicates don't fit {n} rows", "Each row names the first row of its group.")
+    integral = np.issubdtype(groups.dtype, np.integer)
+    if groups.shape != (n,) or not integral or (n and not 0 <= groups.min() <= groups.max() < n):
+        raise UsageError(
+            f"groups of near-duplicates don't fit {n} rows", "Give each row the number of the first row of its group."
+        )
     return groups.astype(np.int64)
 
 
 def _together(pairs: Sequence[Pair], groups: NDArray[Any] | None) -> Sequence[Pair]:
-    """Sums over the groups in place of rows; a plain mean gets the groups' sizes as denominators."""
+    """Sums per group instead of per row; a plain mean gets the group sizes as denominators."""
     if groups is None:
         return pairs
     groups = checked_groups(groups, len(pairs[0][0]))
-    here = np.unique(groups)
-    size = np.bincount(groups)[here].astype(np.float32)
-    summed: dict[int, NDArray[Any]] = {}  # a column that many metrics share stays one
+    group_ids = np.unique(groups)
+    size = np.bincount(groups)[group_ids].astype(np.float32)
+    cached: dict[int, NDArray[Any]] = {}  # keyed by identity, so that a column shared by metrics stays shared
 
     def sums(column: NDArray[Any]) -> NDArray[Any]:
-        if id(column) not in summed:
-            summed[id(column)] = np.bincount(groups, column)[here].astype(np.float32)
-        return summed[id(column)]
+        if id(column) not in cached:
+            cached[id(column)] = np.bincount(groups, column)[group_ids].astype(np.float32)
+        return cached[id(column)]
 
     return [(sums(top), size if bottom is None else sums(bottom)) for top, bottom in pairs]
 
@@ -131,10 +134,10 @@ def _pair(rows: Mapping[str, NDArray[Any]], name: str) -> Pair:
 
 
 def _resampled(pairs: Sequence[Pair], samples: int, seed: int) -> NDArray[np.float64]:
-    """(pairs, samples) the ratios of resampled rows; NaN for 0/0."""
+    """(pairs, samples) ratios of the resampled rows; NaN for 0/0."""
     from xmcbench.metrics import kernels
 
-    place: dict[int, int] = {}  # columns many metrics share (a slice's rows) are summed once
+    place: dict[int, int] = {}  # keyed by identity: columns that metrics share (a slice's rows) are summed once
     columns: list[NDArray[Any]] = []
     for column in (column for pair in pairs for column in pair if column is not None):
         if id(column) not in place:

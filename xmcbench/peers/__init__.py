@@ -1,1 +1,1 @@
-"""Other people's programs under the same contract: omikuji, napkinXC, PECOS. Nothing else needs any of them."""
+"""Peers (somebody else's programs) as methods: omikuji, napkinXC, PECOS. All are optional."""

@@ -1,4 +1,4 @@
-"""A persistent child process that answers messages: started once, watched while it works, gone when its owner is."""
+"""A persistent child process that answers messages; it ends with the object that owns it."""
 
 from __future__ import annotations
 
@@ -16,112 +16,114 @@ from typing import Any
 from xmcbench.errors import XmcError
 from xmcbench.peers.pecos_worker import Garbled, Message, receive, send
 
-PATIENCE = 0.2  # seconds between two looks at the deadline while the child works
-SAID = 2000  # characters of its last words in an error
+POLL_SECONDS = 0.2  # how often the deadline is checked while the child works
+STDERR_CHARACTERS = 2000  # how much of the end of the child's standard error an error message shows
 
 
 class Child:
-    """One process. Any error, Ctrl-C and time limits among them, ends it: what it was doing has no one to go to."""
+    """One child process. Any error, including Ctrl-C and the time limit, ends it: nobody would read its answer."""
 
     def __init__(self, name: str, command: Sequence[str | Path]) -> None:
-        """Start `command`. It is in a session of its own, so that Ctrl-C in a terminal comes to us alone.
+        """Start `command` in a new session, so that Ctrl-C in a terminal only reaches this process.
 
         Raises
         ------
-        XmcError : it can't be started.
+        XmcError : the process can't be started.
         """
         self.name = name
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115  its standard error; closed with the process
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed when the process ends
         try:
             self._process = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._words,
+                stderr=self._stderr,
                 start_new_session=True,
             )
         except OSError as error:
-            self._words.close()
-            raise XmcError(f"{name}: its process can't be started ({error})", _again(name)) from error
-        self._end = weakref.finalize(self, _end, self._process, self._words)
+            self._stderr.close()
+            raise XmcError(f"{name}: its process can't be started ({error})", _reinstall_hint(name)) from error
+        self._end = weakref.finalize(self, _end, self._process, self._stderr)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def close(self) -> None:
-        """End the process, if it still runs."""
+        """End the process if it still runs."""
         self._end()
 
     def ask(self, header: dict[str, Any], arrays: dict[str, Any], tick: Callable[[], None]) -> Message:
-        """The answer to one message; `tick` is called every now and then while it is awaited, and may raise.
+        """Send one message and return the answer; `tick` is called regularly while waiting, and may raise.
 
         Raises
         ------
-        XmcError : the other side reports an error, has died, or answers nonsense.
+        XmcError : the child reports an error, has ended, or sends an invalid answer.
         """
         if not self._end.alive:
-            raise XmcError(f"{self.name}: its process has ended", "Start over with a new instance.")
+            raise XmcError(f"{self.name}: its process has ended", "Start again with a new instance.")
         try:
             assert self._process.stdin is not None
             send(self._process.stdin, header, arrays)
             answer = receive(lambda size: self._read(size, tick))
         except (BrokenPipeError, Garbled) as error:
-            raise self._gone(error) from error
+            raise self._end_with_error(error) from error
         except BaseException:
             self.close()
             raise
         if answer is None:
-            raise self._gone(None)
+            raise self._end_with_error(None)
         if "error" in answer[0]:
             raise XmcError(f"{self.name}: {answer[0]['error']}", str(answer[0].get("traceback", "")))
         return answer
 
     def _read(self, size: int, tick: Callable[[], None]) -> bytes:
-        """`size` bytes, or what there is before the end."""
+        """Read `size` bytes, or fewer at the end of the stream."""
         assert self._process.stdout is not None
-        number, found, have = self._process.stdout.fileno(), [], 0
-        while have < size:
-            if not select.select([number], [], [], PATIENCE)[0]:
+        descriptor, chunks, received = self._process.stdout.fileno(), [], 0
+        while received < size:
+            if not select.select([descriptor], [], [], POLL_SECONDS)[0]:
                 tick()
                 continue
-            part = os.read(number, min(size - have, 1 << 20))
-            if not part:
+            chunk = os.read(descriptor, min(size - received, 1 << 20))
+            if not chunk:
                 break
-            found.append(part)
-            have += len(part)
-        return b"".join(found)
+            chunks.append(chunk)
+            received += len(chunk)
+        return b"".join(chunks)
 
-    def _gone(self, cause: Exception | None) -> XmcError:
-        """The error for a process that died or talks nonsense; it is ended."""
+    def _end_with_error(self, cause: Exception | None) -> XmcError:
+        """End the process and return the error that says how it failed."""
         try:
             code = self._process.wait(timeout=1.0)
             how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         except subprocess.TimeoutExpired:
-            how = f"answers nonsense: {cause}"
-        said = self._last_words()
+            how = f"sent an invalid answer: {cause}"
+        output = self._stderr_tail()
         self.close()
-        hint = "Signal 9 is often the system's answer to too little memory. " if how.endswith("signal 9") else ""
-        return XmcError(f"{self.name}: its process {how}" + (f"\n{said}" if said else ""), hint + _again(self.name))
+        hint = "Signal 9 often means that the system ran out of memory. " if how.endswith("signal 9") else ""
+        return XmcError(
+            f"{self.name}: its process {how}" + (f"\n{output}" if output else ""), hint + _reinstall_hint(self.name)
+        )
 
-    def _last_words(self) -> str:
-        self._words.seek(0, os.SEEK_END)
-        self._words.seek(max(0, self._words.tell() - 4 * SAID))
-        return self._words.read().decode(errors="replace").strip()[-SAID:]
+    def _stderr_tail(self) -> str:
+        self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, self._stderr.tell() - 4 * STDERR_CHARACTERS))
+        return self._stderr.read().decode(errors="replace").strip()[-STDERR_CHARACTERS:]
 
 
-def _again(name: str) -> str:
+def _reinstall_hint(name: str) -> str:
     return f"If it happens again: `xmcbench peers remove {name}`, then `xmcbench peers install {name}`."
 
 
-def _end(process: subprocess.Popen[bytes], words: Any) -> None:
-    """Kill, reap and close; nothing it holds is worth a farewell."""
+def _end(process: subprocess.Popen[bytes], stderr: Any) -> None:
+    """Kill and reap the process, and close its streams."""
     process.kill()
     deadline = time.monotonic() + 10.0
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     assert process.stdin is not None
     assert process.stdout is not None
-    for stream in (process.stdin, process.stdout, words):
-        with contextlib.suppress(OSError):  # what was still to be written has no reader
+    for stream in (process.stdin, process.stdout, stderr):
+        with contextlib.suppress(OSError):  # flushing unwritten data fails: the reader is gone
             stream.close()

@@ -1,7 +1,7 @@
-"""PECOS's own virtual environment, in the home folder: it wants numpy < 2, which ours can't have.
+"""A separate virtual environment for PECOS in the home folder: PECOS needs numpy < 2, xmcbench needs a newer one.
 
-A virtual environment can't be moved, so it is made in place, and a file written last says that it is whole. Without
-that file it is made again from nothing. One process at a time makes or removes it.
+A virtual environment can't be moved, so it is created in place; a marker file written last shows that it is complete.
+Without the marker it is created again from scratch. A lock allows one process at a time to create or remove it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from xmcbench.files import cannot_write, write_json
 from xmcbench.peers.packages import PEERS
 
 MARK = "xmcbench.json"
-TORCH = "torch==2.13.0"  # first and alone: asked for a range, pip would fetch gigabytes for CUDA that PECOS never uses
+# Installed first: given a range, pip would download gigabytes of CUDA libraries that PECOS never uses.
+TORCH = "torch==2.13.0"
 PACKAGES = (f"libpecos=={PEERS['pecos'].version}", "numpy<2", "scipy<1.14")
 Say = Callable[[str], None]
 
 
 def folder() -> Path:
-    """Where it is or will be."""
+    """The folder of the environment, whether it exists or not."""
     return home() / "peers" / "pecos"
 
 
 def python() -> Path:
-    """Its interpreter."""
+    """The Python interpreter of the environment."""
     return folder() / "bin" / "python"
 
 
 def ready() -> str | None:
-    """The version of PECOS in it, or None where it isn't whole."""
+    """The installed version of PECOS, or None if the environment is missing or incomplete."""
     try:
         version = json.loads((folder() / MARK).read_text())["libpecos"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -45,57 +46,59 @@ def ready() -> str | None:
 
 
 def install(say: Say) -> bool:
-    """Make the environment, unless it is there in the wanted version; whether anything was done.
+    """Create the environment unless it has the required version; return whether it was created.
 
     Raises
     ------
-    XmcError : a step failed; what it said is in the message.
+    XmcError : a step failed; the message contains its output.
     DataError : the home folder can't be written.
     """
     from filelock import FileLock
 
-    place, wanted = folder(), PEERS["pecos"].version
+    target, required = folder(), PEERS["pecos"].version
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            if ready() == wanted:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if ready() == required:
                 return False
-            shutil.rmtree(place, ignore_errors=True)
-            say(f"virtual environment in {place}")
-            _do([sys.executable, "-m", "venv", str(place)])
+            shutil.rmtree(target, ignore_errors=True)
+            say(f"virtual environment in {target}")
+            _do([sys.executable, "-m", "venv", str(target)])
             pip = [str(python()), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
             for packages in ((TORCH,), (TORCH, *PACKAGES)):
                 say(f"pip install {' '.join(packages)}")
                 _do([*pip, *packages])
             _do([str(python()), "-c", "import pecos.xmc.xlinear.model"])
-            write_json(place / MARK, {"libpecos": wanted})
+            write_json(target / MARK, {"libpecos": required})
     except OSError as error:
-        raise cannot_write(place, error) from error
+        raise cannot_write(target, error) from error
     return True
 
 
 def remove() -> bool:
-    """Delete the environment; whether there was one."""
+    """Delete the environment; return whether it existed."""
     from filelock import FileLock
 
-    place = folder()
-    if not place.exists():
+    target = folder()
+    if not target.exists():
         return False
     try:
-        with FileLock(f"{place}.lock"):
-            (place / MARK).unlink(missing_ok=True)  # first: half of it must not look whole
-            shutil.rmtree(place)
+        with FileLock(f"{target}.lock"):
+            (target / MARK).unlink(missing_ok=True)  # first, so that a partly removed environment is not used
+            shutil.rmtree(target)
     except OSError as error:
-        raise DataError(f"{place}: can't be removed ({error.strerror})") from error
+        raise DataError(f"{target}: can't be removed ({error.strerror})") from error
     return True
 
 
 def _do(command: list[str]) -> None:
-    """Run a step; pip's own configuration says where packages come from, and our pins are not for this place."""
-    ours = ("PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_TARGET", "PIP_USER", "PYTHONPATH", "PYTHONHOME")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        shown = " ".join(command[1:])
-        raise XmcError(f"`python {shown}` failed:\n{said}", "Nothing half done is used; run the command again.")
+    """Run a step without variables that would redirect it; pip's index configuration still applies."""
+    removed = ("PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_TARGET", "PIP_USER", "PYTHONPATH", "PYTHONHOME")
+    environment = {name: value for name, value in os.environ.items() if name not in removed}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    if process.returncode:
+        output = (process.stderr.strip() or process.stdout.strip())[-2000:]
+        arguments = " ".join(command[1:])
+        raise XmcError(
+            f"`python {arguments}` failed:\n{output}", "The incomplete environment is not used; run the command again."
+        )

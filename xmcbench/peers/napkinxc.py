@@ -25,33 +25,35 @@ if TYPE_CHECKING:
     from xmcbench.method import Facts
 
 SOURCE = "napkinXC 0.7.2"
-AT_A_TIME = 4096  # rows a call, so that Ctrl-C and deadlines come through
+ROWS = 4096  # rows per call: Ctrl-C and the deadline are checked between calls
 
 
 @dataclass(frozen=True)
 class NapkinxcParams:
-    """napkinXC's own names and defaults but for loss and cost: its logistic loss with C = 10 is 3 points of P@1 behind
-    squared hinge with C = 1 on eurlex-4.3k, and a peer is shown at its best. The preset `own` has its defaults.
+    """napkinXC's names and defaults, except for loss and cost.
+
+    Its default, logistic loss with C = 10, is 3 points of P@1 worse on eurlex-4.3k than squared hinge with C = 1, and a
+    peer is compared at its best. The preset `own` has napkinXC's defaults.
     """
 
     model: Literal["plt", "br"] = param("plt", "label tree, or one-vs-rest over all labels", "ours: the quick one")
     loss: Literal["l2", "log"] = param("l2", "squared hinge or logistic loss", "measured: 3 points of P@1 over log")
     liblinear_c: float = param(1.0, "C, weight of the loss against the L2 penalty", "measured with loss l2", above=0)
     liblinear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE, above=0)
-    liblinear_max_iter: int = param(100, "most rounds of one classifier", SOURCE, above=0)
+    liblinear_max_iter: int = param(100, "maximum number of rounds per classifier", SOURCE, above=0)
     weights_threshold: float = param(0.1, "weights of smaller magnitude are dropped", SOURCE)
     arity: int = param(2, "children of a node above the leaves, tree only", SOURCE, least=2)
-    max_leaves: int = param(100, "most labels in a node above the leaves, tree only", SOURCE, least=2)
+    max_leaves: int = param(100, "maximum number of labels in a node above the leaves, tree only", SOURCE, least=2)
     ensemble: int = param(1, "trees whose probabilities are averaged, tree only", SOURCE, above=0)
 
 
 class Napkinxc:
-    """napkinXC, trained and asked in this process, all rows at L2 norm one.
+    """napkinXC in this process, all rows at L2 norm one.
 
-    The tree is searched exactly, as it does by default; its beam search gives back more labels than asked for. Labels
-    without a training row are never predicted. Scores are its probabilities. The run's seed shapes the tree; its
-    LIBLINEAR shuffles by C's rand(), which all threads share and no seed of its reaches, so two fits differ.
-    While it trains it can't be stopped: Ctrl-C and time limits wait until it has ended.
+    The tree is searched exactly, as by default in napkinXC, since its beam search returns more labels than requested.
+    Labels without a training row are never predicted. Scores are probabilities. The run's seed determines the tree, but
+    two fits differ: LIBLINEAR shuffles with C's rand(), which all threads share and which napkinXC does not seed.
+    Training can't be interrupted: Ctrl-C and time limits take effect when it ends.
     """
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -83,22 +85,22 @@ class Napkinxc:
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Runs wherever there are features and the package."""
+        """Skip if the package is not installed."""
         return packages.missing("napkinxc")
 
     def _build(self, folder: Path, threads: int, seed: int) -> Any:
         from napkinxc.models import BR, PLT
 
         p = self.params
-        more: dict[str, Any] = {"seed": seed, "threads": threads, "verbose": 0}
+        arguments: dict[str, Any] = {"seed": seed, "threads": threads, "verbose": 0}
         for name in ("loss", "liblinear_c", "liblinear_eps", "liblinear_max_iter", "weights_threshold"):
-            more[name] = getattr(p, name)
+            arguments[name] = getattr(p, name)
         if p.model == "br":
-            return BR(str(folder), **more)
-        return PLT(str(folder), arity=p.arity, max_leaves=p.max_leaves, ensemble=p.ensemble, **more)
+            return BR(str(folder), **arguments)
+        return PLT(str(folder), arity=p.arity, max_leaves=p.max_leaves, ensemble=p.ensemble, **arguments)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Train into the run's folder, and read the model back as `load` would."""
+        """Train into the run's folder, then load the model from there."""
         import shutil
 
         packages.require("napkinxc")
@@ -110,28 +112,28 @@ class Napkinxc:
             try:
                 model.fit(features, labels)
             except (RuntimeError, ValueError) as error:
-                raise XmcError(f"napkinxc: {error}", f"It was given {self.params}.") from error
+                raise XmcError(f"napkinxc: {error}", f"The parameters were {self.params}.") from error
         rows.keep_notes(folder, int(features.shape[1]), seen)
         self.load(folder)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """Exact search; at most k labels a row."""
+        """Exact search for the k best labels."""
         features = rows.queries("napkinxc", inputs, self.n_features)
-        n, k = inputs.n_rows, min(k, len(self.seen))  # asked for more, its one-vs-rest repeats label 0
+        n, k = inputs.n_rows, min(k, len(self.seen))  # for a larger k, one-vs-rest repeats label 0
         ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
         if k == 0:
             return TopK(ids, scores)
         self.model.set_params(threads=ctx.threads)
-        for start in range(0, n, AT_A_TIME):
-            part = features[start : start + AT_A_TIME]
-            for row, found in enumerate(self.model.predict_proba(part, top_k=k), start):
-                if found:
-                    ids[row, : len(found)], scores[row, : len(found)] = zip(*found, strict=True)
-            ctx.progress(min(start + AT_A_TIME, n), n, "rows")
-        return TopK.from_arrays(rows.ours(ids, self.seen), scores)
+        for start in range(0, n, ROWS):
+            block = features[start : start + ROWS]
+            for row, pairs in enumerate(self.model.predict_proba(block, top_k=k), start):
+                if pairs:
+                    ids[row, : len(pairs)], scores[row, : len(pairs)] = zip(*pairs, strict=True)
+            ctx.progress(min(start + ROWS, n), n, "rows")
+        return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
 
     def save(self, folder: Path) -> None:
-        """napkinXC's own files, binary, and ours beside them."""
+        """Copy napkinXC's binary files and our notes."""
         rows.copy_model("napkinxc", self.folder, folder)
 
     def load(self, folder: Path) -> None:

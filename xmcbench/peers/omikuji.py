@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from xmcbench.method import Facts
 
 SOURCE = "omikuji 0.5.2"
-AT_A_TIME = 1024  # rows between two words of progress, so that Ctrl-C and deadlines come through
+ROWS = 1024  # rows between two progress reports, which check Ctrl-C and the deadline
 LOSSES = {"hinge": "HINGE", "log": "LOG"}
 
 
 @dataclass(frozen=True)
 class OmikujiParams:
-    """omikuji's own hyper-parameters under its own names, all at its own defaults, which make it Parabel."""
+    """omikuji's hyper-parameters with its names and defaults, which make it Parabel."""
 
     n_trees: int = param(3, "trees whose scores are averaged", SOURCE, above=0)
     min_branch_size: int = param(100, "a node of fewer labels is not split further", SOURCE)
-    max_depth: int = param(20, "most levels of a tree", SOURCE, above=0)
+    max_depth: int = param(20, "maximum number of levels of a tree", SOURCE, above=0)
     centroid_threshold: float = param(0.0, "smaller entries of label centroids are dropped", SOURCE)
-    collapse_every_n_layers: int = param(0, "so many layers become one, of higher arity; 0: none", SOURCE)
+    collapse_every_n_layers: int = param(0, "number of layers merged into one of higher arity; 0: none", SOURCE)
     linear_loss_type: Literal["hinge", "log"] = param("hinge", "squared hinge or logistic loss", SOURCE)
     linear_c: float = param(1.0, "weight of the loss against the L2 penalty", SOURCE, above=0)
     linear_eps: float = param(0.1, "classifiers stop at this spread of projected gradients", SOURCE, above=0)
-    linear_max_iter: int = param(20, "most passes over the rows of one classifier", SOURCE, above=0)
+    linear_max_iter: int = param(20, "maximum number of passes over the rows of a classifier", SOURCE, above=0)
     linear_weight_threshold: float = param(0.1, "weights of smaller magnitude are dropped", SOURCE)
     cluster_k: int = param(2, "children of a node, at most min_branch_size", SOURCE, least=2)
-    cluster_balanced: bool = param(True, "children have like numbers of labels", SOURCE)
+    cluster_balanced: bool = param(True, "children have similar numbers of labels", SOURCE)
     cluster_eps: float = param(0.0001, "k-means stops at a smaller gain in mean similarity", SOURCE, above=0)
     cluster_min_size: int = param(2, "smaller clusters are merged into others", SOURCE, above=0)
     beam: int = param(
@@ -53,13 +53,12 @@ class OmikujiParams:
 
 
 class Omikuji:
-    """omikuji, trained and asked in this process, all rows at L2 norm one.
+    """omikuji in this process, all rows at L2 norm one.
 
-    It takes no seed: its clusters begin at random rows, so two fits differ, and several seeds are several draws.
-    Training goes through an XMC text file in the run's folder. It answers one row a call, for that is all its binding
-    has; its threads share the trees of a row. Labels without a training row are never predicted. Where labels have
-    equal scores at the last place, omikuji decides which of them stands there. While it trains it can't be stopped:
-    Ctrl-C and time limits wait until it has ended.
+    omikuji takes no seed: clusters are initialised with random rows, so two fits differ. Training reads an XMC text
+    file in the run's folder. The Python binding predicts one row per call; its threads share the trees of a row. Labels
+    without a training row are never predicted. Among labels that tie at the last position, omikuji chooses which to
+    return. Training can't be interrupted: Ctrl-C and time limits take effect when it ends.
     """
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -89,7 +88,7 @@ class Omikuji:
 
     def __init__(self, params: OmikujiParams) -> None:
         check_bounds("omikuji", params)
-        if params.cluster_k > params.min_branch_size:  # more clusters than labels end the process
+        if params.cluster_k > params.min_branch_size:  # with more clusters than labels, omikuji ends the process
             raise UsageError(
                 f"omikuji: cluster_k is {params.cluster_k} and min_branch_size {params.min_branch_size}",
                 "cluster_k must be at most min_branch_size: a node can't have more children than labels.",
@@ -103,11 +102,11 @@ class Omikuji:
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Runs wherever there are features and the package."""
+        """Skip if the package is not installed."""
         return packages.missing("omikuji")
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Write the rows to a text file, train on it, and read the model back as `load` would."""
+        """Write the rows to a text file, train on it, then load the model from the run's folder."""
         from xmcbench.data.writing import write_xmc
 
         packages.require("omikuji")
@@ -124,7 +123,7 @@ class Omikuji:
     def _train(self, path: Path, folder: Path, threads: int) -> None:
         import shutil
 
-        with quiet():  # it writes megabytes of progress to standard error
+        with quiet():  # omikuji writes megabytes of progress to standard error
             import omikuji
 
             hyper = omikuji.Model.default_hyper_param()
@@ -137,16 +136,16 @@ class Omikuji:
             try:
                 omikuji.Model.train_on_data(str(path), hyper, n_threads=threads).save(str(folder))
             except RuntimeError as error:
-                raise XmcError(f"omikuji: {error}", f"It was given {self.params}.") from error
+                raise XmcError(f"omikuji: {error}", f"The parameters were {self.params}.") from error
 
     def warm_up(self, ctx: RunContext) -> None:
-        """Start as many threads as the run may use."""
+        """Start the prediction threads."""
         if self.model is not None and self.threads != ctx.threads:
             self.model.init_prediction_thread_pool(ctx.threads)
             self.threads = ctx.threads
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """Beam search with `ctx.query["beam"]`, else the parameter's; at most k labels a row."""
+        """Beam search for the k best labels; `ctx.query["beam"]` overrides the width of the beam."""
         features = rows.queries("omikuji", inputs, self.n_features)
         self.warm_up(ctx)
         beam, n, k = int(ctx.query.get("beam", self.params.beam)), inputs.n_rows, min(k, len(self.seen))
@@ -155,16 +154,16 @@ class Omikuji:
             return TopK(ids, scores)
         indices, values, ptr = features.indices.tolist(), features.data.tolist(), features.indptr.tolist()
         for row in range(n):
-            pairs = list(zip(indices[ptr[row] : ptr[row + 1]], values[ptr[row] : ptr[row + 1]], strict=True))
-            found = self.model.predict(pairs, beam_size=beam, top_k=k)
-            if found:
-                ids[row, : len(found)], scores[row, : len(found)] = zip(*found, strict=True)
-            if (row + 1) % AT_A_TIME == 0:
+            features_of_row = list(zip(indices[ptr[row] : ptr[row + 1]], values[ptr[row] : ptr[row + 1]], strict=True))
+            predicted = self.model.predict(features_of_row, beam_size=beam, top_k=k)
+            if predicted:
+                ids[row, : len(predicted)], scores[row, : len(predicted)] = zip(*predicted, strict=True)
+            if (row + 1) % ROWS == 0:
                 ctx.progress(row + 1, n, "rows")
-        return TopK.from_arrays(rows.ours(ids, self.seen), scores)
+        return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
 
     def save(self, folder: Path) -> None:
-        """omikuji's own files, CBOR and JSON, and ours beside them."""
+        """Copy omikuji's CBOR and JSON files and our notes."""
         rows.copy_model("omikuji", self.folder, folder)
 
     def load(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which peers there are, at which version, and how each is had."""
+"""The supported peers and their versions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from xmcbench.errors import XmcError
 
 @dataclass(frozen=True)
 class Peer:
-    """A program beside ours.
+    """Somebody else's program that runs as a method.
 
     Attributes
     ----------
-    name : of the method, and what `xmcbench peers install` takes.
-    distribution, version : what is installed; its defaults and its scores were looked at in this version.
-    apart : it can't live in our environment and gets one of its own.
+    name : the name of the method, and the argument of `xmcbench peers install`.
+    distribution, version : the distribution to install, at the version xmcbench was tested with.
+    apart : the peer conflicts with our dependencies and is installed into a separate environment.
     """
 
     name: str
@@ -36,7 +36,7 @@ PEERS = {
 
 
 def installed(name: str) -> str | None:
-    """The version that is there, or None; nothing is imported."""
+    """The installed version, or None; nothing is imported."""
     if PEERS[name].apart:
         from xmcbench.peers import environment
 
@@ -48,7 +48,7 @@ def installed(name: str) -> str | None:
 
 
 def missing(name: str) -> str | None:
-    """The sentence for `Method.skip` where a peer isn't installed, else None."""
+    """The reason for `Method.skip` if the peer isn't installed, else None."""
     peer = PEERS[name]
     if installed(name) is not None:
         return None
@@ -56,12 +56,12 @@ def missing(name: str) -> str | None:
 
 
 def require(name: str) -> None:
-    """For those who come past `skip`, with a model from elsewhere or from Python.
+    """Raise if the peer is missing; for callers that did not call `skip`.
 
     Raises
     ------
     XmcError : the peer isn't installed.
     """
-    sentence = missing(name)
-    if sentence is not None:
-        raise XmcError(f"{name}: {sentence}")
+    reason = missing(name)
+    if reason is not None:
+        raise XmcError(f"{name}: {reason}")

@@ -1,4 +1,4 @@
-"""Silence for libraries that write to the process's own standard output and error, past Python."""
+"""Silence native libraries that write to standard output and error without going through Python."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """File descriptors 1 and 2 lead nowhere inside, for the whole process; they come back whatever happens.
+    """Redirect file descriptors 1 and 2 of the whole process to the null device, and restore them afterwards.
 
-    Python's own buffers are written out first and after, so that no text of before or after gets lost.
+    Python's buffers are flushed before and after, so that text written outside the block is not lost.
     """
     _flush()
-    saved = [(number, os.dup(number)) for number in (1, 2)]
+    saved = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        null = os.open(os.devnull, os.O_WRONLY)
         try:
-            for number, _ in saved:
-                os.dup2(nowhere, number)
+            for descriptor, _ in saved:
+                os.dup2(null, descriptor)
         finally:
-            os.close(nowhere)
+            os.close(null)
         yield
     finally:
         _flush()
-        for number, copy in saved:
-            os.dup2(copy, number)
+        for descriptor, copy in saved:
+            os.dup2(copy, descriptor)
             os.close(copy)
 
 

@@ -1,4 +1,4 @@
-"""What all peers are handed: rows of length one, labels that have a row, and refusals of what makes them crash."""
+"""Input and model files of all peers: rows of length one, labels with a training row, errors for crashing inputs."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, TrainData
+from xmcbench.methods.helpers import features_of, not_a_model, not_fitted
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-NOTES = "xmcbench.npz"  # in a model's folder, beside the peer's own files
+NOTES = "xmcbench.npz"  # in the model folder, next to the peer's files
 
 
 def training(name: str, train: TrainData) -> tuple[sp.csr_matrix, sp.csr_matrix, NDArray[np.int32]]:
-    """(features, labels, seen): (n, d) rows of L2 norm one, (n, s) labels, and the s label ids that have a row.
+    """Return (n, d) features of L2 norm one, (n, s) labels, and the s label ids that have a training row.
 
-    Both matrices are float32 CSR copies with sorted indices. Labels without a training row are left out: nothing can
-    be learned of them, and napkinXC's tree crashes on trailing ones.
+    Both matrices are float32 CSR copies with sorted indices. Labels without a training row are left out: they
+    can't be learned, and napkinXC's tree crashes on trailing ones.
 
     Raises
     ------
-    DataError : there is no feature, or no row has a label: the peers end the whole process on these.
+    DataError : there are no features, or no row has a label. The peers would end the whole process.
     """
     import scipy.sparse as sp
 
@@ -46,49 +47,47 @@ def training(name: str, train: TrainData) -> tuple[sp.csr_matrix, sp.csr_matrix,
 
 
 def queries(name: str, inputs: Inputs, n_features: int) -> sp.csr_matrix:
-    """(n, d) float32 CSR copy with rows of L2 norm one.
+    """Features to predict for: an (n, d) float32 CSR copy with rows of L2 norm one.
 
     Raises
     ------
-    UsageError : the model isn't there yet.
-    DataError : the rows have another width than those it was trained on.
+    UsageError : there is no model yet.
+    DataError : the width differs from the width of the training rows.
     """
     from xmcbench.sparse.csr import unit_rows
 
-    assert inputs.features is not None
     if n_features == 0:
-        raise UsageError(f"{name}: predict before fit or load")
-    if inputs.features.shape[1] != n_features:
-        raise DataError(f"{name}: rows have {inputs.features.shape[1]} features, the model was trained on {n_features}")
-    return unit_rows(inputs.features)
+        raise not_fitted(name, "predict")
+    return unit_rows(features_of(name, inputs, n_features))
 
 
-def ours(ids: NDArray[np.int32], seen: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Our label ids for a peer's, which count the labels that have a row; padding stays."""
+def dataset_ids(ids: NDArray[np.int32], seen: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Map a peer's label ids, which are indices into `seen`, to label ids of the data set; padding stays."""
     return np.where(ids < 0, ids, seen[ids])
 
 
 def keep_notes(folder: Path, n_features: int, seen: NDArray[np.int32]) -> None:
-    """Write beside a peer's model what it doesn't know: the width of rows, and the label ids behind its own."""
+    """Write the number of features and the label ids next to a peer's model, which lacks them."""
     write_npz(folder / NOTES, {"n_features": np.array(n_features), "labels": seen})
 
 
 def read_notes(name: str, folder: Path) -> tuple[int, NDArray[np.int32]]:
-    """(n_features, label ids) as `keep_notes` wrote them.
+    """Read (n_features, label ids) as `keep_notes` wrote them.
 
     Raises
     ------
     DataError : the file is missing or damaged.
     """
-    found = read_npz(folder / NOTES)
-    if not {"n_features", "labels"} <= found.keys():
-        raise DataError(f"{folder / NOTES}: not a {name} model", "Fit again.")
-    return int(found["n_features"]), found["labels"]
+    arrays = read_npz(folder / NOTES)
+    if not {"n_features", "labels"} <= arrays.keys():
+        raise not_a_model(name, folder / NOTES, "a field is missing")
+    return int(arrays["n_features"]), arrays["labels"]
 
 
 def copy_model(name: str, source: Path | None, target: Path) -> None:
-    """Copy a peer's model into an existing empty folder, in the order of names: omikuji adds up its trees in the order
-    in which the folder lists them.
+    """Copy a peer's model into an existing empty folder.
+
+    Files are copied in the order of their names, since omikuji sums its trees in the order of the directory listing.
 
     Raises
     ------
@@ -97,10 +96,10 @@ def copy_model(name: str, source: Path | None, target: Path) -> None:
     import shutil
 
     if source is None:
-        raise UsageError(f"{name}: save before fit or load")
+        raise not_fitted(name, "save")
     for path in sorted(source.rglob("*")):
-        goal = target / path.relative_to(source)
+        destination = target / path.relative_to(source)
         if path.is_dir():
-            goal.mkdir(exist_ok=True)
+            destination.mkdir(exist_ok=True)
         else:
-            shutil.copyfile(path, goal)
+            shutil.copyfile(path, destination)

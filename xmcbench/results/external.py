@@ -1,23 +1,21 @@
-"""A record from somebody's predictions: most authors bring a file, not a plugin.
+"""Records of predictions that were computed elsewhere: most authors have a predictions file, not a plugin.
 
-Costs and environment stay null: nobody here saw them. What the author claims about the selection of epochs and
-parameters is kept as a claim.
+Costs and environment are unknown and stay null. The record marks the author's statement about the selection of epochs
+and parameters as a claim.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shlex
-import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xmcbench.errors import UsageError
-from xmcbench.results import board_files as board
-from xmcbench.results import record as records
-from xmcbench.results.blank import COSTS, describe
+from xmcbench.metrics.uncertainty import NEAR
+from xmcbench.results import record_file
+from xmcbench.results.execution import command, dataset_part, metrics_of
+from xmcbench.results.record import Code, Costs, Environment, Intervals, Limits, MethodPart, Selection
 
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
@@ -43,63 +41,55 @@ def record_external(
 
     Parameters
     ----------
-    name : of the method, as its author calls it.
-    topk : the predictions as brought, before filter pairs are removed.
-    evaluation : their scores on the data set's test rows.
-    file_sha256 : of the file they came in; part of the run's identity, so the same file is recorded once.
-    selection : the split on which the author says epochs and parameters were chosen, of `SELECTION_SPLITS`.
+    name : the author's name of the method.
+    topk : the predictions of the file, before filter pairs are removed.
+    evaluation : scores of the predictions on the data set's test rows.
+    file_sha256 : hash of the predictions file; part of the run's identity, so that a second record of the same file
+        supersedes the first.
+    selection : the split on which, according to the author, epochs and parameters were chosen; of `SELECTION_SPLITS`.
 
     Raises
     ------
-    UsageError : a name that is no name, or an unknown selection split.
+    UsageError : an invalid name or an unknown selection split.
     DataError : the scores break an identity.
     """
     if not re.fullmatch(r"[\w.+() -]{1,80}", name):
-        raise UsageError(f"--as {name!r} is no name", "Use 1 to 80 letters, digits, spaces and . + - _ ( ).")
+        raise UsageError(f"--as {name!r} is no valid name", "Use 1 to 80 letters, digits, spaces and . + - _ ( ).")
     if selection not in SELECTION_SPLITS:
         raise UsageError(f"--selection {selection!r}", f"Valid: {', '.join(SELECTION_SPLITS)}.")
     identity = f"external/{name}/{file_sha256}/{dataset.content_hash}"
     spec_hash = hashlib.sha256(identity.encode()).hexdigest()
     old = store.done(spec_hash)
     started = datetime.now(UTC)
-    record: dict[str, Any] = {
-        "schema": records.SCHEMA,
-        "run_id": store.new_id(name, dataset.name, started),
-        "spec_hash": spec_hash,
-        "status": "ok",
-        "reason": None,
-        "method": {
-            "name": name,
-            "label": name,
-            "version": file_sha256[:12],
-            "family": "external",
-            "origin": "predictions file",
-            "parameters": {},
-            "deterministic": True,
-        },
-        "dataset": describe(dataset),
-        "k": topk.k,
-        "seed": None,
-        "metrics": [asdict(value) for value in evaluation.values],
-        "costs": dict.fromkeys(COSTS),
-        "intervals": {},
-        "limits": {},
-        "environment": {},
-        "code": {},
-        "command": shlex.join(["xmcbench", *sys.argv[1:]]),
-        "started_utc": started.isoformat(timespec="seconds"),
-        "predictions": None,
-        "rows": None,
-        "board": None,
-        "selection": {
-            "split": selection,
-            "rows": None,
-            "rows_fitted": None,
-            "what": None,
-            "by": "claimed by the author",
-            "tried": None,
-        },
-        "notes": {"predictions_sha256": file_sha256},
-        "supersedes": old["run_id"] if old else None,
-    }
-    return store.add(record, topk, {**evaluation.rows, **board.beside(dataset)})
+    record = record_file.new(
+        run_id=store.new_id(name, dataset.name, started),
+        spec_hash=spec_hash,
+        status="ok",
+        reason=None,
+        method=MethodPart(
+            name=name,
+            label=name,
+            version=file_sha256[:12],
+            family="external",
+            origin="predictions file",
+            parameters={},
+            deterministic=True,
+        ),
+        dataset=dataset_part(dataset),
+        k=topk.k,
+        seed=None,
+        metrics=metrics_of(evaluation),
+        costs=Costs(),
+        intervals=Intervals(),
+        limits=Limits(),
+        environment=Environment(),
+        code=Code(),
+        command=command(),
+        started_utc=started.isoformat(timespec="seconds"),
+        predictions=None,
+        rows=None,
+        selection=Selection(split=selection, by="claimed by the author"),
+        notes={"predictions_sha256": file_sha256},
+        supersedes=old.run_id if old else None,
+    )
+    return store.add(record, topk, {**evaluation.rows, NEAR: dataset.near_groups})

@@ -1,30 +1,31 @@
-"""Records of other machines brought into one results folder, each only when all it names is there and unchanged.
+"""Copies records of other machines into one results folder, each only if all its files exist and are unchanged.
 
-Nothing is overwritten, and a record is written after the files it names, so that two merges may run at once.
+Nothing is overwritten, and a record is written after its files, so that two merges may run at the same time.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xmcbench.errors import DataError
 from xmcbench.files import WriteError, atomic, read_npz, sha256_of, sweep
 from xmcbench.results import board_files as board
-from xmcbench.results import record as records
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
 from xmcbench.results.row_values import values_given
-from xmcbench.results.store import NotKept, Store, in_its_file
+from xmcbench.results.store import Kind, NotKept, Store, in_its_file
 
 ADDED, THERE, REFUSED = "added", "already there", "refused"
-ALL, SLIM = ("predictions", "rows", "board"), ("board",)
+ALL: tuple[Kind, ...] = ("predictions", "rows", "board")
+SLIM: tuple[Kind, ...] = ("board",)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one record file: ADDED, THERE or REFUSED, and why."""
+    """Outcome for one record file: ADDED, THERE or REFUSED, and the reason."""
 
     path: Path
     what: str
@@ -32,14 +33,14 @@ class Outcome:
 
 
 def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome]:
-    """Copy the records of `source`, with what they name, one by one; what is refused stops no other.
+    """Copy the records of `source` with their files, one by one; a refused record does not stop the others.
 
-    What killed merges left unfinished is removed first. Records that didn't end ok come too: a leaderboard says which
-    methods failed. Files that a record already there lacks are added. Reports stay behind.
+    Unfinished files of killed merges are removed first. Records of failed runs are copied too, since a leaderboard
+    lists failures. If a record already exists, its missing files are added. Reports are not copied.
 
     Parameters
     ----------
-    slim : leave predictions and rows behind; what leaderboards need comes along.
+    slim : copy only the files that leaderboards need, neither predictions nor rows.
 
     Raises
     ------
@@ -49,23 +50,23 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
         sweep(into.folder / kind)
     for path in source.paths():
         try:
-            yield Outcome(path, _bring(path, source, into, SLIM if slim else ALL))
+            yield Outcome(path, _merge_record(path, source, into, SLIM if slim else ALL))
         except WriteError:
             raise
         except (DataError, OSError) as error:
             yield Outcome(path, REFUSED, str(error))
 
 
-def _bring(path: Path, source: Store, into: Store, kinds: tuple[str, ...]) -> str:
+def _merge_record(path: Path, source: Store, into: Store, kinds: tuple[Kind, ...]) -> str:
     text = path.read_bytes()
-    record = in_its_file(records.parse(text, str(path)), path)
+    record = in_its_file(record_file.parse(text, str(path)), path)
     target = into.folder / "records" / path.name
     already = target.is_file()
     if already and target.read_bytes() != text:
-        raise DataError(f"{path}: {target} is another record of that run id", "Neither is changed: one is forged.")
-    for found, here in _missing(record, source, into, kinds):
-        with open(found, "rb") as old, atomic(here) as new:
-            shutil.copyfileobj(old, new)
+        raise DataError(f"{path}: {target} has the same run id but other content", "Neither is changed: one is forged.")
+    for source_path, target_path in _missing(record, source, into, kinds):
+        with open(source_path, "rb") as original, atomic(target_path) as copy:
+            shutil.copyfileobj(original, copy)
     if already:
         return THERE
     with atomic(target) as file:
@@ -73,30 +74,32 @@ def _bring(path: Path, source: Store, into: Store, kinds: tuple[str, ...]) -> st
     return ADDED
 
 
-def _missing(record: Mapping[str, Any], source: Store, into: Store, kinds: tuple[str, ...]) -> list[tuple[Path, Path]]:
-    """(from, to) of the files to copy, once all that the record names are looked at on both sides.
+def _missing(record: Record, source: Store, into: Store, kinds: tuple[Kind, ...]) -> list[tuple[Path, Path]]:
+    """(source, target) paths of the files to copy, after all files of the record were checked on both sides.
 
     Raises
     ------
-    DataError : one is missing or changed, lies outside its folder, doesn't give the values on record, or its place is
-        taken by another file.
+    DataError : a file is missing or changed, is outside its folder, doesn't give the values on record, or its target
+        is another file.
     """
     copies = []
-    for kind in (kind for kind in kinds if record.get(kind) is not None):
+    for kind in (kind for kind in kinds if getattr(record, kind) is not None):
         if not source.place(record, kind).is_file():
-            raise NotKept(f"{source.place(record, kind)}: missing", "A slim copy gives to slim ones alone: --slim.")
-        found, here = source.kept(record, kind), into.place(record, kind)
+            raise NotKept(
+                f"{source.place(record, kind)}: missing", "A slim copy can only be merged into another one: --slim."
+            )
+        source_path, target_path = source.kept(record, kind), into.place(record, kind)
         if kind == "rows":
             values_given(record, source.rows(record))
-        if not here.is_file():
-            copies.append((found, here))
-        elif sha256_of(here) != record[kind]["sha256"]:
-            raise DataError(f"{here}: there already, and not the file {record['run_id']} names")
-    if record.get("board") is not None:
+        if not target_path.is_file():
+            copies.append((source_path, target_path))
+        elif sha256_of(target_path) != sha256_of(source_path):
+            raise DataError(f"{target_path}: already exists, and is not the file of {record.run_id}")
+    if record.board is not None:
         values_given(record, source.board(record))
-        found, here = (store.place(record, "board", "data") for store in (source, into))
-        if not here.is_file():
-            copies.append((found, here))
-        elif board.hash_of(read_npz(here)) != record["board"]["data_sha256"]:
-            raise DataError(f"{here}: there already, and not the file {record['run_id']} names")
+        source_path, target_path = source.shared_place(record), into.shared_place(record)
+        if not target_path.is_file():
+            copies.append((source_path, target_path))
+        elif board.hash_of(read_npz(target_path)) != record.board.data_sha256:
+            raise DataError(f"{target_path}: already exists, and is not the file of {record.run_id}")
     return copies

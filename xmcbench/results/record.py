@@ -1,151 +1,267 @@
-"""A record: one JSON a run, with all that is needed to believe it, repeat it or refute it.
+"""A record: one JSON file per run, with everything needed to check, repeat or refute it.
 
-Never edited: a correction is a new record that names the old one under `supersedes`. Unknown is null. A seal, the hash
-of all else in it, shows an edit by hand; it is no signature, and who wants to forge a record can.
+A record is never edited: a correction is a new record that names the old one under `supersedes`. Unknown values are
+null. Reading, sealing and writing are in `record_file`.
 
 Schema 2 (2026-11) added `seal`, `board` and `costs.others_cpu`; records of schema 1 still load.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from xmcbench.errors import DataError, UsageError
-from xmcbench.files import write_json
-from xmcbench.results import form
+from msgspec import Meta, Struct, field
 
 SCHEMA = 2
 SEALED = 2  # the first schema with a seal
-STATUSES = ("ok", "timeout", "out_of_memory", "diverged", "error", "skipped", "interrupted")
-ROUNDING = 1e-6  # an interval is of rows in float32: so far outside of it may a value lie that never varies
 
-Record = dict[str, Any]
-
-
-def metric(record: Mapping[str, Any], name: str) -> float | None:
-    """The value of one metric as a fraction, or None where the record has none."""
-    for entry in record["metrics"]:
-        if entry["name"] == name:
-            value: float | None = entry["value"]
-            return value
-    return None
+# Limit of counts, times and scores, so that their sums and multiples stay finite.
+_LARGEST = 2**63 - 1
+_Int = Annotated[int, Meta(ge=-_LARGEST, le=_LARGEST)]
+_Count = Annotated[int, Meta(ge=0, le=_LARGEST)]
+_Number = _Int | Annotated[float, Meta(gt=-(2.0**63), lt=2.0**63)]
+_Status = Literal["ok", "timeout", "out_of_memory", "diverged", "error", "skipped", "interrupted"]
 
 
-def check(record: Mapping[str, Any], origin: str = "record") -> None:
-    """Refuse a record that is not of the form, has an unknown status, or breaks an identity of its metrics.
+class MethodPart(Struct, frozen=True, kw_only=True):
+    """The method. `label` is the argument of `xmcbench run`; `origin` is the distribution that has the method."""
 
-    Raises
-    ------
-    DataError : naming everything that is wrong; of what is not of the form, that alone.
+    name: str
+    label: str
+    version: str
+    family: str
+    parameters: dict[str, Any]
+    deterministic: bool
+    origin: str | None = None
+
+
+class DatasetPart(Struct, frozen=True, kw_only=True):
+    """The data set in one view: identity, counts, and (A, B) of the propensities."""
+
+    name: str
+    view: str
+    content_hash: str
+    n_train: _Count
+    n_test: _Count
+    n_labels: _Count
+    n_validation: _Count | None = None
+    n_features: _Count | None = None
+    filter_pairs: _Count | None = None
+    revision: str | None = None
+    propensity: tuple[_Number, ...] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Metric(Struct, frozen=True, kw_only=True):
+    """One metric, see `xmcbench.metrics.evaluation.Value`: fractions, None where undefined or not computed."""
+
+    name: str
+    value: _Number | None
+    version: _Int
+    best: _Number | None = None
+    low: _Number | None = None
+    high: _Number | None = None
+    rows: _Count | None = None
+    rows_without_labels: _Count | None = None
+
+
+class Costs(Struct, frozen=True, kw_only=True):
+    """Seconds, milliseconds and bytes of one run; `others_cpu` is the share of the machine used by other processes."""
+
+    tune_seconds: _Number | None = None
+    fit_seconds: _Number | None = None
+    warm_up_seconds: _Number | None = None
+    predict_seconds: _Number | None = None
+    query_p50_ms: _Number | None = None
+    query_p99_ms: _Number | None = None
+    queries_per_second: _Number | None = None
+    queries_timed: _Number | None = None
+    peak_rss_bytes: _Number | None = None
+    peak_gpu_bytes: _Number | None = None
+    model_bytes: _Number | None = None
+    attempts: _Number | None = None
+    others_cpu: _Number | None = None
+    compile_seconds: _Number | None = None
+    phases: dict[str, _Number] = field(default_factory=dict)
+
+
+class Intervals(Struct, frozen=True, kw_only=True):
+    """How the intervals of the metrics were computed: bootstrap resamples, level, and sampling unit."""
+
+    samples: _Count | None = None
+    level: _Number | None = None
+    over: str | None = None
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Limits set by the user."""
+
+    time_seconds: _Number | None = None
+
+
+class MachineClass(Struct, frozen=True, kw_only=True):
+    """Scores are compared only within a kind of device, costs only within a description of the machine."""
+
+    scores: str | None = None
+    costs: str | None = None
+
+
+class Threads(Struct, frozen=True, kw_only=True):
+    """Threads given to the run, environment variables that set numbers of threads, and thread pools of libraries."""
+
+    given: _Int | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
+    pools: list[Any] = field(default_factory=list)
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """Machine, system and libraries, as `xmcbench.runs.provenance.environment` reports them."""
+
+    device: str | None = None
+    machine_class: MachineClass = MachineClass()
+    threads: Threads = Threads()
+    hardware: dict[str, Any] = field(default_factory=dict)
+    os: str | None = None
+    libc: str | None = None
+    python: str | None = None
+    libraries: dict[str, Any] = field(default_factory=dict)
+
+
+class MethodCode(Struct, frozen=True, kw_only=True):
+    """Source of the method's code: a class of a distribution, or a file with its hash."""
+
+    target: str | None = None
+    origin: str | None = None
+    sha256: str | None = None
+
+
+class Code(Struct, frozen=True, kw_only=True):
+    """The state of the source tree that ran."""
+
+    version: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+    method: MethodCode = MethodCode()
+
+
+class FileRef(Struct, frozen=True, kw_only=True):
+    """A file of the record, and the hash of its bytes."""
+
+    file: str
+    sha256: str
+
+
+class BoardRef(FileRef, frozen=True, kw_only=True):
+    """Per-row numbers for leaderboards: the file of this run, and the file shared by all runs on the same data."""
+
+    data: str
+    data_sha256: str
+
+
+class Trial(Struct, frozen=True, kw_only=True):
+    """One combination of parameters that tuning tried; `reason` says why there is no score."""
+
+    parameters: dict[str, Any]
+    score: _Number | None
+    reason: str | None
+    status: str | None = None
+    traceback: str | None = None
+
+
+class TuningPart(Struct, frozen=True, kw_only=True):
+    """The values tried for each parameter, and the outcome of each combination."""
+
+    grid: dict[str, Any]
+    trials: tuple[Trial, ...]
+    rows_fitted: _Count | None = None
+    rows_of_own_validation: _Count | None = None
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """How epochs and parameters were chosen: split, rows, score, and number of configurations tried."""
+
+    split: str | None = None
+    rows: _Count | None = None
+    rows_fitted: _Count | None = None
+    what: str | None = None
+    by: str | None = None
+    tried: _Count | None = None
+    tuning: TuningPart | None = None
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """A record. `raw` is the whole JSON object, including fields that this program doesn't know.
+
+    Use `record_file.new`, `changed` or `of` to make one: they keep `raw` and the fields consistent.
     """
-    if problems := form.faults(record):
-        raise DataError(f"{origin}: " + "; ".join(problems), "This is no xmcbench record, or it was damaged.")
-    problems += _of_schema(record)
-    if record["status"] not in STATUSES:
-        problems.append(f"status {record['status']!r} is none of {', '.join(STATUSES)}")
-    if record["status"] == "ok" and not record["metrics"]:
-        problems.append("status is ok but there are no metrics")
-    problems += _of_metrics(record["metrics"])
-    problems += _of_tuning(record)
-    if problems:
-        raise DataError(f"{origin}: " + "; ".join(problems), "A record that breaks an identity is never written.")
+
+    schema: _Int
+    run_id: str
+    spec_hash: str
+    status: _Status
+    reason: str | None
+    method: MethodPart
+    dataset: DatasetPart
+    k: _Count
+    seed: _Int | None
+    metrics: tuple[Metric, ...]
+    costs: Costs
+    intervals: Intervals
+    limits: Limits
+    environment: Environment
+    code: Code
+    command: str
+    started_utc: str
+    predictions: FileRef | None
+    rows: FileRef | None
+    board: BoardRef | None = None
+    selection: Selection
+    notes: dict[str, Any]
+    supersedes: str | None
+    seal: str | None = None
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    def metric(self, name: str) -> float | None:
+        """The value of one metric as a fraction, or None if the record has none."""
+        return next((one.value for one in self.metrics if one.name == name), None)
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the predictions were computed outside this program."""
+        return self.method.family == "external"
+
+    @property
+    def best_reachable(self) -> dict[str, Any]:
+        """For a synthetic data set: metric → largest expected score of any method."""
+        return dict(self.dataset.extra.get("best_reachable", {}))
+
+    def noted(self, name: Literal["scoring", "remarks"]) -> list[str]:
+        """Notes of the metrics or of the method for readers of the results."""
+        return list(self.notes.get(name, ()))
 
 
-def _of_schema(record: Mapping[str, Any]) -> list[str]:
-    """A record can't go without its seal by calling itself an older one."""
-    newer = [name for name in ("seal", "board") if record["schema"] < SEALED and record.get(name) is not None]
-    return [f"schema {record['schema']} has no {name}" for name in newer]
+class KnownNotes(Struct, frozen=True, kw_only=True):
+    """The notes of a record that this program reads; a method may add others."""
+
+    scoring: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    report: str = ""
 
 
-def _of_metrics(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    from xmcbench.metrics import invariants, parse
+class KnownExtra(Struct, frozen=True, kw_only=True):
+    """The fields of a data set's `extra` that this program reads."""
 
-    names = [entry["name"] for entry in entries]
-    said = [f"metric {name!r} stands twice" for name in dict.fromkeys(names) if names.count(name) > 1]
-    try:
-        said += [f"metric {n!r} is written {str(parse(n))!r}" for n in names if str(parse(n)) != n]
-        values, best = ({entry["name"]: entry.get(key) for entry in entries} for key in ("value", "best"))
-        said += invariants.broken(values, best)
-    except UsageError as error:  # a metric of a newer version, or no metric at all
-        said.append(error.message)
-    for entry in entries:
-        value, low, high = (entry.get(key) for key in ("value", "low", "high"))
-        if value is not None and low is not None and high is not None:
-            room = ROUNDING * max(1.0, abs(value))
-            if not low - room <= value <= high + room or low > high:
-                said.append(f"{entry['name']} = {value!r} is outside of its interval, {low!r} to {high!r}")
-    return said
+    best_reachable: dict[str, Any] = field(default_factory=dict)
 
 
-def _of_tuning(record: Mapping[str, Any]) -> list[str]:
-    """What was chosen is one of what was tried, and has a score."""
-    tuning = record["selection"].get("tuning")
-    if tuning is None or record["status"] != "ok":
-        return []
-    chosen = {name: record["method"]["parameters"].get(name) for name in tuning["grid"]}
-    scored = [trial["parameters"] for trial in tuning["trials"] if trial["score"] is not None]
-    said = [] if chosen in scored else ["selection.tuning has no score of the parameters that were chosen"]
-    return said if record["selection"].get("rows") is not None else [*said, "selection.rows is null though it tuned"]
+class KnownDataset(Struct, frozen=True, kw_only=True):
+    """The part of a record that has the data set's `extra`."""
+
+    extra: KnownExtra = KnownExtra()
 
 
-def seal_of(record: Mapping[str, Any]) -> str:
-    """Hex sha256 of a record's canonical JSON, its own seal left out."""
-    plain = json.loads(json.dumps({name: value for name, value in record.items() if name != "seal"}))
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+class Known(Struct, frozen=True, kw_only=True):
+    """The fields that this program reads from the free-form parts of a record."""
 
-
-def write(path: Path, record: Record) -> None:
-    """Check a record, seal it (from schema 2 on) and write it, whole or not at all."""
-    check(record)
-    if record["schema"] >= SEALED:
-        record["seal"] = seal_of(record)
-    write_json(path, record)
-
-
-def read(path: Path) -> Record:
-    """Read and check one record.
-
-    Raises
-    ------
-    DataError : the file can't be read; as `parse`.
-    """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: not a readable record ({error})") from error
-    return parse(text, str(path))
-
-
-def parse(text: bytes, origin: str) -> Record:
-    """A record from its bytes, checked; `origin` names it in errors.
-
-    Raises
-    ------
-    DataError : not JSON, a schema this program doesn't know, a seal that doesn't fit, or refused by `check`.
-    """
-    try:
-        record = json.loads(text.decode("utf-8"), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{origin}: not a readable record ({error})") from error
-    if not isinstance(record, dict) or type(record.get("schema")) is not int or record["schema"] < 1:
-        raise DataError(f"{origin}: no xmcbench record: it has no schema number")
-    if record["schema"] > SCHEMA:
-        raise DataError(
-            f"{origin}: schema {record['schema']}, this program knows up to {SCHEMA}", "Install a newer xmcbench."
-        )
-    check(record, origin)
-    if record["schema"] >= SEALED and record.get("seal") != seal_of(record):
-        raise DataError(
-            f"{origin}: changed after it was written: its seal doesn't fit",
-            "Get the record again from where it came; a correction is a new run (--again), which supersedes this one.",
-        )
-    return record
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
+    notes: KnownNotes
+    dataset: KnownDataset

@@ -1,4 +1,4 @@
-"""Whether per-row numbers give the values on record: what catches a record or rows that were changed together."""
+"""Checks that per-row numbers give the values on record, which detects a record or rows from another run."""
 
 from __future__ import annotations
 
@@ -6,49 +6,56 @@ from collections.abc import Mapping
 from typing import Any
 
 from xmcbench.errors import DataError
+from xmcbench.results.record import Record
 
-ROUNDING = 1e-6  # kept rows are float32: so far may what they give be from the value on record
-SHOWN = 5  # metrics a line names
+ROUNDING = 1e-6  # largest allowed difference between recomputed and recorded value: stored rows are float32
+SHOWN = 5  # number of metrics named in a message
 
 
 class NotGiven(DataError):
-    """Another value on record than the per-row numbers give: one of the two was changed."""
+    """The per-row numbers give another value than the record has: one of the two was changed."""
 
 
-def values_given(record: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
-    """How many values on record the per-row numbers give; a metric without rows is not looked at.
+def values_given(record: Record, arrays: Mapping[str, Any]) -> int:
+    """Check the values on record against the per-row numbers; returns how many values were checked.
+
+    Metrics without per-row numbers are skipped.
 
     Parameters
     ----------
-    arrays : as `Store.rows` or `Store.board` give them: (n_test,) each.
+    arrays : (n_test,) each, from `Store.rows` or `Store.board`.
 
     Raises
     ------
-    DataError : they are of another number of rows, or no finite numbers.
-    NotGiven : they give another value.
+    DataError : an array has another number of rows, or numbers that are not finite.
+    NotGiven : an array gives another value than the record has.
     """
     import numpy as np
 
     from xmcbench.metrics.uncertainty import DENOMINATOR, ratio
 
-    run, n = record["run_id"], record["dataset"].get("n_test")
+    run, n = record.run_id, record.dataset.n_test
     for name, array in arrays.items():
         if array.shape != (n,) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise DataError(f"{run}: {name}: not {n} finite numbers, one a test row")
-    given, wrong = 0, []
-    for entry in record["metrics"]:
-        name, value = entry["name"], entry["value"]
+            raise DataError(f"{run}: {name}: not {n} finite numbers, one per test row")
+    checked, mismatches = 0, []
+    for one in record.metrics:
+        name, value = one.name, one.value
         if name in arrays:
-            found = ratio((arrays[name], arrays.get(name + DENOMINATOR)))
-            given += 1
-            if (found is None) != (value is None) or (found is not None and abs(found - value) > ROUNDING):
-                wrong.append(f"{name} is {found} by its rows, on record {value}")
-    if wrong:
-        raise NotGiven(f"{run}: {some(wrong)}", "Record and rows are not of one run: get both again, or run again.")
-    return given
+            recomputed = ratio((arrays[name], arrays.get(name + DENOMINATOR)))
+            checked += 1
+            same = recomputed is None and value is None
+            if recomputed is not None and value is not None:
+                same = abs(recomputed - value) <= ROUNDING
+            if not same:
+                mismatches.append(f"{name} is {recomputed} by its rows, on record {value}")
+    if mismatches:
+        hint = "Record and rows are not of one run: copy both again, or run again."
+        raise NotGiven(f"{run}: {some(mismatches)}", hint)
+    return checked
 
 
 def some(texts: list[str]) -> str:
-    """The first of them, and how many more there are."""
+    """The first `SHOWN` texts, and the number of the others."""
     rest = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
     return ", ".join(texts[:SHOWN]) + rest

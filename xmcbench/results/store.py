@@ -1,11 +1,11 @@
-"""The results folder: append-only records, with predictions and per-row hits beside them.
+"""The results folder: append-only records with their predictions and per-row numbers.
 
-DIR/records/RUN_ID.json      written last, so a record's files are always there
+DIR/records/RUN_ID.json      written last, so that the files of a record always exist
 DIR/predictions/RUN_ID.npz   TopK, before the filter is applied
 DIR/rows/RUN_ID.npz          per-row hits and weights, for paired tests
-DIR/board/                   the part of them that leaderboards need: `xmcbench.results.board_files`
-DIR/reports/FIT_HASH/        what a method tells of its fitted model, where it has something to tell
-DIR/work/FIT_HASH/           checkpoints and the fitted model of a run under way
+DIR/board/                   the per-row numbers that leaderboards need: `xmcbench.results.board_files`
+DIR/reports/FIT_HASH/        the method's report on its fitted model, if it writes one
+DIR/work/FIT_HASH/           checkpoints and the model of an unfinished run
 """
 
 from __future__ import annotations
@@ -15,91 +15,89 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
 from xmcbench.results import board_files as board
-from xmcbench.results import record as records
+from xmcbench.results import record_file
+from xmcbench.results.record import SEALED, BoardRef, FileRef, Record
 
 if TYPE_CHECKING:
-    from xmcbench.results.record import Record
     from xmcbench.topk import TopK
 
-PLAIN_NAME = r"[^./\\:\x00][^/\\:\x00]*\.npz"  # leads nowhere else, on any system, and is not hidden
-AnyRecord = TypeVar("AnyRecord", bound=Mapping[str, Any])
+PLAIN_NAME = r"[^./\\:\x00][^/\\:\x00]*\.npz"  # can't lead out of its folder on any system, and is not hidden
+Kind = Literal["predictions", "rows", "board"]
 
 
 class NotKept(DataError):
-    """A file that a record names isn't there, or it names none: a slim copy, a run that failed, a file removed."""
+    """The record has no such file, or the file is missing: a slim copy, a failed run, a deleted file."""
 
 
 class Store:
-    """Reads and adds records of one results folder; two processes may use the same one."""
+    """Reads and adds records of one results folder; several processes may use the same folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def new_id(self, method: str, dataset: str, started: datetime) -> str:
-        """A name no other run has, that sorts by time and can be a file name anywhere."""
+        """A unique name that sorts by time and is a valid file name on every system."""
         words = re.sub(r"[^a-z0-9.-]+", "-", f"{method}-{dataset}".lower()).strip("-.")[:60]
         return f"{started.astimezone(UTC):%Y%m%dT%H%M%S}-{words}-{uuid.uuid4().hex[:8]}"
 
     def add(self, record: Record, topk: TopK | None = None, rows: Mapping[str, Any] | None = None) -> Record:
         """Write predictions and rows, then the record with their hashes; returns the record as written."""
-        records.check(record)
-        run_id = record["run_id"]
+        record_file.check(record)
+        run_id = record.run_id
         if topk is not None:
             path = self.folder / "predictions" / f"{run_id}.npz"
             topk.save(path)
-            record["predictions"] = {"file": f"predictions/{run_id}.npz", "sha256": sha256_of(path)}
+            record = record_file.changed(record, predictions=_reference(path))
         if rows is not None:
             path = self.folder / "rows" / f"{run_id}.npz"
             write_npz(path, rows)
-            record["rows"] = {"file": f"rows/{run_id}.npz", "sha256": sha256_of(path)}
-            if record["schema"] >= records.SEALED:
-                record["board"] = self._add_board(run_id, rows)
-        records.write(self.folder / "records" / f"{run_id}.json", record)
-        return record
+            board_ref = self._add_board(run_id, rows) if record.schema >= SEALED else None
+            record = record_file.changed(record, rows=_reference(path), board=board_ref)
+        return record_file.write(self.folder / "records" / f"{run_id}.json", record)
 
-    def _add_board(self, run_id: str, rows: Mapping[str, Any]) -> dict[str, Any]:
-        own, shared = board.split(rows)
+    def _add_board(self, run_id: str, rows: Mapping[str, Any]) -> BoardRef:
+        numerators, shared = board.split(rows)
         path = self.folder / "board" / f"{run_id}.npz"
-        write_npz(path, own)
+        write_npz(path, numerators)
         digest = board.hash_of(shared)
-        beside = self.folder / "board" / f"data-{digest[:16]}.npz"
-        if not beside.is_file():
-            write_npz(beside, shared)
-        return {"file": f"board/{path.name}", "sha256": sha256_of(path), "data": beside.name, "data_sha256": digest}
+        data = self.folder / "board" / f"data-{digest[:16]}.npz"
+        if not data.is_file():
+            write_npz(data, shared)
+        reference = _reference(path)
+        return BoardRef(file=reference.file, sha256=reference.sha256, data=data.name, data_sha256=digest)
 
     def read(self, path: Path) -> Record:
-        """One record of this folder's.
+        """One record of this folder.
 
         Raises
         ------
-        DataError : as `xmcbench.results.record.read`; the file has another name than its run's, so that two could claim
-            to be one run.
+        DataError : as `record_file.read`; or as `in_its_file`, so that no two files are of one run.
         """
-        return in_its_file(records.read(path), path)
+        return in_its_file(record_file.read(path), path)
 
     def records(self, broken: list[str] | None = None) -> list[Record]:
-        """All records, oldest first. A damaged file is left out and, where a list is given, reported in it."""
-        found: list[Record] = []
+        """All records, oldest first. Damaged files are left out; their errors are appended to `broken`."""
+        records: list[Record] = []
         for path in self.paths():
             try:
-                found.append(self.read(path))
+                records.append(self.read(path))
             except DataError as error:
                 if broken is not None:
                     broken.append(str(error))
-        return found
+        return records
 
     def done(self, spec_hash: str) -> Record | None:
-        """The newest record of that spec with status ok that none supersedes, or None."""
-        same = [r for r in standing(self.records()) if r["spec_hash"] == spec_hash]
-        return same[-1] if same else None
+        """The newest standing record of the spec, or None."""
+        matching = [r for r in standing(self.records()) if r.spec_hash == spec_hash]
+        return matching[-1] if matching else None
 
     def find(self, text: str, dataset: str | None = None) -> Record:
-        """The record that `text` means: the newest of `fitting`.
+        """The newest record of `fitting`.
 
         Raises
         ------
@@ -110,32 +108,33 @@ class Store:
     def find_pair(
         self, a: str, b: str, dataset: str | None = None, among: Sequence[Record] | None = None
     ) -> tuple[Record, Record]:
-        """The newest run that `a` means on data of which `b` means a run too, and the newest of those.
+        """The newest run of `a` on data that has a run of `b`, and the newest run of `b` on these data.
 
-        Where the two share no data, the newest of each: `compare` then says that nothing can be judged.
+        If `a` and `b` have no data in common, the newest run of each; `compare` then reports that nothing can be
+        judged.
 
         Parameters
         ----------
-        dataset : only runs on the data set of this name. among : the store's records, where they are read already.
+        dataset : only runs on the data set of this name. among : the store's records, if the caller has read them.
 
         Raises
         ------
         UsageError, DataError : as `fitting`.
         """
-        everything = self.records() if among is None else among
-        of_a, of_b = self.fitting(a, everything, dataset), self.fitting(b, everything, dataset)
-        newest = {r["dataset"]["content_hash"]: r for r in of_b}
-        for first in reversed(of_a):
-            if (second := newest.get(first["dataset"]["content_hash"])) is not None:
+        records = self.records() if among is None else among
+        runs_a, runs_b = self.fitting(a, records, dataset), self.fitting(b, records, dataset)
+        newest = {r.dataset.content_hash: r for r in runs_b}
+        for first in reversed(runs_a):
+            if (second := newest.get(first.dataset.content_hash)) is not None:
                 return first, second
-        return of_a[-1], of_b[-1]
+        return runs_a[-1], runs_b[-1]
 
     def fitting(self, text: str, among: Sequence[Record], dataset: str | None = None) -> list[Record]:
-        """The records that `text` may mean, oldest first: one, or all standing runs of a method's name.
+        """The records that `text` matches, oldest first: a single record, or all standing runs of a label or method.
 
-        Tried in this order: run id; record file; label ("elias[beam=10]"); method name; a part of a run id that no
-        other has. What is a label or a name is never taken for a part of a run id. A run stands when it ended ok and
-        no run that ended ok supersedes it; only a run id, its part or a file gives another.
+        `text` is tried as: run id; record file; label ("elias[beam=10]"); method name; unique part of a run id. A label
+        or method name is never read as part of a run id. Labels and method names match only standing runs
+        (see `standing`); a run id, a part of one, or a file matches any run.
 
         Parameters
         ----------
@@ -143,105 +142,126 @@ class Store:
 
         Raises
         ------
-        UsageError : nothing fits, a part fits several runs, or the run is on another data set.
+        UsageError : nothing matches, a part matches several run ids, or the run is on another data set.
         DataError : the record file is damaged.
         """
-        one = [r for r in among if r["run_id"] == text]
-        if not one and is_record_file(text):
-            one = [records.read(Path(text))]
-        if one:
-            if dataset not in (None, one[0]["dataset"]["name"]):
-                raise UsageError(f"run {one[0]['run_id']} is on {one[0]['dataset']['name']}, not on {dataset}")
-            return one
-        here = [r for r in among if dataset in (None, r["dataset"]["name"])]
-        ended_ok = [r for r in standing(among) if dataset in (None, r["dataset"]["name"])]
+        single = [r for r in among if r.run_id == text]
+        if not single and is_record_file(text):
+            single = [record_file.read(Path(text))]
+        if single:
+            if dataset not in (None, single[0].dataset.name):
+                raise UsageError(f"run {single[0].run_id} is on {single[0].dataset.name}, not on {dataset}")
+            return single
+        on_dataset = [r for r in among if dataset in (None, r.dataset.name)]
+        ended_ok = [r for r in standing(among) if dataset in (None, r.dataset.name)]
         where = f"{self.folder} on {dataset}" if dataset else str(self.folder)
-        for key in ("label", "name"):
-            if fits := [r for r in ended_ok if r["method"][key] == text]:
-                return fits
-        if named := [r for r in here if text in (r["method"]["label"], r["method"]["name"])]:
-            last = f"The newest, {named[-1]['run_id']}, has status {named[-1]['status']}."
-            raise UsageError(f"no run of {text!r} in {where} ended ok", last)
-        part = [r for r in here if text and text in r["run_id"]]
-        if len(part) > 1:
-            raise UsageError(f"{text!r} fits {len(part)} runs", "Give more of the run id: `xmcbench ls runs`.")
-        if not part:
-            raise unknown(f"run in {where}:", text, {r["run_id"] for r in here} | {r["method"]["name"] for r in here})
-        return part
+        by_name = [r for r in ended_ok if r.method.label == text] or [r for r in ended_ok if r.method.name == text]
+        if by_name:
+            return by_name
+        if others := [r for r in on_dataset if text in (r.method.label, r.method.name)]:
+            hint = f"The newest, {others[-1].run_id}, has status {others[-1].status}."
+            raise UsageError(f"no run of {text!r} in {where} ended ok", hint)
+        by_part = [r for r in on_dataset if text and text in r.run_id]
+        if len(by_part) > 1:
+            raise UsageError(f"{text!r} matches {len(by_part)} runs", "Give more of the run id: `xmcbench ls runs`.")
+        if not by_part:
+            valid = {r.run_id for r in on_dataset} | {r.method.name for r in on_dataset}
+            raise unknown(f"run in {where}:", text, valid)
+        return by_part
 
-    def predictions(self, record: Mapping[str, Any]) -> TopK:
-        """The predictions kept beside a record, before its filter; checked against its hash."""
+    def predictions(self, record: Record) -> TopK:
+        """The stored predictions of a record, before the filter is applied; checked against the hash on record."""
         from xmcbench.topk import TopK
 
         return TopK.load(self.kept(record, "predictions"))
 
-    def rows(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The per-row arrays kept beside a record, checked against its hash."""
+    def rows(self, record: Record) -> dict[str, Any]:
+        """The per-row arrays of a record, checked against the hash on record."""
         return read_npz(self.kept(record, "rows"))
 
-    def board(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The per-row arrays for leaderboards, both files' together, checked against their hashes.
+    def board(self, record: Record) -> dict[str, Any]:
+        """The per-row arrays for leaderboards, from both files, checked against their hashes.
 
         Raises
         ------
-        NotKept : the record has none (schema 1, or a run that didn't end ok), or a file is gone.
-        DataError : a file is another one.
+        NotKept : the record has none (schema 1, or a run that didn't end ok), or a file is missing.
+        DataError : a file doesn't match its hash.
         """
         arrays = read_npz(self.kept(record, "board"))
-        path = self.place(record, "board", "data")
+        path = self.shared_place(record)
         if not path.is_file():
-            raise NotKept(f"{path}: missing", "Get it again, or run again.")
+            raise NotKept(f"{path}: missing", "Copy it again, or run again.")
         shared = read_npz(path)
-        if board.hash_of(shared) != record["board"].get("data_sha256"):
-            raise DataError(f"{path}: not the file the record {record['run_id']} names", "Get it again, or run again.")
+        if record.board is None or board.hash_of(shared) != record.board.data_sha256:
+            raise DataError(f"{path}: not the file of record {record.run_id}", "Copy it again, or run again.")
         return {**arrays, **shared}
 
-    def kept(self, record: Mapping[str, Any], kind: str) -> Path:
-        """Where a record's predictions, rows or board file lie, checked against its hash.
+    def kept(self, record: Record, kind: Kind) -> Path:
+        """Path of a record's predictions, rows or board file, checked against the hash on record.
 
         Raises
         ------
-        NotKept, DataError : as `place`; the file is gone, or not the one the record was written with.
+        NotKept, DataError : as `place`; the file is missing, or doesn't match its hash.
         """
         path = self.place(record, kind)
         if not path.is_file():
-            raise NotKept(f"{path}: missing", "Get it again, or run again with --again.")
-        if sha256_of(path) != record[kind].get("sha256"):
-            raise DataError(f"{path}: not the file the record names", "Get it again, or run again with --again.")
+            raise NotKept(f"{path}: missing", "Copy it again, or run again with --again.")
+        if sha256_of(path) != _named(record, kind).sha256:
+            raise DataError(f"{path}: not the file of the record", "Copy it again, or run again with --again.")
         return path
 
-    def place(self, record: Mapping[str, Any], kind: str, field: str = "file") -> Path:
-        """Where the file belongs that a record names, whether it is there or not.
-
-        Parameters
-        ----------
-        kind : predictions, rows or board, which are folders too. field : "data" for the file that records share.
+    def place(self, record: Record, kind: Kind) -> Path:
+        """Path of a record's predictions, rows or board file, which may be missing.
 
         Raises
         ------
-        NotKept : the record keeps none.
-        DataError : it names what is no plain file of that folder: no record written here does.
+        NotKept : the record has no such file.
+        DataError : the record names a path outside the folder of this kind; `add` never writes such a record.
         """
-        entry = record.get(kind)
-        if entry is None:
-            raise NotKept(f"{record['run_id']}: keeps no {kind}")
-        named = entry.get(field) if isinstance(entry, dict) else None
-        folder = "" if field == "data" else f"{kind}/"
-        if not re.fullmatch(folder + PLAIN_NAME, str(named)):
-            raise DataError(
-                f"{record['run_id']}: names {named!r}, which is no file of {kind}/", "No record written here does."
-            )
-        return self.folder / kind / str(named).removeprefix(folder)
+        name = _named(record, kind).file
+        if not re.fullmatch(f"{kind}/{PLAIN_NAME}", name):
+            raise _outside_folder(record, kind, name)
+        return self.folder / name
+
+    def shared_place(self, record: Record) -> Path:
+        """Path of the board file that the record shares with others on the same data.
+
+        Raises
+        ------
+        NotKept, DataError : as `place`.
+        """
+        if record.board is None:
+            raise NotKept(f"{record.run_id}: has no board file")
+        if not re.fullmatch(PLAIN_NAME, record.board.data):
+            raise _outside_folder(record, "board", record.board.data)
+        return self.folder / "board" / record.board.data
 
     def work(self, fit_hash: str) -> Path:
-        """Where a run keeps what must survive a kill."""
+        """The work folder of a fit."""
         return self.folder / "work" / fit_hash[:24]
 
     def paths(self) -> Iterator[Path]:
-        """All record files, oldest first, whole or damaged."""
+        """All record files, oldest first, including damaged ones."""
         folder = self.folder / "records"
         if folder.is_dir():
             yield from sorted(p for p in folder.glob("*.json") if not p.name.startswith(TEMPORARY))
+
+
+def _reference(path: Path) -> FileRef:
+    """Relative path and hash of a file for its record."""
+    return FileRef(file=f"{path.parent.name}/{path.name}", sha256=sha256_of(path))
+
+
+def _named(record: Record, kind: Kind) -> FileRef:
+    files: dict[str, FileRef | None]
+    files = {"predictions": record.predictions, "rows": record.rows, "board": record.board}
+    if (reference := files[kind]) is None:
+        raise NotKept(f"{record.run_id}: has no {kind} file")
+    return reference
+
+
+def _outside_folder(record: Record, kind: Kind, name: str) -> DataError:
+    return DataError(f"{record.run_id}: names {name!r}, which is no file in {kind}/", "xmcbench writes no such record.")
 
 
 def is_record_file(text: str) -> bool:
@@ -250,27 +270,27 @@ def is_record_file(text: str) -> bool:
 
 
 def in_its_file(record: Record, path: Path) -> Record:
-    """The record, if its file has the name of its run id, which can't lead elsewhere then.
+    """The record, checked to have the run id of its file name; the run id therefore can't lead out of a folder.
 
     Raises
     ------
-    DataError : it has another.
+    DataError : the file has another name.
     """
-    if path.name != f"{record['run_id']}.json":
-        raise DataError(f"{path}: calls itself {record['run_id']!r}", "A record's file has the name of its run id.")
+    if path.name != f"{record.run_id}.json":
+        raise DataError(f"{path}: its run id is {record.run_id!r}", "A record's file must be named after its run id.")
     return record
 
 
-def standing(everything: Sequence[AnyRecord]) -> list[AnyRecord]:
-    """Those that ended ok, less those that one of them supersedes.
+def standing(everything: Sequence[Record]) -> list[Record]:
+    """The standing records: status ok, and not superseded by another record with status ok.
 
-    A run supersedes an earlier one of the same experiment alone, as all that are written here do: nobody's record takes
-    another method's, or another data set's, off a leaderboard.
+    A record can supersede only records of the same experiment, so that a forged record can't remove another method or
+    another data set from a leaderboard.
     """
-    good = [r for r in everything if r["status"] == "ok"]
-    replaced = {(r["supersedes"], *_experiment(r)) for r in good if r["supersedes"] not in (None, r["run_id"])}
-    return [r for r in good if (r["run_id"], *_experiment(r)) not in replaced]
+    ended_ok = [r for r in everything if r.status == "ok"]
+    superseded = {(r.supersedes, *_experiment(r)) for r in ended_ok if r.supersedes not in (None, r.run_id)}
+    return [r for r in ended_ok if (r.run_id, *_experiment(r)) not in superseded]
 
 
-def _experiment(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    return record["spec_hash"], record["method"]["name"], record["dataset"]["content_hash"]
+def _experiment(record: Record) -> tuple[str, str, str]:
+    return record.spec_hash, record.method.name, record.dataset.content_hash

@@ -1,1 +1,1 @@
-"""One run from a typed method to predictions and costs: plan, registry, tuning, stages, and the machine they see."""
+"""A run from the method as typed to predictions and costs: plan, registry, tuning, stages and machine."""

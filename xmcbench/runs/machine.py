@@ -1,4 +1,4 @@
-"""The machine a run sees: device, cores, threads."""
+"""Device, cores and threads available to a run."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from contextlib import contextmanager
 from xmcbench.errors import XmcError
 
 
-def pick_device(asked: str, usable: Sequence[str]) -> str:
-    """ "cpu" or "cuda": what was asked, or cuda where the method can use it and torch sees one.
+def pick_device(requested: str, usable: Sequence[str]) -> str:
+    """The device of a run: "cuda" if it is usable, torch sees a GPU and `requested` is not "cpu", else "cpu".
 
     Raises
     ------
-    XmcError : cuda was asked and torch sees none.
+    XmcError : cuda was requested and torch sees no GPU.
     """
-    if asked == "cpu" or "cuda" not in usable:
+    if requested == "cpu" or "cuda" not in usable:
         return "cpu"
     import torch
 
     if torch.cuda.is_available():
         return "cuda"
-    if asked == "cuda":
-        raise XmcError("--device cuda: torch sees no GPU", "Leave --device away, or install torch with CUDA.")
+    if requested == "cuda":
+        raise XmcError("--device cuda: torch sees no GPU", "Omit --device, or install torch with CUDA.")
     return "cpu"
 
 
 def available_cores() -> int:
-    """Cores this process may run on."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def gpu_memory(device: str) -> int:
-    """Bytes of the GPU's memory; 0 on a CPU."""
+    """Bytes of GPU memory; 0 for the CPU."""
     if device != "cuda":
         return 0
     import torch
@@ -44,13 +44,13 @@ def gpu_memory(device: str) -> int:
 
 @contextmanager
 def thread_limits(threads: int) -> Iterator[None]:
-    """numba, BLAS and torch use this many threads inside."""
+    """Limit numba, BLAS and torch to `threads` threads inside the block."""
     import numba
     from threadpoolctl import threadpool_limits
 
-    variable, torch = os.environ.get("OMP_NUM_THREADS"), sys.modules.get("torch")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a method imports it later
-    before = numba.get_num_threads(), torch.get_num_threads() if torch else None
+    old_variable, torch = os.environ.get("OMP_NUM_THREADS"), sys.modules.get("torch")
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch if a method imports it later
+    old_threads = numba.get_num_threads(), torch.get_num_threads() if torch else None
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     if torch:
         torch.set_num_threads(threads)
@@ -58,10 +58,10 @@ def thread_limits(threads: int) -> Iterator[None]:
         with threadpool_limits(threads):
             yield
     finally:
-        numba.set_num_threads(before[0])
+        numba.set_num_threads(old_threads[0])
         if torch:
-            torch.set_num_threads(before[1])
-        if variable is None:
+            torch.set_num_threads(old_threads[1])
+        if old_variable is None:
             del os.environ["OMP_NUM_THREADS"]
         else:
-            os.environ["OMP_NUM_THREADS"] = variable
+            os.environ["OMP_NUM_THREADS"] = old_variable

@@ -1,4 +1,4 @@
-"""What a section of a run costs: peak memory, latency of single queries, bytes on disk; and who else was at work."""
+"""Costs of a part of a run: peak memory, latency of single queries, bytes on disk, and load by other processes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import Any
 
 
 class PeakMemory:
-    """The largest resident size of this process while the block runs, in bytes.
+    """Peak resident memory of this process during the block, in bytes.
 
-    On Linux the kernel keeps the high-water mark (VmHWM) and resets it on request. Where it doesn't, a thread looks
-    every 20 ms, and a shorter peak can be missed. `gpu_bytes` is torch's own peak on the current CUDA device, or
-    None where torch runs without one.
+    On Linux the kernel tracks the high-water mark (VmHWM) and resets it on request. Elsewhere a thread samples every
+    20 ms and can miss a shorter peak. `gpu_bytes` is torch's peak on the current CUDA device, or None without one.
     """
 
     rss_bytes: int | None = None
@@ -38,9 +37,9 @@ class PeakMemory:
 
 
 class OtherWork:
-    """How much of the machine other processes took while the block ran, so that nobody trusts times from a busy one.
+    """CPU load by other processes during the block; times measured under load are unreliable.
 
-    `share` is their CPU seconds over the seconds all cores had, 0 to 1; None where the system doesn't count.
+    `share` is their CPU seconds divided by the available seconds of all cores, 0 to 1; None if the system reports none.
     """
 
     share: float | None = None
@@ -59,9 +58,9 @@ class OtherWork:
 
 
 class Compilation:
-    """Seconds in which numba compiled kernels while the block ran; those read from its cache cost nothing.
+    """Seconds of numba compilation during the block; kernels loaded from numba's cache don't count.
 
-    A method's first run on a machine, or after an update, takes so much longer. 0.0 where numba isn't in use.
+    The first run of a method on a machine, or after an update, is slower by this time. 0.0 if nothing was compiled.
     """
 
     seconds = 0.0
@@ -77,17 +76,17 @@ class Compilation:
         from numba.core import event
 
         event.unregister("numba:compile", self._listener)  # type: ignore[no-untyped-call]
-        depth, began = 0, 0.0  # compiling one function compiles those it calls: only the outermost counts
-        for at, happened in self._listener.buffer:
-            if happened.is_start:
-                began, depth = (at if depth == 0 else began), depth + 1
-            elif happened.is_end and depth:
+        depth, start = 0, 0.0  # compilations nest, since a function compiles its callees: only the outermost counts
+        for timestamp, compile_event in self._listener.buffer:
+            if compile_event.is_start:
+                start, depth = (timestamp if depth == 0 else start), depth + 1
+            elif compile_event.is_end and depth:
                 depth -= 1
-                self.seconds += at - began if depth == 0 else 0.0
+                self.seconds += timestamp - start if depth == 0 else 0.0
 
 
 def _busy_seconds() -> float | None:
-    """CPU seconds of all processes since boot, those taken by other guests of the machine too."""
+    """CPU seconds of all processes since boot, including other guests of the machine."""
     import psutil
 
     times = psutil.cpu_times()._asdict()
@@ -98,7 +97,7 @@ def _busy_seconds() -> float | None:
 
 
 def _own_seconds() -> float:
-    """CPU seconds of this process and its children, ended or not."""
+    """CPU seconds of this process and its children, including children that ended."""
     import psutil
 
     times = psutil.Process().cpu_times()
@@ -106,7 +105,7 @@ def _own_seconds() -> float:
     for child in psutil.Process().children(recursive=True):
         try:
             of_child = child.cpu_times()
-        except psutil.Error:  # it has just ended
+        except psutil.Error:  # the child has just ended
             continue
         total += of_child.user + of_child.system
     return float(total)
@@ -148,16 +147,16 @@ def _high_water() -> int | None:
 
 
 def _cuda() -> Any:
-    """torch.cuda where torch is already imported and has used a device, else None."""
+    """torch.cuda if torch is imported and has initialised CUDA, else None."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
 
 
 def query_latency(predict_one: Callable[[int], object], n_rows: int, limit_seconds: float = 5.0) -> dict[str, Any]:
-    """Time `predict_one(row)` for rows 0, 1, 2, …, at most all of them and at most `limit_seconds`.
+    """Time `predict_one(row)` for rows 0, 1, 2, …, for all rows or until `limit_seconds` have passed.
 
-    Returns `query_p50_ms` and `query_p99_ms`, milliseconds of a single query (None where there are no rows), and
-    `queries_timed`. The first call isn't counted: it warms caches.
+    Returns `query_p50_ms` and `query_p99_ms`, milliseconds of a single query (None if there are no rows), and
+    `queries_timed`. The first call only warms caches and is not counted.
     """
     import numpy as np
 
@@ -178,7 +177,7 @@ def query_latency(predict_one: Callable[[int], object], n_rows: int, limit_secon
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; links aren't followed."""
+    """Total size of all files below a folder, in bytes; links aren't followed."""
     total = 0
     for parent, _, names in os.walk(folder):
         total += sum(os.lstat(os.path.join(parent, name)).st_size for name in names)

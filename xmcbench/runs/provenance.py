@@ -1,4 +1,4 @@
-"""Where a result comes from: machine, system, libraries, threads, and the state of this source tree."""
+"""Provenance of a result: machine, system, libraries, threads, and the state of the source tree."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ THREAD_VARIABLES = (
 
 
 def environment(threads: int, device: str) -> dict[str, Any]:
-    """All a reader needs to judge times and to repeat scores; JSON-able, unknown is None, and nothing in it fails.
+    """Facts needed to judge times and to reproduce scores: JSON-serialisable, None where unknown. Raises nothing.
 
     Parameters
     ----------
-    threads : how many the run was given.
+    threads : number of threads of the run.
     device : "cpu" or "cuda".
     """
     machine = hardware()
@@ -46,8 +46,9 @@ def environment(threads: int, device: str) -> dict[str, Any]:
 
 
 def describe(machine: dict[str, Any], device: str) -> str:
-    """One line; costs are compared only between runs whose lines are equal. Memory is rounded to 4 GiB, for machines
-    of one make report a little more or less.
+    """Describe the machine in one line; costs are only compared between runs with equal lines.
+
+    Memory is rounded to 4 GiB, since machines of the same model report slightly different sizes.
     """
     memory = machine["memory_bytes"]
     parts = [
@@ -59,7 +60,7 @@ def describe(machine: dict[str, Any], device: str) -> str:
 
 
 def hardware() -> dict[str, Any]:
-    """CPU model, cores (of the machine, and those this process may use), bytes of memory, GPU if torch is in use."""
+    """CPU model, cores (in total and available to this process), bytes of memory, and GPU if torch is imported."""
     import psutil
 
     return {
@@ -73,7 +74,7 @@ def hardware() -> dict[str, Any]:
 
 
 def gpu() -> dict[str, Any] | None:
-    """Name, bytes, driver and count of CUDA devices; None where torch isn't imported or sees none."""
+    """Name, memory, count and CUDA version of the GPU; None if torch isn't imported or sees no GPU."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None
@@ -88,23 +89,23 @@ def gpu() -> dict[str, Any] | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of those libraries in `LIBRARIES` that are installed, from their metadata: nothing is imported."""
-    found = {}
+    """Versions of the installed libraries in `LIBRARIES`, read from metadata without importing them."""
+    by_name = {}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return by_name
 
 
 def thread_variables() -> dict[str, str]:
-    """Environment variables that set thread numbers or choose devices, those that are set."""
+    """The variables of `THREAD_VARIABLES` that are set in the environment."""
     return {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
 
 
 def thread_pools() -> list[dict[str, Any]]:
-    """BLAS and OpenMP libraries in this process, with their thread numbers and versions, without their paths."""
+    """Thread counts and versions of the BLAS and OpenMP libraries in this process, without their paths."""
     from threadpoolctl import threadpool_info
 
     keys = ("user_api", "internal_api", "num_threads", "version", "threading_layer", "architecture")
@@ -113,26 +114,26 @@ def thread_pools() -> list[dict[str, Any]]:
 
 @functools.cache
 def code_state() -> dict[str, Any]:
-    """Version and, where xmcbench runs from a git checkout, commit and whether tracked files were changed.
+    """Version and, if xmcbench runs from a git checkout, commit and whether tracked files were changed.
 
-    Unknown is None; git gets two seconds.
+    Unknown values are None; git has a time limit of two seconds.
     """
     root = Path(xmcbench.__file__).resolve().parents[1]
     state: dict[str, Any] = {"version": xmcbench.__version__, "commit": None, "dirty": None}
     if not (root / ".git").exists() or not (root / "pyproject.toml").is_file():
-        return state  # an installed copy; a repository it may lie in is somebody else's
+        return state  # an installed copy; a repository around it would be another project's
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no")
     return {**state, "commit": commit or None, "dirty": None if changes is None else bool(changes)}
 
 
-def _git(root: Path, *words: str) -> str | None:
-    command = ["git", "--no-optional-locks", "-C", str(root), *words]
+def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def _cpu_model() -> str | None:

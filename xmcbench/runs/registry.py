@@ -1,4 +1,4 @@
-"""Names of methods → where their classes live; nothing is imported before a name is used.
+"""Map method names to their classes; a method is imported when its name is used.
 
 Three sources: the table below, entry points of group `xmcbench.methods` from any installed distribution (read from
 package metadata), and `path/to/file.py:Class` for experiments.
@@ -38,7 +38,7 @@ _MEMBERS = ("info", "skip", "fit", "predict", "save", "load")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a method name leads: "module:Class" and the distribution that says so."""
+    """Location of a method: "module:Class" and the distribution that declares it."""
 
     name: str
     target: str
@@ -47,51 +47,51 @@ class Source:
 
 @cache
 def sources() -> dict[str, Source]:
-    """Every known name, built-in ones first; a plugin can't take a name that is taken."""
-    found = {name: Source(name, target, "xmcbench") for name, target in BUILT_IN.items()}
+    """All known names, built-in ones first; a plugin can't override an existing name."""
+    by_name = {name: Source(name, target, "xmcbench") for name, target in BUILT_IN.items()}
     for point in sorted(_points()[0], key=lambda p: (p.name, p.value)):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
-        found.setdefault(point.name, Source(point.name, point.value, origin))
-    return found
+        by_name.setdefault(point.name, Source(point.name, point.value, origin))
+    return by_name
 
 
 def clashes() -> list[str]:
-    """Names that more than one distribution claims; `doctor` shows them."""
-    said: list[str] = []
+    """Names that more than one distribution declares; `doctor` shows them."""
+    clashing: list[str] = []
     for point in _points()[0]:
-        winner = sources()[point.name]
-        if winner.target != point.value:
-            said.append(f"{point.name}: {winner.target} ({winner.origin}) is used, {point.value} is not")
-    return said
+        used = sources()[point.name]
+        if used.target != point.value:
+            clashing.append(f"{point.name}: {used.target} ({used.origin}) is used, {point.value} is not")
+    return clashing
 
 
 def damaged() -> list[str]:
-    """Distributions whose entry points can't be read; `doctor` shows them."""
+    """Distributions with unreadable entry points; `doctor` shows them."""
     return _points()[1]
 
 
 def _points() -> tuple[list[EntryPoint], list[str]]:
-    """Entry points of our group, and what is damaged: one bad file must not hide all other plugins."""
+    """Entry points of our group, and damaged distributions: one damaged file must not hide all other plugins."""
     try:
         return list(entry_points(group=GROUP)), []
     except Exception:
-        found: list[EntryPoint] = []
-        bad: list[str] = []
+        points: list[EntryPoint] = []
+        unreadable: list[str] = []
         for distribution in distributions():
             try:
-                found += [point for point in distribution.entry_points if point.group == GROUP]
+                points += [point for point in distribution.entry_points if point.group == GROUP]
             except Exception as error:
-                bad.append(f"{distribution.name} {distribution.version}: {type(error).__name__}: {error}")
-        return found, bad
+                unreadable.append(f"{distribution.name} {distribution.version}: {type(error).__name__}: {error}")
+        return points, unreadable
 
 
 def get(name: str) -> type[Method]:
-    """The class behind a name, or behind "file.py:Class".
+    """The method class for a name or for "file.py:Class".
 
     Raises
     ------
-    UsageError : unknown name (the nearest is offered).
-    XmcError : its import fails, or what is imported is no method.
+    UsageError : the name is unknown; the hint offers similar names.
+    XmcError : the import fails, or the object isn't a method.
     """
     if is_in_a_file(name):
         return _from_file(name)
@@ -100,45 +100,45 @@ def get(name: str) -> type[Method]:
     source = sources()[name]
     module, _, attribute = source.target.partition(":")
     try:
-        found: object = getattr(importlib.import_module(module), attribute)
+        candidate: object = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
         raise XmcError(
             f"method {name!r} from {source.origin} can't be imported: {type(error).__name__}: {error}",
             "Reinstall or remove that distribution; `xmcbench doctor` shows every plugin's state.",
         ) from error
-    method = checked(found, name)
+    method = checked(candidate, name)
     if method.info.name != name:
         raise XmcError(
             f"method {name!r} from {source.origin} calls itself {method.info.name!r}",
-            "Its entry point and its info.name must be the same, or records would mix the two.",
+            "The entry point and info.name must have the same name, or records would mix the two.",
         )
     return method
 
 
 def is_in_a_file(name: str) -> bool:
-    """Whether a name is "file.py:Class", whose code `get` would run, rather than that of an installed method."""
+    """Whether a name has the form "file.py:Class", so that `get` runs the code of that file."""
     return re.search(r"\.py:\w+$", name) is not None
 
 
 def identity(name: str) -> dict[str, str]:
-    """Whose code a name stands for: part of a run's identity. For a file it changes with every edit."""
+    """Identity of a method's code, part of a run's identity. For a file it changes with every edit."""
     if name in sources():
         return {"target": sources()[name].target, "origin": sources()[name].origin.split()[0]}
     return {"target": Path(name.rpartition(":")[0]).name, "sha256": sha256_of(Path(name.rpartition(":")[0]))}
 
 
-def checked(found: object, name: str) -> type[Method]:
-    """`found`, if it is a class that keeps the contract's form; all that is missing is reported together."""
-    missing = [m for m in _MEMBERS if not hasattr(found, m)]
-    if not isinstance(found, type) or missing:
+def checked(candidate: object, name: str) -> type[Method]:
+    """Check that `candidate` is a method class and return it; all missing members are reported together."""
+    missing = [m for m in _MEMBERS if not hasattr(candidate, m)]
+    if not isinstance(candidate, type) or missing:
         raise XmcError(
-            f"{name!r} is {found!r}, not a method class" + (f": it lacks {', '.join(missing)}" if missing else ""),
+            f"{name!r} is {candidate!r}, not a method class" + (f": it lacks {', '.join(missing)}" if missing else ""),
             "See xmcbench.method.Method; `xmcbench new method NAME` writes a working skeleton.",
         )
-    info = found.info  # type: ignore[attr-defined]
+    info = candidate.info  # type: ignore[attr-defined]
     if not isinstance(info, MethodInfo):
         raise XmcError(f"{name!r}: info is a {type(info).__name__}, not an xmcbench.MethodInfo")
-    return found
+    return candidate
 
 
 def _from_file(text: str) -> type[Method]:
@@ -151,7 +151,7 @@ def _from_file(text: str) -> type[Method]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.parent.resolve()))  # modules beside it can be imported, as beside a script
+    sys.path.insert(0, str(path.parent.resolve()))  # the file can import modules in its folder, like a script
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -164,6 +164,6 @@ def _from_file(text: str) -> type[Method]:
     if method.info.name in sources():
         raise UsageError(
             f"{path}: {attribute} calls itself {method.info.name!r}, which is {sources()[method.info.name].target}",
-            "Give its info another name, so that their records stay apart.",
+            "Give its info another name, so that records don't mix the two.",
         )
     return method

@@ -5,8 +5,8 @@ Parabel (Prabhu et al., WWW 2018) and Bonsai, p = 3 in PECOS's default "l3-hinge
 has its parent's score. A label's score is the mean over the trees, zero where a tree does not reach it: omikuji's and
 Parabel's. Equal scores: the lower id first.
 
-Many rows go down level by level together, so that each node comes from memory once for all rows that reach it; a few
-rows go one by one, without waiting for threads. Sums are the same.
+A batch is searched level by level, so that each node is loaded from memory once for all rows that reach it. A few
+rows are searched one by one in the calling thread, which saves starting threads. Both ways give the same sums.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from xmcbench.sparse.topk import best_first
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-FEW = 8  # rows that go one by one
-LEAST = np.float32(1e-45)  # smallest number above zero: what is reached has a score
+FEW = 8  # batches of at most this many rows are searched in one thread
+MIN_SCORE = np.float32(1e-45)  # smallest float32 above zero: every label that is reached gets a positive score
 
 
 class SearchTree(NamedTuple):
@@ -34,7 +34,7 @@ class SearchTree(NamedTuple):
 
     Attributes
     ----------
-    chunks : its classifiers, and with them its links.
+    chunks : the classifiers of all nodes, and the links from nodes to children.
     labels : (leaves,) int32: label of leaf v is labels[v − inner nodes].
     depth : levels below the root; all leaves are on the last one.
     """
@@ -50,7 +50,7 @@ class SearchTree(NamedTuple):
 
 
 class Beam(NamedTuple):
-    """What rows reach on one level: row i's nodes are nodes[ptr[i] : ptr[i + 1]], with the logarithms of their scores.
+    """Nodes that rows reach on one level: row i's are nodes[ptr[i] : ptr[i + 1]], with the logarithms of their scores.
 
     `ptr` (n + 1,) int64, `nodes` (m,) int64, `logs` (m,) float32.
     """
@@ -95,12 +95,12 @@ def search(
 
 
 def descend(chunks: Chunks, x: Parts, depth: int, beam: int, power: int, *, cut: bool = True) -> Beam:
-    """The nodes that rows reach `depth` levels below the root: the `beam` best, or all children of the last `beam`.
+    """The nodes that rows reach `depth` levels below the root.
 
     Parameters
     ----------
     x : CSR parts of (n, d) rows, scaled as in training.
-    cut : keep the best on the last level too.
+    cut : keep only the `beam` best nodes on the last level too, not all children of the beam above it.
     """
     n = len(x.indptr) - 1
     beams = Beam(np.arange(n + 1), np.zeros(n, np.int64), np.zeros(n, np.float32))
@@ -110,8 +110,8 @@ def descend(chunks: Chunks, x: Parts, depth: int, beam: int, power: int, *, cut:
         starts = _starts(chunks.child_ptr, beams.nodes)
         order = _by_node(beams.nodes)
         logs = np.empty(starts[-1], np.float32)
-        of_row = np.repeat(np.arange(n), np.diff(beams.ptr))
-        _expand(chunks, x, beams, starts, order, of_row, power, get_num_threads(), logs)
+        row_of_pair = np.repeat(np.arange(n), np.diff(beams.ptr))
+        _expand(chunks, x, beams, starts, order, row_of_pair, power, get_num_threads(), logs)
         keep = beam if cut or level < depth - 1 else int(starts[-1])
         beams = _best(chunks.child_ptr, beams, starts, logs, keep)
     return beams
@@ -128,7 +128,7 @@ def _starts(child_ptr: Any, nodes: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _by_node(nodes: Any) -> Any:
-    """(m,) int64: places of `nodes`, equal ones together. All are of one level, so they are counted."""
+    """(m,) int64: positions in `nodes` sorted by node. Node numbers of one level form a short range: counting sort."""
     first = nodes.min()
     ends = np.zeros(nodes.max() - first + 2, np.int64)
     for node in nodes:
@@ -143,38 +143,38 @@ def _by_node(nodes: Any) -> Any:
 
 @njit(cache=True, nogil=True, parallel=True)
 def _expand(
-    chunks: Any, x: Any, beams: Any, starts: Any, order: Any, of_row: Any, power: int, workers: int, logs: Any
+    chunks: Any, x: Any, beams: Any, starts: Any, order: Any, row_of_pair: Any, power: int, workers: int, logs: Any
 ) -> None:
-    """Scores of all children of all nodes of `beams`, in the order of `order`: what is one node's lies together."""
+    """Score the children of all nodes of `beams`. Pairs are visited in `order`, so each node's weights load once."""
     for worker in prange(workers):
         for i in range(len(order) * worker // workers, len(order) * (worker + 1) // workers):
-            pair, row = order[i], of_row[order[i]]
+            pair, row = order[i], row_of_pair[order[i]]
             first, last = x.indptr[row], x.indptr[row + 1]
             z = logs[starts[pair] : starts[pair + 1]]
             _score(chunks, beams.nodes[pair], x.indices[first:last], x.data[first:last], beams.logs[pair], power, z)
 
 
 @njit(cache=True, nogil=True)
-def _score(chunks: Any, node: int, columns: Any, numbers: Any, above: Any, power: int, z: Any) -> None:
-    """Logarithms of the scores of a node's children into `z`; `above` is the node's own."""
+def _score(chunks: Any, node: int, columns: Any, numbers: Any, parent_log: Any, power: int, z: Any) -> None:
+    """Write the log scores of a node's children into `z`; `parent_log` is the log score of the node."""
     if len(z) == 1:
-        z[0] = above
+        z[0] = parent_log
         return
     add_margins(chunks, node, columns, numbers, z)
     for child in range(len(z)):
         short = max(np.float32(0.0), np.float32(1.0) - z[child])
-        z[child] = above - (short * short if power == 2 else short * short * short)
+        z[child] = parent_log - (short * short if power == 2 else short * short * short)
 
 
 @njit(cache=True, nogil=True)
 def _children(child_ptr: Any, nodes: Any) -> Any:
-    """Children of `nodes`, one after the other."""
+    """Children of all `nodes`, concatenated."""
     starts = _starts(child_ptr, nodes)
-    found = np.empty(starts[-1], np.int64)
+    children = np.empty(starts[-1], np.int64)
     for i in range(len(nodes)):
         for j in range(starts[i + 1] - starts[i]):
-            found[starts[i] + j] = child_ptr[nodes[i]] + j
-    return found
+            children[starts[i] + j] = child_ptr[nodes[i]] + j
+    return children
 
 
 def _best(
@@ -183,35 +183,35 @@ def _best(
     """The `beam` best children of each row's nodes."""
     counts = np.minimum(np.diff(starts[beams.ptr]), beam)
     ptr = np.concatenate([[0], np.cumsum(counts)])
-    found = Beam(ptr, np.empty(ptr[-1], np.int64), np.empty(ptr[-1], np.float32))
-    _best_of_rows(child_ptr, beams, starts, logs, found, get_num_threads())
-    return found
+    selected = Beam(ptr, np.empty(ptr[-1], np.int64), np.empty(ptr[-1], np.float32))
+    _best_of_rows(child_ptr, beams, starts, logs, selected, get_num_threads())
+    return selected
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _best_of_rows(child_ptr: Any, beams: Any, starts: Any, logs: Any, found: Any, workers: int) -> None:
+def _best_of_rows(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, workers: int) -> None:
     for worker in prange(workers):
-        for row in range(worker, len(found.ptr) - 1, workers):
-            _best_of_row(child_ptr, beams, starts, logs, found, row)
+        for row in range(worker, len(selected.ptr) - 1, workers):
+            _best_of_row(child_ptr, beams, starts, logs, selected, row)
 
 
 @njit(cache=True, nogil=True)
-def _best_of_row(child_ptr: Any, beams: Any, starts: Any, logs: Any, found: Any, row: int) -> None:
+def _best_of_row(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, row: int) -> None:
     children = _children(child_ptr, beams.nodes[beams.ptr[row] : beams.ptr[row + 1]])
-    mine = logs[starts[beams.ptr[row]] : starts[beams.ptr[row + 1]]]
-    first, last = found.ptr[row], found.ptr[row + 1]
-    if last - first == len(children):  # nothing is cut, and order doesn't matter
-        found.nodes[first:last] = children
-        found.logs[first:last] = mine
+    child_logs = logs[starts[beams.ptr[row]] : starts[beams.ptr[row + 1]]]
+    first, last = selected.ptr[row], selected.ptr[row + 1]
+    if last - first == len(children):  # all children fit into the beam, and their order does not matter
+        selected.nodes[first:last] = children
+        selected.logs[first:last] = child_logs
     else:
-        best = best_first(mine, children, last - first)
-        found.nodes[first:last] = children[best]
-        found.logs[first:last] = mine[best]
+        best = best_first(child_logs, children, last - first)
+        selected.nodes[first:last] = children[best]
+        selected.logs[first:last] = child_logs[best]
 
 
 @njit(cache=True, nogil=True)
 def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power: int, cut: bool) -> Any:
-    """`descend` row after row, in one thread."""
+    """`descend` row by row in one thread, as arrays of a `Beam`."""
     n = len(x.indptr) - 1
     ptr, all_nodes, all_logs = np.zeros(n + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     for row in range(n):
@@ -219,14 +219,14 @@ def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power
         nodes, logs = np.zeros(1, np.int64), np.zeros(1, np.float32)
         for level in range(depth):
             children, starts = _children(chunks.child_ptr, nodes), _starts(chunks.child_ptr, nodes)
-            below = np.empty(len(children), np.float32)
+            child_logs = np.empty(len(children), np.float32)
             for i in range(len(nodes)):
-                z = below[starts[i] : starts[i + 1]]
+                z = child_logs[starts[i] : starts[i + 1]]
                 _score(chunks, nodes[i], columns, numbers, logs[i], power, z)
             if len(children) > beam and (cut or level < depth - 1):
-                best = best_first(below, children, beam)
-                children, below = children[best], below[best]
-            nodes, logs = children, below
+                best = best_first(child_logs, children, beam)
+                children, child_logs = children[best], child_logs[best]
+            nodes, logs = children, child_logs
         ptr[row + 1] = ptr[row] + len(nodes)
         all_nodes, all_logs = np.concatenate((all_nodes, nodes)), np.concatenate((all_logs, logs))
     return ptr, all_nodes, all_logs
@@ -243,25 +243,25 @@ def _combine(ptr: Any, labels: Any, logs: Any, sums: Any, ids: Any, scores: Any)
 def _combine_share(
     ptr: Any, labels: Any, logs: Any, sums: Any, ids: Any, scores: Any, worker: int, workers: int
 ) -> None:
-    """The mean of the trees' scores, and the best of it. Tree t's labels for row i are from ptr[t, i] to ptr[t, i + 1].
+    """Rank labels by their mean score over the trees. Tree t's labels for row i are from ptr[t, i] to ptr[t, i + 1].
 
     `sums` (L,) float32: zeros before and after a row.
     """
     for row in range(worker, len(ids), workers):
-        most = 0
+        n_entries = 0
         for tree in range(len(ptr)):
-            most += ptr[tree, row + 1] - ptr[tree, row]
-        found, size = np.empty(most, np.int32), 0
+            n_entries += ptr[tree, row + 1] - ptr[tree, row]
+        candidates, n_candidates = np.empty(n_entries, np.int32), 0
         for tree in range(len(ptr)):
-            for at in range(ptr[tree, row], ptr[tree, row + 1]):
-                score = np.float32(np.exp(np.float64(logs[at])) / len(ptr))
-                if sums[labels[at]] == 0.0:
-                    found[size] = labels[at]
-                    size += 1
-                sums[labels[at]] += max(score, LEAST)
-        total = sums[found[:size]]
-        best = best_first(total, found[:size], ids.shape[1])
+            for entry in range(ptr[tree, row], ptr[tree, row + 1]):
+                score = np.float32(np.exp(np.float64(logs[entry])) / len(ptr))
+                if sums[labels[entry]] == 0.0:
+                    candidates[n_candidates] = labels[entry]
+                    n_candidates += 1
+                sums[labels[entry]] += max(score, MIN_SCORE)
+        total = sums[candidates[:n_candidates]]
+        best = best_first(total, candidates[:n_candidates], ids.shape[1])
         for i in range(len(best)):
-            ids[row, i], scores[row, i] = found[best[i]], total[best[i]]
-        for i in range(size):
-            sums[found[i]] = 0.0
+            ids[row, i], scores[row, i] = candidates[best[i]], total[best[i]]
+        for i in range(n_candidates):
+            sums[candidates[i]] = 0.0

@@ -1,7 +1,7 @@
 """BM25 (Robertson and Zaragoza, 2009, "The Probabilistic Relevance Framework", section 3.5) as weights of stored rows.
 
-With query frequencies as they are (k3 = ∞ there), a row's BM25 score for a query is the inner product of the query with
-these weights, so that any search for inner products finds the best rows.
+With unmodified query frequencies (k3 = ∞ there), a row's BM25 score for a query is the inner product of the query with
+these weights, so any search for inner products finds the best rows.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def bm25_rows(features: sp.csr_matrix, k1: float, b: float) -> sp.csr_matrix:
     """(n, d) CSR float32 weights ln(1 + (n − df + ½) / (df + ½)) · f (k1 + 1) / (f + k1 (1 − b + b · len / mean len)).
 
-    f is the feature's frequency in the row, len the row's sum of frequencies, df how many rows have the feature. The
-    first factor is the idf of Robertson and Sparck Jones with 1 inside the logarithm, as in Lucene, so that it stays
-    above zero for features of most rows.
+    f is the feature's frequency in the row, len the row's sum of frequencies, df the number of rows with the feature.
+    The first factor is the idf of Robertson and Sparck Jones with 1 inside the logarithm, as in Lucene, so that it
+    stays above zero for features of most rows.
 
-    Values that are all whole numbers are frequencies. Others, tf-idf say, are divided by the mean of all values: k1 is
-    the frequency of half saturation, and so stays a multiple of what is usual. An idf within the values is left there.
-    Values of zero or less mean that the row doesn't have the feature.
+    If all values are integers, they are frequencies. Other values, such as tf-idf, are divided by their mean, because
+    k1 is the frequency of half saturation and has to be relative to a typical value. An idf that is already part of
+    the values is not removed. Values of zero or less mean that the row does not have the feature.
 
     Parameters
     ----------

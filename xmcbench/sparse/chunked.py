@@ -1,13 +1,13 @@
-"""Classifiers of a label tree laid out for search: all children of a node together, feature by feature.
+"""Classifiers of a label tree laid out for search: the weights of a node's children are grouped by feature.
 
-A row meets the children of a node at once: each of its features is looked up a single time, and what is found there are
-the weights of the children. Source: Etter et al., "Accelerating Inference for Sparse Extreme Multi-Label Ranking Trees"
-(WWW 2022), whose "chunk" is what a node holds here. Two things are our own, for processors are fast and memory is slow.
-A node's features are a row of bits, with how many there are before each 64 of them: it stays in the first cache where a
-sorted list or a hash table would not. (Where a node has few of very many features, a list is smaller, and it is one.)
-And a feature that a quarter of the children have a weight for is held as a line of all of them, a few vector
-instructions where a list takes a step a child: on eurlex-4.3k nearly all weights that rows meet near the root are in
-lines, and half of those in leaves.
+A row is scored against all children of a node at once: each of its features is looked up once and gives the weights of
+all children. Source: Etter et al., "Accelerating Inference for Sparse Extreme Multi-Label Ranking Trees" (WWW 2022);
+their "chunk" corresponds to one node here. Two additions reduce memory access:
+
+- A node's feature set is a bitmap with a running count per 64 bits, which fits into the first-level cache where a
+  sorted list or a hash table would not. A node with few of very many features has a sorted list, which is smaller.
+- A feature with a weight in at least a quarter of the children is stored as a dense line over all children, which takes
+  a few vector instructions where a list takes one step per child.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from xmcbench.sparse.csr import add_line, parts
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-FULL = 4  # a feature of at least a quarter of the children is a line; then lines take at most twice a list's memory
-BITS = 12  # bytes for 64 features as bits; a listed one takes 4, and a node's list is at least half its bits
-COUNT = 20  # bits for the length of a list; what would be longer is a line
+FULL = 4  # a feature of at least 1 / 4 of the children is a line; lines then take at most twice the memory of lists
+BITS = 12  # bytes per 64 features of a bitmap; a listed feature takes 4. A bitmap is used up to twice the list's size
+COUNT = 20  # bits for the length of a list; a longer list is stored as a line
 
 
 class Chunks(NamedTuple):
@@ -33,15 +33,16 @@ class Chunks(NamedTuple):
 
     Attributes
     ----------
-    child_ptr : (V + 1,) int64: children of node v are child_ptr[v] … child_ptr[v + 1] − 1, side by side.
+    child_ptr : (V + 1,) int64: children of node v are nodes child_ptr[v] … child_ptr[v + 1] − 1.
     bias : (nodes,) float32, the bias weight of each node's classifier; the root has none.
-    first : (V + 1,) int64: v's features are first[v] … first[v + 1] − 1, by rising number.
-    where : (V,) int64: w ≥ 0 are its ⌈d / 64⌉ words of bits from bits[w] on; −1 − w its list from listed[w] on.
-    bits, before : uint64 and int32: bit f mod 64 of word f div 64 is set where a child of v has a weight for feature f;
-        how many of v's are set in the words before.
+    first : (V + 1,) int64: v's features have positions first[v] … first[v + 1] − 1 in `start`, in ascending order.
+    where : (V,) int64: w ≥ 0: v's bitmap is the ⌈d / 64⌉ words from bits[w] on; −1 − w: its list starts at listed[w].
+    bits, before : uint64 and int32: bit f mod 64 of word f div 64 is set if a child of v has a weight for feature f;
+        the number of v's bits that are set in earlier words.
     listed : int32, features of the nodes that have a list.
-    start : int64, a feature's place: s ≥ 0 is a line, lines[s : s + children of v]; else −1 − s is a list, its length
-        in the last 20 bits and where it begins above them: which children, counted from v's first, and their values.
+    start : int64, location of a feature's weights: s ≥ 0 is a line, lines[s : s + children of v]; −1 − s is a list,
+        with its length in the last 20 bits and its offset into `children` and `values` above them. `children` counts
+        from v's first child.
     lines, children, values : float32, int32, float32.
     """
 
@@ -61,8 +62,8 @@ class Chunks(NamedTuple):
     def of(cls, child_ptr: NDArray[np.int64], weights: sp.csr_matrix) -> Chunks:
         """From (nodes, d + 1) CSR weights, the bias weight at column d, as `xmcbench.sparse.linear` gives them.
 
-        Indices may be in any order; a bias weight that is not stored is 0. Nodes beyond the last child of `child_ptr`
-        don't matter, and neither does the root's row.
+        Indices may be in any order; a bias weight that is not stored is 0. The root's row and rows beyond the last
+        child of `child_ptr` are ignored.
 
         Raises
         ------
@@ -78,7 +79,7 @@ class Chunks(NamedTuple):
         by_bits = BITS * words <= 8 * sizes[0]
         starts = np.cumsum(sizes, axis=1) - sizes
         in_bits, in_list = words * by_bits, sizes[0] * ~by_bits
-        found = cls(
+        chunks = cls(
             np.asarray(child_ptr, np.int64),
             np.zeros(child_ptr[-1], np.float32),
             np.concatenate([[0], np.cumsum(sizes[0])]),
@@ -91,13 +92,13 @@ class Chunks(NamedTuple):
             np.empty(sizes[2].sum(), np.int32),
             np.empty(sizes[2].sum(), np.float32),
         )
-        _fill(matrix, width, starts[1], starts[2], found)
-        return found
+        _fill(matrix, width, starts[1], starts[2], chunks)
+        return chunks
 
 
 @njit(cache=True, nogil=True)
 def _count(child_ptr: Any, matrix: Any, width: int, node: int) -> Any:
-    """(d,) int64: how many children of `node` have a weight for each feature; bias weights aside."""
+    """(d,) int64: number of children of `node` with a weight for each feature, without bias weights."""
     counts = np.zeros(width, np.int64)
     for child in range(child_ptr[node], child_ptr[node + 1]):
         for at in range(matrix.indptr[child], matrix.indptr[child + 1]):
@@ -113,7 +114,7 @@ def _is_line(count: int, n_children: int) -> bool:
 
 @njit(cache=True, nogil=True, parallel=True)
 def _measure(child_ptr: Any, matrix: Any, width: int, sizes: Any) -> None:
-    """Features, places in lines and places in lists that each node needs."""
+    """Write each node's number of features, of numbers in lines and of numbers in lists."""
     for node in prange(sizes.shape[1]):
         counts, n_children = _count(child_ptr, matrix, width, node), child_ptr[node + 1] - child_ptr[node]
         for feature in range(width):
@@ -134,26 +135,26 @@ def _fill(matrix: Any, width: int, line_ptr: Any, list_ptr: Any, chunks: Any) ->
 @njit(cache=True, nogil=True)
 def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: int, chunks: Any) -> None:
     first, last = chunks.child_ptr[node], chunks.child_ptr[node + 1]
-    places = _count(chunks.child_ptr, matrix, width, node)  # first counts, then where in lines or lists to write
+    places = _count(chunks.child_ptr, matrix, width, node)  # counts, then positions in lines or lists to write to
     is_line = np.zeros(width, np.bool_)
-    found, where = 0, chunks.where[node]
+    n_features, where = 0, chunks.where[node]
     for feature in range(width):
         count = places[feature]
         if where >= 0 and feature % 64 == 0:
-            chunks.before[where + feature // 64] = found
+            chunks.before[where + feature // 64] = n_features
         if count > 0:
             if where >= 0:
                 chunks.bits[where + feature // 64] |= np.uint64(1) << np.uint64(feature % 64)
             else:
-                chunks.listed[-1 - where + found] = feature
+                chunks.listed[-1 - where + n_features] = feature
             is_line[feature] = _is_line(count, last - first)
             if is_line[feature]:
-                chunks.start[chunks.first[node] + found] = next_line
+                chunks.start[chunks.first[node] + n_features] = next_line
                 places[feature], next_line = next_line, next_line + last - first
             else:
-                chunks.start[chunks.first[node] + found] = -1 - (next_list << COUNT | count)
+                chunks.start[chunks.first[node] + n_features] = -1 - (next_list << COUNT | count)
                 places[feature], next_list = next_list, next_list + count
-            found += 1
+            n_features += 1
     for child in range(first, last):
         for at in range(matrix.indptr[child], matrix.indptr[child + 1]):
             feature = matrix.indices[at]
@@ -169,14 +170,14 @@ def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: in
 
 @njit(cache=True, nogil=True)
 def add_margins(chunks: Any, node: int, columns: Any, numbers: Any, z: Any) -> None:
-    """z = w·x + bias of each child of `node` for the row of `columns` and `numbers`; features are added in order."""
+    """z = w·x + bias of each child of `node` for the row of `columns` and `numbers`, summed in feature order."""
     child, where = chunks.child_ptr[node], chunks.where[node]
     for i in range(len(z)):
         z[i] = chunks.bias[child + i]
     for i in range(len(columns)):
-        place = _in_bits(chunks, where, columns[i]) if where >= 0 else _in_list(chunks, node, columns[i])
-        if place >= 0:
-            start = chunks.start[chunks.first[node] + place]
+        position = _in_bits(chunks, where, columns[i]) if where >= 0 else _in_list(chunks, node, columns[i])
+        if position >= 0:
+            start = chunks.start[chunks.first[node] + position]
             if start >= 0:
                 add_line(numbers[i], chunks.lines, np.uint64(start), z)
             else:
@@ -187,7 +188,7 @@ def add_margins(chunks: Any, node: int, columns: Any, numbers: Any, z: Any) -> N
 
 @njit(cache=True, nogil=True)
 def _in_bits(chunks: Any, where: int, feature: int) -> Any:
-    """How many of a node's features come before this one; −1: it has it not."""
+    """Position of a feature among a node's features by bitmap; −1 if the node does not have it."""
     word, bit = where + (feature >> 6), np.uint64(1) << np.uint64(feature & 63)
     bits = chunks.bits[word]
     return chunks.before[word] + _ones(bits & (bit - np.uint64(1))) if bits & bit else -1
@@ -195,7 +196,7 @@ def _in_bits(chunks: Any, where: int, feature: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def _in_list(chunks: Any, node: int, feature: int) -> Any:
-    """The same by halving the list."""
+    """`_in_bits` for a node with a list, by binary search."""
     begin = -1 - chunks.where[node]
     low, high = begin, begin + chunks.first[node + 1] - chunks.first[node]
     end = high
@@ -210,7 +211,7 @@ def _in_list(chunks: Any, node: int, feature: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def _ones(bits: Any) -> Any:
-    """How many bits are set; the compiler knows this sum and makes one instruction of it."""
+    """Number of bits set; the compiler turns this sum into one instruction."""
     bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
     bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
     bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)

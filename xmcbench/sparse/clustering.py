@@ -1,4 +1,4 @@
-"""Labels into balanced clusters: hierarchical spherical 2-means on sparse label centroids.
+"""Balanced clusters of labels: hierarchical spherical 2-means on sparse label centroids.
 
 Every split halves a node (sizes differ by at most one), so the tree is full: with C = 2^D clusters, cluster c's
 parent one level up is c >> 1, its ancestor at level l is c >> (D - l).
@@ -9,24 +9,22 @@ PECOS's "PIFA" (Yu et al., JMLR 2022, section 3.1); the number of clusters is EL
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from xmcbench.method import Progress
 from xmcbench.sparse.csr import Parts, parts, scale_rows, unit_rows
 from xmcbench.sparse.dual import row_squares
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-Progress = Callable[[int, int], None]
-
 
 def label_centroids(features: sp.csr_matrix, labels: sp.csr_matrix) -> sp.csr_matrix:
-    """PIFA: what the rows of a label look like on average.
+    """PIFA: the normalised mean of the rows of each label.
 
     Parameters
     ----------
@@ -39,7 +37,7 @@ def label_centroids(features: sp.csr_matrix, labels: sp.csr_matrix) -> sp.csr_ma
     """
     import scipy.sparse as sp
 
-    # rows are scaled by what they are multiplied with: features are the largest thing there is, so not copied
+    # The row norms are applied to the label matrix, since a scaled copy of the features would take the most memory.
     lengths = np.sqrt(row_squares(features.indptr, features.data))
     shares = np.repeat(1 / np.where(lengths > 0, lengths, 1), np.diff(labels.indptr)).astype(np.float32)
     weights = sp.csr_matrix((shares, labels.indices, labels.indptr), shape=labels.shape)
@@ -73,13 +71,13 @@ def balanced_clusters(
 
     Parameters
     ----------
-    features : (L, d) CSR or dense array, one row a label; rows are L2-normalised inside. Empty rows are placed too.
-    n_clusters : a power of two; or give `max_leaf`, most labels a cluster (see `cluster_count`). Clusters are empty
-        where there are fewer labels than clusters.
-    seed : of the two labels each split starts from. The result depends on it and on the rows, not on threads.
-    max_iter : most steps a split; 20 as in PECOS's `HierarchicalKMeans`.
-    tolerance : a split ends when the mean cosine to the centre gains less; 1e-4 as in Parabel.
-    progress : called as (splits done, splits in all), often.
+    features : (L, d) CSR or dense array, one row per label, L2-normalised inside. Empty rows get a cluster too.
+    n_clusters : a power of two; or give `max_leaf`, the maximum number of labels per cluster (see `cluster_count`).
+        Clusters are empty where there are fewer labels than clusters.
+    seed : selects the two labels each split starts from. The result does not depend on the number of threads.
+    max_iter : maximum number of steps per split; 20 as in PECOS's `HierarchicalKMeans`.
+    tolerance : a split ends when the mean cosine to the centre rises by less; 1e-4 as in Parabel.
+    progress : called with (splits done, splits in all).
 
     Returns
     -------
@@ -87,7 +85,7 @@ def balanced_clusters(
 
     Raises
     ------
-    ValueError : not exactly one of `n_clusters` and `max_leaf`, or no power of two.
+    ValueError : not exactly one of `n_clusters` and `max_leaf` is given, or the number is not a power of two.
     """
     if (n_clusters is None) == (max_leaf is None):
         raise ValueError("give exactly one of n_clusters and max_leaf")
@@ -109,7 +107,7 @@ def balanced_clusters(
 
 
 def _halve(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Borders of the children: the first child takes the odd label."""
+    """Bounds of the children; the first child takes the extra label of an odd node."""
     children = np.empty(2 * len(bounds) - 1, np.int64)
     children[::2] = bounds
     children[1::2] = bounds[:-1] + (np.diff(bounds) + 1) // 2
@@ -127,7 +125,7 @@ def _split_level(
     progress: Progress | None,
     total: int,
 ) -> None:
-    """Split every node of a level, a few nodes a kernel call so that Ctrl-C and deadlines come through."""
+    """Split every node of a level, a few nodes per kernel call: Ctrl-C and the deadline are checked between calls."""
     n_nodes = len(bounds) - 1
     step = max(buffers.shape[0], n_nodes // 16)
     for first in range(0, n_nodes, step):
@@ -151,7 +149,7 @@ def _split_nodes(
     tolerance: float,
     buffers: Any,
 ) -> None:
-    """Nodes first … last − 1; each is split by one thread alone, so threads don't show in the result."""
+    """Nodes first … last − 1; one thread splits a node, so the result does not depend on the number of threads."""
     workers = buffers.shape[0]
     for worker in prange(workers):
         for node in range(first + worker, last, workers):
@@ -172,22 +170,22 @@ def split_in_two(
 ) -> None:
     """Balanced spherical 2-means on rows `members` (m,) int32, reordered in place.
 
-    Afterwards the first ⌈m/2⌉ are one half, the others the second, ids ascending in each. `start`: (2,) float64 in
-    [0, 1), which two rows to start from. `centres`: (d, 2) float32 scratch, zero before and after.
+    Afterwards the first ⌈m/2⌉ members are one half, the others the second; ids ascend in each half. `start`: (2,)
+    float64 in [0, 1), selects the two initial rows. `centres`: (d, 2) float32 scratch, zero before and after.
     """
     m = len(members)
     if m < 2:
         return
     half = (m + 1) // 2
-    one = int(start[0] * m)
-    other = int(start[1] * (m - 1))
-    if other >= one:
-        other += 1
-    _add(indptr, indices, data, members[one], centres, 0)
-    _add(indptr, indices, data, members[other], centres, 1)
+    first_seed = int(start[0] * m)
+    second_seed = int(start[1] * (m - 1))
+    if second_seed >= first_seed:
+        second_seed += 1
+    _add(indptr, indices, data, members[first_seed], centres, 0)
+    _add(indptr, indices, data, members[second_seed], centres, 1)
     norms = np.ones(2)
     scores = np.empty(m, np.float64)
-    before = -np.inf
+    last_gain = -np.inf
     for _ in range(max_iter):
         for i in range(m):
             near, far = 0.0, 0.0
@@ -205,28 +203,29 @@ def split_in_two(
             for i in range(0 if side == 0 else half, half if side == 0 else m):
                 square += _add(indptr, indices, data, members[i], centres, side)
             norms[side] = np.sqrt(square) if square > 0 else 1.0
-            gain += np.sqrt(max(square, 0.0)) / m  # rows' cosines to their centre add up to the norm of their sum
-        if gain - before < tolerance:
+            # The sum of the rows' cosines to their centre is the norm of their sum.
+            gain += np.sqrt(max(square, 0.0)) / m
+        if gain - last_gain < tolerance:
             break
-        before = gain
+        last_gain = gain
     _clear(indptr, indices, members, centres)
 
 
 @njit(cache=True, nogil=True)
 def _add(indptr: Any, indices: Any, data: Any, row: int, centres: Any, side: int) -> float:
-    """Add a row to one centre; returns by how much the centre's squared norm grew."""
-    grown = 0.0
+    """Add a row to one centre and return the increase of the centre's squared norm."""
+    increase = 0.0
     for at in range(indptr[row], indptr[row + 1]):
         old = np.float64(centres[indices[at], side])
         new = np.float32(old + data[at])
         centres[indices[at], side] = new
-        grown += np.float64(new) * np.float64(new) - old * old
-    return grown
+        increase += np.float64(new) * np.float64(new) - old * old
+    return increase
 
 
 @njit(cache=True, nogil=True)
 def _clear(indptr: Any, indices: Any, members: Any, centres: Any) -> None:
-    """Zero both centres, touching only what the rows touched where that is less."""
+    """Zero both centres: all of them, or only the features of the rows if those are fewer."""
     size = 0
     for row in members:
         size += indptr[row + 1] - indptr[row]

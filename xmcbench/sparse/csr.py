@@ -1,4 +1,4 @@
-"""CSR matrices as kernels like them: plain contiguous arrays of one type each, rows of length one."""
+"""CSR matrices in the form kernels take: contiguous arrays of fixed types, rows of unit length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Parts(NamedTuple):
-    """A CSR matrix taken apart: `indptr` (n + 1,) int64, `indices` (nnz,) int32, `data` (nnz,) float32."""
+    """The arrays of a CSR matrix: `indptr` (n + 1,) int64, `indices` (nnz,) int32, `data` (nnz,) float32."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
@@ -30,14 +30,14 @@ def parts(matrix: sp.csr_matrix) -> Parts:
 
 
 def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
-    """Float32 CSR rows of L2 norm one; empty rows stay empty. A dense (n, d) array is taken too.
+    """Float32 CSR rows of L2 norm one from a CSR matrix or dense (n, d) array; empty rows stay empty.
 
-    Values are copied; where the features lie is shared with `features`, so nobody may change it in either.
+    Values are copied; `indices` and `indptr` are shared with `features`, so they must not be changed in either.
     """
     import scipy.sparse as sp
 
-    given = sp.csr_matrix(features)
-    rows = sp.csr_matrix((given.data.astype(np.float32), given.indices, given.indptr), shape=given.shape)
+    matrix = sp.csr_matrix(features)
+    rows = sp.csr_matrix((matrix.data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
     scale_rows(rows.indptr, rows.data)
     return rows
 
@@ -56,7 +56,7 @@ def scale_rows(indptr: Any, data: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def columns_of(indptr: Any, indices: Any, rows: Any, width: int) -> Any:
-    """Ascending features that occur in any of `rows`."""
+    """Features that occur in any of `rows`, ascending."""
     seen = np.zeros(width, np.bool_)
     for row in rows:
         for at in range(indptr[row], indptr[row + 1]):
@@ -66,27 +66,27 @@ def columns_of(indptr: Any, indices: Any, rows: Any, width: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def gather_rows(indptr: Any, indices: Any, data: Any, rows: Any, active: Any, width: int) -> Any:
-    """CSR parts of `rows` alone, in that order; feature active[j] is number j."""
+    """CSR parts of `rows` in that order, with feature active[j] renumbered to j; `active` has all their features."""
     number = np.empty(width, np.int32)
     for j in range(len(active)):
         number[active[j]] = j
-    near_ptr = np.zeros(len(rows) + 1, np.int64)
+    out_ptr = np.zeros(len(rows) + 1, np.int64)
     for i in range(len(rows)):
-        near_ptr[i + 1] = near_ptr[i] + indptr[rows[i] + 1] - indptr[rows[i]]
-    near_indices, near_data = np.empty(near_ptr[-1], np.int32), np.empty(near_ptr[-1], np.float32)
+        out_ptr[i + 1] = out_ptr[i] + indptr[rows[i] + 1] - indptr[rows[i]]
+    out_indices, out_data = np.empty(out_ptr[-1], np.int32), np.empty(out_ptr[-1], np.float32)
     for i in range(len(rows)):
-        at = near_ptr[i]
+        at = out_ptr[i]
         for source in range(indptr[rows[i]], indptr[rows[i] + 1]):
-            near_indices[at], near_data[at] = number[indices[source]], data[source]
+            out_indices[at], out_data[at] = number[indices[source]], data[source]
             at += 1
-    return near_ptr, near_indices, near_data
+    return out_ptr, out_indices, out_data
 
 
 @njit(cache=True, nogil=True)
 def add_line(number: Any, lines: Any, start: Any, z: Any) -> None:
     """z += number · lines[start : start + len(z)], `start` a uint64.
 
-    What is this simple becomes vector instructions; a signed start might count from the end, and then it does not.
+    The unsigned `start` excludes Python's negative indices, so that the compiler can vectorise the loop.
     """
     for i in range(len(z)):
         z[i] += number * lines[start + np.uint64(i)]

@@ -1,14 +1,13 @@
 """One binary linear classifier: L2-regularised squared hinge by dual coordinate descent.
 
-It minimises over w (the bias is one more feature of constant value)
+It minimises over w (the bias is an additional feature of constant value)
 
     ½ ‖w‖² + C Σ_i max(0, 1 − y_i w·x_i)²
 
 Source: Hsieh et al., "A dual coordinate descent method for large-scale linear SVM" (ICML 2008), algorithm 3, as in
-LIBLINEAR's solver 1, but shrinking eagerly: a row whose dual variable is zero and wants to stay so is laid aside at
-once, and all rows are looked at again after five passes over the others. In a label tree nearly all rows of a node are
-such rows: on eurlex-4.3k that halves the rows visited in leaves (5.7 times all rows against 10.1) and saves a fifth
-further up, at the same objective.
+LIBLINEAR's solver 1, but with eager shrinking: a row is set aside as soon as its dual variable is zero and its gradient
+would keep it there; all rows are visited again after five passes over the others. In a label tree this applies to
+nearly all rows of a node.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-PASSES = 5  # over the rows that count, before all are looked at again; 3 and "until done" took longer
+PASSES = 5  # over the active rows, before all rows are visited again; 3 and "until converged" took longer
 
 
 @njit(cache=True, nogil=True)
@@ -36,20 +35,20 @@ def solve(
     indptr: Any, indices: Any, data: Any, squares: Any, rows: Any, signs: Any, alpha: Any,
     cost: float, tolerance: float, max_iter: int, bias: float, seed: int, weights: Any, bias_weight: float,
 ) -> tuple[float, bool]:  # fmt: skip
-    """Up to `max_iter` passes. Returns the bias weight, and whether it ended within `tolerance`.
+    """Run up to `max_iter` passes. Returns the bias weight, and whether the solution is within `tolerance`.
 
-    Dual variables `alpha` (m,) float64 and weights (d,) float32 are changed in place; they and the bias weight are all
-    zero at the start, or what an earlier call on some of these rows left (zero in `alpha` at the others). `squares`:
-    of rows, the constant feature's among them. The end is LIBLINEAR's: the projected gradients of a pass over all rows
-    lie within `tolerance` of each other.
+    Dual variables `alpha` (m,) float64 and weights (d,) float32 are changed in place. For a cold start they and the
+    bias weight are zero; for a warm start they are the result of an earlier call on some of these rows, with zero in
+    `alpha` for new rows. `squares`: squared norms of rows, including the constant feature. Convergence is LIBLINEAR's
+    criterion: the projected gradients of a pass over all rows differ by at most `tolerance`.
     """
     m = len(rows)
     order = np.arange(m)
     diagonal = 0.5 / cost
-    size, whole, passes = m, True, 0  # the first `size` of `order` count; whole: this pass goes over all rows
+    size, full, passes = m, True, 0  # the first `size` of `order` are active; full: this pass visits all rows
     state = np.int64(seed) & 0xFFFFFFFF
     for _ in range(max_iter):
-        highest, lowest = 0.0, 0.0  # rows laid aside have a projected gradient of zero
+        highest, lowest = 0.0, 0.0  # rows set aside have a projected gradient of zero
         for i in range(size - 1):
             state = (state * 1664525 + 1013904223) & 0xFFFFFFFF  # Numerical Recipes' generator
             j = i + ((state * (size - i)) >> 32)
@@ -74,29 +73,29 @@ def solve(
             s += 1
         passes += 1
         within = highest - lowest <= tolerance
-        if whole and within:
+        if full and within:
             return bias_weight, True
-        whole = not whole and (within or passes % PASSES == 0)
-        if whole:
+        full = not full and (within or passes % PASSES == 0)
+        if full:
             size = m
     return bias_weight, False
 
 
-# Indices are read as unsigned: otherwise every access asks first whether it counts from the end.
+# Unsigned indices save the check for Python's negative indices at every access.
 
 
 @njit(cache=True, nogil=True)
 def _dot(indptr: Any, indices: Any, data: Any, row: int, weights: Any) -> Any:
-    """Two sums, since one alone waits for its own last addition."""
-    one, other = np.float32(0.0), np.float32(0.0)
+    """Dot product with two partial sums, so that consecutive additions do not wait for each other."""
+    even, odd = np.float32(0.0), np.float32(0.0)
     at, end = indptr[row], indptr[row + 1]
     while at + 2 <= end:
-        one += weights[np.uint32(indices[at])] * data[at]
-        other += weights[np.uint32(indices[at + 1])] * data[at + 1]
+        even += weights[np.uint32(indices[at])] * data[at]
+        odd += weights[np.uint32(indices[at + 1])] * data[at + 1]
         at += 2
     if at < end:
-        one += weights[np.uint32(indices[at])] * data[at]
-    return one + other
+        even += weights[np.uint32(indices[at])] * data[at]
+    return even + odd
 
 
 @njit(cache=True, nogil=True)

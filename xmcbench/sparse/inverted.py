@@ -1,6 +1,6 @@
-"""Margins by sparse weights, feature by feature: only weights of features that a row has are read.
+"""Margins of sparse classifiers by an inverted index: only the weights of a row's own features are read.
 
-A classifier has thousands of weights and a row a hundred features.
+A classifier has thousands of weights, a row about a hundred features.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class InvertedWeights(NamedTuple):
-    """P classifiers stored by feature.
+    """P classifiers, indexed by feature.
 
     Attributes
     ----------
-    by_feature : CSR parts of (d, P): the labels that have a weight for feature j, and the weights.
+    by_feature : CSR parts of (d, P): for each feature, the labels with a weight for it, and the weights.
     bias : (P,) float32, the constant feature's value times its weight.
     """
 
@@ -34,8 +34,8 @@ class InvertedWeights(NamedTuple):
     def of(cls, weights: sp.csr_matrix, bias: float = 1.0) -> InvertedWeights:
         """From (P, d + 1) CSR weights as `xmcbench.sparse.linear` gives them, the bias weight at column d."""
         width = weights.shape[1] - 1
-        last = np.asarray(weights[:, [width]].toarray(), np.float32).ravel()
-        return cls(parts(weights[:, :width].T.tocsr()), last * np.float32(bias))
+        bias_weights = np.asarray(weights[:, [width]].toarray(), np.float32).ravel()
+        return cls(parts(weights[:, :width].T.tocsr()), bias_weights * np.float32(bias))
 
 
 def best_labels(
@@ -50,20 +50,20 @@ def best_labels(
 
     Returns
     -------
-    ids : (n, k) int32 in 0 … P − 1, margin descending, equal margins by rising id. margins : (n, k) float32.
+    ids : (n, k) int32 in 0 … P − 1, margin descending, then id ascending. margins : (n, k) float32.
     """
-    n, size = features.shape[0], len(weights.bias)
+    n, n_labels = features.shape[0], len(weights.bias)
     ids, margins = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     if n and k:
-        scratch = np.empty((min(get_num_threads(), n), size), np.float32)
-        names = np.arange(size, dtype=np.int32)
-        _score_rows(*parts(features), *weights.by_feature, weights.bias, names, scratch, ids, margins)
+        scratch = np.empty((min(get_num_threads(), n), n_labels), np.float32)
+        label_ids = np.arange(n_labels, dtype=np.int32)
+        _score_rows(*parts(features), *weights.by_feature, weights.bias, label_ids, scratch, ids, margins)
     return ids, margins
 
 
 @njit(cache=True, nogil=True)
 def _add(columns: Any, numbers: Any, label_ptr: Any, labels: Any, values: Any, z: Any) -> None:
-    """Add each feature's share to the margins of the labels that have a weight for it."""
+    """Add each feature's contribution to the margins of the labels with a weight for it."""
     for i in range(len(columns)):
         for at in range(label_ptr[columns[i]], label_ptr[columns[i] + 1]):
             z[labels[at]] += numbers[i] * values[at]
@@ -71,7 +71,7 @@ def _add(columns: Any, numbers: Any, label_ptr: Any, labels: Any, values: Any, z
 
 @njit(cache=True, nogil=True, parallel=True)
 def _score_rows(
-    indptr: Any, indices: Any, data: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, names: Any,
+    indptr: Any, indices: Any, data: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, label_ids: Any,
     scratch: Any, ids: Any, margins: Any,
 ) -> None:  # fmt: skip
     workers = len(scratch)
@@ -80,19 +80,19 @@ def _score_rows(
             columns = indices[indptr[row] : indptr[row + 1]]
             numbers = data[indptr[row] : indptr[row + 1]]
             _score_row(
-                columns, numbers, label_ptr, labels, values, bias, names, scratch[worker], ids[row], margins[row]
+                columns, numbers, label_ptr, labels, values, bias, label_ids, scratch[worker], ids[row], margins[row]
             )
 
 
 @njit(cache=True, nogil=True)
 def _score_row(
-    columns: Any, numbers: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, names: Any,
+    columns: Any, numbers: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, label_ids: Any,
     z: Any, ids: Any, margins: Any,
 ) -> None:  # fmt: skip
-    """Fill one row of `ids` and `margins`; `z` (P,) float32 scratch, anything in it."""
+    """Fill one row of `ids` and `margins`; `z` (P,) float32 scratch."""
     z[:] = bias
     _add(columns, numbers, label_ptr, labels, values, z)
-    best = best_first(z, names, len(ids))
+    best = best_first(z, label_ids, len(ids))
     for i in range(len(ids)):
         ids[i] = best[i]
         margins[i] = z[best[i]]

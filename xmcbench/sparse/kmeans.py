@@ -1,25 +1,25 @@
-"""Labels into nested clusters of any size: hierarchical spherical k-means on sparse label centroids, as in Bonsai.
+"""Nested clusters of labels of any size: hierarchical spherical k-means on sparse label centroids, as in Bonsai.
 
-Source: Khandagale, Xiao and Babbar, "Bonsai" (Machine Learning 2020): wide splits without balance make shallow trees
-whose nodes follow the labels' own crowding. Splits start from random labels and stop as Parabel's do.
+Source: Khandagale, Xiao and Babbar, "Bonsai" (Machine Learning 2020): wide unbalanced splits make shallow
+trees whose nodes follow the distribution of the labels. Splits start from random labels and stop as Parabel's do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
+from xmcbench.method import Progress
 from xmcbench.sparse.csr import Parts, add_line, columns_of, gather_rows, parts, unit_rows
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-MAX_ITER = 20  # steps a split, as for balanced clusters
-TOLERANCE = 1e-4  # a split ends when the mean cosine to the centre gains less: Parabel, omikuji's cluster.eps
+MAX_ITER = 20  # steps per split, as for balanced clusters
+TOLERANCE = 1e-4  # a split ends when the mean cosine to the centre rises by less: Parabel, omikuji's cluster.eps
 
 
 def kmeans_clusters(
@@ -29,22 +29,22 @@ def kmeans_clusters(
     max_leaf: int,
     depth: int | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[NDArray[np.int64]]:
     """Split until no cluster has more than `max_leaf` labels, or `depth` times.
 
     Parameters
     ----------
-    features : (L, d) CSR, one row a label; rows are L2-normalised inside. Empty rows are placed too.
-    arity : k, most parts of a split, at least 2; memory of one split is 4 · k bytes a feature that its labels have.
-    depth : most levels of clusters; None: as many as it takes.
-    seed : of the labels that splits start from. The result depends on it and on the rows, not on threads.
-    progress : called as (labels in clusters that are split no more, L), after each split.
+    features : (L, d) CSR, one row per label, L2-normalised inside. Empty rows get a cluster too.
+    arity : k ≥ 2, maximum number of parts per split; one split takes 4 · k bytes per feature that its labels have.
+    depth : maximum number of cluster levels; None: no limit.
+    seed : selects the labels that splits start from. The result does not depend on the number of threads.
+    progress : called with (labels in clusters of final size, L) after each split.
 
     Returns
     -------
-    One (L,) int64 array a level, coarse to fine: the labels' clusters, counted from 0. A cluster that is small enough
-    stays whole on the levels below. No level where there is nothing to split.
+    One (L,) int64 array per level, coarse to fine: each label's cluster, counted from 0. A cluster that is small enough
+    is not split on finer levels. The list is empty if there is nothing to split.
 
     Raises
     ------
@@ -63,44 +63,45 @@ def kmeans_clusters(
         if len(large) == 0:
             break
         members = np.split(np.argsort(clusters, kind="stable").astype(np.int32), np.cumsum(counts)[:-1])
-        keys = clusters * arity
+        cluster_keys = clusters * arity
         for cluster in large.tolist():
             rng = np.random.default_rng((seed, len(levels), cluster))
-            part = split(rows, members[cluster], width, min(arity, len(members[cluster])), rng)
-            keys[members[cluster]] += part
+            parts_of_members = split(rows, members[cluster], width, min(arity, len(members[cluster])), rng)
+            cluster_keys[members[cluster]] += parts_of_members
             if progress is not None:
-                sizes = np.bincount(part)
+                sizes = np.bincount(parts_of_members)
                 done += int(sizes[sizes <= max_leaf].sum())
                 progress(done, n_labels)
-        below = np.unique(keys, return_inverse=True)[1].astype(np.int64)
-        levels.append(below)
-        clusters = below
+        next_clusters = np.unique(cluster_keys, return_inverse=True)[1].astype(np.int64)
+        levels.append(next_clusters)
+        clusters = next_clusters
     return levels
 
 
 def split(rows: Parts, members: NDArray[np.int32], width: int, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(m,) int64: which of k parts each of `members` is in, by spherical k-means from k random members.
+    """(m,) int64: the part, of k, of each of `members`, by spherical k-means from k random members.
 
-    Members that share no feature with any centre take turns. Where one part still has more than nine tenths, all are
-    cut into equal parts, part by part: or a tree of labels that are all alike, or all unlike, would hardly end.
+    Members that share no feature with any centre are assigned round-robin. If one part still has more than nine tenths
+    of the members, they are cut into equal parts in the order of their parts: otherwise a tree of labels that are all
+    alike, or all unlike, would hardly end.
     """
     workers, m = get_num_threads(), len(members)
     active = columns_of(rows.indptr, rows.indices, members, width)
-    own = Parts(*gather_rows(*rows, members, active, width))  # few of all features: centres are as wide as these
+    member_rows = Parts(*gather_rows(*rows, members, active, width))  # only their features: smaller centres
     nearest, cosines = np.zeros(m, np.int64), np.zeros(m, np.float32)
     centres = np.zeros((len(active), k), np.float32)
-    _sum_members(*own, np.sort(rng.choice(m, k, replace=False)), np.arange(k), centres, workers)
-    before = -np.inf
+    _sum_members(*member_rows, np.sort(rng.choice(m, k, replace=False)), np.arange(k), centres, workers)
+    last_gain = -np.inf
     for _ in range(MAX_ITER):
-        _assign(*own, centres, nearest, cosines, workers)
-        lost = np.flatnonzero(cosines <= 0)
-        nearest[lost] = np.arange(len(lost)) % k
+        _assign(*member_rows, centres, nearest, cosines, workers)
+        unmatched = np.flatnonzero(cosines <= 0)
+        nearest[unmatched] = np.arange(len(unmatched)) % k
         gain = float(cosines.mean(dtype=np.float64))
-        if gain - before < TOLERANCE:
+        if gain - last_gain < TOLERANCE:
             break
-        before = gain
+        last_gain = gain
         centres[:] = 0.0
-        _sum_members(*own, np.arange(m), nearest, centres, workers)
+        _sum_members(*member_rows, np.arange(m), nearest, centres, workers)
         norms = np.sqrt(np.einsum("dk,dk->k", centres, centres, dtype=np.float64))
         centres /= np.where(norms > 0, norms, 1).astype(np.float32)
     if np.bincount(nearest).max() > 0.9 * m:
@@ -110,7 +111,7 @@ def split(rows: Parts, members: NDArray[np.int32], width: int, k: int, rng: np.r
 
 @njit(cache=True, nogil=True, parallel=True)
 def _assign(indptr: Any, indices: Any, data: Any, centres: Any, nearest: Any, cosines: Any, workers: int) -> None:
-    """The centre of largest cosine for each row, the first of equal ones."""
+    """Find the centre of largest cosine for each row; of equal ones, the first."""
     for worker in prange(workers):
         _assign_share(indptr, indices, data, centres, nearest, cosines, worker, workers)
 
@@ -133,7 +134,7 @@ def _assign_share(
 def _sum_members(
     indptr: Any, indices: Any, data: Any, members: Any, part: Any, centres: Any, workers: int
 ) -> None:  # fmt: skip
-    """Add members to the centre of their part; a worker has the parts of its number modulo `workers`."""
+    """Add each member to the centre of its part; worker w handles the parts p with p mod `workers` = w."""
     for worker in prange(workers):
         for i in range(len(members)):
             if part[i] % workers == worker:

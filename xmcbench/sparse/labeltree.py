@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelTree:
-    """Which node every label lies below, on every level.
+    """The node above every label, on every level.
 
     Attributes
     ----------
-    labels : (m,) int32 label ids in leaf order: by cluster, then by id. Labels left out are never predicted.
-    levels : one (m,) int64 array a level, from the root (zeros) to the labels themselves (0 … m − 1): the node, counted
-        within its level, that each label of `labels` lies below. Nodes without labels don't exist.
+    labels : (m,) int32 label ids in leaf order: by cluster, then by id. Missing labels are never predicted.
+    levels : one (m,) int64 array per level, from the root (zeros) to the labels themselves (0 … m − 1): the ancestor
+        of each label of `labels` on that level, counted within the level. Every node has at least one label.
     """
 
     labels: NDArray[np.int32]
@@ -32,10 +32,10 @@ class LabelTree:
 
     @classmethod
     def build(cls, labels: NDArray[np.int32], clusters: Sequence[NDArray[Any]]) -> LabelTree:
-        """From labels and their clusters on each level below the root, coarse to fine, as (m,) integer arrays.
+        """Build from labels and their clusters on each level below the root, coarse to fine, as (m,) integer arrays.
 
-        Clusters may have any numbers, and those of a level any sizes: labels are in one node where they are in one
-        cluster on this level and all above. The labels of a last cluster are its children.
+        Cluster numbers and sizes are arbitrary: labels share a node if they share a cluster on this level and on all
+        levels above. The labels of a cluster of the last level are its children.
         """
         order = np.lexsort((labels, *reversed(clusters)))
         levels = [np.zeros(len(labels), np.int64)]
@@ -47,33 +47,33 @@ class LabelTree:
 
     @property
     def depth(self) -> int:
-        """Levels below the root."""
+        """Number of levels below the root."""
         return len(self.levels) - 1
 
     def sizes(self) -> list[int]:
-        """Nodes on each level below the root."""
+        """Number of nodes on each level below the root."""
         return [int(nodes.max(initial=-1)) + 1 for nodes in self.levels[1:]]
 
     def child_ptr(self) -> NDArray[np.int64]:
-        """Children of every inner node by global number (root 0), see `xmcbench.sparse.chunked.Chunks`."""
+        """Children of every inner node, numbered over all levels (root 0), see `xmcbench.sparse.chunked.Chunks`."""
         counts = [np.bincount(parents_of(above, below)) for above, below in pairwise(self.levels)]
         return np.concatenate([[1], 1 + np.cumsum(np.concatenate(counts))]).astype(np.int64)
 
     def rows_below(self, labels: sp.csr_matrix) -> list[sp.csc_matrix]:
-        """For each level from the root on, an (n, nodes) CSC pattern: rows that have a label below a node.
+        """For each level from the root on, an (n, nodes) CSC pattern: the rows with a label below each node.
 
-        `labels` : (n, L) CSR. Rows without any label of the tree are below no node.
+        `labels` : (n, L) CSR.
         """
-        mine = labels[:, self.labels]
+        tree_labels = labels[:, self.labels]
         sizes = [min(len(self.labels), 1), *self.sizes()]
-        return [_below(mine, nodes, size) for nodes, size in zip(self.levels, sizes, strict=True)]
+        return [_below(tree_labels, nodes, size) for nodes, size in zip(self.levels, sizes, strict=True)]
 
     def problems(self, below: list[sp.csc_matrix], level: int, matched: sp.csr_matrix | None = None) -> Problems:
-        """The binary problems of the children of a level's nodes, the root's at level 0.
+        """The binary problems of the children of a level's nodes, the root being level 0.
 
-        A child asks: has the row a label below me? It learns from the rows that have one below its parent, and from
-        those of `matched`, an (n, nodes) pattern, that reach the parent anyway. An only child has nothing to learn,
-        and gets no rows. `below` : what `rows_below` gives.
+        A child's positive rows have a label below it. It is trained on the rows with a label below its parent, and on
+        the rows that reach the parent in search without one: `matched`, an (n, nodes) pattern. An only child gets no
+        rows, since it needs no classifier. `below` : the result of `rows_below`.
         """
         group = parents_of(self.levels[level], self.levels[level + 1])
         rows = below[level] if matched is None else (below[level] + matched.tocsc()).tocsc()
@@ -83,12 +83,12 @@ class LabelTree:
 
 
 def parents_of(above: NDArray[np.int64], below: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The parent of each node of a level, from the nodes above and below of every label."""
+    """The parent of each node of a level; `above` and `below` are each label's nodes on two successive levels."""
     return np.asarray(above[np.unique(below, return_index=True)[1]])
 
 
 def _below(labels: sp.csr_matrix, nodes: NDArray[np.int64], size: int) -> sp.csc_matrix:
-    """(n, size) CSC pattern with sorted indices: rows that have a label below a node."""
+    """(n, size) CSC pattern with sorted indices: the rows with a label below each node."""
     import scipy.sparse as sp
 
     entries = (np.ones(labels.nnz, np.bool_), nodes[labels.indices], labels.indptr)
@@ -98,10 +98,10 @@ def _below(labels: sp.csr_matrix, nodes: NDArray[np.int64], size: int) -> sp.csc
 
 
 def _only(columns: sp.csc_matrix, which: NDArray[np.bool_]) -> sp.csc_matrix:
-    """`columns` with those that are not in `which` empty."""
+    """`columns` with every column empty that is not in `which`."""
     import scipy.sparse as sp
 
     counts = np.diff(columns.indptr)
-    kept = columns.indices[np.repeat(which, counts)]
+    indices = columns.indices[np.repeat(which, counts)]
     indptr = np.concatenate([[0], np.cumsum(counts * which)])
-    return sp.csc_matrix((np.ones(len(kept), np.bool_), kept, indptr), shape=columns.shape)
+    return sp.csc_matrix((np.ones(len(indices), np.bool_), indices, indptr), shape=columns.shape)

@@ -1,8 +1,8 @@
 """Many binary linear classifiers over one CSR matrix, each on its own list of rows: see `xmcbench.sparse.dual`.
 
-Problems are independent: each is solved by one thread with random numbers of its own, so neither threads nor the order
-of problems show in the result. A group's rows are copied side by side first, without the features that none of them
-has: they are gone over some ten times for each of its problems, and far apart in memory they took three times as long.
+Problems are independent: one thread solves each with its own seed, so the result depends neither on the number of
+threads nor on the order of problems. A group's rows are copied into contiguous memory first, with only the features
+that they have, since each problem passes over them about ten times.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from xmcbench.sparse.dual import row_squares, solve
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-CHUNK_WEIGHTS = 2_000_000  # weights a kernel call has room for, 16 MB; most are pruned, and the rest packed
-CHUNK_WORK = 100_000_000  # stored features a kernel call goes over in one pass: about a second on two cores
+CHUNK_WEIGHTS = 2_000_000  # maximum weights per kernel call before pruning, 16 MB
+CHUNK_WORK = 100_000_000  # stored features per kernel call and pass: about a second on two cores
 
 
 class Problems(NamedTuple):
@@ -29,9 +29,9 @@ class Problems(NamedTuple):
 
     Attributes
     ----------
-    group : (P,) int64, non-decreasing: whose rows a problem is trained on.
+    group : (P,) int64, non-decreasing: the group of each problem.
     row_ptr, rows : (G + 1,) int64 and int32: group g's rows are rows[row_ptr[g] : row_ptr[g + 1]], ascending.
-    positive_ptr, positives : (P + 1,) int64 and int32: problem p's positive rows, ascending, all among its group's.
+    positive_ptr, positives : (P + 1,) int64 and int32: problem p's positive rows, ascending, a subset of its group's.
     """
 
     group: NDArray[np.int64]
@@ -45,11 +45,11 @@ class Problems(NamedTuple):
         return len(self.group)
 
     def part(self, first: int, last: int) -> Problems:
-        """Problems first … last − 1 with their groups; add `first` to the seed to get the same weights."""
+        """Problems first … last − 1; add `first` to the seed to get the same weights as in the whole."""
         return self._replace(group=self.group[first:last], positive_ptr=self.positive_ptr[first : last + 1])
 
     def select(self, which: NDArray[np.int64]) -> Problems:
-        """Problems which[0], which[1], …, rising numbers, with all groups."""
+        """Problems which[0], which[1], …, ascending, with all groups."""
         counts = np.diff(self.positive_ptr)
         chosen = np.zeros(self.n_problems, np.bool_)
         chosen[which] = True
@@ -59,13 +59,13 @@ class Problems(NamedTuple):
         return self._replace(group=self.group[which], positive_ptr=ptr, positives=positives)
 
     def work(self, features: sp.csr_matrix) -> NDArray[np.int64]:
-        """(P,) int64: stored features that one pass over each problem's rows goes over."""
+        """(P,) int64: number of stored features in each problem's rows."""
         running = np.concatenate([[0], np.cumsum(np.diff(features.indptr)[self.rows], dtype=np.int64)])
         return np.asarray((running[self.row_ptr[1:]] - running[self.row_ptr[:-1]])[self.group])
 
     @classmethod
     def of_columns(cls, rows: sp.csc_matrix, positives: sp.csc_matrix, group: NDArray[Any]) -> Problems:
-        """From CSC patterns with sorted indices: column g of `rows` (n, G), column p of `positives` (n, P)."""
+        """Build from CSC patterns with sorted indices: column g of `rows` (n, G), column p of `positives` (n, P)."""
         return cls(
             np.ascontiguousarray(group, np.int64),
             np.ascontiguousarray(rows.indptr, np.int64),
@@ -93,13 +93,13 @@ def train_linear(
     ----------
     features : (n, d) CSR float32, scaled as the caller wants it.
     cost : C; 1 in LIBLINEAR, Parabel and PECOS.
-    tolerance : a problem ends when the projected gradients of a pass over all its rows lie this close together;
+    tolerance : a problem ends when the projected gradients of a pass over all its rows differ by at most this;
         0.1 in LIBLINEAR's solver 1.
-    max_iter : most passes a problem; 20 in Parabel.
+    max_iter : maximum number of passes per problem; 20 in Parabel.
     bias : value of the constant feature.
     threshold : weights of smaller magnitude are dropped; the bias weight is kept.
-    seed : of the order rows are visited in.
-    progress : called as (work done, work in all), about once a second.
+    seed : determines the order in which rows are visited.
+    progress : called with (work done, work in all), about once a second.
 
     Returns
     -------
@@ -116,10 +116,10 @@ def train_linear(
     scratch = np.zeros((workers, width), np.float32)
     packed: list[tuple[NDArray[Any], ...]] = []
     done = 0
-    parts_of_work = chunks(room, work, workers)
-    most = max((int(room[first:last].sum()) for first, last in parts_of_work), default=0)
-    columns, values = np.empty(most, np.int32), np.empty(most, np.float32)
-    for first, last in parts_of_work:
+    ranges = chunks(room, work, workers)
+    capacity = max((int(room[first:last].sum()) for first, last in ranges), default=0)
+    columns, values = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
+    for first, last in ranges:
         starts = np.concatenate([[0], np.cumsum(room[first:last])])
         counts = np.zeros(last - first, np.int64)
         _solve_chunk(
@@ -127,13 +127,13 @@ def train_linear(
             scratch, starts, columns, values, counts,
         )  # fmt: skip
         ends = starts[:-1] + counts
-        packed.append((counts, *(_pieces(found, starts, ends) for found in (columns, values))))
+        packed.append((counts, *(_pieces(array, starts, ends) for array in (columns, values))))
         done += int(work[first:last].sum())
         if progress is not None:
             progress(done, int(work.sum()))
-    kept = [np.concatenate(found) for found in zip(*packed, strict=True)] if packed else _nothing()
-    indptr = np.concatenate([[0], np.cumsum(kept[0])])
-    return sp.csr_matrix((kept[2], kept[1], indptr), shape=(problems.n_problems, width + 1))
+    arrays = [np.concatenate(array) for array in zip(*packed, strict=True)] if packed else _nothing()
+    indptr = np.concatenate([[0], np.cumsum(arrays[0])])
+    return sp.csr_matrix((arrays[2], arrays[1], indptr), shape=(problems.n_problems, width + 1))
 
 
 def _pieces(array: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[Any]:
@@ -146,17 +146,17 @@ def _nothing() -> list[NDArray[Any]]:
 
 
 def chunks(room: NDArray[np.int64], work: NDArray[np.int64], workers: int) -> list[tuple[int, int]]:
-    """Ranges of problems for one kernel call each: bounded output and work, but one problem a worker at least."""
-    found, first = [], 0
+    """Ranges of problems, one per kernel call: bounded in output and work, with at least one problem per worker."""
+    ranges, first = [], 0
     weights = np.concatenate([[0], np.cumsum(room)])
     passes = np.concatenate([[0], np.cumsum(work)])
     while first < len(room):
-        fits = np.searchsorted(weights, weights[first] + CHUNK_WEIGHTS, side="right") - 1
-        quick = np.searchsorted(passes, passes[first] + CHUNK_WORK, side="right") - 1
-        last = min(len(room), max(int(min(fits, quick)), first + workers))
-        found.append((first, last))
+        weights_end = np.searchsorted(weights, weights[first] + CHUNK_WEIGHTS, side="right") - 1
+        work_end = np.searchsorted(passes, passes[first] + CHUNK_WORK, side="right") - 1
+        last = min(len(room), max(int(min(weights_end, work_end)), first + workers))
+        ranges.append((first, last))
         first = last
-    return found
+    return ranges
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -166,7 +166,7 @@ def _solve_chunk(
     first: int, cost: float, tolerance: float, max_iter: int, bias: float, threshold: float, seed: int,
     scratch: Any, starts: Any, columns: Any, values: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """Solve problems first … first + len(counts) − 1 and write each one's weights from starts[i] on."""
+    """Solve problems first … first + len(counts) − 1 and write problem i's weights from starts[i] on."""
     workers = len(scratch)
     for worker in prange(workers):
         _solve_share(
@@ -183,29 +183,27 @@ def _solve_share(
     first: int, cost: float, tolerance: float, max_iter: int, bias: float, threshold: float, seed: int,
     weights: Any, worker: int, workers: int, starts: Any, columns: Any, values: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """One worker's share of a chunk, every `workers`-th problem. `weights`: (d,) float32 zeros, before and after."""
+    """Solve every `workers`-th problem of a chunk. `weights`: (d,) float32 scratch, zero before and after."""
     width = len(weights)
     last_group = -1
-    near = (indptr, indices, data)
-    active, places, lengths = np.empty(0, np.int32), np.empty(0, np.int32), squares
+    matrix = (indptr, indices, data)
+    active, row_numbers, row_squares_of_group = np.empty(0, np.int32), np.empty(0, np.int32), squares
     for i in range(worker, len(counts), workers):
         p = first + i
-        mine = rows[row_ptr[group[p]] : row_ptr[group[p] + 1]]
+        group_rows = rows[row_ptr[group[p]] : row_ptr[group[p] + 1]]
         if group[p] != last_group:
-            active = columns_of(indptr, indices, mine, width)
-            if 4 * len(mine) > len(
-                squares
-            ):  # a good part of all rows: they lie well as they are, and a copy would be large
+            active = columns_of(indptr, indices, group_rows, width)
+            if 4 * len(group_rows) > len(squares):  # over a quarter of all rows: a copy would be large and save little
                 active = np.arange(width).astype(np.int32)
-                near, places, lengths = (indptr, indices, data), mine, squares
+                matrix, row_numbers, row_squares_of_group = (indptr, indices, data), group_rows, squares
             else:
-                near = (indptr, indices, data)  # let go of the last group's copy before there is another
-                near = gather_rows(indptr, indices, data, mine, active, width)
-                places, lengths = np.arange(len(mine)).astype(np.int32), squares[mine]
+                matrix = (indptr, indices, data)  # free the last group's copy before the next is made
+                matrix = gather_rows(indptr, indices, data, group_rows, active, width)
+                row_numbers, row_squares_of_group = np.arange(len(group_rows)).astype(np.int32), squares[group_rows]
             last_group = group[p]
-        signs = _signs(mine, positives[positive_ptr[p] : positive_ptr[p + 1]])
+        signs = _signs(group_rows, positives[positive_ptr[p] : positive_ptr[p + 1]])
         bias_weight, _ = solve(
-            near[0], near[1], near[2], lengths, places, signs, np.zeros(len(mine)),
+            matrix[0], matrix[1], matrix[2], row_squares_of_group, row_numbers, signs, np.zeros(len(group_rows)),
             cost, tolerance, max_iter, bias, seed + p, weights, 0.0,
         )  # fmt: skip
         at = starts[i]
@@ -222,7 +220,7 @@ def _solve_share(
 
 @njit(cache=True, nogil=True)
 def _signs(rows: Any, positives: Any) -> Any:
-    """(m,) float64: 1 where a row is among the positives, else −1; both lists ascend."""
+    """(m,) float64: 1 for positive rows, else −1; both lists ascend."""
     signs = np.full(len(rows), -1.0)
     at = 0
     for i in range(len(rows)):

@@ -1,8 +1,8 @@
-"""Nearest rows by an inverted index: exact, and only stored rows that share a feature with the query are scored.
+"""Exact nearest rows by an inverted index: only stored rows that share a feature with the query are scored.
 
-The index is the stored matrix turned round: feature → the rows that have it and their weights. A query adds, feature by
-feature, its weight times theirs to one accumulator of all rows, then the best are taken. "Rows" and "features" may as
-well be labels and neighbours: the labels that a row's neighbours vote for are found by the same search.
+The index is the transposed matrix: feature → the rows that have it, and their weights. A query adds the products of
+weights feature by feature to an accumulator over all rows and then selects the best. "Rows" and "features" may also be
+labels and neighbours: the same search counts the votes of a row's neighbours for labels.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 
 class InvertedIndex(NamedTuple):
-    """m stored rows by feature. A feature of more than half of them takes less memory as a dense line of m weights, and
-    is added faster: a query of eurlex-4.3k takes half the time.
+    """m stored rows by feature.
+
+    A common feature, one of more than half of the rows, is a dense line of m weights: less memory, and faster to add.
+    Field names are part of the file format of methods that save an index.
 
     Attributes
     ----------
-    indptr, indices, data : CSR of (d, m), types as in `Parts`: feature j's rows and weights; nothing for common ones.
+    indptr, indices, data : CSR of (d, m), types as in `Parts`: feature j's rows and weights; empty for common features.
     common : (c, m) float32, the weights of common features. place : (d,) int32, feature j's line there, −1 if none.
     """
 
@@ -39,16 +41,16 @@ class InvertedIndex(NamedTuple):
 
     @classmethod
     def of(cls, rows: sp.csr_matrix) -> InvertedIndex:
-        """From (m, d) CSR weights."""
-        turned = rows.T.tocsr(copy=True)
-        counts = np.diff(turned.indptr)
+        """Build from (m, d) CSR weights."""
+        by_feature = rows.T.tocsr(copy=True)
+        counts = np.diff(by_feature.indptr)
         common = np.flatnonzero(2 * counts > rows.shape[0])
         place = np.full(len(counts), -1, np.int32)
         place[common] = np.arange(len(common))
-        dense = np.ascontiguousarray(turned[common].toarray(), np.float32)
-        turned.data[np.repeat(place >= 0, counts)] = 0
-        turned.eliminate_zeros()
-        return cls(*parts(turned), dense, place)
+        lines = np.ascontiguousarray(by_feature[common].toarray(), np.float32)
+        by_feature.data[np.repeat(place >= 0, counts)] = 0
+        by_feature.eliminate_zeros()
+        return cls(*parts(by_feature), lines, place)
 
     @property
     def width(self) -> int:
@@ -62,7 +64,7 @@ class InvertedIndex(NamedTuple):
 
 
 def nearest(index: InvertedIndex, queries: Parts, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The `count` stored rows of largest inner product with each query, among those where it is above zero.
+    """The `count` stored rows of largest inner product with each query, if it is above zero.
 
     Parameters
     ----------
@@ -70,12 +72,12 @@ def nearest(index: InvertedIndex, queries: Parts, count: int) -> tuple[NDArray[n
 
     Returns
     -------
-    ids : (n, count) int32, product falling, equal ones by rising id; −1 where there are fewer.
-    products : (n, count) float32, −inf at padding. Rows are independent of each other and of the number of threads.
+    ids : (n, count) int32, product descending then id ascending; −1 where there are fewer.
+    products : (n, count) float32, −inf at padding. They do not depend on the other queries or on the number of threads.
 
     Raises
     ------
-    ValueError : a query names a feature that the index doesn't have.
+    ValueError : a query has a feature that is not in the index.
     """
     n, size = len(queries.indptr) - 1, index.size
     if queries.indices.max(initial=-1) >= index.width:
@@ -83,52 +85,52 @@ def nearest(index: InvertedIndex, queries: Parts, count: int) -> tuple[NDArray[n
     ids, products = np.full((n, count), PAD, np.int32), np.full((n, count), -np.inf, np.float32)
     workers = max(1, min(get_num_threads(), n))
     sums = np.zeros((workers, size), np.float32)
-    found, scratch = np.empty((workers, size), np.int32), np.empty((workers, size), np.float32)
-    names = np.arange(size, dtype=np.int32)
-    given = (*queries, *index, names)
-    if workers == 1:  # a single query doesn't wait for threads to wake
-        _one_worker(0, 1, *given, sums[0], found[0], scratch[0], ids, products)
+    hits, scratch = np.empty((workers, size), np.int32), np.empty((workers, size), np.float32)
+    row_ids = np.arange(size, dtype=np.int32)
+    arguments = (*queries, *index, row_ids)
+    if workers == 1:  # starting threads would take longer than a single query
+        _one_worker(0, 1, *arguments, sums[0], hits[0], scratch[0], ids, products)
     else:
-        _all_workers(*given, sums, found, scratch, ids, products)
+        _all_workers(*arguments, sums, hits, scratch, ids, products)
     return ids, products
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _all_workers(
-    indptr: Any, indices: Any, data: Any, row_ptr: Any, rows: Any, weights: Any, common: Any, place: Any, names: Any,
-    sums: Any, found: Any, scratch: Any, ids: Any, products: Any,
+    indptr: Any, indices: Any, data: Any, row_ptr: Any, rows: Any, weights: Any, common: Any, place: Any, row_ids: Any,
+    sums: Any, hits: Any, scratch: Any, ids: Any, products: Any,
 ) -> None:  # fmt: skip
     workers = len(sums)
     for worker in prange(workers):
         _one_worker(
-            worker, workers, indptr, indices, data, row_ptr, rows, weights, common, place, names,
-            sums[worker], found[worker], scratch[worker], ids, products,
+            worker, workers, indptr, indices, data, row_ptr, rows, weights, common, place, row_ids,
+            sums[worker], hits[worker], scratch[worker], ids, products,
         )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def _one_worker(
     worker: int, workers: int, indptr: Any, indices: Any, data: Any, row_ptr: Any, rows: Any, weights: Any,
-    common: Any, place: Any, names: Any, z: Any, found: Any, scratch: Any, ids: Any, products: Any,
+    common: Any, place: Any, row_ids: Any, z: Any, hits: Any, scratch: Any, ids: Any, products: Any,
 ) -> None:  # fmt: skip
-    """Query i is worker i mod workers' work; its sums `z` (m,) are zeros before and after a query."""
+    """Answer every `workers`-th query; the accumulator `z` (m,) is zero before and after a query."""
     for query in range(worker, len(ids), workers):
         columns = indices[indptr[query] : indptr[query + 1]]
         numbers = data[indptr[query] : indptr[query + 1]]
-        touched = _add(columns, numbers, row_ptr, rows, weights, common, place, z)
-        if 4 * touched > len(z):  # one pass over all is cheaper than going back to each
-            _write(z, names, ids[query], products[query])
+        additions = _add(columns, numbers, row_ptr, rows, weights, common, place, z)
+        if 4 * additions > len(z):  # one pass over all rows is cheaper than revisiting each addition
+            _write(z, row_ids, ids[query], products[query])
             z[:] = 0
         else:
-            m = _collect(columns, row_ptr, rows, z, found, scratch)
-            _write(scratch[:m], found[:m], ids[query], products[query])
+            n_hits = _collect(columns, row_ptr, rows, z, hits, scratch)
+            _write(scratch[:n_hits], hits[:n_hits], ids[query], products[query])
 
 
 @njit(cache=True, nogil=True)
 def _add(
     columns: Any, numbers: Any, row_ptr: Any, rows: Any, weights: Any, common: Any, place: Any, z: Any
 ) -> int:  # fmt: skip
-    """Add each feature's share to the sums of the rows that have it; how many additions that took."""
+    """Add each feature's contribution to the sums of the rows with it; returns the number of additions."""
     count = 0
     for i in range(len(columns)):
         first, last = row_ptr[columns[i]], row_ptr[columns[i] + 1]
@@ -144,28 +146,28 @@ def _add(
 
 @njit(cache=True, nogil=True)
 def _add_line(number: Any, line: Any, z: Any) -> None:
-    """A function of its own, since the compiler makes vector instructions of nothing less simple."""
+    """A separate function, since the compiler vectorises only a loop as simple as this."""
     for row in range(len(z)):
         z[row] += number * line[row]
 
 
 @njit(cache=True, nogil=True)
-def _collect(columns: Any, row_ptr: Any, rows: Any, z: Any, found: Any, scratch: Any) -> int:
-    """Go the way of the additions again, move sums above zero to `scratch` and leave zeros; how many there are."""
-    m = 0
+def _collect(columns: Any, row_ptr: Any, rows: Any, z: Any, hits: Any, scratch: Any) -> int:
+    """Move the sums above zero to `scratch`, their rows to `hits`, and zero `z`; returns how many there are."""
+    n_hits = 0
     for column in columns:
         for at in range(row_ptr[column], row_ptr[column + 1]):
             if z[rows[at]] > 0:
-                found[m], scratch[m] = rows[at], z[rows[at]]
-                m += 1
+                hits[n_hits], scratch[n_hits] = rows[at], z[rows[at]]
+                n_hits += 1
             z[rows[at]] = 0
-    return m
+    return n_hits
 
 
 @njit(cache=True, nogil=True)
-def _write(sums: Any, names: Any, ids: Any, products: Any) -> None:
-    """The best sums above zero, in order."""
-    best = best_first(sums, names, len(ids))
+def _write(sums: Any, row_ids: Any, ids: Any, products: Any) -> None:
+    """Write the best sums above zero, best first."""
+    best = best_first(sums, row_ids, len(ids))
     for i in range(len(best)):
         if sums[best[i]] > 0:
-            ids[i], products[i] = names[best[i]], sums[best[i]]
+            ids[i], products[i] = row_ids[best[i]], sums[best[i]]

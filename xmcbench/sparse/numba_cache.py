@@ -1,8 +1,8 @@
-"""Compiled kernels are those of today's sources, of all files that they hold code of.
+"""Invalidate numba's cache of compiled kernels when any file of their package changes.
 
-Numba keeps compiled code beside each source file, with a stamp of that file, and compiles anew when the stamp differs.
-But compiled code holds what it calls from other files as well: after an update of a checkout, old code would meet new
-arrays, with wrong results or a crash. So the stamp of a file here is one of its whole package.
+Numba caches compiled code with a stamp of its source file and recompiles when the stamp differs. But compiled code also
+includes the functions it calls from other files: after an update of a checkout, old code would run on new arrays, with
+wrong results or a crash. Therefore the stamp of a file here also covers its whole package.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Any
 
 @cache
 def stamp_of(package: Path) -> str:
-    """SHA-256 of what the package's sources were when this process first asked."""
-    said = hashlib.sha256()
+    """SHA-256 of the package's sources at the first call in this process."""
+    digest = hashlib.sha256()
     for source in sorted(package.glob("*.py")):
-        said.update(f"{source.name} {hashlib.sha256(source.read_bytes()).hexdigest()}\n".encode())
-    return said.hexdigest()
+        digest.update(f"{source.name} {hashlib.sha256(source.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def stamp_whole_packages(*packages: Path) -> None:
-    """Have numba stamp kernels of `packages` so; to be called before their modules are imported.
+    """Make numba stamp kernels with their package's sources. Call it before the modules of `packages` are imported.
 
-    It reaches for a name inside numba, for there is no other way; where that name is gone, numba goes on as it does.
+    It patches a private class of numba, since there is no public hook. If a numba version lacks that class, numba's own
+    stamps apply.
     """
     from numba.core import caching
 

@@ -1,13 +1,13 @@
-"""One classifier a label, each trained on all rows: the problems of `linear`, solved on the few rows that matter.
+"""One classifier per label over all rows: the problems of `linear`, solved by a growing active set of rows.
 
-At the optimum of a squared hinge a row counts for a label only where it is within the margin, and nearly all rows are
-far outside: on eurlex-4.3k and icd10cm 0.1 to 1 % of them are within. So a label starts with its positives and a small
-sample of rows and goes round by round: solve on the rows it has, look at all rows, add the worst of those that are
-within the margin; it is done when none is. The active set of LIBLINEAR's shrinking, approached from the small side.
+At the optimum of a squared hinge only rows within the margin affect a label, and 99 % or more of the rows are outside.
+So a label starts with its positive rows and a small sample, and works in rounds: solve on its active rows, evaluate all
+rows, add the worst of those within the margin. It is done when there are none. This is the active set of LIBLINEAR's
+shrinking, grown instead of shrunk.
 
-Looking at all rows is the dear part. It is done for 64 labels at once ("lanes"), whose weights lie side by side, so
-that a feature of a row meets all 64 in a few vector instructions. A lane that is done takes the next label. A label's
-weights depend on its rows and seed alone: not on its neighbours, nor on threads.
+Evaluating all rows is the expensive part. It is done for 64 labels at once ("lanes"), with their weights interleaved,
+so that a feature of a row is applied to all 64 in a few vector instructions. A finished lane takes the next label. A
+label's weights depend only on the data and the seed, not on the other labels in work or on the number of threads.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ from xmcbench.sparse.dual import row_squares, solve
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-LANES = 64  # labels looked at together: 4 cache lines a feature; 0.2 ns a label and feature, against 0.6 with 8
-SAMPLE = 256  # rows every label starts with, for the many it will never hold: they pull its bias to −1
-GROWTH = 256  # rows a round adds at most, or as many as there are: doubling
-PASSES = 5  # passes over a label's rows between two looks at all rows
-OUTSIDE = 0.1  # a row outside may miss its margin by this part of the tolerance: there are so many that it adds up
+LANES = 64  # labels evaluated together: 4 cache lines per feature; three times as fast as 8
+SAMPLE = 256  # rows every label starts with, for the many that never become active: they pull its bias to −1
+GROWTH = 256  # maximum number of rows added per round, or the number of active rows if that is more (doubling)
+PASSES = 5  # passes over a label's active rows between two evaluations of all rows
+OUTSIDE = 0.1  # an inactive row may violate its margin by this share of the tolerance: many such rows add up
 
 
 class Lanes(NamedTuple):
-    """The labels at work, one a lane.
+    """The labels in work, one per lane.
 
     Attributes
     ----------
-    label : (64,) int64, −1 where idle. rounds : (64,) int64, rounds it had. solved : (64,) bool, within tolerance?
-    size, positives : (64,) int64: rows it has; the first of them are its positive ones.
-    rows, alpha : (64, n) int32 and float64: its rows and their dual variables. inside : (64, n) bool, is a row there?
+    label : (64,) int64, −1 in an idle lane. rounds : (64,) int64, rounds so far. solved : (64,) bool, within tolerance?
+    size, positives : (64,) int64: number of active rows, and of positive ones, which come first.
+    rows, alpha : (64, n) int32 and float64: active rows and their dual variables. inside : (64, n) bool, is it active?
     weights, bias : (64, d) float32 and (64,) float64.
-    found, margins, counts : (64, n) int32, (64, n) float32, (workers, 64) int64: rows to add, in a piece a worker.
+    violators, margins, counts : (64, n) int32, (64, n) float32, (workers, 64) int64: rows to add, their margins, and
+        how many each worker found; every worker writes to its own section.
     """
 
     label: NDArray[np.int64]
@@ -54,18 +55,18 @@ class Lanes(NamedTuple):
     inside: NDArray[np.bool_]
     weights: NDArray[np.float32]
     bias: NDArray[np.float64]
-    found: NDArray[np.int32]
+    violators: NDArray[np.int32]
     margins: NDArray[np.float32]
     counts: NDArray[np.int64]
 
     @classmethod
     def empty(cls, n: int, width: int, workers: int) -> Lanes:
-        """All idle. Memory is taken as rows come in; at most 64 · (21 n + 4 d) bytes."""
-        whole, wide = (LANES, n), (LANES, width)
+        """All lanes idle. The pages are allocated as rows are added; at most 64 · (21 n + 4 d) bytes."""
+        by_row, by_feature = (LANES, n), (LANES, width)
         return cls(
             np.full(LANES, -1), np.zeros(LANES, np.int64), np.zeros(LANES, np.bool_), np.zeros(LANES, np.int64),
-            np.zeros(LANES, np.int64), np.empty(whole, np.int32), np.empty(whole), np.zeros(whole, np.bool_),
-            np.zeros(wide, np.float32), np.zeros(LANES), np.empty(whole, np.int32), np.empty(whole, np.float32),
+            np.zeros(LANES, np.int64), np.empty(by_row, np.int32), np.empty(by_row), np.zeros(by_row, np.bool_),
+            np.zeros(by_feature, np.float32), np.zeros(LANES), np.empty(by_row, np.int32), np.empty(by_row, np.float32),
             np.zeros((workers, LANES), np.int64),
         )  # fmt: skip
 
@@ -89,9 +90,9 @@ def train_one_vs_rest(
     features : (n, d) CSR float32, scaled as the caller wants it.
     labels : (n, P) CSC pattern: the rows of each label.
     cost : C; 1 in LIBLINEAR, DiSMEC and napkinXC.
-    tolerance : a label ends when the projected gradients of its rows lie this close together and no other row misses
-        its margin by more than a tenth of it; 0.1 in LIBLINEAR's solver 1 and napkinXC.
-    max_iter : most rounds a label, of at most five passes over its rows each; 100 passes in napkinXC.
+    tolerance : a label ends when the projected gradients of its active rows differ by at most this and no other row
+        violates its margin by more than a tenth of it; 0.1 in LIBLINEAR's solver 1 and napkinXC.
+    max_iter : maximum rounds per label, of at most five passes over its active rows each; 100 passes in napkinXC.
     bias, threshold, seed, progress : as in `xmcbench.sparse.linear.train_linear`; work is counted in labels.
 
     Returns
@@ -106,15 +107,15 @@ def train_one_vs_rest(
     pointers, positives = np.asarray(labels.indptr, np.int64), np.asarray(labels.indices, np.int32)
     sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int32)) if n else np.empty(0, np.int32)
     lanes = Lanes.empty(n, width, get_num_threads())
-    side_by_side = np.empty((width, LANES), np.float32)
+    interleaved = np.empty((width, LANES), np.float32)
     done: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
-    begun = 0
+    n_started = 0
     while len(done) < total:
-        for lane in np.flatnonzero(lanes.label < 0)[: total - begun].tolist():
-            start(lanes, lane, begun, positives[pointers[begun] : pointers[begun + 1]], sample)
-            begun += 1
+        for lane in np.flatnonzero(lanes.label < 0)[: total - n_started].tolist():
+            start(lanes, lane, n_started, positives[pointers[n_started] : pointers[n_started + 1]], sample)
+            n_started += 1
         _solve_lanes(x, squares, lanes, cost, tolerance, bias, seed)
-        _look(x, lanes, side_by_side, bias, np.float32(OUTSIDE * tolerance - 1))
+        _find_violators(x, lanes, interleaved, bias, np.float32(OUTSIDE * tolerance - 1))
         finished = np.zeros(LANES, np.bool_)
         _grow_lanes(lanes, max_iter, finished)
         for lane in np.flatnonzero(finished).tolist():
@@ -130,7 +131,7 @@ def train_one_vs_rest(
 
 @njit(cache=True, nogil=True)
 def start(lanes: Any, lane: int, label: int, positives: Any, sample: Any) -> None:
-    """Give an idle lane a label: its positive rows first, then those of the sample that are none."""
+    """Assign a label to an idle lane: its positive rows first, then the other rows of the sample."""
     lanes.label[lane] = label
     lanes.rounds[lane] = 0
     lanes.positives[lane] = len(positives)
@@ -159,24 +160,24 @@ def _solve_lanes(x: Any, squares: Any, lanes: Any, cost: float, tolerance: float
 def _solve_lane(
     x: Any, squares: Any, lanes: Any, lane: int, cost: float, tolerance: float, bias: float, seed: int
 ) -> None:
-    """A few more passes over the rows a lane has, from where the last round left off."""
+    """Run a few more passes over a lane's active rows, starting from the last round's solution."""
     size = lanes.size[lane]
     signs = np.full(size, -1.0)
     signs[: lanes.positives[lane]] = 1.0
-    numbers = seed + lanes.label[lane] + 1000003 * lanes.rounds[lane]
+    lane_seed = seed + lanes.label[lane] + 1000003 * lanes.rounds[lane]
     lanes.bias[lane], lanes.solved[lane] = solve(
         x.indptr, x.indices, x.data, squares, lanes.rows[lane, :size], signs, lanes.alpha[lane, :size],
-        cost, tolerance, PASSES, bias, numbers, lanes.weights[lane], lanes.bias[lane],
+        cost, tolerance, PASSES, bias, lane_seed, lanes.weights[lane], lanes.bias[lane],
     )  # fmt: skip
     lanes.rounds[lane] += 1
 
 
-def _look(x: Parts, lanes: Lanes, side_by_side: NDArray[np.float32], bias: float, limit: np.float32) -> None:
-    """Find, for every lane, the rows outside it whose margin is above `limit`."""
-    _transpose(lanes.weights, side_by_side)
+def _find_violators(x: Parts, lanes: Lanes, interleaved: NDArray[np.float32], bias: float, limit: np.float32) -> None:
+    """Find, for every lane, the inactive rows whose margin is above `limit`."""
+    _transpose(lanes.weights, interleaved)
     base = np.where(lanes.label >= 0, bias * lanes.bias, -np.inf).astype(np.float32)
     lanes.counts[:] = 0
-    _look_at_rows(x, lanes, side_by_side, base, limit)
+    _find_in_rows(x, lanes, interleaved, base, limit)
 
 
 @njit(cache=True, nogil=True)
@@ -187,16 +188,16 @@ def _transpose(weights: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _look_at_rows(x: Any, lanes: Any, weights: Any, base: Any, limit: Any) -> None:
+def _find_in_rows(x: Any, lanes: Any, weights: Any, base: Any, limit: Any) -> None:
     workers = len(lanes.counts)
     n = len(x.indptr) - 1
     for worker in prange(workers):
-        _look_at_piece(x, lanes, weights, base, limit, n * worker // workers, n * (worker + 1) // workers, worker)
+        _find_in_piece(x, lanes, weights, base, limit, n * worker // workers, n * (worker + 1) // workers, worker)
 
 
 @njit(cache=True, nogil=True)
-def _look_at_piece(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, first: int, last: int, worker: int) -> None:
-    """Rows first … last − 1; what is found is written from place `first` on. Two features a step: fewer loads of z."""
+def _find_in_piece(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, first: int, last: int, worker: int) -> None:
+    """Evaluate rows first … last − 1; violators are written from `first` on. Two features per step save loads of z."""
     z = np.empty(LANES, np.float32)
     counts = lanes.counts[worker]
     for row in range(first, last):
@@ -204,17 +205,17 @@ def _look_at_piece(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, firs
             z[lane] = base[lane]
         at, end = x.indptr[row], x.indptr[row + 1]
         while at + 2 <= end:
-            one, other, u, v = x.indices[at], x.indices[at + 1], x.data[at], x.data[at + 1]
+            first_feature, second_feature, u, v = x.indices[at], x.indices[at + 1], x.data[at], x.data[at + 1]
             for lane in range(LANES):
-                z[lane] += u * weights[one, lane] + v * weights[other, lane]
+                z[lane] += u * weights[first_feature, lane] + v * weights[second_feature, lane]
             at += 2
         if at < end:
-            one, u = x.indices[at], x.data[at]
+            first_feature, u = x.indices[at], x.data[at]
             for lane in range(LANES):
-                z[lane] += u * weights[one, lane]
+                z[lane] += u * weights[first_feature, lane]
         for lane in range(LANES):
             if z[lane] > limit and not lanes.inside[lane, row]:
-                lanes.found[lane, first + counts[lane]] = row
+                lanes.violators[lane, first + counts[lane]] = row
                 lanes.margins[lane, first + counts[lane]] = z[lane]
                 counts[lane] += 1
 
@@ -231,21 +232,21 @@ def _grow_lanes(lanes: Any, max_iter: int, finished: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _grow(lanes: Any, lane: int) -> int:
-    """Add the rows found for a lane, the worst of them where they are too many; how many were added."""
+    """Add a lane's violators, only the worst if there are too many; returns the number added."""
     workers, n = len(lanes.counts), lanes.rows.shape[1]
     total = lanes.counts[:, lane].sum()
     rows, margins = np.empty(total, np.int32), np.empty(total, np.float32)
     at = 0
     for worker in range(workers):
         first, count = n * worker // workers, lanes.counts[worker, lane]
-        rows[at : at + count] = lanes.found[lane, first : first + count]
+        rows[at : at + count] = lanes.violators[lane, first : first + count]
         margins[at : at + count] = lanes.margins[lane, first : first + count]
         at += count
-    most = max(GROWTH, lanes.size[lane])
-    cut = np.partition(margins, total - most)[total - most] if total > most else np.float32(-np.inf)
+    capacity = max(GROWTH, lanes.size[lane])
+    threshold = np.partition(margins, total - capacity)[total - capacity] if total > capacity else np.float32(-np.inf)
     size = lanes.size[lane]
     for i in range(total):
-        if margins[i] >= cut:
+        if margins[i] >= threshold:
             lanes.rows[lane, size] = rows[i]
             lanes.alpha[lane, size] = 0.0
             lanes.inside[lane, rows[i]] = True
@@ -257,7 +258,7 @@ def _grow(lanes: Any, lane: int) -> int:
 
 @njit(cache=True, nogil=True)
 def pack(lanes: Any, lane: int, threshold: float) -> Any:
-    """Columns and values of a lane's weights of at least `threshold`, the bias weight last; the lane is idle again."""
+    """Columns and values of a lane's weights of at least `threshold`, the bias weight last; the lane becomes idle."""
     weights = lanes.weights[lane]
     width = len(weights)
     count = 1

@@ -1,4 +1,4 @@
-"""The best of a row's candidates, in the one order of predictions: score falling, then id rising."""
+"""The best of a row's candidates in the order of predictions: score descending, then id ascending."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xmcbench.topk import PAD, TopK
 def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK:
     """The k best of (n, m) candidates in any order, no label twice in a row; id −1 or score −inf is padding.
 
-    What `TopK.from_arrays` gives for checked input, without sorting what is cut off.
+    The result of `TopK.from_arrays`, without its checks and without sorting candidates that are cut off.
 
     Raises
     ------
@@ -33,20 +33,20 @@ def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK
 def _best_of(ids: Any, scores: Any, workers: int, best_ids: Any, best_scores: Any) -> None:
     for worker in prange(workers):
         for row in range(worker, len(ids), workers):
-            places = best_first(scores[row], ids[row], best_ids.shape[1])
-            for i in range(len(places)):
-                if scores[row, places[i]] > -np.inf:
-                    best_ids[row, i], best_scores[row, i] = ids[row, places[i]], scores[row, places[i]]
+            positions = best_first(scores[row], ids[row], best_ids.shape[1])
+            for i in range(len(positions)):
+                if scores[row, positions[i]] > -np.inf:
+                    best_ids[row, i], best_scores[row, i] = ids[row, positions[i]], scores[row, positions[i]]
 
 
 @njit(cache=True, nogil=True)
 def best_first(scores: Any, ids: Any, k: int) -> Any:
-    """(min(k, m),) int64: places of the k highest scores, best first; equal scores by rising id. A heap of size k."""
+    """(min(k, m),) int64: positions of the k highest scores, best first; ties by ascending id. A heap of size k."""
     m = len(scores)
     k = min(k, m)
     if k == 0:
         return np.empty(0, np.int64)
-    heap = np.empty(k, np.int64)  # the worst kept one on top
+    heap = np.empty(k, np.int64)  # the worst candidate on top
     for i in range(k):
         heap[i] = i
     for i in range(k // 2 - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""Tables that learn a few rows at a time: embeddings of features, weights of labels."""
+"""Tables with row-sparse gradients: embeddings of features, weights of labels."""
 
 from pathlib import Path
 

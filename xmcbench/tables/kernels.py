@@ -1,8 +1,8 @@
-"""Numba kernels of the CPU path: a sparse batch times a table, both ways, and AdamW on the rows it names.
+"""Numba kernels of the CPU path: products of a sparse batch with a table, and AdamW on the rows it refers to.
 
-A sparse batch is CSR: row i holds `indices[indptr[i]:indptr[i+1]]` and as many `values`. Features of a batch are one;
-the shortlist with its gradient is another. Ids outside the table are padding and are passed over. Every row (of the
-result) is worked on by one thread alone, so the thread count never shows in the result.
+A sparse batch is CSR: row i holds `indices[indptr[i]:indptr[i+1]]` and as many `values`. Examples are the features of a
+batch, and a shortlist with its gradient. Ids outside the table are padding and are skipped. One thread computes a row
+of the result, so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-PARTS = 64  # pieces that threads share out; a fixed number, so that the thread count never shows
+PARTS = 64  # units of work; fixed, so that the result does not depend on the number of threads
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
@@ -31,10 +31,10 @@ def rows_times_table(indptr: Any, indices: Any, values: Any, table: Any, out: An
 
 @njit(cache=True, nogil=True)
 def group(indptr: Any, indices: Any, n_rows: int) -> Any:
-    """Turn the batch round: which table rows it names, and from where.
+    """Group the positions of a batch by the table row they refer to.
 
-    Returns (rows, starts, order, owner): rows (u,) ascending; row rows[j] is named at order[starts[j]:starts[j+1]],
-    ascending positions in `indices`; position order[k] belongs to batch row owner[k].
+    Returns (rows, starts, order, owner): rows (u,) ascending; table row rows[j] occurs at the positions
+    order[starts[j]:starts[j+1]] of `indices`, ascending; position order[k] belongs to batch row owner[k].
     """
     counts = np.zeros(n_rows + 1, np.int64)
     for index in indices:
@@ -59,7 +59,7 @@ def group(indptr: Any, indices: Any, n_rows: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def cut(starts: Any, parts: int) -> Any:
-    """(parts + 1,) bounds of pieces of grouped rows that cost about the same: a row costs what two positions do."""
+    """(parts + 1,) bounds of parts of the grouped rows of about equal cost: a row costs as much as two positions."""
     bounds = np.zeros(parts + 1, np.int64)
     total = starts[-1] + 2 * (len(starts) - 1)
     j = 0
@@ -73,9 +73,9 @@ def cut(starts: Any, parts: int) -> Any:
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def dots(rows: Any, starts: Any, order: Any, owner: Any, queries: Any, table: Any, bias: Any, out: Any) -> None:
-    """out[at] = queries[i] · table[r] + bias[r] where position `at` of batch row i names r; the rest stays.
+    """out[at] = queries[i] · table[r] + bias[r] where position `at` of batch row i refers to r; others are unchanged.
 
-    Table rows come in turn, each read once; the queries of a batch stay in the cache.
+    Each table row is read once, in order; the queries of a batch fit into the cache.
     """
     bounds = cut(starts, PARTS)
     for part in prange(PARTS):
@@ -86,7 +86,7 @@ def dots(rows: Any, starts: Any, order: Any, owner: Any, queries: Any, table: An
 def dots_part(
     first: int, last: int, rows: Any, starts: Any, order: Any, owner: Any, queries: Any, table: Any, bias: Any, out: Any
 ) -> None:
-    """`dots` of the grouped rows first to last."""
+    """`dots` for the grouped rows first … last − 1."""
     for j in range(first, last):
         row = rows[j]
         for k in range(starts[j], starts[j + 1]):
@@ -103,7 +103,7 @@ def query_gradient(
 ) -> None:
     """out[i] = Σ values · table[r] over the positions of batch row i: `rows_times_table`, each table row read once.
 
-    scratch : (parts, n, D) zeros; as many pieces of the table are summed up apart, however many threads there are.
+    scratch : (parts, n, D) zeros, partial sums of as many parts of the table, for any number of threads.
     """
     parts = len(scratch)
     bounds = cut(starts, parts)
@@ -120,7 +120,7 @@ def query_gradient(
 def query_gradient_part(
     first: int, last: int, rows: Any, starts: Any, order: Any, owner: Any, values: Any, table: Any, out: Any
 ) -> None:
-    """Adds what the grouped rows first to last give."""
+    """Add the contributions of the grouped rows first … last − 1."""
     for j in range(first, last):
         row = rows[j]
         for k in range(starts[j], starts[j + 1]):
@@ -132,7 +132,7 @@ def query_gradient_part(
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def table_gradient(starts: Any, order: Any, owner: Any, values: Any, dense: Any, out: Any) -> None:
-    """out[j] = Σ values · dense[i] over the positions that name table row j (see `group`); `out` (u, D)."""
+    """out[j] = Σ values · dense[i] over the positions of table row j (see `group`); `out` (u, D)."""
     bounds = cut(starts, PARTS)
     for part in prange(PARTS):
         table_gradient_part(bounds[part], bounds[part + 1], starts, order, owner, values, dense, out)
@@ -142,14 +142,14 @@ def table_gradient(starts: Any, order: Any, owner: Any, values: Any, dense: Any,
 def table_gradient_part(
     first: int, last: int, starts: Any, order: Any, owner: Any, values: Any, dense: Any, out: Any
 ) -> None:
-    """`table_gradient` of the grouped rows first to last."""
+    """`table_gradient` for the grouped rows first … last − 1."""
     for j in range(first, last):
         gradient_row(starts[j], starts[j + 1], order, owner, values, dense, out[j])
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def gradient_row(first: int, last: int, order: Any, owner: Any, values: Any, dense: Any, out: Any) -> None:
-    """out = Σ values · dense[i] over the grouped positions first to last."""
+    """out = Σ values · dense[i] over the grouped positions first … last − 1."""
     out[:] = 0
     for k in range(first, last):
         value = values[order[k]]
@@ -160,7 +160,7 @@ def gradient_row(first: int, last: int, order: Any, owner: Any, values: Any, den
 
 @njit(cache=True, nogil=True)
 def sums(starts: Any, order: Any, values: Any, out: Any) -> None:
-    """out[j] = Σ values over the positions that name table row j."""
+    """out[j] = Σ values over the positions of table row j."""
     for j in range(len(starts) - 1):
         for k in range(starts[j], starts[j + 1]):
             out[j] += values[order[k]]
@@ -185,23 +185,23 @@ def adamw_rows(
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """One AdamW step on the named rows, whose gradients (as in `table_gradient`) are never written down.
+    """One AdamW step on the rows of a batch; their gradients (as in `table_gradient`) are never stored.
 
-    What decay would have done to a row while it was away is settled first.
+    The decay over the steps since a row's last update is applied first.
 
-    last : (N,) step at which a row was last touched; shrunk : (N,) log of the decay factors up to then;
+    last : (N,) step of a row's last update; shrunk : (N,) log of the decay factors up to then;
     shrink : the same log up to this step.
     """
     bounds = cut(starts, PARTS)
     for part in prange(PARTS):
-        here = bounds[part], bounds[part + 1]
+        part_bounds = bounds[part], bounds[part + 1]
         factors = rows, starts, order, owner, values, dense
-        adamw_part(here, factors, weight, first, second, last, shrunk, step, shrink, rate, betas, epsilon)
+        adamw_part(part_bounds, factors, weight, first, second, last, shrunk, step, shrink, rate, betas, epsilon)
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def adamw_part(
-    here: Any,
+    bounds: Any,
     factors: Any,
     weight: Any,
     first: Any,
@@ -214,10 +214,10 @@ def adamw_part(
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """`adamw_rows` of the grouped rows here[0] to here[1]."""
+    """`adamw_rows` for the grouped rows bounds[0] … bounds[1] − 1."""
     rows, starts, order, owner, values, dense = factors
     gradient = np.empty(weight.shape[1], weight.dtype)
-    for j in range(here[0], here[1]):
+    for j in range(bounds[0], bounds[1]):
         row = rows[j]
         gradient_row(starts[j], starts[j + 1], order, owner, values, dense, gradient)
         decay = np.exp(shrink - shrunk[row])
@@ -234,22 +234,22 @@ def adamw_row(
     second: Any,
     decay: float,
     step: int,
-    away: int,
+    steps_since: int,
     rate: float,
     betas: tuple[float, float],
     epsilon: float,
 ) -> None:
-    """AdamW on one row, in vectors: every number in the weights' own type, and no check of each division for zero."""
+    """AdamW on one row. For vectorisation all numbers have the weights' type and divisions are not checked for zero."""
     number = weight.dtype.type
     beta1, beta2 = betas
-    keep1, add1 = number(beta1**away), number(1 - beta1)
-    keep2, add2 = number(beta2**away), number(1 - beta2)
-    move, root, small = number(rate / (1 - beta1**step)), number(1 / np.sqrt(1 - beta2**step)), number(epsilon)
-    kept = number(decay)
+    keep1, add1 = number(beta1**steps_since), number(1 - beta1)
+    keep2, add2 = number(beta2**steps_since), number(1 - beta2)
+    move, root, tiny = number(rate / (1 - beta1**step)), number(1 / np.sqrt(1 - beta2**step)), number(epsilon)
+    shrinkage = number(decay)
     for d in range(len(weight)):
         g = gradient[d]
         m = keep1 * first[d] + add1 * g
         v = keep2 * second[d] + add2 * g * g
         first[d] = m
         second[d] = v
-        weight[d] = weight[d] * kept - move * m / (np.sqrt(v) * root + small)
+        weight[d] = weight[d] * shrinkage - move * m / (np.sqrt(v) * root + tiny)

@@ -1,9 +1,9 @@
-"""Two differentiable operations with row-sparse gradients: sum of table rows, and dots with table rows.
+"""Two differentiable operations with row-sparse gradients: sums of table rows, and dot products with table rows.
 
-Both read a table (features × D, labels × D) at a few rows, and only these rows have a gradient. It is kept as the
-factors it is the product of: a table under `RowAdamW` takes them as they are, so that not even its touched rows are
-ever written down; any other gets a sparse tensor. On the CPU numba does the work; elsewhere Triton does where it is
-installed (`triton_ops`), else torch in chunks (`torch_ops`): no (n, K, D) gather ever exists.
+Both read a few rows of a table (features × D, labels × D), and only these rows have a gradient. It is represented by
+its factors: a table under `RowAdamW` gets the factors, so that the gradient is never stored; any other table gets a
+sparse tensor. The implementation is numba on the CPU, elsewhere Triton if it is installed (`triton_ops`), else torch in
+chunks (`torch_ops`). No (n, K, D) array is ever built.
 """
 
 from __future__ import annotations
@@ -18,20 +18,18 @@ from torch import Tensor
 
 from xmcbench.tables import kernels, torch_ops
 
-# All products are faster where K ≥ L / 5. Measured: the two are equally fast at K / L = 0.26 (L = 4,271, D = 512,
-# n = 256), 0.2 (L = 1,000) and 0.1 (L = 20,000, D = 256, n = 512).
-DENSE = 5
-SUMS = 8  # parts of the table whose shares of the queries' gradient are summed apart; fixed, so that threads don't show
+DENSE = 5  # from K ≥ L / 5 on, computing all products is faster; the two break even at K / L from 0.1 to 0.26
+SUMS = 8  # partial sums of the queries' gradient; fixed, so that the result does not depend on the number of threads
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Places of a sparse batch in the order of the table rows they name.
+    """Positions of a sparse batch, grouped by the table row they refer to.
 
     Attributes
     ----------
-    rows : (u,) int64, the table rows named, ascending. starts : (u + 1,) int64, each row's first place below.
-    order : (m,) int64, positions in the batch's indices. owner : (m,) int32 or int64, batch row of each.
+    rows : (u,) int64, table rows that occur, ascending. starts : (u + 1,) int64, where each row's positions start.
+    order : (m,) int64, positions in the batch's indices. owner : (m,) int32 or int64, the batch row of each position.
     """
 
     rows: Tensor
@@ -42,7 +40,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Factors:
-    """A gradient for a few rows of a table: row rows[j] gets Σ values[order] · dense[owner] over its group."""
+    """The gradient of a few rows of a table: that of row rows[j] is Σ values[order] · dense[owner] over its group."""
 
     groups: Groups
     values: Tensor
@@ -50,9 +48,9 @@ class Factors:
 
     @classmethod
     def of_rows(cls, rows: Tensor, values: Tensor) -> Factors:
-        """From a gradient (u, D) of rows (u,), each named once."""
-        places = torch.arange(len(rows) + 1, device=rows.device)
-        return cls(Groups(rows, places, places[:-1], places[:-1]), values.new_ones(len(rows)), values)
+        """From a gradient (u, D) of distinct rows (u,)."""
+        positions = torch.arange(len(rows) + 1, device=rows.device)
+        return cls(Groups(rows, positions, positions[:-1], positions[:-1]), values.new_ones(len(rows)), values)
 
     def sums(self) -> Tensor:
         """(u,): Σ values[order] of each row's group."""
@@ -64,14 +62,14 @@ class Factors:
         return out.index_add_(0, torch_ops.owners(groups.starts, len(groups.order)), values[groups.order])
 
     def multiplied(self) -> Tensor:
-        """(u, D): one gradient for each of `groups.rows`."""
+        """(u, D): the gradient of each of `groups.rows`."""
         groups, values, dense = self.groups, self.values, self.dense
         if on_cpu(dense):
             out = dense.new_empty(len(groups.rows), dense.shape[1])
             kernels.table_gradient(*_arrays(groups.starts, groups.order, groups.owner, values, dense, out))
             return out
-        found: Tensor = elsewhere(dense).weighted_rows(groups.starts, groups.order, groups.owner, values, dense)
-        return found
+        gradient: Tensor = elsewhere(dense).weighted_rows(groups.starts, groups.order, groups.owner, values, dense)
+        return gradient
 
 
 def bag(table: Tensor, indptr: Tensor, indices: Tensor, values: Tensor) -> Tensor:
@@ -131,47 +129,47 @@ class _GatherDot(torch.autograd.Function):
 
 
 class _AllDots(torch.autograd.Function):
-    """`gather_dot` by way of every product: two matrices are multiplied faster than so many of their rows."""
+    """`gather_dot` from all products: faster for large K, since it is one matrix product."""
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, table: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
         ctx.save_for_backward(queries, table, ids)
         ctx.taker = taker(table)
-        found = torch.addmm(bias, queries, table.T).gather(1, ids.clamp(max=len(table) - 1))
-        return torch.where(ids < len(table), found, 0.0)
+        products = torch.addmm(bias, queries, table.T).gather(1, ids.clamp(max=len(table) - 1))
+        return torch.where(ids < len(table), products, 0.0)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         queries, table, ids = ctx.saved_tensors
         size = len(table)
-        spread = gradient.new_zeros(len(ids), size + 1).scatter_add_(1, ids.clamp(max=size), gradient)[:, :size]
-        factors = Factors.of_rows(torch.arange(size, device=ids.device), spread.T @ queries)
-        return spread @ table, hand_over(factors, size, ctx.taker), spread.sum(0), None
+        dense_gradient = gradient.new_zeros(len(ids), size + 1).scatter_add_(1, ids.clamp(max=size), gradient)[:, :size]
+        factors = Factors.of_rows(torch.arange(size, device=ids.device), dense_gradient.T @ queries)
+        return dense_gradient @ table, hand_over(factors, size, ctx.taker), dense_gradient.sum(0), None
 
 
 def taker(table: Tensor) -> list[Factors] | None:
-    """Where the optimiser of this table wants its gradients; None: nowhere, autograd is to have them."""
-    found: list[Factors] | None = getattr(table, "factors", None)
-    return found
+    """The list in which this table's optimiser collects gradients; None: autograd gets them."""
+    collected: list[Factors] | None = getattr(table, "factors", None)
+    return collected
 
 
-def hand_over(factors: Factors, n_rows: int, to: list[Factors] | None) -> Tensor | None:
-    """The gradient as autograd gets it: nothing where the table's optimiser takes it, else sparse (n_rows, D)."""
-    if to is not None:
-        to.append(factors)
+def hand_over(factors: Factors, n_rows: int, collected: list[Factors] | None) -> Tensor | None:
+    """Append the gradient to the optimiser's list and return None; without a list return it, sparse (n_rows, D)."""
+    if collected is not None:
+        collected.append(factors)
         return None
     return sparse(factors, n_rows)
 
 
 def sparse(factors: Factors, n_rows: int) -> Tensor:
-    """(n_rows, D) sparse and coalesced."""
+    """The gradient as a sparse, coalesced (n_rows, D) tensor."""
     rows, values = factors.groups.rows[None], factors.multiplied()
     shape = (n_rows, values.shape[1])
     return torch.sparse_coo_tensor(rows, values, shape, is_coalesced=True, check_invariants=False)
 
 
 def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups:
-    """Turn a sparse batch round; indices past the table are left out."""
+    """Group a sparse batch by table row; indices past the table are left out."""
     if on_cpu(indices):
         run: Any = kernels.group
         return Groups(*map(torch.from_numpy, run(*_arrays(indptr, indices), n_rows)))
@@ -184,35 +182,35 @@ def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups:
 
 
 def merged(parts: Sequence[Factors]) -> Factors:
-    """One gradient in place of several of one table: what documents and labels through one encoder leave."""
+    """Merge gradients of one table, for example those of documents and labels through one encoder."""
     if len(parts) == 1:
         return parts[0]
     ends = np.cumsum([[len(part.values), len(part.dense)] for part in parts], axis=0)[:-1]
-    before = [(0, 0), *map(tuple, ends.tolist())]
-    groups = _merged_groups([part.groups for part in parts], before)
+    offsets = [(0, 0), *map(tuple, ends.tolist())]
+    groups = _merged_groups([part.groups for part in parts], offsets)
     return Factors(groups, torch.cat([part.values for part in parts]), torch.cat([part.dense for part in parts]))
 
 
-def _merged_groups(parts: list[Groups], before: list[tuple[int, int]]) -> Groups:
-    """Of places that stand behind those of the parts before: so many values and batch rows."""
-    pairs = list(zip(parts, before, strict=True))
+def _merged_groups(parts: list[Groups], offsets: list[tuple[int, int]]) -> Groups:
+    """Merge groups; `offsets` are the numbers of values and of batch rows in earlier parts."""
+    pairs = list(zip(parts, offsets, strict=True))
     device = parts[0].rows.device
-    if device.type == "cpu":  # numpy: three times as fast, and its stable sort merges runs that are in order already
-        named = np.concatenate([np.repeat(part.rows.numpy(), np.diff(part.starts.numpy())) for part in parts])
-        by_row = np.argsort(named, kind="stable")
+    if device.type == "cpu":  # numpy is faster: its stable sort merges runs that are already sorted
+        table_rows = np.concatenate([np.repeat(part.rows.numpy(), np.diff(part.starts.numpy())) for part in parts])
+        by_row = np.argsort(table_rows, kind="stable")
         order = np.concatenate([part.order.numpy() + values for part, (values, _) in pairs])[by_row]
         owner = np.concatenate([part.owner.numpy().astype(np.int64) + rows for part, (_, rows) in pairs])[by_row]
-        inside = named[by_row]
-        starts = np.concatenate([np.flatnonzero(np.diff(inside, prepend=-1)), [len(inside)]])
-        return Groups(*map(torch.from_numpy, (inside[starts[:-1]], starts, order, owner)))
-    places = torch.cat([part.rows.repeat_interleave(part.starts.diff()) for part in parts])
-    sorted_places, by = places.sort(stable=True)
-    unique, count = torch.unique_consecutive(sorted_places, return_counts=True)
+        sorted_rows = table_rows[by_row]
+        starts = np.concatenate([np.flatnonzero(np.diff(sorted_rows, prepend=-1)), [len(sorted_rows)]])
+        return Groups(*map(torch.from_numpy, (sorted_rows[starts[:-1]], starts, order, owner)))
+    row_keys = torch.cat([part.rows.repeat_interleave(part.starts.diff()) for part in parts])
+    sorted_keys, permutation = row_keys.sort(stable=True)
+    unique, count = torch.unique_consecutive(sorted_keys, return_counts=True)
     return Groups(
         unique,
         torch.cat([count.new_zeros(1), count.cumsum(0)]),
-        torch.cat([part.order + values for part, (values, _) in pairs])[by],
-        torch.cat([part.owner.long() + rows for part, (_, rows) in pairs])[by],
+        torch.cat([part.order + values for part, (values, _) in pairs])[permutation],
+        torch.cat([part.owner.long() + rows for part, (_, rows) in pairs])[permutation],
     )
 
 
@@ -223,20 +221,20 @@ def group_rows(ids: Tensor, n_rows: int) -> Groups:
 
 
 def query_gradient(factors: Factors, table: Tensor, ids: Tensor) -> Tensor:
-    """(n, D): row i is Σ values · table row over the (n, K) places of batch row i."""
+    """(n, D): row i is Σ values · table row over the K positions of batch row i."""
     if not on_cpu(table):
         indptr = torch.arange(len(ids) + 1, device=ids.device) * ids.shape[1]
-        found: Tensor = elsewhere(table).weighted_rows(indptr, None, ids.reshape(-1), factors.values, table)
-        return found
+        gradient: Tensor = elsewhere(table).weighted_rows(indptr, None, ids.reshape(-1), factors.values, table)
+        return gradient
     groups, out = factors.groups, torch.zeros_like(factors.dense)
     scratch = table.new_zeros(SUMS, *out.shape)
-    given = groups.rows, groups.starts, groups.order, groups.owner, factors.values, table, scratch, out
-    kernels.query_gradient(*_arrays(*given))
+    arguments = groups.rows, groups.starts, groups.order, groups.owner, factors.values, table, scratch, out
+    kernels.query_gradient(*_arrays(*arguments))
     return out
 
 
 def on_cpu(tensor: Tensor) -> bool:
-    """Do numba's kernels work on it?"""
+    """Whether numba's kernels handle this tensor."""
     return tensor.device.type == "cpu"
 
 
@@ -246,7 +244,7 @@ def elsewhere(tensor: Tensor) -> Any:
         return torch_ops
     try:
         from xmcbench.tables import triton_ops
-    except ImportError:  # torch for CUDA brings Triton on Linux only
+    except ImportError:  # torch for CUDA includes Triton only on Linux
         return torch_ops
     return triton_ops
 

@@ -1,7 +1,7 @@
 """AdamW for tables with row-sparse gradients: rows that are not in the batch are not read.
 
-When a row is touched again, the decay of its moments and of its weights over the steps between is settled, and bias
-correction counts all steps. The one difference to dense AdamW: a row does not move on momentum while it is away.
+When a row is updated again, the decay of its moments and weights over the steps in between is applied, and bias
+correction counts all steps. The only difference to dense AdamW: momentum does not move a row in steps without it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class RowAdamW:
-    """Keeps two moments, the last step and the decay so far for each row of one table (N, D)."""
+    """AdamW for one table (N, D): two moments, the last step and the accumulated decay of each row."""
 
     def __init__(self, table: torch.nn.Parameter, rate: float, decay: float) -> None:
-        taking: Any = table
-        taking.factors = []  # where `ops` leaves the gradient
-        self.table = taking
+        parameter: Any = table
+        parameter.factors = []  # `ops` appends gradients here
+        self.table = parameter
         self.rate, self.decay = rate, decay
         rows = table.shape[0]
         self.first, self.second = torch.zeros_like(table.data), torch.zeros_like(table.data)
@@ -46,25 +46,25 @@ class RowAdamW:
         update(factors, self.rate * factor)
 
     def _gradient(self) -> ops.Factors | None:
-        """What the backward passes since the last step left, as one."""
-        found: list[ops.Factors] = list(self.table.factors)
-        if self.table.grad is not None:  # sparse, of a table that was not under this optimiser yet
+        """The sum of the gradients of all backward passes since the last step."""
+        gradients: list[ops.Factors] = list(self.table.factors)
+        if self.table.grad is not None:  # a sparse gradient from before the table had this optimiser
             sparse = self.table.grad.coalesce()
-            found.append(ops.Factors.of_rows(sparse.indices()[0], sparse.values()))
-        return ops.merged(found) if found else None
+            gradients.append(ops.Factors.of_rows(sparse.indices()[0], sparse.values()))
+        return ops.merged(gradients) if gradients else None
 
     def _cpu(self, factors: ops.Factors, rate: float) -> None:
         groups = factors.groups
         gradient = groups.rows, groups.starts, groups.order, groups.owner, factors.values, factors.dense
         state = self.table.data, self.first, self.second, self.last, self.shrunk
-        run: Any = kernels.adamw_rows
-        run(*(t.numpy() for t in (*gradient, *state)), self.steps, self.shrink, rate, (BETA1, BETA2), EPSILON)
+        adamw_rows: Any = kernels.adamw_rows
+        adamw_rows(*(t.numpy() for t in (*gradient, *state)), self.steps, self.shrink, rate, (BETA1, BETA2), EPSILON)
 
     def _torch(self, factors: ops.Factors, rate: float) -> None:
         rows, values = factors.groups.rows, factors.multiplied()
-        away = (self.steps - self.last[rows])[:, None].to(values.dtype)
-        first = self.first[rows] * BETA1**away + (1 - BETA1) * values
-        second = self.second[rows] * BETA2**away + (1 - BETA2) * values * values
+        steps_since = (self.steps - self.last[rows])[:, None].to(values.dtype)
+        first = self.first[rows] * BETA1**steps_since + (1 - BETA1) * values
+        second = self.second[rows] * BETA2**steps_since + (1 - BETA2) * values * values
         decay = (self.shrink - self.shrunk[rows]).exp()[:, None].to(values.dtype)
         move = first / (1 - BETA1**self.steps) / ((second / (1 - BETA2**self.steps)).sqrt() + EPSILON)
         self.table.data[rows] = self.table.data[rows] * decay - rate * move
@@ -72,7 +72,7 @@ class RowAdamW:
         self.last[rows], self.shrunk[rows] = self.steps, self.shrink
 
     def settle(self) -> None:
-        """Give every row the weight decay it is owed: before the table is read as a whole."""
+        """Apply the pending weight decay to every row; required before the table is read as a whole."""
         self.table.data.mul_((self.shrink - self.shrunk).exp()[:, None].to(self.table.dtype))
         self.shrunk.fill_(self.shrink)
 
@@ -95,7 +95,7 @@ def warm_then_linear(step: int, total: int, warm_up: float = 0.1) -> float:
 
 
 class Optimisers:
-    """AdamW for a whole model: row-wise for its tables, torch's for all else."""
+    """AdamW for a whole model: row-wise for its tables, torch's for all other parameters."""
 
     def __init__(
         self,
@@ -103,8 +103,8 @@ class Optimisers:
         groups: Sequence[dict[str, Any]],
         decay: float,
     ) -> None:
-        """Each table with its learning rate; torch's parameter groups, each with its own, and with its own
-        `weight_decay` where it has any; `decay` of the tables.
+        """`tables`: each with its learning rate. `groups`: torch's parameter groups, with learning rates and optionally
+        `weight_decay`. `decay`: weight decay of the tables.
         """
         self.tables = [RowAdamW(table, rate, decay) for table, rate in tables]
         self.dense = torch.optim.AdamW(list(groups), betas=(BETA1, BETA2), eps=EPSILON, weight_decay=0.0, fused=True)
@@ -132,17 +132,17 @@ class Optimisers:
         return arrays
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Go on from what `state` gave."""
+        """Resume from the arrays of `state`."""
         parts: dict[str, dict[str, NDArray[Any]]] = {}
         for key, value in arrays.items():
             part, _, rest = key.partition("/")
             parts.setdefault(part, {})[rest] = value
         for i, table in enumerate(self.tables):
             table.restore(parts[f"table {i}"])
-        whole = self.dense.state_dict()
+        dense_state = self.dense.state_dict()
         names = [part for part in parts if part.startswith("dense ")]
-        whole["state"] = {
+        dense_state["state"] = {
             int(part.split()[1]): {key: torch.from_numpy(np.array(v)) for key, v in parts[part].items()}
             for part in names
         }
-        self.dense.load_state_dict(whole)
+        self.dense.load_state_dict(dense_state)

@@ -1,11 +1,11 @@
-"""Dots with table rows and sums of them in plain torch, for any device; a chunk of rows at a time is gathered."""
+"""Dot products with table rows and sums of table rows in plain torch, for any device, gathered chunk by chunk."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 25  # numbers a gathered chunk may hold: 128 MiB in float32
+CHUNK = 1 << 25  # numbers per gathered chunk: 128 MiB in float32
 
 
 def dots(queries: Tensor, table: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
@@ -23,15 +23,15 @@ def weighted_rows(starts: Tensor, order: Tensor | None, owner: Tensor, values: T
     Parameters
     ----------
     starts : (m + 1,) ascending. order : (nnz,) positions in `values`; None: 0, 1, 2, …
-    owner : (nnz,) rows of `rows`; ids past its end add nothing.
+    owner : (nnz,) rows of `rows`; ids past its end are padding.
     """
     out = rows.new_zeros(len(starts) - 1, rows.shape[1])
-    place = owners(starts, len(owner))
+    segment = owners(starts, len(owner))
     values = values if order is None else values[order]
     for part in parts(len(owner), rows.shape[1]):
-        known = owner[part] < len(rows)
-        found = rows[owner[part].clamp(max=len(rows) - 1)] * torch.where(known, values[part], 0.0)[:, None]
-        out.index_add_(0, place[part], found)
+        inside = owner[part] < len(rows)
+        weighted = rows[owner[part].clamp(max=len(rows) - 1)] * torch.where(inside, values[part], 0.0)[:, None]
+        out.index_add_(0, segment[part], weighted)
     return out
 
 
@@ -42,6 +42,6 @@ def owners(indptr: Tensor, size: int) -> Tensor:
 
 
 def parts(size: int, width: int) -> list[slice]:
-    """Slices of `size` rows of `width` numbers each that hold a chunk."""
+    """Slices of `size` rows of `width` numbers, each of at most `CHUNK` numbers."""
     step = max(1, CHUNK // max(width, 1))
     return [slice(start, start + step) for start in range(0, size, step)]

@@ -1,4 +1,4 @@
-"""The checks of the contract battery, one function each: it returns a remark or None, or raises `Broken`."""
+"""The checks of the contract battery. Each function returns a remark or None, or raises `Broken`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from xmcbench.testing.subject import Counter, K, Subject, crash, generator_state
 from xmcbench.testing.variants import VARIANTS, holding, small, usual
 from xmcbench.topk import PAD, TopK
 
-# Shares of equal ids asked where floating-point sums may run in another order, so that near-ties may swap.
-ALIKE = 0.99  # other number of threads; methods declared deterministic have to be equal bit for bit
-ALONE = 0.9  # other number of rows, which changes how sums are cut into blocks; of 100 ids
+# Required shares of equal ids where the order of floating-point sums may change, so that near-ties may swap.
+ALIKE = 0.99  # with another number of threads; methods declared deterministic must be bit-identical
+ALONE = 0.9  # with another number of rows, which changes the blocks of sums; of 100 ids
 
 
 class Broken(AssertionError):
-    """A check that doesn't hold; the text says what to change."""
+    """A check failed; the message says what to change."""
 
 
 Check = Callable[[Subject], str | None]
@@ -38,7 +38,7 @@ def need(holds: bool, message: str) -> None:
 
 
 def valid(top: Any, n_rows: int, n_labels: int, k: int) -> TopK:
-    """`top`, if it is a well-formed TopK of these rows."""
+    """Check that `top` is a well-formed TopK for these rows, and return it."""
     if not isinstance(top, TopK):
         raise Broken(f"predict returned a {type(top).__name__}, not an xmcbench.TopK")
     try:
@@ -49,13 +49,13 @@ def valid(top: Any, n_rows: int, n_labels: int, k: int) -> TopK:
     need(top.scores.shape == top.ids.shape, f"ids {top.ids.shape} and scores {top.scores.shape} differ in shape")
     need(top.k <= k, f"{top.k} columns were returned for k = {k}")
     padding = top.ids < 0
-    need(bool((top.scores[padding] == -np.inf).all()), "a padded place (id -1) has a score; it must be -inf")
+    need(bool((top.scores[padding] == -np.inf).all()), "a padded position (id -1) has a score; it must be -inf")
     need(bool(np.isfinite(top.scores[~padding]).all()), "a label has a score that is not finite")
     return top
 
 
 def same(one: TopK, other: TopK, what: str) -> None:
-    """Bit for bit."""
+    """Require bit-identical predictions."""
     if np.array_equal(one.ids, other.ids) and np.array_equal(one.scores, other.scores):
         return
     need(one.ids.shape == other.ids.shape, f"{what}: {one.ids.shape} predictions became {other.ids.shape}")
@@ -64,34 +64,34 @@ def same(one: TopK, other: TopK, what: str) -> None:
 
 
 def alike(one: TopK, other: TopK, what: str) -> None:
-    """At least 99 % of the ids equal."""
+    """Require at least 99 % equal ids."""
     need(one.ids.shape == other.ids.shape, f"{what}: {one.ids.shape} predictions became {other.ids.shape}")
     share = float((one.ids == other.ids).mean()) if one.ids.size else 1.0
-    need(share >= ALIKE, f"{what}: only {share:.1%} of the ids are equal, {ALIKE:.0%} are asked")
+    need(share >= ALIKE, f"{what}: only {share:.1%} of the ids are equal, {ALIKE:.0%} are required")
 
 
 def repeated(subject: Subject, one: TopK, other: TopK, what: str) -> None:
-    """Bit for bit on a CPU; on a GPU, where sums may run in any order, nearly."""
+    """Require bit-identical predictions on a CPU, similar ones on a GPU, where the order of sums may vary."""
     (alike if subject.device == "cuda" else same)(one, other, what)
 
 
 def refitted(subject: Subject, other: TopK, what: str) -> str | None:
-    """The base's predictions beside those of another fit; where nothing is seeded there is nothing to compare."""
+    """Compare the predictions of another fit with the base fit, unless the method can't be seeded."""
     if not subject.method.info.seeded:
-        return "not compared: info.seeded is False, so no two fits are the same"
+        return "not compared: info.seeded is False, so two fits may differ"
     repeated(subject, subject.base.top, other, what)
     return None
 
 
 def info_is_complete(subject: Subject) -> None:
-    """All problems of `info` are reported together."""
+    """Report all problems of `info` together."""
     problems = info_problems(subject.method.info)
     need(not problems, "; ".join(problems))
 
 
-def skip_takes_the_smallest(subject: Subject) -> None:
-    answer = subject.declines(usual())
-    need(answer is None, f"skip declines the smallest world: {answer!r}; it must return None there")
+def skip_accepts_small(subject: Subject) -> None:
+    reason = subject.skip_reason(usual())
+    need(reason is None, f"skip declines the small data set: {reason!r}; it must return None for it")
 
 
 def predicts(subject: Subject) -> None:
@@ -102,33 +102,33 @@ def predicts(subject: Subject) -> None:
 
 def runs_on(subject: Subject, make: Callable[[], Dataset]) -> str | None:
     data = sealed(make(), subject.new_folder())
-    declined = subject.declines(data)
-    if declined is not None:
-        need(isinstance(declined, str) and bool(declined.strip()), f"skip returned {declined!r}, not a sentence")
-        return f"declined: {declined}"
+    reason = subject.skip_reason(data)
+    if reason is not None:
+        need(isinstance(reason, str) and bool(reason.strip()), f"skip returned {reason!r}, not a sentence")
+        return f"declined: {reason}"
     model = subject.fit(data)
     top = valid(subject.predict(model, data.test_inputs()), data.test.labels.shape[0], data.n_labels, K)
     return None if (top.ids >= 0).any() else "no label was predicted for any row"
 
 
 def only_what_it_needs(subject: Subject) -> str | None:
-    """A data set may hold nothing but what `info.needs` names, and features or texts, since rows are made of them."""
+    """A data set may lack everything but `info.needs` and features or texts, of which it always has one."""
     info, data = subject.method.info, small()
     kinds = set(info.needs)
     declined = []
     for rows in [set[str]()] if kinds & {"features", "texts"} else [{"features"}, {"texts"}]:
         world = sealed(holding(data, kinds | rows), subject.new_folder())
-        held = " and ".join(sorted(kinds | rows)).replace("_", " ")
-        answer = subject.declines(world)
-        if answer is not None:
-            declined.append(f"declined where there are only {held}: {answer}")
+        available = " and ".join(sorted(kinds | rows)).replace("_", " ")
+        reason = subject.skip_reason(world)
+        if reason is not None:
+            declined.append(f"declined where there are only {available}: {reason}")
             continue
         try:
             top = subject.predict(subject.fit(world), world.test_inputs())
         except Exception as error:
             raise Broken(
-                f"where there are only {held} (all else is None), {crash(error, subject.method)}; "
-                f"info.needs is {tuple(info.needs)}: name all it can't do without, or decline in skip"
+                f"where there are only {available} (all else is None), {crash(error, subject.method)}; "
+                f"info.needs is {tuple(info.needs)}: add everything the method requires, or decline in skip"
             ) from error
         valid(top, world.test.labels.shape[0], world.n_labels, K)
     return "; ".join(declined) or None
@@ -136,8 +136,8 @@ def only_what_it_needs(subject: Subject) -> str | None:
 
 def no_rows(subject: Subject) -> None:
     base = subject.base
-    none = base.data.test_inputs().rows(slice(0, 0))
-    valid(subject.predict(base.model, none), 0, base.data.n_labels, K)
+    inputs = base.data.test_inputs().rows(slice(0, 0))
+    valid(subject.predict(base.model, inputs), 0, base.data.n_labels, K)
 
 
 def k_above_labels(subject: Subject) -> None:
@@ -150,12 +150,12 @@ def k_above_labels(subject: Subject) -> None:
 def rows_alone(subject: Subject) -> None:
     base = subject.base
     inputs = base.data.test_inputs()
-    equal = []
+    matches = []
     for rows in ([0], [2, 1], [3, 4, 5, 6, 7, 8, 9]):
-        part = valid(subject.predict(base.model, inputs.rows(np.array(rows))), len(rows), base.data.n_labels, K)
-        equal.append(padded(part.ids) == padded(base.top.ids)[rows])
-    share = float(np.concatenate(equal).mean())
-    need(share >= ALONE, f"a row predicted alone gets other labels than among others: {share:.0%} are the same")
+        top = valid(subject.predict(base.model, inputs.rows(np.array(rows))), len(rows), base.data.n_labels, K)
+        matches.append(padded(top.ids) == padded(base.top.ids)[rows])
+    share = float(np.concatenate(matches).mean())
+    need(share >= ALONE, f"a row predicted alone gets other labels than in a batch: {share:.0%} are the same")
 
 
 def padded(ids: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -191,7 +191,7 @@ def seeds_matter_as_declared(subject: Subject) -> str | None:
 
 def generators_untouched(subject: Subject) -> None:
     seeded = subject.base.seeded
-    if seeded:  # imports may draw, sklearn's does: they happen once, and are no doing of the method
+    if seeded:  # importing a library, such as sklearn, may draw numbers once: not the method's fault, so try again
         move_generators()
         before = generator_states(subject.device)
         model = subject.fit(subject.base.data)
@@ -202,38 +202,38 @@ def generators_untouched(subject: Subject) -> None:
 
 def threads_alike(subject: Subject) -> str | None:
     base = subject.base
-    two = subject.predict(subject.fit(base.data, threads=2), base.data.test_inputs(), threads=2)
+    other = subject.predict(subject.fit(base.data, threads=2), base.data.test_inputs(), threads=2)
     what = "with two threads instead of one"
     if subject.method.info.deterministic or not subject.method.info.seeded:
-        return refitted(subject, two, what)
-    alike(base.top, two, what)
+        return refitted(subject, other, what)
+    alike(base.top, other, what)
     return None
 
 
 def saved_and_loaded(subject: Subject) -> None:
-    """In another place, after the fit's own folder is gone: as `save` wrote it is all there is."""
+    """Load from another folder after the run's folder is gone, so that only the saved files are available."""
     base = subject.base
-    written, moved = subject.new_folder(), subject.new_folder() / "model"
-    base.model.save(written)
-    written.rename(moved)
-    away = base.run.rename(base.run.with_name(base.run.name + "-away"))
+    saved, moved = subject.new_folder(), subject.new_folder() / "model"
+    base.model.save(saved)
+    saved.rename(moved)
+    renamed_run = base.run.rename(base.run.with_name(base.run.name + "-away"))
     try:
-        fresh = subject.build()
-        fresh.load(moved)
-        repeated(subject, base.top, subject.predict(fresh, base.data.test_inputs()), "after save and load")
+        loaded = subject.build()
+        loaded.load(moved)
+        repeated(subject, base.top, subject.predict(loaded, base.data.test_inputs()), "after save and load")
     finally:
-        away.rename(base.run)
+        renamed_run.rename(base.run)
 
 
 def no_pickle(subject: Subject) -> None:
     folder = subject.new_folder()
     subject.base.model.save(folder)
-    found = [f"{path.relative_to(folder)} ({why})" for path in sorted(folder.rglob("*")) if (why := pickled(path))]
-    need(not found, f"save wrote {', '.join(found)}; keep to npz, safetensors and JSON")
+    pickles = [f"{path.relative_to(folder)} ({why})" for path in sorted(folder.rglob("*")) if (why := pickled(path))]
+    need(not pickles, f"save wrote {', '.join(pickles)}; use only npz, safetensors and JSON")
 
 
 def pickled(path: Path) -> str:
-    """Why a file can't be read without running code from it, or ""."""
+    """The reason why reading the file could run code from it, or ""."""
     if not path.is_file():
         return ""
     if path.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".pth"}:
@@ -256,7 +256,7 @@ def pickled(path: Path) -> str:
 
 def inputs_untouched(subject: Subject) -> None:
     changed = subject.base.changed
-    need(not changed, f"written into: {', '.join(changed)}; copy before changing")
+    need(not changed, f"modified: {', '.join(changed)}; copy arrays before changing them")
 
 
 def silent(subject: Subject) -> None:
@@ -267,28 +267,28 @@ def silent(subject: Subject) -> None:
 def stays_in_its_folder(subject: Subject) -> None:
     base = subject.base
     need(not base.moved, "the current folder was changed")
-    need(not base.strays, f"left {'; '.join(base.strays)}: write below ctx.folder, and remove temporary files")
+    need(not base.strays, f"left files {'; '.join(base.strays)}: write below ctx.folder, and remove temporary files")
 
 
-def goes_on_after_interruption(subject: Subject) -> str | None:
+def resumes_after_interruption(subject: Subject) -> str | None:
     base = subject.base
     if base.reported == 0:
         return "reports no phase and no progress, so there is nothing to interrupt"
-    again = Counter()
+    counter = Counter()
     for stop_at in sorted({base.reported, max(1, base.reported // 2)}):
-        run, again = subject.new_folder(), Counter()
+        run, counter = subject.new_folder(), Counter()
         try:
             subject.fit(base.data, run=run, reporter=Counter(stop_at))
         except KeyboardInterrupt:
             pass
         else:
             raise Broken(f"fit swallowed a KeyboardInterrupt raised at report {stop_at}")
-        model = subject.fit(base.data, run=run, reporter=again)
+        model = subject.fit(base.data, run=run, reporter=counter)
         top = subject.predict(model, base.data.test_inputs())
-        said = f"interrupted at report {stop_at} of {base.reported}, then fitted again in the same folder"
-        refitted(subject, top, said)
-    if 1 < base.reported <= again.calls:  # the last interruption was at the last report: all but the end was done
-        return "it starts over rather than going on; ctx.checkpoints can save a long fit's work"
+        what = f"interrupted at report {stop_at} of {base.reported}, then fitted again in the same folder"
+        refitted(subject, top, what)
+    if 1 < base.reported <= counter.calls:  # the last interruption was at the last report, near the end
+        return "it restarts instead of resuming; ctx.checkpoints can save the work of a long fit"
     return None
 
 
@@ -303,7 +303,7 @@ def keeps_the_deadline(subject: Subject) -> str | None:
 
 
 def query_parameters(subject: Subject) -> str | None:
-    """Each value works, comes from ctx.query alone, and leaves fit as it was."""
+    """Each value works, is only read from ctx.query, and does not affect fit."""
     base, info = subject.base, subject.method.info
     if not info.query_parameters():
         return "has none"
@@ -313,13 +313,13 @@ def query_parameters(subject: Subject) -> str | None:
         for value in values:
             top = subject.predict(base.model, base.data.test_inputs(), query={**usual_values, name: value})
             valid(top, base.top.n_rows, base.data.n_labels, K)
-        other = next((v for v in values if v != usual_values[name]), None)
-        if other is None:
-            raise Broken(f"parameter {name}: its query values hold nothing but {usual_values[name]!r}")
-        model = subject.fit(base.data, params=dataclasses.replace(subject.params, **{name: other}))
+        other_value = next((v for v in values if v != usual_values[name]), None)
+        if other_value is None:
+            raise Broken(f"parameter {name}: {usual_values[name]!r} is its only query value")
+        model = subject.fit(base.data, params=dataclasses.replace(subject.params, **{name: other_value}))
         top = subject.predict(model, base.data.test_inputs())
-        said = f"built with {name}={other!r}, then asked with {name}={usual_values[name]!r} in ctx.query"
-        remark = refitted(subject, top, said)
+        what = f"fitted with {name}={other_value!r}, then predicting with {name}={usual_values[name]!r} in ctx.query"
+        remark = refitted(subject, top, what)
     return remark
 
 
@@ -328,30 +328,30 @@ def notes_are_json(subject: Subject) -> None:
     try:
         json.dumps([base.notes, base.selection], allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise Broken(f"ctx.note or ctx.selected was given something that can't go on record: {error}") from error
+        raise Broken(f"ctx.note or ctx.selected got a value that JSON can't represent: {error}") from error
 
 
 CHECKS: dict[str, Check] = {
     "info is complete": info_is_complete,
-    "skip takes the smallest world": skip_takes_the_smallest,
+    "skip accepts the small data set": skip_accepts_small,
     "fits and predicts": predicts,
     **{f"runs on {title}": partial(runs_on, make=make) for title, make in VARIANTS.items()},
-    "needs no more than info.needs says": only_what_it_needs,
+    "info.needs names all requirements": only_what_it_needs,
     "predicts for no rows": no_rows,
-    "predicts more places than there are labels": k_above_labels,
-    "predicts a row alone as among others": rows_alone,
+    "predicts with k above the number of labels": k_above_labels,
+    "predicts a row independently of other rows": rows_alone,
     "test labels change nothing": test_labels_permuted,
     "the same seed gives the same predictions": repeatable,
-    "other seeds change nothing where that is declared": seeds_matter_as_declared,
+    "other seeds change nothing if deterministic": seeds_matter_as_declared,
     "global random generators stay untouched": generators_untouched,
     "the number of threads changes nothing": threads_alike,
     "a loaded model predicts as the saved one": saved_and_loaded,
     "saved files hold no pickle": no_pickle,
-    "inputs are not written into": inputs_untouched,
+    "inputs are not modified": inputs_untouched,
     "prints nothing": silent,
     "writes only into its folder": stays_in_its_folder,
-    "notes can go on record": notes_are_json,
-    "an interrupted fit goes on": goes_on_after_interruption,
+    "notes are JSON-serialisable": notes_are_json,
+    "an interrupted fit resumes": resumes_after_interruption,
     "a time limit stops fit": keeps_the_deadline,
     "query parameters are read from ctx.query": query_parameters,
 }

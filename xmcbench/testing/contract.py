@@ -1,6 +1,6 @@
-"""The battery every method has to pass; plugin authors run it against theirs.
+"""The contract battery: checks that every method must pass. Plugin authors run it against their methods.
 
-From a test file, one case a check:
+In a test file, with one case per check:
 
     import pytest
     from xmcbench.testing.contract import contract_cases
@@ -9,7 +9,7 @@ From a test file, one case a check:
     def test_contract(case):
         case()
 
-From a terminal: `xmcbench check method mymethod`. The checks themselves are in `xmcbench.testing.checks`.
+In a terminal: `xmcbench check method mymethod`. The checks themselves are in `xmcbench.testing.checks`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from xmcbench.testing.surroundings import captured
 
 @dataclass(frozen=True)
 class Finding:
-    """What was checked, whether it holds (None: it wasn't checked), and why not (or a remark)."""
+    """Result of one check: its title, whether it holds (None: not checked), and the reason or a remark."""
 
     check: str
     ok: bool | None
@@ -37,15 +37,15 @@ class Finding:
 
 
 class Case:
-    """One check of one method; calling it raises where the check fails and returns a remark or "".
+    """One check of one method; calling it raises if the check fails, else returns a remark or "".
 
-    It raises `Unchecked`, which pytest shows as skipped, once the basic fit has failed (one cause, one failure), and
-    where there is no GPU for a method that needs one.
+    It raises `Unchecked`, which pytest shows as skipped, if the basic fit failed in an earlier check, or if there is no
+    GPU for a method that needs one.
     """
 
     def __init__(self, battery: _Battery, title: str, check: Check) -> None:
         self.title = title
-        self.__name__ = title  # pytest shows it
+        self.__name__ = title  # shown by pytest
         self._battery = battery
         self._check = check
 
@@ -56,7 +56,7 @@ class Case:
         return self._check(subject) or ""
 
     def finding(self) -> Finding:
-        """The same as a finding; nothing is raised."""
+        """Run the check and return the result as a finding; nothing is raised."""
         try:
             return Finding(self.title, True, self())
         except Unchecked as reason:
@@ -70,7 +70,7 @@ class Case:
 
 
 class _Battery:
-    """Finds and builds the method when the first case runs, so that collecting tests imports nothing of it."""
+    """Imports the method when the first case runs, so that collecting tests does not import it."""
 
     def __init__(self, method: str | type[Method], params: Any, device: str | None) -> None:
         self._method = method
@@ -80,13 +80,13 @@ class _Battery:
     @cached_property
     def subject(self) -> Subject:
         method = self._method
-        found = registry.get(method) if isinstance(method, str) else registry.checked(method, method.__name__)
-        subject = Subject(found, self._params, _device(found.info, self._device))
+        cls = registry.get(method) if isinstance(method, str) else registry.checked(method, method.__name__)
+        subject = Subject(cls, self._params, _device(cls.info, self._device))
         if subject.device == "cuda":
             import torch
 
             if not torch.cuda.is_available():
-                subject.unchecked = f"{found.info.name} is to be checked on a GPU, and torch sees none"
+                subject.unchecked = f"{cls.info.name} is to be checked on a GPU, and torch sees none"
         return subject
 
     def cases(self) -> list[Case]:
@@ -94,51 +94,51 @@ class _Battery:
 
 
 def contract_cases(method: str | type[Method], *, params: Any = None, device: str | None = None) -> list[Case]:
-    """One callable a check, for `pytest.mark.parametrize`; they share one fit where they can.
+    """One callable per check, for `pytest.mark.parametrize`; checks share one fit where possible.
 
     Parameters
     ----------
     method : a registered name, "file.py:Class", or the class.
-    params : instance of its parameters dataclass; None takes the defaults. Give quicker ones to a slow method.
-    device : "cpu" or "cuda"; None is the CPU, or the GPU for a method that runs on nothing else.
+    params : instance of the parameters dataclass; None for the defaults. Pass faster parameters for a slow method.
+    device : "cpu" or "cuda"; None for the CPU, or for the GPU if the method only runs there.
     """
     return _Battery(method, params, device).cases()
 
 
 def findings(method: str | type[Method], *, params: Any = None, device: str | None = None) -> Iterator[Finding]:
-    """Run every check and report on each as it ends; nothing is raised for a check that fails.
+    """Run every check and yield its finding; a failed check raises nothing.
 
     Raises
     ------
     UsageError : the method doesn't run on the device, or torch sees no GPU.
-    XmcError : the method can't be found or imported, is no method class, or has another name than its entry point.
+    XmcError : the method can't be found or imported, isn't a method class, or its name differs from its entry point.
     """
     battery = _Battery(method, params, device)
     subject = battery.subject
     if subject.unchecked:
-        raise UsageError(subject.unchecked, "Check it on a machine with one, with a torch that has CUDA.")
+        raise UsageError(subject.unchecked, "Check it on a machine with a GPU and a torch with CUDA.")
     for case in battery.cases():
-        with captured(subject.new_folder()):  # what a method prints must not get between the findings
-            found = case.finding()
-        yield found
+        with captured(subject.new_folder()):  # output of the method must not mix with the findings
+            finding = case.finding()
+        yield finding
 
 
 def check_method(method: str | type[Method], *, params: Any = None, device: str | None = None) -> list[Finding]:
-    """All `findings` of a method."""
+    """The `findings` of a method as a list."""
     return list(findings(method, params=params, device=device))
 
 
 def assert_contract(method: str | type[Method], *, params: Any = None, device: str | None = None) -> None:
-    """Raise AssertionError that lists every check that fails."""
-    found = findings(method, params=params, device=device)
-    failed = [f"{f.check}: {f.message}" for f in found if f.ok is False]
+    """Raise an AssertionError that lists all failed checks."""
+    results = findings(method, params=params, device=device)
+    failed = [f"{f.check}: {f.message}" for f in results if f.ok is False]
     if failed:
         raise AssertionError("\n".join(failed))
 
 
-def _device(info: MethodInfo, asked: str | None) -> str:
-    """Where to check: as asked, else on the CPU wherever the method runs there."""
-    device = asked or ("cuda" if set(info.devices) == {"cuda"} else "cpu")
-    if asked is not None and asked not in info.devices:
-        raise UsageError(f"{info.name} doesn't run on {asked!r}", f"Its devices: {', '.join(info.devices)}.")
+def _device(info: MethodInfo, requested: str | None) -> str:
+    """The device for the checks: the requested one, else the CPU if the method runs there."""
+    device = requested or ("cuda" if set(info.devices) == {"cuda"} else "cpu")
+    if requested is not None and requested not in info.devices:
+        raise UsageError(f"{info.name} doesn't run on {requested!r}", f"Its devices: {', '.join(info.devices)}.")
     return device

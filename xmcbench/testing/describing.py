@@ -1,4 +1,4 @@
-"""What is missing or wrong in a method's `info` and in its parameters."""
+"""Find problems in a method's `info` and its parameters."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 
 from xmcbench.method import FAMILIES, MethodInfo
 
-PLAIN = (bool, int, float, str, type(None))  # what users can type
+TYPES = (bool, int, float, str, type(None))  # types of values that users can type
 
 
 def info_problems(info: MethodInfo) -> list[str]:
-    """What is missing from a MethodInfo, or spelled wrongly."""
+    """List missing or invalid fields of a MethodInfo and of its parameters."""
     kinds, devices = {"features", "texts", "label_texts"}, {"cpu", "cuda"}
-    spelled = re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", info.name)
-    on_devices = info.devices and set(info.devices) <= devices
+    valid_name = re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", info.name)
+    valid_devices = info.devices and set(info.devices) <= devices
     rules = {
-        f"name {info.name!r} is not lower case letters, digits and single dashes": not spelled,
+        f"name {info.name!r} is not lower case letters, digits and single dashes": not valid_name,
         "summary must be one line of text": not info.summary.strip() or "\n" in info.summary,
         f"family {info.family!r} is none of {', '.join(FAMILIES)}": info.family not in FAMILIES,
         "version must be text, such as '1'": not (isinstance(info.version, str) and info.version),
         "deterministic and not seeded contradict each other": info.deterministic and not info.seeded,
         "citation must be BibTeX (@…) or empty": bool(info.citation) and not info.citation.lstrip().startswith("@"),
         f"needs {sorted(info.needs)} are not all of {sorted(kinds)}": not set(info.needs) <= kinds,
-        f"devices {sorted(info.devices)} must be one or more of {sorted(devices)}": not on_devices,
+        f"devices {sorted(info.devices)} must be one or more of {sorted(devices)}": not valid_devices,
     }
     problems = [text for text, broken in rules.items() if broken]
     cls = info.parameters
@@ -43,30 +43,30 @@ def info_problems(info: MethodInfo) -> list[str]:
 
 
 def parameter_problems(field: dataclasses.Field[Any], hint: Any) -> list[str]:
-    """What is wrong with one field of a parameters dataclass; `hint` is its annotation."""
+    """List problems of one field of a parameters dataclass; `hint` is its type annotation."""
     where = f"parameter {field.name}"
     if field.default is dataclasses.MISSING:
         return [f"{where} has no default: make it with xmcbench.param"]
     problems = [f"{where} has no {part}" for part in ("doc", "source") if not field.metadata.get(part)]
-    spelled = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
+    type_name = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
     if not _typeable(hint):
-        return [*problems, f"{where}: {spelled} is not made of int, float, str, bool, None and Literal"]
+        return [*problems, f"{where}: {type_name} is not made of int, float, str, bool, None and Literal"]
     if not _fits(field.default, hint):
-        problems.append(f"{where}: default {field.default!r} is not a finite {spelled}")
+        problems.append(f"{where}: default {field.default!r} is not a finite {type_name}")
     values = field.metadata.get("query", ())
     if not all(_fits(value, hint) for value in values):
-        problems.append(f"{where}: query values {values} are not all finite {spelled}")
-    tried = field.metadata.get("tune", ())
-    if not all(_fits(value, hint) for value in tried):
-        problems.append(f"{where}: values to tune {tried} are not all finite {spelled}")
-    bounds, numbers = field.metadata.get("bounds"), [field.default, *values, *tried]
+        problems.append(f"{where}: query values {values} are not all finite {type_name}")
+    tuned = field.metadata.get("tune", ())
+    if not all(_fits(value, hint) for value in tuned):
+        problems.append(f"{where}: values to tune {tuned} are not all finite {type_name}")
+    bounds, numbers = field.metadata.get("bounds"), [field.default, *values, *tuned]
     outside = [] if bounds is None else [n for n in numbers if n is not None and not bounds.hold(n)]
     if outside:
         problems.append(f"{where}: {outside[0]!r} is not {bounds}, its own bounds")
-    if tried and field.default not in tried:
-        problems.append(f"{where}: default {field.default!r} is not among the values to tune {tried}")
-    if len(set(tried)) < len(tried):
-        problems.append(f"{where}: values to tune {tried} repeat themselves")
+    if tuned and field.default not in tuned:
+        problems.append(f"{where}: default {field.default!r} is not among the values to tune {tuned}")
+    if len(set(tuned)) < len(tuned):
+        problems.append(f"{where}: values to tune {tuned} repeat themselves")
     return problems
 
 
@@ -75,9 +75,9 @@ def _parts(hint: Any) -> tuple[Any, ...]:
 
 
 def _typeable(hint: Any) -> bool:
-    """Whether the command line can read a value of it."""
+    """Whether the command line can parse values of the annotated type."""
     parts = [choice for part in _parts(hint) for choice in _choices(part)]
-    return all(part in PLAIN if isinstance(part, type) else type(part) in PLAIN for part in parts)
+    return all(part in TYPES if isinstance(part, type) else type(part) in TYPES for part in parts)
 
 
 def _choices(part: Any) -> tuple[Any, ...]:
@@ -85,7 +85,7 @@ def _choices(part: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of the annotated type itself (1 is no float: the two would be two experiments) and finite."""
+    """Whether a value is finite and exactly of the annotated type: 1 and 1.0 would be two different experiments."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
     for part in _parts(hint):

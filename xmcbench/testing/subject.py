@@ -1,4 +1,4 @@
-"""A method under test: built, fitted and asked for predictions under watch, on data it must not write into."""
+"""A method under test, which is fitted and predicts on read-only data while its side effects are watched."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ K = 10
 
 
 class Counter(Reporter):
-    """Counts what a method reports and, at call number `stop_at`, raises what Ctrl-C raises."""
+    """Counts the progress reports of a method; raises KeyboardInterrupt, like Ctrl-C, at call number `stop_at`."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.calls = 0
@@ -50,32 +50,32 @@ class Counter(Reporter):
 
 @dataclass
 class Base:
-    """The one fit most checks look at, and what was seen while it ran."""
+    """The fit that most checks share, and the side effects observed during it."""
 
     data: Dataset
     model: Method
     top: TopK
-    run: Path  # the folder that held this fit's
-    reported: int  # calls of ctx.phase and ctx.progress during fit
+    run: Path  # folder of the run
+    reported: int  # number of calls of ctx.phase and ctx.progress during fit
     printed: str
-    strays: list[str]  # what was written where nothing should be
-    moved: bool  # the current folder was changed
+    strays: list[str]  # files written outside ctx.folder
+    moved: bool  # whether the current folder changed
     seeded: list[str]  # global generators whose state changed
     changed: list[str]  # input arrays whose values changed
-    notes: dict[str, Any]  # what was put on record
+    notes: dict[str, Any]  # ctx.notes
     selection: dict[str, Any]
 
 
 class Unchecked(SkipTest):
-    """A check that can't be made; pytest counts it as skipped."""
+    """A check can't be made; pytest counts it as skipped."""
 
 
 class Subject:
-    """A method with parameters, and a folder for its work that vanishes with it.
+    """A method with parameters, and a temporary folder that is removed together with the object.
 
     Attributes
     ----------
-    unchecked : why no further check can be made, or "".
+    unchecked : reason why no further check can be made, or "".
     """
 
     def __init__(self, method: type[Method], params: Any = None, device: str = "cpu") -> None:
@@ -87,48 +87,48 @@ class Subject:
         weakref.finalize(self, shutil.rmtree, self.folder, True)
 
     def new_folder(self) -> Path:
-        """An empty folder of its own."""
+        """Create an empty folder."""
         return Path(tempfile.mkdtemp(dir=self.folder))
 
-    def declines(self, data: Dataset) -> str | None:
-        """What the method's `skip` says to a data set on a machine with one core and 8 GiB."""
+    def skip_reason(self, data: Dataset) -> str | None:
+        """Return the answer of the method's `skip` for a data set and a machine with one core and 8 GiB."""
         machine = Machine(1, 8 << 30, self.device, gpu_memory(self.device))
         return self.build().skip(data.facts(), machine)
 
     def build(self, params: Any = None) -> Method:
-        """A new instance; as in a run, its query parameters have their defaults unless other `params` are given."""
+        """A new instance. As in a run, query parameters have their defaults, unless `params` is given."""
         return self.method(dataclasses.replace(self.params, **self._query_defaults()) if params is None else params)
 
     def _query_defaults(self) -> dict[str, Any]:
         names = self.method.info.query_parameters()
         return {f.name: f.default for f in dataclasses.fields(self.params) if f.name in names}
 
-    def fitting(self, run: Path, *, threads: int = 1, **more: Any) -> RunContext:
-        """A context for `fit` as the runner makes it: the folder is the method's own, query values are the defaults."""
+    def fit_context(self, run: Path, *, threads: int = 1, **more: Any) -> RunContext:
+        """A context for `fit` like the runner's, with the default query values."""
         query = MappingProxyType(self._query_defaults())
+        (run / "method").mkdir(parents=True, exist_ok=True)
         return RunContext(folder=run / "method", device=self.device, threads=threads, **{"query": query, **more})
 
     def fit(self, data: Dataset, *, run: Path | None = None, params: Any = None, **more: Any) -> Method:
-        """A new instance fitted on the training rows of `data`; `more` goes to the context."""
-        return self.fit_in(self.fitting(self.new_folder() if run is None else run, **more), data, params)
+        """A new instance fitted on the training rows of `data`; `more` is passed to the context."""
+        return self.fit_in(self.fit_context(self.new_folder() if run is None else run, **more), data, params)
 
     def fit_in(self, ctx: RunContext, data: Dataset, params: Any = None) -> Method:
-        """The same with a context of the caller's."""
+        """Like `fit`, in the context `ctx`."""
         model = self.build(params)
         train = data.train_data()
         if self.method.info.wants_validation:
-            train, ctx.validation = carve(
-                train, CARVE_SEED
-            )  # the same rows whatever the run's seed, as the runner does
+            # The runner also carves the same rows for every seed.
+            train, ctx.validation = carve(train, CARVE_SEED)
             ctx.validation_is_carved = True
         with thread_limits(ctx.threads):
             model.fit(train, ctx)
         return model
 
     def predict(self, model: Method, inputs: Inputs, k: int = K, **more: Any) -> TopK:
-        """The model's predictions, as it returns them; warmed up first, as the runner does."""
+        """The unmodified predictions of the model, after `warm_up` as in a run."""
         query = {name: getattr(self.params, name) for name in self.method.info.query_parameters()}
-        ctx = self.fitting(self.new_folder(), **{"query": query, **more})
+        ctx = self.fit_context(self.new_folder(), **{"query": query, **more})
         warm_up = getattr(model, "warm_up", None)
         with thread_limits(ctx.threads):
             if warm_up is not None:
@@ -137,62 +137,62 @@ class Subject:
 
     @cached_property
     def base(self) -> Base:
-        """Fitted on the small world, with everything around it watched. If that fails, nothing more is checked."""
+        """The fit on the small data set. If it fails, no further check is made."""
         try:
-            return self._watched()
+            return self._fit_watched()
         except KeyboardInterrupt:
             raise
         except BaseException:
-            self.unchecked = "not checked: fit or predict failed on the small world"
+            self.unchecked = "not checked: fit or predict failed on the small data set"
             raise
 
-    def _watched(self) -> Base:
+    def _fit_watched(self) -> Base:
         data = sealed(usual(), self.new_folder())
-        before = {name: array.copy() for name, array in arrays_of(data).items()}
-        reporter, states = Counter(), generator_states(self.device)
-        run, around = self.new_folder(), self.new_folder()
-        ctx = self.fitting(run, reporter=reporter)
-        with captured(self.new_folder()) as printed, surrounded(around) as here:
+        original = {name: array.copy() for name, array in arrays_of(data).items()}
+        reporter, states_before = Counter(), generator_states(self.device)
+        run, outside = self.new_folder(), self.new_folder()
+        ctx = self.fit_context(run, reporter=reporter)
+        with captured(self.new_folder()) as output, surrounded(outside) as current:
             model = self.fit_in(ctx, data)
             reported = reporter.calls
             top = self.predict(model, data.test_inputs())
-            moved = Path.cwd() != here.resolve()
-        beside = [f"beside ctx.folder: {path.name}" for path in sorted(run.iterdir()) if path != ctx.folder]
-        after = generator_states(self.device)
+            moved = Path.cwd() != current.resolve()
+        strays_in_run = [f"next to ctx.folder: {path.name}" for path in sorted(run.iterdir()) if path != ctx.folder]
+        states_after = generator_states(self.device)
         return Base(
             data=data,
             model=model,
             top=top,
             run=run,
             reported=reported,
-            printed="".join(printed),
-            strays=beside + strays(around),
+            printed="".join(output),
+            strays=strays_in_run + strays(outside),
             moved=moved,
-            seeded=[name for name, state in after.items() if state != states[name]],
-            changed=[name for name, array in arrays_of(data).items() if not np.array_equal(array, before[name])],
+            seeded=[name for name, state in states_after.items() if state != states_before[name]],
+            changed=[name for name, array in arrays_of(data).items() if not np.array_equal(array, original[name])],
             notes=ctx.notes,
             selection=ctx.selection,
         )
 
 
 def crash(error: BaseException, method: type[Method]) -> str:
-    """An error and where it was raised: the last line of the method's own file, if it passed there."""
+    """Describe an error and where it was raised: in the method's file if that is in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = getattr(sys.modules.get(method.__module__), "__file__", None)
-    place = next((frame for frame in reversed(frames) if frame.filename == own), frames[-1])
+    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+    place = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
     name = "SystemExit (raise an exception instead of ending the process)" if isinstance(error, SystemExit) else ""
     return f"{name or type(error).__name__}: {error} ({place.filename}:{place.lineno})"
 
 
 def sealed(data: Dataset, folder: Path) -> Dataset:
-    """The same data set in memory-mapped arrays that are marked read-only, as large ones arrive."""
+    """A copy of the data set in read-only memory-mapped arrays, like those of a large data set."""
 
     def matrix(name: str, values: Any) -> Any:
         parts = []
         for part in ("data", "indices", "indptr"):
             path = folder / f"{name}-{part}.npy"
             np.save(path, getattr(values, part))
-            mapped = np.load(path, mmap_mode="c")  # a write by native code then changes this copy, and no page faults
+            mapped = np.load(path, mmap_mode="c")  # copy-on-write, so that a write by native code doesn't crash
             mapped.setflags(write=False)
             parts.append(mapped)
         return sp.csr_matrix(tuple(parts), shape=values.shape, copy=False)
@@ -205,17 +205,17 @@ def sealed(data: Dataset, folder: Path) -> Dataset:
 
 
 def arrays_of(data: Dataset) -> Mapping[str, Any]:
-    """Every array a method is given, by name; texts count too."""
-    found: dict[str, Any] = {"train texts": np.array(data.train.texts), "test texts": np.array(data.test.texts)}
-    named = {"training labels": data.train.labels, "training features": data.train.features}
-    for name, matrix in {**named, "test features": data.test.features}.items():
+    """All arrays that a method gets, texts included, by name."""
+    arrays: dict[str, Any] = {"train texts": np.array(data.train.texts), "test texts": np.array(data.test.texts)}
+    matrices = {"training labels": data.train.labels, "training features": data.train.features}
+    for name, matrix in {**matrices, "test features": data.test.features}.items():
         if matrix is not None:
-            found |= {f"{name}.{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
-    return found
+            arrays |= {f"{name}.{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
+    return arrays
 
 
 def generator_states(device: str) -> dict[str, str]:
-    """The state of every global generator, as text."""
+    """The state of each global random generator, as text."""
     import torch
 
     states = {
@@ -229,7 +229,7 @@ def generator_states(device: str) -> dict[str, str]:
 
 
 def move_generators() -> None:
-    """Draw a number from every global generator, so that a method that seeds them anew is noticed again."""
+    """Draw a number from each global generator, so that a method that seeds them again is detected."""
     import torch
 
     random.random()

@@ -1,4 +1,4 @@
-"""Awkward data sets for the battery: rows with nothing in them, labels nobody has, almost no labels or rows."""
+"""Edge-case data sets for the contract battery: empty rows, labels without rows, very few labels or rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from xmcbench.testing.worlds import tiny
 
 @cache
 def usual() -> Dataset:
-    """The world most checks look at. Nothing writes into it: methods get sealed copies."""
+    """The data set that most checks use. It is shared: methods get sealed copies."""
     return tiny()
 
 
 @cache
 def small(n_train: int = 60, n_labels: int = 12) -> Dataset:
-    """Few rows, few labels: a fit on it should take a blink."""
+    """A data set with few rows and labels, for fast fits."""
     return tiny(n_train, 20, n_labels, 30)
 
 
@@ -29,9 +29,9 @@ def without_features() -> Dataset:
     """Every fifth row has no feature and an empty text."""
 
     def emptied(rows: Split) -> Split:
-        keep = np.arange(rows.labels.shape[0]) % 5 != 0
-        texts = [text if kept else "" for text, kept in zip(rows.texts or (), keep, strict=True)]
-        return Split(_masked(rows.features, keep[:, None]), texts, rows.labels)
+        with_features = np.arange(rows.labels.shape[0]) % 5 != 0
+        texts = [text if keep else "" for text, keep in zip(rows.texts or (), with_features, strict=True)]
+        return Split(_masked(rows.features, with_features[:, None]), texts, rows.labels)
 
     data = small()
     return dataclasses.replace(data, train=emptied(data.train), test=emptied(data.test))
@@ -45,21 +45,21 @@ def without_labels() -> Dataset:
 
 
 def unseen_label() -> Dataset:
-    """Label 3 stands on no training row."""
+    """No training row has label 3."""
     data = small()
     keep = np.arange(data.n_labels) != 3
     return _with_training_labels(data, _masked(data.train.labels, keep[None, :]))
 
 
 def single_label() -> Dataset:
-    """L is 1."""
+    """The data set has a single label."""
     data = small(n_labels=4)
     train, test = (dataclasses.replace(rows, labels=rows.labels[:, :1].tocsr()) for rows in (data.train, data.test))
     return dataclasses.replace(data, train=train, test=test, label_texts=list(data.label_texts or ())[:1])
 
 
 def holding(data: Dataset, kinds: set[str]) -> Dataset:
-    """Only those of features, texts and label texts; all else is None."""
+    """Keep only the named kinds ("features", "texts", "label_texts"); the others are None."""
 
     def reduced(rows: Split) -> Split:
         features = rows.features if "features" in kinds else None

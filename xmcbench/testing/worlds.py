@@ -1,4 +1,4 @@
-"""Small planted data sets for tests: seconds to train on, with structure that a method can learn."""
+"""Small synthetic data sets for tests, with a planted structure that a method learns in seconds."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ PAIRS = np.empty((0, 2), np.int64)
 
 
 def tiny(n_train: int = 300, n_test: int = 80, n_labels: int = 40, n_features: int = 60, seed: int = 0) -> Dataset:
-    """Labels own three features each and come in Zipf frequency; a row shows its labels' features plus noise."""
+    """Each label has three features and a Zipf frequency; a row has the features of its labels plus noise."""
     rng = np.random.default_rng(seed)
-    owned = rng.integers(0, n_features, (n_labels, 3))
+    label_features = rng.integers(0, n_features, (n_labels, 3))
     weight = 1.0 / np.arange(1, n_labels + 1)
 
     def split(n: int) -> Split:
         labels = np.zeros((n, n_labels), np.float32)
         features = np.zeros((n, n_features), np.float32)
         for row in range(n):
-            mine = rng.choice(n_labels, size=rng.integers(1, 4), replace=False, p=weight / weight.sum())
-            labels[row, mine] = 1
-            features[row, owned[mine].ravel()] += 1
+            row_labels = rng.choice(n_labels, size=rng.integers(1, 4), replace=False, p=weight / weight.sum())
+            labels[row, row_labels] = 1
+            features[row, label_features[row_labels].ravel()] += 1
             features[row, rng.integers(0, n_features, 2)] += 0.3
         texts = [" ".join(f"w{i}" for i in np.flatnonzero(row)) for row in features]
         return Split(sp.csr_matrix(features), texts, sp.csr_matrix(labels))
 
     train, test = split(n_train), split(n_test)
-    label_texts = [" ".join(f"w{i}" for i in sorted(set(row.tolist()))) for row in owned]
+    label_texts = [" ".join(f"w{i}" for i in sorted(set(row.tolist()))) for row in label_features]
     return Dataset("tiny", "bow", "1", f"test:{seed}", train, test, None, label_texts, (0.55, 1.5), PAIRS, PAIRS)

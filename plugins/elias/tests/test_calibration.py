@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeRegressor
-from xmcbench_elias.calibration import DEPTH, Calibration, calibration_columns
-from xmcbench_elias.fusion import Candidates, Fusion
+from xmcbench_elias.ranking.calibration import DEPTH, Calibration, calibration_columns
+from xmcbench_elias.ranking.fusion import Candidates, Fusion
 
 from xmcbench.topk import PAD, TopK
 
@@ -94,7 +94,7 @@ def test_what_is_likely_comes_first_after_fitting() -> None:
     p = np.where(np.arange(10) < 5, 0.6 * true, 0) + noise[0]
     q = np.where(np.arange(10) < 5, 0, 0.6 * true) + noise[1]
     given = candidates(model=TopK(ids, p.astype(np.float32)), trees=TopK(ids, q.astype(np.float32)))
-    tree = Calibration.fit(calibration_columns(given, seen), true[given.real.reshape(300, 10)], 0)
+    tree = Calibration.fit(calibration_columns(given, seen), true[given.valid.reshape(300, 10)], 0)
     top = Fusion.ranked(given, tree.score(given, seen), 1)
     some = true.any(axis=1)
     assert true[some, top.ids[some, 0]].mean() > 0.99

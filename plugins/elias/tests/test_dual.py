@@ -11,11 +11,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from xmcbench_elias.building import build, start_labels
-from xmcbench_elias.dual import FINISH, Dual, DualTraining, dual_params
-from xmcbench_elias.model import LABEL_BIAS
+from xmcbench_elias.network.model import LABEL_BIAS
+from xmcbench_elias.network.source import Source
 from xmcbench_elias.params import EliasParams, settled
-from xmcbench_elias.source import Source
+from xmcbench_elias.training.building import build, start_labels
+from xmcbench_elias.training.dual import FINISH, Dual, DualTraining, dual_params
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.encoders.bow import BowEncoder
@@ -47,8 +47,8 @@ def training(
     params = settled(dataclasses.replace(SMALL, **values), train.n_labels, train.n_rows)
     ctx = RunContext(folder, reporter=reporter or Reporter())
     source = Source.of(params, train, ctx)
-    ready = source.ready(train)
-    return DualTraining(source, ready, ready if rows is None else source.ready(rows), params, ctx)
+    ready = source.prepare(train, ctx)
+    return DualTraining(source, ready, ready if rows is None else source.prepare(rows, ctx), params, ctx)
 
 
 def without_rows_of(label: int, train: TrainData = TRAIN) -> TrainData:
@@ -110,7 +110,7 @@ def test_its_index_is_made_once_for_the_device_and_told_of(
             progress(1, 2)
             return device
 
-    monkeypatch.setattr("xmcbench_elias.dual.LabelIndex", Spy)
+    monkeypatch.setattr("xmcbench_elias.training.dual.LabelIndex", Spy)
     dual, ctx = dataclasses.replace(first, index=None), RunContext(tmp_path, device="cuda", deadline=None)
     assert dual.nearest(np.empty((0, 16), np.float32), 5, ctx) == dual.nearest(first.embeddings, 5, ctx) == "cuda"
     assert made == [("auto", "cuda")]
@@ -256,7 +256,7 @@ def test_its_rates_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         def run(self) -> None:
             pass
 
-    monkeypatch.setattr("xmcbench_elias.dual.Training", Spy)
+    monkeypatch.setattr("xmcbench_elias.training.dual.Training", Spy)
     duals = training(tmp_path, TRAIN.rows(slice(0, 200)), TRAIN)
     duals.first()
     duals.finished(3)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from xmcbench_elias.deciles import Deciles
-from xmcbench_elias.edges import Cut, edge_facts, label_scores
-from xmcbench_elias.model import EMPTY, EliasModel
+from xmcbench_elias.network.model import EMPTY, EliasModel
 from xmcbench_elias.params import Sizes
-from xmcbench_elias.predict import by_torch
-from xmcbench_elias.searcher import Searcher
+from xmcbench_elias.results.deciles import Deciles
+from xmcbench_elias.results.edges import Cut, edge_facts, label_scores
+from xmcbench_elias.search.predict import by_torch
+from xmcbench_elias.search.searcher import Searcher
 
 from xmcbench.context import RunContext
 from xmcbench.encoders.bow import BowEncoder
@@ -68,7 +68,7 @@ def test_edge_facts_by_hand(tmp_path: Path) -> None:
     model, first = small_model(), small_model()
     first.adjacency, first.entries = None, torch.tensor([[0, 2, 4], [1, 3, 4]])  # label 1 started in the other cluster
     data = tiny(n_train=20, n_test=10, n_labels=4, n_features=2)
-    whole: Any = SimpleNamespace(models=[model], first=first, seen=np.array([8.0, 4, 2, 2], np.float32))
+    whole: Any = SimpleNamespace(models=[model], first=first, label_counts=np.array([8.0, 4, 2, 2], np.float32))
     ctx, size, truth = RunContext(tmp_path, query={"beam": 2}), Sizes(2, 2, 3, 2, 4), Truth.of(data)
 
     def score(top: TopK) -> Evaluation:

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from xmcbench_elias import Elias
-from xmcbench_elias.building import build, put_graph
-from xmcbench_elias.optim import optimisers
+from xmcbench_elias.network.source import JoinedTexts, Source
 from xmcbench_elias.params import EliasParams, settled
-from xmcbench_elias.source import Joined, Source, copied
-from xmcbench_elias.stages import with_carved_rows
+from xmcbench_elias.training.building import build, put_graph
+from xmcbench_elias.training.optim import optimisers
+from xmcbench_elias.training.stages import with_carved_rows
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
@@ -58,7 +58,6 @@ class Hashed(nn.Module):
 
     kind: ClassVar[str] = "hashed"
     part = LONGEST
-    progress: Any = None
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -69,12 +68,12 @@ class Hashed(nn.Module):
         self.norm = nn.LayerNorm(24)
         self.register_buffer("places", torch.arange(3))
 
-    def rows(self, inputs: Inputs) -> HashedRows:
+    def rows(self, inputs: Inputs, progress: Any = None) -> HashedRows:
         if inputs.texts is None:
             raise DataError("rows have no texts")
         return HashedRows(inputs.texts)
 
-    def label_rows(self, texts: Sequence[str]) -> HashedRows:
+    def label_rows(self, texts: Sequence[str], progress: Any = None) -> HashedRows:
         return HashedRows(texts)
 
     def forward(self, batch: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
@@ -104,11 +103,10 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> EliasParams:
     def new(*given: Any) -> Hashed:
         assert not made, "read from disk twice in a fit"
         made.append(Hashed())
-        made[0].progress = given[-1]
         return made[0]
 
-    monkeypatch.setattr("xmcbench_elias.source.new_encoder", new)
-    monkeypatch.setattr("xmcbench_elias.source.load_encoder", Hashed.load)
+    monkeypatch.setattr("xmcbench_elias.network.source.new_encoder", new)
+    monkeypatch.setattr("xmcbench_elias.network.source.load_encoder", Hashed.load)
     monkeypatch.setattr("xmcbench_elias.saving.load_encoder", Hashed.load)
     return dataclasses.replace(SMALL, encoder="hashed", encoder_rate=1e-2, rate=1e-2)
 
@@ -162,7 +160,7 @@ def test_any_encoder_learns_and_is_saved(hashed: EliasParams, values: dict[str, 
 def test_a_killed_run_goes_on_and_ends_the_same(
     hashed: EliasParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Any
 ) -> None:
-    monkeypatch.setattr("xmcbench_elias.source.new_encoder", lambda *_: Hashed())
+    monkeypatch.setattr("xmcbench_elias.network.source.new_encoder", lambda *_: Hashed())
     known = fitted(tmp_path / "whole", hashed)
     for phase, at in (("dual encoder", 3), ("stage 1", 25), ("stage 2", 15), ("stage 2, all rows", 12)):
         with pytest.raises(KeyboardInterrupt):
@@ -173,8 +171,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 def test_bow_reads_texts_where_rows_and_labels_have_them(tmp_path: Path) -> None:
     run = fitted(tmp_path, dataclasses.replace(SMALL, members=2))
     assert hits(run) > 3 * DATA.test.labels.toarray().mean()
-    first, second = (model.encoder for model in run[0].whole.models)  # type: ignore[union-attr]
-    dual = run[0].whole.dual.encoder  # type: ignore[union-attr]
+    first, second = (model.encoder for model in run[0].fitted.models)  # type: ignore[union-attr]
+    dual = run[0].fitted.dual.encoder  # type: ignore[union-attr]
     assert isinstance(first, BowEncoder)
     assert isinstance(second, BowEncoder)
     assert isinstance(dual, BowEncoder)
@@ -257,20 +255,12 @@ def test_models_start_from_copies() -> None:
     assert one.layer is not other.layer
 
 
-def test_whoever_is_told_of_progress_is_not_copied(tmp_path: Path) -> None:
-    encoder = Hashed()
-    encoder.progress = RunContext(tmp_path, reporter=Locked()).progress
-    made = copied(encoder)
-    assert made.progress is encoder.progress
-    assert made.layer is not encoder.layer  # type: ignore[attr-defined]
-
-
 def test_carved_rows_bring_their_texts(tmp_path: Path) -> None:
     train, held = carve(DATA.train_data(), 0)
     joined = with_carved_rows(train, RunContext(tmp_path, validation=held, validation_is_carved=True))
     assert list(joined.texts or []) == [*(train.texts or []), *(held.texts or [])]
     assert joined.label_texts == DATA.label_texts
-    texts = Joined(["a", "b"], ["c"])
+    texts = JoinedTexts(["a", "b"], ["c"])
     assert (texts[-1], texts[1], texts[1:], len(texts)) == ("c", "b", ["b", "c"], 3)
     with pytest.raises(IndexError):
         texts[3]

@@ -1,4 +1,4 @@
-"""From rows to a `Whole`: which validation rows the final ranking is learned on, and data that lacks something."""
+"""Fitting a `FittedModel`: the validation rows of the final ranking, and data without some inputs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 import scipy.sparse as sp
 from xmcbench_elias import Elias
 from xmcbench_elias.fit import TELLING, fit
-from xmcbench_elias.fusion import Fusion
+from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.params import EliasParams
-from xmcbench_elias.whole import Whole
+from xmcbench_elias.ranking.fusion import Fusion
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.method import TrainData
@@ -29,7 +29,7 @@ QUICK = EliasParams(
 
 def fitted(
     folder: Path, held: TrainData | None, train: TrainData = TRAIN, reporter: Reporter | None = None, **values: Any
-) -> tuple[Whole, RunContext]:
+) -> tuple[FittedModel, RunContext]:
     ctx = RunContext(folder, validation=held, reporter=reporter or Reporter())
     return fit(train, ctx, dataclasses.replace(QUICK, **values)), ctx
 

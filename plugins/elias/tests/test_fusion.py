@@ -14,7 +14,7 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from xmcbench_elias.fusion import (
+from xmcbench_elias.ranking.fusion import (
     FLOOR,
     HEAD,
     PULL,
@@ -26,7 +26,7 @@ from xmcbench_elias.fusion import (
     Fusion,
     given_truth,
 )
-from xmcbench_elias.predict import validation_score
+from xmcbench_elias.search.predict import validation_score
 
 from xmcbench.topk import PAD, TopK
 
@@ -50,10 +50,10 @@ def test_candidates_by_hand() -> None:
     assert found.parts == ("model", "dual")
     assert found.ids.dtype == np.int32
     assert found.ids.tolist() == [[2, 5, 7], [3, PAD, PAD], [PAD, PAD, PAD]]
-    assert found.real.tolist() == [[True] * 3, [True, False, False], [False] * 3]
+    assert found.valid.tolist() == [[True] * 3, [True, False, False], [False] * 3]
     half, quarter, nan = math.log(0.5 + FLOOR), math.log(0.25 + FLOOR), math.nan
     said = [[[half, 0.5], [nan, 0.75], [quarter, nan]], [[nan, -0.25], [nan] * 2, [nan] * 2], [[nan] * 2] * 3]
-    np.testing.assert_allclose(found.said, said, rtol=1e-6)
+    np.testing.assert_allclose(found.scores, said, rtol=1e-6)
 
 
 def test_columns_by_hand() -> None:
@@ -129,7 +129,7 @@ def test_candidates_columns_and_ranking_are_those_of_brute_force(tops: dict[str,
         labels = sorted(set().union(*said))
         assert given.ids[row, : len(labels)].tolist() == labels
         assert (given.ids[row, len(labels) :] == PAD).all()
-        assert np.isnan(given.said[row, len(labels) :]).all()
+        assert np.isnan(given.scores[row, len(labels) :]).all()
         for at, label in enumerate(labels):
             expected = columns_of(said, label, float(seen[label]))
             assert columns[row, at] == pytest.approx(expected, rel=1e-5, abs=1e-6)
@@ -241,7 +241,7 @@ def test_a_part_that_is_right_outweighs_one_that_is_noise(right: str, noisy: str
     given = of_scores(**{right: good, noisy: noise})
     fusion, score = learned(given, labels)
     assert score == pytest.approx(1.0)
-    spread = given.said.std(axis=(0, 1))  # weights count by what a score varies
+    spread = given.scores.std(axis=(0, 1))  # weights count by what a score varies
     effect = dict(zip(given.parts, fusion.weights[:2] * spread, strict=True))
     assert effect[right] > 3 * effect[noisy]
 
@@ -282,7 +282,7 @@ def test_labels_of_few_rows_are_lifted_where_their_margins_are_small() -> None:
 def test_labels_that_a_good_part_does_not_name_are_below_those_it_names() -> None:
     rng, labels = np.random.default_rng(5), truth(300)
     everything = of_scores(all=rng.random((300, 30)), dual=rng.random((300, 30)))
-    said = everything.said.copy()
+    said = everything.scores.copy()
     said[:, :, 1][labels.toarray() == 0] = np.nan  # it names true labels alone, in no order
     fusion, score = learned(Candidates(everything.parts, everything.ids, said), labels)
     assert score == pytest.approx(1.0)
@@ -290,7 +290,7 @@ def test_labels_that_a_good_part_does_not_name_are_below_those_it_names() -> Non
 
 
 def test_few_rows_leave_weights_near_the_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmcbench_elias.fusion.ROUNDS", 0)
+    monkeypatch.setattr("xmcbench_elias.ranking.fusion.ROUNDS", 0)
     rng, labels = np.random.default_rng(6), truth(2000)
     scores = {"all": labels.toarray() + rng.normal(0, 1, (2000, 30)), "dual": rng.normal(0, 1, (2000, 30))}
     usual = Fusion.usual(("all", "dual")).weights
@@ -331,7 +331,7 @@ def test_the_last_steps_change_weights_only_where_half_a_row_is_gained() -> None
         noise = 0.1 if seed == 0 else 2  # first all is right already
         given = of_scores(all=labels.toarray() + rng.normal(0, noise, (60, 30)), dual=rng.normal(0, 1, (60, 30)))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("xmcbench_elias.fusion.ROUNDS", 0)
+            patch.setattr("xmcbench_elias.ranking.fusion.ROUNDS", 0)
             before, start = learned(given, labels)
         after, end = learned(given, labels)
         if np.array_equal(before.weights, after.weights):
@@ -377,7 +377,7 @@ def test_the_loss_is_the_decoupled_softmax_of_brute_force(monkeypatch: pytest.Mo
     given, labels = some_parts(), truth(12)
     loss, start = objective(given, labels, monkeypatch)
     columns = given.columns(np.arange(30, dtype=np.float32)).astype(float)
-    scale = columns[given.real].std(axis=0)
+    scale = columns[given.valid].std(axis=0)
     weights = start + np.random.default_rng(9).normal(0, 0.3, len(start))
     total, count = 0.0, 0
     for row, true in enumerate(labels.toarray() > 0):

@@ -7,9 +7,9 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xmcbench_elias.graph import clustering_rows, graph_rows
-from xmcbench_elias.model import EliasModel
+from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.params import EliasParams, sizes
+from xmcbench_elias.training.graph import clustering_rows, graph_rows
 
 from xmcbench.encoders.bow import BowEncoder
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xmcbench_elias.linear import Linear, kinds
+from xmcbench_elias.ranking.linear import Linear, kinds
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.errors import DataError
@@ -37,9 +37,9 @@ def test_one_vs_rest_stands_beside_the_trees_where_it_is_affordable(monkeypatch:
     assert TRAIN.features is not None
     work = TRAIN.n_labels * TRAIN.features.nnz
     assert kinds(None, TRAIN) == BOTH
-    monkeypatch.setattr("xmcbench_elias.linear.WORK", float(work))
+    monkeypatch.setattr("xmcbench_elias.ranking.linear.WORK", float(work))
     assert kinds(None, TRAIN) == BOTH
-    monkeypatch.setattr("xmcbench_elias.linear.WORK", float(work - 1))
+    monkeypatch.setattr("xmcbench_elias.ranking.linear.WORK", float(work - 1))
     assert kinds(None, TRAIN) == ("trees",)
     # What is asked for is trained whatever it takes.
     assert [kinds(chosen, TRAIN) for chosen in ("both", "trees", "all", "none")] == [BOTH, ("trees",), ("all",), ()]

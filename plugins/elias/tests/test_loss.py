@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from xmcbench_elias.loss import classification_loss, log_probabilities, shortlist_loss
+from xmcbench_elias.training.loss import classification_loss, log_probabilities, shortlist_loss
 
 Q = [0.0, 1e-30, 1e-8, 0.3, 0.999999, 1.0]
 Z = [-120.0, -20.0, -0.5, 0.0, 3.0, 20.0, 120.0]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from xmcbench_elias import Elias
-from xmcbench_elias.building import build
+from xmcbench_elias.network.source import Source
 from xmcbench_elias.params import EliasParams, settled
-from xmcbench_elias.predict import validation_score
-from xmcbench_elias.source import Source
+from xmcbench_elias.search.predict import validation_score
+from xmcbench_elias.training.building import build
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
@@ -67,7 +67,7 @@ def test_carved_rows_select_epochs_and_are_learned_from_in_the_end(tmp_path: Pat
     ctx = RunContext(tmp_path, validation=held, validation_is_carved=True)
     method = Elias(SMALL)
     method.fit(train, ctx)
-    assert "which every part learns from in the end" in ctx.selection["by"]
+    assert "which every part is trained on in the end" in ctx.selection["by"]
     epochs = ctx.notes["epochs"]
     tried = len(epochs) - 2  # a stage goes on, half as long again at most, while validation rises
     assert ctx.selection["tried"] == tried >= 10

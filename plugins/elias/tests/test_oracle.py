@@ -8,22 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from xmcbench_elias import oracle
 
+from tests.oracles.elias import __main__ as oracle
+
+DATA = Path(oracle.__file__).parents[1] / "data"
 Arrays = dict[str, np.ndarray]
 
 
 @pytest.fixture(params=["seed0_f32", "seed0_f64", "seed3_f64_sampled"])
-def file(request: pytest.FixtureRequest, shared: Path) -> Path:
-    return shared / "oracles" / "elias" / f"{request.param}.npz"
+def file(request: pytest.FixtureRequest) -> Path:
+    return DATA / f"{request.param}.npz"
 
 
 @pytest.fixture
-def spoilt(shared: Path, tmp_path: Path) -> Callable[[Callable[[Arrays], object]], Path]:
+def spoilt(tmp_path: Path) -> Callable[[Callable[[Arrays], object]], Path]:
     """Writes a copy of the smallest file after a change to its arrays."""
 
     def spoil(change: Callable[[Arrays], object]) -> Path:
-        with np.load(shared / "oracles" / "elias" / "seed0_f64.npz", allow_pickle=False) as opened:
+        with np.load(DATA / "seed0_f64.npz", allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
         change(arrays)
         np.savez(tmp_path / "spoilt.npz", **arrays)
@@ -92,8 +94,8 @@ def test_no_oracle(
     assert said in capsys.readouterr().err
 
 
-def test_missing_and_damaged_files(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = (shared / "oracles" / "elias" / "seed0_f64.npz").read_bytes()
+def test_missing_and_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (DATA / "seed0_f64.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.npz").write_text("not an archive")
     for name, said in (("none.npz", "no such file"), ("cut.npz", "damaged"), ("text.npz", "damaged")):

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from xmcbench_elias.path_loss import path_loss
-from xmcbench_elias.step import path_loss_torch
+from xmcbench_elias.training.path_loss import path_loss
+from xmcbench_elias.training.step import path_loss_torch
 
 ROWS, PLACES, WIDTH, SIZE = 3, 4, 5, 7
 

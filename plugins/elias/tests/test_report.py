@@ -45,8 +45,8 @@ def test_steps_are_the_outputs_of_the_method(written: tuple[Path, Elias, RunCont
 def test_index_facts_and_files(written: tuple[Path, Elias, RunContext]) -> None:
     folder, method, _ = written
     told = json.loads((folder / "report.json").read_text())
-    assert method.whole is not None
-    held = int(method.whole.models[0].filled.sum())
+    assert method.fitted is not None
+    held = int(method.fitted.models[0].filled.sum())
     assert told["index"]["clusters a label, mean"] == pytest.approx(held / 40)
     assert [beam["name"] for beam in told["beams"]] == ["1", "2", "5"]
     shares = told["share of the shortlist scored"]

@@ -13,17 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
-from xmcbench_elias import results
-from xmcbench_elias.figure import of_test, recall
-from xmcbench_elias.results_cells import below
-from xmcbench_elias.results_plan import GRAPH, OTHERS, TREE, Board, Plan, command, commands, resolved, steps, swept
-from xmcbench_elias.results_runs import Measured, Report, Results, gap
+from xmcbench_elias.results import __main__ as results
+from xmcbench_elias.results.cells import below
+from xmcbench_elias.results.figure import of_test, recall
+from xmcbench_elias.results.plan import GRAPH, OTHERS, TREE, Board, Plan, command, commands, resolved, steps, swept
+from xmcbench_elias.results.runs import Measured, Report, Results, gap
 
+from tests.minimal import minimal
 from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import DataError
-from xmcbench.results import record as records
+from xmcbench.results import record_file
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 from xmcbench.runs.plan import make_plan
 from xmcbench.testing.worlds import tiny
@@ -88,17 +91,17 @@ def cell(text: str, title: str, row: str, column: str, table: int = 0) -> str:
     return next(line for line in rows if line[0] == row)[head.index(column)]
 
 
-def of(folder: Path, label: str) -> list[dict[str, Any]]:
+def of(folder: Path, label: str) -> list[Record]:
     """The records of a label, by seed."""
-    found = [r for r in Store(folder).records() if r["method"]["label"] == label]
-    return sorted(found, key=lambda r: (r["seed"], len(r["metrics"])))
+    found = [r for r in Store(folder).records() if r.method.label == label]
+    return sorted(found, key=lambda r: (r.seed, len(r.metrics)))
 
 
 STAGES, CONTROL = "What each part adds", "A learned graph"
 
 
 def test_values_are_means_over_seeds_with_intervals(runs: Path, written: str) -> None:
-    values = [100 * records.metric(r, "P@3") for r in of(runs, "elias[output=ranker]")]
+    values = [100 * r.metric("P@3") for r in of(runs, "elias[output=ranker]")]
     assert len(values) == 2
     shown = cell(written, STAGES, "+ ranker", "P@3")
     found = re.fullmatch(r"(\S+) ± (\S+) \[(\S+), (\S+)\]", shown)
@@ -111,8 +114,8 @@ def test_values_are_means_over_seeds_with_intervals(runs: Path, written: str) ->
 
 def test_one_seed_shows_the_interval_on_record(runs: Path, written: str) -> None:
     (record,) = of(runs, "elias[index=none,ranker=none,output=model]")
-    value = next(entry for entry in record["metrics"] if entry["name"] == "R@10")
-    told = f"{100 * value['value']:.2f} [{100 * value['low']:.2f}, {100 * value['high']:.2f}]"
+    value = next(entry for entry in record.metrics if entry.name == "R@10")
+    told = f"{100 * value.value:.2f} [{100 * value.low:.2f}, {100 * value.high:.2f}]"
     assert cell(written, STAGES, "full one-vs-all", "R@10") == told
     assert cell(written, STAGES, "full one-vs-all", "label scores") == "60"  # all labels
     assert "not run, seeds 1: `xmcbench run 'elias[index=none,ranker=none,output=model]'" in written
@@ -129,8 +132,8 @@ def test_differences_are_paired_over_seeds_of_both(runs: Path, written: str, tmp
     ]
     assert [row[1] for row in rows] == ["2", "2", "2", "0", "1"]
     a, b = (of(runs, "elias[index=none,ranker=none,output=model]")[0], of(runs, "elias[output=model]")[0])
-    assert (a["seed"], b["seed"]) == (0, 0)
-    words = ["compare", a["run_id"], b["run_id"], "--json", "--differ", "0", "--results", str(runs)]
+    assert (a.seed, b.seed) == (0, 0)
+    words = ["compare", a.run_id, b.run_id, "--json", "--differ", "0", "--results", str(runs)]
     gaps = {one["metric"]: one for one in json.loads(CliRunner().invoke(app, words).stdout)["metrics"]}
     for name in ("P@1", "PSP@5", "R@100"):
         numbers = [100 * gaps[name][key] for key in ("difference", "low", "high")]
@@ -139,8 +142,11 @@ def test_differences_are_paired_over_seeds_of_both(runs: Path, written: str, tmp
 
 
 def measured(rows: dict[int | None, dict[str, Any]], version: str = "1", content: str = "x") -> Measured:
-    facts = {"method": {"name": "elias", "version": version}, "dataset": {"content_hash": content}}
-    return Measured("one", "elias", BOARD, ({**facts, "seed": 0},), rows=rows)
+    run = minimal("r", "elias", seed=0)
+    run = record_file.changed(
+        run, method=replace(run.method, version=version), dataset=replace(run.dataset, content_hash=content)
+    )
+    return Measured("one", "elias", BOARD, (run,), rows=rows)
 
 
 def test_gap_by_hand() -> None:
@@ -167,7 +173,7 @@ def test_what_was_not_run_has_its_command(runs: Path, written: str) -> None:
     assert sweep[1][0] == "0"
     (record,) = of(runs, "elias[ranker=none,output=model]")
     assert sweep[1][:3] == ["0", "0", "1"]
-    assert tables(written, "λ and κ")[1][1][:2] == ["10", f"{record['notes']['settings']['kappa']}"]
+    assert tables(written, "λ and κ")[1][1][:2] == ["10", f"{record.notes['settings']['kappa']}"]
     assert sweep[2][:4] == ["10", "–", "0", "not run"]
     assert sweep[2][7:] == ["0.05", "48.68", "40.05", "50.33", "68.95"]  # the paper's, in columns that say so
     assert all("Amazon-670K, other data" in title for title in sweep[0][7:])
@@ -182,12 +188,12 @@ def test_control(runs: Path, written: str) -> None:
         "learned graph",
         "learned graph − clusters of the tree",
     ]
-    value = records.metric(of(runs, "elias[index=tree,ranker=none,output=model]")[0], "PSP@5")
+    value = of(runs, "elias[index=tree,ranker=none,output=model]")[0].metric("PSP@5")
     assert tree[head.index("PSP@5")].startswith(f"{100 * (value or 0):.2f} [")
 
 
 def test_edges_are_those_of_the_reports(runs: Path, written: str) -> None:
-    told = [json.loads((runs / r["notes"]["report"]).with_suffix(".json").read_text()) for r in of(runs, "elias")]
+    told = [json.loads((runs / r.notes["report"]).with_suffix(".json").read_text()) for r in of(runs, "elias")]
     assert len(told) == 2
     head, *rows = tables(written, "Edges")[0]
     assert [row[0] for row in rows] == ["none", "0.1", "0.25", "0.5", "0.9"]
@@ -195,7 +201,7 @@ def test_edges_are_those_of_the_reports(runs: Path, written: str) -> None:
         for name, key in (("edges cut", "share cut"), ("P@1", "P@1"), ("R@100", "R@100")):
             mean = statistics.fmean(report["edges"]["cut"][at][key] for report in told)
             assert row[head.index(name)] == f"{100 * mean:.2f}"
-    uncut = [records.metric(r, "R@10") for r in of(runs, "elias[output=model]")]
+    uncut = [r.metric("R@10") for r in of(runs, "elias[output=model]")]
     assert rows[0][head.index("R@10")] == f"{100 * statistics.fmean(x or 0 for x in uncut):.2f}"
     scores = statistics.fmean(report["label scores"]["stage1"] for report in told)
     assert cell(written, STAGES, "stage 1", "label scores") == f"{scores:,.0f}"
@@ -223,9 +229,9 @@ def test_recall_by_decile_adds_up(runs: Path, written: str) -> None:
 def test_head_names_versions_machines_and_records(runs: Path, written: str) -> None:
     used = 8 + 2 + 1 + 2
     assert f"python -m xmcbench_elias.results out` from {used} of {used + 1} records" in written  # and popularity
-    version = of(runs, "elias")[0]["method"]["version"]
+    version = of(runs, "elias")[0].method.version
     assert f"- **Version** of elias: {version} (11 records, commits " in written
-    machine = of(runs, "elias")[0]["environment"]["machine_class"]["costs"]
+    machine = of(runs, "elias")[0].environment.machine_class.costs
     assert f"- **Machine 1**: {machine}, 1 threads." in written
     assert "95 % interval" in written
     assert str(runs.parent) not in written
@@ -255,43 +261,42 @@ def test_slim_copy_says_what_it_lacks(runs: Path, written: str, tmp_path: Path) 
 
 def test_damaged_files_are_left_out_and_said_to_be(own: Path, tmp_path: Path) -> None:
     first, second = of(own, "elias[output=stage1]")
-    path = own / "records" / f"{first['run_id']}.json"
+    path = own / "records" / f"{first.run_id}.json"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 5'))
     final = of(own, "elias")[0]
-    (own / final["rows"]["file"]).write_bytes(b"no arrays")
+    (own / final.rows.file).write_bytes(b"no arrays")
     ovr = of(own, "ovr")[0]
-    (own / ovr["predictions"]["file"]).write_bytes(b"no arrays")
-    (own / of(own, "elias")[1]["notes"]["report"]).with_suffix(".json").write_text("[]")
+    (own / ovr.predictions.file).write_bytes(b"no arrays")
+    (own / of(own, "elias")[1].notes["report"]).with_suffix(".json").write_text("[]")
     text = made(own, tmp_path)
     assert cell(text, STAGES, "stage 1", "seeds") == "1"
-    assert cell(text, STAGES, "stage 1", "P@1").startswith(f"{100 * (records.metric(second, 'P@1') or 0):.2f} [")
+    assert cell(text, STAGES, "stage 1", "P@1").startswith(f"{100 * (second.metric('P@1') or 0):.2f} [")
     assert cell(text, STAGES, "final", "seeds") == "1"
     assert cell(text, "Recall by how", "ovr", tables(text, "Recall by how")[0][0][1]) == "left out"
     said = text[text.index("Left out:") : text.index(f"## {STAGES}")]
     assert said.count("\n- ") == 4
     assert "means over seeds 0. " in text  # the other seed's report is no report
-    for name in (first["run_id"], final["run_id"], ovr["run_id"]):
+    for name in (first.run_id, final.run_id, ovr.run_id):
         assert name in said.replace("\\", "")
     assert str(tmp_path) not in text
 
 
 def test_runs_of_two_versions_are_marked_and_not_compared(own: Path, tmp_path: Path) -> None:
     for record in of(own, "elias[output=model]"):
-        record["method"]["version"] = "1"
-        records.write(own / "records" / f"{record['run_id']}.json", record)
+        Store(own).add(record_file.changed(record, method=replace(record.method, version="1")))
     text = made(own, tmp_path)
-    newest = of(own, "elias")[0]["method"]["version"]
+    newest = of(own, "elias")[0].method.version
     assert cell(text, STAGES, "+ stage 2 (version 1)", "seeds") == "2"
     assert cell(text, STAGES, "stage 2 (version 1) − stage 1", "P@1", 1) == "other version"
     assert "+" in cell(text, STAGES, "final − ranker", "P@1", 1)
-    assert text.count(f"**Mixed versions** of elias, 1, {newest}: not to be compared.") == 3  # control and figure too
+    assert text.count(f"**Mixed versions** of elias, 1, {newest}: do not compare them.") == 3  # control and figure too
     assert "elias, stage 2 (version 1)" in text
 
 
 def test_failed_runs_are_told(own: Path, tmp_path: Path) -> None:
     (record,) = of(own, "elias[index=tree,ranker=none,output=model]")
-    record |= {"status": "error", "reason": "a|b <script>", "metrics": [], "predictions": None, "rows": None}
-    records.write(own / "records" / f"{record['run_id']}.json", record | {"board": None})
+    nothing = {"metrics": [], "predictions": None, "rows": None, "board": None}
+    Store(own).add(record_file.changed(record, status="error", reason="a|b <script>", **nothing))
     text = made(own, tmp_path)
     assert "elias\\[index=tree,ranker=none,output=model\\]: error (a\\|b &lt;script&gt;)" in text
     assert tables(text, CONTROL)[0][1][2:4] == ["0", "not run"]
@@ -301,9 +306,7 @@ def test_more_metrics_get_a_column(own: Path, written: str, tmp_path: Path) -> N
     assert "R@20" not in written
     run(own, "elias[output=final]", "0,1", "--metrics", "R@20")
     text = made(own, tmp_path)
-    mean = statistics.fmean(
-        records.metric(r, "R@20") or 0 for r in of(own, "elias")[1::2]
-    )  # of each seed the one with more
+    mean = statistics.fmean(r.metric("R@20") or 0 for r in of(own, "elias")[1::2])  # of each seed the one with more
     assert cell(text, STAGES, "final", "R@20").startswith(f"{100 * mean:.2f} ")
     assert cell(text, STAGES, "stage 1", "R@20") == "–"
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 from torch import Tensor
-from xmcbench_elias.batches import Batch
-from xmcbench_elias.search import Shortlist, beam_search, by_sorting, forced_beam, shortlist
+from xmcbench_elias.network.batches import Batch
+from xmcbench_elias.search.search import Shortlist, beam_search, by_sorting, forced_beam, shortlist
 
 
 def rows_of(true: list[list[int]]) -> Batch:

@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from xmcbench_elias import search_kernels as kernels
-from xmcbench_elias.model import EliasModel
-from xmcbench_elias.predict import by_torch
-from xmcbench_elias.searcher import Found, Searcher
+from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.search import kernels
+from xmcbench_elias.search.predict import by_torch
+from xmcbench_elias.search.searcher import Searcher, SearchResult
 
 from xmcbench.encoders.bow import BowEncoder, SparseRows
 from xmcbench.errors import DataError
@@ -65,7 +65,7 @@ def full_form(searcher: Searcher, query: NDArray[np.float32], beam: int, size: i
     return sorted((-float(kernels.probability(-path, z[label])), label) for path, label in kept)
 
 
-def check(searcher: Searcher, queries: NDArray[np.float32], found: Found, k: int, beam: int, size: int) -> None:
+def check(searcher: Searcher, queries: NDArray[np.float32], found: SearchResult, k: int, beam: int, size: int) -> None:
     """Identical to the full form: labels, scores, padding, and the size of the shortlist."""
     for row, query in enumerate(queries):
         known = full_form(searcher, query, min(beam, len(searcher.cluster_bias)), size)
@@ -76,7 +76,7 @@ def check(searcher: Searcher, queries: NDArray[np.float32], found: Found, k: int
         assert min(k, len(known)) <= found.scored[row] <= len(known)
 
 
-def near(found: Found, twin: TopK) -> None:
+def near(found: SearchResult, twin: TopK) -> None:
     """The same labels as torch's, but for places whose scores there are apart by rounding alone."""
     k = found.ids.shape[1]
     np.testing.assert_allclose(found.scores, twin.scores[:, :k], rtol=ROUNDING, atol=1e-37)

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from xmcbench_elias import step
-from xmcbench_elias.batches import Batch
-from xmcbench_elias.model import EliasModel, log_cluster_scores
-from xmcbench_elias.step import losses, score, teacher_forced
+from xmcbench_elias.network.batches import Batch
+from xmcbench_elias.network.model import EliasModel, log_cluster_scores
+from xmcbench_elias.search.search import score
+from xmcbench_elias.training import step
+from xmcbench_elias.training.step import losses, teacher_forced
 
 from xmcbench.encoders.bow import BowEncoder
 

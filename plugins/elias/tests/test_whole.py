@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xmcbench_elias import Elias, stages
-from xmcbench_elias.dual import Dual
+from xmcbench_elias import Elias
+from xmcbench_elias.fitted import average
 from xmcbench_elias.params import EliasParams, sizes
 from xmcbench_elias.presets import PRESETS
-from xmcbench_elias.train import Progress, Stage, running_mean
-from xmcbench_elias.whole import average
+from xmcbench_elias.training import stages
+from xmcbench_elias.training.dual import Dual
+from xmcbench_elias.training.train import Stage, StageHistory, running_mean
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
@@ -112,11 +113,11 @@ def test_killed_with_carved_rows_it_ends_with_the_same_predictions(
 def test_carved_rows_are_learned_from_in_the_end(carved: Run, tmp_path: Path) -> None:
     assert list(carved[1].phases)[-2:] == ["stage 2, all rows", "stage 2, all rows, model 2"]
     seen = np.asarray(DATA.train_data().labels.sum(axis=0)).ravel()
-    assert carved[0].whole is not None
-    assert np.array_equal(carved[0].whole.seen, seen)
+    assert carved[0].fitted is not None
+    assert np.array_equal(carved[0].fitted.label_counts, seen)
     apart = fitted(tmp_path, members=2)  # the same rows, which official validation rows would be: never learned from
-    assert apart[0].whole is not None
-    assert apart[0].whole.seen.sum() < seen.sum()
+    assert apart[0].fitted is not None
+    assert apart[0].fitted.label_counts.sum() < seen.sum()
     assert not any(name.endswith("all rows") for name in apart[1].phases)
     # The final ranking is learned before the end, from parts that have not learned from these rows: it is the same.
     assert apart[1].notes["final ranking"] == carved[1].notes["final ranking"]
@@ -142,9 +143,9 @@ def test_both_stages_of_every_network_start_from_the_dual_encoder(
     monkeypatch.setattr(stages, "start_labels", told(stages.start_labels))
     run = fitted(tmp_path, members=2, recluster=1, stage1_epochs=1, stage2_epochs=1, dual_epochs=dual_epochs)
     assert len(given) == 2 * 3  # first clusters, stage 1, stage 2
-    assert run[0].whole is not None
-    assert all(dual is run[0].whole.dual for dual in given)
-    assert (run[0].whole.dual is None) == (dual_epochs == 0)
+    assert run[0].fitted is not None
+    assert all(dual is run[0].fitted.dual for dual in given)
+    assert (run[0].fitted.dual is None) == (dual_epochs == 0)
 
 
 def test_the_epochs_over_all_rows_are_at_half_of_stage_2s_rates(
@@ -153,18 +154,18 @@ def test_the_epochs_over_all_rows_are_at_half_of_stage_2s_rates(
     told: list[tuple[str, int, float, float, int, bool]] = []
 
     class Told(Stage):
-        def run(self) -> Progress:
-            told.append((self.name, self.epochs, self.factor, self.new, len(self.train.rows), self.held is None))
+        def run(self) -> StageHistory:
+            told.append((self.name, self.epochs, self.factor, self.new, len(self.train.rows), self.validation is None))
             return super().run()
 
-    monkeypatch.setattr("xmcbench_elias.stages.Stage", Told)
+    monkeypatch.setattr("xmcbench_elias.training.stages.Stage", Told)
     fitted(tmp_path, carved=True, finish_epochs=2, stage2_rate=0.4)
     assert told[1:] == [("stage 2", 3, 0.4, 1.0, 285, False), ("stage 2, all rows", 2, 0.2, 0.5, 300, True)]
     told.clear()
     run = fitted(tmp_path / "none", carved=True, finish_epochs=0)
     assert [name for name, *_ in told] == ["stage 1", "stage 2"]
-    assert run[0].whole is not None
-    assert run[0].whole.seen.sum() == DATA.train_data().labels.sum()  # linear classifiers learn from all rows still
+    assert run[0].fitted is not None
+    assert run[0].fitted.label_counts.sum() == DATA.train_data().labels.sum()  # linear classifiers use all rows
 
 
 def test_every_part_is_saved(everything: Run, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_every_part_is_saved(everything: Run, tmp_path: Path) -> None:
     again = Elias(everything[0].params)
     again.load(tmp_path)
     same_outputs((again, everything[1]), everything)
-    one, other = (method.whole.dual for method in (again, everything[0]))  # type: ignore[union-attr]
+    one, other = (method.fitted.dual for method in (again, everything[0]))  # type: ignore[union-attr]
     assert one is not None
     assert other is not None
     assert np.array_equal(one.start(), other.start())  # what a network could start from
@@ -200,20 +201,20 @@ def test_outputs_differ_and_phases_are_named(everything: Run) -> None:
 
 def test_outputs_that_were_not_trained_are_the_networks(tmp_path: Path) -> None:
     run = fitted(tmp_path, ranker="none", dual_epochs=0)
-    assert run[0].whole is not None
-    assert run[0].whole.fusion is run[0].whole.calibration is None
+    assert run[0].fitted is not None
+    assert run[0].fitted.fusion is run[0].fitted.calibration is None
     assert "final ranking" not in run[1].notes
     for output in ("final", "ranker", "dual"):
         same(top(run, output=output), top(run, output="model"))
 
 
 def test_the_ranker_shows_its_trees_or_what_it_has(everything: Run, tmp_path: Path) -> None:
-    whole = everything[0].whole
+    whole = everything[0].fitted
     assert whole is not None
     same(top(everything, output="ranker"), whole.linear.predict("trees", DATA.test_inputs(), 10, everything[1]))
     alone = fitted(tmp_path, ranker="all", stage1_epochs=1, stage2_epochs=1)
-    assert alone[0].whole is not None
-    assert alone[0].whole.parts() == ("model", "all", "dual")
+    assert alone[0].fitted is not None
+    assert alone[0].fitted.parts() == ("model", "all", "dual")
     same(top(alone, output="ranker"), whole.linear.predict("all", DATA.test_inputs(), 10, everything[1]))
 
 
@@ -224,7 +225,7 @@ def test_controls_learn_and_differ_from_the_graph(tmp_path: Path, index: str) ->
     assert not np.array_equal(top(run).scores, top(graph).scores)
     hits = np.take_along_axis(DATA.test.labels.toarray(), top(run).ids[:, :1], 1).mean()
     assert hits > 2 * DATA.test.labels.toarray().mean()
-    model = run[0].whole.models[0]  # type: ignore[union-attr]
+    model = run[0].fitted.models[0]  # type: ignore[union-attr]
     assert (model.adjacency is None) == (index != "random")
     if index == "none":  # every label is scored, by the classifier alone
         assert (top(run).ids != PAD).all()
@@ -270,20 +271,20 @@ def test_parts_of_the_rows_are_ranked_as_all_are(
 ) -> None:
     run = everything if calibrated else carved
     known = top(run)
-    monkeypatch.setattr("xmcbench_elias.whole.ROWS", 7)  # of the 80 rows at a time
+    monkeypatch.setattr("xmcbench_elias.fitted.ROWS", 7)  # of the 80 rows at a time
     parts = top(run)
     assert np.array_equal(parts.ids, known.ids)
     np.testing.assert_allclose(parts.scores, known.scores, rtol=1e-4)
 
 
 def test_parts_name_as_many_labels_as_are_asked_for(carved: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmcbench_elias.whole.NAMED", 3)
+    monkeypatch.setattr("xmcbench_elias.fitted.NAMED", 3)
     found = carved[0].predict(DATA.test_inputs(), 40, carved[1])
     assert (found.ids != PAD).sum(axis=1).min() > 30
 
 
 def test_the_index_is_sorted_once_not_once_a_query(everything: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = top(everything)
-    monkeypatch.setattr("xmcbench_elias.whole.Searcher", None)
-    monkeypatch.setattr("xmcbench_elias.predict.Searcher", None)
+    monkeypatch.setattr("xmcbench_elias.fitted.Searcher", None)
+    monkeypatch.setattr("xmcbench_elias.search.predict.Searcher", None)
     same(top(everything), expected)

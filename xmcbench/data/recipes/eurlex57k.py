@@ -1,8 +1,8 @@
 """eurlex-4.3k (EURLEX57K): 57,000 EU laws and their EuroVoc descriptors, with an official development split.
 
-Rows: by CELEX number within each split, so that the order of the archive doesn't matter. Labels: the concepts that
-occur in any of the three splits (4,271; 4,108 of them in train), numbered by rising concept id as a number; label
-text = English descriptor. Test pairs of labels unseen in train stay in the truth.
+Rows: sorted by CELEX number within each split, so that the order of the archive doesn't matter. Labels: the concepts
+that occur in any of the three splits (4,271; 4,108 of them in train), numbered by ascending numeric concept id; label
+text = English descriptor. Test pairs of labels unseen in train stay in the true labels.
 
 Row groups `near-duplicate` and `novel`: test rows with and without a train row at cosine above 0.9 in view `bow`.
 """
@@ -27,53 +27,55 @@ if TYPE_CHECKING:
 
     from xmcbench.data.documents import EurlexDocument
 
-NEAR = 0.9  # cosine; a quarter of the test rows lie above it
+NEAR_DUPLICATE_COSINE = 0.9  # a quarter of the test rows have a train row above it
 
 
 def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
     """Roles `documents` (archive or folder) and `descriptors`.
 
-    View `bow`: title, header, recitals and main body; `title`: titles alone, as text and as features; `text`: as `bow`
+    View `bow`: title, header, recitals and main body; `title`: only titles, as text and as features; `text`: as `bow`
     without features.
     """
     splits = read_eurlex57k(files["documents"])
-    used = {concept for documents in splits.values() for document in documents for concept in document.concepts}
-    concepts = sorted(used, key=_as_number)
+    used_concepts = {
+        concept for documents in splits.values() for document in documents for concept in document.concepts
+    }
+    concepts = sorted(used_concepts, key=_numeric_key)
     label_texts = _descriptors(files["descriptors"], concepts)
-    whole = [[document.text for document in splits[name]] for name in ("train", "dev", "test")]
-    bow = bow_eurlex(*whole)
-    near = near_duplicates(bow[2], bow[0], NEAR)
-    texts: list[list[str]] = whole
+    full_texts = [[document.text for document in splits[name]] for name in ("train", "dev", "test")]
+    bow = bow_eurlex(*full_texts)
+    is_near_duplicate = near_duplicates(bow[2], bow[0], NEAR_DUPLICATE_COSINE)
+    texts: list[list[str]] = full_texts
     features: Sequence[sp.csr_matrix | None] = bow
     if view == "title":
         texts = [[document.title for document in splits[name]] for name in ("train", "dev", "test")]
         features = bow_eurlex(*texts)
     elif view == "text":
         features = [None, None, None]
-    label = {concept: i for i, concept in enumerate(concepts)}
+    label_ids = {concept: i for i, concept in enumerate(concepts)}
 
-    def split(at: int, documents: list[EurlexDocument]) -> Split:
-        rows = [[label[concept] for concept in document.concepts] for document in documents]
-        return Split(features[at], texts[at], label_matrix(rows, len(concepts)))
+    def split(index: int, documents: list[EurlexDocument]) -> Split:
+        rows = [[label_ids[concept] for concept in document.concepts] for document in documents]
+        return Split(features[index], texts[index], label_matrix(rows, len(concepts)))
 
     return Parsed(
         train=split(0, splits["train"]),
         validation=split(1, splits["dev"]),
         test=split(2, splits["test"]),
         label_texts=label_texts,
-        row_groups={"near-duplicate": near, "novel": ~near},
+        row_groups={"near-duplicate": is_near_duplicate, "novel": ~is_near_duplicate},
     )
 
 
-def _as_number(concept: str) -> tuple[int, str]:
+def _numeric_key(concept: str) -> tuple[int, str]:
     return (int(concept), "") if concept.isdecimal() else (2**62, concept)
 
 
 def _descriptors(path: Path, concepts: list[str]) -> list[str]:
     """The English descriptor of each concept."""
     try:
-        known = json.loads(path.read_bytes())
-        return [str(known[concept]["label"]) for concept in concepts]
+        concept_facts = json.loads(path.read_bytes())
+        return [str(concept_facts[concept]["label"]) for concept in concepts]
     except KeyError as error:
         raise DataError(f"{path}: no descriptor of concept {error}", "Get the file again.") from error
     except (OSError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Shared by recipes without an official split: merge equal texts, select labels, split by a hash of each row's key."""
+"""For recipes without an official split: merge equal texts, select labels, split by a hash of each row's key."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _Label = TypeVar("_Label", bound=Hashable)
 
 
 def merged(pairs: Iterable[tuple[str, Iterable[_Label]]]) -> tuple[dict[str, str], dict[str, set[_Label]]]:
-    """The texts and the labels of documents by key, in order of first occurrence.
+    """(text by key, labels by key) of merged documents, in order of first occurrence.
 
-    Key: the sorted set of a text's lower-cased words. Texts with one key are one document, with the text of the first
-    and the labels of all, so that no two rows differ in word order, repetition or punctuation alone. A text without
+    Key: the sorted set of a text's lower-cased words. Texts with the same key become one document, with the first text
+    and the labels of all, so that no two rows differ only in word order, repetition or punctuation. A text without
     words is dropped.
     """
     texts: dict[str, str] = {}
@@ -39,15 +39,15 @@ def merged(pairs: Iterable[tuple[str, Iterable[_Label]]]) -> tuple[dict[str, str
 def select_labels(
     labels_of: Mapping[_Key, Iterable[_Label]], *, least: int = 1, most: float = 1.0
 ) -> dict[_Key, list[_Label]]:
-    """Keep labels of at least `least` documents and of at most the share `most`; drop documents left without any."""
+    """Keep labels of at least `least` documents and at most a share `most` of them; drop documents without labels."""
     count = Counter(label for labels in labels_of.values() for label in labels)
-    kept = {label for label, n in count.items() if least <= n <= most * len(labels_of)}
-    left = {key: [label for label in labels if label in kept] for key, labels in labels_of.items()}
-    return {key: labels for key, labels in left.items() if labels}
+    selected = {label for label, n in count.items() if least <= n <= most * len(labels_of)}
+    selected_of = {key: [label for label in labels if label in selected] for key, labels in labels_of.items()}
+    return {key: labels for key, labels in selected_of.items() if labels}
 
 
 def in_test(key: str) -> bool:
-    """Whether a row is of the test split: one in five, `int(sha256(key).hexdigest(), 16) % 5 == 0`."""
+    """Whether a key is in the test split: one in five, `int(sha256(key).hexdigest(), 16) % 5 == 0`."""
     return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 5 == 0
 
 
@@ -57,19 +57,19 @@ def hashed_splits(
     labels: Sequence[_Label],
     bow: Callable[[list[str], list[str]], list[sp.csr_matrix]] | None,
 ) -> tuple[Split, Split]:
-    """(train, test): the rows of `labels_of` in its order, each with the text of its key.
+    """(train, test): the rows of `labels_of` in its order, with their texts from `texts`.
 
     Parameters
     ----------
-    labels : in the order of their ids.
-    bow : features of (training texts, test texts); None for rows without features.
+    labels : all labels in the order of their ids.
+    bow : computes features from (training texts, test texts); None for rows without features.
     """
-    number = {label: i for i, label in enumerate(labels)}
-    keys = [[key for key in labels_of if in_test(key) == test] for test in (False, True)]
-    train, test = ([texts[key] for key in part] for part in keys)
+    label_ids = {label: i for i, label in enumerate(labels)}
+    keys_by_split = [[key for key in labels_of if in_test(key) == test] for test in (False, True)]
+    train, test = ([texts[key] for key in keys] for keys in keys_by_split)
     features = bow(train, test) if bow else [None, None]
-    first, second = (
-        Split(matrix, split, label_matrix([[number[label] for label in labels_of[key]] for key in part], len(labels)))
-        for matrix, split, part in zip(features, (train, test), keys, strict=True)
+    train_split, test_split = (
+        Split(matrix, part, label_matrix([[label_ids[label] for label in labels_of[key]] for key in keys], len(labels)))
+        for matrix, part, keys in zip(features, (train, test), keys_by_split, strict=True)
     )
-    return first, second
+    return train_split, test_split

@@ -1,11 +1,13 @@
 """icd10cm: given a clinical term, find its ICD-10-CM code. Read from the CDC's tabular XML.
 
 Documents: the description of every code, and the notes of its `inclusionTerm` and `includes` elements. All
-descriptions are train; a note is train if `int(sha256(note).hexdigest(), 16) % 10 < 5`, else test, less those whose
-lower-cased text stands in train. Rows come in the order of the XML: all descriptions, then the notes of train.
+descriptions are train rows. A note is a train row if `int(sha256(note).hexdigest(), 16) % 10 < 5`, else a test row.
+Test rows whose lower-cased text occurs in train are dropped. Train rows are in the order of the XML: all descriptions,
+then the notes.
 
 Labels are numbered in the order of the XML, that is by code within a chapter; label text = description.
-View `bow`: a term's code and what stands above it, up to the three-character category. View `code`: the code alone.
+View `bow`: the labels of a term are its code and the code's ancestors up to the three-character category. View `code`:
+the only label of a term is its code.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Tabular:
 
 
 def icd10cm(files: Files, view: str, options: Options) -> Parsed:
-    """Role `tabular`: the XML file. Label groups depth3 … depth7: characters of the code, the dot aside."""
+    """Role `tabular`: the XML file. Label groups depth3 … depth7: number of characters of the code without the dot."""
     try:
         tabular = read_tabular(ElementTree.parse(files["tabular"]).getroot())
     except ElementTree.ParseError as error:
@@ -58,23 +60,23 @@ def icd10cm(files: Files, view: str, options: Options) -> Parsed:
 
 def read_tabular(root: ElementTree.Element) -> Tabular:
     """All `diag` elements below the chapters' sections, in the order of the file."""
-    found = Tabular([], [], [], [])
+    tabular = Tabular([], [], [], [])
     for top in root.iterfind("chapter/section/diag"):
-        _walk(top, [], found)
-    return found
+        _walk(top, [], tabular)
+    return tabular
 
 
-def _walk(diag: ElementTree.Element, above: list[int], found: Tabular) -> None:
-    label = len(found.codes)
-    path = [*above, label]
-    found.codes.append(_text(diag.find("name"), "name", label))
-    found.descriptions.append(_text(diag.find("desc"), "desc", label))
-    found.paths.append(path)
+def _walk(diag: ElementTree.Element, ancestors: list[int], tabular: Tabular) -> None:
+    label = len(tabular.codes)
+    path = [*ancestors, label]
+    tabular.codes.append(_text(diag.find("name"), "name", label))
+    tabular.descriptions.append(_text(diag.find("desc"), "desc", label))
+    tabular.paths.append(path)
     for kind in ("inclusionTerm", "includes"):
         for note in diag.iterfind(f"{kind}/note"):
-            found.notes.append((_text(note, "note", label), label))
-    for below in diag.iterfind("diag"):
-        _walk(below, path, found)
+            tabular.notes.append((_text(note, "note", label), label))
+    for child in diag.iterfind("diag"):
+        _walk(child, path, tabular)
 
 
 def _text(element: ElementTree.Element | None, kind: str, label: int) -> str:
@@ -86,9 +88,9 @@ def _text(element: ElementTree.Element | None, kind: str, label: int) -> str:
 def split_terms(tabular: Tabular) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """(train, test) as (text, label id)."""
     train = [(text, label) for label, text in enumerate(tabular.descriptions)]
-    rest: list[tuple[str, int]] = []
+    candidates: list[tuple[str, int]] = []
     for note in tabular.notes:
-        seen = int(hashlib.sha256(note[0].encode()).hexdigest(), 16) % 10 < 5
-        (train if seen else rest).append(note)
-    known = {text.lower() for text, _ in train}
-    return train, [note for note in rest if note[0].lower() not in known]
+        in_train = int(hashlib.sha256(note[0].encode()).hexdigest(), 16) % 10 < 5
+        (train if in_train else candidates).append(note)
+    train_texts = {text.lower() for text, _ in train}
+    return train, [note for note in candidates if note[0].lower() not in train_texts]

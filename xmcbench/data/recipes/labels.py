@@ -1,4 +1,4 @@
-"""Lists of label ids → the (n, L) matrix of ones that every split carries."""
+"""Convert lists of label ids to the (n, L) label matrix of a split."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def label_matrix(rows: Sequence[Iterable[int]], n_labels: int) -> sp.csr_matrix:
-    """(n, L) CSR float32 of ones with sorted ids; an id named twice in a row counts once."""
+    """(n, L) CSR float32 of ones with sorted ids; a repeated id in a row counts once."""
     import scipy.sparse as sp
 
-    lists = [sorted(set(row)) for row in rows]
-    indptr = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum([len(ids) for ids in lists], out=indptr[1:])
-    indices = np.fromiter((label for ids in lists for label in ids), np.int64, int(indptr[-1]))
-    return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=(len(lists), n_labels))
+    sorted_rows = [sorted(set(row)) for row in rows]
+    indptr = np.zeros(len(sorted_rows) + 1, np.int64)
+    np.cumsum([len(ids) for ids in sorted_rows], out=indptr[1:])
+    indices = np.fromiter((label for ids in sorted_rows for label in ids), np.int64, int(indptr[-1]))
+    return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=(len(sorted_rows), n_labels))

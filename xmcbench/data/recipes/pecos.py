@@ -1,4 +1,4 @@
-"""The layout of PECOS and ELIAS: X and Y as npz, texts and label texts one a line."""
+"""The layout of PECOS and ELIAS: X and Y as npz, texts and label texts one per line."""
 
 from __future__ import annotations
 

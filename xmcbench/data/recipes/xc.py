@@ -1,4 +1,4 @@
-"""The XC repository's layouts: one file a split, one file and a split by columns, features and labels apart, raw."""
+"""The XC repository's layouts: one file per split, one file with split columns, two files per split, raw text."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from xmcbench.errors import DataError
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    Rows = tuple[sp.csr_matrix, sp.csr_matrix]  # features, labels
+    FeaturesAndLabels = tuple[sp.csr_matrix, sp.csr_matrix]
 
 
 def single(files: Files, view: str, options: Options) -> Parsed:
-    """Roles `train`, `test` in one-file form; `label_names`, `train_filter`, `test_filter` where there are any."""
-    return _parsed(files, read_xmc(files["train"]), read_xmc(files["test"]))
+    """Roles `train`, `test` in one-file form; optional `label_names`, `train_filter`, `test_filter`."""
+    return _assemble(files, read_xmc(files["train"]), read_xmc(files["test"]))
 
 
 def split(files: Files, view: str, options: Options) -> Parsed:
-    """The small sets: either as `single`, or `data` with `train_split` and `test_split`.
+    """The small data sets: either as `single`, or `data` with `train_split` and `test_split`.
 
-    The split files hold row numbers, counted from 1, one random split a column; the first column is taken.
+    The split files hold row numbers from 1, one random split per column; the first column is used.
     """
     if "data" not in files:
         return single(files, view, options)
     features, labels = read_xmc(files["data"])
     train, test = (_first_column(files[role], features.shape[0]) for role in ("train_split", "test_split"))
-    return _parsed(files, (features[train], labels[train]), (features[test], labels[test]))
+    return _assemble(files, (features[train], labels[train]), (features[test], labels[test]))
 
 
 def label_features(files: Files, view: str, options: Options) -> Parsed:
-    """The LF sets, whose labels are documents too.
+    """The label-feature (LF) data sets, whose labels are documents too.
 
-    View `bow`: as `single`, or each split as `*_features` and `*_labels`. View `text`: `*_json` and `label_json`, of
-    which the fields named by option `text_fields` are joined with a blank.
+    View `bow`: as `single`, or each split as `*_features` and `*_labels`. View `text`: `*_json` and `label_json`; the
+    fields named by option `text_fields` are joined with a space.
     """
     if view == "text":
-        return _raw(files, list(options["text_fields"]))
+        return _parse_raw_text(files, list(options["text_fields"]))
     if "train" in files:
         return single(files, view, options)
     train, test = (
         (read_matrix(files[f"{which}_features"]), read_labels(files[f"{which}_labels"])) for which in ("train", "test")
     )
-    return _parsed(files, train, test)
+    return _assemble(files, train, test)
 
 
-def _raw(files: Files, fields: list[str]) -> Parsed:
+def _parse_raw_text(files: Files, fields: list[str]) -> Parsed:
     label_texts = [item.text(fields) for item in read_lf_json(files["label_json"])]
     splits = []
     for which in ("train", "test"):
@@ -67,14 +67,14 @@ def _raw(files: Files, fields: list[str]) -> Parsed:
     return _with_filters(files, Parsed(splits[0], splits[1], label_texts=label_texts))
 
 
-def _parsed(files: Files, train: Rows, test: Rows) -> Parsed:
-    """Splits of one feature and one label space, with label names and filters where there are files for them."""
+def _assemble(files: Files, train: FeaturesAndLabels, test: FeaturesAndLabels) -> Parsed:
+    """Combine two splits into one data set with common widths, and add label names and filters if there are files."""
     if train[1].shape[1] != test[1].shape[1]:
         raise DataError(
-            f"train has {train[1].shape[1]} labels and test {test[1].shape[1]}: {_named(files)}",
+            f"train has {train[1].shape[1]} labels and test {test[1].shape[1]}: {_file_list(files)}",
             "The two files belong to different data sets or versions.",
         )
-    width = max(train[0].shape[1], test[0].shape[1])  # Wiki10-31K's two headers have been seen to differ
+    width = max(train[0].shape[1], test[0].shape[1])  # the two headers can differ, for example in Wiki10-31K
     for features, _ in (train, test):
         features.resize(features.shape[0], width)
     label_texts = read_lines(files["label_names"], train[1].shape[1]) if "label_names" in files else None
@@ -84,9 +84,9 @@ def _parsed(files: Files, train: Rows, test: Rows) -> Parsed:
 
 
 def _with_filters(files: Files, parsed: Parsed) -> Parsed:
-    def pairs(which: str, rows: Split) -> NDArray[np.int64]:
+    def pairs(which: str, split: Split) -> NDArray[np.int64]:
         role = f"{which}_filter"
-        return read_filter(files[role], *rows.labels.shape) if role in files else no_pairs()
+        return read_filter(files[role], *split.labels.shape) if role in files else no_pairs()
 
     return dataclasses.replace(
         parsed, train_filter=pairs("train", parsed.train), test_filter=pairs("test", parsed.test)
@@ -94,19 +94,21 @@ def _with_filters(files: Files, parsed: Parsed) -> Parsed:
 
 
 def _first_column(path: Path, n_rows: int) -> NDArray[np.int64]:
-    """Row ids from 0 out of a split file, in its order."""
+    """Row ids from 0 in the first column of a split file, in file order."""
     try:
-        rows = np.loadtxt(path, dtype=np.int64, ndmin=2)[:, 0] - 1
+        row_ids = np.loadtxt(path, dtype=np.int64, ndmin=2)[:, 0] - 1
     except (ValueError, IndexError) as error:
-        raise DataError(f"{path}: not a split file ({error})", "It holds whole numbers, one split a column.") from error
-    outside = np.flatnonzero((rows < 0) | (rows >= n_rows))
-    if len(outside):
-        line = int(outside[0])
-        raise DataError(f"{path}, line {line + 1}: row {rows[line] + 1} of {n_rows}", "Rows count from 1.")
-    if len(np.unique(rows)) < len(rows):
+        raise DataError(
+            f"{path}: not a split file ({error})", "It holds whole numbers, one split per column."
+        ) from error
+    out_of_range = np.flatnonzero((row_ids < 0) | (row_ids >= n_rows))
+    if len(out_of_range):
+        line = int(out_of_range[0])
+        raise DataError(f"{path}, line {line + 1}: row {row_ids[line] + 1} of {n_rows}", "Rows count from 1.")
+    if len(np.unique(row_ids)) < len(row_ids):
         raise DataError(f"{path}: the first split names a row twice")
-    return rows
+    return row_ids
 
 
-def _named(files: Files) -> str:
+def _file_list(files: Files) -> str:
     return ", ".join(str(path) for path in files.values())

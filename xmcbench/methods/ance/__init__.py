@@ -1,4 +1,4 @@
-"""ANCE-style dense retrieval: one encoder for documents and labels, trained on hard negatives it mines itself."""
+"""ANCE-style dense retrieval: one encoder for documents and labels, trained on self-mined hard negatives."""
 
 from xmcbench.methods.ance.method import Ance
 

@@ -1,8 +1,8 @@
-"""A classifier on top of a dual encoder: one weight vector a label, told apart on the encoder's own shortlists.
+"""A classifier on top of a dual encoder: one weight vector per label, trained on the encoder's shortlists.
 
-Encoder and index stay as they are; label weights start from the label embeddings and learn what of a label's training
-rows its text doesn't tell (as NGAME and SiameseXML train theirs). A row's labels are then the nearest ones, ranked by
-similarity and margin together.
+Encoder and index stay fixed. Label weights are initialised with the label embeddings and learn from the training rows
+what the label texts lack (as in NGAME and SiameseXML). The nearest labels of a row are then ranked by the mean of
+similarity and margin.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ class Classifier:
     def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         self.weight, self.bias = torch.from_numpy(weight), torch.from_numpy(bias)
 
-    def rerank(self, documents: NDArray[np.float32], near: TopK, temperature: float, k: int) -> TopK:
-        """The k of each row's nearest labels with the largest mean of similarity / temperature and margin."""
-        ids = torch.from_numpy(np.where(near.ids == PAD, len(self.weight), near.ids).astype(np.int64))
+    def rerank(self, documents: NDArray[np.float32], nearest: TopK, temperature: float, k: int) -> TopK:
+        """The k labels of `nearest`, per row, with the largest mean of similarity / temperature and margin."""
+        ids = torch.from_numpy(np.where(nearest.ids == PAD, len(self.weight), nearest.ids).astype(np.int64))
         with torch.inference_mode():
             margins = gather_dot(torch.from_numpy(documents), self.weight, self.bias, ids).numpy()
-        return best_of(near.ids, np.where(near.ids == PAD, -np.inf, (near.scores / temperature + margins) / 2), k)
+        return best_of(
+            nearest.ids, np.where(nearest.ids == PAD, -np.inf, (nearest.scores / temperature + margins) / 2), k
+        )
 
 
 def train_classifier(
@@ -52,61 +54,61 @@ def train_classifier(
     params: Settled,
     ctx: RunContext,
 ) -> Classifier:
-    """Train one on (N, D) embedded rows and their (N, K) shortlists; kept in a checkpoint once it is done.
+    """Train on (N, D) embedded rows and their (N, K) shortlists; the result is saved in a checkpoint.
 
-    A label that no shortlist holds keeps the margin it starts with, which is its similarity / temperature.
+    A label in no shortlist keeps its initial margin, similarity / temperature.
 
     Raises
     ------
     Diverged : the loss is not finite.
     """
-    kept = ctx.checkpoints.load(NAME)
-    if kept is not None:
-        return Classifier(kept[0]["weight"], kept[0]["bias"])
+    checkpoint = ctx.checkpoints.load(NAME)
+    if checkpoint is not None:
+        return Classifier(checkpoint[0]["weight"], checkpoint[0]["bias"])
     weight = torch.nn.Parameter(torch.from_numpy(embeddings / np.float32(params.temperature)).to(ctx.device))
     bias = torch.nn.Parameter(torch.zeros(len(embeddings), device=ctx.device))
-    # No decay: weights start where they should stay unless rows say otherwise.
+    # No decay: weights should stay at their initial values unless the rows move them.
     optimiser = Optimisers([(weight, params.table_rate)], [{"params": [bias], "lr": params.rate}], 0.0)
     steps = -(-len(documents) // params.batch)
-    rng, total = ctx.rng(NAME), 0.0
+    rng, loss_sum = ctx.rng(NAME), 0.0
     for step in range(params.epochs * steps):
         if step % steps == 0:
-            order, total = rng.permutation(len(documents)), 0.0
-        which = order[step % steps * params.batch :][: params.batch]
-        ids, rows, columns = told_apart(shortlists[which], labels[which])
-        names, row, column = (torch.from_numpy(x).to(ctx.device) for x in (ids, rows, columns))
-        z = gather_dot(torch.from_numpy(documents[which]).to(ctx.device), weight, bias, names)
-        z = torch.where(names < len(weight), z, -1e4)
+            order, loss_sum = rng.permutation(len(documents)), 0.0
+        batch = order[step % steps * params.batch :][: params.batch]
+        ids, rows, columns = told_apart(shortlists[batch], labels[batch])
+        candidates, row, column = (torch.from_numpy(x).to(ctx.device) for x in (ids, rows, columns))
+        z = gather_dot(torch.from_numpy(documents[batch]).to(ctx.device), weight, bias, candidates)
+        z = torch.where(candidates < len(weight), z, -1e4)
         loss = loss_of(z, row, column, "decoupled", 0.0, 1)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step(warm_then_linear(step, params.epochs * steps))
-        total += float(loss.detach())
-        shown = total / (step % steps + 1)
-        if not np.isfinite(shown):
-            raise Diverged(f"{NAME}, step {step + 1}: the loss is {shown}", HINT)
-        ctx.progress(step + 1, params.epochs * steps, f"epoch {step // steps + 1}/{params.epochs} loss {shown:.4f}")
+        loss_sum += float(loss.detach())
+        mean_loss = loss_sum / (step % steps + 1)
+        if not np.isfinite(mean_loss):
+            raise Diverged(f"{NAME}, step {step + 1}: the loss is {mean_loss}", HINT)
+        ctx.progress(step + 1, params.epochs * steps, f"epoch {step // steps + 1}/{params.epochs} loss {mean_loss:.4f}")
     optimiser.settle()
-    found = {"weight": weight.detach().cpu().numpy(), "bias": bias.detach().cpu().numpy()}
-    ctx.checkpoints.save(NAME, found)
-    return Classifier(**found)
+    arrays = {"weight": weight.detach().cpu().numpy(), "bias": bias.detach().cpu().numpy()}
+    ctx.checkpoints.save(NAME, arrays)
+    return Classifier(**arrays)
 
 
 def told_apart(
     shortlists: NDArray[np.int32], labels: sp.csr_matrix
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Shortlists with every true label in them: (n, K') int64 ids padded with L, and the places that are true.
+    """Merge true labels into shortlists: (n, K') int64 ids padded with L, and rows and columns of the true labels.
 
-    True labels come first, then what of the shortlist isn't true.
+    True labels come first, then the other labels of the shortlist.
     """
     n, n_labels = labels.shape
     counts = np.diff(labels.indptr)
-    most = int(counts.max(initial=0))
+    width = int(counts.max(initial=0))
     rows = np.repeat(np.arange(n), counts)
     columns = np.arange(len(rows)) - labels.indptr[rows]
-    ids = np.full((n, most + shortlists.shape[1]), n_labels, np.int64)
+    ids = np.full((n, width + shortlists.shape[1]), n_labels, np.int64)
     ids[rows, columns] = labels.indices
     true = np.isin(
         np.arange(n)[:, None] * (n_labels + 1) + shortlists, rows * (n_labels + 1) + labels.indices.astype(np.int64)
     )
-    ids[:, most:] = np.where(true | (shortlists == PAD), n_labels, shortlists)
+    ids[:, width:] = np.where(true | (shortlists == PAD), n_labels, shortlists)
     return ids, rows, columns

@@ -1,8 +1,8 @@
-"""Dense retrieval: documents and label texts through one encoder, trained on hard negatives it mines itself.
+"""Dense retrieval: one encoder for documents and label texts, trained on self-mined hard negatives.
 
 Sources: ANCE (Xiong et al., ICLR 2021) for negatives from an index over the current embeddings; DPR (Karpukhin et al.,
-EMNLP 2020) for in-batch ones; NGAME (Dahiya et al., WSDM 2023) for batches of near neighbours and for the classifier on
-top; DEXML (Gupta et al., ICLR 2024) for the decoupled softmax and the pool of 100.
+EMNLP 2020) for in-batch negatives; NGAME (Dahiya et al., WSDM 2023) for batches of near neighbours and for the
+classifier; DEXML (Gupta et al., ICLR 2024) for the decoupled softmax and the pool of 100.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.ance.params import AnceParams, check, settled
+from xmcbench.methods.helpers import not_a_model, not_fitted
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from xmcbench.methods.ance.dual import DualEncoder
 
 FILE = "labels.npz"
-SAMPLE = 512  # training rows on which the graph's recall is measured
-KS = (10, 100)  # labels it is measured at
+SAMPLE = 512  # training rows on which the recall of an approximate index is measured
+KS = (10, 100)  # cut-offs of that recall
 
 
 class Ance:
     """The labels nearest to a row by the inner product of their embeddings.
 
-    Labels are embedded from their texts, those without a text by a learned vector alone. A label without a training
-    row is found by its text (zero-shot); one that has neither is never predicted, so a row can have fewer than k
+    Labels are embedded from their texts; a label without a text has only a learned vector. A label without a training
+    row is predicted by its text (zero-shot); a label with neither is never predicted, so a row can have fewer than k
     labels.
     """
 
@@ -69,7 +69,7 @@ class Ance:
         self.sample = np.empty((0, 0), np.float32)
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
-        """What the encoder or the search needs and isn't there."""
+        """Name a missing package or input of the encoder or the search."""
         from xmcbench.encoders.packages import lacks
 
         if self.params.search == "hnsw" and find_spec("faiss") is None:
@@ -77,13 +77,13 @@ class Ance:
         return lacks(self.params, data)
 
     def depends_on(self) -> dict[str, str]:
-        """Which model the encoder is."""
+        """The identity of the pretrained model, if the encoder is one."""
         from xmcbench.encoders.packages import identity
 
         return identity(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Phases encode, train (with its refreshes), classifier, index."""
+        """Train in the phases encode, train (with refreshes), index, and, on request, shortlists and classifier."""
         import torch
 
         from xmcbench.dense.index import LabelIndex
@@ -93,14 +93,14 @@ class Ance:
         params = self.params
         with ctx.phase("encode"):
             encoder = new_encoder(params, train, train.label_texts, ctx.seed("encoder"), ctx.device, ctx.progress)
-            rows = encoder.rows(train)
-            reads = train.texts is not None if params.encoder == "bow" else True
-            labels = LabelSide.of(encoder, train.label_texts if reads else None, train.n_labels)
+            rows = encoder.rows(train, ctx.progress)
+            reads_texts = train.texts is not None if params.encoder == "bow" else True
+            labels = LabelSide.of(encoder, train.label_texts if reads_texts else None, train.n_labels, ctx.progress)
             seen = np.bincount(train.labels.indices, minlength=train.n_labels) > 0
-            # A vector that no row pulls would only be pushed, so a label nobody has is its text alone.
-            own = (labels.place < 0) | seen if params.vectors == "all" else labels.place < 0
+            # Labels with a text but no training row get no vector, which could only be pushed away as a negative.
+            with_vector = (labels.place < 0) | seen if params.vectors == "all" else labels.place < 0
             generator = torch.Generator().manual_seed(ctx.seed("label vectors"))
-            model = DualEncoder(encoder, labels, own, generator).to(ctx.device)
+            model = DualEncoder(encoder, labels, with_vector, generator).to(ctx.device)
         self.known = seen | (labels.place >= 0)
         self._train(model, rows, train, seen, ctx)
         self.encoder = encoder
@@ -116,21 +116,21 @@ class Ance:
         self._remark(train, ctx)
 
     def _remark(self, train: TrainData, ctx: RunContext) -> None:
-        """What was not done that the name leads to expect, and what this run could be with more installed."""
+        """Remark on runs that mined nothing, or that would use a better encoder or index if it were installed."""
         from xmcbench.dense.index import MANY
         from xmcbench.encoders.packages import missing
 
         if self.params.negatives != "in-batch" and self.params.epochs <= self.params.warm_up:
-            ctx.remark("ance mined nothing: all epochs were of warm-up. Lower warm_up or raise epochs.")
+            ctx.remark("ance mined nothing: all epochs were warm-up. Lower warm_up or raise epochs.")
         if (
             self.params.encoder == "bow"
             and train.texts is not None
-            and (lack := missing(replace(self.params, encoder="minilm")))
+            and (reason := missing(replace(self.params, encoder="minilm")))
         ):
-            ctx.remark(f"ance read texts as bags of words. For a transformer, ance[encoder=minilm]: {lack}")
+            ctx.remark(f"ance read texts as bags of words. For a transformer, ance[encoder=minilm]: {reason}")
         assert self.index is not None
         if self.params.search == "auto" and self.index.how == "exact" and len(self.index.ids) >= MANY:
-            ctx.remark("ance compared rows with every label. For a graph's fast search: pip install 'xmcbench[ann]'")
+            ctx.remark("ance compared rows with every label. For approximate search: pip install 'xmcbench[ann]'")
 
     def _train(
         self, model: DualEncoder, rows: Rows, train: TrainData, seen: NDArray[np.bool_], ctx: RunContext
@@ -153,47 +153,46 @@ class Ance:
         with ctx.phase("shortlists"):
             near = self.index.search(documents, self.params.pool, self.params.ef, ctx.device, ctx.progress)
         with ctx.phase("classifier"):
-            # A label without a row could only be pushed away.
+            # Labels without a training row could only be pushed away as negatives.
             shortlists = np.where((near.ids >= 0) & seen[near.ids], near.ids, PAD).astype(np.int32)
-            given = documents, train.labels, self.embeddings, shortlists
-            self.classifier = train_classifier(*given, self.params, ctx)
+            inputs = documents, train.labels, self.embeddings, shortlists
+            self.classifier = train_classifier(*inputs, self.params, ctx)
 
     def warm_up(self, ctx: RunContext) -> None:
-        """Compile what predicts, and put on record what share of the truly nearest labels a graph finds."""
+        """Compile the prediction code, and record the recall of an approximate index."""
         assert self.index is not None
         ef, count = int(ctx.query.get("ef", self.params.ef)), len(self.index.ids)
         near = self.index.search(self.sample[:2], min(10, count), ef, ctx.device)
         if self.classifier is not None:
             self.classifier.rerank(self.sample[:2], near, self.params.temperature, 1)
-        told: dict[str, Any] = {"by": self.index.how, "labels": count}
+        facts: dict[str, Any] = {"by": self.index.how, "labels": count}
         if self.index.how == "hnsw":
-            told["ef"] = ef
-            told |= {f"recall@{k} on training rows": self.index.recall(self.sample, k, ef) for k in KS if k <= count}
-        ctx.note("search", told)
+            facts["ef"] = ef
+            facts |= {f"recall@{k} on training rows": self.index.recall(self.sample, k, ef) for k in KS if k <= count}
+        ctx.note("search", facts)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k nearest labels, through a graph with `ctx.query["ef"]`; by the classifier too where there is one."""
+        """The k nearest labels, re-ranked by the classifier if there is one; `ctx.query["ef"]` is used by hnsw."""
         from xmcbench.encoders.encoder import embed
         from xmcbench.methods.ance.dual import unit
 
         if self.encoder is None or self.index is None:
-            raise UsageError("ance: predict before fit or load")
+            raise not_fitted("ance", "predict")
         self.encoder.to(ctx.device)
-        self.encoder.progress = ctx.progress  # that of fitting is over
-        documents = unit(embed(self.encoder, self.encoder.rows(inputs), ctx.device, ctx.progress))
+        documents = unit(embed(self.encoder, self.encoder.rows(inputs, ctx.progress), ctx.device, ctx.progress))
         ef = int(ctx.query.get("ef", self.params.ef))
-        most = k if self.classifier is None else max(k, self.params.pool)
-        found = self.index.search(documents, most, ef, ctx.device, ctx.progress)
+        n_nearest = k if self.classifier is None else max(k, self.params.pool)
+        top = self.index.search(documents, n_nearest, ef, ctx.device, ctx.progress)
         if self.classifier is not None:
-            found = self.classifier.rerank(documents, found, self.params.temperature, k)
-        return found
+            top = self.classifier.rerank(documents, top, self.params.temperature, k)
+        return top
 
     def save(self, folder: Path) -> None:
-        """The encoder in a folder of its own; an npz of label embeddings, and the classifier where there is one."""
+        """Write the encoder to a subfolder, and the label embeddings and the classifier (if any) to an npz file."""
         from xmcbench.encoders.making import save_encoder
 
         if self.encoder is None:
-            raise UsageError("ance: save before fit or load")
+            raise not_fitted("ance", "save")
         save_encoder(self.encoder, folder / "encoder")
         arrays = {"embeddings": self.embeddings, "known": self.known, "sample": self.sample}
         if self.classifier is not None:
@@ -201,7 +200,7 @@ class Ance:
         write_npz(folder / FILE, arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; a graph is built anew.
+        """Read what `save` wrote; an hnsw graph is rebuilt.
 
         Raises
         ------
@@ -219,4 +218,4 @@ class Ance:
                 self.classifier = Classifier(arrays["weight"], arrays["bias"])
             self.index = LabelIndex(self.embeddings, self.known, self.params.search)
         except (KeyError, ValueError, IndexError) as error:
-            raise DataError(f"{folder / FILE}: not an ance model ({error})", "Fit again.") from error
+            raise not_a_model("ance", folder / FILE, error) from error

@@ -1,4 +1,4 @@
-"""Hard negatives: what the encoder, as it is now, takes for near each document; and what finding them costs."""
+"""Hard negatives: the labels or documents near each document under the current encoder, and the cost of mining."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.methods.ance.params import Settled
 
-TOGETHER = 32  # documents of a cluster of neighbours: a sixteenth of a batch of 512, so that a batch stays mixed
+CLUSTER_SIZE = 32  # documents per cluster: a sixteenth of a batch of 512, so that a batch stays mixed
 
 
 @dataclass
 class Mined:
-    """What the last refresh found, and the cost of all so far.
+    """The result of the last refresh, and the total cost of all refreshes.
 
     Attributes
     ----------
     labels : (N, pool) int32 nearest labels of each document, or None before the first refresh.
-    clusters : (N,) int32 cluster of near documents each is in, or None.
+    clusters : (N,) int32 id of the cluster of near documents that each document is in, or None.
     """
 
     labels: NDArray[np.int32] | None = None
@@ -37,7 +37,7 @@ class Mined:
     def refresh(
         self, model: DualEncoder, rows: Rows, seen: NDArray[np.bool_], params: Settled, ctx: RunContext
     ) -> None:
-        """Embed all documents and labels anew, and find what `params.negatives` asks for, among `seen` (L,) labels."""
+        """Embed all documents, then cluster them or find the nearest labels among those marked in `seen` (L,)."""
         start = time.perf_counter()
         documents = model.embed_documents(rows, ctx.device, lambda done, total: ctx.check())
         if params.negatives == "cluster":
@@ -47,19 +47,19 @@ class Mined:
             labels = model.embed_labels(ctx.device, lambda done, total: ctx.check())
             self.cost["embedding"] += time.perf_counter() - start
             index = LabelIndex(labels, seen, params.search, ctx.device)
-            found = index.search(documents, params.pool, params.ef, ctx.device, lambda done, total: ctx.check())
-            self.labels = found.ids
+            nearest = index.search(documents, params.pool, params.ef, ctx.device, lambda done, total: ctx.check())
+            self.labels = nearest.ids
         self.cost["times"] += 1
         self.cost["seconds"] += time.perf_counter() - start
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """For a checkpoint."""
-        found = {"labels": self.labels, "clusters": self.clusters}
-        return {name: value for name, value in found.items() if value is not None}
+        """The arrays to save in a checkpoint."""
+        arrays = {"labels": self.labels, "clusters": self.clusters}
+        return {name: value for name, value in arrays.items() if value is not None}
 
 
 def clusters_of(documents: NDArray[np.float32], seed: int) -> NDArray[np.int32]:
-    """(N,) cluster of each document: about `TOGETHER` near ones each, as many as make a full binary tree."""
+    """(N,) balanced clusters of about `CLUSTER_SIZE` near documents; their number is a power of two."""
     from xmcbench.sparse.clustering import balanced_clusters
 
-    return balanced_clusters(documents, max_leaf=TOGETHER, seed=seed)
+    return balanced_clusters(documents, max_leaf=CLUSTER_SIZE, seed=seed)

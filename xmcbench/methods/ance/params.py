@@ -1,4 +1,4 @@
-"""Every setting of `ance`, with the source of its default."""
+"""Parameters of `ance`, with the source of each default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xmcbench.errors import UsageError
 from xmcbench.method import param
 
 DEV = "measured on 1,100 training notes of icd10cm, held out: P@1"
-BY_ENCODER = "see `RATES` in anceparams.py"
+BY_ENCODER = "see `RATES` in xmcbench/methods/ance/params.py"
 # bow: measured with ELIAS, its CHOICES.md; frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019,
 # and DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
 RATES: dict[str, dict[str, Any]] = {
@@ -23,17 +23,17 @@ RATES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class AnceParams(EncoderParams):
-    """See also `EncoderParams`, whose parameters these are as well."""
+    """Parameters of `ance`, in addition to those of `EncoderParams`."""
 
     negatives: Literal["ance", "in-batch", "cluster"] = param(
         "ance",
-        "ance: those of the batch and mined ones; in-batch: those of the batch alone (DPR); "
+        "ance: negatives of the batch and mined ones; in-batch: only those of the batch (DPR); "
         "cluster: those of batches of near documents (NGAME)",
         "Xiong et al., ICLR 2021",
     )
     hard: int = param(
         3,
-        "mined labels a document brings into its step, drawn from its pool",
+        "mined labels per document in a step, drawn from its pool",
         f"{DEV} 70.1 with 3, 68.5 with none",
         least=0,
     )
@@ -51,33 +51,42 @@ class AnceParams(EncoderParams):
         1, "epochs of in-batch negatives before the first refresh", "ours; DEXML's configs: 5 of 100", least=0
     )
     loss: Literal["decoupled", "softmax", "triplet"] = param(
-        "decoupled", "softmax with the document's other positives left out, with them, or triplet margin", "DEXML"
+        "decoupled", "softmax without the document's other positives, with them, or triplet margin", "DEXML"
     )
     temperature: float = param(
         0.05, "similarities are divided by it in the softmax losses", "DEXML's configs", above=0, tune=(0.03, 0.05, 0.1)
     )
     margin: float = param(0.3, "triplet: margin between cosines", "NGAME's configs", least=0)
-    hardest: int = param(10, "triplet: negatives of a document that count, the nearest", "NGAME's configs", above=0)
+    hardest: int = param(10, "triplet: number of nearest negatives per document that count", "NGAME's configs", above=0)
     positives: int = param(
-        8, "labels of a document drawn into its step, at most", "ours: all of nearly every document", above=0
+        8,
+        "maximum number of a document's labels that are drawn into its step",
+        "ours: all of nearly every document",
+        above=0,
     )
     vectors: Literal["all", "missing"] = param(
         "all",
-        "labels with a learned vector beside their text; missing: only those without text, a pure dual encoder",
+        "labels with a learned vector; missing: only labels without text, a pure dual encoder",
         f"{DEV} 70.1 after 8 epochs with, 57.1 after 6 without",
     )
     classifier: bool = param(
         False,
-        "train a classifier on top, on mined shortlists, and rank the nearest labels by both",
+        "train a classifier on mined shortlists, and rank the nearest labels by similarity and margin",
         "ours: off, on request",
     )
     dropout: float = param(
-        0.3, "of the encoder's layers (bow) or of its output", "measured with ELIAS: CHOICES.md", least=0, below=1
+        0.3,
+        "dropout of the encoder's layers (bow) or of its output",
+        "measured with ELIAS: CHOICES.md",
+        least=0,
+        below=1,
     )
     epochs: int | None = param(
-        None, "times every training row is seen", BY_ENCODER, above=0, none="bow and frozen 12, transformer 5"
+        None, "passes over the training rows", BY_ENCODER, above=0, none="bow and frozen 12, transformer 5"
     )
-    batch: int | None = param(None, "documents a step", BY_ENCODER, above=0, none="bow and frozen 512, transformer 128")
+    batch: int | None = param(
+        None, "documents per step", BY_ENCODER, above=0, none="bow and frozen 512, transformer 128"
+    )
     rate: float | None = param(
         None, "peak learning rate of dense layers", BY_ENCODER, above=0, none="bow 3e-3, frozen 1e-3, transformer 1e-4"
     )
@@ -92,7 +101,7 @@ class AnceParams(EncoderParams):
     search: Literal["auto", "exact", "hnsw"] = param(
         "auto", "exact; hnsw: faiss's graph; auto: hnsw from 200,000 labels on, where faiss is installed", "ours"
     )
-    ef: int = param(200, "hnsw: labels kept on the way through the graph", "ours", above=0, query=(50, 100, 200, 400))
+    ef: int = param(200, "hnsw: size of the candidate list during search", "ours", above=0, query=(50, 100, 200, 400))
 
 
 @dataclass(frozen=True)
@@ -106,20 +115,20 @@ class Settled(AnceParams):
 
 
 def settled(params: AnceParams) -> Settled:
-    """What `params` mean."""
+    """Resolve every None in `params` to the value for its encoder."""
     kind = "bow" if params.encoder == "bow" else "frozen" if params.frozen else "transformer"
     values: dict[str, Any] = {field.name: getattr(params, field.name) for field in fields(params)}
     return Settled(**values | {name: value for name, value in RATES[kind].items() if values[name] is None})
 
 
 def check(params: AnceParams) -> None:
-    """Refuse values that can't be trained with.
+    """Reject invalid values.
 
     Raises
     ------
-    UsageError : which value, and what is valid.
+    UsageError : the message names the parameter and the valid values.
     """
     encoders.check("ance", params)
-    meant = settled(params)
-    if meant.decay * max(meant.rate, meant.table_rate) >= 1:
-        raise UsageError(f"ance: decay is {meant.decay}: times the learning rates it must stay below one")
+    resolved = settled(params)
+    if resolved.decay * max(resolved.rate, resolved.table_rate) >= 1:
+        raise UsageError(f"ance: decay is {resolved.decay}: times the learning rates it must stay below one")

@@ -1,4 +1,4 @@
-"""What one training step looks at: its documents, the labels they are told from, and which of these are true."""
+"""Training steps: documents, the labels they are compared with, and the true pairs among them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """Documents against labels; every label of the step that isn't true of a document is its negative.
+    """Documents and labels of one step; every label that isn't true for a document is a negative of it.
 
     Attributes
     ----------
-    documents : (n,) rows of the training data. labels : (m,) int64, ascending.
-    rows, columns : places of all true pairs, within `documents` and `labels`.
+    documents : (n,) row numbers of the training data. labels : (m,) int64, ascending.
+    rows, columns : positions of all true pairs within `documents` and `labels`.
     """
 
     documents: NDArray[np.int64]
@@ -37,48 +37,51 @@ def make_step(
     hard: int,
     rng: np.random.Generator,
 ) -> Step:
-    """A step of these documents.
+    """Make a step for `documents`.
 
     Parameters
     ----------
     labels : (N, L) CSR of all training rows.
-    positives : most labels of a document that are drawn into the step; all that are in it anyway count as true.
-    mined : (N, pool) int32 labels near each training row, true ones among them or not, −1 for none; or None.
-    hard : how many of its `mined` a document brings along.
+    positives : maximum number of true labels drawn per document. Further true labels that are in the step because of
+        other documents also count as true.
+    mined : (N, pool) int32 labels near each training row, true or not, padded with −1; or None.
+    hard : number of labels drawn from `mined` per document.
     """
     y = labels[documents]
     counts = np.diff(y.indptr)
     rows = np.repeat(np.arange(len(documents)), counts)
-    chosen = [y.indices[_some(rows, y.indptr, positives, rng)]]
+    candidates = [y.indices[_sample_positives(rows, y.indptr, positives, rng)]]
     if mined is not None and hard and mined.shape[1]:
         near = mined[documents]
         drawn = rng.integers(0, near.shape[1], (len(documents), hard))
-        found = np.take_along_axis(near, drawn, axis=1).ravel()
-        chosen.append(found[found >= 0])
-    here = np.unique(np.concatenate(chosen)).astype(np.int64)
-    if not len(here):
-        return Step(documents, here, here, here)
-    columns = np.minimum(np.searchsorted(here, y.indices), len(here) - 1)
-    true = here[columns] == y.indices
-    return Step(documents, here, rows[true], columns[true])
+        negatives = np.take_along_axis(near, drawn, axis=1).ravel()
+        candidates.append(negatives[negatives >= 0])
+    step_labels = np.unique(np.concatenate(candidates)).astype(np.int64)
+    if not len(step_labels):
+        return Step(documents, step_labels, step_labels, step_labels)
+    columns = np.minimum(np.searchsorted(step_labels, y.indices), len(step_labels) - 1)
+    true = step_labels[columns] == y.indices
+    return Step(documents, step_labels, rows[true], columns[true])
 
 
-def _some(rows: NDArray[np.int64], starts: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Places of at most `most` entries of each CSR row, drawn without replacement."""
-    if not len(rows) or np.diff(starts).max() <= most:
+def _sample_positives(
+    rows: NDArray[np.int64], starts: NDArray[np.int64], limit: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Positions of at most `limit` entries per CSR row, drawn without replacement."""
+    if not len(rows) or np.diff(starts).max() <= limit:
         return np.arange(len(rows))
     order = np.lexsort((rng.random(len(rows)), rows))
-    return order[np.arange(len(rows)) - starts[rows] < most]
+    return order[np.arange(len(rows)) - starts[rows] < limit]
 
 
 def neighbouring(clusters: NDArray[np.int32], size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Batches of about `size` documents for one epoch, whole clusters of near ones together, clusters in random order.
+    """Batches of `size` documents for one epoch; clusters of near documents stay together, in random order.
 
-    The labels of a document's neighbours are the hard negatives it would otherwise have to be shown one by one
-    (Dahiya et al., NGAME, WSDM 2023, section 4). clusters : (N,) from 0.
+    The labels of a document's neighbours then serve as hard negatives without explicit mining (Dahiya et al., NGAME,
+    WSDM 2023, section 4). clusters : (N,) cluster ids from 0.
     """
     order = rng.permutation(int(clusters.max()) + 1)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    documents = np.argsort(place[clusters], kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    documents = np.argsort(rank[clusters], kind="stable")
     yield from (documents[start : start + size] for start in range(0, len(documents), size))

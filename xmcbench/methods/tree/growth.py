@@ -1,4 +1,4 @@
-"""One label tree from clustering to classifiers, with a checkpoint after every piece of work."""
+"""Build one label tree, from clustering to classifiers, with a checkpoint after every step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.methods.kept import kept_matrix
+from xmcbench.methods.helpers import checkpointed
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from xmcbench.sparse.labeltree import LabelTree
     from xmcbench.sparse.linear import Problems
 
-BLOCK_WORK = 10_000_000_000  # stored features a pass over the problems of one checkpoint: a minute or so on two cores
-ROWS = 2048  # rows a search call, so that Ctrl-C and deadlines come through
+BLOCK_WORK = 10_000_000_000  # stored features per pass over the problems of one checkpoint: about a minute on two cores
+ROWS = 2048  # rows per search call: Ctrl-C and the deadline are checked between calls
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Tree `number` of a method with parameters `params`; what a killed run has finished comes from its checkpoints."""
+    """Tree `number` of a method with parameters `params`; steps that a killed run finished come from checkpoints."""
 
     params: Any
     number: int
     ctx: RunContext
 
     def cluster(self, centroids: sp.csr_matrix, seen: NDArray[np.int32]) -> LabelTree:
-        """The tree over labels `seen`, (m,), from their (m, d) centroids."""
+        """The tree over the labels `seen`, (m,), clustered by their (m, d) centroids."""
         from xmcbench.sparse.labeltree import LabelTree
 
-        kept = self.ctx.checkpoints.load(f"tree-{self.number}-clusters")
-        if kept is not None:
-            return LabelTree.build(seen, list(kept[0]["clusters"]))
+        checkpoint = self.ctx.checkpoints.load(f"tree-{self.number}-clusters")
+        if checkpoint is not None:
+            return LabelTree.build(seen, list(checkpoint[0]["clusters"]))
         with self.ctx.phase("cluster"):
             levels = self._clusters(centroids)
-        together = np.stack(levels) if levels else np.empty((0, len(seen)), np.int64)
-        self.ctx.checkpoints.save(f"tree-{self.number}-clusters", {"clusters": together})
+        stacked = np.stack(levels) if levels else np.empty((0, len(seen)), np.int64)
+        self.ctx.checkpoints.save(f"tree-{self.number}-clusters", {"clusters": stacked})
         return LabelTree.build(seen, levels)
 
     def _clusters(self, centroids: sp.csr_matrix) -> list[NDArray[Any]]:
@@ -57,43 +57,43 @@ class Growth:
             )
         count = cluster_count(centroids.shape[0], p.max_leaf)
         clusters = balanced_clusters(centroids, n_clusters=count, seed=seed, progress=self.ctx.progress)
-        # counted from the clusters up, nodes have `arity` children; the root gets the rest
+        # From the last level up, nodes have `arity` children; the root takes the remainder.
         shifts = range(0, count.bit_length() - 1, p.arity.bit_length() - 1)
         return [clusters >> shift for shift in reversed(shifts)]
 
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, tree: LabelTree) -> SearchTree:
-        """Classifiers level by level; with matcher-aware negatives a level waits for the beam of those above."""
+        """Train the classifiers level by level; matcher-aware negatives need the beam of the levels above."""
         import scipy.sparse as sp
 
         from xmcbench.sparse.beam import SearchTree
         from xmcbench.sparse.chunked import Chunks
 
         links, below = tree.child_ptr(), tree.rows_below(labels)
-        weights = [sp.csr_matrix((1, features.shape[1] + 1), dtype=np.float32)]  # the root's, empty
+        weights = [sp.csr_matrix((1, features.shape[1] + 1), dtype=np.float32)]  # of the root: empty
         for level in range(tree.depth):
             matched = None
             if self.params.negatives == "matcher" and level > 0:
                 with self.ctx.phase("match"):
-                    matched = self._matched(features, tree, level, links, sp.vstack(weights, format="csr"))
+                    matched = self._beam_nodes(features, tree, level, links, sp.vstack(weights, format="csr"))
             with self.ctx.phase("train"):
                 weights += self._train_level(features, tree.problems(below, level, matched), level, tree.depth)
-        together = sp.vstack(weights, format="csr")
-        weights.clear()  # the same again, and the largest thing there is by now
-        return SearchTree(Chunks.of(links, together), tree.labels, tree.depth)
+        stacked = sp.vstack(weights, format="csr")
+        weights.clear()  # frees memory: `stacked` is a copy of these weights
+        return SearchTree(Chunks.of(links, stacked), tree.labels, tree.depth)
 
     def _train_level(self, features: sp.csr_matrix, problems: Problems, level: int, depth: int) -> list[sp.csr_matrix]:
-        """(problems, d + 1) weights of a level, in blocks."""
-        found, work, done = [], int(problems.work(features).sum()), 0
+        """The (problems, d + 1) weights of a level, one matrix per block."""
+        weights, total, finished = [], int(problems.work(features).sum()), 0
         for first, block in blocks(problems, features):
-            report = Report(self.ctx, done, work, f"tree {self.number + 1}, level {level + 1} of {depth}")
-            found.append(self._train_block(features, block, level, first, report))
-            done += int(block.work(features).sum())
-        return found
+            report = Report(self.ctx, finished, total, f"tree {self.number + 1}, level {level + 1} of {depth}")
+            weights.append(self._train_block(features, block, level, first, report))
+            finished += int(block.work(features).sum())
+        return weights
 
     def _train_block(
         self, features: sp.csr_matrix, block: Problems, level: int, first: int, report: Report
     ) -> sp.csr_matrix:
-        """Weights of a level's problems from number `first` on, from a checkpoint where there is one."""
+        """Weights of a block of problems that begins at number `first`, loaded from its checkpoint if there is one."""
         from xmcbench.sparse.grouped import train_groups
 
         p, ctx = self.params, self.ctx
@@ -111,12 +111,12 @@ class Growth:
             )
 
         name = f"tree-{self.number}-weights-{level}-{first}"
-        return kept_matrix(ctx.checkpoints, name, features.shape[1] + 1, train)
+        return checkpointed(ctx.checkpoints, name, features.shape[1] + 1, train)
 
-    def _matched(
+    def _beam_nodes(
         self, features: sp.csr_matrix, tree: LabelTree, level: int, links: NDArray[np.int64], weights: sp.csr_matrix
     ) -> sp.csr_matrix:
-        """(n, nodes of a level) CSR pattern: the nodes that the beam of each training row keeps there."""
+        """(n, nodes of the level) CSR pattern of the nodes in the beam of each training row."""
         import scipy.sparse as sp
 
         from xmcbench.sparse.beam import descend
@@ -124,33 +124,33 @@ class Growth:
         from xmcbench.sparse.csr import parts
 
         sizes = [1, *tree.sizes()]
-        inner, before = sum(sizes[:level]), sum(sizes[:level])
-        chunks, n = Chunks.of(links[: inner + 1], weights), features.shape[0]
-        found = []
+        n_above = sum(sizes[:level])  # nodes of the levels above
+        chunks, n = Chunks.of(links[: n_above + 1], weights), features.shape[0]
+        patterns = []
         for start in range(0, n, ROWS):
             rows = parts(features[start : start + ROWS])
             beam = descend(chunks, rows, level, self.params.beam, self.params.power)
-            pattern = (np.ones(len(beam.nodes), np.bool_), beam.nodes - before, beam.ptr)
-            found.append(sp.csr_matrix(pattern, shape=(len(beam.ptr) - 1, sizes[level])))
+            pattern = (np.ones(len(beam.nodes), np.bool_), beam.nodes - n_above, beam.ptr)
+            patterns.append(sp.csr_matrix(pattern, shape=(len(beam.ptr) - 1, sizes[level])))
             self.ctx.progress(min(start + ROWS, n), n, f"tree {self.number + 1}, level {level + 1} of {tree.depth}")
-        return sp.vstack(found, format="csr")
+        return sp.vstack(patterns, format="csr")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Progress of one block as progress of its level."""
+    """Reports the progress of one block as progress of its level."""
 
     ctx: RunContext
-    before: int
+    offset: int
     total: int
     note: str
 
     def __call__(self, done: float, _: float) -> None:
-        self.ctx.progress(self.before + done, self.total, self.note)
+        self.ctx.progress(self.offset + done, self.total, self.note)
 
 
 def blocks(problems: Problems, features: sp.csr_matrix) -> Iterator[tuple[int, Problems]]:
-    """Cut a level where its work passes `BLOCK_WORK`: (first problem, problems) of each checkpoint."""
+    """Split the problems of a level into blocks of about `BLOCK_WORK`; yield (first problem, problems) per block."""
     block = np.cumsum(problems.work(features)) // BLOCK_WORK
     borders = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), problems.n_problems]
     for first, last in pairwise(borders):

@@ -1,7 +1,8 @@
-"""Label trees of linear classifiers: the classical methods of the field, on the bag of words alone.
+"""Label trees of linear classifiers on sparse features.
 
-Labels are clustered by what their rows look like (PIFA); every node of the tree learns to say whether a row has a
-label below it, from the rows that have one below its parent; prediction is a beam search from the root.
+Labels are clustered by the mean of their rows' features (PIFA). Each node of the tree has a classifier that decides
+whether a row has a label below the node, trained on the rows that have a label below its parent. Prediction is a beam
+search from the root.
 Sources: Parabel (Prabhu et al., WWW 2018), Bonsai (Khandagale et al., Machine Learning 2020), PECOS's XR-Linear (Yu et
 al., JMLR 2022).
 """
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
+from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.methods.tree.params import PRESETS, TreeParams, check, params_of
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
     from xmcbench.sparse.beam import SearchTree
@@ -40,7 +43,7 @@ PECOS = (
     "and Zhong, Kai and Zhang, Jiong and Chang, Wei-Cheng and Dhillon, Inderjit S.}, journal={JMLR}, volume={23}, "
     "year={2022}}"
 )
-ROWS = 2048  # rows a search call: many share a node, and Ctrl-C and deadlines come through
+ROWS = 2048  # rows per search call: enough for many rows to share a node
 
 
 def _info(name: str, summary: str, citation: str, seconds: dict[str, float]) -> MethodInfo:
@@ -58,7 +61,7 @@ def _info(name: str, summary: str, citation: str, seconds: dict[str, float]) -> 
 
 
 class Tree:
-    """Label trees, one linear classifier a node and a label, beam search, mean of the trees.
+    """Label trees with one linear classifier per node and label; beam search; scores are averaged over the trees.
 
     Labels without a training row are in no cluster and are never predicted, so a row can have fewer than k labels.
     """
@@ -78,11 +81,11 @@ class Tree:
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Runs wherever there are features."""
+        """Never skip: the method only needs features."""
         return None
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Tree after tree: cluster, then train level by level."""
+        """Build one tree after the other: cluster, then train level by level."""
         from xmcbench.methods.tree.growth import Growth
         from xmcbench.sparse.clustering import label_centroids
         from xmcbench.sparse.csr import unit_rows
@@ -102,38 +105,29 @@ class Tree:
         ctx.note("levels", levels)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """Beam search with `ctx.query["beam"]`, else the parameter's; at most k labels a row."""
+        """Beam search for the k best labels; `ctx.query["beam"]` overrides the width of the beam."""
         from xmcbench.sparse.beam import search
-        from xmcbench.sparse.csr import unit_rows
 
-        name = self.info.name
         if not self.trees:
-            raise UsageError(f"{name}: predict before fit or load")
-        assert inputs.features is not None
-        n, width = inputs.features.shape
-        if width != self.n_features:
-            raise DataError(f"{name}: rows have {width} features, the model was trained on {self.n_features}")
+            raise not_fitted(self.info.name, "predict")
+        features = features_of(self.info.name, inputs, self.n_features)
         beam, power = int(ctx.query.get("beam", self.params.beam)), self.params.power
         k = min(k, len(self.trees[0].labels))
-        ids, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-        for start in range(0, n, ROWS):
-            part = slice(start, start + ROWS)
-            rows = inputs.features[part] if n > ROWS else inputs.features  # scipy's slicing costs a tenth of a query
-            ids[part], scores[part] = search(
-                self.trees, unit_rows(rows), k, beam=beam, power=power, n_labels=self.n_labels
-            )
-            ctx.progress(min(start + ROWS, n), n)
-        return TopK(ids, scores)
+
+        def best(rows: sp.csr_matrix) -> Best:
+            return search(self.trees, rows, k, beam=beam, power=power, n_labels=self.n_labels)
+
+        return predict_in_parts(features, k, ROWS, best, ctx)
 
     def save(self, folder: Path) -> None:
-        """One npz: the trees' links, labels and weights, ready for search."""
+        """Write the links, labels and weights of all trees to one npz file."""
         if not self.trees:
-            raise UsageError(f"{self.info.name}: save before fit or load")
+            raise not_fitted(self.info.name, "save")
         sizes = np.array([len(self.trees), self.n_features, self.n_labels])
         arrays: dict[str, NDArray[Any]] = {"sizes": sizes}
         for number, tree in enumerate(self.trees):
-            own = {**tree.chunks._asdict(), "labels": tree.labels, "depth": np.array(tree.depth)}
-            arrays.update({f"{number}_{name}": array for name, array in own.items()})
+            tree_arrays = {**tree.chunks._asdict(), "labels": tree.labels, "depth": np.array(tree.depth)}
+            arrays.update({f"{number}_{name}": array for name, array in tree_arrays.items()})
         write_npz(folder / "tree.npz", arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
@@ -159,7 +153,7 @@ class Tree:
                 for number in range(count)
             ]
         except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}: not a tree model ({error})", "Fit again.") from error
+            raise not_a_model("tree", path, error) from error
 
 
 class Parabel(Tree):

@@ -1,4 +1,4 @@
-"""Settings of label trees, and which of them make Parabel, Bonsai and XR-Linear."""
+"""Parameters of label trees, and their values for Parabel, Bonsai and XR-Linear."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PARABEL = "Prabhu et al., WWW 2018; omikuji"
 BONSAI = "Khandagale et al., Machine Learning 2020; omikuji's README"
 PECOS = "Yu et al., JMLR 2022; PECOS 1.2"
 
-# XR-Linear is what the defaults are. What the three have in common: at most 100 labels in a last cluster, C = 1,
-# tolerance and threshold of 0.1, a beam of 10.
+# The defaults are XR-Linear's. All three have at most 100 labels in a last cluster, C = 1, tolerance and threshold of
+# 0.1, and a beam of 10.
 PRESETS: dict[str, dict[str, Any]] = {
     "parabel": {"trees": 3, "arity": 2, "power": 2},
     "bonsai": {"trees": 3, "clusters": "kmeans", "arity": 100, "depth": 3, "power": 2},
@@ -25,20 +25,22 @@ SOURCES = {"parabel": PARABEL, "bonsai": BONSAI, "xrlinear": PECOS}
 
 @dataclass(frozen=True)
 class TreeParams:
-    """Defaults, and preset `xrlinear`, are PECOS's; presets `parabel` and `bonsai` are omikuji's versions of these.
+    """The defaults and the preset `xrlinear` are PECOS's; the presets `parabel` and `bonsai` are omikuji's versions.
 
-    The presets are methods of their own as well, which tables and commands should rather name.
+    Each preset is also a method; prefer the method's name in tables and commands.
     """
 
     trees: int = param(1, "trees whose scores are averaged; 3 in Parabel and Bonsai", PECOS, above=0)
     clusters: Literal["balanced", "kmeans"] = param(
         "balanced", "how labels are split: balanced 2-means, or k-means with k = arity", PECOS
     )
-    arity: int = param(16, "most children of a node above the labels; a power of two where balanced", PECOS, least=2)
+    arity: int = param(
+        16, "maximum number of children of a node above the labels; a power of two where balanced", PECOS, least=2
+    )
     max_leaf: int = param(100, "labels of a cluster that is not split further", "Parabel; PECOS max_leaf_size", above=0)
     depth: int | None = param(
         None,
-        "most levels of classifiers, for kmeans alone",
+        "maximum number of levels of classifiers, only for kmeans",
         f"{PECOS}; 3 in Bonsai",
         least=1,
         none="until no cluster is too large",
@@ -61,7 +63,8 @@ class TreeParams:
     )
     max_iter: int = param(
         100,
-        "most passes over the rows of one classifier; of a node trained as one-vs-rest, rounds of up to five",
+        "maximum number of passes over the rows of a classifier; for a node trained as one-vs-rest, of rounds of up to "
+        "five passes",
         "napkinXC; Parabel's 20 end some classifiers before their time where C is large",
         above=0,
     )
@@ -78,26 +81,26 @@ class TreeParams:
 
 def params_of(preset: str) -> type[Any]:
     """`TreeParams` with the values of a preset as defaults."""
-    made = []
+    fields = []
     for field in dataclasses.fields(TreeParams):
         values, default, metadata = PRESETS[preset], field.default, dict(field.metadata)
         if field.name in values:
             default = values[field.name]
         if field.name in values or metadata["source"] == PECOS:
             metadata["source"] = SOURCES[preset]
-        made.append((field.name, field.type, dataclasses.field(default=default, metadata=metadata)))
+        fields.append((field.name, field.type, dataclasses.field(default=default, metadata=metadata)))
     name = f"{preset.capitalize()}Params"
-    found = dataclasses.make_dataclass(name, made, frozen=True, namespace={"__doc__": f"`tree[preset={preset}]`."})
-    found.__module__ = __name__  # where the annotations are looked up
-    return found
+    cls = dataclasses.make_dataclass(name, fields, frozen=True, namespace={"__doc__": f"`tree[preset={preset}]`."})
+    cls.__module__ = __name__  # where the annotations are looked up
+    return cls
 
 
 def check(name: str, params: Any) -> None:
-    """Refuse what can't be.
+    """Reject invalid values.
 
     Raises
     ------
-    UsageError : with the parameter and what is valid.
+    UsageError : the message names the parameter and the valid values.
     """
     check_bounds(name, params)
     if params.clusters == "balanced" and params.arity & (params.arity - 1):
@@ -106,4 +109,4 @@ def check(name: str, params: Any) -> None:
             "Valid: 2, 4, 8, 16, 32, …",
         )
     if params.depth is not None and params.clusters == "balanced":
-        raise UsageError(f"{name}: depth is {params.depth}, and goes with clusters=kmeans alone")
+        raise UsageError(f"{name}: depth is {params.depth}, which is only valid with clusters=kmeans")

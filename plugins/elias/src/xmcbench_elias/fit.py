@@ -1,4 +1,4 @@
-"""From training rows to a `Whole`: dual encoder, network, ranker, and how their scores make the final ranking."""
+"""From training rows to a `FittedModel`: dual encoder, network, ranker and final ranking."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from xmcbench.method import TrainData
 from xmcbench.sparse.topk import best_of
-from xmcbench_elias.building import rebuild
-from xmcbench_elias.calibration import Calibration, calibration_columns
-from xmcbench_elias.dual import DualTraining
-from xmcbench_elias.fusion import HEAD, Candidates, Fusion, given_truth
-from xmcbench_elias.linear import Linear, kinds
-from xmcbench_elias.model import EliasModel
+from xmcbench_elias.fitted import FittedModel
+from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.source import PreparedRows, RowSubset, Source
 from xmcbench_elias.params import EliasParams, settled, sizes
-from xmcbench_elias.predict import validation_score
-from xmcbench_elias.source import Ready, Some, Source
-from xmcbench_elias.stages import Plan, finish, train_model, with_carved_rows
-from xmcbench_elias.train import Progress
-from xmcbench_elias.whole import Whole
+from xmcbench_elias.ranking.calibration import Calibration, calibration_columns
+from xmcbench_elias.ranking.fusion import HEAD, Candidates, Fusion, given_truth
+from xmcbench_elias.ranking.linear import Linear, kinds
+from xmcbench_elias.search.predict import validation_score
+from xmcbench_elias.training.building import rebuild
+from xmcbench_elias.training.dual import DualTraining
+from xmcbench_elias.training.stages import Plan, finish, train_model, with_carved_rows
+from xmcbench_elias.training.train import StageHistory
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -29,100 +29,107 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.topk import TopK
 
-ENOUGH = 5_000  # validation rows the final ranking is learned on, evenly spaced where there are more
-TELLING = 100  # validation rows that are no label's own text, from which on the others are left out
+ENOUGH = 5_000  # maximum number of validation rows for the final ranking; more rows are sampled evenly
+TELLING = 100  # if this many validation rows differ from every label text, the others are left out
 
 
-def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> Whole:
-    """Every stage in turn; each is taken from its checkpoint where a killed run finished it.
+def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel:
+    """Run all stages; finished stages are loaded from their checkpoints.
 
-    Everything is trained on the rows that validation rows are no part of, and the final ranking learned on these. If
-    they were carved from train, dual encoder and network then learn some epochs from all rows, and the linear
-    classifiers, which take no long training to go on from, are trained anew.
+    Everything is trained on rows without the validation rows, and the final ranking is learned on the validation rows.
+    If these were carved from train, dual encoder and network are then trained for some epochs on all rows, and the
+    linear classifiers, which cannot be trained further, are trained again.
     """
-    chosen = settled(params, train.n_labels, train.n_rows)
+    settings = settled(params, train.n_labels, train.n_rows)
     with ctx.phase("encode"):
-        source = Source.of(chosen, train, ctx)
-        ready, held, rows = _all_rows(source, train, ctx)
-        held = None if held is None else _telling(held)
-    chosen = replace(chosen, width=source.width)
-    ctx.note("settings", {**asdict(chosen), **asdict(sizes(chosen, train.n_labels))})
-    duals = DualTraining(source, ready, rows, chosen, ctx) if chosen.dual_epochs else None
+        source = Source.of(settings, train, ctx)
+        prepared, validation, rows = _all_rows(source, train, ctx)
+        validation = None if validation is None else _without_label_texts(validation)
+    settings = replace(settings, width=source.width)
+    ctx.note("settings", {**asdict(settings), **asdict(sizes(settings, train.n_labels))})
+    dual_training = DualTraining(source, prepared, rows, settings, ctx) if settings.dual_epochs else None
     dual = None
-    if duals is not None:
+    if dual_training is not None:
         with ctx.phase("dual encoder"):
-            dual = duals.first()
-    plan = Plan(ready, held, chosen, sizes(chosen, train.n_labels), ctx, source, dual)
-    plans = [replace(plan, tag=tag) for tag in ("", *(f", model {n}" for n in range(2, chosen.members + 1)))]
-    both = [train_model(part) for part in plans]
-    first = rebuild(both[0].first, chosen, source).to(ctx.device)
-    which = kinds(chosen.ranker, train)
+            dual = dual_training.first()
+    plan = Plan(prepared, validation, settings, sizes(settings, train.n_labels), ctx, source, dual)
+    plans = [replace(plan, tag=tag) for tag in ("", *(f", model {n}" for n in range(2, settings.members + 1)))]
+    trained = [train_model(part) for part in plans]
+    first = rebuild(trained[0].stage_1_weights, settings, source).to(ctx.device)
+    ranker_kinds = kinds(settings.ranker, train)
     with ctx.phase("ranker"):
-        linear = Linear.fit(which, train, ctx, "ranker")
-    whole = Whole([one.model for one in both], first, linear, dual, None, None, _counts(train), source)
+        linear = Linear.fit(ranker_kinds, train, ctx, "ranker")
+    models = [network.model for network in trained]
+    fitted = FittedModel(models, first, linear, dual, None, None, _label_counts(train), source)
     with ctx.phase("final ranking"):
-        fusion, calibration = _final_ranking(whole, held, plan)
-    stages = [stage for one in both for stage in one.progress]
-    if rows is not ready:
-        if duals is not None and chosen.finish_epochs:
+        fusion, calibration = _final_ranking(fitted, validation, plan)
+    histories = [history for network in trained for history in network.histories]
+    if rows is not prepared:
+        if dual_training is not None and settings.finish_epochs:
             with ctx.phase("dual encoder"):
-                dual = duals.finished(chosen.finish_epochs)
-        if chosen.finish_epochs:
-            stages += [finish(part, one.model, rows) for part, one in zip(plans, both, strict=True)]
+                dual = dual_training.finished(settings.finish_epochs)
+        if settings.finish_epochs:
+            histories += [finish(part, network.model, rows) for part, network in zip(plans, trained, strict=True)]
         with ctx.phase("ranker"):
-            linear = Linear.fit(which, rows.data, ctx, "ranker-again")
-    _tell(stages, both[0].model, ctx)
-    models = [one.model for one in both]
-    return Whole(models, first, linear, dual, fusion, calibration, _counts(rows.data), source)
+            linear = Linear.fit(ranker_kinds, rows.data, ctx, "ranker-again")
+    _record(histories, trained[0].model, ctx)
+    return FittedModel(models, first, linear, dual, fusion, calibration, _label_counts(rows.data), source)
 
 
-def _all_rows(source: Source, train: TrainData, ctx: RunContext) -> tuple[Ready, Ready | None, Ready]:
-    """Training rows, validation rows, and all that may be learned from in the end, each made ready once."""
-    rows = source.ready(with_carved_rows(train, ctx))
-    held = ctx.validation
-    if held is None or rows.data is train:
-        return rows, None if held is None else source.ready(held), rows
-    places = np.arange(rows.data.n_rows)
-    parts = Some(rows.rows, places[: train.n_rows]), Some(rows.rows, places[train.n_rows :])
-    return Ready(train, parts[0]), Ready(held, parts[1]), rows
+def _all_rows(
+    source: Source, train: TrainData, ctx: RunContext
+) -> tuple[PreparedRows, PreparedRows | None, PreparedRows]:
+    """Training rows, validation rows, and all rows that may be used for training in the end, each prepared once."""
+    rows = source.prepare(with_carved_rows(train, ctx), ctx)
+    validation = ctx.validation
+    if validation is None or rows.data is train:
+        return rows, None if validation is None else source.prepare(validation, ctx), rows
+    positions = np.arange(rows.data.n_rows)
+    subsets = RowSubset(rows.rows, positions[: train.n_rows]), RowSubset(rows.rows, positions[train.n_rows :])
+    return PreparedRows(train, subsets[0]), PreparedRows(validation, subsets[1]), rows
 
 
-def _telling(held: Ready) -> Ready:
-    """Validation rows less those that are a label's own text, if enough are left.
+def _without_label_texts(validation: PreparedRows) -> PreparedRows:
+    """Validation rows without those that are identical to a label text, if enough are left.
 
-    Where documents are descriptions of labels (icd10cm), a carved one reads as its label does: the dual encoder finds
-    it at once, and nothing is learned of what new texts need.
+    If documents are descriptions of labels (icd10cm), the dual encoder finds the label of a carved row by its text, so
+    such rows are not representative of new texts.
     """
-    texts, label_texts = held.data.texts, held.data.label_texts
+    texts, label_texts = validation.data.texts, validation.data.label_texts
     if texts is None or label_texts is None:
-        return held
-    own = {text.strip().casefold() for text in label_texts}
-    telling = np.flatnonzero([text.strip().casefold() not in own for text in texts])
-    return held.some(telling) if TELLING <= len(telling) < held.data.n_rows else held
+        return validation
+    normalised_labels = {text.strip().casefold() for text in label_texts}
+    kept_rows = np.flatnonzero([text.strip().casefold() not in normalised_labels for text in texts])
+    return validation.subset(kept_rows) if TELLING <= len(kept_rows) < validation.data.n_rows else validation
 
 
-def _final_ranking(whole: Whole, held: Ready | None, plan: Plan) -> tuple[Fusion | None, Calibration | None]:
-    """Fusion and calibration learned on validation rows, and what each part has there, on record."""
-    parts = whole.parts()
+def _final_ranking(
+    fitted: FittedModel, validation: PreparedRows | None, plan: Plan
+) -> tuple[Fusion | None, Calibration | None]:
+    """Learn fusion and calibration on validation rows, and record the validation score of each part."""
+    parts = fitted.parts()
     if len(parts) == 1:
         return None, None
-    if held is None or not held.data.n_rows:
+    if validation is None or not validation.data.n_rows:
         return Fusion.usual(parts), None
-    ctx, n = plan.ctx, held.data.n_rows
-    some = held.some(np.unique(np.linspace(0, n - 1, min(n, ENOUGH)).astype(np.int64)))
-    beam = int(ctx.query.get("beam", plan.params.beam))  # runs share a fit, whatever beam they ask for
-    tops = whole.tops(some.data.inputs(), some.rows, plan.size.shortlist, beam, ctx)
-    given, true, seen = whole.candidates(tops), some.data.labels, whole.seen
-    fusion = Fusion.learn(given, seen, true)
-    told = {name: _ndcg(top, true) for name, top in tops.items()} | {"final": _ndcg(fusion(given, seen, HEAD), true)}
+    ctx, n = plan.ctx, validation.data.n_rows
+    sample = validation.subset(np.unique(np.linspace(0, n - 1, min(n, ENOUGH)).astype(np.int64)))
+    beam = int(ctx.query.get("beam", plan.params.beam))  # runs with different beams share a fit
+    tops = fitted.tops(sample.data.inputs(), sample.rows, plan.size.shortlist, beam, ctx)
+    candidates, true_labels, label_counts = fitted.candidates(tops), sample.data.labels, fitted.label_counts
+    fusion = Fusion.learn(candidates, label_counts, true_labels)
+    scores = {name: _ndcg(top, true_labels) for name, top in tops.items()}
+    scores["final"] = _ndcg(fusion(candidates, label_counts, HEAD), true_labels)
     calibration = None
     if plan.params.calibrate:
-        columns = calibration_columns(given, seen)
-        calibration = Calibration.fit(columns, given_truth(given.ids, true)[given.real], ctx.seed("calibration"))
-        told["calibrated"] = _ndcg(Fusion.ranked(given, calibration.score(given, seen), HEAD), true)
-    ctx.score("nDCG@5", told["final" if calibration is None else "calibrated"])
+        columns = calibration_columns(candidates, label_counts)
+        truth = given_truth(candidates.ids, true_labels)[candidates.valid]
+        calibration = Calibration.fit(columns, truth, ctx.seed("calibration"))
+        calibrated = calibration.score(candidates, label_counts)
+        scores["calibrated"] = _ndcg(Fusion.ranked(candidates, calibrated, HEAD), true_labels)
+    ctx.score("nDCG@5", scores["final" if calibration is None else "calibrated"])
     weights = dict(zip(Candidates.names(parts), np.round(fusion.weights, 4).tolist(), strict=True))
-    ctx.note("final ranking", {"rows": some.data.n_rows, "validation nDCG@5": told, "weights": weights})
+    ctx.note("final ranking", {"rows": sample.data.n_rows, "validation nDCG@5": scores, "weights": weights})
     return fusion, calibration
 
 
@@ -130,20 +137,20 @@ def _ndcg(top: TopK, labels: sp.csr_matrix) -> float:
     return round(validation_score(best_of(top.ids, top.scores, 5), labels), 4)
 
 
-def _counts(rows: TrainData) -> NDArray[np.float32]:
-    """(L,) rows of each label."""
+def _label_counts(rows: TrainData) -> NDArray[np.float32]:
+    """(L,) number of rows of each label."""
     return np.bincount(rows.labels.indices, minlength=rows.n_labels).astype(np.float32)
 
 
-def _tell(stages: list[Progress], model: EliasModel, ctx: RunContext) -> None:
-    """Put selection, epochs and what became of the index on record."""
-    ctx.note("epochs", [epoch for stage in stages for epoch in stage.history])
+def _record(histories: list[StageHistory], model: EliasModel, ctx: RunContext) -> None:
+    """Record the selection, the epochs and the size of the index."""
+    ctx.note("epochs", [epoch for history in histories for epoch in history.history])
     ctx.note("paths per label", round(float(model.filled.sum()) / model.n_labels, 2))
-    scored = [stage for stage in stages if stage.history[-1]["validation nDCG@5"] is not None]
+    scored = [history for history in histories if history.history[-1]["validation nDCG@5"] is not None]
     if scored:
         ctx.selected(
-            what=", ".join(f"epoch {stage.best_epoch} of {stage.name}" for stage in scored) + ", final ranking",
+            what=", ".join(f"epoch {history.best_epoch} of {history.name}" for history in scored) + ", final ranking",
             by="nDCG@5 on the validation rows"
-            + (", which every part learns from in the end" if ctx.validation_is_carved else ""),
-            tried=sum(len(stage.history) for stage in scored),
+            + (", which every part is trained on in the end" if ctx.validation_is_carved else ""),
+            tried=sum(len(history.history) for history in scored),
         )

@@ -1,4 +1,4 @@
-"""ELIAS as an xmcbench method. This module is read by listings: torch and numba are imported where used."""
+"""ELIAS as an xmcbench method. Listings import this module, so torch and numba are imported only where used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xmcbench.method import Facts
     from xmcbench.metrics import Evaluation
     from xmcbench.topk import TopK
-    from xmcbench_elias.whole import Whole
+    from xmcbench_elias.fitted import FittedModel
 
 CITATION = """@inproceedings{gupta2022elias,
   title = {{ELIAS}: End-to-End Learning to Index and Search in Large Output Spaces},
@@ -29,7 +29,7 @@ CITATION = """@inproceedings{gupta2022elias,
 
 
 class Elias:
-    """Clusters of labels, then a graph over them learned together with encoder and ranker."""
+    """Clusters of labels, then a graph over them, trained together with the encoder and the label classifier."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="elias",
@@ -48,41 +48,41 @@ class Elias:
     def __init__(self, params: EliasParams) -> None:
         encoders.check("elias", params)
         self.params = params
-        self.whole: Whole | None = None
+        self.fitted: FittedModel | None = None
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
-        """What the encoder needs and isn't there."""
+        """The reason if the encoder's packages, or the inputs it reads, are missing."""
         from xmcbench.encoders.packages import lacks
 
         return lacks(self.params, data)
 
     def depends_on(self) -> dict[str, str]:
-        """Which model the encoder is."""
+        """The identity of the encoder's model."""
         from xmcbench.encoders.packages import identity
 
         return identity(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Phases encode, dual encoder, cluster, stage 1, graph, stage 2, ranker, …; each from its checkpoint."""
+        """Run the phases encode, dual encoder, cluster, stage 1, graph, stage 2, ranker, …; each resumes."""
         from xmcbench_elias.fit import fit
 
-        self.whole = fit(train, ctx, self.params)
+        self.fitted = fit(train, ctx, self.params)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k best labels; `ctx.query` has the last word on query parameters.
+        """The k best labels; `ctx.query` overrides query parameters.
 
         Raises
         ------
         UsageError : nothing is fitted, or a query parameter is out of bounds.
         """
-        asked = replace(self.params, **ctx.query)
-        check_bounds("elias", asked)
-        shortlist = sizes(asked, inputs.n_labels).shortlist
-        return self._fitted().predict(inputs, k, shortlist, asked.beam, asked.output, ctx)
+        params = replace(self.params, **ctx.query)
+        check_bounds("elias", params)
+        shortlist = sizes(params, inputs.n_labels).shortlist
+        return self._fitted().predict(inputs, k, shortlist, params.beam, params.output, ctx)
 
     def report(self, inputs: Inputs, score: Callable[[TopK], Evaluation], folder: Path, ctx: RunContext) -> None:
-        """See `xmcbench_elias.report`."""
-        from xmcbench_elias.report import report
+        """See `xmcbench_elias.results.report`."""
+        from xmcbench_elias.results.report import report
 
         report(self._fitted(), inputs, score, folder, ctx, self.predict, sizes(self.params, inputs.n_labels))
 
@@ -96,9 +96,9 @@ class Elias:
         """Read what `save` wrote."""
         from xmcbench_elias.saving import load
 
-        self.whole = load(folder, self.params)
+        self.fitted = load(folder, self.params)
 
-    def _fitted(self) -> Whole:
-        if self.whole is None:
+    def _fitted(self) -> FittedModel:
+        if self.fitted is None:
             raise UsageError("elias: predict or save before fit or load")
-        return self.whole
+        return self.fitted

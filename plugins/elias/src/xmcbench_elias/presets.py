@@ -1,12 +1,12 @@
-"""Parameter values that belong together, by the name users give for all of them."""
+"""Named sets of parameter values."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# LF-AmazonTitles-131K in the authors' configurations: titles of 32 tokens, 20 + 50 epochs, weights averaged from epoch
-# 8 on, λ = 0.05 over n · P, which beside a true label's own term over n · K weighs λ K / P, here at P = 10 true labels
-# a row. Their encoder goes from 2e-4 to 3e-5 in stage 2, the rest from 5e-3 to 1e-4; here one factor takes both down.
+# The authors' configuration of LF-AmazonTitles-131K: titles of 32 tokens, 20 + 50 epochs, weights averaged from epoch 8
+# on, and λ = 0.05 over n · P, which is the weight λ K / P here, with P = 10 true labels per row. Their rates drop from
+# 2e-4 to 3e-5 in stage 2 for the encoder and from 5e-3 to 1e-4 for the rest; here one factor applies to both.
 _PAPER: dict[str, Any] = {
     "encoder": "distilbert-base-uncased",
     "max_length": 32,
@@ -32,8 +32,8 @@ _PAPER: dict[str, Any] = {
     "calibrate": True,
 }
 
-# `minilm`: D of all-MiniLM-L6-v2 and, on the same data, what LEVER (Buvanesh et al., ICLR 2024, T17) ran ELIAS with
-# on an encoder of that kind: 60 epochs in all, 512 rows a step, rates of 1e-4 in the encoder and 2e-2 outside.
+# `minilm`: D of all-MiniLM-L6-v2 and the settings of LEVER (Buvanesh et al., ICLR 2024, T17) for ELIAS with a similar
+# encoder on the same data: 60 epochs in all, 512 rows per step, rates of 1e-4 in the encoder and 2e-2 elsewhere.
 PRESETS: dict[str, dict[str, Any]] = {
     "bow": {},
     "minilm": _PAPER

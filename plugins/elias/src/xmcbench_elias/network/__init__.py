@@ -1,0 +1,1 @@
+"""The network (encoder, clusters, adjacency, labels) and batches of rows as tensors."""

@@ -1,0 +1,1 @@
+"""Linear classifiers, and the final ranking from the scores of all parts."""

@@ -1,0 +1,75 @@
+"""The ranker: linear classifiers on the features, in wide trees, as one-vs-rest, or both.
+
+Trees train each label against rows of similar labels, one-vs-rest against all rows. Trees are better for labels with
+few rows, one-vs-rest for labels with many, and both together are better than either (CHOICES.md). Their candidates are
+independent of the network's, so a label that the network misses can still be ranked first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmcbench.methods.ovr import Ovr
+from xmcbench.methods.tree import Bonsai, Tree
+from xmcbench.topk import TopK
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench.method import Inputs, TrainData
+
+WORK = 5e10  # labels · stored features up to which one-vs-rest is trained by default: minutes on two cores
+TREES, ALL = "trees", "all"
+
+
+def kinds(chosen: str | None, train: TrainData) -> tuple[str, ...]:
+    """The kinds of a `ranker` parameter; None: trees, and one-vs-rest if it is affordable."""
+    assert train.features is not None
+    affordable = train.n_labels * float(train.features.nnz) <= WORK
+    choice = chosen or ("both" if affordable else TREES)
+    return {"both": (TREES, ALL), TREES: (TREES,), ALL: (ALL,), "none": ()}[choice]
+
+
+class Linear:
+    """Fitted linear classifiers by kind."""
+
+    def __init__(self, methods: dict[str, Tree | Ovr]) -> None:
+        self.methods = methods
+
+    @classmethod
+    def fit(cls, which: tuple[str, ...], train: TrainData, ctx: RunContext, name: str) -> Linear:
+        """Train each kind with the defaults and seeds of `bonsai` and `ovr`; `name` prefixes the checkpoint folders."""
+        linear = cls({kind: _new(kind) for kind in which})
+        for kind, method in linear.methods.items():
+            # Separate phases and notes, so that those of the method are not recorded as ELIAS's.
+            method.fit(train, replace(ctx, folder=ctx.folder / f"{name}-{kind}", phases={}, notes={}))
+        return linear
+
+    def predict(self, kind: str, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
+        """The k best labels by one kind: mean path scores of trees, in [0, 1], or margins of one-vs-rest."""
+        return self.methods[kind].predict(inputs, k, replace(ctx, query={}))
+
+    def save(self, folder: Path) -> None:
+        """Write each kind into its own folder."""
+        for kind, method in self.methods.items():
+            (folder / kind).mkdir(exist_ok=True)
+            method.save(folder / kind)
+
+    @classmethod
+    def load(cls, folder: Path) -> Linear:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError : a file is missing or damaged.
+        """
+        linear = cls({kind: _new(kind) for kind in (TREES, ALL) if (folder / kind).is_dir()})
+        for kind, method in linear.methods.items():
+            method.load(folder / kind)
+        return linear
+
+
+def _new(kind: str) -> Tree | Ovr:
+    method: type[Tree] | type[Ovr] = Bonsai if kind == TREES else Ovr
+    return method(method.info.parameters())

@@ -1,0 +1,137 @@
+"""Figure 5 of the paper: recall by label frequency, from the saved predictions of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.board.cells import percent
+from xmcbench.comparison.rescoring import dataset_of, final
+from xmcbench.errors import DataError, UsageError
+from xmcbench.files import atomic
+from xmcbench.results.store import NotKept
+from xmcbench_elias.results.deciles import PARTS, Deciles
+from xmcbench_elias.results.plan import Board
+from xmcbench_elias.results.runs import NOT_KEPT, NOT_RUN, Measured, Results
+
+if TYPE_CHECKING:
+    from xmcbench.data.spec import Dataset
+    from xmcbench.topk import TopK
+
+CUTS = (10, 100)  # labels per row: R@10 and R@100
+STYLES = (*((f"C{n}", "-", "o") for n in range(4)), *((f"C{n}", "--", "s") for n in range(4, 8)))  # outputs, others
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The lines of one board.
+
+    Attributes
+    ----------
+    ranges : fewest and most training rows of a label, for each decile. lines : title → cut → (10,) recall, mean over
+        seeds. absent : title → reason why there is no line.
+    """
+
+    board: Board
+    ranges: Sequence[tuple[int, int]]
+    lines: Mapping[str, Mapping[int, NDArray[np.float64]]]
+    absent: Mapping[str, str]
+
+
+def panel(results: Results, board: Board, rows: Sequence[Measured]) -> Panel:
+    """The lines of a board; predictions that were changed after the run are left out and reported."""
+    lines: dict[str, Mapping[int, NDArray[np.float64]]] = {}
+    absent: dict[str, str] = {}
+    dataset: Dataset | None = None
+    deciles: Deciles | None = None
+    for row in rows:
+        if not row.runs:
+            absent[row.title] = NOT_RUN
+            continue
+        if dataset is not None and dataset.content_hash != row.content:
+            absent[row.title] = "other data"
+            continue
+        try:
+            predictions = [(run, results.store.predictions(run)) for run in row.runs]
+            dataset = dataset or dataset_of(row.runs[0], offline=True)
+            deciles = deciles or of_test(dataset)
+            tops = [final(run, top, dataset) for run, top in predictions]
+            lines[row.title] = {k: np.mean([recall(top, dataset, deciles, k) for top in tops], axis=0) for k in CUTS}
+        except NotKept:
+            absent[row.title] = NOT_KEPT
+        except (DataError, UsageError) as error:
+            results.leave_out(f"{row.title} on {board.dataset} in the figure: {error.message}")
+            absent[row.title] = "left out"
+    return Panel(board, deciles.ranges() if deciles else [], lines, absent)
+
+
+def of_test(dataset: Dataset) -> Deciles:
+    """Deciles of labels by training rows, with a tenth of the test rows' label occurrences each."""
+    counts = [np.bincount(part.labels.indices, minlength=dataset.n_labels) for part in (dataset.train, dataset.test)]
+    return Deciles(*counts)
+
+
+def recall(top: TopK, dataset: Dataset, deciles: Deciles, k: int) -> NDArray[np.float64]:
+    """(10,) share of each decile's label occurrences in test rows that are among the k best of their row."""
+    ids, wide = top.ids[:, :k].astype(np.int64), dataset.n_labels
+    true = dataset.test.labels.tocoo()
+    predicted = (np.arange(len(ids))[:, None] * wide + ids)[ids >= 0]
+    hit = np.isin(true.row.astype(np.int64) * wide + true.col, predicted)
+    return deciles.sums(np.bincount(true.col[hit], minlength=wide)) / deciles.sums(deciles.occurrences)
+
+
+def draw(panels: Sequence[Panel], path: Path) -> None:
+    """Draw R@10 and R@100 of each board as an SVG; equal numbers give an identical file.
+
+    Raises
+    ------
+    DataError : the file cannot be written.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": "xmcbench"}):
+        figure = Figure(figsize=(10, 3.6 * len(panels) + 0.6), layout="constrained")
+        grid = figure.subplots(len(panels), len(CUTS), squeeze=False)
+        titles = list(dict.fromkeys(title for panel in panels for title in panel.lines))
+        styles = {title: STYLES[place % len(STYLES)] for place, title in enumerate(titles)}
+        handles = {}
+        x = np.arange(1, PARTS + 1)
+        for panel, row in zip(panels, grid, strict=True):
+            for k, axes in zip(CUTS, row, strict=True):
+                for title, values in panel.lines.items():
+                    color, dashes, marker = styles[title]
+                    line = axes.plot(x, 100 * values[k], dashes, color=color, marker=marker, markersize=4)
+                    handles[title] = line[0]
+                axes.set_title(f"{panel.board.dataset} ({panel.board.view}), R@{k}", parse_math=False)
+                axes.set_xticks(x, [_short(*ends) for ends in panel.ranges], rotation=45, fontsize=7)
+                axes.set_xlabel("training rows of a label, by decile")
+                axes.set_ylabel("percent")
+                axes.grid(alpha=0.3)
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        with atomic(path) as file:
+            figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _short(fewest: int, most: int) -> str:
+    return f"{most:,}" if fewest == most else f"{most:,}–{fewest:,}"
+
+
+def alt(panels: Sequence[Panel]) -> str:
+    """Alternative text of the figure."""
+    sentences = []
+    for panel in panels:
+        ends = {title: values[CUTS[-1]] for title, values in panel.lines.items()}
+        best = [max(ends, key=lambda title: ends[title][at]) for at in (0, -1)]
+        high = [percent(float(ends[title][at])) for title, at in zip(best, (0, -1), strict=True)]
+        sentences.append(
+            f"{panel.board.dataset}: R@{CUTS[-1]} is highest for {best[0]} in the decile of the most frequent labels "
+            f"({high[0]} percent), and for {best[1]} in that of the rarest ({high[1]} percent)"
+        )
+    cuts = " and ".join(f"R@{k}" for k in CUTS)
+    return f"Lines of {cuts} by decile of label frequency, one for each method. {'; '.join(sentences)}."

@@ -1,0 +1,1 @@
+"""Beam search over the index: numba kernels on the CPU, torch elsewhere."""

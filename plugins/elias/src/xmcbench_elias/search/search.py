@@ -1,0 +1,167 @@
+"""Search in torch, from cluster scores to a shortlist: beam, teacher forcing, best path to each label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numba import get_num_threads
+from torch import Tensor
+
+from xmcbench.tables.ops import gather_dot
+from xmcbench_elias.network.batches import Batch
+from xmcbench_elias.network.model import EliasModel, log_cluster_scores
+from xmcbench_elias.search import shortlist_kernels as kernels
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """The K labels of best path score.
+
+    Attributes
+    ----------
+    labels : (n, K) int64, n_labels at padding. paths : (n, K) int64, position in the beam · width + column.
+    targets : (n, K) bool, True for true labels.
+    true_paths : (nnz,) int64, the path to each true label, −1 if there is none.
+    """
+
+    labels: Tensor
+    paths: Tensor
+    targets: Tensor
+    true_paths: Tensor
+
+
+def beam_search(logits: Tensor, beam: int) -> Tensor:
+    """(n, b) int64: clusters of largest score, best first."""
+    return logits.topk(min(beam, logits.shape[1]), dim=1).indices
+
+
+def forced_beam(
+    logits: Tensor,
+    alpha: float,
+    beam: int,
+    extra: int,
+    true_rows: Tensor,
+    true_clusters: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """Training only: a beam that includes the true labels' clusters; no cluster occurs twice in a row.
+
+    The true clusters come first, then the beam; rows shorter than the longest are filled up with other clusters, drawn
+    uniformly. If there are more than `beam + extra` clusters, those of the beam are sampled without replacement by
+    their scores s = min(1, α · softmax), as the largest log s plus Gumbel noise; the true ones stay.
+
+    Parameters
+    ----------
+    logits : (n, C) float, no gradient needed.
+    alpha : α of the cluster scores.
+    true_rows, true_clusters : (m,) int64 pairs; a pair may occur twice.
+
+    Returns
+    -------
+    (n, w) int64 distinct clusters; w ≤ beam + extra unless some row has more true clusters than that.
+    """
+    beam_clusters = beam_search(logits, beam)
+    noise_inputs = torch.rand(beam_clusters.shape, dtype=torch.float64, generator=generator, device=logits.device)
+    keys = log_cluster_scores(logits, alpha).gather(1, beam_clusters) - torch.log(-torch.log(noise_inputs))
+    beam_clusters = beam_clusters.gather(1, keys.argsort(dim=1))
+    # Keys of fillers are below 1, those of the beam are integers from 1 on: exact in float32, unlike a large offset.
+    ranks = torch.arange(1.0, beam_clusters.shape[1] + 1, device=logits.device).expand(beam_clusters.shape)
+    keys = torch.rand(logits.shape, generator=generator, device=logits.device).scatter_(1, beam_clusters, ranks)
+    first_true = beam_clusters.shape[1] + 1
+    keys[true_rows, true_clusters] = first_true + keys[true_rows, true_clusters]
+    longest, most_true = ((keys >= minimum).sum(dim=1).max() for minimum in (1, first_true))
+    width = max(min(beam + extra, int(longest)), int(most_true))
+    return keys.topk(width, dim=1).indices
+
+
+def shortlist(
+    clusters: Tensor, log_clusters: Tensor, entries: Tensor, log_entries: Tensor, size: int, n_labels: int, batch: Batch
+) -> Shortlist:
+    """The best path to each label, and the `size` labels of best path score (ties: lower id first); no gradient.
+
+    Parameters
+    ----------
+    clusters, log_clusters : (n, w) distinct clusters and their log scores.
+    entries, log_entries : (C, width) labels of each cluster (n_labels: padding) and the log adjacency.
+    """
+    w = clusters.shape[1]
+    size = max(1, min(size, w * entries.shape[1], n_labels))
+    form = _on_cpu if clusters.device.type == "cpu" else by_sorting
+    return form(clusters, log_clusters.detach(), entries, log_entries.detach(), size, n_labels, batch)
+
+
+def _on_cpu(
+    clusters: Tensor, log_clusters: Tensor, entries: Tensor, log_entries: Tensor, size: int, n_labels: int, batch: Batch
+) -> Shortlist:
+    n = len(clusters)
+    out = (
+        torch.empty(n, size, dtype=torch.int64),
+        torch.empty(n, size, dtype=torch.int64),
+        torch.empty(n, size, dtype=torch.bool),
+        torch.empty(len(batch.true_labels), dtype=torch.int64),
+    )
+    arrays = (clusters.contiguous(), log_clusters.contiguous(), entries, log_entries)
+    sizes = size, n_labels
+    truth = batch.true_indptr.numpy(), batch.true_labels.numpy()
+    kernel: Any = kernels.shortlist
+    kernel(*(t.numpy() for t in arrays), *sizes, *truth, get_num_threads(), *(t.numpy() for t in out))
+    return Shortlist(*out)
+
+
+def by_sorting(
+    clusters: Tensor, log_clusters: Tensor, entries: Tensor, log_entries: Tensor, size: int, n_labels: int, batch: Batch
+) -> Shortlist:
+    """`shortlist` in plain torch, for any device, by three stable sorts."""
+    n = len(clusters)
+    labels = entries[clusters].flatten(1)
+    scores = (log_clusters[:, :, None] + log_entries[clusters]).flatten(1)
+    scores = torch.where(labels < n_labels, scores, -torch.inf)
+    by_score = scores.sort(dim=1, descending=True, stable=True).indices
+    by_label = labels.gather(1, by_score).sort(dim=1, stable=True)
+    paths = by_score.gather(1, by_label.indices)
+    labels = by_label.values
+    repeated = torch.zeros_like(labels, dtype=torch.bool)
+    repeated[:, 1:] = labels[:, 1:] == labels[:, :-1]
+    scores = torch.where(repeated | (labels == n_labels), -torch.inf, scores.gather(1, paths))
+    by_best = scores.sort(dim=1, descending=True, stable=True)
+    valid = by_best.values[:, :size] > -torch.inf
+    shortlisted = torch.where(valid, labels.gather(1, by_best.indices[:, :size]), n_labels)
+    shortlisted_paths = torch.where(valid, paths.gather(1, by_best.indices[:, :size]), 0)
+
+    rows = torch.arange(n, device=labels.device)
+    wide = n_labels + 1
+    true_keys = torch.repeat_interleave(rows, batch.true_indptr.diff()) * wide + batch.true_labels
+    all_keys = torch.where(repeated, rows[:, None] * wide + n_labels, rows[:, None] * wide + labels).view(-1)
+    order = all_keys.sort(stable=True)
+    at = torch.searchsorted(order.values, true_keys).clamp(max=max(len(order.values) - 1, 0))
+    reached = order.values[at] == true_keys
+    true_paths = torch.where(reached, paths.reshape(-1)[order.indices[at]], -1)
+    targets = torch.isin(rows[:, None] * wide + shortlisted, true_keys)
+    return Shortlist(shortlisted, shortlisted_paths, targets, true_paths)
+
+
+def path_scores(log_clusters: Tensor, clusters: Tensor, log_entries: Tensor, rows: Tensor, paths: Tensor) -> Tensor:
+    """log s + log a of paths; `rows` and `paths` have one shape, path = position in the beam · width + column.
+
+    log_clusters, clusters : (n, w) of the beam. log_entries : (C, width).
+    """
+    width = log_entries.shape[1]
+    at = rows * clusters.shape[1] + torch.div(paths, width, rounding_mode="floor")
+    return log_clusters.reshape(-1)[at] + log_entries.reshape(-1)[clusters.reshape(-1)[at] * width + paths % width]
+
+
+@torch.no_grad()
+def score(model: EliasModel, embedding: Tensor, batch: Batch, beam: int, size: int) -> tuple[Tensor, Tensor]:
+    """(n, K) label ids (n_labels: padding) and p = s · a · σ(z) in float32, unsorted, for (n, D) embeddings."""
+    logits = model.cluster_logits(embedding)
+    clusters = beam_search(logits, beam)
+    log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)
+    log_entries = model.log_entries()
+    shortlisted = shortlist(clusters, log_clusters, model.entries, log_entries, size, model.n_labels, batch)
+    rows = torch.arange(batch.n_rows, device=clusters.device)[:, None].expand_as(shortlisted.paths)
+    log_paths = path_scores(log_clusters, clusters, log_entries, rows, shortlisted.paths)
+    z = gather_dot(embedding, model.label_weight, model.label_bias, shortlisted.labels)
+    return shortlisted.labels, (log_paths + F.logsigmoid(z)).exp()

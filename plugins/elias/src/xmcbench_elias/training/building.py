@@ -1,0 +1,54 @@
+"""Build models: with new weights, for the start of stage 2, or from saved weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.source import Source, copied
+from xmcbench_elias.params import Settled
+from xmcbench_elias.training.dual import Dual
+from xmcbench_elias.training.train import Weights
+
+
+def build(
+    source: Source, n_labels: int, entries: NDArray[np.int64], params: Settled, seed: int, dual: Dual | None = None
+) -> EliasModel:
+    """A model with new weights, or initialised from `dual`; on the CPU, so that weights do not depend on the device."""
+    generator = torch.Generator().manual_seed(seed)
+    encoder = source.new(generator) if dual is None else copied(dual.encoder).to("cpu")
+    model = EliasModel(encoder, torch.from_numpy(entries), n_labels, params.alpha, params.beta_share, generator)
+    start_labels(model, seed, dual)
+    return model
+
+
+def start_labels(model: EliasModel, seed: int, dual: Dual | None) -> None:
+    """Reinitialise the label classifier, from the dual encoder's labels if there is one."""
+    model.fresh_labels(torch.Generator().manual_seed(seed))
+    if dual is not None:
+        known = torch.from_numpy(np.flatnonzero(dual.known)).to(model.label_weight.device)
+        with torch.no_grad():
+            model.label_weight[known] = torch.from_numpy(dual.start()[dual.known]).to(model.label_weight.device)
+
+
+def put_graph(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.float32]) -> None:
+    """Replace the clustering by the graph; the adjacency's logits start at log(count + 1)."""
+    device = model.entries.device
+    model.entries = torch.from_numpy(entries).to(device)
+    model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
+
+
+def rebuild(weights: Weights, params: Settled, source: Source) -> EliasModel:
+    """The model with this `state_dict`.
+
+    Raises
+    ------
+    KeyError, RuntimeError, TypeError : the weights do not match a model with that encoder.
+    """
+    model = build(source, len(weights["label_weight"]), weights["entries"], params, 0)
+    if "adjacency" in weights:
+        model.adjacency = torch.nn.Parameter(torch.from_numpy(weights["adjacency"]))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return model

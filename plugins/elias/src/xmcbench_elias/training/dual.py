@@ -1,0 +1,117 @@
+"""The dual encoder: one encoder for rows and labels, trained before the network and used to initialise it.
+
+Its loss contrasts a row's labels with those of the whole batch and with the nearest wrong ones, so the encoder learns
+more per epoch than from a shortlist, and it finds labels by their text. Sources: ANCE (Xiong et al., ICLR 2021), as in
+`xmcbench.methods.ance`; SiameseXML (Dahiya et al., ICML 2021) for initialising label classifiers from embeddings of
+label texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xmcbench.dense.index import LabelIndex
+from xmcbench.encoders.encoder import Encoder, Rows, embed
+from xmcbench.encoders.params import EncoderParams
+from xmcbench.methods.ance.dual import DualEncoder, LabelSide, unit
+from xmcbench.methods.ance.params import AnceParams
+from xmcbench.methods.ance.params import settled as settled_dual
+from xmcbench.methods.ance.training import Training
+from xmcbench.topk import TopK
+from xmcbench_elias.network.source import copied
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+    from xmcbench_elias.network.source import PreparedRows, Source
+    from xmcbench_elias.params import Settled
+
+EF = 200  # candidates of the graph search, which is used from 200,000 labels on: the default of `ance`
+DEAD = 1e-3  # mean |φ| below which label weights of 3 / |φ| would be far too large; trained encoders have above 1
+FINISH = 0.5  # factor on the learning rates in the final epochs over all rows: as in stage 2
+
+
+@dataclass
+class Dual:
+    """A trained dual encoder.
+
+    Attributes
+    ----------
+    encoder : φ. embeddings : (L, D) float32, unit φ(text) + a learned vector.
+    known : (L,) bool, labels with a text or a training row; the others are never returned.
+    length : mean |φ| of training rows.
+    index : built at the first search.
+    """
+
+    encoder: Encoder
+    embeddings: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    length: float
+    index: LabelIndex | None = None
+
+    def documents(self, rows: Rows, ctx: RunContext) -> NDArray[np.float32]:
+        """(n, D) float32 unit embeddings."""
+        self.encoder.to(ctx.device)
+        return unit(embed(self.encoder, rows, ctx.device, ctx.progress))
+
+    def nearest(self, documents: NDArray[np.float32], k: int, ctx: RunContext) -> TopK:
+        """The k labels of largest similarity; fewer where fewer are known."""
+        if self.index is None:
+            self.index = LabelIndex(self.embeddings, self.known, "auto", ctx.device)
+        return self.index.search(documents, k, EF, ctx.device, ctx.progress)
+
+    def start(self) -> NDArray[np.float32]:
+        """(L, D) float32 label weights for a network: 3 / m · e / |e|, m the mean |φ|; 0 for unknown labels.
+
+        With the bias of −3 a row of mean length in the direction of its label starts at p = σ(0) = 1/2, and an
+        orthogonal row at σ(−3), as with random initial weights. If the mean length is nearly 0, for example because
+        most rows are empty, directions are meaningless and all weights are 0.
+        """
+        weights = unit(self.embeddings) * np.float32(3.0 / self.length if self.length > DEAD else 0.0)
+        return np.where(self.known[:, None], weights, np.float32(0))
+
+
+def dual_params(params: Settled) -> Any:
+    """Parameters of `ance` for the same encoder: its defaults, except width, dropout and epochs."""
+    same = {field.name: getattr(params, field.name) for field in fields(EncoderParams)}
+    return settled_dual(AnceParams(**same, dropout=params.dropout, epochs=params.dual_epochs))
+
+
+class DualTraining:
+    """Trains one dual encoder, first on `train`, then for some epochs on all `rows`; resumes from checkpoints."""
+
+    def __init__(
+        self, source: Source, train: PreparedRows, rows: PreparedRows, params: Settled, ctx: RunContext
+    ) -> None:
+        self.train, self.rows, self.params, self.ctx = train, rows, dual_params(params), ctx
+        generator = torch.Generator().manual_seed(ctx.seed("dual encoder"))
+        encoder = source.new(generator)
+        side = source.labels or LabelSide(None, np.full(train.data.n_labels, -1, np.int64))
+        self.has_rows = np.bincount(rows.data.labels.indices, minlength=train.data.n_labels) > 0
+        # A learned vector without positive rows would only be repelled, so a label without rows has only its text.
+        self.model = DualEncoder(encoder, side, (side.place < 0) | self.has_rows, generator).to(ctx.device)
+
+    def first(self) -> Dual:
+        """Train on the rows without the validation rows."""
+        has_rows = np.bincount(self.train.data.labels.indices, minlength=len(self.has_rows)) > 0
+        return self._run("dual", self.train, has_rows, self.params)
+
+    def finished(self, epochs: int) -> Dual:
+        """Train for more epochs on all rows."""
+        p = self.params
+        rates = {"rate": FINISH * p.rate, "table_rate": FINISH * p.table_rate, "warm_up": 0, "epochs": epochs}
+        return self._run("dual, all rows", self.rows, self.has_rows, replace(p, **rates))
+
+    def _run(self, name: str, rows: PreparedRows, has_rows: NDArray[np.bool_], params: Any) -> Dual:
+        ctx = replace(self.ctx, folder=self.ctx.folder / name.replace(", ", "-").replace(" ", "-"))
+        Training(self.model, rows.rows, rows.data.labels, params, has_rows, ctx).run()
+        embeddings = self.model.embed_labels(ctx.device, ctx.progress)
+        sample = np.unique(np.linspace(0, len(rows.rows) - 1, min(len(rows.rows), 2048)).astype(np.int64))
+        phi = embed(self.model.encoder, rows.subset(sample).rows, ctx.device)
+        known = has_rows | (self.model.labels.place >= 0)
+        encoder = copied(self.model.encoder)  # a copy, since training may continue
+        return Dual(encoder, embeddings, known, float(np.linalg.norm(phi, axis=1).mean()))

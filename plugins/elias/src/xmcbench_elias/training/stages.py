@@ -1,0 +1,163 @@
+"""Training of one model: cluster, stage 1, re-cluster, graph, stage 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from xmcbench.method import TrainData
+from xmcbench.sparse.clustering import balanced_clusters, label_centroids
+from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.source import JoinedTexts, PreparedRows, Source
+from xmcbench_elias.params import Settled, Sizes
+from xmcbench_elias.training.building import build, put_graph, start_labels
+from xmcbench_elias.training.dual import FINISH, Dual
+from xmcbench_elias.training.graph import clustering_rows, learned_rows, random_rows
+from xmcbench_elias.training.recluster import learned_centroids
+from xmcbench_elias.training.train import Stage, StageHistory, Weights
+
+if TYPE_CHECKING:
+    from xmcbench.context import RunContext
+
+
+@dataclass
+class TrainedModel:
+    """One model after both stages, its weights after stage 1, and the history of each stage."""
+
+    model: EliasModel
+    stage_1_weights: Weights
+    histories: list[StageHistory]
+
+
+@dataclass
+class Plan:
+    """Everything needed to train one model; `tag` is part of the names of its phases, checkpoints and seeds.
+
+    `params` are settled; the model is initialised from `dual` if there is one.
+    """
+
+    train: PreparedRows
+    validation: PreparedRows | None
+    params: Settled
+    size: Sizes
+    ctx: RunContext
+    source: Source
+    dual: Dual | None = None
+    tag: str = ""
+
+    def name(self, stage: str) -> str:
+        return f"{stage}{self.tag}"
+
+
+def train_model(plan: Plan) -> TrainedModel:
+    """Train both stages; finished parts are loaded from checkpoints."""
+    model, clusters, first_history = stage_1(plan)
+    stage_1_weights = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
+    second_history = stage_2(plan, model, clusters)
+    return TrainedModel(model, stage_1_weights, [first_history, second_history])
+
+
+def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> StageHistory:
+    """Train a model of stage 1 through stage 2, in place; `clusters` (L,) are its index.
+
+    Encoder and cluster classifier are trained further, all else is reinitialised: the label classifier as in the
+    paper, the graph's logits from counts. Of the four combinations with random logits and stage 1's label classifier
+    this is the best (CHOICES.md).
+    """
+    ctx, params, size, name = plan.ctx, plan.params, plan.size, plan.name("stage 2")
+    if params.index in ("graph", "random"):
+        with ctx.phase(plan.name("graph")):
+            rows_of = learned_rows if params.index == "graph" else random_rows
+            entries, counts = _cached_graph(
+                plan, "graph", lambda: rows_of(model, plan.train, clusters, ctx, params, size)
+            )
+        put_graph(model, entries, counts)
+    else:
+        size = replace(size, shortlist=model.n_labels)
+    with ctx.phase(name):
+        start_labels(model, ctx.seed(name), plan.dual)
+        schedule = name, params.stage2_epochs, params.stage2_rate
+        return Stage(*schedule, model, plan.train, plan.validation, params, size, ctx, params.average).run()
+
+
+def finish(plan: Plan, model: EliasModel, rows: PreparedRows) -> StageHistory:
+    """Train stage 2 for more epochs on all `rows`, in place, since some labels occur only in carved rows.
+
+    Everything that is selected on validation rows has been selected before. The graph does not change; a label that
+    only carved rows have is in its own cluster.
+    """
+    params, size = plan.params, plan.size
+    if params.index in ("tree", "none"):
+        size = replace(size, shortlist=model.n_labels)
+    name = plan.name("stage 2, all rows")
+    with plan.ctx.phase(name):
+        schedule = name, params.finish_epochs, FINISH * params.stage2_rate
+        return Stage(*schedule, model, rows, None, params, size, plan.ctx, 0, FINISH).run()
+
+
+def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], StageHistory]:
+    """A model trained with the clustering as its index, the clusters (L,), and the history of the stage.
+
+    With `recluster`, labels are clustered again by the trained encoder, and stage 1 restarts.
+    """
+    ctx, train = plan.ctx, plan.train
+    with ctx.phase(plan.name("cluster")):
+        clusters = _cached_clusters(plan, "clusters", lambda: label_centroids(train.data.features, train.data.labels))
+    if plan.params.recluster:
+        model, _ = _train_stage_1(plan, "stage 1, first clusters", plan.params.recluster, clusters)
+        with ctx.phase(plan.name("re-cluster")):
+            clusters = _cached_clusters(plan, "clusters again", lambda: learned_centroids(model, train, ctx))
+    model, history = _train_stage_1(plan, "stage 1", plan.params.stage1_epochs, clusters)
+    return model, clusters, history
+
+
+def _train_stage_1(plan: Plan, stage: str, epochs: int, clusters: NDArray[np.int32]) -> tuple[EliasModel, StageHistory]:
+    ctx, params, n_labels, name = plan.ctx, plan.params, plan.train.data.n_labels, plan.name(stage)
+    with ctx.phase(name):
+        entries = clustering_rows(clusters, plan.size.clusters)
+        seed = ctx.seed(plan.name("weights"))
+        model = build(plan.source, n_labels, entries, params, seed, plan.dual).to(ctx.device)
+        # The shortlist has all labels: a true label in a cluster of low score would otherwise be cut from the loss.
+        all_labels = replace(plan.size, shortlist=n_labels)
+        return model, Stage(name, epochs, 1.0, model, plan.train, plan.validation, params, all_labels, ctx).run()
+
+
+def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
+    """The training rows with the carved validation rows; official validation rows are left out.
+
+    A label may have only carved rows, so in the end every part is trained on all of them.
+    """
+    validation = ctx.validation
+    if validation is None or not ctx.validation_is_carved:
+        return train
+    features, labels = sp.vstack([train.features, validation.features]), sp.vstack([train.labels, validation.labels])
+    texts = None if train.texts is None or validation.texts is None else JoinedTexts(train.texts, validation.texts)
+    return TrainData(sp.csr_matrix(features), texts, train.label_texts, train.n_labels, sp.csr_matrix(labels))
+
+
+def _cached_clusters(plan: Plan, name: str, centroids: Any) -> NDArray[np.int32]:
+    """(L,) int32 clusters from a checkpoint, or of the label centroids that `centroids()` returns."""
+    ctx, size = plan.ctx, plan.size
+    if size.clusters == 1:
+        return np.zeros(plan.train.data.n_labels, np.int32)
+    checkpoint = ctx.checkpoints.load(plan.name(name))
+    if checkpoint is not None:
+        return checkpoint[0]["clusters"]
+    seed = ctx.seed(plan.name("cluster"))
+    clusters = balanced_clusters(centroids(), n_clusters=size.clusters, seed=seed, progress=ctx.progress)
+    ctx.checkpoints.save(plan.name(name), {"clusters": clusters})
+    return clusters
+
+
+def _cached_graph(plan: Plan, name: str, make: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Entries and counts of the graph from a checkpoint, or from `make()`."""
+    checkpoint = plan.ctx.checkpoints.load(plan.name(name))
+    if checkpoint is not None:
+        return checkpoint[0]["entries"], checkpoint[0]["counts"]
+    entries, counts = make()
+    plan.ctx.checkpoints.save(plan.name(name), {"entries": entries, "counts": counts})
+    return entries, counts

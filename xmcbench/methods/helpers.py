@@ -1,0 +1,79 @@
+"""Shared by methods on sparse features: errors, prediction in blocks of rows, checkpoints of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import DataError, UsageError
+from xmcbench.method import Inputs
+from xmcbench.topk import PAD, TopK
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from xmcbench.context import Checkpoints, RunContext
+
+Best = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+
+def not_fitted(name: str, verb: str) -> UsageError:
+    """The error for `predict` or `save` of a method that has no model yet."""
+    return UsageError(f"{name}: {verb} before fit or load")
+
+
+def not_a_model(name: str, path: Path, error: object) -> DataError:
+    """The error for a model file with a missing or wrong field."""
+    article = "an" if name[0] in "aeiou" else "a"
+    return DataError(f"{path}: not {article} {name} model ({error})", "Fit again.")
+
+
+def features_of(name: str, inputs: Inputs, width: int) -> sp.csr_matrix:
+    """The (n, width) features of rows to predict for.
+
+    Raises
+    ------
+    DataError : the width differs from the width of the training rows.
+    """
+    assert inputs.features is not None
+    if inputs.features.shape[1] != width:
+        raise DataError(f"{name}: rows have {inputs.features.shape[1]} features, the model was trained on {width}")
+    return inputs.features
+
+
+def predict_in_parts(
+    features: sp.csr_matrix, k: int, size: int, best: Callable[[sp.csr_matrix], Best], ctx: RunContext
+) -> TopK:
+    """Call `best` for `size` rows at a time; Ctrl-C and the deadline are checked between calls.
+
+    Parameters
+    ----------
+    best : maps (m, d) rows of L2 norm one to (m, k) label ids and scores in the order of `TopK`.
+    """
+    from xmcbench.sparse.csr import unit_rows
+
+    n = features.shape[0]
+    ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
+    for start in range(0, n, size):
+        block = slice(start, start + size)
+        rows = features[block] if n > size else features  # slicing in scipy takes a tenth of the time of a query
+        ids[block], scores[block] = best(unit_rows(rows))
+        ctx.progress(min(start + size, n), n)
+    return TopK(ids, scores)
+
+
+def checkpointed(checkpoints: Checkpoints, name: str, width: int, make: Callable[[], sp.csr_matrix]) -> sp.csr_matrix:
+    """Load the CSR matrix of `width` columns from a checkpoint, or call `make` and save its matrix there."""
+    import scipy.sparse as sp
+
+    checkpoint = checkpoints.load(name)
+    if checkpoint is not None:
+        parts = (checkpoint[0]["data"], checkpoint[0]["indices"], checkpoint[0]["indptr"])
+        return sp.csr_matrix(parts, shape=(len(parts[2]) - 1, width))
+    matrix = make()
+    checkpoints.save(name, {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr})
+    return matrix

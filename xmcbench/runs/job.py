@@ -1,0 +1,232 @@
+"""One run: executes the stages in order and holds their results.
+
+Any failure, including Ctrl-C, ends the run with a status and a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmcbench.context import RunContext
+from xmcbench.data.split import CARVE_SEED, TuningRows, carve
+from xmcbench.errors import explain, where
+from xmcbench.files import WriteError, write_json
+from xmcbench.method import Machine, Method, TrainData
+from xmcbench.runs import stages, work_folder
+from xmcbench.runs.machine import gpu_memory
+from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
+from xmcbench.runs.stages import Fitted, Predicted, Scored
+from xmcbench.runs.tuning import Tuning, joined, spell_values
+
+if TYPE_CHECKING:
+    from xmcbench.context import Reporter
+    from xmcbench.data.spec import Dataset
+    from xmcbench.metrics import Evaluation
+    from xmcbench.runs.plan import RunSpec
+    from xmcbench.topk import TopK
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options that are not part of a run's identity, except for `device`."""
+
+    device: str = "auto"
+    threads: int = 0  # 0: all cores available to this process
+    time_limit: float | None = None  # seconds per run
+    again: bool = False  # run even if a record of the same spec exists
+    metrics: Sequence[str] = ()
+    samples: int = 1000  # bootstrap resamples
+
+
+class Job:
+    """A run in its work folder, which the caller must have locked.
+
+    Attributes
+    ----------
+    spec : the run; after tuning, with the selected parameters.
+    status, reason : how the run ended; `traceback` is set if it ended with an error.
+    fitted, predicted, scored : results of the stages; None for stages that were not reached.
+    selection : how parameters and epochs were selected so far.
+    costs : seconds, bytes and shares, by the field names of `results.record.Costs`.
+    report : path of the method's report relative to the results folder, or the error that prevented it; "" if the
+        method writes none.
+    """
+
+    def __init__(
+        self, spec: RunSpec, dataset: Dataset, options: Options, device: str, threads: int, work: Path, reports: Path
+    ) -> None:
+        self.spec, self.dataset, self.options = spec, dataset, options
+        self.device, self.threads, self.work, self.reports = device, threads, work, reports
+        self.status, self.traceback = "error", ""
+        self.reason: str | None = None
+        self.fitted: Fitted | None = None
+        self.predicted: Predicted | None = None
+        self.scored: Scored | None = None
+        self.costs: dict[str, Any] = {}
+        self.report = ""
+        split = "none"
+        if spec.info.wants_validation or spec.grid:
+            split = "carved" if dataset.validation is None else "official"
+        self.selection: dict[str, Any] = {"split": split, "rows": 0, "tried": 1}
+        self.tuned = False
+
+    @property
+    def discard_checkpoints(self) -> bool:
+        """Whether the run failed for a reason that its checkpoints would reproduce; tuning results are kept."""
+        return self.status in ("error", "diverged") and self.predicted is None and not self._disk_failed
+
+    def run(self, reporter: Reporter) -> None:
+        """Execute all stages and store their results in the attributes."""
+        self._disk_failed = False
+        limit, folder = self.options.time_limit, self.work / "method"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ctx = RunContext(
+            folder=folder,
+            root_seed=self.spec.seed,
+            device=self.device,
+            threads=self.threads,
+            query={name: getattr(self.spec.fit_params, name) for name in self.spec.query},
+            deadline=None if limit is None else time.monotonic() + limit,
+        )
+        self.journal = work_folder.Journal(self.work / "journal.json", reporter, self.ctx.phases, self.ctx.notes)
+        self.ctx.reporter = self.journal
+        with PeakMemory() as memory, OtherWork() as others, Compilation() as compilation:
+            try:
+                self.reason = cannot_run(self.spec, self.dataset, self.ctx)
+                if self.reason is None:
+                    self._stages()
+                self.status = "ok" if self.reason is None else "skipped"
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                self.status, self.reason = explain(error)
+                self.traceback = where(error) if self.status == "error" else ""
+                self._disk_failed = isinstance(error, WriteError)
+        self.costs |= {"peak_rss_bytes": memory.rss_bytes, "peak_gpu_bytes": memory.gpu_bytes}
+        self.costs |= {"others_cpu": others.share, "compile_seconds": compilation.seconds}
+
+    def _stages(self) -> None:
+        if self.spec.grid:
+            self._tune()
+        self.fitted = self._fit()
+        self.selection = self.fitted.selection
+        self.predicted = self._predict(self.fitted.method)
+        self.scored = self._score(self.predicted.topk)
+        self.report = self._report(self.fitted.method)
+
+    def _tune(self) -> None:
+        """Select the parameters of the run's grid and replace `spec`."""
+        tuning = Tuning(self.spec, TuningRows.of(self.dataset), self.work / "tune", self.ctx)
+        try:
+            selected = tuning.choose()
+        finally:
+            self.ctx.phases["tune"] = self.costs["tune_seconds"] = tuning.journal.seconds
+            self.selection |= tuning.selection()
+        self.tuned = True
+        self.ctx.reporter.phase(f"tuned: {spell_values(selected)}")
+        self.spec = self.spec.with_chosen(selected)
+
+    def _fit(self) -> Fitted:
+        """Fit the method, or load the model that an earlier run with the same fit saved."""
+        method = self.spec.method(self.spec.fit_params)
+        fit_file, model_folder = self.work / "fit.json", self.work / "model"
+        if fit_file.is_file():
+            state = json.loads(fit_file.read_text())
+            self.ctx.phases.update(state["phases"])
+            self.ctx.notes.update(state["notes"])
+            method.load(model_folder)
+        else:
+            train = self._train_rows()
+            self.journal.start()
+            try:
+                method.fit(train, self.ctx)
+            finally:
+                self.journal.stop()
+                self.costs |= {"fit_seconds": self.journal.seconds, "attempts": self.journal.attempts}
+            state = {
+                "fit_seconds": self.journal.seconds,
+                "attempts": self.journal.attempts,
+                "phases": dict(self.ctx.phases),
+                "notes": dict(self.ctx.notes),
+                "selection": joined(self.selection, self.ctx.selection),
+            }
+            shutil.rmtree(model_folder, ignore_errors=True)
+            model_folder.mkdir(parents=True)
+            method.save(model_folder)
+            write_json(fit_file, state)
+        self.costs |= {name: state[name] for name in ("fit_seconds", "attempts")}
+        self.costs["model_bytes"] = folder_bytes(model_folder)
+        return Fitted(method, state["selection"])
+
+    def _train_rows(self) -> TrainData:
+        """Training rows; if the method wants validation rows, set them in the context."""
+        train, ctx = self.dataset.train_data(), self.ctx
+        if self.spec.info.wants_validation:
+            ctx.validation = self.dataset.validation_data()
+            if ctx.validation is None:
+                train, ctx.validation = carve(train, CARVE_SEED)
+                ctx.validation_is_carved = True
+        if ctx.validation is not None:
+            self.selection["rows"] = ctx.validation.n_rows
+        self.selection["rows_fitted"] = train.n_rows
+        return train
+
+    def _predict(self, method: Method) -> Predicted:
+        """Predict for the test rows, and measure time and latency."""
+        inputs, pairs, k = self.dataset.test_inputs(), self.dataset.test_filter, self.spec.k
+        self.ctx.query = self.spec.query
+        self.costs["warm_up_seconds"] = stages.warm_up(method, self.ctx)
+        predicted = stages.predict(method, inputs, k, pairs, self.ctx)
+        rate = inputs.n_rows / max(predicted.seconds, 1e-9)
+        self.costs |= {"predict_seconds": predicted.seconds, "queries_per_second": rate}
+        self.costs |= stages.latency(method, inputs, k, pairs, self.ctx)
+        return predicted
+
+    def _score(self, topk: TopK) -> Scored:
+        """Metrics and their per-row values."""
+        from xmcbench.metrics import Truth
+        from xmcbench.metrics.defaults import default_metrics
+
+        with self.ctx.phase("score"):
+            truth = Truth.of(self.dataset)
+            names = self.options.metrics or default_metrics(truth)
+            return stages.score(topk, self.dataset, truth, names, self.spec.k, self.options.samples)
+
+    def _report(self, method: Method) -> str:
+        """Let the method write its report; an error becomes a note on the record, not a failed run."""
+        from xmcbench.metrics import Truth, evaluate
+
+        report = getattr(method, "report", None)
+        if report is None:
+            return ""
+        truth = Truth.of(self.dataset)
+
+        def scored(topk: TopK) -> Evaluation:
+            return evaluate(topk.without(self.dataset.test_filter, self.spec.k), truth, samples=0)
+
+        if not (self.reports / "report.md").is_file():
+            self.reports.mkdir(parents=True, exist_ok=True)
+            try:
+                with self.ctx.phase("report"):
+                    report(self.dataset.test_inputs(), scored, self.reports, self.ctx)
+            except Exception as error:
+                return f"{type(error).__name__}: {error}\n{where(error)}"
+        return f"reports/{self.reports.name}/report.md"
+
+
+def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
+    """Why this method is skipped on this data and machine, or None."""
+    import psutil
+
+    facts = dataset.facts()
+    missing = [kind for kind in spec.info.needs if kind not in facts.available]
+    if missing:
+        return f"needs {' and '.join(missing)}, which {dataset.name} does not have in view {dataset.view}"
+    if ctx.device not in spec.info.devices:
+        return f"needs {' or '.join(spec.info.devices)}, and this run is on {ctx.device}"
+    memory = psutil.virtual_memory().total
+    return spec.method(spec.fit_params).skip(facts, Machine(ctx.threads, memory, ctx.device, gpu_memory(ctx.device)))

@@ -1,0 +1,110 @@
+"""The work folder of a run: a lock, and a journal of the time that all attempts took."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from xmcbench.context import Reporter
+from xmcbench.errors import DataError
+from xmcbench.files import write_json
+
+
+@contextmanager
+def locked(work: Path, reporter: Reporter) -> Iterator[None]:
+    """Lock a work folder for this process; the system releases the lock of a killed process."""
+    from filelock import FileLock, Timeout
+
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{work}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            reporter.phase("waiting for another process that executes the same run")
+            lock.acquire()
+    except OSError as error:
+        raise DataError(f"{work}: can't write ({error.strerror})", "Point --results elsewhere.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def remove(work: Path) -> None:
+    """Remove a work folder unless a process uses it. The lock file stays: other processes may wait for it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(f"{work}.lock", timeout=0):
+            shutil.rmtree(work, ignore_errors=True)
+    except Timeout:
+        return
+
+
+def clear(work: Path, keep: str | None = None) -> None:
+    """Empty a work folder that this process has locked, except for the subfolder `keep`."""
+    for path in work.iterdir():
+        if path.is_dir() and path.name != keep:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file():
+            path.unlink()
+    with suppress(OSError):  # not empty if `keep` exists
+        work.rmdir()
+
+
+class Journal(Reporter):
+    """Forwards progress, and saves on disk the seconds, phases and notes of all attempts at a fit."""
+
+    EVERY = 5.0  # seconds between writes
+
+    def __init__(self, path: Path, reporter: Reporter, phases: dict[str, float], notes: dict[str, Any]) -> None:
+        """`phases` and `notes` are the context's: `start` fills them from earlier attempts, each write saves them."""
+        self.path, self.reporter, self.phases, self.notes = path, reporter, phases, notes
+        self.start_time: float | None = None
+        self.earlier_seconds, self.attempts, self.last_write = 0.0, 0, 0.0
+
+    def start(self) -> None:
+        """Begin a new attempt; the time of earlier attempts is included."""
+        if self.path.is_file():
+            past = json.loads(self.path.read_text())
+            self.earlier_seconds, self.attempts = float(past["seconds"]), int(past["attempts"])
+            self.phases.update(past["phases"])
+            self.notes.update(past["notes"])
+        self.attempts += 1
+        self.start_time = time.perf_counter()
+        self._write()
+
+    def stop(self) -> None:
+        """End the attempt, whether it succeeded or failed."""
+        self._write()
+        self.earlier_seconds, self.start_time = self.seconds, None
+
+    @property
+    def seconds(self) -> float:
+        """Total seconds of all attempts so far."""
+        return self.earlier_seconds + (0.0 if self.start_time is None else time.perf_counter() - self.start_time)
+
+    def phase(self, name: str) -> None:
+        self._write()
+        self.reporter.phase(name)
+
+    def score(self, name: str, value: float) -> None:
+        self.reporter.score(name, value)
+
+    def progress(self, done: float, total: float, note: str) -> None:
+        if time.perf_counter() - self.last_write > self.EVERY:
+            self._write()
+        self.reporter.progress(done, total, note)
+
+    def _write(self) -> None:
+        if self.start_time is None:
+            return
+        self.last_write = time.perf_counter()
+        state = {"seconds": self.seconds, "attempts": self.attempts, "phases": self.phases, "notes": self.notes}
+        write_json(self.path, state)
