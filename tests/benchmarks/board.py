@@ -3,7 +3,7 @@
     python tests/benchmarks/board.py [--json] [--records N] [--documents N]
 
 Records are copies of one real run under other labels, seeds and data sets, with hits drawn anew: eight data sets,
-three seeds a row. Each build is a process of its own, as a user starts it. The limit is for 1,000 records.
+three seeds a row. Each build is a separate process, as a user starts it. The limit is for 1,000 records.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def add(store: Store, like: Record, d: int, row: int, seed: int, hits: Any, deno
     numerators["PSP@5"] = hits * denominators
     values = {name: float(column.mean(dtype=np.float64)) for name, column in numerators.items()}
     values["PSP@5"] = float(numerators["PSP@5"].sum(dtype=np.float64) / denominators.sum(dtype=np.float64))
-    kept = [m for m in like.metrics if m.name in values or ":" in m.name]
+    metrics_kept = [m for m in like.metrics if m.name in values or ":" in m.name]
     drawn = {"best": 1.0, "low": 0.0, "high": 1.0}  # those of the copied run don't hold
     name = f"method-{row}"
     record = record_file.changed(
@@ -58,7 +58,7 @@ def add(store: Store, like: Record, d: int, row: int, seed: int, hits: Any, deno
         run_id=f"{row:04}-{seed}-{d}",
         method=replace(like.method, name=name, label=name, deterministic=False),
         dataset=replace(like.dataset, name=f"data-{d}", content_hash=f"sha256:{d}", n_test=len(hits)),
-        metrics=[replace(m, **drawn, value=values.get(m.name, m.value)) for m in kept],
+        metrics=[replace(m, **drawn, value=values.get(m.name, m.value)) for m in metrics_kept],
         seed=seed,
         supersedes=None,
     )
@@ -100,8 +100,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1000)
     parser.add_argument("--documents", type=int, default=6000, help="test documents of each data set, as eurlex-4.3k's")
     asked = parser.parse_args()
-    found = measure(asked.records, asked.documents)
-    print(json.dumps(found) if asked.json else "\n".join(f"{key:20} {value}" for key, value in found.items()))
+    seconds = measure(asked.records, asked.documents)
+    print(json.dumps(seconds) if asked.json else "\n".join(f"{key:20} {value}" for key, value in seconds.items()))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@
 Both exact sides search the same float32 vectors (100,000 labels of 384 dimensions, as many as 2,560 queries at once,
 and one), with the same number of threads, and take turns; `ratio` is ours / faiss (`IndexFlatIP`) of median seconds,
 below 1 where ours is faster. They must show the same labels but where scores differ by less than rounding. Memory is
-the most that a process of its own held beyond vectors, index and code. `--mining` adds 50,000 queries among 47,000
+the most that a separate process held beyond vectors, index and code. `--mining` adds 50,000 queries among 47,000
 labels of 256 dimensions at k = 100, once, ours alone.
 
 Labels are unit vectors around 1,000 centres, times norms of log-normal size (σ = 0.3); a query is a label's direction
 and half as much noise. The graph's recall is its share of the exact best 10; its queries per second are for all at
-once, and `exact` stands beside it. All from one generator with seed 0.
+once; `exact` is that of the exact search. All from one generator with seed 0.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def exact(queries: Floats, labels: Floats, repeats: int) -> list[dict[str, objec
     for n in (1, len(queries)):
         for k in (5, 10, 100):
             asked = queries[:n]
-            found = nearest(asked, labels, k)
+            top = nearest(asked, labels, k)
             scores, ids = index.search(asked, k)  # both are warm now
-            np.testing.assert_allclose(found.scores, scores, rtol=ROUNDING, atol=ROUNDING)
-            assert (found.ids == ids).mean() > 0.99, "the two show different labels"
+            np.testing.assert_allclose(top.scores, scores, rtol=ROUNDING, atol=ROUNDING)
+            assert (top.ids == ids).mean() > 0.99, "the two show different labels"
             works = [
                 lambda asked=asked, k=k: nearest(asked, labels, k),
                 lambda asked=asked, k=k: index.search(asked, k),
@@ -93,13 +93,13 @@ def exact(queries: Floats, labels: Floats, repeats: int) -> list[dict[str, objec
 def graph(queries: Floats, labels: Floats, repeats: int) -> dict[str, object]:
     start = time.perf_counter()
     index = Hnsw(labels)
-    built, known = time.perf_counter() - start, nearest(queries, labels, 10)
+    built, exact_best = time.perf_counter() - start, nearest(queries, labels, 10)
     (whole,) = seconds([lambda: nearest(queries, labels, 10)], 1)
     lines = [{"ef": "exact", "recall": 1.0, "queries_per_second": len(queries) / whole}]
     for ef in (10, 50, 100, 200):
-        found = index.search(queries, 10, ef)
+        top = index.search(queries, 10, ef)
         (taken,) = seconds([lambda ef=ef: index.search(queries, 10, ef)], repeats)
-        lines.append({"ef": ef, "recall": recall(found, known), "queries_per_second": len(queries) / taken})
+        lines.append({"ef": ef, "recall": recall(top, exact_best), "queries_per_second": len(queries) / taken})
     return {"build_seconds": built, "m": index.m, "ef_construction": index.ef_construction, "by_ef": lines}
 
 
@@ -153,7 +153,7 @@ def show(result: dict[str, Any]) -> None:
     print(f"{'n':>6} {'k':>4} {'ours ms':>10} {'faiss ms':>10} {'ratio':>6}")
     for line in result["exact"]:
         print("{n:6} {k:4} {ours_ms:10.2f} {faiss_ms:10.2f} {ratio:6.2f}".format(**line))
-    print(f"memory     {result['ours_bytes'] / 2**20:10.1f} {result['faiss_bytes'] / 2**20:10.1f} MiB beside the input")
+    print(f"memory     {result['ours_bytes'] / 2**20:10.1f} {result['faiss_bytes'] / 2**20:10.1f} MiB beyond the input")
     print("graph of m {m}, ef_construction {ef_construction}: {build_seconds:.1f} s".format(**result["graph"]))
     print(f"{'ef':>6} {'recall@10':>10} {'queries/s':>10}")
     for line in result["graph"]["by_ef"]:

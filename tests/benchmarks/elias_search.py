@@ -14,11 +14,11 @@ full form in torch (`search.score`), but for places whose scores differ by less 
 likes, so there up to 1 % of the places may show another label; `other_places` says how many do.
 
 Sides take turns; `ratio` is straight / ours of median seconds; `memory_ratio` is the most memory beyond weights and
-index that a process of its own needed, likewise (our sorted index counts as ours).
+index that a separate process needed (our sorted index counts as ours).
 
 Weights, all from one generator with seed 0: cluster directions are sums of Gaussian steps down a binary tree, as
 unit vectors; W_C is 8 times these; a label is 2 times its own cluster's direction and 8 times a random unit vector
-of its own, its bias −5 ± 1; an embedding is the direction of a cluster, 0.6 times the vectors of 5 of its labels,
+drawn for it, its bias −5 ± 1; an embedding is the direction of a cluster, 0.6 times the vectors of 5 of its labels,
 and half a random unit vector. A row of the index holds the cluster's own labels, then others from the 64 clusters
 around up to 0.6 κ, then others from anywhere; so a label is in κ · C / L of them (16 at shape `large`). Logits of the
 adjacency are normal with deviation 1.5, plus 1 for own labels: some 2 % of a are clamped at 1. The stop at k = 10
@@ -220,8 +220,8 @@ def measure(world: World, repeats: int) -> dict[str, object]:
     def ours(queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         if searcher is None:
             return in_chunks(World(model, queries, world.size), k)
-        found = searcher(queries.numpy(), k, BEAM, world.size)
-        return torch.from_numpy(found.ids).long(), torch.from_numpy(found.scores)
+        top = searcher(queries.numpy(), k, BEAM, world.size)
+        return torch.from_numpy(top.ids).long(), torch.from_numpy(top.scores)
 
     tries = [lambda rows=rows: straight(world, log_entries, 10, rows) for rows in (1, 8, 32, 128)]
     rows = (1, 8, 32, 128)[int(np.argmin(seconds(tries, 1)))]
@@ -245,9 +245,9 @@ def measure(world: World, repeats: int) -> dict[str, object]:
         whole = searcher(world.queries.numpy(), world.size, BEAM, world.size)  # nothing to stop early for
         assert whole.share == 1
         for k in (5, 10, 100):
-            found = searcher(world.queries.numpy(), k, BEAM, world.size)
-            result[f"share_scored_{k}"] = found.share
-            assert np.array_equal(found.ids, whole.ids[:, :k]), "the early stop changed a label"
+            top = searcher(world.queries.numpy(), k, BEAM, world.size)
+            result[f"share_scored_{k}"] = top.share
+            assert np.array_equal(top.ids, whole.ids[:, :k]), "the early stop changed a label"
     return result
 
 

@@ -9,9 +9,9 @@ sorting, multiplies by `bmm`, and leaves gradients (dense) and AdamW (dense, fus
 forcing and the formulas of the losses. They take their steps in turns; losses of the first two steps must agree to
 1e-4, and gradients of the embeddings to 1e-3 of their norm.
 
-`ratio` is straight / ours in seconds, medians. `memory_ratio` likewise: the most memory of a process of its own beyond
+`ratio` is straight / ours in seconds, medians. `memory_ratio` likewise: the most memory of a separate process beyond
 what it held before it made weights, index and optimiser; on CUDA the allocator's peak, and `step_memory_ratio` leaves
-out what stands between steps (weights and moments). Shape `wide` is the default of --device cuda, which also times
+out what is held between steps (weights and moments). Shape `wide` is the default of --device cuda, which also times
 search (top 100). Without a GPU it says so and exits 2.
 """
 
@@ -161,11 +161,11 @@ class Straight:
             again[:, 1:] = by_label.values[:, 1:] == by_label.values[:, :-1]
             all_labels = by_label.values.masked_fill(again, shape.n_labels)
             best = scores.gather(1, order).masked_fill(again, -torch.inf).topk(shape.size, dim=1).indices
-            kept = order.gather(1, best)
-        labels = labels.gather(1, kept)
+            places = order.gather(1, best)
+        labels = labels.gather(1, places)
         rows = F.embedding(labels, m.label_weight)
         z = torch.bmm(rows, embedding[:, :, None])[:, :, 0] + m.label_bias[labels]
-        return labels, scores.gather(1, kept), z, all_labels, scores.gather(1, order)
+        return labels, scores.gather(1, places), z, all_labels, scores.gather(1, order)
 
     def step(self, given: Tensor, batch: Batch) -> tuple[float, Tensor]:
         """(loss, gradient of the embeddings)."""
@@ -201,9 +201,9 @@ def agreement(ours: Ours, straight: Straight, shape: Shape, device: str) -> dict
     loss, gradient = 0.0, 0.0
     for step in range(2):
         given = batch_of(shape, step, device)
-        (one, found), (other, expected) = ours.step(*given), straight.step(*given)
+        (one, actual), (other, expected) = ours.step(*given), straight.step(*given)
         loss = max(loss, abs(one - other) / abs(other))
-        gradient = max(gradient, float((found - expected).norm() / expected.norm()))
+        gradient = max(gradient, float((actual - expected).norm() / expected.norm()))
     assert loss < 1e-4, f"losses differ by {loss}"
     assert gradient < 1e-3, f"gradients differ by {gradient}"
     return {"loss_difference": loss, "gradient_difference": gradient}
@@ -223,7 +223,7 @@ def seconds(works: list[Callable[[int], object]], repeats: int, device: str) -> 
 
 
 def memory(side: str, shape: Shape, device: str) -> list[int]:
-    """[peak, peak of steps beyond what stands between them], bytes; in a process that does nothing else."""
+    """[peak, peak of steps beyond what is held between them], bytes; in a process that does nothing else."""
     if device == "cuda":
         work = SIDES[side](shape, device)
         work.step(*batch_of(shape, 0, device))

@@ -81,8 +81,8 @@ def bare(model: Any, rows: TokenRows, order: np.ndarray, size: int, precision: s
         with torch.inference_mode(), half:
             for which, ids, mask in batches:
                 states = model(input_ids=ids, attention_mask=mask).last_hidden_state
-                kept = mask[:, :, None].float()
-                out[which] = ((states * kept).sum(1) / kept.sum(1)).float().numpy()
+                weights = mask[:, :, None].float()
+                out[which] = ((states * weights).sum(1) / weights.sum(1)).float().numpy()
         return out
 
     return run
@@ -105,10 +105,10 @@ def throughput(encoder: TransformerEncoder, texts: list[str], repeats: int) -> d
     cosine = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
     assert cosine.min() > 0.999, f"the two sides differ: cosine {cosine.min()}"
     taken = dict(zip(works, seconds(list(works.values()), repeats), strict=True))
-    found = {f"{name}_per_s": len(texts) / s for name, s in taken.items()}
-    found |= {f"{name}_ratio" if name != "bare" else "ratio": s / taken["ours"] for name, s in taken.items()}
-    found.pop("ours_ratio")
-    return found | {"mean_tokens": float(rows.lengths.mean()), "batch": float(size)}
+    result = {f"{name}_per_s": len(texts) / s for name, s in taken.items()}
+    result |= {f"{name}_ratio" if name != "bare" else "ratio": s / taken["ours"] for name, s in taken.items()}
+    result.pop("ours_ratio")
+    return result | {"mean_tokens": float(rows.lengths.mean()), "batch": float(size)}
 
 
 def single(encoder: TransformerEncoder, tokenizer: Any, texts: list[str]) -> dict[str, float]:

@@ -3,7 +3,7 @@
     python tests/benchmarks/metrics.py [--json] [--rows N] [--repeats N]
 
 Both sides get the same arrays and must agree to 1e-9. `ratio` is other / ours in seconds. `memory_ratio` is the most
-memory `evaluate` held beyond what was there before, over the bytes of the predictions, in a process of its own.
+memory `evaluate` held beyond what was there before, over the bytes of the predictions, in a separate process.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def straight(topk: TopK, truth: Truth) -> dict[str, float]:
     for c in (10, 100):
         out[f"R@{c}"] = (np.bincount(row[rank <= c], minlength=n) / filled).mean()
     out["RPrec"] = (np.bincount(row[rank <= total[row]], minlength=n) / filled).mean()
-    found = np.bincount(label[rank <= 5], minlength=N_LABELS)
+    labels_hit = np.bincount(label[rank <= 5], minlength=N_LABELS)
     true = np.bincount(labels.indices, minlength=N_LABELS)
     shown = np.bincount(topk.ids[:, :5].ravel(), minlength=N_LABELS)
-    out["Coverage@5"] = (found > 0).sum() / (true > 0).sum()
-    out["MacroF1@5"] = (2 * found / np.maximum(true + shown, 1))[true > 0].mean()
+    out["Coverage@5"] = (labels_hit > 0).sum() / (true > 0).sum()
+    out["MacroF1@5"] = (2 * labels_hit / np.maximum(true + shown, 1))[true > 0].mean()
     return {name: float(out[name]) for name in DEFAULT}
 
 

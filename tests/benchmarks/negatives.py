@@ -28,8 +28,8 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters of all runs")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    told = measure(asked.dataset, range(asked.seeds), asked.set)
-    print(json.dumps(told) if asked.json else table(told))
+    result = measure(asked.dataset, range(asked.seeds), asked.set)
+    print(json.dumps(result) if asked.json else table(result))
 
 
 def measure(dataset: str, seeds: range, settings: list[str]) -> dict[str, Any]:
@@ -52,8 +52,8 @@ def measure(dataset: str, seeds: range, settings: list[str]) -> dict[str, Any]:
         "dataset": dataset,
         "seeds": len(seeds),
         "settings": settings,
-        "sides": {name: summary(found) for name, found in sides.items()},
-        "ance minus": {name: gaps(mined, found) for name, found in sides.items() if name != "ance"},
+        "sides": {name: summary(runs) for name, runs in sides.items()},
+        "ance minus": {name: gaps(mined, runs) for name, runs in sides.items() if name != "ance"},
     }
 
 
@@ -80,48 +80,48 @@ def one(spec: Any, dataset: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def seconds(found: list[dict[str, Any]]) -> float:
+def seconds(runs: list[dict[str, Any]]) -> float:
     """Median training time."""
-    return statistics.median(run["seconds"] for run in found)
+    return statistics.median(run["seconds"] for run in runs)
 
 
-def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Means and standard deviations over seeds, percent; seconds of training and of refreshing."""
-    told: dict[str, Any] = {"seconds": seconds(found), "refresh": statistics.median(run["refresh"] for run in found)}
+    result: dict[str, Any] = {"seconds": seconds(runs), "refresh": statistics.median(run["refresh"] for run in runs)}
     for metric in METRICS:
-        values = [100 * run["values"][metric] for run in found]
-        told[metric] = {"mean": statistics.mean(values), "sd": statistics.stdev(values) if len(values) > 1 else None}
-    return told
+        values = [100 * run["values"][metric] for run in runs]
+        result[metric] = {"mean": statistics.mean(values), "sd": statistics.stdev(values) if len(values) > 1 else None}
+    return result
 
 
 def gaps(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> dict[str, Any]:
     """Differences of seed means with their intervals over rows, percent."""
     from xmcbench.metrics import difference
 
-    told = {}
+    result = {}
     for metric in METRICS:
-        found = difference(mean_rows(a), mean_rows(b), metric, samples=2000, seed=0)
+        gap = difference(mean_rows(a), mean_rows(b), metric, samples=2000, seed=0)
         plain = statistics.mean(r["values"][metric] for r in a) - statistics.mean(r["values"][metric] for r in b)
-        told[metric] = [100 * x for x in (plain, found.low, found.high)]
-    return told
+        result[metric] = [100 * x for x in (plain, gap.low, gap.high)]
+    return result
 
 
-def mean_rows(found: list[dict[str, Any]]) -> dict[str, Any]:
+def mean_rows(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Per-row values, averaged over seeds."""
-    names = found[0]["rows"]
-    return {name: np.mean([run["rows"][name] for run in found], axis=0) for name in names}
+    names = runs[0]["rows"]
+    return {name: np.mean([run["rows"][name] for run in runs], axis=0) for name in names}
 
 
-def table(told: dict[str, Any]) -> str:
+def table(result: dict[str, Any]) -> str:
     """For a terminal."""
-    head = f"{told['dataset']}, {told['seeds']} seeds, percent {' '.join(told['settings'])}"
+    head = f"{result['dataset']}, {result['seeds']} seeds, percent {' '.join(result['settings'])}"
     lines = [head, f"{'negatives':18}{'seconds':>9}{'refresh':>9}" + "".join(f"{m:>16}" for m in METRICS)]
-    for name, side in told["sides"].items():
+    for name, side in result["sides"].items():
         cells = (f"{side[m]['mean']:.2f} ± {side[m]['sd'] or 0:.2f}" for m in METRICS)
         lines.append(f"{name:18}{side['seconds']:9.0f}{side['refresh']:9.0f}" + "".join(f"{c:>16}" for c in cells))
     lines.append("ance minus")
-    for name, found in told["ance minus"].items():
-        cells = ("{:+.2f} ({:+.2f} to {:+.2f})".format(*found[m]) for m in METRICS)
+    for name, gaps_of_metrics in result["ance minus"].items():
+        cells = ("{:+.2f} ({:+.2f} to {:+.2f})".format(*gaps_of_metrics[m]) for m in METRICS)
         lines.append(f"  {name:18}" + "  ".join(f"{m} {c}" for m, c in zip(METRICS, cells, strict=True)))
     return "\n".join(lines)
 

@@ -44,7 +44,7 @@ def scipy_test(a: Column, b: Column, resamples: int) -> float:
     def statistic(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         return np.asarray((x - y).sum(axis=axis))
 
-    found = permutation_test(
+    result = permutation_test(
         (x, y),
         statistic,
         permutation_type="samples",
@@ -53,7 +53,7 @@ def scipy_test(a: Column, b: Column, resamples: int) -> float:
         batch=10,  # 150,000 rows × 10 × two sides in float64 is 24 MB
         rng=np.random.default_rng(0),
     )
-    return float(found.pvalue)
+    return float(result.pvalue)
 
 
 def numpy_test(a: Column, b: Column, resamples: int) -> float:

@@ -1,11 +1,11 @@
-"""One of our methods beside a peer: training, prediction and memory, on one data set, in one run.
+"""One of our methods against a peer: training, prediction and memory, on one data set, in one run.
 
     python tests/benchmarks/peers.py OURS PEER [--dataset eurlex-4.3k] [--threads 2] [--rounds 1] [--json]
     python tests/benchmarks/peers.py xrlinear pecos
     python tests/benchmarks/peers.py 'tree[preset=bonsai]' 'omikuji[preset=bonsai]' --dataset icd10cm
     python tests/benchmarks/peers.py ovr 'napkinxc[preset=br]'
 
-Each side runs in a process of its own, one after the other, as a method of the harness on the same matrices; of
+Each side runs in a separate process, one after the other, as a method of the harness on the same matrices; of
 several rounds medians count. Ratios are ours / peer, so less than one is better: `train_ratio`; `predict_ratio`, all
 test rows in one batch, five times; `query_ratio`, the median of single rows; `memory_ratio`, the most memory a process
 had until it was trained: libraries, matrices, and omikuji's text file are in it. P@k is in percent. What is not the
@@ -142,8 +142,8 @@ def side(name: str, args: argparse.Namespace) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.returncode)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def middle(rounds: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Our XMC text reader beside scikit-learn's `load_svmlight_file`, on one synthetic file, medians of several readings.
+"""Our XMC text reader against scikit-learn's `load_svmlight_file`, on one synthetic file, medians of several readings.
 
     python tests/benchmarks/read_xmc.py [--json] [--rows 40000] [--repeats 3] [--threads 2]
 
@@ -71,7 +71,7 @@ def main() -> None:
         sklearn_s = seconds(lambda: theirs(path), chosen.repeats)
         one_s = seconds(lambda: read_xmc(path, threads=1), chosen.repeats)
         more_s = seconds(lambda: read_xmc(path, threads=chosen.threads), chosen.repeats)
-    found = {
+    result = {
         "rows": chosen.rows,
         "megabytes": round(megabytes, 1),
         "sklearn_seconds": sklearn_s,
@@ -82,12 +82,12 @@ def main() -> None:
         "ratio": sklearn_s / more_s,
     }
     if chosen.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
         return
     print(f"{chosen.rows} rows, {megabytes:.0f} MB, medians of {chosen.repeats} (compilation left out)")
     print(f"scikit-learn   {sklearn_s:8.3f} s")
-    print(f"ours, 1 thread {one_s:8.3f} s   ratio {found['ratio_one_thread']:.1f}")
-    print(f"ours, {chosen.threads} threads{more_s:8.3f} s   ratio {found['ratio']:.1f}")
+    print(f"ours, 1 thread {one_s:8.3f} s   ratio {result['ratio_one_thread']:.1f}")
+    print(f"ours, {chosen.threads} threads{more_s:8.3f} s   ratio {result['ratio']:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""CPU seconds (user + system) of starting the program, beside other programs.
+"""CPU seconds (user + system) of starting the program, compared with other programs.
 
 python tests/benchmarks/startup.py [--json]
 
@@ -49,8 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     as_json = parser.parse_args().json
-    found = measure()
-    print(json.dumps(found) if as_json else "\n".join(f"{key:20} {value:.3f}" for key, value in found.items()))
+    seconds = measure()
+    print(json.dumps(seconds) if as_json else "\n".join(f"{key:20} {value:.3f}" for key, value in seconds.items()))
 
 
 if __name__ == "__main__":
