@@ -100,7 +100,7 @@ def graph(queries: Floats, labels: Floats, repeats: int) -> dict[str, object]:
         top = index.search(queries, 10, ef)
         (taken,) = seconds([lambda ef=ef: index.search(queries, 10, ef)], repeats)
         lines.append({"ef": ef, "recall": recall(top, exact_best), "queries_per_second": len(queries) / taken})
-    return {"build_seconds": built, "m": index.m, "ef_construction": index.ef_construction, "by_ef": lines}
+    return {"build_seconds": built, "by_ef": lines}
 
 
 def extra_memory(side: str, queries: Floats, labels: Floats) -> int:
@@ -154,7 +154,7 @@ def show(result: dict[str, Any]) -> None:
     for line in result["exact"]:
         print("{n:6} {k:4} {ours_ms:10.2f} {faiss_ms:10.2f} {ratio:6.2f}".format(**line))
     print(f"memory     {result['ours_bytes'] / 2**20:10.1f} {result['faiss_bytes'] / 2**20:10.1f} MiB beyond the input")
-    print("graph of m {m}, ef_construction {ef_construction}: {build_seconds:.1f} s".format(**result["graph"]))
+    print("graph: {build_seconds:.1f} s".format(**result["graph"]))
     print(f"{'ef':>6} {'recall@10':>10} {'queries/s':>10}")
     for line in result["graph"]["by_ef"]:
         print("{ef:>6} {recall:10.4f} {queries_per_second:10,.0f}".format(**line))
