@@ -49,7 +49,7 @@ def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
     published_values = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
     board = board_of(records, store, memory, published_values)
     files = rendered(board)
-    files[TESTS] = json.dumps(memory.to_json(), sort_keys=True, separators=(",", ":")).replace('],"', '],\n"') + "\n"
+    files[TESTS] = memory.text()
     return {path: text.encode() for path, text in files.items()}
 
 

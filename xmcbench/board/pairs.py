@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
 
 from xmcbench.board.evidence import Evidence
 from xmcbench.errors import DataError
@@ -28,6 +30,18 @@ MANY = 200_000  # gives p = 0.00025 to ± 15 %; with 10,000 (± 63 %) ranks woul
 SAMPLES = 1000  # bootstrap resamples of an interval, as in a run
 
 Ends = tuple[float | None, float | None]
+OfTested = Meta(min_length=len(TESTED), max_length=len(TESTED))  # one value for each metric of `TESTED`
+PValues = Annotated[list[Annotated[float, Meta(ge=0, le=1)] | None], OfTested]
+Intervals = Annotated[list[Ends], OfTested]
+
+
+class _Version(Struct):
+    version: int
+
+
+class _Cache(_Version):
+    p: dict[str, PValues]
+    intervals: dict[str, Intervals]
 
 
 @dataclass
@@ -41,14 +55,14 @@ class Memory:
     asked_p, asked_ends : the results that this build used; only these are saved.
     """
 
-    p: dict[str, list[float | None]] = field(default_factory=dict)
-    ends: dict[str, list[Ends]] = field(default_factory=dict)
-    asked_p: dict[str, list[float | None]] = field(default_factory=dict)
-    asked_ends: dict[str, list[Ends]] = field(default_factory=dict)
+    p: dict[str, PValues] = field(default_factory=dict)
+    ends: dict[str, Intervals] = field(default_factory=dict)
+    asked_p: dict[str, PValues] = field(default_factory=dict)
+    asked_ends: dict[str, Intervals] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Memory:
-        """Read what `to_json` returned; empty if there is no such file, or if it has another version.
+        """Read what `text` returned; empty if there is no such file, or if it has another version.
 
         Raises
         ------
@@ -57,18 +71,18 @@ class Memory:
         if not path.is_file():
             return cls()
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            if raw["version"] != VERSION:
+            content = path.read_bytes()
+            if msgspec.json.decode(content, type=_Version).version != VERSION:
                 return cls()
-            p = {key: [_number(x, 0, 1) for x in _row(value)] for key, value in raw["p"].items()}
-            ends = {key: [_ends(x) for x in _row(value)] for key, value in raw["intervals"].items()}
-            return cls(p, ends)
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            cache = msgspec.json.decode(content, type=_Cache)
+        except (OSError, msgspec.DecodeError) as error:
             raise DataError(f"{path}: invalid test cache ({error})", "Delete it: the next build makes it.") from error
+        return cls(cache.p, cache.intervals)
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of the cache file for the next build."""
-        return {"version": VERSION, "tested": list(TESTED), "p": self.asked_p, "intervals": self.asked_ends}
+    def text(self) -> str:
+        """The content of the cache file for the next build: JSON, with a line for each pair and for each entry."""
+        cache = {"version": VERSION, "tested": TESTED, "p": self.asked_p, "intervals": self.asked_ends}
+        return json.dumps(cache, sort_keys=True, separators=(",", ":")).replace('],"', '],\n"') + "\n"
 
 
 def intervals(evidence: Evidence, memory: Memory) -> dict[str, Ends]:
@@ -127,21 +141,17 @@ def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], me
 
 def _p(a: Evidence, b: Evidence, metric: str, memory: Memory) -> float:
     """The p-value of one pair; all metrics of the pair are tested together, while their rows are in memory."""
-    key = " ".join(sorted((a.key, b.key)))
+    if a.key > b.key:  # p must not depend on the order
+        a, b = b, a
+    key = f"{a.key} {b.key}"
     if key not in memory.p:
-        memory.p[key] = _tested(a, b)
+        memory.p[key] = [_tested(a, b, name) for name in TESTED]
     cached = memory.asked_p[key] = memory.p[key]
     p = cached[TESTED.index(metric)]
     return 1.0 if p is None else p
 
 
-def _tested(a: Evidence, b: Evidence) -> list[float | None]:
-    if a.key > b.key:  # p must not depend on the order
-        a, b = b, a
-    return [_tested_metric(a, b, name) for name in TESTED]
-
-
-def _tested_metric(a: Evidence, b: Evidence, name: str) -> float | None:
+def _tested(a: Evidence, b: Evidence, name: str) -> float | None:
     """p to six digits. A small p, which may decide a rank after the correction, is estimated again with more resamples;
     the first resamples are not reused, since selecting by them would bias p."""
     from xmcbench.metrics.randomisation import RESAMPLES, paired_test
@@ -156,23 +166,3 @@ def _tested_metric(a: Evidence, b: Evidence, name: str) -> float | None:
         assert again.p is not None
         p = again.p
     return float(f"{p:.6g}")
-
-
-def _row(value: list[Any]) -> list[Any]:
-    if len(value) != len(TESTED):
-        raise ValueError(f"{len(value)} values for {len(TESTED)} metrics")
-    return value
-
-
-def _ends(value: Any) -> Ends:
-    low, high = value
-    return _number(low, -math.inf, math.inf), _number(high, -math.inf, math.inf)
-
-
-def _number(value: Any, low: float, high: float) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if isinstance(value, str | bool) or not math.isfinite(number) or not low <= number <= high:
-        raise ValueError(f"{value!r} is not a number from {low} to {high}")
-    return number
