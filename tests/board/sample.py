@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from xmcbench.board.model import Board, Costs, PublishedRow, Row, Run, Table, Value
+from xmcbench.board.model import Board, Costs, Facts, PublishedRow, Row, Run, Table, Value
 
 METRICS = ["P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@100", "MacroF1@5"]
 TESTED = ["P@1", "P@5", "nDCG@5", "PSP@5", "R@100"]
@@ -61,8 +61,7 @@ def _table(
     tested = TESTED if tested is None else tested
     rows = [_row(dice, dataset, view, label, *rest, seeds, tested) for label, rest in methods.items()]
     rows.sort(key=lambda row: (row.ranks.get("P@1") or 99, -(row.values["P@1"].value or 0)))
-    facts: dict[str, Any] = {"n_train": 45000, "n_test": 6000, "n_labels": 4271, "n_features": 200000, "revision": "1"}
-    facts |= {"content_hash": "sha256:" + "0f1e2d3c" * 8, "propensity": [0.55, 1.5], "groups": 5871}
+    facts = Facts(45000, 6000, 200000, 4271, "1", "sha256:" + "0f1e2d3c" * 8, (0.55, 1.5))
     ceilings = {metric: 0.9512 if metric == "P@5" else 1.0 for metric in METRICS}
     key, title = f"{dataset}/{view}", dataset.upper()
     return Table(key, dataset, view, title, facts, METRICS, tested, SLICES, ceilings, rows, [], [])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from xmcbench.board.model import Row, Value
-from xmcbench.board.published import Published, beside, load
+from xmcbench.board.published import PrintedCosts, Published, beside, load
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
 from xmcbench.runs import registry
@@ -100,7 +100,8 @@ def test_one_entry_worked_by_hand(tmp_path: Path) -> None:
     (entry,) = read(tmp_path, HEAD + ENTRY)
     assert (entry.dataset, entry.data, entry.source) == ("eurlex-4k", "eurlex-4k", "Table 2 of a paper")
     assert entry.values == {"P@1": pytest.approx(0.8225), "P@3": pytest.approx(0.6871)}
-    assert entry.costs == {"train_hours": 0.02, "device": "CPU"}
+    assert entry.costs == PrintedCosts(train_hours=0.02, device="CPU")
+    assert beside("eurlex-4k", "bow", [], [entry])[0].costs == "training 0.02 h, CPU"
 
 
 @pytest.mark.parametrize(
@@ -160,29 +161,29 @@ def test_what_is_wrong_at_its_source_is_not_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("method =", "methods =", "missing key 'method'; entry 1 (no method): unknown key 'methods'"),
-        ('source = "paper"\nours', "ours", "missing key 'source'"),
+        ("method =", "methods =", "entry 1 (no method): Object contains unknown field `methods`"),
+        ('source = "paper"\nours', "ours", "missing required field `source`"),
         ('source = "paper"\nours', 'source = "book"\nours', "source 'book' is not under [sources]"),
         ('version = "own"', 'version = "xcr"', "version 'xcr' is not under [versions]"),
         ('data = "eurlex-4k"', 'data = "eurlex"', "version 'own' needs data"),
-        ('text = "raw text"', "text = 3", "version 'else' needs data"),
+        ('text = "raw text"', "text = 3", "Expected `str`, got `int` - at `$.versions[...].text`"),
         ("82.25", "101", "P@1 = 101 is not a percentage"),
         ("82.25", "-1", "P@1 = -1 is not a percentage"),
         ("82.25", "nan", "P@1 = nan is not a percentage"),
-        ("82.25", "true", "P@1 = True is not a percentage"),
-        ("82.25", '"82.25"', "P@1 = '82.25' is not a percentage"),
+        ("82.25", "true", "entry 1 (Parabel): Expected `float`, got `bool` - at `$.percent[...]`"),
+        ("82.25", '"82.25"', "entry 1 (Parabel): Expected `float`, got `str` - at `$.percent[...]`"),
         ('"P@1"', '"p@1"', "p@1 must be written P@1"),
         ('"P@1"', '"Prec@1"', "unknown metric"),
         ('"P@3" = 68.71', '"P@3" = 20.0', "too low for P@1 = 0.8225: mark it wrong"),
         ('"P@3"', '"nDCG@1"', "they must be equal: mark it wrong"),
-        ('percent = { "P@1" = 82.25, "P@3" = 68.71 }', "percent = {}", "no values"),
-        ('ours = ["parabel"]', 'ours = "parabel"', "ours is not a list"),
-        ('ours = ["parabel"]', "ours = [3]", "ours is not a list"),
+        ('percent = { "P@1" = 82.25, "P@3" = 68.71 }', "percent = {}", "of length >= 1 - at `$.percent`"),
+        ('ours = ["parabel"]', 'ours = "parabel"', "Expected `array`, got `str` - at `$.ours`"),
+        ('ours = ["parabel"]', "ours = [3]", "Expected `str`, got `int` - at `$.ours[0]`"),
         ('["bow"]', '["title"]', "eurlex-4k has no view 'title'"),
-        ("train_hours", "hours", "unknown cost 'hours'"),
-        ('"CPU"', "3", "cost device = 3"),
-        ("[sources]", "[source]", "unknown key 'source'"),
-        ("[[values]]", "[values]", "values is not a list"),
+        ("train_hours", "hours", "unknown field `hours` - at `$.costs`"),
+        ('"CPU"', "3", "got `int` - at `$.costs.device`"),
+        ("[sources]", "[source]", "unknown field `source`"),
+        ("[[values]]", "[values]", "Expected `array`, got `object` - at `$.values`"),
         ("[[values]]", "[[values", "eurlex-4k.toml: "),
     ],
 )
@@ -210,7 +211,7 @@ def test_a_value_stands_once(tmp_path: Path) -> None:
 def test_what_breaks_an_identity_loads_once_it_is_marked(tmp_path: Path) -> None:
     text = HEAD + ENTRY.replace("68.71", "20.0")
     assert len(read(tmp_path, text + 'wrong = "P@3 is too low"\n')) == 1
-    with pytest.raises(DataError, match="wrong is not a str"):
+    with pytest.raises(DataError, match=r"length >= 1 - at `\$.wrong`"):
         read(tmp_path, text + 'wrong = ""\n')
 
 

@@ -65,16 +65,3 @@ def on_machine(row: Row, machine: tuple[str, int | None] | None) -> Costs | None
 def gaps(row: PublishedRow) -> str:
     """Our value minus the published value in percentage points, per metric."""
     return ", ".join(f"{name} {100 * gap:+.2f}" for name, gap in (row.gaps or {}).items())
-
-
-PRINTED = {
-    "train_hours": "training {:g} h",
-    "train_seconds": "training {:g} s",
-    "model_gb": "model {:g} GB",
-    "device": "{}",
-}
-
-
-def printed_costs(row: PublishedRow) -> str:
-    """Costs in the units of their source: "training 0.08 h, model 1.95 GB, CPU"."""
-    return ", ".join(template.format(row.costs[key]) for key, template in PRINTED.items() if key in row.costs)

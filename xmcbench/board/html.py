@@ -1,9 +1,12 @@
-"""The page: one HTML file that loads nothing else, made only from the table model.
+"""The page: one HTML file that loads nothing else, made only from the table model by the templates in `page/`.
 
 The tables are plain HTML and readable without scripts. Scripts add sorting, plots, parts of the label set and pages of
-methods, from the same numbers, which the page has as JSON. Texts from records are escaped by `html_text.text` or, in
-JSON, by `UNSAFE`; scripts insert them only as text nodes. A content security policy lists the page's scripts and style
-by hash, so that nothing else runs or loads.
+methods, from the same numbers, which the page has as JSON: percent with two decimals, costs in the units of `COSTS`,
+hashes shortened; texts from records (metrics, machine classes, parameters) are list elements, never keys.
+
+Every text that a template writes is cleaned (`_text`) and escaped; the JSON is escaped by `UNSAFE`, and scripts insert
+its texts only as text nodes. A content security policy lists the page's scripts and style by hash, so that nothing else
+runs or loads.
 """
 
 from __future__ import annotations
@@ -11,13 +14,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
+from functools import cache
 from importlib.resources import files
-from string import Template
 
-from xmcbench.board.html_data import compact
-from xmcbench.board.html_section import section
-from xmcbench.board.html_text import address, shown, text
-from xmcbench.board.model import FLAGS, Board, Table
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from xmcbench.board import cells, html_text
+from xmcbench.board.html_text import COSTS, HASH, TIMES, heading, identity, machine_name, ordered, rounded
+from xmcbench.board.model import FLAGS, Board, Row, Run, Table, Value
+from xmcbench.escaping import clean
 
 SCRIPTS = ("data.js", "table.js", "names.js", "plot.js", "parts.js", "method.js", "main.js")  # in this order
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}  # characters that could end a script, or a line of it
@@ -25,39 +32,99 @@ UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}  # characters t
 
 def page(board: Board) -> str:
     """The text of `index.html`; equal boards give equal pages."""
-    style = _asset("page.css")
-    start = _asset("start.js")
-    script = "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
-    return Template(_asset("page.html")).substitute(
-        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
-        f"script-src {_hash(start)} {_hash(script)}; base-uri 'none'; form-action 'none'",
-        style=style,
-        start=start,
-        script=script,
-        origin=_origin(board),
-        choice="\n".join(_link(table) for table in board.tables),
-        tested=text(_tested(board)),
-        flags="\n".join(f"<dt>{text(flag)}</dt><dd>{text(meaning)}</dd>" for flag, meaning in FLAGS.items()),
-        sections="\n".join(section(table) for table in board.tables) or "<p>There are no records yet.</p>",
-        data=json.dumps(compact(board), ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(UNSAFE),
+    style, start = _asset("page.css"), _asset("start.js")
+    script = "(() => {\n'use strict';\n" + "\n".join(map(_asset, SCRIPTS)) + "})();\n"
+    data = json.dumps(_data(board), ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(UNSAFE)
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"script-src {_hash(start)} {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-
-
-def _origin(board: Board) -> str:
-    """Number of records, date of the newest, and digest."""
+    own = {"policy": policy, "style": style, "start": start, "script": script, "data": data}  # not to be escaped
     newest = max((run.started_utc for table in board.tables for row in table.rows for run in row.runs), default="")
-    records = f"<strong>{board.records:,}</strong> record{'' if board.records == 1 else 's'}"
-    until = f", the newest of {text(newest[:10])}" if newest else ""
-    return f"{records}{until}; digest <code>{text(board.digest[:12])}</code>."
+    tested = list(dict.fromkeys(metric for table in board.tables for metric in table.tested))
+    own_markup = {name: Markup(part) for name, part in own.items()}
+    return _environment().get_template("page.html").render(board=board, newest=newest, tested=tested, **own_markup)
 
 
-def _tested(board: Board) -> str:
-    """The metrics that any table ranks by."""
-    return ", ".join(dict.fromkeys(metric for table in board.tables for metric in table.tested)) or "none here"
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("xmcbench.board", "page"),
+        autoescape=True,
+        finalize=_text,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(cells=cells, text=html_text, FLAGS=FLAGS)
+    return environment
 
 
-def _link(table: Table) -> str:
-    return f'<li><a href="{address(table)}">{text(table.dataset)} <small>{text(shown(table))}</small></a></li>'
+def _text(value: object) -> object:
+    """What a template writes: markup as it is, all else without control and direction characters."""
+    return value if isinstance(value, Markup) else clean(value)
+
+
+def _data(board: Board) -> object:
+    """The board as JSON-serialisable lists and dicts, whose texts have no control characters."""
+    costs = [[title, unit, unit in TIMES] for title, unit, *_ in COSTS]
+    return _cleaned({"costs": costs, "flags": FLAGS, "tables": [_table(table) for table in board.tables]})
+
+
+def _cleaned(data: object) -> object:
+    if isinstance(data, dict):
+        return {key: _cleaned(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_cleaned(value) for value in data]
+    return clean(data) if isinstance(data, str) else data
+
+
+def _table(table: Table) -> dict[str, object]:
+    parts = [name for names in table.slices.values() for name in names]
+    metrics = list(dict.fromkeys([*table.metrics, *parts]))
+    at = {name: i for i, name in enumerate(metrics)}
+    return {
+        "id": identity(table),
+        "title": heading(table),
+        "shown": len(table.metrics),  # number of metrics with a column
+        "metrics": metrics,
+        "tested": [at[name] for name in table.tested if name in at],
+        "parts": [[part, [at[name] for name in names]] for part, names in table.slices.items()],
+        "machines": [machine_name(*each) for each in cells.machines(table)],
+        "rows": [_row(table, row, metrics) for row in ordered(table)],
+    }
+
+
+def _row(table: Table, row: Row, metrics: Iterable[str]) -> dict[str, object]:
+    as_it_is = ("label", "name", "family", "version", "origin", "selection", "command", "floor", "flags")
+    tested = [name for name in table.tested if name in metrics]
+    classes = cells.machines(table)
+    return {
+        **{name: getattr(row, name) for name in as_it_is},
+        "parameters": [[name, json.dumps(value, ensure_ascii=False)] for name, value in row.parameters.items()],
+        "values": [_value(row.values.get(name)) for name in metrics],
+        "ranks": [row.ranks.get(name) for name in tested],
+        "beats": [row.separated.get(name) for name in tested],
+        "costs": [[classes.index((c.machine, c.threads)), int(c.busy), c.runs, *html_text.costs(c)] for c in row.costs],
+        "runs": [_run(run, table.metrics) for run in row.runs],
+    }
+
+
+def _value(value: Value | None) -> list[float | None] | None:
+    if value is None or value.value is None:
+        return None
+    return [*map(_percent, (value.value, value.low, value.high, value.sd)), value.seeds]
+
+
+def _run(run: Run, metrics: Iterable[str]) -> list[object]:
+    """Run id, seed, start, commit, machine, hash of the predictions, CPU of others, then the values of `metrics`."""
+    commit, sha256 = (run.commit or "")[:HASH], (run.predictions_sha256 or "")[:HASH]
+    values = [_percent(run.values.get(metric)) for metric in metrics]
+    return [run.run_id, run.seed, run.started_utc, commit, run.machine or "", sha256, rounded(run.others_cpu), *values]
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else float(f"{100 * fraction:.2f}")
 
 
 def _asset(name: str) -> str:

@@ -1,13 +1,19 @@
-"""Formatting of texts and numbers for the page, the same in its tables and in its JSON."""
+"""Texts and numbers of the page, the same in its tables and in its JSON.
+
+The templates call these functions as `text`; they clean and escape what the functions return. The scripts rely on the
+order of rows (`ordered`) and of machine classes (`cells.machines`).
+"""
 
 from __future__ import annotations
 
-import html
+import itertools
 import math
 from urllib.parse import quote
 
+from markupsafe import Markup, escape
+
 from xmcbench.board.cells import NONE
-from xmcbench.board.model import Costs, Table
+from xmcbench.board.model import FLAGS, Costs, Row, Table
 from xmcbench.escaping import clean
 
 # title, unit on the page, field of `Costs`, factor from the field's unit to the page's
@@ -19,20 +25,26 @@ COSTS = (
     ("Model", "MiB", "model_bytes", 2**-20),
     ("Slow query (99 %)", "ms", "query_p99_ms", 1.0),
 )
-NAMELESS = "(no name)"  # in place of a blank label
 TIMES = ("s", "ms", "ms a row")  # units of costs that a busy machine increases
 IN_TABLE = 5  # number of `COSTS` in the table; a method's page has all
 DIGITS = 3  # significant digits of costs
+HASH = 12  # shown characters of commits and hashes
+NAMELESS = "(no name)"  # in place of a blank label
 
 
-def text(value: object) -> str:
-    """Text from a record as HTML: no control or direction characters, no markup."""
-    return html.escape(clean(value))
+def is_ranked(table: Table, row: Row) -> bool:
+    """Whether a row has a rank for any metric; true for all rows of a table without tests."""
+    return not table.tested or any(row.ranks.get(metric) is not None for metric in table.tested)
 
 
-def name(label: str) -> str:
-    """A label as HTML that is never blank."""
-    return text(label if clean(label).strip() else NAMELESS)
+def ordered(table: Table) -> list[Row]:
+    """The ranked rows, then the others."""
+    return sorted(table.rows, key=lambda row: not is_ranked(table, row))
+
+
+def bodies(table: Table) -> list[tuple[bool, list[Row]]]:
+    """The parts of the table's body, ranked rows and others: whether they are ranked, and the rows."""
+    return [(ranked, [*rows]) for ranked, rows in itertools.groupby(ordered(table), lambda row: is_ranked(table, row))]
 
 
 def shown(table: Table) -> str:
@@ -42,22 +54,12 @@ def shown(table: Table) -> str:
 
 def heading(table: Table) -> str:
     """A table's title with its view."""
-    return f"{clean(table.title)}, {clean(shown(table))}"
+    return f"{table.title}, {shown(table)}"
 
 
 def identity(table: Table) -> str:
     """A table's name in ids and addresses: data set and view, separated by the only "/"."""
     return "/".join(quote(clean(part), safe="") for part in (table.dataset, table.view))
-
-
-def address(table: Table, place: str = "") -> str:
-    """Link to a table, or to a place in it; quoted once more than the id, since browsers unquote a link once."""
-    return "#table=" + quote(identity(table), safe="/") + place
-
-
-def scrolling(label: str, table: str) -> str:
-    """A table in a box that scrolls, also by keyboard, if the table is too wide; `label` is plain text."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{text(label)}">\n{table}\n</div>'
 
 
 def machine_name(machine: str, threads: int | None) -> str:
@@ -81,3 +83,63 @@ def number(value: float | None) -> str:
         return NONE
     decimals = 0 if value == 0 else max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
+
+
+def address(table: Table, place: str = "") -> str:
+    """Link to a table, or to a place in it; quoted once more than the id, since browsers unquote a link once."""
+    return "#table=" + quote(identity(table), safe="/") + place
+
+
+def breakable(label: str) -> Markup:
+    """A label, never blank, with permitted line breaks before its parameters."""
+    name = escape(clean(label if clean(label).strip() else NAMELESS))
+    return name.replace("[", Markup("<wbr>[")).replace(",", Markup(",<wbr>"))
+
+
+def facts(table: Table) -> list[str]:
+    """The facts of a data set that are known."""
+    known = table.facts
+    counts = {
+        "training rows": known.n_train,
+        "test rows": known.n_test,
+        "labels": known.n_labels,
+        "features": known.n_features,
+    }
+    items = [f"{count:,} {what}" for what, count in counts.items() if count is not None]
+    if known.propensity:
+        items.append("propensities A, B = " + ", ".join(map(str, known.propensity)))
+    if known.revision is not None:
+        items.append(f"revision {known.revision}")
+    if known.content_hash:
+        items.append(f"content hash {known.content_hash.removeprefix('sha256:')[:HASH]}")
+    return items
+
+
+def reason(row: Row) -> str:
+    """Why a row has no rank, from its flags."""
+    reasons = [FLAGS[flag].removesuffix(": not ranked") for flag in row.flags if "not ranked" in FLAGS.get(flag, "")]
+    return "; ".join(reasons) or "there was nothing to test it with"
+
+
+def seeds(row: Row) -> int:
+    """The largest number of seeds behind a value of the row."""
+    return max((value.seeds for value in row.values.values()), default=1)
+
+
+def cost_cells(of: Costs | None) -> list[tuple[str, bool]]:
+    """For each cost of the table: its number, and whether a busy machine increased it."""
+    if of is None:
+        return [(NONE, False)] * IN_TABLE
+    numbers = zip(COSTS[:IN_TABLE], costs(of), strict=False)  # a method's page has more costs
+    return [(number(cost), of.busy and cost is not None and unit in TIMES) for (_, unit, *_), cost in numbers]
+
+
+def metrics_of(table: Table) -> list[str]:
+    """The metrics of the published values: those of the table, then others by name."""
+    named = {metric for row in table.published for metric in row.values}
+    return [metric for metric in table.metrics if metric in named] + sorted(named - set(table.metrics))
+
+
+def notes(table: Table) -> list[str]:
+    """Data versions and sources of the published values, which are long and shared, so each is listed once."""
+    return list(dict.fromkeys(note for row in table.published for note in (row.data_version, row.source) if note))

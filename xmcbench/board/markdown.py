@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from xmcbench.board import cells
 from xmcbench.board.model import FLAGS, Board, Table
@@ -43,8 +42,9 @@ def index(board: Board, names: Sequence[str]) -> str:
         if not table.rows:
             only_published.append(f"[{escaped(table.title)}](tables/{name}.md)")
             continue
+        facts = table.facts
         first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
-        counts = [_count(table.facts, key) for key in ("n_train", "n_test", "n_labels")]
+        counts = map(_count, (facts.n_train, facts.n_test, facts.n_labels))
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
         cells_text = [escaped(cell) for cell in (table.title, table.view, *counts, len(table.rows), first)]
         rows.append([*cells_text, links])
@@ -57,11 +57,13 @@ def index(board: Board, names: Sequence[str]) -> str:
 def table(table: Table) -> str:
     """One table with its costs, published values, failures and commands."""
     facts = table.facts
-    counts = f"{facts['n_train']:,} training and {facts['n_test']:,} test documents, {facts['n_labels']:,} labels"
+    counts = (
+        f"{_count(facts.n_train)} training and {_count(facts.n_test)} test documents, {_count(facts.n_labels)} labels"
+    )
     lines = [
         f"# {escaped(table.title)}, view {escaped(table.view)}",
         "",
-        f"{counts}, revision {facts['revision']}.",
+        f"{counts}, revision {facts.revision}.",
         "",
     ]
     lines += [*_scores(table), ""]
@@ -77,8 +79,8 @@ def table(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _count(facts: Mapping[str, Any], key: str) -> str:
-    return f"{facts[key]:,}" if facts.get(key) is not None else "?"
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
 
 
 def _scores(table: Table) -> list[str]:
@@ -132,7 +134,7 @@ def _published(table: Table) -> list[str]:
             row.verdict,
             cells.gaps(row),
             escaped(row.why),
-            escaped(cells.printed_costs(row)),
+            escaped(row.costs),
         ]
         for row in table.published
     ]

@@ -6,8 +6,8 @@ Markdown, CSV, LaTeX and the page are made only from this model, so that they ag
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns, as usual in papers
 
@@ -92,7 +92,7 @@ class Row:
     family: str
     version: str
     origin: str
-    parameters: dict[str, Any]
+    parameters: Mapping[str, object]
     selection: str
     values: dict[str, Value]
     ranks: dict[str, int | None]
@@ -113,7 +113,7 @@ class PublishedRow:
     verdict : "reproduced", "not reproduced", "other data", "wrong at its source", or "not run here".
     why : reason of the verdict, a sentence. ours : label of our row that the values are compared with, or None.
     values : metric → fraction, as published. gaps : metric → our value minus the published one.
-    costs : as published, on unknown machines: train_hours, train_seconds, model_gb, device.
+    costs : in the units of the source, on unknown machines: "training 0.08 h, model 1.95 GB, CPU".
     """
 
     method: str
@@ -124,7 +124,20 @@ class PublishedRow:
     why: str
     ours: str | None = None
     gaps: dict[str, float] | None = None
-    costs: dict[str, Any] = field(default_factory=dict)
+    costs: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Counts and identity of a data set; `propensity` is (A, B) of Jain et al. 2016."""
+
+    n_train: int | None = None
+    n_test: int | None = None
+    n_features: int | None = None
+    n_labels: int | None = None
+    revision: str | None = None
+    content_hash: str | None = None
+    propensity: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,7 @@ class Table:
     dataset: str
     view: str
     title: str
-    facts: dict[str, Any]  # n_train, n_test, n_labels, n_features, revision, content_hash, propensity, groups
+    facts: Facts
     metrics: list[str]
     tested: list[str]
     slices: dict[str, list[str]]

@@ -19,18 +19,60 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from xmcbench.board.model import METRICS, PublishedRow, Row, Table
-from xmcbench.board.published_form import faults
-from xmcbench.errors import DataError
+import msgspec
+from msgspec import Meta, Struct
+
+from xmcbench.board.model import METRICS, Facts, PublishedRow, Row, Table
+from xmcbench.data.catalogue import catalogue
+from xmcbench.errors import DataError, UsageError
+from xmcbench.metrics import invariants
+from xmcbench.metrics.names import parse
 
 NEAR = 0.005  # difference in P@1 up to which values count as reproduced: the spread over seeds of a label tree
 UNCOMPARED = ("other data lineage", "external predictions")  # flags of our rows that reproduce nothing
+OTHER = "other"  # `data` of values on test rows of no data set in the catalogue
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class PrintedCosts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Costs as they are published, in the units of their names."""
+
+    train_hours: float | None = None
+    train_seconds: float | None = None
+    model_gb: float | None = None
+    device: Text | None = None
+
+    def __str__(self) -> str:
+        hours, seconds = ("training {:g} h", self.train_hours), ("training {:g} s", self.train_seconds)
+        printed = (hours, seconds, ("model {:g} GB", self.model_gb), ("{}", self.device))
+        return ", ".join(template.format(cost) for template, cost in printed if cost is not None)
+
+
+class _Version(Struct, frozen=True, forbid_unknown_fields=True):
+    data: str
+    text: Text
+
+
+class _Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    method: Text
+    version: str
+    source: str
+    percent: Annotated[dict[str, float], Meta(min_length=1)]
+    costs: PrintedCosts = PrintedCosts()
+    ours: tuple[Text, ...] = ()
+    views: tuple[Text, ...] = ()
+    wrong: Text = ""
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    sources: dict[str, Text]
+    versions: dict[str, _Version]
+    values: list[dict[str, object]]  # decoded one by one, so that the faults of all are reported together
 
 
 @dataclass(frozen=True)
@@ -40,7 +82,7 @@ class Published:
     Attributes
     ----------
     dataset : data set of the file, whose table lists the row. data : data set of the test rows, or "other".
-    version, source : texts. values : metric → fraction. costs : as published, the key has the unit.
+    version, source : texts. values : metric → fraction.
     """
 
     dataset: str
@@ -49,7 +91,7 @@ class Published:
     version: str
     source: str
     values: Mapping[str, float]
-    costs: Mapping[str, Any]
+    costs: PrintedCosts
     ours: tuple[str, ...]
     views: tuple[str, ...]
     wrong: str
@@ -60,12 +102,78 @@ def load(folder: Path) -> list[Published]:
 
     Raises
     ------
-    DataError : no such folder, or a file with faults, which are reported together: an unknown or missing key, data set,
-        view or metric; a value outside 0 to 100; values that break an identity and aren't marked wrong; a duplicate.
+    DataError : no such folder, or a file with faults; all faults of its entries are reported together: an unknown or
+        missing key, data set, view or metric; a value outside 0 to 100; values that break an identity and aren't marked
+        wrong; a duplicate.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder", "It comes with the repository, as leaderboards/published.")
     return [entry for path in sorted(folder.glob("*.toml")) for entry in _read(path)]
+
+
+def _read(path: Path) -> list[Published]:
+    hint = "xmcbench/board/published.py explains the format."
+    try:
+        file = msgspec.toml.decode(path.read_bytes(), type=_File)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise DataError(f"{path}: {error}", hint) from error
+    problems = [] if path.stem in catalogue() else [f"no data set of the catalogue is called {path.stem!r}"]
+    for key, version in file.versions.items():
+        if version.data not in (*catalogue(), OTHER):
+            problems.append(f"version {key!r} needs data, a name of the catalogue or {OTHER!r}")
+    published: list[Published] = []
+    seen: set[tuple[str, ...]] = set()
+    for i, table in enumerate(file.values, 1):
+        try:
+            entry = msgspec.convert(table, _Entry)
+            faults = _faults(entry, file)
+        except msgspec.ValidationError as error:
+            faults = [str(error)]
+        if not faults:
+            keys = {(entry.method, entry.version, entry.source, metric) for metric in entry.percent}
+            faults = [f"{metric} occurs twice" for *_, metric in sorted(keys & seen)]
+            seen |= keys
+            published.append(_published(path.stem, entry, file))
+        problems += [f"entry {i} ({table.get('method', 'no method')}): {text}" for text in faults]
+    if problems:
+        raise DataError(f"{path}: " + "; ".join(problems), hint)
+    return published
+
+
+def _published(dataset: str, entry: _Entry, file: _File) -> Published:
+    version = file.versions[entry.version]
+    return Published(
+        dataset=dataset,
+        method=entry.method,
+        data=version.data,
+        version=version.text,
+        source=file.sources[entry.source],
+        values={metric: value / 100 for metric, value in entry.percent.items()},
+        costs=entry.costs,
+        ours=entry.ours,
+        views=entry.views,
+        wrong=entry.wrong,
+    )
+
+
+def _faults(entry: _Entry, file: _File) -> list[str]:
+    """The faults of an entry that its types can't have."""
+    faults = [] if entry.source in file.sources else [f"source {entry.source!r} is not under [sources]"]
+    if entry.version not in file.versions:
+        faults.append(f"version {entry.version!r} is not under [versions]")
+    elif (data := file.versions[entry.version].data) in catalogue():
+        faults += [f"{data} has no view {view!r}" for view in entry.views if view not in catalogue()[data].views]
+    for name, value in entry.percent.items():
+        try:
+            faults += [f"{name} must be written {parse(name)}"] if str(parse(name)) != name else []
+        except UsageError as error:
+            faults.append(error.message)
+        if not 0 <= value <= 100:
+            faults.append(f"{name} = {value:g} is not a percentage")
+    if faults or entry.wrong:
+        return faults
+    broken = invariants.broken({name: value / 100 for name, value in entry.percent.items()})
+    return [f"{text}: mark it wrong" for text in broken]
 
 
 def beside(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Published]) -> list[PublishedRow]:
@@ -75,18 +183,17 @@ def beside(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Pub
 
 def published_alone(dataset: str, published: Sequence[Published]) -> Table:
     """The table of a data set without records; its counts are from the catalogue."""
-    from xmcbench.data.catalogue import entry
-
-    catalogue_entry = entry(dataset)
+    catalogue_entry = catalogue()[dataset]
     rows = beside(dataset, catalogue_entry.default_view, (), published)
     names = {name for row in rows for name in row.values}
-    counts = ("n_train", "n_test", "n_features", "n_labels")
+    known = catalogue_entry.expected.get
+    counts = known("n_train"), known("n_test"), known("n_features"), known("n_labels")
     return Table(
         key=f"{dataset}/{catalogue_entry.default_view}",
         dataset=dataset,
         view=catalogue_entry.default_view,
         title=catalogue_entry.title,
-        facts={**{name: catalogue_entry.expected.get(name) for name in counts}, "revision": catalogue_entry.revision},
+        facts=Facts(*counts, catalogue_entry.revision),
         metrics=[name for name in METRICS if name in names],
         tested=[],
         slices={},
@@ -113,7 +220,7 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
     else:
         verdict, why = "not run here", f"would be repeated by {entry.ours[0]}" if entry.ours else "none of our methods"
     printed = (entry.method, entry.source, entry.version, dict(entry.values))
-    return PublishedRow(*printed, verdict, why, ours, gaps or None, dict(entry.costs))
+    return PublishedRow(*printed, verdict, why, ours, gaps or None, str(entry.costs))
 
 
 def _gaps(entry: Published, row: Row) -> dict[str, float]:
@@ -135,29 +242,3 @@ def _compared(label: str, gaps: Mapping[str, float]) -> tuple[str, str]:
     if gap > 0:
         return "reproduced", f"{label} is above by {points}"
     return "not reproduced", f"{label} is {points} below"
-
-
-def _read(path: Path) -> list[Published]:
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # no UTF-8 and no TOML are ValueErrors
-        raise DataError(f"{path}: {error}") from error
-    if problems := faults(path.stem, tables):
-        raise DataError(f"{path}: " + "; ".join(problems), "xmcbench/board/published.py explains the format.")
-    return [_entry(path.stem, table, tables["sources"], tables["versions"]) for table in tables["values"]]
-
-
-def _entry(name: str, table: Mapping[str, Any], sources: Mapping[str, str], versions: Mapping[str, Any]) -> Published:
-    version = versions[table["version"]]
-    return Published(
-        dataset=name,
-        method=table["method"],
-        data=version["data"],
-        version=version["text"],
-        source=sources[table["source"]],
-        values={metric: value / 100 for metric, value in table["percent"].items()},
-        costs=table.get("costs", {}),
-        ours=tuple(table.get("ours", [])),
-        views=tuple(table.get("views", [])),
-        wrong=table.get("wrong", ""),
-    )

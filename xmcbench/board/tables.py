@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xmcbench.board import pairs
 from xmcbench.board.entries import Entry, age, entries_of, failures_of, tables_of
 from xmcbench.board.evidence import Evidence
 from xmcbench.board.flags import flags_of, is_ranked
-from xmcbench.board.model import METRICS, Board, Row, Table
+from xmcbench.board.model import METRICS, Board, Facts, Row, Table
 from xmcbench.board.published import Published, beside, published_alone
 from xmcbench.board.rows import row_of, value_of
 from xmcbench.errors import DataError
@@ -153,9 +153,10 @@ def _ceiling(newest_first: Sequence[Record], metric: str) -> float | None:
     return next((ceiling for ceiling in ceilings if ceiling is not None), None)
 
 
-def _facts(record: Record) -> dict[str, Any]:
-    names = ("revision", "content_hash", "n_train", "n_test", "n_features", "n_labels", "propensity")
-    return {name: record.raw["dataset"].get(name) for name in names}
+def _facts(record: Record) -> Facts:
+    data = record.dataset
+    counts = (data.n_train, data.n_test, data.n_features, data.n_labels)
+    return Facts(*counts, data.revision, data.content_hash, data.propensity)
 
 
 def _title(name: str) -> str:
