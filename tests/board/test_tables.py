@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from xmcbench.board.model import Row, Table
-from xmcbench.board.pairs import Memory
+from xmcbench.board.pairs import Memory, Results
 from xmcbench.board.tables import board_of
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
@@ -131,14 +131,14 @@ def test_what_was_tested_is_remembered_by_the_records(folder: Path, new_run: New
     new_run("b", hits(0.4))
     memory = Memory()
     first = table_of(folder, memory)
-    (key,) = memory.asked_p
-    again = Memory(p={key: [1.0] * 5}, ends=dict(memory.ends))  # what is remembered is what is told
+    (key,) = memory.used.p
+    again = Memory(Results({key: [1.0] * 5}, dict(memory.cached.intervals)))  # what is remembered is what is told
     assert [row.ranks["P@1"] for row in first.rows] == [1, 2]
     assert [row.ranks["P@1"] for row in table_of(folder, again).rows] == [1, 1]
     new_run("b", hits(0.4))  # another run: what was remembered of the old one is of no use
-    later = Memory(p=again.p, ends=again.ends)
+    later = Memory(again.cached)
     assert [row.ranks["P@1"] for row in table_of(folder, later).rows] == [1, 2]
-    assert key not in later.asked_p  # so that it is not kept for ever
+    assert key not in later.used.p  # so that it is not kept for ever
 
 
 def test_rows_that_do_not_give_the_value_on_record_are_refused(folder: Path, new_run: NewRun) -> None:

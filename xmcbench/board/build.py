@@ -80,7 +80,11 @@ def write(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 def differing(folder: Path, files: dict[str, bytes]) -> list[str]:
     """Paths of files that are missing or differ, and of tables in tables/ that `files` does not have."""
-    changed = [path for path, content in files.items() if _read(folder / path) != content]
+    changed = [
+        path
+        for path, content in files.items()
+        if not (folder / path).is_file() or (folder / path).read_bytes() != content
+    ]
     existing = [
         f"tables/{path.name}"
         for path in sorted((folder / "tables").glob("*"))
@@ -96,7 +100,3 @@ def file_name(dataset: str, view: str) -> str:
     if plain == [dataset, view]:  # unchanged, so the name is unique without a hash
         return name
     return f"{name}-{hashlib.sha256(json.dumps([dataset, view]).encode()).hexdigest()[:8]}"
-
-
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xmcbench.board.model import Costs, PublishedRow, Row, Table, Value
+from xmcbench.board.model import Costs, Row, Table, Value
 
 NONE = "–"
 
@@ -60,8 +60,3 @@ def machines(table: Table) -> list[tuple[str, int | None]]:
 def on_machine(row: Row, machine: tuple[str, int | None] | None) -> Costs | None:
     """The row's costs on one machine class."""
     return next((costs for costs in row.costs if (costs.machine, costs.threads) == machine), None)
-
-
-def gaps(row: PublishedRow) -> str:
-    """Our value minus the published value in percentage points, per metric."""
-    return ", ".join(f"{name} {100 * gap:+.2f}" for name, gap in (row.gaps or {}).items())

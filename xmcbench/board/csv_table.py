@@ -11,6 +11,7 @@ from xmcbench.board.model import Table
 from xmcbench.escaping import clean
 
 FORMULA = "=+-@"  # first characters of a spreadsheet formula (OWASP, "CSV injection"); `clean` removes tabs
+COSTS = ("fit_seconds", "predict_ms_per_row", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes")
 
 
 def table(table: Table) -> str:
@@ -20,11 +21,10 @@ def table(table: Table) -> str:
     head = ["method", "family", "version", *(f"{what} {name}" for name in table.tested for what in ("rank", "beats"))]
     names = [*table.metrics, *(name for part in table.slices.values() for name in part)]
     head += [title for name in names for title in (name, f"{name} low", f"{name} high", f"{name} sd")]
-    head += ["seeds", "machine", "threads", "busy"]
-    head += ["fit_seconds", "predict_ms_per_row", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes"]
+    head += ["seeds", "machine", "threads", "busy", *COSTS, "flags", "selection", "command"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([*head, "flags", "selection", "command"])
+    writer.writerow(head)
     for row in table.rows:
         costs = cells.on_machine(row, machines[0]) if machines else None
         line: list[object] = [text(row.label), text(row.family), text(row.version)]
@@ -33,12 +33,11 @@ def table(table: Table) -> str:
         for name in names:
             value = row.values[name]
             line += [value.value, value.low, value.high, value.sd]
-        line.append(max((value.seeds for value in row.values.values()), default=0))
+        line.append(row.seeds)
         if costs is None:
-            line += [None] * 9
+            line += [None] * (3 + len(COSTS))
         else:
-            line += [text(costs.machine), costs.threads, int(costs.busy), costs.fit_seconds, costs.predict_ms_per_row]
-            line += [costs.query_p50_ms, costs.query_p99_ms, costs.peak_rss_bytes, costs.model_bytes]
+            line += [text(costs.machine), costs.threads, int(costs.busy), *(getattr(costs, cost) for cost in COSTS)]
         writer.writerow([*line, text("; ".join(row.flags)), text(row.selection), text(row.command)])
     return out.getvalue()
 

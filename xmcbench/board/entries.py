@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from xmcbench.comparison.compare import same_but_seed
 from xmcbench.results.record import Record
@@ -66,11 +65,11 @@ def entries_of(records: Sequence[Record]) -> list[Entry]:
     for record in standing(records):
         by_place[_place(record)].append(record)
         key = _place(record, parameters=False)
-        last[key] = max(last[key], _number(record.method.version))
+        last[key] = max(last[key], number(record.method.version))
     entries = []
     for members in by_place.values():
-        newest = max(members, key=lambda r: (_number(r.method.version), age(r)))
-        if _number(newest.method.version) < last[_place(newest, parameters=False)]:
+        newest = max(members, key=lambda r: (number(r.method.version), age(r)))
+        if number(newest.method.version) < last[_place(newest, parameters=False)]:
             continue
         runs = sorted((r for r in members if _state(r) == _state(newest)), key=age)
         by_seed = {r.seed: r for r in runs}  # the newest run of each seed
@@ -108,7 +107,7 @@ def _place(record: Record, *, parameters: bool = True) -> str:
     return json.dumps([name, method.label, method.family, origin, record.k, *rest], sort_keys=True)
 
 
-def _state(record: Record) -> tuple[Any, ...]:
+def _state(record: Record) -> tuple[str, str | None]:
     """The state of a method's code: its version and, for a method in a file, the hash of the file."""
     return record.method.version, record.code.method.sha256
 
@@ -118,7 +117,7 @@ def age(record: Record) -> tuple[float, str]:
     return datetime.fromisoformat(record.started_utc).timestamp(), record.run_id
 
 
-def _number(version: object) -> int:
-    """A version as a number; −1 if it is no whole number, as for external predictions, which are ordered by age."""
+def number(version: object) -> int:
+    """A version or revision as a number; −1 if it is no whole number, as for external predictions."""
     text = str(version)
     return int(text) if text.isdecimal() and len(text) < 9 else -1

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench.board.entries import Entry
 from xmcbench.errors import DataError
-from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.results.board_files import TESTED
 from xmcbench.results.record_file import seal_of
 from xmcbench.results.row_values import values_given
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from xmcbench.results.store import Store
 
 
@@ -53,8 +54,9 @@ class Evidence:
         return board.data_sha256 if board is not None and self.metrics else None
 
     @cached_property
-    def arrays(self) -> dict[str, Any]:
-        """Mean numerators over seeds, denominators and near-duplicate groups, named as in `Store.board`.
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """(n,) each, named as in `Store.board`: mean numerators over seeds, denominators, and near-duplicate groups
+        (`NEAR`) if the records have them.
 
         Raises
         ------
@@ -68,8 +70,3 @@ class Evidence:
                 raise DataError(f"{run.run_id}: no rows of {', '.join(missing)}", "Copy the record's files again.")
         means = {name: np.mean([arrays[name] for arrays in by_run], axis=0, dtype=np.float64) for name in self.metrics}
         return {**by_run[0], **means}
-
-    @property
-    def groups(self) -> Any:
-        """(n,) int32 near-duplicate groups; None if the record has none."""
-        return self.arrays.get(NEAR)

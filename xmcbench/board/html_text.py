@@ -121,11 +121,6 @@ def reason(row: Row) -> str:
     return "; ".join(reasons) or "there was nothing to test it with"
 
 
-def seeds(row: Row) -> int:
-    """The largest number of seeds behind a value of the row."""
-    return max((value.seeds for value in row.values.values()), default=1)
-
-
 def cost_cells(of: Costs | None) -> list[tuple[str, bool]]:
     """For each cost of the table: its number, and whether a busy machine increased it."""
     if of is None:

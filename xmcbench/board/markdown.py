@@ -132,7 +132,7 @@ def _published(table: Table) -> list[str]:
             escaped(row.source),
             escaped(row.data_version),
             row.verdict,
-            cells.gaps(row),
+            ", ".join(f"{name} {100 * gap:+.2f}" for name, gap in (row.gaps or {}).items()),
             escaped(row.why),
             escaped(row.costs),
         ]

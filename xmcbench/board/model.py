@@ -103,6 +103,11 @@ class Row:
     runs: list[Run]
     floor: bool = False
 
+    @property
+    def seeds(self) -> int:
+        """The largest number of seeds behind a value."""
+        return max((value.seeds for value in self.values.values()), default=0)
+
 
 @dataclass(frozen=True)
 class PublishedRow:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from msgspec import Meta, Struct
 
 from xmcbench.board.evidence import Evidence
 from xmcbench.errors import DataError
+from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
 from xmcbench.results.board_files import TESTED
 
 VERSION = 2  # of the cache: increase it when the test or the intervals change
@@ -35,30 +35,22 @@ PValues = Annotated[list[Annotated[float, Meta(ge=0, le=1)] | None], OfTested]
 Intervals = Annotated[list[Ends], OfTested]
 
 
-class _Version(Struct):
-    version: int
+class Results(Struct):
+    """p-values by the key of a pair of entries, and intervals by the key of an entry."""
 
-
-class _Cache(_Version):
     p: dict[str, PValues]
     intervals: dict[str, Intervals]
 
 
-@dataclass
+class _Version(Struct):
+    version: int
+
+
 class Memory:
-    """Cached results of earlier builds.
+    """Results of tests: `cached` has those of earlier builds and of this one, `used` those that this build used."""
 
-    Attributes
-    ----------
-    p : key of a pair of entries → p-value for each metric of `TESTED`.
-    ends : key of an entry → interval for each metric of `TESTED`.
-    asked_p, asked_ends : the results that this build used; only these are saved.
-    """
-
-    p: dict[str, PValues] = field(default_factory=dict)
-    ends: dict[str, Intervals] = field(default_factory=dict)
-    asked_p: dict[str, PValues] = field(default_factory=dict)
-    asked_ends: dict[str, Intervals] = field(default_factory=dict)
+    def __init__(self, cached: Results | None = None) -> None:
+        self.cached, self.used = cached or Results({}, {}), Results({}, {})
 
     @classmethod
     def read(cls, path: Path) -> Memory:
@@ -74,42 +66,32 @@ class Memory:
             content = path.read_bytes()
             if msgspec.json.decode(content, type=_Version).version != VERSION:
                 return cls()
-            cache = msgspec.json.decode(content, type=_Cache)
+            return cls(msgspec.json.decode(content, type=Results))
         except (OSError, msgspec.DecodeError) as error:
             raise DataError(f"{path}: invalid test cache ({error})", "Delete it: the next build makes it.") from error
-        return cls(cache.p, cache.intervals)
 
     def text(self) -> str:
-        """The content of the cache file for the next build: JSON, with a line for each pair and for each entry."""
-        cache = {"version": VERSION, "tested": TESTED, "p": self.asked_p, "intervals": self.asked_ends}
+        """The used results as JSON for the next build, with a line for each pair and for each entry."""
+        cache = {"version": VERSION, "tested": TESTED, **msgspec.structs.asdict(self.used)}
         return json.dumps(cache, sort_keys=True, separators=(",", ":")).replace('],"', '],\n"') + "\n"
 
 
 def intervals(evidence: Evidence, memory: Memory) -> dict[str, Ends]:
     """Metric → 95 % interval over documents, for the metrics of the evidence."""
-    from xmcbench.metrics.uncertainty import DENOMINATOR
     from xmcbench.metrics.uncertainty import intervals as bootstrap
 
-    if evidence.key not in memory.ends:
+    if evidence.key not in memory.cached.intervals:
         arrays, names = evidence.arrays, evidence.metrics
         pairs = [(arrays[name], arrays.get(name + DENOMINATOR)) for name in names]
-        by_name = dict(zip(names, bootstrap(pairs, SAMPLES, 0, groups=evidence.groups), strict=True))
-        memory.ends[evidence.key] = [by_name.get(name, (None, None)) for name in TESTED]
-    cached = memory.asked_ends[evidence.key] = memory.ends[evidence.key]
+        by_name = dict(zip(names, bootstrap(pairs, SAMPLES, 0, groups=arrays.get(NEAR)), strict=True))
+        memory.cached.intervals[evidence.key] = [by_name.get(name, (None, None)) for name in TESTED]
+    cached = memory.used.intervals[evidence.key] = memory.cached.intervals[evidence.key]
     return {name: ends for name, ends in zip(TESTED, cached, strict=True) if name in evidence.metrics}
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """For one metric: rank of each row, 1 + number of rows with a better rank; and number of rows that each row is
-    significantly better than."""
-
-    ranks: list[int]
-    separated: list[int]
-
-
-def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], memory: Memory) -> Ranking:
-    """Rank rows by one metric.
+def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], memory: Memory) -> list[tuple[int, int]]:
+    """For each row: its rank by one metric, 1 + number of rows with a better rank; and the number of rows that it is
+    significantly better than.
 
     Parameters
     ----------
@@ -136,7 +118,7 @@ def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], me
             first = at
         last = max(last, reach[at])
         ranks[row] = 1 + first
-    return Ranking(ranks, separated)
+    return list(zip(ranks, separated, strict=True))
 
 
 def _p(a: Evidence, b: Evidence, metric: str, memory: Memory) -> float:
@@ -144,9 +126,9 @@ def _p(a: Evidence, b: Evidence, metric: str, memory: Memory) -> float:
     if a.key > b.key:  # p must not depend on the order
         a, b = b, a
     key = f"{a.key} {b.key}"
-    if key not in memory.p:
-        memory.p[key] = [_tested(a, b, name) for name in TESTED]
-    cached = memory.asked_p[key] = memory.p[key]
+    if key not in memory.cached.p:
+        memory.cached.p[key] = [_tested(a, b, name) for name in TESTED]
+    cached = memory.used.p[key] = memory.cached.p[key]
     p = cached[TESTED.index(metric)]
     return 1.0 if p is None else p
 
@@ -156,12 +138,13 @@ def _tested(a: Evidence, b: Evidence, name: str) -> float | None:
     the first resamples are not reused, since selecting by them would bias p."""
     from xmcbench.metrics.randomisation import RESAMPLES, paired_test
 
-    test = paired_test(a.arrays, b.arrays, name, a.groups)
+    groups = a.arrays.get(NEAR)
+    test = paired_test(a.arrays, b.arrays, name, groups)
     if test is None or test.p is None:
         return None
     p = test.p
     if 1 / (1 + RESAMPLES) <= p <= SMALL:  # a smaller p is Hoeffding's bound, not an estimate
-        again = paired_test(a.arrays, b.arrays, name, a.groups, resamples=MANY, seed=1)
+        again = paired_test(a.arrays, b.arrays, name, groups, resamples=MANY, seed=1)
         assert again is not None
         assert again.p is not None
         p = again.p

@@ -7,10 +7,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from xmcbench.board.costs import costs_of
-from xmcbench.board.entries import Entry, K
+from xmcbench.board.entries import Entry, K, age
+from xmcbench.board.evidence import Evidence
 from xmcbench.board.model import Row, Run, Value
 from xmcbench.results.record import Record
 
+UNRANKED = {"other data lineage", "other metric version", "other groups", "selected on test"}  # flags
 FLOOR = "popularity"  # the baseline in every plan: a method that does not read the input
 
 
@@ -27,7 +29,7 @@ def row_of(
     Parameters
     ----------
     names : metrics of the table, including slices. ends : metric → interval over all seeds, where known.
-    ranks, separated : by tested metric. flags : flags that depend on other rows; the entry's own flags are added.
+    ranks, separated : by tested metric. flags : see `flags_of`.
     """
     record = entry.newest
     method = record.method
@@ -43,7 +45,7 @@ def row_of(
         ranks=dict(ranks),
         separated=dict(separated),
         costs=costs_of(entry.all_runs),
-        flags=[*flags, *_own_flags(entry)],
+        flags=list(flags),
         command=command_of(entry),
         runs=[_run(run, names) for run in entry.all_runs],
         floor=method.name == FLOOR and not record.is_external,
@@ -100,21 +102,42 @@ def command_of(entry: Entry) -> str:
     return shlex.join(words)
 
 
-def _own_flags(entry: Entry) -> list[str]:
-    record, flags = entry.newest, []
-    random = not record.method.deterministic
-    if random and len(entry.runs) == 1:
-        flags.append("single seed")
-    if record.is_external:
-        flags.append("external predictions")
-    if record.selection.split in (None, "unknown"):
-        flags.append("selection split unknown")
+def flags_of(
+    rows: Sequence[Evidence], content: str, versions: Mapping[str, int], names: Sequence[str]
+) -> list[list[str]]:
+    """Keys of `model.FLAGS` for each row.
+
+    Parameters
+    ----------
+    content : content hash of the table's data. versions : newest version of each metric's definition on the board.
+    names : metrics of the table.
+    """
+    testable = [row for row in rows if row.metrics and row.entry.content == content]
+    groups = max(testable, key=lambda row: age(row.entry.newest)).data if testable else None
+    return [_flags(row, content, versions, names, groups) for row in rows]
+
+
+def _flags(
+    row: Evidence, content: str, versions: Mapping[str, int], names: Sequence[str], groups: str | None
+) -> list[str]:
+    entry, newest = row.entry, row.entry.newest
+    versions_used = {(m.name, m.version) for run in entry.runs for m in run.metrics if m.name in names}
+    groups_used = {run.board.data_sha256 for run in entry.runs if run.board is not None}
     costs = costs_of(entry.all_runs)
-    if costs and costs[0].busy:
-        flags.append("busy machine")
-    if any(run.code.dirty for run in entry.runs):
-        flags.append("changed code")
-    return flags
+    holds = {
+        "other data lineage": entry.content != content,
+        "selected on test": newest.selection.split == "test",
+        "other metric version": any(version != versions[name] for name, version in versions_used),
+        # paired tests need the same documents in the same groups, which another version of xmcbench may have changed
+        "other groups": bool(row.metrics) and groups_used != {groups} and entry.content == content,
+        "no per-row numbers": not row.metrics,
+        "single seed": not newest.method.deterministic and len(entry.runs) == 1,
+        "external predictions": newest.is_external,
+        "selection split unknown": newest.selection.split in (None, "unknown"),
+        "busy machine": bool(costs) and costs[0].busy,
+        "changed code": any(run.code.dirty for run in entry.runs),
+    }
+    return [flag for flag, it_holds in holds.items() if it_holds]
 
 
 def _run(run: Record, names: Sequence[str]) -> Run:

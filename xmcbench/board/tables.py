@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xmcbench.board import pairs
-from xmcbench.board.entries import Entry, age, entries_of, failures_of, tables_of
+from xmcbench.board.entries import Entry, age, entries_of, failures_of, number, tables_of
 from xmcbench.board.evidence import Evidence
-from xmcbench.board.flags import flags_of, is_ranked
 from xmcbench.board.model import METRICS, Board, Facts, Row, Table
 from xmcbench.board.published import Published, beside, published_alone
-from xmcbench.board.rows import row_of, value_of
+from xmcbench.board.rows import UNRANKED, flags_of, row_of, value_of
+from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
 from xmcbench.results.board_files import TESTED
 from xmcbench.results.record import Record
@@ -62,7 +62,8 @@ def _table(
     entries = entries_of(members)
     content = _content(entries) if entries else ""
     same_content = [e.newest for e in entries if e.content == content] or list(members)
-    reference = max(same_content, key=age)
+    data = max(same_content, key=age).dataset
+    counts = (data.n_train, data.n_test, data.n_features, data.n_labels)
     columns = _columns(entries)
     slices = _slices(entries)
     names = [*columns, *(metric for part in slices.values() for metric in part)]
@@ -73,25 +74,24 @@ def _table(
     flags = flags_of(evidence, content, versions, names)
     places: list[dict[str, tuple[int, int]]] = [{} for _ in entries]
     for metric in tested:
-        ranked = [i for i, e in enumerate(evidence) if metric in e.metrics and is_ranked(flags[i])]
-        values = [_value(entries[i], metric) for i in ranked]
+        ranked = [i for i, e in enumerate(evidence) if metric in e.metrics and UNRANKED.isdisjoint(flags[i])]
+        values = [value_of(entries[i].runs, metric, None).value or 0.0 for i in ranked]
         ranking = pairs.rank_rows([evidence[i] for i in ranked], metric, values, memory)
-        for i, rank, count in zip(ranked, ranking.ranks, ranking.separated, strict=True):
-            places[i][metric] = rank, count
+        for i, rank_and_count in zip(ranked, ranking, strict=True):
+            places[i][metric] = rank_and_count
     rows = []
     for entry, per_row, place, entry_flags in zip(entries, evidence, places, flags, strict=True):
         ends = pairs.intervals(per_row, memory) if per_row.metrics else {}
         ranks = {m: place[m][0] if m in place else None for m in tested}
         separated = {m: place[m][1] for m in tested if m in place}
-        more = [] if per_row.metrics else ["no per-row numbers"]
-        rows.append(row_of(entry, names, ends, ranks, separated, [*entry_flags, *more]))
+        rows.append(row_of(entry, names, ends, ranks, separated, entry_flags))
     rows.sort(key=lambda row: _order(row, tested[0] if tested else next(iter(columns), None)))
     return Table(
         key=f"{name}/{view}",
         dataset=name,
         view=view,
         title=_title(name),
-        facts=_facts(reference),
+        facts=Facts(*counts, data.revision, data.content_hash, data.propensity),
         metrics=columns,
         tested=tested,
         slices=slices,
@@ -114,8 +114,7 @@ def _content(entries: Sequence[Entry]) -> str:
 
     def newer(entry: Entry) -> tuple[int, str, int, tuple[float, str]]:
         revision = str(entry.newest.dataset.revision)
-        number = int(revision) if revision.isdecimal() and len(revision) < 9 else -1
-        return number, revision, counts[entry.content], age(entry.newest)
+        return number(revision), revision, counts[entry.content], age(entry.newest)
 
     return max(entries, key=newer).content
 
@@ -136,11 +135,6 @@ def _newest_versions(records: Sequence[Record]) -> dict[str, int]:
     return newest
 
 
-def _value(entry: Entry, metric: str) -> float:
-    value = value_of(entry.runs, metric, None).value
-    return 0.0 if value is None else value
-
-
 def _order(row: Row, metric: str | None) -> tuple[float, float, str]:
     if metric is None:
         return 0.0, 0.0, row.label
@@ -153,18 +147,7 @@ def _ceiling(newest_first: Sequence[Record], metric: str) -> float | None:
     return next((ceiling for ceiling in ceilings if ceiling is not None), None)
 
 
-def _facts(record: Record) -> Facts:
-    data = record.dataset
-    counts = (data.n_train, data.n_test, data.n_features, data.n_labels)
-    return Facts(*counts, data.revision, data.content_hash, data.propensity)
-
-
 def _title(name: str) -> str:
-    """The title in the catalogue, or the name of a data set that is not in it."""
-    from xmcbench.data.catalogue import entry
-    from xmcbench.errors import UsageError
-
-    try:
-        return entry(name).title
-    except UsageError:  # imported data, a synthetic with options
-        return name
+    """The title in the catalogue, or the name of a data set that is not in it, such as imported data."""
+    known = catalogue().get(name)
+    return name if known is None else known.title
