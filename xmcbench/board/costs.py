@@ -11,6 +11,7 @@ from xmcbench.board.model import Costs
 from xmcbench.results.record import Record
 
 BUSY = 0.1  # share of the machine used by others, or of the time used by compilation, above which a run counts as busy
+MEDIANS = ("fit_seconds", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes")  # fields as in a record
 
 
 def costs_of(runs: Sequence[Record]) -> list[Costs]:
@@ -37,22 +38,12 @@ def is_busy(run: Record) -> bool:
 def _medians(machine: str, threads: int | None, runs: Sequence[Record]) -> Costs:
     quiet = [run for run in runs if not is_busy(run)]  # busy runs count only if there are no others
     costs = [run.costs for run in quiet or runs]
-    rows = runs[0].dataset.n_test
-    predict = _median([cost.predict_seconds for cost in costs])
-    return Costs(
-        machine=machine,
-        threads=threads,
-        busy=not quiet,
-        runs=len(costs),
-        fit_seconds=_median([cost.fit_seconds for cost in costs]),
-        predict_ms_per_row=None if predict is None or not rows else 1000 * predict / rows,
-        query_p50_ms=_median([cost.query_p50_ms for cost in costs]),
-        query_p99_ms=_median([cost.query_p99_ms for cost in costs]),
-        peak_rss_bytes=_median([cost.peak_rss_bytes for cost in costs]),
-        model_bytes=_median([cost.model_bytes for cost in costs]),
-    )
 
+    def median(name: str) -> float | None:
+        measured = [value for cost in costs if (value := getattr(cost, name)) is not None]
+        return float(statistics.median(measured)) if measured else None
 
-def _median(values: Sequence[float | None]) -> float | None:
-    measured = [value for value in values if value is not None]
-    return float(statistics.median(measured)) if measured else None
+    predict, rows = median("predict_seconds"), runs[0].dataset.n_test
+    per_row = None if predict is None or not rows else 1000 * predict / rows
+    medians = {name: median(name) for name in MEDIANS}
+    return Costs(machine, threads, busy=not quiet, runs=len(costs), predict_ms_per_row=per_row, **medians)

@@ -60,23 +60,20 @@ def table(table: Table) -> str:
     counts = (
         f"{_count(facts.n_train)} training and {_count(facts.n_test)} test documents, {_count(facts.n_labels)} labels"
     )
-    lines = [
-        f"# {escaped(table.title)}, view {escaped(table.view)}",
-        "",
-        f"{counts}, revision {facts.revision}.",
-        "",
-    ]
+    lines = [f"# {escaped(table.title)}, view {escaped(table.view)}", "", f"{counts}, revision {facts.revision}.", ""]
     lines += [*_scores(table), ""]
     used = [flag for flag in FLAGS if any(flag in row.flags for row in table.rows)]
     lines += [f"- **{flag}**: {FLAGS[flag]}" for flag in used] + [""] * bool(used)
     lines += [*_slices(table), *_costs(table), *_published(table)]
-    if table.failures:
-        lines += ["## Without a row", "", *(f"- {escaped(text)}" for text in table.failures), ""]
-    if commands := [f"- {code(row.command)}" for row in table.rows if row.command]:
-        lines += ["## Repeating it", "", *commands, ""]
-    if table.rows:
-        lines += ["## Reading it", "", READING, ""]
+    lines += _part("Without a row", [f"- {escaped(text)}" for text in table.failures])
+    lines += _part("Repeating it", [f"- {code(row.command)}" for row in table.rows if row.command])
+    lines += _part("Reading it", [READING] if table.rows else [])
     return "\n".join(lines)
+
+
+def _part(title: str, lines: Sequence[str]) -> list[str]:
+    """A part of the page under its own heading; nothing if it has no lines."""
+    return [f"## {title}", "", *lines, ""] if lines else []
 
 
 def _count(number: int | None) -> str:
@@ -100,11 +97,10 @@ def _scores(table: Table) -> list[str]:
 
 
 def _slices(table: Table) -> list[str]:
-    if not table.slices:
-        return []
     names = [name for part in table.slices.values() for name in part]
     rows = [[escaped(row.label), *(cells.percent(row.values[name].value) for name in names)] for row in table.rows]
-    return ["## By part of the labels or documents", "", *_grid(["method", *map(escaped, names)], rows), ""]
+    grid = _grid(["method", *map(escaped, names)], rows)
+    return _part("By part of the labels or documents", grid if names else [])
 
 
 def _costs(table: Table) -> list[str]:
@@ -116,15 +112,13 @@ def _costs(table: Table) -> list[str]:
             for row in table.rows
             if (costs := cells.on_machine(row, machine)) is not None
         ]
-        lines += [f"## Costs on {escaped(machine[0])}{threads}", "", *_grid(["method", *cells.COSTS], rows), ""]
+        lines += _part(f"Costs on {escaped(machine[0])}{threads}", _grid(["method", *cells.COSTS], rows))
         if any("*" in "".join(row[1:]) for row in rows):
             lines += ["\\* other processes, or compiling kernels, took over a tenth of the time: it is too long.", ""]
     return lines
 
 
 def _published(table: Table) -> list[str]:
-    if not table.published:
-        return []
     rows = [
         [
             escaped(row.method),
@@ -139,7 +133,7 @@ def _published(table: Table) -> list[str]:
         for row in table.published
     ]
     head = ("method", "published", "source", "data", "verdict", "ours − published", "why", "costs, as printed")
-    return ["## Published values", "", *_grid(head, rows), ""]
+    return _part("Published values", _grid(head, rows) if rows else [])
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -20,7 +20,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +57,9 @@ class _Version(Struct, frozen=True, forbid_unknown_fields=True):
     text: Text
 
 
-class _Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An entry of a file; `version` and `source` are keys of its tables."""
+
     method: Text
     version: str
     source: str
@@ -68,6 +69,21 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     views: tuple[Text, ...] = ()
     wrong: Text = ""
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Metric → fraction."""
+        return {metric: value / 100 for metric, value in self.percent.items()}
+
+
+class Published(Entry, frozen=True, kw_only=True):
+    """An entry with texts as `version` and `source`.
+
+    `dataset` is the data set of the file, whose table lists the entry; `data` that of its test rows, or "other".
+    """
+
+    dataset: str
+    data: str
+
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     sources: dict[str, Text]
@@ -75,36 +91,13 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     values: list[dict[str, object]]  # decoded one by one, so that the faults of all are reported together
 
 
-@dataclass(frozen=True)
-class Published:
-    """One published row.
-
-    Attributes
-    ----------
-    dataset : data set of the file, whose table lists the row. data : data set of the test rows, or "other".
-    version, source : texts. values : metric → fraction.
-    """
-
-    dataset: str
-    method: str
-    data: str
-    version: str
-    source: str
-    values: Mapping[str, float]
-    costs: PrintedCosts
-    ours: tuple[str, ...]
-    views: tuple[str, ...]
-    wrong: str
-
-
 def load(folder: Path) -> list[Published]:
     """All published values of `folder`, file by file.
 
     Raises
     ------
-    DataError : no such folder, or a file with faults; all faults of its entries are reported together: an unknown or
-        missing key, data set, view or metric; a value outside 0 to 100; values that break an identity and aren't marked
-        wrong; a duplicate.
+    DataError : no such folder, or a file with faults, such as an unknown key, data set, view or metric, a value outside
+        0 to 100, a duplicate, or values that break an identity and aren't marked wrong.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder", "It comes with the repository, as leaderboards/published.")
@@ -125,7 +118,7 @@ def _read(path: Path) -> list[Published]:
     seen: set[tuple[str, ...]] = set()
     for i, table in enumerate(file.values, 1):
         try:
-            entry = msgspec.convert(table, _Entry)
+            entry = msgspec.convert(table, Entry)
             faults = _faults(entry, file)
         except msgspec.ValidationError as error:
             faults = [str(error)]
@@ -133,30 +126,17 @@ def _read(path: Path) -> list[Published]:
             keys = {(entry.method, entry.version, entry.source, metric) for metric in entry.percent}
             faults = [f"{metric} occurs twice" for *_, metric in sorted(keys & seen)]
             seen |= keys
-            published.append(_published(path.stem, entry, file))
+            version = file.versions[entry.version]
+            texts = {"version": version.text, "source": file.sources[entry.source]}
+            here = {"dataset": path.stem, "data": version.data}
+            published.append(msgspec.convert(table | texts | here, Published))
         problems += [f"entry {i} ({table.get('method', 'no method')}): {text}" for text in faults]
     if problems:
         raise DataError(f"{path}: " + "; ".join(problems), hint)
     return published
 
 
-def _published(dataset: str, entry: _Entry, file: _File) -> Published:
-    version = file.versions[entry.version]
-    return Published(
-        dataset=dataset,
-        method=entry.method,
-        data=version.data,
-        version=version.text,
-        source=file.sources[entry.source],
-        values={metric: value / 100 for metric, value in entry.percent.items()},
-        costs=entry.costs,
-        ours=entry.ours,
-        views=entry.views,
-        wrong=entry.wrong,
-    )
-
-
-def _faults(entry: _Entry, file: _File) -> list[str]:
+def _faults(entry: Entry, file: _File) -> list[str]:
     """The faults of an entry that its types can't have."""
     faults = [] if entry.source in file.sources else [f"source {entry.source!r} is not under [sources]"]
     if entry.version not in file.versions:
@@ -172,8 +152,7 @@ def _faults(entry: _Entry, file: _File) -> list[str]:
             faults.append(f"{name} = {value:g} is not a percentage")
     if faults or entry.wrong:
         return faults
-    broken = invariants.broken({name: value / 100 for name, value in entry.percent.items()})
-    return [f"{text}: mark it wrong" for text in broken]
+    return [f"{text}: mark it wrong" for text in invariants.broken(entry.values)]
 
 
 def beside(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Published]) -> list[PublishedRow]:
@@ -219,7 +198,7 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
         verdict, why = _compared(ours, gaps)
     else:
         verdict, why = "not run here", f"would be repeated by {entry.ours[0]}" if entry.ours else "none of our methods"
-    printed = (entry.method, entry.source, entry.version, dict(entry.values))
+    printed = (entry.method, entry.source, entry.version, entry.values)
     return PublishedRow(*printed, verdict, why, ours, gaps or None, str(entry.costs))
 
 
