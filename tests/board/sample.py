@@ -63,8 +63,7 @@ def _table(
     rows.sort(key=lambda row: (row.ranks.get("P@1") or 99, -(row.values["P@1"].value or 0)))
     facts = Facts(45000, 6000, 200000, 4271, "1", "sha256:" + "0f1e2d3c" * 8, (0.55, 1.5))
     ceilings = {metric: 0.9512 if metric == "P@5" else 1.0 for metric in METRICS}
-    key, title = f"{dataset}/{view}", dataset.upper()
-    return Table(key, dataset, view, title, facts, METRICS, tested, SLICES, ceilings, rows, [], [])
+    return Table(dataset, view, dataset.upper(), facts, METRICS, tested, SLICES, ceilings, rows, [], [])
 
 
 def _row(

@@ -115,6 +115,6 @@ def test_latex_escapes_what_is_special(table: Table) -> None:
 
 def test_the_index_links_to_every_table(board: Board) -> None:
     text = markdown.index(board, ["toy--bow"])
-    assert "From 9 records" in text
+    assert "Made from 9 records" in text
     assert "[md](tables/toy--bow.md), [csv](tables/toy--bow.csv), [tex](tables/toy--bow.tex)" in text
     assert r"tree\[beam=5\]" in text

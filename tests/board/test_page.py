@@ -121,16 +121,18 @@ def test_ranks_by_another_metric(reader: Reader) -> None:
 
 def test_parts_and_published_values(reader: Reader) -> None:
     page = reader.page
-    part = page.get_by_role("region", name="P@1 of one part's labels")
+    part = page.get_by_role("region", name="P@1 by part of the labels")
     assert part.locator("thead th").all_inner_texts() == ["Method", "head", "torso", "tail", "seen-labels"]
     row = next(row for row in sample.board().tables[0].rows if row.label == "elias")
     shown = part.locator("tbody tr", has_text="elias").first.locator("td").all_inner_texts()
     assert [text.strip() for text in shown] == [f"{100 * row.values[f'P@1:{p}'].value:.2f}" for p in sample.PARTS[:4]]
-    other = page.get_by_role("region", name="P@1 of one other part")
+    other = page.get_by_role("region", name="P@1 by other part")
     assert other.locator("thead th").all_inner_texts() == ["Method", "near-duplicate", "novel", "depth3"]
     said = page.locator("#parts").inner_text()
     assert said.index("Frequent and rare labels") < said.index("at least one training row") < said.index("Other parts")
-    assert said.index("Other parts") < said.index("novel: those without") < said.index("Named by the data set: depth3.")
+    assert (
+        said.index("Other parts") < said.index("novel: those without") < said.index("Defined by the data set: depth3.")
+    )
     published = page.get_by_role("region", name="published values").locator("tbody tr")
     assert published.count() == 4
     assert "not reproduced" in published.first.inner_text()

@@ -53,7 +53,7 @@ BROKEN = """(all) => all.flatMap((it) => [...it.textContent.matchAll(/[^ ]+/g)].
 def test_every_control_has_a_name_headings_are_in_order_and_texts_stand_out(reader: Reader, colours: str) -> None:
     page = reader.page
     page.emulate_media(color_scheme=colours)
-    page.get_by_text("How to read this").click()
+    page.get_by_text("How to read this page").click()
     for view in ("table", "method"):
         assert [html for html, name in page.evaluate(NAMES) if not name.strip()] == []
         levels = page.evaluate(LEVELS)

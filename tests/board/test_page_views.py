@@ -63,7 +63,7 @@ def test_busy_points_make_the_frontier_only_where_hardly_any_other_is_known(brow
         return replace(found, costs=[replace(found.costs[0], busy=busy)])
 
     table = sample.board().tables[0]
-    for quiet, best, said in ((True, {"xrlinear", "ovr"}, "leaves them out"), (False, {"bonsai"}, "counts them")):
+    for quiet, best, said in ((True, {"xrlinear", "ovr"}, "leaves them out"), (False, {"bonsai"}, "includes them")):
         bonsai = row("bonsai", busy=True)
         values = bonsai.values | {"P@1": Value(0.99)}
         bonsai = replace(bonsai, values=values, costs=[replace(bonsai.costs[0], fit_seconds=0.1)])
@@ -100,7 +100,7 @@ def test_two_views_of_one_data_set_have_names_of_their_own(reader: Reader) -> No
 def test_every_table_can_be_reached_whatever_its_name(browser: Any, tmp_path: Path) -> None:
     table = sample.board().tables[2]
     names = [("a/b", "c"), ("a", "b/c"), ("a%2Fb", "c"), ("a", "b&note=1"), ("é", "x y")]
-    tables = [replace(table, dataset=a, view=b, key=f"{a}/{b}", title=a) for a, b in names]
+    tables = [replace(table, dataset=a, view=b, title=a) for a, b in names]
     (tmp_path / "index.html").write_text(html.page(Board(tables, 9, "ab" * 32)), encoding="utf-8")
     page = browser.new_page()
     reader = Reader(page, (tmp_path / "index.html").as_uri())
@@ -151,9 +151,9 @@ def test_only_commands_of_ours_can_be_copied(browser: Any, tmp_path: Path) -> No
         (tmp_path / "index.html").write_text(html.page(board), encoding="utf-8")
         page = browser.new_page()
         page.goto((tmp_path / "index.html").as_uri() + "#method=knn")
-        page.get_by_role("heading", name="Repeat it").wait_for()
+        page.get_by_role("heading", name="Command", exact=True).wait_for()
         assert page.get_by_role("button", name="Copy").count() == buttons
-        assert page.get_by_text("No command here repeats this row.").count() == 1 - buttons
+        assert page.get_by_text("There is no command that repeats this row.").count() == 1 - buttons
         page.close()
 
 
@@ -213,7 +213,7 @@ def test_texts_from_outside_are_inert(reader: Reader) -> None:
 
 def test_published_values_alone_have_no_tools_and_no_plot(browser: Any, tmp_path: Path) -> None:
     ours, *_ = sample.board().tables
-    alone = replace(ours, key="amazon-3m/bow", dataset="amazon-3m", rows=[], tested=[], slices={})
+    alone = replace(ours, dataset="amazon-3m", rows=[], tested=[], slices={})
     file = tmp_path / "index.html"
     file.write_text(html.page(Board([ours, alone], records=9, digest="ab" * 32)), encoding="utf-8")
     context = browser.new_context(viewport={"width": 1280, "height": 900})

@@ -110,8 +110,8 @@ def test_one_entry_worked_by_hand(tmp_path: Path) -> None:
         (0.8225, "reproduced", "within 0.5 points"),
         (0.8175, "reproduced", "within 0.5 points"),
         (0.8275, "reproduced", "within 0.5 points"),
-        (0.8174, "not reproduced", "0.51 points of P@1 below"),
-        (0.85, "reproduced", "above by 2.75 points of P@1"),
+        (0.8174, "not reproduced", "0.51 points lower in P@1"),
+        (0.85, "reproduced", "2.75 points higher in P@1"),
     ],
 )
 def test_the_gap_decides(tmp_path: Path, p1: float, verdict: str, why: str) -> None:

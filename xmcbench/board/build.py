@@ -47,8 +47,7 @@ def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
         raise DataError(f"{folder}: no records in it", f"Add some: xmcbench merge results --into {folder} --slim")
     memory = Memory() if fresh else Memory.read(folder / TESTS)
     published_values = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
-    board = board_of(records, store, memory, published_values)
-    files = rendered(board)
+    files = rendered(board_of(records, store, memory, published_values))
     files[TESTS] = memory.text()
     return {path: text.encode() for path, text in files.items()}
 
@@ -59,10 +58,9 @@ def rendered(board: Board) -> dict[str, str]:
     files = {"README.md": markdown.index(board, names), "index.html": page(board)}
     for table, name in zip(board.tables, names, strict=True):
         files[f"tables/{name}.md"] = markdown.table(table)
-        if not table.rows:
-            continue  # only published values
-        files[f"tables/{name}.csv"] = csv_table.table(table)
-        files[f"tables/{name}.tex"] = latex.table(table)
+        if table.rows:  # not only published values
+            files[f"tables/{name}.csv"] = csv_table.table(table)
+            files[f"tables/{name}.tex"] = latex.table(table)
     return files
 
 
@@ -80,17 +78,10 @@ def write(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 def differing(folder: Path, files: dict[str, bytes]) -> list[str]:
     """Paths of files that are missing or differ, and of tables in tables/ that `files` does not have."""
-    changed = [
-        path
-        for path, content in files.items()
-        if not (folder / path).is_file() or (folder / path).read_bytes() != content
-    ]
-    existing = [
-        f"tables/{path.name}"
-        for path in sorted((folder / "tables").glob("*"))
-        if path.suffix in (".md", ".csv", ".tex")
-    ]
-    return sorted(changed + [path for path in existing if path not in files])
+    existing = {path for path in files if (folder / path).is_file()}
+    changed = {path for path in existing if (folder / path).read_bytes() != files[path]}
+    tables = {f"tables/{path.name}" for path in (folder / "tables").glob("*") if path.suffix in (".md", ".csv", ".tex")}
+    return sorted(changed | (files.keys() - existing) | (tables - files.keys()))
 
 
 def file_name(dataset: str, view: str) -> str:

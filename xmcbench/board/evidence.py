@@ -39,10 +39,9 @@ class Evidence:
         """One message for each faulty file of the runs; every build checks, even if all test results are cached."""
         faults = []
         for run in self.entry.all_runs:
-            if run.board is None:
-                continue
             try:
-                values_given(run, self._store.board(run))
+                if run.board is not None:
+                    values_given(run, self._store.board(run))
             except DataError as error:
                 faults.append(str(error))
         return faults

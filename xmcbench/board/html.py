@@ -39,11 +39,11 @@ def page(board: Board) -> str:
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
         f"script-src {_hash(start)} {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    own = {"policy": policy, "style": style, "start": start, "script": script, "data": data}  # not to be escaped
+    own = {"policy": policy, "style": style, "start": start, "script": script, "data": data}
     newest = max((run.started_utc for table in board.tables for row in table.rows for run in row.runs), default="")
     tested = list(dict.fromkeys(metric for table in board.tables for metric in table.tested))
-    own_markup = {name: Markup(part) for name, part in own.items()}
-    return _environment().get_template("page.html").render(board=board, newest=newest, tested=tested, **own_markup)
+    unescaped = {name: Markup(part) for name, part in own.items()}
+    return _environment().get_template("page.html").render(board=board, newest=newest, tested=tested, **unescaped)
 
 
 @cache

@@ -19,13 +19,13 @@ from xmcbench.escaping import clean
 # title, unit on the page, field of `Costs`, factor from the field's unit to the page's
 COSTS = (
     ("Fit", "s", "fit_seconds", 1.0),
-    ("Predict", "ms a row", "predict_ms_per_row", 1.0),
-    ("One query", "ms", "query_p50_ms", 1.0),
+    ("Predict", "ms per row", "predict_ms_per_row", 1.0),
+    ("Query median", "ms", "query_p50_ms", 1.0),
     ("Memory", "MiB", "peak_rss_bytes", 2**-20),
     ("Model", "MiB", "model_bytes", 2**-20),
-    ("Slow query (99 %)", "ms", "query_p99_ms", 1.0),
+    ("Query 99th percentile", "ms", "query_p99_ms", 1.0),
 )
-TIMES = ("s", "ms", "ms a row")  # units of costs that a busy machine increases
+TIMES = ("s", "ms", "ms per row")  # units of costs that a busy machine increases
 IN_TABLE = 5  # number of `COSTS` in the table; a method's page has all
 DIGITS = 3  # significant digits of costs
 HASH = 12  # shown characters of commits and hashes
@@ -99,13 +99,8 @@ def breakable(label: str) -> Markup:
 def facts(table: Table) -> list[str]:
     """The facts of a data set that are known."""
     known = table.facts
-    counts = {
-        "training rows": known.n_train,
-        "test rows": known.n_test,
-        "labels": known.n_labels,
-        "features": known.n_features,
-    }
-    items = [f"{count:,} {what}" for what, count in counts.items() if count is not None]
+    counts = ("training rows", known.n_train), ("test rows", known.n_test), ("labels", known.n_labels)
+    items = [f"{count:,} {what}" for what, count in (*counts, ("features", known.n_features)) if count is not None]
     if known.propensity:
         items.append("propensities A, B = " + ", ".join(map(str, known.propensity)))
     if known.revision is not None:
@@ -118,7 +113,7 @@ def facts(table: Table) -> list[str]:
 def reason(row: Row) -> str:
     """Why a row has no rank, from its flags."""
     reasons = [FLAGS[flag].removesuffix(": not ranked") for flag in row.flags if "not ranked" in FLAGS.get(flag, "")]
-    return "; ".join(reasons) or "there was nothing to test it with"
+    return "; ".join(reasons) or "the tests have no numbers for it"
 
 
 def cost_cells(of: Costs | None) -> list[tuple[str, bool]]:

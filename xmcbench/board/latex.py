@@ -29,9 +29,9 @@ def table(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped(table.title)} ({escaped(table.view)}), percent. Methods of a better rank are"
-        rf" significantly better than all of a worse one (paired randomisation tests over documents,"
-        rf" {escaped(first)}, Holm, 5\%).}}",
+        rf"\caption{{{escaped(table.title)} ({escaped(table.view)}), percent. Every method of a better rank"
+        rf" is significantly better than every method of a worse rank (paired randomisation tests over documents,"
+        rf" {escaped(first)}, Holm's correction, 5\%).}}",
         rf"\begin{{tabular}}{{rl{'r' * len(table.metrics)}}}",
         r"\toprule",
         " & ".join(["rank", "method", *map(escaped, table.metrics)]) + r" \\",

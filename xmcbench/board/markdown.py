@@ -10,12 +10,12 @@ from xmcbench.board.model import FLAGS, Board, Table
 from xmcbench.escaping import clean
 
 READING = (
-    "Rows share a rank where a test can't separate them, or a chain of such rows joins them: every row of a better "
-    "rank is significantly better than every row of a worse one, and each beats so many rows, those of its own rank "
-    "among them. The tests are paired randomisation tests over the "
-    "test documents, near-duplicates taken together, with Holm's correction over all pairs of a table and metric at "
-    "5 %. Values are percent: mean over seeds, ± standard deviation over seeds, and the 95 % bootstrap interval over "
-    "documents. The tests are over documents, for the seeds that were run; they say nothing of other data."
+    "Rows share a rank if no test separates them, or if a chain of such pairs connects them: every row of a better "
+    "rank is significantly better than every row of a worse rank. *beats* is the number of rows that a row is "
+    "significantly better than, including rows of its own rank. The tests are paired randomisation tests over test "
+    "documents, with near-duplicates kept together, and with Holm's correction over all pairs of a table and metric "
+    "at 5 %. Values are percent: the mean over seeds, ± the standard deviation over seeds, and the 95 % bootstrap "
+    "interval over documents. The tests are for the seeds that were run; they say nothing about other data."
 )
 
 
@@ -34,40 +34,36 @@ def code(text: object) -> str:
 
 def index(board: Board, names: Sequence[str]) -> str:
     """The list of tables; `names` are the tables' files without their suffix."""
-    lines = ["# Leaderboards", "", f"From {board.records} records. `xmcbench board build` makes these files anew.", ""]
-    head = ("data set", "view", "train", "test", "labels", "rows", "first by rank", "tables")
+    lines = ["# Leaderboards", "", f"Made from {board.records} records by `xmcbench board build`.", ""]
+    head = ("data set", "view", "train", "test", "labels", "methods", "rank 1", "tables")
     rows = []
     only_published = []
     for table, name in zip(board.tables, names, strict=True):
         if not table.rows:
             only_published.append(f"[{escaped(table.title)}](tables/{name}.md)")
             continue
-        facts = table.facts
         first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
-        counts = map(_count, (facts.n_train, facts.n_test, facts.n_labels))
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
-        cells_text = [escaped(cell) for cell in (table.title, table.view, *counts, len(table.rows), first)]
+        cells_text = [escaped(cell) for cell in (table.title, table.view, *_counts(table), len(table.rows), first)]
         rows.append([*cells_text, links])
     lines += [*_grid(head, rows), ""]
     if only_published:
-        lines += [f"Published values alone, no record: {', '.join(only_published)}.", ""]
-    return "\n".join([*lines, "## Reading them", "", READING, ""])
+        lines += [f"Data sets with published values only: {', '.join(only_published)}.", ""]
+    return "\n".join([*lines, "## How to read the tables", "", READING, ""])
 
 
 def table(table: Table) -> str:
     """One table with its costs, published values, failures and commands."""
-    facts = table.facts
-    counts = (
-        f"{_count(facts.n_train)} training and {_count(facts.n_test)} test documents, {_count(facts.n_labels)} labels"
-    )
-    lines = [f"# {escaped(table.title)}, view {escaped(table.view)}", "", f"{counts}, revision {facts.revision}.", ""]
+    train, test, labels = _counts(table)
+    counts = f"{train} training and {test} test documents, {labels} labels, revision {table.facts.revision}."
+    lines = [f"# {escaped(table.title)}, view {escaped(table.view)}", "", counts, ""]
     lines += [*_scores(table), ""]
     used = [flag for flag in FLAGS if any(flag in row.flags for row in table.rows)]
     lines += [f"- **{flag}**: {FLAGS[flag]}" for flag in used] + [""] * bool(used)
     lines += [*_slices(table), *_costs(table), *_published(table)]
-    lines += _part("Without a row", [f"- {escaped(text)}" for text in table.failures])
-    lines += _part("Repeating it", [f"- {code(row.command)}" for row in table.rows if row.command])
-    lines += _part("Reading it", [READING] if table.rows else [])
+    lines += _part("Methods without results", [f"- {escaped(text)}" for text in table.failures])
+    lines += _part("Commands that repeat the rows", [f"- {code(row.command)}" for row in table.rows if row.command])
+    lines += _part("How to read this table", [READING] if table.rows else [])
     return "\n".join(lines)
 
 
@@ -76,8 +72,10 @@ def _part(title: str, lines: Sequence[str]) -> list[str]:
     return [f"## {title}", "", *lines, ""] if lines else []
 
 
-def _count(number: int | None) -> str:
-    return "?" if number is None else f"{number:,}"
+def _counts(table: Table) -> list[str]:
+    """Numbers of training documents, test documents and labels."""
+    facts = table.facts
+    return ["?" if count is None else f"{count:,}" for count in (facts.n_train, facts.n_test, facts.n_labels)]
 
 
 def _scores(table: Table) -> list[str]:
@@ -100,7 +98,7 @@ def _slices(table: Table) -> list[str]:
     names = [name for part in table.slices.values() for name in part]
     rows = [[escaped(row.label), *(cells.percent(row.values[name].value) for name in names)] for row in table.rows]
     grid = _grid(["method", *map(escaped, names)], rows)
-    return _part("By part of the labels or documents", grid if names else [])
+    return _part("Values on parts of the labels or documents", grid if names else [])
 
 
 def _costs(table: Table) -> list[str]:
@@ -114,7 +112,7 @@ def _costs(table: Table) -> list[str]:
         ]
         lines += _part(f"Costs on {escaped(machine[0])}{threads}", _grid(["method", *cells.COSTS], rows))
         if any("*" in "".join(row[1:]) for row in rows):
-            lines += ["\\* other processes, or compiling kernels, took over a tenth of the time: it is too long.", ""]
+            lines += [f"\\* {FLAGS['busy machine']}.", ""]
     return lines
 
 
@@ -132,7 +130,7 @@ def _published(table: Table) -> list[str]:
         ]
         for row in table.published
     ]
-    head = ("method", "published", "source", "data", "verdict", "ours − published", "why", "costs, as printed")
+    head = ("method", "published", "source", "data", "verdict", "ours − published", "why", "costs, as published")
     return _part("Published values", _grid(head, rows) if rows else [])
 
 

@@ -1,7 +1,7 @@
 """The table model: the content of the leaderboards, independent of their format.
 
-Markdown, CSV, LaTeX and the page are made only from this model, so that they agree. It is JSON-serialisable
-(`dataclasses.asdict`); values are fractions, seconds, milliseconds, bytes; unknown is None.
+Markdown, CSV, LaTeX and the page are made only from this model, so that they agree.
+Values are fractions, seconds, milliseconds, bytes; unknown is None.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@
 
 # flag → explanation for readers; rows have the keys
 FLAGS = {
-    "single seed": "a random method with one run: no spread over seeds is known",
-    "other metric version": "scored with another version of a metric's definition than the newest on this board",
-    "other data lineage": "another content of the data set than the newest revision's on this board: not ranked",
-    "external predictions": "predictions brought by their author: costs unknown, code not seen here",
-    "selection split unknown": "nobody says on which rows its parameters and epochs were chosen",
-    "selected on test": "its author says that parameters or epochs were chosen on the test rows: not ranked",
-    "busy machine": "other processes, or compiling kernels, took over a tenth of the time: its costs are too high",
-    "changed code": "a run came from a source tree with changes that no commit has",
-    "other groups": "its near-duplicate documents are grouped otherwise than the newest record's: not ranked",
-    "no per-row numbers": "a run keeps none (or they don't fit its scores): not ranked",
+    "single seed": "the method uses random numbers and ran once, so the spread over seeds is unknown",
+    "other metric version": "scored by an older version of a metric's definition than others on this board: not ranked",
+    "other data lineage": "the content of its data set differs from the newest revision on this board: not ranked",
+    "external predictions": "predictions computed by their author: costs are unknown, and the code was not seen here",
+    "selection split unknown": "it is unknown on which rows parameters and epochs were chosen",
+    "selected on test": "parameters or epochs were chosen on the test rows, according to its author: not ranked",
+    "busy machine": "other processes or compiling kernels took over a tenth of the machine or time: times are too high",
+    "changed code": "a run used source code with uncommitted changes",
+    "other groups": "its near-duplicate groups differ from those of the newest record: not ranked",
+    "no per-row numbers": "a run has no per-row numbers, which the tests need: not ranked",
 }
 
 
@@ -151,14 +151,13 @@ class Table:
 
     Attributes
     ----------
-    key : "eurlex-4.3k/bow". metrics : the columns, in order. tested : the columns that have ranks.
+    metrics : the columns, in order. tested : the columns that have ranks.
     slices : part → metrics, such as "tail" → ["P@1:tail", "R@100:tail"].
     ceilings : metric → best value any ranking could reach.
     rows : by rank in tested[0], then by its value, best first; rows without a rank are last.
     failures : messages of `entries.failures_of`.
     """
 
-    key: str
     dataset: str
     view: str
     title: str

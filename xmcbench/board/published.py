@@ -127,9 +127,8 @@ def _read(path: Path) -> list[Published]:
             faults = [f"{metric} occurs twice" for *_, metric in sorted(keys & seen)]
             seen |= keys
             version = file.versions[entry.version]
-            texts = {"version": version.text, "source": file.sources[entry.source]}
-            here = {"dataset": path.stem, "data": version.data}
-            published.append(msgspec.convert(table | texts | here, Published))
+            more = {"dataset": path.stem, "data": version.data, "version": version.text}
+            published.append(msgspec.convert(table | more | {"source": file.sources[entry.source]}, Published))
         problems += [f"entry {i} ({table.get('method', 'no method')}): {text}" for text in faults]
     if problems:
         raise DataError(f"{path}: " + "; ".join(problems), hint)
@@ -168,7 +167,6 @@ def published_alone(dataset: str, published: Sequence[Published]) -> Table:
     known = catalogue_entry.expected.get
     counts = known("n_train"), known("n_test"), known("n_features"), known("n_labels")
     return Table(
-        key=f"{dataset}/{catalogue_entry.default_view}",
         dataset=dataset,
         view=catalogue_entry.default_view,
         title=catalogue_entry.title,
@@ -192,12 +190,15 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
     elif entry.data != dataset:
         verdict, why = "other data", "measured on other data than this table"
     elif entry.views and view not in entry.views:
-        verdict, why = "other data", f"the same rows, but read as our view {' or '.join(entry.views)}"
+        verdict, why = "other data", f"the same rows, but in our view {' or '.join(entry.views)}"
     elif gaps := _gaps(entry, comparable[0]) if comparable else None:
         ours = comparable[0].label
         verdict, why = _compared(ours, gaps)
     else:
-        verdict, why = "not run here", f"would be repeated by {entry.ours[0]}" if entry.ours else "none of our methods"
+        verdict, why = (
+            "not run here",
+            f"our method for it is {entry.ours[0]}" if entry.ours else "none of our methods is compared with it",
+        )
     printed = (entry.method, entry.source, entry.version, entry.values)
     return PublishedRow(*printed, verdict, why, ours, gaps or None, str(entry.costs))
 
@@ -215,9 +216,9 @@ def _gaps(entry: Published, row: Row) -> dict[str, float]:
 def _compared(label: str, gaps: Mapping[str, float]) -> tuple[str, str]:
     """Verdict and reason, from the first published metric."""
     name, gap = next(iter(gaps.items()))
-    points = f"{100 * abs(gap):.2f} points of {name}"
+    points = f"{100 * abs(gap):.2f} points"
     if abs(gap) <= NEAR + 1e-9:  # published values are rounded
-        return "reproduced", f"{label} is within {100 * NEAR:g} points of {name}"
+        return "reproduced", f"{label} is within {100 * NEAR:g} points in {name}"
     if gap > 0:
-        return "reproduced", f"{label} is above by {points}"
-    return "not reproduced", f"{label} is {points} below"
+        return "reproduced", f"{label} is {points} higher in {name}"
+    return "not reproduced", f"{label} is {points} lower in {name}"

@@ -72,8 +72,8 @@ def selection_of(record: Record) -> str:
     if record.is_external:
         return f"chosen on {split}, {selection.by}"
     if split == "none":
-        return "nothing was selected: parameters as given, no early stopping"
-    what = selection.what or "what the method selects"
+        return "nothing was chosen: parameters as given, no early stopping"
+    what = selection.what or "parameters or epochs"
     by = f" by {selection.by}" if selection.by else ""
     rows = "validation rows" if selection.rows is None else f"{selection.rows:,} validation rows ({split})"
     count = f", {tried} configurations tried" if tried and tried > 1 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -30,15 +31,13 @@ def board_of(
 
     Parameters
     ----------
-    store : has the per-row numbers of the records.
-    memory : cache of test results; new results are added to it.
-    published : published values.
+    store : has the per-row numbers of the records. memory : cache of test results; new results are added to it.
 
     Raises
     ------
     DataError : per-row numbers are missing, changed, or don't match their record; all faults are reported together.
     """
-    versions = _newest_versions(records)
+    versions = dict(sorted((m.name, m.version) for record in records for m in record.metrics))  # the newest is last
     tables = [
         _table(name, view, members, store, memory, versions, published)
         for (name, view), members in tables_of(records).items()
@@ -63,6 +62,7 @@ def _table(
     content = _content(entries) if entries else ""
     same_content = [e.newest for e in entries if e.content == content] or list(members)
     data = max(same_content, key=age).dataset
+    known = catalogue().get(name)  # not imported data, nor a synthetic data set with options
     counts = (data.n_train, data.n_test, data.n_features, data.n_labels)
     columns = _columns(entries)
     slices = _slices(entries)
@@ -85,12 +85,11 @@ def _table(
         ranks = {m: place[m][0] if m in place else None for m in tested}
         separated = {m: place[m][1] for m in tested if m in place}
         rows.append(row_of(entry, names, ends, ranks, separated, entry_flags))
-    rows.sort(key=lambda row: _order(row, tested[0] if tested else next(iter(columns), None)))
+    rows.sort(key=lambda row: _order(row, tested[0] if tested else next(iter(columns), "")))
     return Table(
-        key=f"{name}/{view}",
         dataset=name,
         view=view,
-        title=_title(name),
+        title=known.title if known else name,
         facts=Facts(*counts, data.revision, data.content_hash, data.propensity),
         metrics=columns,
         tested=tested,
@@ -127,27 +126,11 @@ def _slices(entries: Sequence[Entry]) -> dict[str, list[str]]:
     return dict(slices)
 
 
-def _newest_versions(records: Sequence[Record]) -> dict[str, int]:
-    newest: dict[str, int] = {}
-    for record in records:
-        for one in record.metrics:
-            newest[one.name] = max(newest.get(one.name, 0), one.version)
-    return newest
-
-
-def _order(row: Row, metric: str | None) -> tuple[float, float, str]:
-    if metric is None:
-        return 0.0, 0.0, row.label
-    rank, value = row.ranks.get(metric), row.values[metric].value
-    return float("inf") if rank is None else rank, -(value or 0.0), row.label
+def _order(row: Row, metric: str) -> tuple[float, float, str]:
+    value = row.values[metric].value if metric else None
+    return row.ranks.get(metric) or math.inf, -(value or 0.0), row.label
 
 
 def _ceiling(newest_first: Sequence[Record], metric: str) -> float | None:
     ceilings = (m.best for record in newest_first for m in record.metrics if m.name == metric)
     return next((ceiling for ceiling in ceilings if ceiling is not None), None)
-
-
-def _title(name: str) -> str:
-    """The title in the catalogue, or the name of a data set that is not in it, such as imported data."""
-    known = catalogue().get(name)
-    return name if known is None else known.title

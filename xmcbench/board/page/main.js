@@ -1,10 +1,10 @@
-// What is on view follows the address (#table=… and #method=…), so that links and Back work; and the controls.
-let VIEW; // the table on view
-let LEFT = null; // where the reader was when a method's page opened: how far down, on which link
+// The address (#table=… and #method=…) decides what is shown, so that links and Back work. Controls are set up here.
+let VIEW; // the table that is shown
+let LEFT = null; // scroll position and focused link when a method's page was opened
 
 function route() {
   const address = new URLSearchParams(location.hash.slice(1));
-  if (VIEW && location.hash && !address.has("table") && !address.has("method")) return; // a place on the page
+  if (VIEW && location.hash && !address.has("table") && !address.has("method")) return; // a link to a place on the page
   const table = BOARD.tables.find(({ id }) => id === address.get("table")) ?? BOARD.tables[0];
   const label = address.get("method");
   if (label !== null && get("method").hidden) LEFT = { y: scrollY, link: document.activeElement };
@@ -32,7 +32,7 @@ function showTable(table) {
   VIEW.section.classList.add("on");
   VIEW.section.querySelector(".tools-here").append(get("tools"));
   VIEW.section.querySelector(".figures-here").append(get("figures"));
-  get("tools").hidden = get("figures").hidden = !table.rows.length; // published values alone: nothing to sort or draw
+  get("tools").hidden = get("figures").hidden = !table.rows.length; // only published values: nothing to sort or draw
   for (const link of document.querySelectorAll(".choice a")) {
     const here = link.getAttribute("href") === addressOf(table);
     here ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
@@ -67,7 +67,7 @@ get("theme").addEventListener("click", () => {
   try {
     localStorage.setItem("xmcbench-colours", colours);
   } catch {
-    // no storage: chosen for this visit
+    // no storage: the choice holds for this visit
   }
   showTheme();
 });

@@ -1,6 +1,6 @@
-// A method's page: where it stands on every data set, and for each its parameters, command and runs.
+// A method's page: its ranks on all data sets, and for each data set its parameters, command and runs.
 
-const OURS = "xmcbench run "; // how a command starts that the page offers to copy
+const OURS = "xmcbench run "; // the page offers to copy only commands that start so
 
 /** Show the page of the label; `home` is the table it was opened from. */
 function showMethod(label, home) {
@@ -28,10 +28,10 @@ function standing(places) {
     const link = el("a", { href: addressOf(table) }, table.title);
     return [link, rank, table.metrics[by], percent(row.values[by]?.[0]), row.flags.join(", ") || "none"];
   });
-  return grid("Rank on every data set", ["Data set", "Rank", "by", "Value, %", "Flags"], rows);
+  return grid("Rank on every data set", ["Data set", "Rank", "Metric", "Value, %", "Flags"], rows);
 }
 
-/** All about one row; the first is open, the others when asked for. */
+/** The details of one row. The first row is open; the content of the others is made when they are opened. */
 function detail({ table, row }, i) {
   const details = el("details", i === 0 ? { open: "" } : {}, el("summary", {}, el("h3", {}, table.title)));
   const add = () => details.childElementCount === 1 && details.append(...parts(table, row));
@@ -44,15 +44,15 @@ function parts(table, row) {
   const flags = row.flags.map((flag) => el("li", {}, el("strong", {}, flag), `: ${BOARD.flags[flag] ?? flag}`));
   return [
     ...(flags.length ? [el("h4", {}, "Flags"), el("ul", {}, ...flags)] : []),
-    el("h4", {}, "Repeat it"),
-    ...(row.command.startsWith(OURS) ? copyable(row.command) : [el("p", {}, "No command here repeats this row.")]),
+    el("h4", {}, "Command"),
+    ...(row.command.startsWith(OURS) ? copyable(row.command) : [el("p", {}, "There is no command that repeats this row.")]),
     el("h4", {}, "Parameters"),
-    el("p", {}, row.selection || "How they were chosen is not known."),
-    row.parameters.length ? grid("Parameters", ["Name", "Value"], row.parameters) : el("p", {}, "It has none."),
+    el("p", {}, row.selection || "How the parameters were chosen is unknown."),
+    row.parameters.length ? grid("Parameters", ["Name", "Value"], row.parameters) : el("p", {}, "The method has no parameters."),
     el("h4", {}, "Values"),
     grid("Values in percent", ["Metric", "Value", "95 % interval", "sd", "Seeds"], valuesOf(table, row), "numbers"),
     el("h4", {}, "Costs"),
-    row.costs.length ? costsOf(table, row) : el("p", {}, "They are not known."),
+    row.costs.length ? costsOf(table, row) : el("p", {}, "The costs are unknown."),
     el("h4", {}, "Runs"),
     runsOf(table, row),
   ];
@@ -66,7 +66,7 @@ function copyable(command) {
       await navigator.clipboard.writeText(command);
       button.textContent = "Copied";
     } catch {
-      getSelection().selectAllChildren(text); // not allowed to: one key does it
+      getSelection().selectAllChildren(text); // the browser refuses to copy: the reader can copy the selected text
       button.textContent = "Selected";
     }
   });
@@ -84,18 +84,18 @@ function valuesOf(table, row) {
 function costsOf(table, row) {
   const titles = ["Machine class", "Runs", ...BOARD.costs.map(([title, unit]) => `${title}, ${unit}`)];
   const rows = row.costs.map(([machine, busy, runs, ...costs]) => {
-    const name = table.machines[machine] + (busy ? " (busy: times too high)" : "");
+    const name = table.machines[machine] + (busy ? " (busy machine: times too high)" : "");
     return [name, String(runs), ...costs.map(number)];
   });
   return grid("Costs, medians over runs", titles, rows, "numbers");
 }
 
 function runsOf(table, row) {
-  const titles = ["Run", "Seed", "Started", "Commit", "Machine", "Predictions", "CPU of others"];
+  const titles = ["Run", "Seed", "Started", "Commit", "Machine", "Predictions", "CPU used by others"];
   const rows = row.runs.map(([id, seed, started, commit, machine, sha, others, ...values]) => {
     const facts = [started.slice(0, 16).replace("T", " "), commit, machine, sha].map((text) => text || "–");
     const busy = others === null ? "–" : `${(100 * others).toFixed(1)} %`;
     return [id, String(seed ?? "–"), ...facts, busy, ...values.map(percent)];
   });
-  return grid("Runs, their values in percent", [...titles, ...table.metrics.slice(0, table.shown)], rows, "runs");
+  return grid("Runs, with values in percent", [...titles, ...table.metrics.slice(0, table.shown)], rows, "runs");
 }

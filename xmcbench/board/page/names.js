@@ -1,9 +1,9 @@
-// Where the names in a plot stand.
-const LINE = 15; // pixels that a line of text is high
+// Positions of the names in a plot.
+const LINE = 15; // height of a line of text in pixels
 const SIDES = [[1, 0], [0.7, 0.8], [0.7, -0.8], [-1, 0], [-0.7, -0.8], [-0.7, 0.8], [0, -1.7], [0, 1.7]];
 
-/** Put each name near its point where it covers neither points nor the frontier nor other names; a line leads to those
- * that found no room close by. */
+/** Put each name near its point, where it covers no point, no other name and not the frontier. A name that is far from
+ * its point gets a line to it. */
 function placeNames(points, texts, area) {
   const taken = points.map(({ left, top }) => ({ x: left - 5, y: top - 5, w: 10, h: 10 }));
   taken.push(...lines(points, area));

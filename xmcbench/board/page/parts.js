@@ -1,10 +1,10 @@
-// How a method does on parts of the labels and of the test documents: values and bars for each part.
+// Values on parts of the labels and of the test documents, with bars.
 const OF_LABELS = ["head", "torso", "tail", "seen-labels"];
 const OF_DOCUMENTS = ["near-duplicate", "novel"];
 const LABELS = "Seen-labels: labels with at least one training row.";
 const DOCUMENTS = "Near-duplicate: test documents with a near-duplicate in training; novel: those without.";
 
-/** Parts of the labels, then all others: what those of a data set's own names consist of, only it knows. */
+/** Parts of the labels, then all others. The page can't explain parts that a data set defines. */
 function showParts({ table }) {
   const [labels, others] = [[], []];
   for (const part of table.parts) (OF_LABELS.includes(part[0]) ? labels : others).push(part);
@@ -12,15 +12,16 @@ function showParts({ table }) {
   const own = others.map(([part]) => part).filter((part) => !OF_DOCUMENTS.includes(part));
   const about = [
     ...(OF_DOCUMENTS.some((part) => has(others, part)) ? [DOCUMENTS] : []),
-    ...(own.length ? [`Named by the data set: ${own.join(", ")}.`] : []),
+    ...(own.length ? [`Defined by the data set: ${own.join(", ")}.`] : []),
   ];
+  const aboutLabels = has(labels, "seen-labels") ? LABELS : "";
   get("parts").replaceChildren(
-    ...tablesOf(table, labels, "Frequent and rare labels", has(labels, "seen-labels") ? LABELS : "", "part's labels"),
+    ...tablesOf(table, labels, "Frequent and rare labels", aboutLabels, "part of the labels"),
     ...tablesOf(table, others, "Other parts", about.join(" "), "other part"),
   );
 }
 
-/** A table for each metric that is known by parts, such as P@1 on head, torso and tail. */
+/** A table for each metric that has values on parts, such as P@1 on head, torso and tail. */
 function tablesOf(table, parts, heading, about, what) {
   const names = new Map(); // metric → places of its parts, in the order of the parts
   for (const [part, places] of parts) {
@@ -31,7 +32,7 @@ function tablesOf(table, parts, heading, about, what) {
   }
   const rows = table.rows.filter((row) => [...names.values()].flat().some(([, place]) => row.values[place]));
   if (!rows.length) return [];
-  const tables = [...names].map(([name, places]) => partTable(`${name} of one ${what}, percent`, places, rows));
+  const tables = [...names].map(([name, places]) => partTable(`${name} by ${what}, percent`, places, rows));
   const said = about ? [el("p", { class: "facts" }, about)] : [];
   return [el("h3", {}, heading), ...said, el("div", { class: "side" }, ...tables)];
 }

@@ -1,5 +1,6 @@
-// Quality against a cost on one machine class: points with names, and the frontier that nothing beats in both.
-const NARROW = 560; // pixels; below, points carry numbers and a list beside the plot has the names
+// A metric against a cost on one machine class: points with names, and the frontier of points that no other point beats
+// in both.
+const NARROW = 560; // pixels; a narrower plot has numbers at its points, and a list next to it has the names
 const MARGIN = { left: 46, right: 18, top: 29, bottom: 44 };
 
 function drawPlot({ table }) {
@@ -13,7 +14,7 @@ function drawPlot({ table }) {
     const [x, y] = [costsOn(row, machine)?.[FIRST_COST + cost], row.values[quality]?.[0]];
     if (row.floor) missing.push(`${nameOf(row)} (the floor, ${percent(y)} %)`);
     else if (!isRanked(table, row)) missing.push(`${nameOf(row)} (not ranked)`);
-    else if (!(x > 0) || y === undefined) missing.push(`${nameOf(row)} (no such cost on this machine class)`);
+    else if (!(x > 0) || y === undefined) missing.push(`${nameOf(row)} (cost unknown on this machine class)`);
     else points.push({ x, y, label: nameOf(row), busy: isTime && costsOn(row, machine)[1] === 1 });
   }
   points.sort((a, b) => a.x - b.x || b.y - a.y);
@@ -26,8 +27,8 @@ function drawPlot({ table }) {
   explain(points, missing, narrow, what);
 }
 
-/** The points that nothing beats in both; times of a busy machine aren't known well enough to say so, unless nearly all
- * are such. Points come from cheap to costly. */
+/** Mark the points that no other point beats in both. Times of a busy machine are left out, since they are too high,
+ * unless fewer than two others are known. Points are sorted from cheap to expensive. */
 function markFrontier(points) {
   const quiet = points.filter((point) => !point.busy);
   let best = -Infinity;
@@ -37,7 +38,7 @@ function markFrontier(points) {
   }
 }
 
-/** Draw on the page, since texts have a width only there. */
+/** Draw the plot on the page, because texts have a width only there. */
 function chart(points, width, narrow, what, xTitle, yTitle) {
   const height = Math.round(Math.min(460, Math.max(300, width * 0.5)));
   const area = { ...MARGIN, right: width - MARGIN.right, bottom: height - MARGIN.bottom };
@@ -80,7 +81,7 @@ function dot(point) {
   return circle;
 }
 
-/** A linear scale from the values, with some room at both ends (at least `room`), to pixels. */
+/** A linear scale from values to pixels, with a margin of at least `room` at both ends. */
 function scale(values, from, to, room) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const extra = Math.max(room, 0.07 * (most - least));
@@ -88,7 +89,7 @@ function scale(values, from, to, room) {
   return { low, high, of: (value) => Math.round(10 * (from + ((value - low) / (high - low)) * (to - from))) / 10 };
 }
 
-/** Powers of ten within a range, with 2 and 5, or 3, where it is small; not all where it is large. */
+/** Powers of ten within a range; a small range also has multiples by 2 and 5, or by 3, and a large one lacks some. */
 function decades(low, high) {
   const every = Math.max(1, Math.ceil((high - low) / 8));
   const digits = high - low < 2 ? [1, 2, 5] : high - low < 3.5 ? [1, 3] : [1];
@@ -115,22 +116,24 @@ function steps(low, high) {
 const short = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
 const cut = (label) => (label.length > 34 ? `${label.slice(0, 33)}…` : label);
 
-/** What a screen reader says in place of the drawing. */
+/** The text of the plot for screen readers. */
 function summary(points, what) {
   const front = points.filter((point) => point.front);
   const said = front.map(({ label, x, y }) => `${label} ${percent(y)} % at ${number(x)}`).join("; ");
-  return `${what}: ${points.length} methods; the frontier from cheap to costly: ${said}. The table has all values.`;
+  return `${what}: ${points.length} methods; the frontier, from cheap to expensive: ${said}. The table has all values.`;
 }
 
 function explain(points, missing, narrow, what) {
   const busy = points.filter((point) => point.busy);
   const aside = points.length - busy.length >= 2;
-  const other = busy.length && aside ? "other method of a quiet machine" : "other method";
-  const use = aside ? "the line leaves them out" : "the line counts them, since fewer than two are of a quiet machine";
-  const hollow = busy.length ? ` Hollow: measured on a busy machine, so the true cost is lower; ${use}.` : "";
-  const said = `${what}. On the line: no ${other} is both better and cheaper.${hollow}`;
+  const other = busy.length && aside ? "other method measured on a quiet machine" : "other method";
+  const why = "because fewer than two methods were measured on a quiet machine";
+  const use = aside ? "the line leaves them out" : `the line includes them, ${why}`;
+  const whyHollow = `Hollow points were measured on a busy machine, so their true cost is lower; ${use}.`;
+  const hollow = busy.length ? ` ${whyHollow}` : "";
+  const said = `${what}. Methods on the line: no ${other} is both better and cheaper.${hollow}`;
   const names = narrow ? [el("ol", {}, ...points.map((point) => el("li", {}, point.label)))] : [];
   const left = missing.length ? [el("p", {}, `Not drawn: ${missing.join(", ")}.`)] : [];
-  const line = points.length ? said : "Nothing to draw: no method has both this quality and this cost.";
+  const line = points.length ? said : "No method has both this metric and this cost.";
   get("beside").replaceChildren(el("p", {}, line), ...names, ...left);
 }

@@ -1,7 +1,7 @@
-// Before anything is drawn: that there are scripts, and the colours chosen last time.
+// Runs before the page is drawn: marks that scripts run, and sets the colours that the reader chose last time.
 document.documentElement.classList.add("js");
 try {
   document.documentElement.style.colorScheme = localStorage.getItem("xmcbench-colours") ?? "";
 } catch {
-  // no storage: the system's colours
+  // no storage: colours of the system
 }

@@ -1,10 +1,10 @@
 // A data set's table: links, sorting, filter, ranks by another metric, costs of another machine class.
 
-const VIEWS = new Map(); // of the tables seen so far
+const VIEWS = new Map(); // the tables that were shown so far
 const FIRST_VALUE = 2; // columns before it: rank, method
-const firstCost = ({ table }) => FIRST_VALUE + table.shown + 1; // before it: the family
+const firstCost = ({ table }) => FIRST_VALUE + table.shown + 1; // the column before it is the family
 
-/** What a table consists of: its data and, for each row of them, the page's row. Both are in one order at first. */
+/** A table's data, and the row of the page for each of its rows. Both have the same order at first. */
 function openTable(table) {
   if (VIEWS.has(table)) return VIEWS.get(table);
   const section = get(`table=${table.id}`);
@@ -16,7 +16,7 @@ function openTable(table) {
   view.lines = body.map((line, i) => ({ line, row: table.rows[i], first: i }));
   view.heads = [...element.tHead.rows[1].cells];
   view.groups = [...element.tHead.rows[0].cells].slice(1);
-  // cells of the rows that have one in every column, in the order of the page's text, wherever they have moved since
+  // cells of the rows that have a cell in every column, in their first order, which does not change when cells move
   view.wide = [element.tHead.rows[1], ...body, ...element.tFoot.rows].map((line) => [...line.cells]);
   prepare(view);
   return view;
@@ -36,14 +36,14 @@ function prepare(view) {
   }
 }
 
-/** The direction a click gives: of values best first, of all else smallest first, and then the other one. */
+/** The direction after a click: first descending for values and ascending for others, then the other direction. */
 function turned(head) {
   const now = head.getAttribute("aria-sort");
   if (now !== "none") return now === "ascending" ? "descending" : "ascending";
   return head.dataset.sort === "value" ? "descending" : "ascending";
 }
 
-/** Order the rows; those without a value come last in both directions, those without a rank stay below the others. */
+/** Sort the rows. Rows without a value are last in both directions; rows without a rank stay below the others. */
 function sort(view, head, direction) {
   const key = keyOf(view, head);
   const sign = direction === "ascending" ? 1 : -1;
@@ -56,7 +56,7 @@ function sort(view, head, direction) {
   for (const { line } of [...view.lines].sort(compare)) line.parentNode.append(line);
 }
 
-/** What a column sorts by: from an entry of `lines` to a number, a text or null. */
+/** The sort key of a column: a function from an entry of `lines` to a number, a text or null. */
 function keyOf(view, head) {
   const column = view.heads.indexOf(head);
   const kind = head.dataset.sort;
@@ -75,7 +75,7 @@ function standingBy(row, by, table) {
   return rank === null ? null : rank - (row.values[table.tested[by]]?.[0] ?? 0) / 1000;
 }
 
-/** Ranks by the chosen metric, in their order; its values stand next to the methods. */
+/** Show ranks by the chosen metric and sort by them; move the values of the metric next to the methods. */
 function showRanks(view) {
   const { table } = view;
   const by = get("rank").value;
@@ -92,7 +92,7 @@ function showRanks(view) {
   sort(view, view.heads[0], "ascending");
 }
 
-/** Costs of the chosen machine class alone. */
+/** Show only the costs of the chosen machine class. */
 function showMachine(view) {
   if (!view.lines.length || !view.table.machines.length) return;
   const chosen = Number(get("machine").value);
@@ -104,7 +104,7 @@ function showMachine(view) {
   }
 }
 
-/** Rows that have the words looked for, of the chosen family; says how many. */
+/** Show only rows of the chosen family that have all words of the search, and their number. */
 function filter(view) {
   const words = get("find").value.toLowerCase().split(/\s+/).filter(Boolean);
   const family = get("family").value;
