@@ -14,7 +14,7 @@ import pytest
 
 from xmcbench.board import csv_table, latex, markdown
 from xmcbench.board.model import Board, PublishedRow, Table
-from xmcbench.board.pairs import Memory
+from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
 from xmcbench.results.record import Record
 from xmcbench.results.store import Store
@@ -43,7 +43,7 @@ def board(folder: Path, new_run: NewRun) -> Board:
     new_run("tree[beam=5]", np.arange(200) < 160, method={"family": "tree", "name": "tree"})
     new_run("slow", status="timeout", reason="<b>after</b> 60 s")
     store = Store(folder)
-    return board_of(store.records(), store, Memory())
+    return board_of(store.records(), store, Cache())
 
 
 @pytest.fixture

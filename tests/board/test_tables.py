@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from xmcbench.board.model import Row, Table
-from xmcbench.board.pairs import Memory, Results
+from xmcbench.board.model import FLAGS, Row, Table
+from xmcbench.board.pairs import Cache, Results
+from xmcbench.board.rows import UNRANKED
 from xmcbench.board.tables import board_of
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
@@ -30,9 +31,9 @@ def hits(share: float, seed: int = 0, n: int = 200) -> np.ndarray:
     return found
 
 
-def table_of(folder: Path, memory: Memory | None = None) -> Table:
+def table_of(folder: Path, cache: Cache | None = None) -> Table:
     store = Store(folder)
-    (table,) = board_of(store.records(), store, memory or Memory()).tables
+    (table,) = board_of(store.records(), store, cache or Cache()).tables
     return table
 
 
@@ -70,9 +71,9 @@ def test_near_duplicates_are_taken_together(folder: Path, new_run: NewRun) -> No
     new_run("good", good, rows={"near": one_group}, dataset={"name": "copies"})
     new_run("bad", bad, rows={"near": one_group}, dataset={"name": "copies"})
     store = Store(folder)
-    copies = board_of(store.records(), store, Memory()).tables[0]
+    copies = board_of(store.records(), store, Cache()).tables[0]
     assert [row.ranks["P@1"] for row in copies.rows] == [1, 1]
-    widths = [t.rows[1].values["P@1"] for t in board_of(store.records(), store, Memory()).tables]
+    widths = [t.rows[1].values["P@1"] for t in board_of(store.records(), store, Cache()).tables]
     assert widths[0].low is not None
     assert widths[1].low is not None
     assert widths[0].low < widths[1].low  # twelve documents that come and go together make a wider interval
@@ -97,6 +98,10 @@ def test_seeds_are_averaged_and_their_spread_is_told(folder: Path, new_run: NewR
 
 def flags(row: Row) -> set[str]:
     return set(row.flags)
+
+
+def test_the_text_of_a_flag_says_whether_its_rows_are_ranked() -> None:
+    assert {flag for flag, text in FLAGS.items() if text.endswith(": not ranked")} == {*UNRANKED, "no per-row numbers"}
 
 
 def test_flags_and_who_is_not_ranked(folder: Path, new_run: NewRun) -> None:
@@ -129,14 +134,14 @@ def test_flags_and_who_is_not_ranked(folder: Path, new_run: NewRun) -> None:
 def test_what_was_tested_is_remembered_by_the_records(folder: Path, new_run: NewRun) -> None:
     new_run("a", hits(0.8))
     new_run("b", hits(0.4))
-    memory = Memory()
-    first = table_of(folder, memory)
-    (key,) = memory.used.p
-    again = Memory(Results({key: [1.0] * 5}, dict(memory.cached.intervals)))  # what is remembered is what is told
+    cache = Cache()
+    first = table_of(folder, cache)
+    (key,) = cache.used.p
+    again = Cache(Results({key: [1.0] * 5}, dict(cache.known.intervals)))  # what is remembered is what is told
     assert [row.ranks["P@1"] for row in first.rows] == [1, 2]
     assert [row.ranks["P@1"] for row in table_of(folder, again).rows] == [1, 1]
     new_run("b", hits(0.4))  # another run: what was remembered of the old one is of no use
-    later = Memory(again.cached)
+    later = Cache(again.known)
     assert [row.ranks["P@1"] for row in table_of(folder, later).rows] == [1, 2]
     assert key not in later.used.p  # so that it is not kept for ever
 
@@ -218,4 +223,4 @@ def test_the_board_hangs_on_the_records_alone(folder: Path, new_run: NewRun) -> 
     new_run("b", hits(0.4), seed=3)
     store = Store(folder)
     everything = store.records()
-    assert board_of(everything, store, Memory()) == board_of(everything[::-1], store, Memory())
+    assert board_of(everything, store, Cache()) == board_of(everything[::-1], store, Cache())

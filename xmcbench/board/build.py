@@ -17,7 +17,7 @@ from pathlib import Path
 from xmcbench.board import csv_table, latex, markdown, published
 from xmcbench.board.html import page
 from xmcbench.board.model import Board
-from xmcbench.board.pairs import Memory
+from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
@@ -45,10 +45,10 @@ def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
         raise DataError(f"{folder}: {len(damaged)} refused\n" + "\n".join(damaged), "Repair or remove these records.")
     if not records:
         raise DataError(f"{folder}: no records in it", f"Add some: xmcbench merge results --into {folder} --slim")
-    memory = Memory() if fresh else Memory.read(folder / TESTS)
+    cache = Cache() if fresh else Cache.read(folder / TESTS)
     published_values = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
-    files = rendered(board_of(records, store, memory, published_values))
-    files[TESTS] = memory.text()
+    files = rendered(board_of(records, store, cache, published_values))
+    files[TESTS] = cache.text()
     return {path: text.encode() for path, text in files.items()}
 
 

@@ -61,15 +61,15 @@ def entries_of(records: Sequence[Record]) -> list[Entry]:
     method's file has several states, or several external predictions have the same name, only the last.
     """
     last: dict[str, int] = defaultdict(lambda: -1)  # newest version; it may have other parameters under the same label
-    by_place: dict[str, list[Record]] = defaultdict(list)
+    by_key: dict[str, list[Record]] = defaultdict(list)
     for record in standing(records):
-        by_place[_place(record)].append(record)
-        key = _place(record, parameters=False)
+        by_key[_row_key(record)].append(record)
+        key = _row_key(record, parameters=False)
         last[key] = max(last[key], number(record.method.version))
     entries = []
-    for members in by_place.values():
+    for members in by_key.values():
         newest = max(members, key=lambda r: (number(r.method.version), age(r)))
-        if number(newest.method.version) < last[_place(newest, parameters=False)]:
+        if number(newest.method.version) < last[_row_key(newest, parameters=False)]:
             continue
         runs = sorted((r for r in members if _state(r) == _state(newest)), key=age)
         by_seed = {r.seed: r for r in runs}  # the newest run of each seed
@@ -97,7 +97,7 @@ def failures_of(records: Sequence[Record], entries: Sequence[Entry]) -> list[str
     return messages
 
 
-def _place(record: Record, *, parameters: bool = True) -> str:
+def _row_key(record: Record, *, parameters: bool = True) -> str:
     """A key that is equal for all runs of a row, without the version and, on request, without the parameters."""
     name, _, fixed, *rest = same_but_seed(record)
     if parameters:

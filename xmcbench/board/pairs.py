@@ -46,14 +46,14 @@ class _Version(Struct):
     version: int
 
 
-class Memory:
-    """Results of tests: `cached` has those of earlier builds and of this one, `used` those that this build used."""
+class Cache:
+    """Results of tests: `known` has those of earlier builds and of this one, `used` those that this build used."""
 
-    def __init__(self, cached: Results | None = None) -> None:
-        self.cached, self.used = cached or Results({}, {}), Results({}, {})
+    def __init__(self, known: Results | None = None) -> None:
+        self.known, self.used = known or Results({}, {}), Results({}, {})
 
     @classmethod
-    def read(cls, path: Path) -> Memory:
+    def read(cls, path: Path) -> Cache:
         """Read what `text` returned; empty if there is no such file, or if it has another version.
 
         Raises
@@ -76,20 +76,20 @@ class Memory:
         return json.dumps(cache, sort_keys=True, separators=(",", ":")).replace('],"', '],\n"') + "\n"
 
 
-def intervals(evidence: Evidence, memory: Memory) -> dict[str, Ends]:
+def intervals(evidence: Evidence, cache: Cache) -> dict[str, Ends]:
     """Metric → 95 % interval over documents, for the metrics of the evidence."""
     from xmcbench.metrics.uncertainty import intervals as bootstrap
 
-    if evidence.key not in memory.cached.intervals:
+    if evidence.key not in cache.known.intervals:
         arrays, names = evidence.arrays, evidence.metrics
         pairs = [(arrays[name], arrays.get(name + DENOMINATOR)) for name in names]
         by_name = dict(zip(names, bootstrap(pairs, SAMPLES, 0, groups=arrays.get(NEAR)), strict=True))
-        memory.cached.intervals[evidence.key] = [by_name.get(name, (None, None)) for name in TESTED]
-    cached = memory.used.intervals[evidence.key] = memory.cached.intervals[evidence.key]
+        cache.known.intervals[evidence.key] = [by_name.get(name, (None, None)) for name in TESTED]
+    cached = cache.used.intervals[evidence.key] = cache.known.intervals[evidence.key]
     return {name: ends for name, ends in zip(TESTED, cached, strict=True) if name in evidence.metrics}
 
 
-def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], memory: Memory) -> list[tuple[int, int]]:
+def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], cache: Cache) -> list[tuple[int, int]]:
     """For each row: its rank by one metric, 1 + number of rows with a better rank; and the number of rows that it is
     significantly better than.
 
@@ -101,7 +101,7 @@ def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], me
     from xmcbench.metrics.randomisation import holm
 
     pairs = list(itertools.combinations(range(len(rows)), 2))
-    adjusted = holm([_p(rows[i], rows[j], metric, memory) for i, j in pairs])
+    adjusted = holm([_p(rows[i], rows[j], metric, cache) for i, j in pairs])
     order = sorted(range(len(rows)), key=lambda i: -values[i])
     place = {row: at for at, row in enumerate(order)}
     separated = [0] * len(rows)
@@ -121,14 +121,14 @@ def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], me
     return list(zip(ranks, separated, strict=True))
 
 
-def _p(a: Evidence, b: Evidence, metric: str, memory: Memory) -> float:
+def _p(a: Evidence, b: Evidence, metric: str, cache: Cache) -> float:
     """The p-value of one pair; all metrics of the pair are tested together, while their rows are in memory."""
     if a.key > b.key:  # p must not depend on the order
         a, b = b, a
     key = f"{a.key} {b.key}"
-    if key not in memory.cached.p:
-        memory.cached.p[key] = [_tested(a, b, name) for name in TESTED]
-    cached = memory.used.p[key] = memory.cached.p[key]
+    if key not in cache.known.p:
+        cache.known.p[key] = [_tested(a, b, name) for name in TESTED]
+    cached = cache.used.p[key] = cache.known.p[key]
     p = cached[TESTED.index(metric)]
     return 1.0 if p is None else p
 

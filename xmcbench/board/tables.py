@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     from xmcbench.results.store import Store
 
 
-def board_of(
-    records: Sequence[Record], store: Store, memory: pairs.Memory, published: Sequence[Published] = ()
-) -> Board:
+def board_of(records: Sequence[Record], store: Store, cache: pairs.Cache, published: Sequence[Published] = ()) -> Board:
     """All tables of a set of records, and one for each data set that has only published values.
 
     Parameters
     ----------
-    store : has the per-row numbers of the records. memory : cache of test results; new results are added to it.
+    store : has the per-row numbers of the records. cache : cache of test results; new results are added to it.
 
     Raises
     ------
@@ -39,7 +37,7 @@ def board_of(
     """
     versions = dict(sorted((m.name, m.version) for record in records for m in record.metrics))  # the newest is last
     tables = [
-        _table(name, view, members, store, memory, versions, published)
+        _table(name, view, members, store, cache, versions, published)
         for (name, view), members in tables_of(records).items()
     ]
     with_records = {table.dataset for table in tables}
@@ -53,7 +51,7 @@ def _table(
     view: str,
     members: Sequence[Record],
     store: Store,
-    memory: pairs.Memory,
+    cache: pairs.Cache,
     versions: Mapping[str, int],
     published: Sequence[Published],
 ) -> Table:
@@ -76,12 +74,12 @@ def _table(
     for metric in tested:
         ranked = [i for i, e in enumerate(evidence) if metric in e.metrics and UNRANKED.isdisjoint(flags[i])]
         values = [value_of(entries[i].runs, metric, None).value or 0.0 for i in ranked]
-        ranking = pairs.rank_rows([evidence[i] for i in ranked], metric, values, memory)
+        ranking = pairs.rank_rows([evidence[i] for i in ranked], metric, values, cache)
         for i, rank_and_count in zip(ranked, ranking, strict=True):
             places[i][metric] = rank_and_count
     rows = []
     for entry, per_row, place, entry_flags in zip(entries, evidence, places, flags, strict=True):
-        ends = pairs.intervals(per_row, memory) if per_row.metrics else {}
+        ends = pairs.intervals(per_row, cache) if per_row.metrics else {}
         ranks = {m: place[m][0] if m in place else None for m in tested}
         separated = {m: place[m][1] for m in tested if m in place}
         rows.append(row_of(entry, names, ends, ranks, separated, entry_flags))
