@@ -165,7 +165,7 @@ def test_what_is_wrong_at_its_source_is_not_compared(tmp_path: Path) -> None:
         ('source = "paper"\nours', "ours", "missing required field `source`"),
         ('source = "paper"\nours', 'source = "book"\nours', "source 'book' is not under [sources]"),
         ('version = "own"', 'version = "xcr"', "version 'xcr' is not under [versions]"),
-        ('data = "eurlex-4k"', 'data = "eurlex"', "version 'own' needs data"),
+        ('data = "eurlex-4k"', 'data = "eurlex"', "version 'own': data must be a name of the catalogue"),
         ('text = "raw text"', "text = 3", "Expected `str`, got `int` - at `$.versions[...].text`"),
         ("82.25", "101", "P@1 = 101 is not a percentage"),
         ("82.25", "-1", "P@1 = -1 is not a percentage"),

@@ -113,7 +113,7 @@ def _read(path: Path) -> list[Published]:
     problems = [] if path.stem in catalogue() else [f"no data set of the catalogue is called {path.stem!r}"]
     for key, version in file.versions.items():
         if version.data not in (*catalogue(), OTHER):
-            problems.append(f"version {key!r} needs data, a name of the catalogue or {OTHER!r}")
+            problems.append(f"version {key!r}: data must be a name of the catalogue or {OTHER!r}")
     published: list[Published] = []
     seen: set[tuple[str, ...]] = set()
     for i, table in enumerate(file.values, 1):
