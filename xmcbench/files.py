@@ -1,4 +1,4 @@
-"""Atomic file writes: a temporary file in the target folder, flushed to disk, then renamed."""
+"""Files and folders that are written whole or not at all, locks, and JSON that is decoded into types."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from xmcbench.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
 TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave them behind
-
 DAY = 86_400.0  # seconds; an unfinished file of this age is abandoned, since writing a file takes minutes
 
 
@@ -67,6 +68,73 @@ def cannot_write(path: Path, error: OSError) -> WriteError:
     return WriteError(f"{path}: can't write ({reason})", f"Choose a folder you may write to: {FOLDER_HINT}")
 
 
+def cannot_read(path: Path, error: OSError) -> DataError:
+    """The error for a file that is missing or not readable."""
+    return DataError(f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file.")
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Hold the file lock `lock`, waiting for other holders. The lock of a killed process is released.
+
+    Raises
+    ------
+    DataError : the lock's folder can't be written.
+    """
+    from filelock import FileLock
+
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        held.acquire()
+    except OSError as error:
+        raise cannot_write(lock, error) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def lock_of(path: Path) -> Path:
+    """The lock of a file or folder, next to it."""
+    return path.parent / f".{path.name}.lock"
+
+
+@contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder next to `target` that replaces `target` on success and is removed on any error.
+
+    The caller must hold the lock of `target`. Temporary folders of killed processes are removed; if one was the old
+    `target` and there is no new one, it is restored.
+
+    Raises
+    ------
+    DataError : the parent folder can't be written or the disk is full.
+    """
+    prefix = f"{TEMPORARY}{target.name}-"
+    try:
+        _sweep_folders(target, prefix)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+        yield work
+        work.chmod(0o755)
+        if target.exists():  # move it away first, since `rename` cannot replace a non-empty folder
+            target.rename(work.with_name(work.name + "-old"))
+        work.rename(target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    finally:
+        with suppress(OSError):
+            _sweep_folders(target, prefix)
+
+
+def _sweep_folders(target: Path, prefix: str) -> None:
+    for path in sorted(path for path in target.parent.iterdir() if path.name.startswith(prefix)):
+        if path.name.endswith("-old") and not target.exists():
+            path.rename(target)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def sweep(folder: Path) -> None:
     """Remove unfinished files of killed processes in `folder`: those not modified for a day."""
     for unfinished in folder.glob(TEMPORARY + "*"):
@@ -82,6 +150,32 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with atomic(path) as file:
         file.write(text.encode() + b"\n")
+
+
+def typed_json(text: str | bytes, form: type[T], origin: str, hint: str = "") -> T:
+    """Decode JSON into `form`; errors are those of `typed`, and a DataError if `text` is not JSON."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{origin}: not JSON ({error})", hint) from error
+    return typed(raw, form, origin, hint)
+
+
+def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
+    """Decode what a JSON or TOML reader returned into `form`, for example a msgspec.Struct.
+
+    Raises
+    ------
+    DataError : a value is missing, unknown or of the wrong type; the message names `origin`, the key and the type.
+    """
+    import msgspec  # slow to import, and list commands use only this module's hashes
+
+    try:
+        return msgspec.convert(raw, form)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).replace("`", "").partition(" - at $")
+        place = f"{place.removeprefix('.')}: " if place else ""
+        raise DataError(f"{origin}: {place}{message[0].lower()}{message[1:]}", hint) from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:

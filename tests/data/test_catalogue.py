@@ -159,14 +159,35 @@ def test_an_unknown_view_offers_the_nearest() -> None:
     assert "'title'" in caught.value.hint
 
 
+TEXTS = ("title", "revision", "summary", "recipe", "default_view", "propensity_source", "licence", "redistribution")
+VALID = {key: '"x"' for key in (*TEXTS, "homepage", "lineage", "expected_source")}
+VALID |= {"views": '["x"]', "propensity": "[1, 1.5]", "expected": "{ n_test = 3 }"}
+
+
+def slip(**values: str) -> str:
+    """A catalogue of one entry, x, with some values replaced."""
+    return "[datasets.x]\n" + "\n".join(f"{key} = {value}" for key, value in (VALID | values).items())
+
+
+def test_a_catalogue_of_one_entry() -> None:
+    known = parse(
+        slip(forms='[{ name = "f", views = ["x"], layout = "l" }]') + '\n[layouts]\nl = [{role="a", name="b"}]'
+    )
+    assert known["x"].propensity == (1.0, 1.5)
+    assert known["x"].forms[0].files == (File("a", "b"),)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("datasets = 3 3", "catalogue:"),
-        ('[datasets.x]\ntitel = "X"', "catalogue entry x: unknown key 'titel', missing key"),
-        ('[datasets.x]\ncite = ["Nobody"]', "Nobody"),
-        ('[datasets.x]\n[[datasets.x.forms]]\nlayout = "none"', "form 1: unknown layout 'none'"),
-        ('[datasets.x]\n[[datasets.x.forms]]\nname="f"\nviews=[]\nfiles=[{role="a"}]', "missing key 'name'"),
+        ('[datasets.x]\ntitel = "X"', "catalogue entry x: object contains unknown field titel"),
+        ("[datasets.x]", "catalogue entry x: object missing required field title"),
+        (slip(cite='["Nobody"]'), "catalogue entry x: cite names 'Nobody'"),
+        (slip(views="3"), "catalogue entry x: views: expected array, got int"),
+        (slip(expected='{ n_test = "3" }'), r"catalogue entry x: expected\[...\]: expected int, got str"),
+        (slip(forms='[{ name = "f", views = [], layout = "l" }]'), "entry x, form 1: unknown layout 'l'"),
+        (slip(forms='[{ name = "f", views = [], files = [{ role = "a" }] }]'), r"forms\[0\].files\[0\]: .* field name"),
     ],
 )
 def test_a_slip_in_the_catalogue_is_named(text: str, says: str) -> None:

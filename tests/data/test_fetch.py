@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -12,6 +11,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from xmcbench.data import fetch, hashes
@@ -58,7 +58,7 @@ def toy(**form: object) -> Entry:
         File("test", "toy_test.txt", git_blob=git_blob(TEST), members=("Toy/toy_test.txt",)),
     )
     plain = Form("xc", ("bow",), files, File("archive", "Toy.zip", ("gdrive:TOYID",)))
-    return dataclasses.replace(entry("eurlex-4k"), name="toy", forms=(dataclasses.replace(plain, **form),))
+    return msgspec.structs.replace(entry("eurlex-4k"), name="toy", forms=(msgspec.structs.replace(plain, **form),))
 
 
 def put(path: Path, data: bytes) -> Path:
@@ -95,7 +95,7 @@ def test_a_users_archive_is_accepted(top: str) -> None:
     toy_entry = toy()
     put(folder(toy_entry) / "Toy.zip", zipped({f"{top}toy_train.txt": TRAIN, f"{top}toy_test.txt": TEST}))
     if top != "Toy/":  # a member is found without its leading folders
-        files = tuple(dataclasses.replace(f, members=(f.name,)) for f in toy_entry.forms[0].files)
+        files = tuple(msgspec.structs.replace(f, members=(f.name,)) for f in toy_entry.forms[0].files)
         toy_entry = toy(files=files)
     found = fetch_files(toy_entry, offline=True)
     assert {role: path.read_bytes() for role, path in found.items()} == {"train": TRAIN, "test": TEST}
@@ -120,7 +120,7 @@ def test_the_real_fragment_is_not_the_real_test_file(shared: Path) -> None:
     official = next(f for f in entry("eurlex-4k").forms[0].files if f.role == "test")
     with pytest.raises(DataError, match="expected git blob 57aa8c3f"):
         hashes.check(entry("eurlex-4k"), official, fragment)
-    own = dataclasses.replace(official, git_blob=git_blob(fragment.read_bytes()))
+    own = msgspec.structs.replace(official, git_blob=git_blob(fragment.read_bytes()))
     assert hashes.check(entry("eurlex-4k"), own, fragment) == "git blob as in the catalogue"
 
 
@@ -224,10 +224,11 @@ def test_icd10cm_comes_with_its_package_and_is_not_imported() -> None:
 
 def test_another_version_of_a_package_does_not_count() -> None:
     files = tuple(
-        dataclasses.replace(f, locations=(f.locations[0].replace("1.5.0", "1.4.9"),))
+        msgspec.structs.replace(f, locations=(f.locations[0].replace("1.5.0", "1.4.9"),))
         for f in entry("icd10cm").forms[0].files
     )
-    older = dataclasses.replace(entry("icd10cm"), forms=(dataclasses.replace(entry("icd10cm").forms[0], files=files),))
+    form = msgspec.structs.replace(entry("icd10cm").forms[0], files=files)
+    older = msgspec.structs.replace(entry("icd10cm"), forms=(form,))
     with pytest.raises(DataError, match=r"pip install simple-icd-10-cm==1\.4\.9"):
         fetch_files(older, offline=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -15,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from xmcbench.data import download as module
@@ -26,7 +26,7 @@ from xmcbench.errors import DataError
 CONTENT = random.Random(0).randbytes(2_000_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
 CHILD = """
-import dataclasses, resource, sys
+import msgspec, resource, sys
 from xmcbench.data.catalogue import File, Form, entry
 from xmcbench.data.fetch import fetch_files
 from xmcbench.errors import XmcError
@@ -35,7 +35,7 @@ if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 form = Form("only", ("bow",), (File("train", "big.bin", (url,), sha256=sha),))
 try:
-    print(fetch_files(dataclasses.replace(entry("eurlex-4k"), name="toy", forms=(form,)))["train"])
+    print(fetch_files(msgspec.structs.replace(entry("eurlex-4k"), name="toy", forms=(form,)))["train"])
 except XmcError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -63,7 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def toy(*locations: str, sha256: str | None = SHA) -> Entry:
     form = Form("only", ("bow",), (File("train", "big.bin", locations, sha256=sha256),))
-    return dataclasses.replace(entry("eurlex-4k"), name="toy", forms=(form,))
+    return msgspec.structs.replace(entry("eurlex-4k"), name="toy", forms=(form,))
 
 
 def child(url: str, limit: int = 0) -> subprocess.Popen[str]:
@@ -201,7 +201,7 @@ def test_an_archive_is_downloaded_and_unpacked(server, tmp_path: Path) -> None:
         file.writestr("Toy/train.txt", b"1 1 1\n")
     cut, whole = server.add("/cut", packed.read_bytes()[:-20]), server.add("/whole", packed.read_bytes())
     form = Form("xc", ("bow",), (File("train", "train.txt"),), File("archive", "Toy.zip", (cut, whole)))
-    found = dataclasses.replace(toy(), forms=(form,))
+    found = msgspec.structs.replace(toy(), forms=(form,))
     assert fetch_files(found)["train"].read_bytes() == b"1 1 1\n"
     assert [path for path, _ in server.log] == ["/cut", "/whole"]
     recorded = json.loads((folder(found).parents[1] / "recorded-hashes.json").read_text())
@@ -217,7 +217,7 @@ def test_an_archive_that_opens_but_is_damaged_inside(server, tmp_path: Path) -> 
         file.writestr("Toy/train.txt", b"1 1 1\n")
     url = server.add("/a", packed.read_bytes().replace(b"1 1 1", b"1 1 2"))
     form = Form("xc", ("bow",), (File("train", "train.txt"),), File("archive", "Toy.zip", (url,)))
-    found = dataclasses.replace(toy(), forms=(form,))
+    found = msgspec.structs.replace(toy(), forms=(form,))
     with pytest.raises(DataError, match="CRC"):
         fetch_files(found)
     assert left(found) == ["Toy.zip.bad"]

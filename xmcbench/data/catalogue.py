@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, TypeVar
+
+import msgspec
 
 from xmcbench.errors import DataError, unknown
+from xmcbench.files import typed
 
-_T = TypeVar("_T")
 
-
-@dataclass(frozen=True)
-class File:
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a data set.
 
     Attributes
     ----------
-    role : the key under which a recipe reads it: "train", "test", "label_names"; "archive" for an archive of other
-        files.
+    role : the key under which a recipe reads it: "train", "test", "label_names"; "archive" for a form's archive.
     name : file name in the download folder and in a mirror.
     locations : in order of preference: "https://…", "gdrive:ID" (or "gdrive:ID?resourcekey=KEY"),
         "pip:DISTRIBUTION==VERSION:PATH", "path:/absolute/path" (installed by a system package).
@@ -48,28 +44,31 @@ class File:
     def hash_known(self) -> bool:
         return self.sha256 is not None or self.git_blob is not None
 
+    @property
+    def is_archive(self) -> bool:
+        return self.role == "archive"
 
-@dataclass(frozen=True)
-class Form:
+
+class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One variant of a data set's source files. Files of two forms are never mixed.
 
     Attributes
     ----------
     views : the views that can be read from this form.
-    files : the files passed to the recipe by role.
+    files : the files passed to the recipe by role; `layout` names a list of files to use instead.
     archive : the archive that holds the files, or None; a user's own unpacked files are accepted as well.
     note : how to obtain the files if no location says so, for example from a system package.
     """
 
     name: str
     views: tuple[str, ...]
-    files: tuple[File, ...]
+    files: tuple[File, ...] = ()
     archive: File | None = None
+    layout: str = ""
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Facts about a data set that are known before it is fetched.
 
     Attributes
@@ -80,6 +79,7 @@ class Entry:
     forms : in order of preference.
     expected : counts to check after parsing: n_train, n_validation, n_test, n_features, n_labels, train_pairs,
         test_pairs, train_filter_pairs, test_filter_pairs; only counts that a source states.
+    cite, citation : keys of the catalogue's citations, and their BibTeX.
     licence : SPDX expression, or "unknown"; never empty.
     same_name_as : data sets called by the same name elsewhere → the reason why scores can't be compared.
     """
@@ -95,15 +95,16 @@ class Entry:
     propensity_source: str
     licence: str
     redistribution: str
-    citation: str
     homepage: str
     lineage: str
     expected: Mapping[str, int]
     expected_source: str
+    cite: tuple[str, ...] = ()
+    citation: str = ""
     forms: tuple[Form, ...] = ()
     aliases: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    same_name_as: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, object] = {}
+    same_name_as: Mapping[str, str] = {}
     known_issues: tuple[str, ...] = ()
 
     def forms_for(self, view: str | None = None) -> tuple[Form, ...]:
@@ -140,60 +141,45 @@ def entry(name: str) -> Entry:
     return known_entry
 
 
+class _Tables(msgspec.Struct, forbid_unknown_fields=True):
+    """The tables of `catalogue.toml`; `layouts` are lists of files that several data sets share."""
+
+    datasets: dict[str, dict[str, object]]
+    citations: dict[str, str] = {}
+    layouts: dict[str, tuple[File, ...]] = {}
+
+
 def parse(text: str) -> dict[str, Entry]:
     """Parse the text of a catalogue into entries by name.
 
     Raises
     ------
-    DataError : not TOML, or an unknown or missing key (the message names the entry and the key).
+    DataError : not TOML, or an unknown or missing key or a value of the wrong type (the message names entry and key).
     """
     try:
-        tables = tomllib.loads(text)
+        tables = typed(tomllib.loads(text), _Tables, "catalogue")
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"catalogue: {error}") from error
-    citations, layouts = tables.get("citations", {}), tables.get("layouts", {})
-    return {name: _entry(name, table, citations, layouts) for name, table in tables["datasets"].items()}
+    return {name: _entry(name, table, tables) for name, table in tables.datasets.items()}
 
 
-def _entry(name: str, table: dict[str, Any], citations: dict[str, str], layouts: dict[str, Any]) -> Entry:
+def _entry(name: str, table: dict[str, object], tables: _Tables) -> Entry:
     where = f"catalogue entry {name}"
-    values = dict(table)
-    citation_keys = values.pop("cite", [])
-    if missing := [key for key in citation_keys if key not in citations]:
-        raise DataError(f"{where}: cite names {missing[0]!r}, which is not under [citations]")
-    values["citation"] = "\n".join(citations[key].strip() for key in citation_keys)
-    values["forms"] = tuple(_form(f"{where}, form {i + 1}", f, layouts) for i, f in enumerate(values.pop("forms", [])))
-    return _instance(Entry, where, {"name": name, **values})
+    values = typed({"name": name, **table}, Entry, where)
+    if unknown_keys := [key for key in values.cite if key not in tables.citations]:
+        raise DataError(f"{where}: cite names {unknown_keys[0]!r}, which is not under [citations]")
+    return msgspec.structs.replace(
+        values,
+        citation="\n".join(tables.citations[key].strip() for key in values.cite),
+        forms=tuple(_form(f"{where}, form {i}", form, tables) for i, form in enumerate(values.forms, 1)),
+        expected=MappingProxyType(values.expected),
+        options=MappingProxyType(values.options),
+        same_name_as=MappingProxyType(values.same_name_as),
+    )
 
 
-def _form(where: str, table: dict[str, Any], layouts: dict[str, Any]) -> Form:
-    values = dict(table)
-    if "layout" in values:
-        layout = values.pop("layout")
-        if layout not in layouts:
-            raise DataError(f"{where}: unknown layout {layout!r}")
-        values["files"] = layouts[layout]
-    values["files"] = tuple(_instance(File, where, f) for f in values.get("files", []))
-    if "archive" in values:
-        values["archive"] = _instance(File, where, {"role": "archive", **values["archive"]})
-    return _instance(Form, where, values)
-
-
-def _instance(cls: type[_T], where: str, values: Mapping[str, Any]) -> _T:
-    """Create a dataclass instance from TOML values: lists become tuples, tables read-only; raise on wrong keys."""
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    required = {
-        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    errors = [f"unknown key {k!r}" for k in values if k not in fields] + [
-        f"missing key {k!r}" for k in sorted(required - set(values))
-    ]
-    if errors:
-        raise DataError(f"{where}: {', '.join(errors)}")
-    return cls(**{key: _read_only(value) for key, value in values.items()})
-
-
-def _read_only(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    return MappingProxyType(value) if isinstance(value, dict) else value
+def _form(where: str, form: Form, tables: _Tables) -> Form:
+    """The form with the files of its layout."""
+    if form.layout not in {"", *tables.layouts}:
+        raise DataError(f"{where}: unknown layout {form.layout!r}", f"Known: {', '.join(tables.layouts) or 'none'}")
+    return msgspec.structs.replace(form, files=tables.layouts[form.layout] if form.layout else form.files)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from xmcbench.context import Reporter
@@ -13,7 +11,7 @@ from xmcbench.data.download import DownloadProgress, Failed, download
 from xmcbench.data.hashes import Hashes, check, remember
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError
-from xmcbench.files import TEMPORARY, cannot_write
+from xmcbench.files import TEMPORARY, cannot_write, locked
 
 
 def fetch_files(
@@ -42,7 +40,9 @@ def fetch_files(
     for form in forms:
         if (files := _loose_files(entry, form, problems)) is not None:
             return files
-    with _locked(entry):
+    with locked(folder(entry) / ".lock"):
+        for left_over in folder(entry).glob(TEMPORARY + "*"):  # of killed processes
+            left_over.unlink(missing_ok=True)
         for form in forms:  # check again: another process may have fetched the files while this one waited
             if (files := _loose_files(entry, form, problems) or _unpacked_files(entry, form, problems)) is not None:
                 return files
@@ -85,7 +85,7 @@ def _checked_path(entry: Entry, file: File, problems: list[str]) -> Path | None:
     """The first copy of a file that passes its check. A wrong copy in the download folder is renamed to NAME.bad."""
     for place in places(entry, file):
         try:
-            check(entry, file, place.path, record=not _is_archive(file))
+            check(entry, file, place.path, record=not file.is_archive)
             return place.path
         except DataError as error:
             if isinstance(error.__cause__, OSError):
@@ -157,7 +157,7 @@ def _download_from_any(entry: Entry, file: File, problems: list[str], progress: 
     def accept(hashes: Hashes) -> None:
         if not file.hash_known and archive.is_archive(file.name):
             archive.probe(part)
-        check(entry, file, part, hashes, record=not _is_archive(file))
+        check(entry, file, part, hashes, record=not file.is_archive)
         accepted_hashes.append(hashes)
 
     for location in remote(file):
@@ -172,27 +172,3 @@ def _download_from_any(entry: Entry, file: File, problems: list[str], progress: 
                 raise
             problems.append(f"{file.name} from {location}: {error.message}")
     return False
-
-
-def _is_archive(file: File) -> bool:
-    return file.role == "archive"
-
-
-@contextmanager
-def _locked(entry: Entry) -> Iterator[None]:
-    """Lock the entry's download folder, so that one process fetches at a time; remove files of killed processes."""
-    from filelock import FileLock
-
-    downloads = folder(entry)
-    try:
-        downloads.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(downloads / ".lock")
-        lock.acquire()
-    except OSError as error:
-        raise cannot_write(downloads, error) from error
-    try:
-        for left_over in downloads.glob(TEMPORARY + "*"):
-            left_over.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.release()

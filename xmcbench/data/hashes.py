@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
 from xmcbench.errors import DataError
-from xmcbench.files import cannot_write, write_json
+from xmcbench.files import lock_of, locked, typed, typed_json, write_json
 
 CHUNK = 1 << 20
 
@@ -58,13 +58,26 @@ def hashes_of(path: Path) -> Hashes:
     return digest.hashes()
 
 
+class _Remembered(msgspec.Struct):
+    """Cached hashes of a file, valid while its size, mtime and inode are those of `stamp`."""
+
+    stamp: list[int]
+    sha256: str
+    git_blob: str
+
+
+def _stamp(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
 def remembered(path: Path) -> Hashes:
     """As `hashes_of`, but cached: the file is read again only if its size, mtime or inode changed."""
-    stat = path.stat()
-    stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-    cached = _read(home() / "file-hashes.json").get(str(path))
-    if isinstance(cached, dict) and cached.get("stamp") == stamp:
-        return Hashes(stat.st_size, cached["sha256"], cached["git_blob"])
+    stamp = _stamp(path)
+    with suppress(KeyError, DataError):
+        cached = typed(_read(home() / "file-hashes.json")[str(path)], _Remembered, str(path))
+        if cached.stamp == stamp:
+            return Hashes(stamp[0], cached.sha256, cached.git_blob)
     hashes = hashes_of(path)
     remember(path, hashes)
     return hashes
@@ -72,28 +85,20 @@ def remembered(path: Path) -> Hashes:
 
 def remember(path: Path, hashes: Hashes) -> None:
     """Cache a file's hashes. An unwritable cache folder is no error: the hashes are then computed again."""
-    stat = path.stat()
-    stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-    try:
-        with _locked_update(home() / "file-hashes.json") as all_hashes:
-            for missing_path in [key for key in all_hashes if not os.path.exists(key)]:
-                del all_hashes[missing_path]
-            all_hashes[str(path)] = {"stamp": stamp, "sha256": hashes.sha256, "git_blob": hashes.git_blob}
-    except DataError:
-        pass
+    new = _Remembered(_stamp(path), hashes.sha256, hashes.git_blob)
+    with suppress(DataError), _locked_update(home() / "file-hashes.json") as all_hashes:
+        for missing_path in [key for key in all_hashes if not os.path.exists(key)]:
+            del all_hashes[missing_path]
+        all_hashes[str(path)] = msgspec.to_builtins(new)
 
 
 def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *, record: bool = True) -> str:
-    """Compare a file with the hash in the catalogue, or with the hash recorded at its first download.
+    """Compare a file with its hash in the catalogue or at its first download; returns the expected hash's source.
 
     Parameters
     ----------
     hashes : the file's hashes, if they have just been computed.
     record : if no hash is known or recorded, record this one. False for an archive that has not been read to the end.
-
-    Returns
-    -------
-    A phrase that names the source of the expected hash.
 
     Raises
     ------
@@ -117,54 +122,56 @@ def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *,
     return _check_recorded(f"{entry.name}/{file.name}", path, hashes, record)
 
 
+class FirstRecord(msgspec.Struct):
+    """Facts about a file at its first download; `date` is in UTC, as in 2026-11-27."""
+
+    sha256: str
+    size: int
+    date: str
+
+
 def _check_recorded(key: str, path: Path, hashes: Hashes, may_record: bool) -> str:
     ledger = home() / "recorded-hashes.json"
-    first_record = _read(ledger).get(key)
-    if first_record is None and not may_record:
-        return "no hash known yet"
-    if first_record is None:
+    if may_record and key not in _read(ledger):
         with _locked_update(ledger) as records:
-            first_record = records.setdefault(
-                key, {"sha256": hashes.sha256, "size": hashes.size, "date": datetime.now(UTC).date().isoformat()}
-            )
-    if first_record["sha256"] != hashes.sha256:
+            new = FirstRecord(hashes.sha256, hashes.size, datetime.now(UTC).date().isoformat())
+            records.setdefault(key, msgspec.to_builtins(new))
+    first = _recorded(key)
+    if first is None:
+        return "no hash known yet"
+    if first.sha256 != hashes.sha256:
         raise DataError(
             f"{path}: not the file that was first downloaded\n"
-            f"  expected sha256 {first_record['sha256']}, {first_record['size']:,} bytes, recorded at first download"
-            f" on {first_record['date']}\n  got      sha256 {hashes.sha256}, {hashes.size:,} bytes",
+            f"  expected sha256 {first.sha256}, {first.size:,} bytes, recorded at first download on {first.date}\n"
+            f"  got      sha256 {hashes.sha256}, {hashes.size:,} bytes",
             f"If you trust the new file, remove {key!r} from {ledger}: scores from the two are not comparable.",
         )
-    return f"sha256 recorded at first download, {first_record['date']}"
+    return f"sha256 recorded at first download, {first.date}"
 
 
-def recorded(entry: Entry, file: File) -> dict[str, Any] | None:
-    """{"sha256", "size", "date"} recorded at the file's first download, or None."""
-    first_record: dict[str, Any] | None = _read(home() / "recorded-hashes.json").get(f"{entry.name}/{file.name}")
-    return first_record
+def recorded(entry: Entry, file: File) -> FirstRecord | None:
+    """The facts recorded at the file's first download, or None."""
+    return _recorded(f"{entry.name}/{file.name}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _recorded(key: str) -> FirstRecord | None:
+    ledger = home() / "recorded-hashes.json"
+    record = _read(ledger).get(key)
+    return None if record is None else typed(record, FirstRecord, f"{ledger}, {key}", "Remove the entry.")
+
+
+def _read(path: Path) -> dict[str, object]:
+    """The content of a JSON file; {} if it is missing or damaged."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return typed_json(path.read_bytes(), dict[str, object], str(path))
+    except (OSError, DataError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 @contextmanager
-def _locked_update(path: Path) -> Iterator[dict[str, Any]]:
+def _locked_update(path: Path) -> Iterator[dict[str, object]]:
     """The content of a JSON file under its lock; changes are written back on exit."""
-    from filelock import FileLock
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.parent / f".{path.name}.lock")
-        lock.acquire()
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
+    with locked(lock_of(path)):
         content = _read(path)
         yield content
         write_json(path, content)
-    finally:
-        lock.release()

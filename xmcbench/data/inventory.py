@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from xmcbench.data.catalogue import Entry, File, catalogue, entry
 from xmcbench.data.hashes import check, hashes_of
@@ -53,7 +54,7 @@ def described(name: str) -> Entry:
     if name.strip().casefold().startswith("synthetic["):
         from xmcbench.data.synthetic import parameters
 
-        return dataclasses.replace(entry("synthetic"), name=parameters(name).name)
+        return msgspec.structs.replace(entry("synthetic"), name=parameters(name).name)
     return entry(name)
 
 
@@ -99,7 +100,7 @@ def _unchecked_state(dataset: Entry, form: str, file: File, place: Place | None)
 def _checked_state(dataset: Entry, form: str, file: File, place: Place) -> State:
     try:
         hashes = hashes_of(place.path)
-        hash_text, problem = check(dataset, file, place.path, hashes, record=file.role != "archive"), ""
+        hash_text, problem = check(dataset, file, place.path, hashes, record=not file.is_archive), ""
     except OSError as error:
         return State(dataset.name, form, file.name, place.kind, str(place.path), None, "unreadable", False, str(error))
     except DataError as error:

@@ -51,7 +51,7 @@ def places(entry: Entry, file: File) -> list[Place]:
     root = mirror()
     if root is not None:
         candidates.append(Place(root / entry.name / file.name, "mirror"))
-        if file.hash_known or file.role == "archive":  # another name such as train.txt could belong to any data set
+        if file.hash_known or file.is_archive:  # another name such as train.txt could belong to any data set
             candidates.append(Place(root / file.name, "mirror"))
     for location in file.locations:
         kind, _, rest = location.partition(":")
@@ -119,7 +119,7 @@ def known_hash(entry: Entry, file: File) -> str:
         return f"git blob {file.git_blob}"
     first_record = recorded(entry, file)
     if first_record:
-        return f"sha256 {first_record['sha256']}, recorded at first download on {first_record['date']}"
+        return f"sha256 {first_record.sha256}, recorded at first download on {first_record.date}"
     return "hash not known: recorded at first download"
 
 
