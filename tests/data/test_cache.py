@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse as sp
 
 from xmcbench.data import arrays, cache
-from xmcbench.data.packing import content_hash
+from xmcbench.data.cache import content_hash
 from xmcbench.data.recipes import Parsed
 from xmcbench.data.spec import Split
 from xmcbench.errors import DataError

@@ -10,12 +10,12 @@ import pytest
 import scipy.sparse as sp
 
 from xmcbench.data import load
-from xmcbench.data.export import export
-from xmcbench.data.folders import plan_of
+from xmcbench.data.cache import content_hash
+from xmcbench.data.folders import export
 from xmcbench.data.importing import Plan, import_files
-from xmcbench.data.packing import content_hash
 from xmcbench.data.recipes import Parsed
 from xmcbench.data.spec import Dataset
+from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
 from xmcbench.testing.worlds import tiny
 
@@ -49,7 +49,7 @@ def test_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matrices: s
     monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
     data = world()
     export(data, tmp_path / "out", matrices=matrices)
-    done = import_files("back", Plan(**plan_of(tmp_path / "out")))
+    done = import_files("back", Plan(SplitFiles()).of_folder(tmp_path / "out"))
     again = load(done.name)
     assert hash_of(again) == hash_of(data) == again.content_hash
     assert again.validation is not None
@@ -132,4 +132,4 @@ def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_folder_without_the_layout(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither Y\.trn\.npz nor train\.txt"):
-        plan_of(tmp_path)
+        Plan(SplitFiles()).of_folder(tmp_path)

@@ -51,10 +51,10 @@ def test_lf_json(tmp_path: Path) -> None:
     ("line", "says"),
     [
         ('{"uid": "B0", ', "not JSON"),
-        ("[1]", "a JSON list, not an object"),
-        ('{"title": 3}', "title is a int"),
-        ('{"target_ind": [1.5]}', "whole numbers"),
-        ('{"target_ind": 3}', "whole numbers"),
+        ("[1]", "expected object, got array"),
+        ('{"title": 3}', "title: expected str | null, got int"),
+        ('{"target_ind": [1.5]}', r"target_ind\[0\]: expected int, got float"),
+        ('{"target_ind": 3}', "target_ind: expected array, got int"),
         ('{"target_ind": [-1]}', "label -1, which is negative"),
         ("[" * 100_000, "not JSON"),
     ],
@@ -108,8 +108,8 @@ def packed(path: Path, files: dict[str, bytes]) -> Path:
 def test_eurlex57k_archives(tmp_path: Path, name: str) -> None:
     inside = {k: v for k, v in FILES.items() if ".." not in k}
     found = read_eurlex57k(packed(tmp_path / name, inside))
-    assert [d.celex for d in found["train"]] == ["A", "B"]
-    assert found["train"][0] == EurlexDocument("A", "title A", "H", "R", "one\ntwo", ("7", "12"))
+    assert [d.celex_id for d in found["train"]] == ["A", "B"]
+    assert found["train"][0] == EurlexDocument("A", "title A", "H", "R", ("one", "two"), ("7", "12"))
     assert found["train"][0].text == "title A\nH\nR\none\ntwo"
     assert found["dev"][0].concepts == ()
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
@@ -127,7 +127,7 @@ def test_eurlex57k_folder(tmp_path: Path) -> None:
         if ".." not in name:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(data)
-    assert [d.celex for d in read_eurlex57k(tmp_path)["train"]] == ["A", "B"]
+    assert [d.celex_id for d in read_eurlex57k(tmp_path)["train"]] == ["A", "B"]
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,13 @@ def test_eurlex57k_folder(tmp_path: Path) -> None:
     [
         ("dataset/train/B.json", law("A"), "A occurs twice"),
         ("dataset/train/B.json", b"{", "not JSON"),
-        ("dataset/train/B.json", law("B", concepts=[1]), "not a document"),
-        ("dataset/train/B.json", law("B", title=None), "not a document"),
-        ("dataset/train/B.json", b"[]", "not an object"),
+        (
+            "dataset/train/B.json",
+            law("B", concepts=[1]),
+            r"concepts\[0\]: expected str, got int\n.*EURLEX57K",
+        ),
+        ("dataset/train/B.json", law("B", title=None), "B.json: title: expected str, got null"),
+        ("dataset/train/B.json", b"[]", "B.json: expected object, got array"),
     ],
 )
 def test_bad_eurlex57k(tmp_path: Path, name: str, data: bytes, says: str) -> None:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmcbench.data import formats
+from xmcbench.data import formats, reading
 from xmcbench.data.lines import Shape, look
 from xmcbench.errors import DataError
 
@@ -24,13 +24,13 @@ Y = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]], np.float32)
 def xmc(folder: Path, data: bytes, **options: bool) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     path = folder / "data.txt"
     path.write_bytes(data)
-    return formats.read_xmc(path, **options)
+    return reading.read_xmc(path, **options)
 
 
 def sparse(folder: Path, data: bytes, **options: bool) -> sp.csr_matrix:
     path = folder / "matrix.txt"
     path.write_bytes(data)
-    return formats.read_sparse(path, **options)
+    return reading.read_sparse(path, **options)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_every_valid_spelling_reads_alike(tmp_path: Path, data: bytes) -> None:
 def test_gz_is_unpacked_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "data.txt.gz"
     path.write_bytes(gzip.compress(GOOD))
-    assert np.array_equal(formats.read_xmc(path)[0].toarray(), X)
+    assert np.array_equal(reading.read_xmc(path)[0].toarray(), X)
     path.write_bytes(gzip.compress(GOOD)[:-9])
     with pytest.raises(DataError, match="not a whole gzip file"):
-        formats.read_xmc(path)
+        reading.read_xmc(path)
 
 
 def test_empty_lines_are_rows_without_entries(tmp_path: Path) -> None:
@@ -81,10 +81,10 @@ def test_explicit_zeros_stay_in_a_matrix_and_are_no_labels(tmp_path: Path) -> No
 
 
 def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
-    with pytest.warns(formats.DataWarning, match=r"1 rows name a label twice, first in line 3"):
+    with pytest.warns(reading.DataWarning, match=r"1 rows name a label twice, first in line 3"):
         _, labels = xmc(tmp_path, b"2 1 4\n0 0:1\n3,1,3,1 0:1\n")
     assert labels.toarray().tolist() == [[1, 0, 0, 0], [0, 1, 0, 1]]
-    with pytest.warns(formats.DataWarning, match=r"first in line 2"):
+    with pytest.warns(reading.DataWarning, match=r"first in line 2"):
         _, labels = xmc(tmp_path, b"1 1 4\n2,2 0:1e-200\n")  # the value goes through Python
     assert labels.toarray().tolist() == [[0, 0, 1, 0]]
 
@@ -162,7 +162,7 @@ def test_one_based_files_are_recognised_and_can_be_read(tmp_path: Path) -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
-        formats.read_xmc(tmp_path / "nowhere.txt")
+        reading.read_xmc(tmp_path / "nowhere.txt")
 
 
 NUMBERS = st.one_of(
@@ -203,10 +203,10 @@ def test_what_is_written_reads_back_on_any_number_of_threads(
     formats.write_xmc(folder / "both.txt", features, labels)
     formats.write_sparse(folder / "one.txt", features)
     formats.write_npz_csr(folder / "one.npz", features)
-    read_x, read_y = formats.read_xmc(folder / "both.txt", threads=threads)
+    read_x, read_y = reading.read_xmc(folder / "both.txt", threads=threads)
     same(read_x, features)
     same(read_y, labels)
-    same(formats.read_sparse(folder / "one.txt", threads=threads), features)
+    same(reading.read_sparse(folder / "one.txt", threads=threads), features)
     same(formats.read_matrix(folder / "one.txt"), features)
     same(formats.read_matrix(folder / "both.txt"), features)
     same(formats.read_labels(folder / "both.txt"), labels)
@@ -243,8 +243,8 @@ def test_kernels_accept_what_plain_python_accepts(
         expected = None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", formats.DataWarning)
-            read = formats.read_xmc(path) if with_labels else (formats.read_sparse(path), None)
+            warnings.simplefilter("ignore", reading.DataWarning)
+            read = reading.read_xmc(path) if with_labels else (reading.read_sparse(path), None)
     except DataError as error:
         cut_off = "cut off" in error.message  # of the last line without a newline, which one line can't know
         assert expected is None or cut_off
@@ -280,7 +280,7 @@ def test_genuine_files_read_as_plain_python_reads_them(shared: Path) -> None:
         ("eurlex-4k-fragment/test_part_1316.txt", (1316, 5000), (1316, 3993)),
     ):
         path = shared / "data" / name
-        features, labels = formats.read_xmc(path)
+        features, labels = reading.read_xmc(path)
         assert (features.shape, labels.shape) == (x, y)
         for mine, plain in zip((features, labels), plain_xmc(path), strict=True):
             same(mine, plain)
@@ -288,5 +288,5 @@ def test_genuine_files_read_as_plain_python_reads_them(shared: Path) -> None:
 
 def test_a_genuine_file_is_written_back_byte_for_byte(shared: Path, tmp_path: Path) -> None:
     path = shared / "data" / "delicious" / "test.txt"
-    formats.write_xmc(tmp_path / "again.txt", *formats.read_xmc(path))
+    formats.write_xmc(tmp_path / "again.txt", *reading.read_xmc(path))
     assert (tmp_path / "again.txt").read_bytes().split() == path.read_bytes().split()

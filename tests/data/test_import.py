@@ -11,7 +11,6 @@ import pytest
 import scipy.sparse as sp
 
 from xmcbench.data import formats
-from xmcbench.data.folders import whole_folder
 from xmcbench.data.home import imported
 from xmcbench.data.importing import (
     Imported,
@@ -24,6 +23,7 @@ from xmcbench.data.importing import (
 from xmcbench.data.spec import Dataset, Split
 from xmcbench.data.user_files import Reading, SplitFiles
 from xmcbench.errors import DataError, UsageError
+from xmcbench.files import replaced_folder
 
 TEXTS = [f"text number {i} of many" for i in range(40)]
 
@@ -326,7 +326,7 @@ def test_what_a_killed_import_left(tmp_path: Path) -> None:
     (imported() / ".tmp-mine-abc" / "meta.json").write_text("{")
     (imported() / ".tmp-mine2-abc").mkdir()  # another import's, perhaps at work
     assert imported_names() == []
-    with pytest.raises(DataError), whole_folder(imported() / "mine"):
+    with pytest.raises(DataError), replaced_folder(imported() / "mine"):
         raise OSError(5, "Input/output error")
     assert sorted(folders()) == [".tmp-mine2-abc", "mine"]
     assert find_imported("mine").revision == first.revision

@@ -12,7 +12,7 @@ import pytest
 
 import xmcbench.data
 from xmcbench.data import catalogue, importing, load, loading
-from xmcbench.data.packing import content_hash
+from xmcbench.data.cache import content_hash
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
 
@@ -85,7 +85,7 @@ def test_second_load_parses_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         raise AssertionError("parsed again")
 
     monkeypatch.setattr("xmcbench.data.recipes.xc.read_xmc", never)
-    monkeypatch.setattr("xmcbench.data.arrays._locked", never)
+    monkeypatch.setattr("xmcbench.data.arrays.locked", never)
     assert load("toy", "bow", offline=True).content_hash == first.content_hash
 
 

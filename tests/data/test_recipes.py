@@ -181,7 +181,7 @@ def test_eurlex57k_without_a_descriptor(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no descriptor of concept '10'"):
         run("eurlex57k", files)
     files["descriptors"].write_text("[]")
-    with pytest.raises(DataError, match="not the file of EuroVoc descriptors"):
+    with pytest.raises(DataError, match="expected object, got array\n.*Not the file of EuroVoc descriptors"):
         run("eurlex57k", files)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from xmcbench.data import synthetic
+from xmcbench.data.cache import content_hash
 from xmcbench.data.ceiling import Plain, _row_marginals, best_precision, plain
-from xmcbench.data.packing import content_hash
 from xmcbench.data.synthetic import Parameters, Slots, World
 from xmcbench.errors import UsageError
 

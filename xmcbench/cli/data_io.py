@@ -108,13 +108,9 @@ def import_(
 
 def _from_folder(folder: Path, plan: Plan) -> Plan:
     """The plan with the files of a folder in the layout of PECOS and ELIAS."""
-    import dataclasses
-
-    from xmcbench.data.folders import plan_of
-
     if plan.train or plan.test or plan.dev:
         raise UsageError("--from can't be combined with single files", "Give one or the other.")
-    return dataclasses.replace(plan, **plan_of(folder))
+    return plan.of_folder(folder)
 
 
 def _pair(text: str) -> tuple[float, float]:
@@ -183,8 +179,8 @@ def export(
       xmcbench data export eurlex-4.3k --view title --to titles --format xmc
     """
     from xmcbench.data import load
-    from xmcbench.data.export import FORMATS
-    from xmcbench.data.export import export as write
+    from xmcbench.data.folders import FORMATS
+    from xmcbench.data.folders import export as write
     from xmcbench.errors import unknown
 
     if matrices not in FORMATS:  # checked before a long download

@@ -13,19 +13,18 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.files import TEMPORARY, cannot_write
+from xmcbench.files import cannot_write, lock_of, locked, replaced_folder
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -59,7 +58,7 @@ class Writer:
 def open_or_build(
     folder: Path,
     key: str,
-    build: Callable[[Writer], Mapping[str, Any]],
+    build: Callable[[Writer], Mapping[str, object]],
     read: Callable[[Stored], T],
     verb: str = "made",
 ) -> T:
@@ -69,7 +68,7 @@ def open_or_build(
     ----------
     key : identifies the inputs of the arrays; a folder with another key counts as damaged.
     build : saves arrays and returns facts for `meta.json`, plain JSON. If it raises, nothing is left on disk.
-    read : raises ValueError or KeyError for unexpected arrays, which counts as damage.
+    read : raises ValueError, KeyError or msgspec.ValidationError for unexpected content, which counts as damage.
     verb : participle for the warning "FOLDER is damaged: it is … again".
 
     Raises
@@ -79,14 +78,18 @@ def open_or_build(
     content = open_folder(folder, key, read)
     if content is not None:
         return content
-    with _locked(folder):
-        _sweep(folder)
+    with locked(lock_of(folder)):
         content = open_folder(folder, key, read)  # another process may have built it while this one waited
         if content is not None:
             return content
         if folder.exists():
             warnings.warn(f"{folder} is damaged: it is {verb} again", stacklevel=3)
-        _replace_folder(folder, key, build)
+        with replaced_folder(folder) as work:
+            writer = Writer(work)
+            meta = {"key": key, **build(writer), "arrays": writer.sizes}
+            with open(work / "meta.json", "wb") as file:
+                file.write(json.dumps({**meta, "check": _checksum(meta)}, indent=1).encode())
+                _flush(file)
         content = open_folder(folder, key, read)
     if content is None:
         raise cannot_write(folder, OSError("the written content reads back differently"))
@@ -100,68 +103,14 @@ def open_folder(folder: Path, key: str, read: Callable[[Stored], T]) -> T | None
         if meta.pop("check", None) != _checksum(meta) or meta["key"] != key:
             return None
         return read(Stored({name: _load(folder / f"{name}.npy", size) for name, size in meta["arrays"].items()}, meta))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, msgspec.ValidationError):
         return None
 
 
 def remove(folder: Path) -> None:
     """Remove a folder and its lock. A process that has the folder open keeps its memory mappings."""
     shutil.rmtree(folder, ignore_errors=True)
-    _lock_path(folder).unlink(missing_ok=True)
-
-
-def _lock_path(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}.lock"
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of one folder, waiting for other holders. The lock of a killed process is released."""
-    from filelock import FileLock
-
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_lock_path(folder))
-        lock.acquire()
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the temporary folders of killed builds of this folder. The caller must hold the lock."""
-    for left_over in folder.parent.iterdir():
-        if left_over.name.startswith(f"{TEMPORARY}{folder.name}-"):
-            shutil.rmtree(left_over, ignore_errors=True)
-
-
-def _replace_folder(folder: Path, key: str, build: Callable[[Writer], Mapping[str, Any]]) -> None:
-    try:
-        work = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{folder.name}-", dir=folder.parent))
-        old = work.with_name(work.name + "-old")
-        try:
-            _build_files(work, key, build)
-            work.chmod(0o755)
-            if folder.exists():  # damaged: move it away first, since `rename` cannot replace a non-empty folder
-                folder.rename(old)
-            work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
-
-def _build_files(work: Path, key: str, build: Callable[[Writer], Mapping[str, Any]]) -> None:
-    writer = Writer(work)
-    facts = build(writer)
-    meta = {"key": key, **facts, "arrays": writer.sizes}
-    with open(work / "meta.json", "wb") as file:
-        file.write(json.dumps({**meta, "check": _checksum(meta)}, indent=1).encode())
-        _flush(file)
+    lock_of(folder).unlink(missing_ok=True)
 
 
 def _save(path: Path, parts: Iterable[Array]) -> int:
@@ -184,7 +133,7 @@ def _save(path: Path, parts: Iterable[Array]) -> int:
         return file.tell()
 
 
-def _flush(file: Any) -> None:
+def _flush(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
 

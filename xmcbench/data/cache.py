@@ -1,38 +1,54 @@
-"""Cache of parsed data sets: one folder of arrays (`xmcbench.data.arrays`) per view.
+"""Cache of parsed data sets: named arrays, their content hash, and one folder of them per view.
 
     HOME/parsed/NAME/VIEW-KEY/   meta.json  train.labels.indptr.npy  …  label_texts.blob.npy  label_texts.offsets.npy
 
-KEY is a hash of the inputs of the parse (source files, recipe, view).
+KEY is a hash of the inputs of the parse (source files, recipe, view). `xmcbench.data.arrays` reads and writes folders.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from xmcbench.data.arrays import Stored, Writer
+import msgspec
+import numpy as np
+
+from xmcbench.data.arrays import Array, Stored, Writer
 from xmcbench.data.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
-from xmcbench.data.packing import ContentHash, arrays, assemble, shapes
 from xmcbench.data.recipes import Parsed
+from xmcbench.data.spec import Split
+from xmcbench.data.texts import Texts
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 FORMAT = 1  # version of the folder layout; raise it when an older reader would misread a newer folder
+SPLITS = ("train", "test", "validation")
+Shapes = dict[str, tuple[int, int]]  # "train.labels" → (n, L)
 
 
 @dataclass(frozen=True)
 class Cached:
-    """A parsed data set opened from disk: its content, content hash and folder."""
+    """A parsed data set opened from disk, and its content hash."""
 
     parsed: Parsed
     content_hash: str
-    folder: Path
 
 
-def key_of(parts: Mapping[str, Any]) -> str:
+class _Facts(msgspec.Struct):
+    """What meta.json says about a parsed data set."""
+
+    content_hash: str
+    shapes: Shapes
+    extra: dict[str, object]
+
+
+def key_of(parts: Mapping[str, object]) -> str:
     """16 hex digits: hash of the canonical JSON of everything that a parse depends on."""
     text = json.dumps({**parts, "cache format": FORMAT}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -50,20 +66,123 @@ def open_or_build(folder: Path, key: str, build: Callable[[], Parsed]) -> Cached
     ------
     DataError : the cache folder can't be written. Errors of `build` are passed on.
     """
-    return open_or_build_arrays(
-        folder, key, lambda writer: _save(writer, build()), lambda stored: _read(stored, folder), "parsed"
+
+    def save(writer: Writer) -> Mapping[str, object]:
+        parsed = build()
+        return {"content_hash": _hash(parsed, writer), "shapes": shapes(parsed), "extra": dict(parsed.extra)}
+
+    return open_or_build_arrays(folder, key, save, _read, "parsed")
+
+
+def _read(stored: Stored) -> Cached:
+    facts = msgspec.convert(stored.facts, _Facts)
+    return Cached(assemble(stored.arrays, facts.shapes, facts.extra), facts.content_hash)
+
+
+def content_hash(parsed: Parsed) -> str:
+    """The content hash of a parsed data set, "sha256:" and 64 hex digits; equal from a recipe and from the cache.
+
+    It covers shapes, names, arrays and texts; integers as int64, floats as float32, little-endian. It does not depend
+    on paths, dtypes of ids, or the order and packing of files.
+    """
+    return _hash(parsed, None)
+
+
+def _hash(parsed: Parsed, writer: Writer | None) -> str:
+    """The content hash; also saves each array with `writer`, since making the arrays is expensive."""
+    digest = hashlib.sha256(json.dumps(shapes(parsed), sort_keys=True).encode())
+    for name, array in arrays(parsed):
+        if writer is not None:
+            writer.save(name, array)
+        digest.update(f"\n{name} {array.shape}\n".encode())
+        flat = np.ascontiguousarray(array).reshape(-1)
+        dtype = {"i": "<i8", "f": "<f4"}.get(flat.dtype.kind, "u1")
+        for start in range(0, len(flat), 1 << 22):  # a conversion of all at once could fill the memory
+            digest.update(flat[start : start + (1 << 22)].astype(dtype, copy=False).view(np.uint8).data)
+    return "sha256:" + digest.hexdigest()
+
+
+def shapes(parsed: Parsed) -> Shapes:
+    """Rows and columns of every matrix of the data set."""
+    matrix_shapes: Shapes = {}
+    for which in SPLITS:
+        for part in ("labels", "features"):
+            matrix = getattr(getattr(parsed, which), part, None)
+            if matrix is not None:
+                matrix_shapes[f"{which}.{part}"] = (int(matrix.shape[0]), int(matrix.shape[1]))
+    return matrix_shapes
+
+
+def arrays(parsed: Parsed) -> Iterator[tuple[str, Array]]:
+    """Yield (name, array) for every array of a parsed data set, in the order used by the content hash."""
+    for which in SPLITS:
+        split: Split | None = getattr(parsed, which)
+        if split is None:
+            continue
+        yield from _matrix(f"{which}.labels", split.labels)
+        if split.features is not None:
+            yield from _matrix(f"{which}.features", split.features)
+        if split.texts is not None:
+            yield from _texts(f"{which}.texts", split.texts)
+    if parsed.label_texts is not None:
+        yield from _texts("label_texts", parsed.label_texts)
+    yield "train_filter", parsed.train_filter.astype(np.int64, copy=False)
+    yield "test_filter", parsed.test_filter.astype(np.int64, copy=False)
+    for kind in ("label_groups", "row_groups"):
+        groups: Mapping[str, Array] = getattr(parsed, kind)
+        for name in sorted(groups):
+            yield f"{kind}.{name}", np.asarray(groups[name], bool)
+
+
+def _matrix(name: str, matrix: sp.csr_matrix) -> Iterator[tuple[str, Array]]:
+    needs_int64 = max(matrix.nnz, *matrix.shape) >= 2**31
+    # One dtype for `indptr` and `indices`, because scipy copies arrays of different dtypes.
+    index_dtype = np.int64 if needs_int64 else np.int32
+    yield f"{name}.indptr", matrix.indptr.astype(index_dtype, copy=False)
+    yield f"{name}.indices", matrix.indices.astype(index_dtype, copy=False)
+    yield f"{name}.data", matrix.data.astype(np.float32, copy=False)
+
+
+def _texts(name: str, texts: Sequence[str]) -> Iterator[tuple[str, Array]]:
+    packed = Texts.pack(texts)
+    yield f"{name}.blob", packed.blob
+    yield f"{name}.offsets", packed.offsets
+
+
+def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, object]) -> Parsed:
+    """The inverse of `arrays` and `shapes`; KeyError if an array is missing."""
+
+    def texts(name: str) -> Texts | None:
+        return Texts(named[f"{name}.blob"], named[f"{name}.offsets"]) if f"{name}.blob" in named else None
+
+    def split(which: str) -> Split:
+        features = _csr(named, f"{which}.features", matrices) if f"{which}.features" in matrices else None
+        return Split(features, texts(f"{which}.texts"), _csr(named, f"{which}.labels", matrices))
+
+    def groups(kind: str) -> dict[str, Array]:
+        return {name.removeprefix(f"{kind}."): a for name, a in named.items() if name.startswith(f"{kind}.")}
+
+    return Parsed(
+        split("train"),
+        split("test"),
+        split("validation") if "validation.labels" in matrices else None,
+        texts("label_texts"),
+        named["train_filter"],
+        named["test_filter"],
+        groups("label_groups"),
+        groups("row_groups"),
+        extra,
     )
 
 
-def _save(writer: Writer, parsed: Parsed) -> dict[str, Any]:
-    """Save all arrays and return the facts for `meta.json`. One loop saves and hashes, so each array is made once."""
-    digest = ContentHash(shapes(parsed))
-    for name, array in arrays(parsed):
-        writer.save(name, array)
-        digest.add(name, array)
-    return {"content_hash": digest.text(), "shapes": shapes(parsed), "extra": dict(parsed.extra)}
+def _csr(named: Mapping[str, Array], name: str, matrices: Shapes) -> sp.csr_matrix:
+    """A CSR matrix over the stored arrays, without copies or checks; the entries were checked after parsing."""
+    import scipy.sparse as sp
 
-
-def _read(stored: Stored, folder: Path) -> Cached:
-    facts = stored.facts
-    return Cached(assemble(stored.arrays, facts["shapes"], facts["extra"]), facts["content_hash"], folder)
+    rows, columns = matrices[name]
+    matrix = sp.csr_matrix((rows, columns), dtype=np.float32)
+    matrix.data, matrix.indices = named[f"{name}.data"], named[f"{name}.indices"]
+    matrix.indptr = named[f"{name}.indptr"]
+    matrix.has_sorted_indices = True
+    matrix.has_canonical_format = True
+    return matrix

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
+
+import msgspec
 
 from xmcbench import __version__
 from xmcbench.data import drive
@@ -41,9 +43,18 @@ class Failed(Exception):
         self.wait = wait  # seconds until the next attempt, as requested by the server
 
 
+class _Note(msgspec.Struct):
+    """Location, size and HTTP validators of a part, which make resuming safe."""
+
+    location: str
+    total: int | None = None
+    etag: str | None = None
+    changed: str | None = None
+
+
 @dataclass
 class _Part:
-    """NAME.part and its note NAME.part.json: location, size and HTTP validators that make resuming safe."""
+    """NAME.part and its note NAME.part.json."""
 
     path: Path
     location: str
@@ -52,19 +63,18 @@ class _Part:
     def note(self) -> Path:
         return self.path.with_name(self.path.name + ".json")
 
-    def read(self) -> dict[str, Any]:
-        """The note, or {} if the part is unusable: no bytes, no valid note, or a note of another location."""
-        try:
-            note = json.loads(self.note.read_bytes())
-            if note["location"] == self.location and self.path.stat().st_size > 0:
-                return dict(note)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return {}
+    def read(self) -> tuple[_Note, int]:
+        """The note and the number of bytes to resume from; 0 if the part has no valid note of this location."""
+        with suppress(OSError, msgspec.DecodeError):
+            note = msgspec.json.decode(self.note.read_bytes(), type=_Note)
+            if note.location == self.location:
+                return note, self.path.stat().st_size
+        return _Note(self.location), 0
 
     def write_note(self, response: Response, total: int | None) -> None:
-        validators = {"etag": response.headers.get("ETag"), "changed": response.headers.get("Last-Modified")}
-        self.note.write_text(json.dumps({"location": self.location, "total": total, **validators}))
+        headers = response.headers
+        note = _Note(self.location, total, headers.get("ETag"), headers.get("Last-Modified"))
+        self.note.write_bytes(msgspec.json.encode(note))
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -108,7 +118,7 @@ def _retry(
     progress: DownloadProgress,
 ) -> None:
     failures, last_size = 0, -1
-    resumed, restarts = bool(part.read()), 0
+    resumed, restarts = part.read()[1] > 0, 0
     while True:
         try:
             hashes = _attempt(session, part, name, size, progress)
@@ -134,8 +144,7 @@ def _attempt(session: Session, part: _Part, name: str, size: int | None, progres
     """Make one request; append to the part if the server supports resuming."""
     import requests
 
-    note = part.read()
-    start = part.path.stat().st_size if note else 0
+    note, start = part.read()
     try:
         response = _request(session, part.location, _range_headers(note, start))
         with response:
@@ -176,23 +185,22 @@ def _request(session: Session, location: str, headers: dict[str, str]) -> Respon
     )
 
 
-def _range_headers(note: dict[str, Any], start: int) -> dict[str, str]:
+def _range_headers(note: _Note, start: int) -> dict[str, str]:
     if not start:
         return {}
     headers = {"Range": f"bytes={start}-"}
-    etag, changed = note.get("etag"), note.get("changed")
-    if etag and not etag.startswith("W/"):
-        headers["If-Range"] = etag
-    elif changed:
-        headers["If-Range"] = changed
+    if note.etag and not note.etag.startswith("W/"):
+        headers["If-Range"] = note.etag
+    elif note.changed:
+        headers["If-Range"] = note.changed
     return headers
 
 
-def _check_headers(response: Response, note: dict[str, Any], start: int, size: int | None) -> tuple[int, int | None]:
+def _check_headers(response: Response, note: _Note, start: int, size: int | None) -> tuple[int, int | None]:
     """(first byte, total bytes or None) of the response body; raise if they contradict the note or `size`."""
     if response.status_code == 206:
         served = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        if served is None or int(served[1]) != start or note.get("total") not in (None, int(served[2])):
+        if served is None or int(served[1]) != start or note.total not in (None, int(served[2])):
             raise _changed_error(note, response)
         total: int | None = int(served[2])
     else:
@@ -203,16 +211,16 @@ def _check_headers(response: Response, note: dict[str, Any], start: int, size: i
     return start, total
 
 
-def _changed_error(note: dict[str, Any], response: Response) -> DataError:
+def _changed_error(note: _Note, response: Response) -> DataError:
     return DataError(
         f"{response.url}: the file changed on the server while it was being downloaded"
-        f" ({note.get('total')} bytes before, {response.headers.get('Content-Range')!r} now)",
+        f" ({note.total} bytes before, {response.headers.get('Content-Range')!r} now)",
         "Run the command again.",
     )
 
 
-def _hash_complete_part(part: _Part, note: dict[str, Any], start: int) -> Hashes:
-    if note.get("total") not in (None, start):
+def _hash_complete_part(part: _Part, note: _Note, start: int) -> Hashes:
+    if note.total not in (None, start):
         raise DataError(f"{part.location}: the file changed on the server", "Run the command again.")
     digest = Digest(start)
     with open(part.path, "rb") as file:

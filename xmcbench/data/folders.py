@@ -10,23 +10,18 @@ train.txt test.txt dev.txt                 instead of npz: one-file XMC text
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xmcbench.errors import DataError
-from xmcbench.files import TEMPORARY, atomic, cannot_write
+from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.files import atomic, cannot_write, typed_json
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from xmcbench.data.recipes import Parsed
     from xmcbench.data.spec import Dataset, Split
 
+FORMATS = ("npz", "xmc")  # of matrices
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
 XMC_NAMES = {"train": "train.txt", "test": "test.txt", "validation": "dev.txt"}
 FILTERS = {"train": "filter_labels_train.txt", "test": "filter_labels_test.txt"}
@@ -42,7 +37,7 @@ def write_folder(folder: Path, data: Dataset | Parsed, *, matrices: str = "npz",
 
     Parameters
     ----------
-    matrices : "npz" or "xmc".
+    matrices : one of `FORMATS`.
     texts : "txt", where line ends within a text become spaces, or "jsonl", which keeps texts unchanged.
 
     Raises
@@ -58,12 +53,14 @@ def write_folder(folder: Path, data: Dataset | Parsed, *, matrices: str = "npz",
         written.append(_write_texts(folder / LABEL_TEXTS, data.label_texts, texts))
     for which, pairs in (("train", data.train_filter), ("test", data.test_filter)):
         if len(pairs):
-            written.append(_write_filter(folder / FILTERS[which], pairs))
+            written.append(folder / FILTERS[which])
+            with atomic(written[-1]) as file:
+                file.write("".join(f"{row} {label}\n" for row, label in pairs.tolist()).encode())
     return written
 
 
 def _write_split(folder: Path, which: str, split: Split, matrices: str, texts: str) -> list[Path]:
-    from xmcbench.data.writing import write_npz_csr, write_xmc
+    from xmcbench.data.formats import write_npz_csr, write_xmc
 
     written = []
     if matrices == "xmc":
@@ -87,12 +84,6 @@ def _write_texts(stem: Path, texts: Sequence[str], kind: str) -> Path:
         for text in texts:
             line = json.dumps(text, ensure_ascii=False) if kind == "jsonl" else " ".join(text.splitlines())
             file.write(line.encode("utf-8", "replace") + b"\n")
-    return path
-
-
-def _write_filter(path: Path, pairs: NDArray[np.int64]) -> Path:
-    with atomic(path) as file:
-        file.write("".join(f"{row} {label}\n" for row, label in pairs.tolist()).encode())
     return path
 
 
@@ -143,85 +134,35 @@ def read_texts(stem: Path, expected: int) -> list[str] | None:
     txt, jsonl = (stem.with_name(f"{stem.name}.{kind}") for kind in ("txt", "jsonl"))
     if not jsonl.exists():
         return read_lines(txt, expected) if txt.exists() else None
-    texts: list[str] = []
-    for number, line in enumerate(read_lines(jsonl, expected), 1):
-        try:
-            text = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{jsonl}, line {number}: not JSON ({error})", "One JSON string per line.") from error
-        if not isinstance(text, str):
-            raise DataError(f"{jsonl}, line {number}: a JSON {type(text).__name__}, not a string")
-        texts.append(text)
-    return texts
+    lines = enumerate(read_lines(jsonl, expected), 1)
+    return [typed_json(line, str, f"{jsonl}, line {number}", "One JSON string per line.") for number, line in lines]
 
 
-def plan_of(folder: Path) -> dict[str, Any]:
-    """The files of a folder as fields of `xmcbench.data.importing.Plan`: npz or XMC text, texts, label texts, filters.
+def export(data: Dataset, to: Path, *, matrices: str = "npz", replace: bool = False) -> list[Path]:
+    """Write `data` into folder `to` as `write_folder` does; returns the files written.
 
-    In addition to the names above, finds PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt and raw/Y.txt of ELIAS.
+    With `replace`, files with names of the layout are replaced, or removed if this data set has no such file; other
+    files in the folder stay.
 
     Raises
     ------
-    DataError : the folder has neither Y.trn.npz nor train.txt.
+    DataError : the folder is not empty and `replace` is False, the folder can't be written, or the disk is full.
+    UsageError : unknown format, or `to` is a file.
     """
-    from xmcbench.data.user_files import SplitFiles
-
-    def first_existing(*names: str) -> Path | None:
-        return next((folder / name for name in names if (folder / name).is_file()), None)
-
-    plan: dict[str, Any] = {}
-    for field, which in (("train", "train"), ("test", "test"), ("dev", "validation")):
-        xmc_text, short = first_existing(XMC_NAMES[which]), SHORT[which]
-        features = first_existing(f"X.{short}.npz", f"tfidf-attnxml/X.{short}.npz") or xmc_text
-        texts = first_existing(f"X.{short}.txt", f"raw/{short}_X.txt")
-        plan[field] = SplitFiles(texts, first_existing(f"Y.{short}.npz") or xmc_text, features)
-    if plan["train"].labels is None:
-        raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Give the files one by one instead.")
-    plan["label_texts"] = first_existing(f"{LABEL_TEXTS}.txt", "raw/Y.txt")
-    plan["train_filter"], plan["test_filter"] = first_existing(FILTERS["train"]), first_existing(FILTERS["test"])
-    return plan
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder next to `target` that replaces `target` on success and is removed on any error.
-
-    A lock serialises processes. Folders of killed processes are removed, or restored if they were the old `target`.
-
-    Raises
-    ------
-    DataError : the parent folder can't be written or the disk is full.
-    """
-    from filelock import FileLock
-
+    if matrices not in FORMATS:
+        raise unknown("format", matrices, FORMATS)
+    if to.exists() and not to.is_dir():
+        raise UsageError(f"{to} is a file", "Give --to a folder.")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.parent / f".{target.name}.lock")
-        lock.acquire()
+        to.mkdir(parents=True, exist_ok=True)
+        existing = sorted(path.name for path in to.iterdir())
+        if existing and not replace:
+            examples = ", ".join(existing[:5]) + (", …" if len(existing) > 5 else "")
+            hint = "Give an empty folder, or --replace to overwrite its files."
+            raise DataError(f"{to} is not empty ({examples})", hint)
+        written = write_folder(to, data, matrices=matrices)
+        for name in NAMES.intersection(existing) - {path.name for path in written}:
+            (to / name).unlink()
     except OSError as error:
-        raise cannot_write(target, error) from error
-    prefix = f"{TEMPORARY}{target.name}-"
-    try:
-        _sweep(target, prefix)
-        work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-        yield work
-        work.chmod(0o755)
-        if target.exists():  # move it away first, since `rename` cannot replace a non-empty folder
-            target.rename(work.with_name(work.name + "-old"))
-        work.rename(target)
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    finally:
-        with suppress(OSError):
-            _sweep(target, prefix)
-        lock.release()
-
-
-def _sweep(target: Path, prefix: str) -> None:
-    """Remove temporary folders of `target`, but restore the old `target` if no new one replaced it."""
-    leftovers = sorted(path for path in target.parent.iterdir() if path.name.startswith(prefix))
-    for path in leftovers:
-        if path.name.endswith("-old") and not target.exists():
-            path.rename(target)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+        raise cannot_write(to, error) from error
+    return written

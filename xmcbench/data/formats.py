@@ -1,41 +1,28 @@
-"""Read and write matrices, label sets and filter pairs. File formats are detected by content, not by name.
+"""Read matrices, label sets and filter pairs, in formats detected by content and not by name; write matrices.
 
-`__all__` is the public interface: readers of matrices are in `reading`, of texts in `documents`, writers in `writing`.
+`xmcbench.data.reading` has the readers of XC repository text, `xmcbench.data.documents` those of texts.
 """
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 import zlib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.data.documents import read_eurlex57k, read_lf_json, read_lines
-from xmcbench.data.reading import WIDEST, DataWarning, cannot_read, load_bytes, read_sparse, read_xmc
-from xmcbench.data.writing import write_npz_csr, write_sparse, write_xmc
+from xmcbench.data.reading import WIDEST, load_bytes, opened, read_sparse, read_xmc
 from xmcbench.errors import DataError
+from xmcbench.files import atomic
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-__all__ = [
-    "DataWarning",
-    "read_eurlex57k",
-    "read_filter",
-    "read_labels",
-    "read_lf_json",
-    "read_lines",
-    "read_matrix",
-    "read_sparse",
-    "read_xmc",
-    "write_npz_csr",
-    "write_sparse",
-    "write_xmc",
-]
+ROWS_AT_A_TIME = 4096  # rows per write
 
 
 def read_matrix(path: Path) -> sp.csr_matrix:
@@ -45,7 +32,6 @@ def read_matrix(path: Path) -> sp.csr_matrix:
     ------
     DataError : with the file and, for text, the line.
     """
-    path = Path(path)
     if is_npz(path):
         return read_npz_csr(path)
     return read_xmc(path)[0] if header_words(path) == 3 else read_sparse(path)
@@ -53,7 +39,6 @@ def read_matrix(path: Path) -> sp.csr_matrix:
 
 def read_labels(path: Path) -> sp.csr_matrix:
     """(n, L) float32 CSR of ones from the same formats as `read_matrix`; entries of value 0 are dropped."""
-    path = Path(path)
     if not is_npz(path) and header_words(path) == 3:
         return read_xmc(path)[1]
     return as_labels(read_npz_csr(path) if is_npz(path) else read_sparse(path))
@@ -76,7 +61,6 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
     """
     import scipy.sparse as sp
 
-    path = Path(path)
     try:
         matrix: Any = sp.load_npz(path)  # scipy loads it with allow_pickle=False
         if matrix.format == "csr":
@@ -120,7 +104,6 @@ def read_filter(path: Path, n_rows: int, n_labels: int) -> NDArray[np.int64]:
     ------
     DataError : with file and line, if a line is not two ids within (n_rows, n_labels).
     """
-    path = Path(path)
     pairs: list[tuple[int, int]] = []
     for number, line in enumerate(load_bytes(path).tobytes().splitlines(), 1):
         words = line.removeprefix(b"\xef\xbb\xbf").split()
@@ -152,10 +135,57 @@ def header_words(path: Path) -> int:
 
 
 def _first_bytes(path: Path, count: int) -> bytes:
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            return file.read(count)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        return b""  # the reader that is called next reports the error
-    except OSError as error:
-        raise cannot_read(path, error) from error
+    with opened(path) as file:
+        return file.read(count)
+
+
+def write_npz_csr(path: Path, matrix: sp.csr_matrix, *, compressed: bool = True) -> None:
+    """Write in the format of `scipy.sparse.save_npz`, which PECOS, ELIAS and numpy read."""
+    import scipy.sparse as sp
+
+    with atomic(path) as file:
+        sp.save_npz(file, matrix, compressed=compressed)
+
+
+def write_sparse(path: Path, matrix: sp.csr_matrix) -> None:
+    """Write the two-file text form; each value is the shortest text that reads back as the same float32."""
+    n, width = matrix.shape
+    with atomic(path) as file:
+        file.write(f"{n} {width}\n".encode())
+        for start in range(0, n, ROWS_AT_A_TIME):
+            file.write("".join(f"{line}\n" for line in _pairs(matrix[start : start + ROWS_AT_A_TIME])).encode())
+
+
+def write_xmc(path: Path, features: sp.csr_matrix, labels: sp.csr_matrix) -> None:
+    """Write the one-file text form, which Omikuji and napkinXC read; a row without labels begins with a space.
+
+    Raises
+    ------
+    DataError : features and labels have different numbers of rows.
+    """
+    n = features.shape[0]
+    if labels.shape[0] != n:
+        raise DataError(f"{path}: {n} rows of features and {labels.shape[0]} of labels")
+    with atomic(path) as file:
+        file.write(f"{n} {features.shape[1]} {labels.shape[1]}\n".encode())
+        for start in range(0, n, ROWS_AT_A_TIME):
+            block = slice(start, start + ROWS_AT_A_TIME)
+            lines = zip(_ids(labels[block]), _pairs(features[block]), strict=True)
+            # Omikuji rejects a line that ends with a space.
+            file.write("".join(f"{names} {pairs}".rstrip() + "\n" for names, pairs in lines).encode())
+
+
+def _ids(matrix: sp.csr_matrix) -> Iterator[str]:
+    return _joined(matrix, ",", matrix.indices.astype(str).tolist())
+
+
+def _pairs(matrix: sp.csr_matrix) -> Iterator[str]:
+    """Yield `id:value id:value …` per row; numpy formats a float32 as its shortest exact text."""
+    values = matrix.data.astype(np.float32).astype(str).tolist()
+    words = [f"{i}:{v.removesuffix('.0')}" for i, v in zip(matrix.indices.tolist(), values, strict=True)]
+    return _joined(matrix, " ", words)
+
+
+def _joined(matrix: sp.csr_matrix, separator: str, words: list[str]) -> Iterator[str]:
+    """Join the words of each row's entries."""
+    return (separator.join(words[a:b]) for a, b in pairwise(matrix.indptr.tolist()))

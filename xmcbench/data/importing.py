@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.data.folders import read_folder, whole_folder, write_folder
+from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, read_folder, write_folder
 from xmcbench.data.home import imported
 from xmcbench.data.user_files import Reading, SplitFiles, SplitRows, read_rows
 from xmcbench.errors import DataError, UsageError, unknown
-from xmcbench.files import write_json
+from xmcbench.files import lock_of, locked, replaced_folder, typed_json, write_json
 
 if TYPE_CHECKING:
     from xmcbench.data.recipes import Parsed
@@ -61,18 +61,61 @@ class Plan:
     seed: int = 0
     propensity: tuple[float, float] = JAIN_MEAN
 
+    def of_folder(self, folder: Path) -> Plan:
+        """The plan with the files of a folder: npz or XMC text, texts, label texts, filters.
 
-@dataclass(frozen=True)
-class Imported:
-    """An imported data set as described by its meta.json; `revision` is a prefix of its content hash."""
+        In addition to the layout of `xmcbench.data.folders`, finds PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt
+        and raw/Y.txt of ELIAS.
 
-    folder: Path
+        Raises
+        ------
+        DataError : the folder has neither Y.trn.npz nor train.txt.
+        """
+
+        def first_existing(*names: str) -> Path | None:
+            return next((folder / name for name in names if (folder / name).is_file()), None)
+
+        def split_files(which: str) -> SplitFiles:
+            xmc_text, short = first_existing(XMC_NAMES[which]), SHORT[which]
+            features = first_existing(f"X.{short}.npz", f"tfidf-attnxml/X.{short}.npz") or xmc_text
+            texts = first_existing(f"X.{short}.txt", f"raw/{short}_X.txt")
+            return SplitFiles(texts, first_existing(f"Y.{short}.npz") or xmc_text, features)
+
+        train = split_files("train")
+        if train.labels is None:
+            raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Give the files one by one instead.")
+        return dataclasses.replace(
+            self,
+            train=train,
+            test=split_files("test"),
+            dev=split_files("validation"),
+            label_texts=first_existing(f"{LABEL_TEXTS}.txt", "raw/Y.txt"),
+            train_filter=first_existing(FILTERS["train"]),
+            test_filter=first_existing(FILTERS["test"]),
+        )
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """The content of an import's meta.json; `revision` is a prefix of its content hash, `views` has the default first.
+
+    `counts` are those of `xmcbench.data.validate.counts`, `propensity` is (A, B) of Jain et al. 2016.
+    """
+
     name: str
     revision: str
     views: tuple[str, ...]
     propensity: tuple[float, float]
-    counts: Mapping[str, Any]
+    counts: Mapping[str, int | float]
     notes: tuple[str, ...]
+    format: int = FORMAT
+
+    @property
+    def folder(self) -> Path:
+        return imported() / self.name
 
     def view(self, name: str | None = None) -> str:
         """`name`, or the default view for None; UsageError if there is no such view."""
@@ -95,26 +138,21 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
     """
     check_name(name, replace=replace)
     parsed, notes = read_plan(plan)
-    from xmcbench.data.packing import content_hash
+    from xmcbench.data.cache import content_hash
     from xmcbench.data.validate import validate
 
-    counts = validate(parsed, f"{name} (to be imported)")
-    views = (["bow"] if parsed.train.features is not None else []) + (
-        ["text"] if parsed.train.texts is not None else []
+    new = Imported(
+        name=name,
+        revision=content_hash(parsed).removeprefix("sha256:")[:12],
+        views=("bow",) * (parsed.train.features is not None) + ("text",) * (parsed.train.texts is not None),
+        propensity=plan.propensity,
+        counts=validate(parsed, f"{name} (to be imported)"),
+        notes=tuple(notes),
     )
-    with whole_folder(imported() / name) as folder:
+    with locked(lock_of(new.folder)), replaced_folder(new.folder) as folder:
         write_folder(folder, parsed, texts="jsonl")
-        meta = {
-            "format": FORMAT,
-            "name": name,
-            "revision": content_hash(parsed).removeprefix("sha256:")[:12],
-            "views": views,
-            "propensity": list(plan.propensity),
-            "counts": counts,
-            "notes": notes,
-        }
-        write_json(folder / "meta.json", meta)
-    return find_imported(name)
+        write_json(folder / "meta.json", msgspec.to_builtins(new))
+    return new
 
 
 def check_name(name: str, *, replace: bool = False) -> None:
@@ -150,28 +188,16 @@ def find_imported(name: str) -> Imported:
     """
     if name not in imported_names():
         raise unknown("imported data set", name, imported_names())
-    return describe(imported() / name)
-
-
-def describe(folder: Path) -> Imported:
-    """Read an import's meta.json."""
-    path = folder / "meta.json"
+    path = imported() / name / "meta.json"
+    damaged, hint = f"{path}: damaged", "Import the files again with --replace."
     try:
-        meta = json.loads(path.read_bytes())
-        if meta["format"] != FORMAT:
-            raise DataError(f"{path}: format {meta['format']}, this version reads {FORMAT}", "Import the files again.")
-        a, b = meta["propensity"]
-        return Imported(
-            folder,
-            str(meta["name"]),
-            str(meta["revision"]),
-            tuple(map(str, meta["views"])),
-            (float(a), float(b)),
-            dict(meta["counts"]),
-            tuple(map(str, meta["notes"])),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged ({error!r})", "Import the files again with --replace.") from error
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{damaged} ({error})", hint) from error
+    written_by = typed_json(text, _Version, damaged, hint).format
+    if written_by != FORMAT:
+        raise DataError(f"{path}: format {written_by}, this version reads {FORMAT}", "Import the files again.")
+    return msgspec.structs.replace(typed_json(text, Imported, damaged, hint), name=name)
 
 
 def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmcbench.data.recipes.labels import label_matrix
+from xmcbench.data.recipes import label_matrix
 from xmcbench.data.user_files import Names, Reading, SplitRows, read_label_texts
 from xmcbench.errors import DataError
 

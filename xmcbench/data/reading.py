@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
+import os
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from xmcbench.data.lines import OutOfRange, Shape, look
 from xmcbench.errors import DataError
+from xmcbench.files import cannot_read
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -72,24 +76,24 @@ class _Text:
         return self.buffer[start:stop].tobytes().rstrip(b"\n").removesuffix(b"\r")
 
 
-def load_bytes(path: Path) -> NDArray[np.uint8]:
-    """A file's bytes: memory-mapped, or unpacked in memory if its name ends in .gz."""
+@contextmanager
+def opened(path: Path) -> Iterator[io.BufferedIOBase]:
+    """Open a file for reading, unpacked if its name ends in .gz; DataError if it is missing or damaged."""
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as file:
-                return np.frombuffer(file.read(), np.uint8)
-        if path.stat().st_size == 0:
-            return np.empty(0, np.uint8)
-        return np.asarray(np.memmap(path, np.uint8, mode="r"))  # numba is slow with `np.memmap` objects
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+            yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file ({error})", "Get the file again.") from error
     except OSError as error:
         raise cannot_read(path, error) from error
 
 
-def cannot_read(path: Path, error: OSError) -> DataError:
-    """The error for a file that is missing or not readable."""
-    return DataError(f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file.")
+def load_bytes(path: Path) -> NDArray[np.uint8]:
+    """A file's bytes: memory-mapped, or unpacked in memory if its name ends in .gz."""
+    with opened(path) as file:
+        if path.suffix == ".gz" or os.fstat(file.fileno()).st_size == 0:  # an empty file can't be mapped
+            return np.frombuffer(file.read(), np.uint8)
+        return np.asarray(np.memmap(path, np.uint8, mode="r"))  # numba is slow with `np.memmap` objects
 
 
 def _open(path: Path, names: str) -> _Text:

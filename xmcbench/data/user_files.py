@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xmcbench.data.documents import json_lines, lines_of
+from xmcbench.data.documents import json_lines, lines_of, read_lines
+from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
+from xmcbench.data.reading import read_sparse, read_xmc
 from xmcbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -81,52 +83,44 @@ def read_rows(files: SplitFiles, reading: Reading) -> SplitRows:
     DataError : unreadable (with file and line), different numbers of rows, or labels in none or in two of the files.
     """
     rows = SplitRows()
-    text_file_labels: Names | None = None
-    label_sources: list[tuple[str, Any]] = []
+    labels: dict[Path, Names | sp.csr_matrix] = {}
+    counts: dict[Path, int] = {}
     if files.texts is not None:
-        rows.texts, text_file_labels = read_texts(files.texts, reading)
-        if text_file_labels is not None:
-            label_sources.append((str(files.texts), text_file_labels))
+        rows.texts, names = read_texts(files.texts, reading)
+        counts[files.texts] = len(rows.texts)
+        if names is not None:
+            labels[files.texts] = names
     if files.features is not None:
-        rows.features, feature_file_labels = read_features(files.features, reading)
-        if feature_file_labels is not None and files.labels != files.features:
-            label_sources.append((str(files.features), feature_file_labels))
+        rows.features, matrix = read_features(files.features, reading)
+        counts[files.features] = int(rows.features.shape[0])
+        if matrix is not None:
+            labels[files.features] = matrix
     if files.labels is not None:
-        label_sources = [(str(files.labels), read_label_file(files.labels, reading))]
-    if len(label_sources) != 1:
-        sources = " and in ".join(source for source, _ in label_sources) or "none of the files"
+        labels = {files.labels: read_label_file(files.labels, reading)}
+    if len(labels) != 1:
+        sources = " and in ".join(map(str, labels)) or "none of the files"
         raise DataError(f"labels are in {sources}", "Give --labels FILE (--test-labels, --dev-labels) to say which.")
-    if isinstance(label_sources[0][1], Names):
-        rows.names = label_sources[0][1]
-    else:
-        rows.labels = label_sources[0][1]
-    _check_same_length(files, rows)
-    return rows
-
-
-def _check_same_length(files: SplitFiles, rows: SplitRows) -> None:
-    n_labelled = len(rows.names.rows) if rows.names is not None else rows.labels.shape[0]  # type: ignore[union-attr]
-    for path, count in (
-        (files.texts, None if rows.texts is None else len(rows.texts)),
-        (files.features, None if rows.features is None else rows.features.shape[0]),
-    ):
-        if count is not None and count != n_labelled:
+    [found] = labels.values()
+    rows.names, rows.labels = (found, None) if isinstance(found, Names) else (None, found)
+    n_labelled = len(found.rows) if isinstance(found, Names) else found.shape[0]
+    for path, count in counts.items():
+        if count != n_labelled:
             raise DataError(
                 f"{path} has {count} rows, its labels ({files.labels or 'in the same file'}) {n_labelled}",
                 "Row i of one file belongs to row i of the other.",
             )
+    return rows
 
 
 def read_texts(path: Path, reading: Reading) -> tuple[list[str], Names | None]:
     """(texts, label names or None). Names come from the labels column of jsonl, csv and tsv, if there is one."""
-    texts: list[str] = []
     if kind_of(path) == "lines":
-        return [line for _, line in lines_of(path)], None
+        return read_lines(path), None
+    texts: list[str] = []
     names = Names(path)
-    label_values: list[Any] = []
+    label_values: list[object] = []
     for number, row in _records(path):
-        text = text_of(row, reading.text_column, f"{path}, line {number}")
-        texts.append(text)
+        texts.append(text_of(row, reading.text_column, f"{path}, line {number}"))
         names.lines.append(number)
         label_values.append(row.get(reading.labels_column, _MISSING))
     if all(value is _MISSING for value in label_values):
@@ -135,7 +129,7 @@ def read_texts(path: Path, reading: Reading) -> tuple[list[str], Names | None]:
     return texts, names
 
 
-def text_of(row: dict[str, Any], column: str, where: str) -> str:
+def text_of(row: Mapping[str, object], column: str, where: str) -> str:
     """The text in `column`, or in several comma-separated columns, joined with a space; null counts as empty."""
     names = [column] if column in row else [name.strip() for name in column.split(",")]
     parts = []
@@ -152,25 +146,23 @@ def text_of(row: dict[str, Any], column: str, where: str) -> str:
 def read_label_texts(path: Path, reading: Reading) -> list[str]:
     """One text per label: the lines of the file, or the text column of jsonl, csv, tsv."""
     if kind_of(path) == "lines":
-        return [line for _, line in lines_of(path)]
+        return read_lines(path)
     return [text_of(row, reading.text_column, f"{path}, line {number}") for number, row in _records(path)]
 
 
 _MISSING = object()
 
 
-def read_label_file(path: Path, reading: Reading) -> Any:
+def read_label_file(path: Path, reading: Reading) -> Names | sp.csr_matrix:
     """A label matrix (n, L), or `Names`."""
-    from xmcbench.data import formats
-
     if is_matrix(path):
-        if "labels" not in reading.one_based or formats.is_npz(path):
-            return formats.read_labels(path)
-        if formats.header_words(path) == 3:
-            return formats.read_xmc(path, one_based_labels=True, one_based_features="features" in reading.one_based)[1]
-        return formats.as_labels(formats.read_sparse(path, one_based=True))
+        if not is_npz(path) and header_words(path) == 3:
+            return read_features(path, reading)[1]
+        if "labels" in reading.one_based and not is_npz(path):
+            return as_labels(read_sparse(path, one_based=True))
+        return read_labels(path)
     names = Names(path)
-    label_values: list[Any] = []
+    label_values: list[object] = []
     if kind_of(path) == "lines":
         for number, line in lines_of(path):
             label_values.append(line)
@@ -189,14 +181,12 @@ def read_label_file(path: Path, reading: Reading) -> Any:
 
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
     """(features, labels if the file is in one-file XMC form, else None)."""
-    from xmcbench.data import formats
-
     one_based = "features" in reading.one_based
-    if formats.is_npz(path):
-        return formats.read_matrix(path), None
-    if formats.header_words(path) == 3:
-        return formats.read_xmc(path, one_based_features=one_based, one_based_labels="labels" in reading.one_based)
-    return formats.read_sparse(path, one_based=one_based), None
+    if is_npz(path):
+        return read_matrix(path), None
+    if header_words(path) == 3:
+        return read_xmc(path, one_based_features=one_based, one_based_labels="labels" in reading.one_based)
+    return read_sparse(path, one_based=one_based), None
 
 
 def kind_of(path: Path) -> str:
@@ -207,11 +197,9 @@ def kind_of(path: Path) -> str:
 
 def is_matrix(path: Path) -> bool:
     """Whether a file is npz, or text with two or three whole numbers in line 1 and id:value pairs after it."""
-    from xmcbench.data import formats
-
-    if formats.is_npz(path):
+    if is_npz(path):
         return True
-    if kind_of(path) != "lines" or formats.header_words(path) not in (2, 3):
+    if kind_of(path) != "lines" or header_words(path) not in (2, 3):
         return False
     for number, line in lines_of(path):
         if number > 1 and ":" in line:
@@ -221,11 +209,11 @@ def is_matrix(path: Path) -> bool:
     return False
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _records(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     """Yield (line number, {column: value}) of jsonl, csv or tsv; the first csv or tsv row holds the column names."""
     kind = kind_of(path)
     if kind == "jsonl":
-        yield from json_lines(path)
+        yield from json_lines(path, dict[str, object])
         return
     csv.field_size_limit(MAX_FIELD)
     lines = (line + "\n" for _, line in lines_of(path))
@@ -249,7 +237,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError(f"{path}, line {reader.line_num}: {error}", "Is it a csv with quoted texts?") from error
 
 
-def _add_names(names: Names, values: list[Any], reading: Reading) -> None:
+def _add_names(names: Names, values: list[object], reading: Reading) -> None:
     """Add the label names of each row, given as a string to split or as a list of strings and whole numbers."""
     separator = separator_of(values, reading.separator)
     if any(isinstance(value, str) for value in values):
@@ -269,7 +257,7 @@ def _add_names(names: Names, values: list[Any], reading: Reading) -> None:
         names.rows.append([name for name in map(str.strip, row_names) if name])
 
 
-def separator_of(values: list[Any], separator: str) -> str | None:
+def separator_of(values: list[object], separator: str) -> str | None:
     """The separator of label strings (None: whitespace): the given one, or else the first usual one that occurs."""
     if separator:
         return SEPARATORS.get(separator, separator)

@@ -54,7 +54,8 @@ def read_predictions(path: Path, n_rows: int, n_labels: int, k: int | None = Non
 
 
 def _from_matrix(path: Path, n_rows: int, n_labels: int, k: int | None) -> TopK:
-    from xmcbench.data.formats import read_matrix, read_sparse
+    from xmcbench.data.formats import read_matrix
+    from xmcbench.data.reading import read_sparse
 
     matrix = read_matrix(path) if _is_npz(path) else read_sparse(path)
     _check_rows(path, int(matrix.shape[0]), n_rows)

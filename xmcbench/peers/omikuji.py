@@ -107,7 +107,7 @@ class Omikuji:
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Write the rows to a text file, train on it, then load the model from the run's folder."""
-        from xmcbench.data.writing import write_xmc
+        from xmcbench.data.formats import write_xmc
 
         packages.require("omikuji")
         with ctx.phase("write"):

@@ -8,16 +8,19 @@ caches are not used. View `bow` has features, and texts if available; view `text
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.data.spec import Split
 from xmcbench.errors import unknown
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 
 def no_pairs() -> NDArray[np.int64]:
@@ -37,11 +40,21 @@ class Parsed:
     test_filter: NDArray[np.int64] = field(default_factory=no_pairs)
     label_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+def label_matrix(rows: Sequence[Iterable[int]], n_labels: int) -> sp.csr_matrix:
+    """(n, L) CSR float32 of ones with sorted ids; a repeated id in a row counts once."""
+    import scipy.sparse as sp
+
+    sorted_rows = [sorted(set(row)) for row in rows]
+    indptr = np.cumsum([0, *map(len, sorted_rows)])
+    indices = np.fromiter((label for ids in sorted_rows for label in ids), np.int64, int(indptr[-1]))
+    return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=(len(sorted_rows), n_labels))
 
 
 Files = Mapping[str, Path]
-Options = Mapping[str, Any]
+Options = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ RECIPES = {
     "xc_single": Recipe(_PACKAGE + "xc:single", 1),
     "xc_split": Recipe(_PACKAGE + "xc:split", 1),
     "xc_lf": Recipe(_PACKAGE + "xc:label_features", 1),
-    "pecos": Recipe(_PACKAGE + "pecos:pecos", 1),
+    "pecos": Recipe(_PACKAGE + "xc:pecos", 1),
     "eurlex57k": Recipe(_PACKAGE + "eurlex57k:eurlex57k", 1),
     "icd10cm": Recipe(_PACKAGE + "icd10cm:icd10cm", 1),
     "wordnet": Recipe(_PACKAGE + "wordnet:wordnet", 1),

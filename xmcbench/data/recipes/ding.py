@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from xmcbench.data.formats import read_lines
+from xmcbench.data.documents import read_lines
 from xmcbench.data.recipes import Files, Options, Parsed
 from xmcbench.data.recipes.hashed import hashed_splits, merged, select_labels
 from xmcbench.data.text import bow_words_chars
@@ -29,9 +29,7 @@ def ding(files: Files, view: str, options: Options) -> Parsed:
     """Role `de-en`. View `bow`: words and character n-grams, as in icd10cm; `text`: only the German phrases."""
     texts, words_of = merged(read_pairs(files["de-en"]))
     labels_of = select_labels(words_of, least=MIN_DOCUMENTS, most=MAX_SHARE)
-    labels = sorted({word for document_labels in labels_of.values() for word in document_labels})
-    train, test = hashed_splits(texts, labels_of, labels, bow_words_chars if view == "bow" else None)
-    return Parsed(train, test, label_texts=labels)
+    return hashed_splits(texts, labels_of, list, bow_words_chars if view == "bow" else None)
 
 
 def read_pairs(path: Path) -> Iterator[tuple[str, list[str]]]:

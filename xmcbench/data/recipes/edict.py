@@ -35,10 +35,12 @@ def edict(files: Files, view: str, options: Options) -> Parsed:
     """Roles `edict`, `kanjidic`. View `bow`: words, sublinear tf-idf; `text`: only the glosses."""
     texts, kanji_of = merged(read_entries(files["edict"]))
     labels_of = select_labels(kanji_of)
-    labels = sorted({kanji for document_labels in labels_of.values() for kanji in document_labels})
     meanings = read_meanings(files["kanjidic"])
-    train, test = hashed_splits(texts, labels_of, labels, bow_words if view == "bow" else None)
-    return Parsed(train, test, label_texts=[f"{kanji} {meanings.get(kanji, '')}".rstrip() for kanji in labels])
+
+    def label_texts(labels: list[str]) -> list[str]:
+        return [f"{kanji} {meanings.get(kanji, '')}".rstrip() for kanji in labels]
+
+    return hashed_splits(texts, labels_of, label_texts, bow_words if view == "bow" else None)
 
 
 def read_entries(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -9,23 +9,23 @@ Row groups `near-duplicate` and `novel`: test rows with and without a train row 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmcbench.data.formats import read_eurlex57k
+import msgspec
+
+from xmcbench.data.documents import EurlexDocument, read_eurlex57k
 from xmcbench.data.near import near_duplicates
-from xmcbench.data.recipes import Files, Options, Parsed
-from xmcbench.data.recipes.labels import label_matrix
+from xmcbench.data.reading import load_bytes
+from xmcbench.data.recipes import Files, Options, Parsed, label_matrix
 from xmcbench.data.spec import Split
 from xmcbench.data.text import bow_eurlex
 from xmcbench.errors import DataError
+from xmcbench.files import typed_json
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
-
-    from xmcbench.data.documents import EurlexDocument
 
 NEAR_DUPLICATE_COSINE = 0.9  # a quarter of the test rows have a train row above it
 
@@ -71,12 +71,14 @@ def _numeric_key(concept: str) -> tuple[int, str]:
     return (int(concept), "") if concept.isdecimal() else (2**62, concept)
 
 
+class _Descriptor(msgspec.Struct):
+    label: str
+
+
 def _descriptors(path: Path, concepts: list[str]) -> list[str]:
     """The English descriptor of each concept."""
-    try:
-        concept_facts = json.loads(path.read_bytes())
-        return [str(concept_facts[concept]["label"]) for concept in concepts]
-    except KeyError as error:
-        raise DataError(f"{path}: no descriptor of concept {error}", "Get the file again.") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not the file of EuroVoc descriptors ({error})", "Get the file again.") from error
+    hint = "Not the file of EuroVoc descriptors: get it again."
+    descriptors = typed_json(load_bytes(path).tobytes(), dict[str, _Descriptor], str(path), hint)
+    if missing := [concept for concept in concepts if concept not in descriptors]:
+        raise DataError(f"{path}: no descriptor of concept {missing[0]!r}", hint)
+    return [descriptors[concept].label for concept in concepts]

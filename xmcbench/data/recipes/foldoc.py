@@ -18,7 +18,7 @@ import re
 import zlib
 from pathlib import Path
 
-from xmcbench.data.formats import read_lines
+from xmcbench.data.documents import read_lines
 from xmcbench.data.recipes import Files, Options, Parsed
 from xmcbench.data.recipes.hashed import hashed_splits, merged, select_labels
 from xmcbench.data.text import bow_words
@@ -42,9 +42,11 @@ def foldoc(files: Files, view: str, options: Options) -> Parsed:
     labels_of = select_labels(
         {key: labels for key, labels in labels_by_key.items() if 0 < len(labels) <= MAX_LABELS}, most=MAX_SHARE
     )
-    labels = sorted({label for document_labels in labels_of.values() for label in document_labels})
-    train, test = hashed_splits(texts, labels_of, labels, bow_words if view == "bow" else None)
-    return Parsed(train, test, label_texts=[headwords(definitions[label]) for label in labels])
+
+    def label_texts(labels: list[int]) -> list[str]:
+        return [headwords(definitions[label]) for label in labels]
+
+    return hashed_splits(texts, labels_of, label_texts, bow_words if view == "bow" else None)
 
 
 def read_dictionary(index: Path, dictionary: Path) -> tuple[dict[int, str], dict[str, int]]:

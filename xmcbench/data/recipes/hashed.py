@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from xmcbench.data.recipes.labels import label_matrix
+from xmcbench.data.recipes import Parsed, label_matrix
 from xmcbench.data.spec import Split
 
 if TYPE_CHECKING:
@@ -54,22 +54,24 @@ def in_test(key: str) -> bool:
 def hashed_splits(
     texts: Mapping[str, str],
     labels_of: Mapping[str, Iterable[_Label]],
-    labels: Sequence[_Label],
+    label_texts: Callable[[list[_Label]], list[str]],
     bow: Callable[[list[str], list[str]], list[sp.csr_matrix]] | None,
-) -> tuple[Split, Split]:
-    """(train, test): the rows of `labels_of` in its order, with their texts from `texts`.
+    order: Callable[[_Label], Any] = lambda label: label,
+) -> Parsed:
+    """The rows of `labels_of` in its order, split by `in_test`, with their texts from `texts`.
 
     Parameters
     ----------
-    labels : all labels in the order of their ids.
+    label_texts : the texts of all labels, which are numbered by `order`, by default in ascending order.
     bow : computes features from (training texts, test texts); None for rows without features.
     """
+    labels = sorted({label for row_labels in labels_of.values() for label in row_labels}, key=order)
     label_ids = {label: i for i, label in enumerate(labels)}
     keys_by_split = [[key for key in labels_of if in_test(key) == test] for test in (False, True)]
-    train, test = ([texts[key] for key in keys] for keys in keys_by_split)
-    features = bow(train, test) if bow else [None, None]
-    train_split, test_split = (
+    train_texts, test_texts = ([texts[key] for key in keys] for keys in keys_by_split)
+    features = bow(train_texts, test_texts) if bow else [None, None]
+    train, test = (
         Split(matrix, part, label_matrix([[label_ids[label] for label in labels_of[key]] for key in keys], len(labels)))
-        for matrix, part, keys in zip(features, (train, test), keys_by_split, strict=True)
+        for matrix, part, keys in zip(features, (train_texts, test_texts), keys_by_split, strict=True)
     )
-    return train_split, test_split
+    return Parsed(train, test, label_texts=label_texts(labels))

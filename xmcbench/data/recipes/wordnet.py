@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmcbench.data.formats import read_lines
+from xmcbench.data.documents import read_lines
 from xmcbench.data.recipes import Files, Options, Parsed
 from xmcbench.data.recipes.hashed import hashed_splits, select_labels
 from xmcbench.data.text import bow_words
@@ -37,11 +37,13 @@ def wordnet(files: Files, view: str, options: Options) -> Parsed:
     """Roles `data.noun`, `data.verb`. View `bow`: words, sublinear tf-idf; `text`: only the glosses."""
     synsets = {synset.key: synset for role in ("data.noun", "data.verb") for synset in read_synsets(files[role])}
     labels_of = labels(synsets)
-    used_labels = {label for document_labels in labels_of.values() for label in document_labels}
-    label_keys = [key for key in synsets if key in used_labels]
-    glosses = {key: synsets[key].gloss for key in labels_of}
-    train, test = hashed_splits(glosses, labels_of, label_keys, bow_words if view == "bow" else None)
-    return Parsed(train, test, label_texts=[synsets[key].lemmas for key in label_keys])
+    glosses = {key: synset.gloss for key, synset in synsets.items()}
+    position = {key: i for i, key in enumerate(synsets)}
+
+    def label_texts(labels: list[Key]) -> list[str]:
+        return [synsets[key].lemmas for key in labels]
+
+    return hashed_splits(glosses, labels_of, label_texts, bow_words if view == "bow" else None, position.__getitem__)
 
 
 def read_synsets(path: Path) -> list[Synset]:

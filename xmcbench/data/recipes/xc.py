@@ -1,4 +1,4 @@
-"""The XC repository's layouts: one file per split, one file with split columns, two files per split, raw text."""
+"""Common layouts. XC repository: one file per split, with split columns, two files per split, raw text; and PECOS."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.data.formats import read_filter, read_labels, read_lf_json, read_lines, read_matrix, read_xmc
-from xmcbench.data.recipes import Files, Options, Parsed, no_pairs
-from xmcbench.data.recipes.labels import label_matrix
+from xmcbench.data.documents import read_lf_json, read_lines
+from xmcbench.data.formats import read_filter, read_labels, read_matrix
+from xmcbench.data.reading import read_xmc
+from xmcbench.data.recipes import Files, Options, Parsed, label_matrix, no_pairs
 from xmcbench.data.spec import Split
 from xmcbench.errors import DataError
+from xmcbench.files import typed
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -45,13 +47,26 @@ def label_features(files: Files, view: str, options: Options) -> Parsed:
     fields named by option `text_fields` are joined with a space.
     """
     if view == "text":
-        return _parse_raw_text(files, list(options["text_fields"]))
+        return _parse_raw_text(files, typed(options["text_fields"], list[str], "option text_fields"))
     if "train" in files:
         return single(files, view, options)
     train, test = (
         (read_matrix(files[f"{which}_features"]), read_labels(files[f"{which}_labels"])) for which in ("train", "test")
     )
     return _assemble(files, train, test)
+
+
+def pecos(files: Files, view: str, options: Options) -> Parsed:
+    """PECOS and ELIAS. Roles `{train,test}_{features,labels,texts}`, `label_texts` (output-items.txt)."""
+
+    def split(which: str) -> Split:
+        labels = read_labels(files[f"{which}_labels"])
+        texts = read_lines(files[f"{which}_texts"], labels.shape[0]) if f"{which}_texts" in files else None
+        return Split(read_matrix(files[f"{which}_features"]) if view == "bow" else None, texts, labels)
+
+    train, test = split("train"), split("test")
+    _check_widths(files, train.labels, test.labels)
+    return Parsed(train, test, label_texts=read_lines(files["label_texts"], train.labels.shape[1]))
 
 
 def _parse_raw_text(files: Files, fields: list[str]) -> Parsed:
@@ -62,18 +77,14 @@ def _parse_raw_text(files: Files, fields: list[str]) -> Parsed:
         labels: list[list[int]] = []
         for item in read_lf_json(files[f"{which}_json"], len(label_texts)):
             texts.append(item.text(fields))
-            labels.append(item.labels)
+            labels.append(item.target_ind)
         splits.append(Split(None, texts, label_matrix(labels, len(label_texts))))
     return _with_filters(files, Parsed(splits[0], splits[1], label_texts=label_texts))
 
 
 def _assemble(files: Files, train: FeaturesAndLabels, test: FeaturesAndLabels) -> Parsed:
     """Combine two splits into one data set with common widths, and add label names and filters if there are files."""
-    if train[1].shape[1] != test[1].shape[1]:
-        raise DataError(
-            f"train has {train[1].shape[1]} labels and test {test[1].shape[1]}: {_file_list(files)}",
-            "The two files belong to different data sets or versions.",
-        )
+    _check_widths(files, train[1], test[1])
     width = max(train[0].shape[1], test[0].shape[1])  # the two headers can differ, for example in Wiki10-31K
     for features, _ in (train, test):
         features.resize(features.shape[0], width)
@@ -110,5 +121,9 @@ def _first_column(path: Path, n_rows: int) -> NDArray[np.int64]:
     return row_ids
 
 
-def _file_list(files: Files) -> str:
-    return ", ".join(str(path) for path in files.values())
+def _check_widths(files: Files, train: sp.csr_matrix, test: sp.csr_matrix) -> None:
+    if train.shape[1] != test.shape[1]:
+        raise DataError(
+            f"train has {train.shape[1]} labels and test {test.shape[1]}: {', '.join(map(str, files.values()))}",
+            "The files belong to different data sets or versions.",
+        )
