@@ -18,14 +18,15 @@ def dataset(test: Any, train: Any, **changes: Any) -> Dataset:
     test, train = (sp.csr_matrix(np.array(labels, np.float32)) for labels in (test, train))
     none = np.zeros((0, 2), np.int64)
     made = Dataset(
-        *("d", "bow", "1", "sha256:0"),
         Split(None, None, train),
         Split(None, None, test),
-        None,
-        None,
-        (0.55, 1.5),
-        none,
-        none,
+        train_filter=none,
+        test_filter=none,
+        name="d",
+        view="bow",
+        revision="1",
+        content_hash="sha256:0",
+        propensity=(0.55, 1.5),
     )
     return replace(made, **changes)
 

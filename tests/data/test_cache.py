@@ -15,8 +15,7 @@ import scipy.sparse as sp
 
 from xmcbench.data import arrays, cache
 from xmcbench.data.cache import content_hash
-from xmcbench.data.recipes import Parsed
-from xmcbench.data.spec import Split
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.errors import DataError
 
 KEY = "0123456789abcdef"

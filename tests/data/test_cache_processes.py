@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np, scipy.sparse as sp
 from xmcbench.data import arrays
 from xmcbench.data import cache
-from xmcbench.data.recipes import Parsed
+from xmcbench.data.spec import Parsed
 from xmcbench.data.spec import Split
 eye = sp.eye(50, dtype=np.float32, format="csr")
 def build():

@@ -13,8 +13,7 @@ from xmcbench.data import load
 from xmcbench.data.cache import content_hash
 from xmcbench.data.folders import export
 from xmcbench.data.importing import Plan, import_files
-from xmcbench.data.recipes import Parsed
-from xmcbench.data.spec import Dataset
+from xmcbench.data.spec import Dataset, Parsed
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
 from xmcbench.testing.worlds import tiny

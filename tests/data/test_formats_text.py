@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xmcbench.data import formats, reading
-from xmcbench.data.lines import Shape, look
+from xmcbench.data.lines import look
+from xmcbench.data.xmc_text import Text
 from xmcbench.errors import DataError
 
 GOOD = b"3 5 4\n0,2 0:0.5 3:1.25\n 1:2\n3 4:-1e-3\n"
@@ -236,9 +237,10 @@ def test_kernels_accept_what_plain_python_accepts(
     lines = body.split(b"\n")[: body.count(b"\n") + (not body.endswith(b"\n"))]
     path = tmp_path_factory.mktemp("fuzz") / "data.txt"
     path.write_bytes(f"{len(lines)} 5{' 4' if with_labels else ''}\n".encode() + body)
-    shape = Shape(path, 5, 4 if with_labels else 0, with_labels)
+    nothing = np.empty(0, np.uint8), np.empty(0, np.int64)
+    text = Text(*nothing, with_labels, n_labels=4 if with_labels else 0, n_features=5, label_base=0, feature_base=0)
     try:
-        expected = [look(shape, i + 2, line.removesuffix(b"\r")) for i, line in enumerate(lines)]
+        expected = [look(path, text, i + 2, line.removesuffix(b"\r")) for i, line in enumerate(lines)]
     except DataError:
         expected = None
     try:

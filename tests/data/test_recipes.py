@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench.data.recipes import RECIPES, Parsed, recipe
+from xmcbench.data.recipes import RECIPES, recipe
 from xmcbench.data.recipes.hashed import in_test
 from xmcbench.data.recipes.wordnet import everything_above, labels, read_synsets
+from xmcbench.data.spec import Parsed
 from xmcbench.errors import DataError, UsageError
 
 TRAIN = "3 4 3\n0,2 0:1 3:2\n1 1:0.5\n 2:1\n"
@@ -181,7 +182,7 @@ def test_eurlex57k_without_a_descriptor(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no descriptor of concept '10'"):
         run("eurlex57k", files)
     files["descriptors"].write_text("[]")
-    with pytest.raises(DataError, match="expected object, got array\n.*Not the file of EuroVoc descriptors"):
+    with pytest.raises(DataError, match=r"expected object, got array\n.*Not the file of EuroVoc descriptors"):
         run("eurlex57k", files)
 
 

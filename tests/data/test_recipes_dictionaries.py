@@ -9,9 +9,10 @@ import pytest
 
 from xmcbench.data.catalogue import entry
 from xmcbench.data.places import instructions
-from xmcbench.data.recipes import Parsed, foldoc, recipe
+from xmcbench.data.recipes import foldoc, recipe
 from xmcbench.data.recipes.edict import TAGS
 from xmcbench.data.recipes.hashed import in_test, merged, select_labels
+from xmcbench.data.spec import Parsed
 from xmcbench.errors import DataError
 
 

@@ -159,7 +159,8 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
     from xmcbench.cli.plain import columns, hanging, table
     from xmcbench.data import load
     from xmcbench.data.catalogue import catalogue
-    from xmcbench.data.inventory import counts, differing
+    from xmcbench.data.inventory import differing
+    from xmcbench.data.validate import counts
 
     with _reporting(name) as reporter:
         data = load(name, view, offline=offline, progress=reporter)
@@ -173,7 +174,7 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
         _json({**head, "counts": actual, "expected": expected, "differs": differences, "known_issues": issues})
         return
     typer.echo(columns(head.items()))
-    cells = [(key, _size(value), _size(expected.get(key))) for key, value in actual.items() if value is not None]
+    cells = [(key, _size(value), _size(expected.get(key))) for key, value in actual.items()]
     typer.echo(table([("count", "here", "expected"), *cells]))
     lines = []
     if entry:
@@ -186,7 +187,8 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
 def _count_differences(entry: Entry) -> list[str] | None:
     """Differences from the expected counts in the default view; None unless it is parsed and its files are local."""
     from xmcbench.data import load
-    from xmcbench.data.inventory import counts, differing, have, is_parsed
+    from xmcbench.data.inventory import differing, have, is_parsed
+    from xmcbench.data.validate import counts
 
     if not is_parsed(entry, entry.default_view) or (entry.forms and not have(entry, entry.default_view)):
         return None
@@ -239,7 +241,7 @@ def _yes_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _size(value: int | None) -> str:
+def _size(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
 
 

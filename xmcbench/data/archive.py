@@ -12,8 +12,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
@@ -26,16 +27,12 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOF
 
 
 def extract(archive: Path, wanted: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, Path]:
-    """Unpack members into `folder`. Each file is written completely or not at all.
+    """Unpack members into `folder`; returns the files written, by name. Each is written completely or not at all.
 
     Parameters
     ----------
     wanted : file name in `folder` → candidate paths in the archive; the first existing path is used. A path may omit
-        its leading folders ("train.txt" matches "LF-Amazon-131K/train.txt").
-
-    Returns
-    -------
-    The files written, by name. Names without a member are omitted.
+        its leading folders ("train.txt" matches "LF-Amazon-131K/train.txt"). Names without a member are omitted.
 
     Raises
     ------
@@ -48,7 +45,7 @@ def extract(archive: Path, wanted: Mapping[str, tuple[str, ...]], folder: Path) 
         for member, size, file in contents.walk(lambda path: path in by_member):
             target = folder / by_member[member]
             with atomic(target) as out:
-                _copy(archive, member, size, file, out)
+                out.writelines(_pieces(archive, member, size, file))
             written[target.name] = target
     return written
 
@@ -62,11 +59,7 @@ def members(archive: Path, accept: Callable[[str], bool]) -> Iterator[tuple[str,
     """
     with _open_archive(archive) as contents:
         for member, size, file in contents.walk(accept):
-            with _name_member_in_errors(archive, member):
-                content = file.read(size + 1)
-            if len(content) != size:
-                raise _damage_error(archive, f"member {member} does not have its declared size of {size:,} bytes")
-            yield member, content
+            yield member, b"".join(_pieces(archive, member, size, file))
 
 
 def is_archive(name: str) -> bool:
@@ -116,24 +109,18 @@ class _Tar:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.packed = path.stat().st_size
-        self._names: list[str] | None = None
         self.file = tarfile.open(path, "r:*")  # noqa: SIM115 (closed by _opened)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
-        if self._names is None:
-            self._names = [m.name for m in self._infos()]
-        return self._names
+        return [info.name for info in self._infos()]
 
     def _infos(self) -> Iterator[tarfile.TarInfo]:
         for info in self.file:
             _check_size(self.path, info.name, info.offset_data + info.size, self.packed)
             if not info.isdir() and not _is_macos_metadata(info.name):
                 yield info
-        self._read_to_the_end()
-
-    def _read_to_the_end(self) -> None:
-        """Read to the end of the stream, where gzip stores its checksum; otherwise a flipped bit would pass."""
+        # Read to the end of the stream, where gzip stores its checksum; otherwise a flipped bit would pass.
         stream, n_bytes = self.file.fileobj, 0
         while stream is not None and (piece := stream.read(CHUNK)):
             n_bytes += len(piece)
@@ -168,26 +155,15 @@ def _open_archive(archive: Path) -> Iterator[_Zip | _Tar]:
         raise _damage_error(archive, _reason(error)) from error
 
 
-@contextmanager
-def _name_member_in_errors(archive: Path, member: str) -> Iterator[None]:
+def _pieces(archive: Path, member: str, size: int, file: IO[bytes]) -> Iterator[bytes]:
+    """The content of a member; raise if its size differs from the declared size."""
+    n_bytes = 0
     try:
-        yield
+        while n_bytes <= size and (piece := file.read(CHUNK)):
+            n_bytes += len(piece)
+            yield piece
     except (*_DAMAGE, RuntimeError) as error:
         raise _damage_error(archive, f"member {member}: {_reason(error)}") from error
-
-
-def _copy(archive: Path, member: str, size: int, file: IO[bytes], out: IO[bytes]) -> None:
-    """Copy a member; raise if its size differs from the declared size."""
-    n_bytes = 0
-    while True:
-        with _name_member_in_errors(archive, member):
-            piece = file.read(CHUNK)
-        if not piece:
-            break
-        n_bytes += len(piece)
-        if n_bytes > size:
-            break
-        out.write(piece)
     if n_bytes != size:
         raise _damage_error(archive, f"member {member} does not have its declared size of {size:,} bytes")
 
@@ -220,7 +196,7 @@ def _is_macos_metadata(name: str) -> bool:
     return name.startswith("__MACOSX/") or "/._" in name
 
 
-def _reason(error: BaseException | Any) -> str:
+def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 

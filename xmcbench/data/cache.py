@@ -20,15 +20,13 @@ import numpy as np
 from xmcbench.data.arrays import Array, Stored, Writer
 from xmcbench.data.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
-from xmcbench.data.recipes import Parsed
-from xmcbench.data.spec import Split
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
 FORMAT = 1  # version of the folder layout; raise it when an older reader would misread a newer folder
-SPLITS = ("train", "test", "validation")
 Shapes = dict[str, tuple[int, int]]  # "train.labels" → (n, L)
 
 
@@ -104,21 +102,17 @@ def _hash(parsed: Parsed, writer: Writer | None) -> str:
 
 def shapes(parsed: Parsed) -> Shapes:
     """Rows and columns of every matrix of the data set."""
-    matrix_shapes: Shapes = {}
-    for which in SPLITS:
-        for part in ("labels", "features"):
-            matrix = getattr(getattr(parsed, which), part, None)
-            if matrix is not None:
-                matrix_shapes[f"{which}.{part}"] = (int(matrix.shape[0]), int(matrix.shape[1]))
-    return matrix_shapes
+    matrices = {
+        f"{which}.{part}": matrix
+        for which, split in parsed.splits.items()
+        for part, matrix in (("labels", split.labels), ("features", split.features))
+    }
+    return {name: (int(m.shape[0]), int(m.shape[1])) for name, m in matrices.items() if m is not None}
 
 
 def arrays(parsed: Parsed) -> Iterator[tuple[str, Array]]:
     """Yield (name, array) for every array of a parsed data set, in the order used by the content hash."""
-    for which in SPLITS:
-        split: Split | None = getattr(parsed, which)
-        if split is None:
-            continue
+    for which, split in parsed.splits.items():
         yield from _matrix(f"{which}.labels", split.labels)
         if split.features is not None:
             yield from _matrix(f"{which}.features", split.features)

@@ -18,8 +18,7 @@ from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import atomic, cannot_write, typed_json
 
 if TYPE_CHECKING:
-    from xmcbench.data.recipes import Parsed
-    from xmcbench.data.spec import Dataset, Split
+    from xmcbench.data.spec import Dataset, Parsed, Split
 
 FORMATS = ("npz", "xmc")  # of matrices
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
@@ -32,7 +31,7 @@ NAMES = frozenset(
 )
 
 
-def write_folder(folder: Path, data: Dataset | Parsed, *, matrices: str = "npz", texts: str = "txt") -> list[Path]:
+def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: str = "txt") -> list[Path]:
     """Write a data set's files into an existing folder; returns the paths written.
 
     Parameters
@@ -45,10 +44,8 @@ def write_folder(folder: Path, data: Dataset | Parsed, *, matrices: str = "npz",
     DataError : the disk is full, the folder is read-only, or `matrices` is "xmc" and the view has no features.
     """
     written: list[Path] = []
-    splits = {"train": data.train, "test": data.test, "validation": data.validation}
-    for which, split in splits.items():
-        if split is not None:
-            written += _write_split(folder, which, split, matrices, texts)
+    for which, split in data.splits.items():
+        written += _write_split(folder, which, split, matrices, texts)
     if data.label_texts is not None:
         written.append(_write_texts(folder / LABEL_TEXTS, data.label_texts, texts))
     for which, pairs in (("train", data.train_filter), ("test", data.test_filter)):
@@ -95,7 +92,7 @@ def read_folder(folder: Path, *, with_features: bool = True) -> Parsed:
     DataError : a file is missing or damaged, or its number of rows or labels differs from the others.
     """
     from xmcbench.data.formats import read_filter
-    from xmcbench.data.recipes import Parsed, no_pairs
+    from xmcbench.data.spec import Parsed, no_pairs
 
     train, test = _read_split(folder, "train", with_features), _read_split(folder, "test", with_features)
     has_validation = (folder / "Y.dev.npz").exists()

@@ -25,8 +25,7 @@ from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import lock_of, locked, replaced_folder, typed_json, write_json
 
 if TYPE_CHECKING:
-    from xmcbench.data.recipes import Parsed
-    from xmcbench.data.spec import Split
+    from xmcbench.data.spec import Parsed, Split
 
 FORMAT = 1  # version of meta.json
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -204,8 +203,7 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
     """(parsed data set, notes about decisions and corrections made while reading) of a plan's files."""
     from xmcbench.data.formats import read_filter
     from xmcbench.data.label_space import label_space
-    from xmcbench.data.recipes import Parsed, no_pairs
-    from xmcbench.data.spec import Split
+    from xmcbench.data.spec import Parsed, Split, no_pairs
 
     split_files = {"train": plan.train, "test": plan.test, "validation": plan.dev}
     if not plan.train:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +15,6 @@ from xmcbench.data.home import home
 from xmcbench.data.places import Place, folder, known_hash, places
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import cannot_write
-
-if TYPE_CHECKING:
-    from xmcbench.data.spec import Dataset
 
 
 @dataclass(frozen=True)
@@ -109,36 +105,12 @@ def _checked_state(dataset: Entry, form: str, file: File, place: Place) -> State
     return State(dataset.name, form, file.name, place.kind, str(place.path), size, hash_text, not problem, problem)
 
 
-def counts(data: Dataset) -> dict[str, int | None]:
-    """Counts of the parsed rows, with the names of the catalogue's `expected`."""
-    import numpy as np
-
-    train, test, features = data.train.labels, data.test.labels, data.train.features
-    in_train = np.zeros(data.n_labels, dtype=bool)
-    in_train[train.indices] = True
-    return {
-        "n_train": int(train.shape[0]),
-        "n_validation": None if data.validation is None else int(data.validation.labels.shape[0]),
-        "n_test": int(test.shape[0]),
-        "n_features": None if features is None else int(features.shape[1]),
-        "n_labels": data.n_labels,
-        "train_pairs": int(train.nnz),
-        "test_pairs": int(test.nnz),
-        "train_filter_pairs": len(data.train_filter),
-        "test_filter_pairs": len(data.test_filter),
-        "labels_in_train": int(in_train.sum()),
-        "test_pairs_unseen_label": int((~in_train[test.indices]).sum()),
-        "train_rows_without_label": int((np.diff(train.indptr) == 0).sum()),
-        "test_rows_without_label": int((np.diff(test.indptr) == 0).sum()),
-    }
-
-
-def differing(dataset: Entry, counted: dict[str, int | None]) -> list[str]:
+def differing(dataset: Entry, counted: Mapping[str, int | float]) -> list[str]:
     """Messages for counts that differ from the expected ones; counts that the view doesn't have are ignored."""
     return [
         f"{name}: {counted[name]:,} counted, {expected:,} expected ({dataset.expected_source})"
         for name, expected in dataset.expected.items()
-        if counted.get(name) is not None and counted[name] != expected
+        if counted.get(name, expected) != expected
     ]
 
 

@@ -3,49 +3,40 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xmcbench.errors import DataError
 
+if TYPE_CHECKING:
+    from xmcbench.data.xmc_text import Text
+
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 LARGEST = float(np.finfo(np.float32).max)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The context for checking a line: the file, the widths in its header, and the first valid ids."""
-
-    path: Path
-    n_features: int
-    n_labels: int
-    with_labels: bool
-    base_features: int = 0
-    base_labels: int = 0
-
-
-def look(shape: Shape, number: int, line: bytes) -> tuple[list[int], list[int], list[float]]:
+def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], list[int], list[float]]:
     """(label ids sorted and unique, feature ids sorted, values) of line `number`, counted from 1.
 
     Raises
     ------
     DataError : with file, line and the problem.
     """
-    where = f"{shape.path}, line {number}"
+    where = f"{path}, line {number}"
     try:
-        text = line.decode("ascii")
+        characters = line.decode("ascii")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where}: byte 0x{line[error.start]:02x} at column {error.start + 1} is not ASCII",
             "These files hold only digits, ':', ',', '.' and spaces. Is it the raw text, or compressed (name it .gz)?",
         ) from error
     labels: list[int] = []
-    tokens = text.replace("\t", " ").split(" ")
-    if shape.with_labels and tokens[0] and ":" not in tokens[0]:
+    tokens = characters.replace("\t", " ").split(" ")
+    if text.with_labels and tokens[0] and ":" not in tokens[0]:
         for token in tokens.pop(0).split(","):
-            labels.append(_parse_id(token, "label", shape.n_labels, shape.base_labels, where))
+            labels.append(_parse_id(token, "label", text.n_labels, text.label_base, where))
     pairs: dict[int, float] = {}
     for token in filter(None, tokens):
         name, colon, value = token.partition(":")
@@ -54,10 +45,10 @@ def look(shape: Shape, number: int, line: bytes) -> tuple[list[int], list[int], 
                 f"{where}: {_quoted(token)} is not an id:value pair",
                 "The line is cut off or has a stray space or comma.",
             )
-        feature = _parse_id(name, "column", shape.n_features, shape.base_features, where)
+        feature = _parse_id(name, "column", text.n_features, text.feature_base, where)
         if feature in pairs:
             raise DataError(
-                f"{where}: id {feature + shape.base_features} occurs twice", "Add the two values, or keep one."
+                f"{where}: id {feature + text.feature_base} occurs twice", "Add the two values, or keep one."
             )
         pairs[feature] = _parse_value(value, token, where)
     ordered = sorted(pairs)

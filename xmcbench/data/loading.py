@@ -10,8 +10,8 @@ from typing import Any
 from xmcbench.context import Reporter
 from xmcbench.data import cache
 from xmcbench.data.catalogue import Entry, catalogue, entry
-from xmcbench.data.recipes import Parsed, recipe
-from xmcbench.data.spec import Dataset
+from xmcbench.data.recipes import recipe
+from xmcbench.data.spec import Dataset, Parsed
 from xmcbench.data.validate import validate
 from xmcbench.errors import UsageError, unknown
 
@@ -33,14 +33,13 @@ def load(name: str, view: str | None, *, offline: bool, progress: Reporter | Non
     source = find(name, view, offline=offline, reporter=progress or Reporter())
     key = cache.key_of(source.depends_on)
     cached = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, source.parse)
-    parts = {field.name: getattr(cached.parsed, field.name) for field in dataclasses.fields(Parsed)}
     return Dataset(
+        **vars(cached.parsed),
         name=source.name,
         view=source.view,
         revision=source.revision,
         content_hash=cached.content_hash,
         propensity=source.propensity,
-        **parts,
     )
 
 

@@ -37,15 +37,7 @@ def near_duplicates(test: sp.csr_matrix, train: sp.csr_matrix, threshold: float 
 
     The train matrix is transposed into postings, so memory is about twice the train matrix.
     """
-    postings = train.tocsc()
-    order = np.argsort(np.diff(postings.indptr), kind="stable")  # rare terms first
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    test_rows = RowsWithNorms(test.indptr, test.indices, test.data, _norms(test))
-    train_rows = RowsWithNorms(train.indptr, train.indices, train.data, _norms(train))
-    has_duplicate: NDArray[np.bool_] = _has_near_row(
-        test_rows, train_rows, postings.indptr, postings.indices, rank, threshold
-    )
+    has_duplicate: NDArray[np.bool_] = _has_near_row(_rows(test), _rows(train), _postings(train), threshold)
     return has_duplicate
 
 
@@ -63,12 +55,7 @@ def near_groups(split: Split, threshold: float = 0.9) -> NDArray[np.int32]:
         first_row: dict[str, int] = {}
         texts = split.texts if split.texts is not None else [str(row) for row in range(split.labels.shape[0])]
         return np.array([first_row.setdefault(text, row) for row, text in enumerate(texts)], np.int32)
-    features = split.features
-    postings = features.tocsc()
-    rank = np.empty(features.shape[1], np.int64)
-    rank[np.argsort(np.diff(postings.indptr), kind="stable")] = np.arange(features.shape[1])
-    rows = RowsWithNorms(features.indptr, features.indices, features.data, _norms(features))
-    group_ids: NDArray[np.int32] = _group_ids(rows, postings.indptr, postings.indices, rank, threshold)
+    group_ids: NDArray[np.int32] = _group_ids(_rows(split.features), _postings(split.features), threshold)
     return group_ids
 
 
@@ -81,72 +68,80 @@ class RowsWithNorms(NamedTuple):
     norms: Array
 
 
-def _norms(matrix: sp.csr_matrix) -> Array:
+class Postings(NamedTuple):
+    """The rows that have each term (`rows[starts[t]:starts[t + 1]]`, ascending), and the terms' ranks, rarest first."""
+
+    starts: Array
+    rows: Array
+    rank: Array
+
+
+def _rows(matrix: sp.csr_matrix) -> RowsWithNorms:
     row_of_entry = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return np.asarray(
-        np.sqrt(np.bincount(row_of_entry, matrix.data.astype(np.float64) ** 2, minlength=matrix.shape[0]))
-    )
+    squares = np.bincount(row_of_entry, matrix.data.astype(np.float64) ** 2, minlength=matrix.shape[0])
+    return RowsWithNorms(matrix.indptr, matrix.indices, matrix.data, np.sqrt(squares))
+
+
+def _postings(matrix: sp.csr_matrix) -> Postings:
+    columns = matrix.tocsc()
+    rank = np.empty(matrix.shape[1], np.int64)
+    rank[np.argsort(np.diff(columns.indptr), kind="stable")] = np.arange(matrix.shape[1])
+    return Postings(columns.indptr, columns.indices, rank)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _has_near_row(
-    test_rows: Any, train_rows: Any, posting_starts: Any, postings: Any, rank: Any, threshold: float
-) -> Any:
+def _has_near_row(test_rows: Any, train_rows: Any, postings: Any, threshold: float) -> Any:
     n = len(test_rows.indptr) - 1
     has_duplicate = np.zeros(n, np.bool_)
     n_chunks = 64  # each chunk has its own scratch arrays; rows are independent, so the number does not affect results
     for chunk in prange(n_chunks):
-        query = np.zeros(len(rank), np.float64)
+        query = np.zeros(len(postings.rank), np.float64)
         compared = np.full(len(train_rows.indptr) - 1, -1, np.int64)
         for row in range(n * chunk // n_chunks, n * (chunk + 1) // n_chunks):
             if test_rows.norms[row] == 0.0:
                 continue
             terms = test_rows.indices[test_rows.indptr[row] : test_rows.indptr[row + 1]]
             query[terms] = test_rows.data[test_rows.indptr[row] : test_rows.indptr[row + 1]] / test_rows.norms[row]
-            by_rarity = terms[np.argsort(rank[terms])]
-            has_duplicate[row] = _any_above(
-                row, by_rarity, query, compared, train_rows, posting_starts, postings, threshold
-            )
+            by_rarity = terms[np.argsort(postings.rank[terms])]
+            has_duplicate[row] = _any_above(row, by_rarity, query, compared, train_rows, postings, threshold)
             query[terms] = 0.0
     return has_duplicate
 
 
 @njit(cache=True, nogil=True)
+def _dot(query: Any, rows: Any, row: Any) -> float:
+    dot = 0.0
+    for entry in range(rows.indptr[row], rows.indptr[row + 1]):
+        dot += query[rows.indices[entry]] * rows.data[entry]
+    return dot
+
+
+@njit(cache=True, nogil=True)
 def _any_above(
-    row: int,
-    terms: Any,
-    query: Any,
-    compared: Any,
-    train_rows: Any,
-    posting_starts: Any,
-    postings: Any,
-    threshold: float,
+    row: int, terms: Any, query: Any, compared: Any, train_rows: Any, postings: Any, threshold: float
 ) -> Any:
     """Whether a train row has a cosine above the threshold with test row `row`, whose dense unit vector is `query`."""
     remaining = 1.0  # squared norm of the terms that are not looked up yet
     for term in terms:
         if np.sqrt(max(remaining, 0.0)) < threshold - ROUNDING_SLACK:
             return False
-        for p in range(posting_starts[term], posting_starts[term + 1]):
-            train_row = postings[p]
+        for p in range(postings.starts[term], postings.starts[term + 1]):
+            train_row = postings.rows[p]
             if compared[train_row] == row:
                 continue
             compared[train_row] = row
-            dot = 0.0
-            for entry in range(train_rows.indptr[train_row], train_rows.indptr[train_row + 1]):
-                dot += query[train_rows.indices[entry]] * train_rows.data[entry]
-            if dot > threshold * train_rows.norms[train_row]:
+            if _dot(query, train_rows, train_row) > threshold * train_rows.norms[train_row]:
                 return True
         remaining -= query[term] ** 2
     return False
 
 
 @njit(cache=True, nogil=True)
-def _group_ids(rows: Any, posting_starts: Any, postings: Any, rank: Any, threshold: float) -> Any:
+def _group_ids(rows: Any, postings: Any, threshold: float) -> Any:
     """Union-find over all pairs above the threshold; single-threaded, so that one dense row is enough memory."""
     n = len(rows.indptr) - 1
     parent = np.arange(n).astype(np.int32)
-    query = np.zeros(len(rank), np.float64)
+    query = np.zeros(len(postings.rank), np.float64)
     compared = np.full(n, -1, np.int64)
     for row in range(n):
         if rows.norms[row] == 0.0:
@@ -154,20 +149,17 @@ def _group_ids(rows: Any, posting_starts: Any, postings: Any, rank: Any, thresho
         terms = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]
         query[terms] = rows.data[rows.indptr[row] : rows.indptr[row + 1]] / rows.norms[row]
         remaining = 1.0
-        for term in terms[np.argsort(rank[terms])]:
+        for term in terms[np.argsort(postings.rank[terms])]:
             if np.sqrt(max(remaining, 0.0)) < threshold - ROUNDING_SLACK:
                 break
-            for p in range(posting_starts[term], posting_starts[term + 1]):
-                earlier_row = postings[p]
+            for p in range(postings.starts[term], postings.starts[term + 1]):
+                earlier_row = postings.rows[p]
                 if earlier_row >= row:
                     break  # postings are sorted; each pair is compared from its later row
                 if compared[earlier_row] == row or _root(parent, earlier_row) == _root(parent, row):
                     continue
                 compared[earlier_row] = row
-                dot = 0.0
-                for entry in range(rows.indptr[earlier_row], rows.indptr[earlier_row + 1]):
-                    dot += query[rows.indices[entry]] * rows.data[entry]
-                if dot > threshold * rows.norms[earlier_row]:
+                if _dot(query, rows, earlier_row) > threshold * rows.norms[earlier_row]:
                     root_a, root_b = _root(parent, earlier_row), _root(parent, row)
                     parent[max(root_a, root_b)] = min(root_a, root_b)
             remaining -= query[term] ** 2

@@ -7,24 +7,27 @@ import io
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.data.lines import OutOfRange, Shape, look
+from xmcbench.data.lines import OutOfRange, look
 from xmcbench.errors import DataError
 from xmcbench.files import cannot_read
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from xmcbench.data.xmc_text import Rows, Text
+
 WIDEST = 2**31 - 1  # ids are int32
+BLOCK = 1 << 24  # bytes per search for line ends
+CUT_OFF = (b".", b"e", b"E", b"-", b"+", b",", b":")  # ends of a line whose last number is incomplete
 IMPLAUSIBLE_WIDTH = 10**8  # a header width above this and above the file's bytes is rejected, nothing is allocated
 
 
@@ -43,7 +46,7 @@ def read_sparse(path: Path, *, one_based: bool = False, threads: int | None = No
     ------
     DataError : with file and line.
     """
-    return _read(Path(path), with_labels=False, bases=(0, int(one_based)), threads=threads)[0]
+    return _read(path, with_labels=False, bases=(0, int(one_based)), threads=threads)[0]
 
 
 def read_xmc(
@@ -58,22 +61,9 @@ def read_xmc(
     Returns ((n, d) float32 features, (n, L) float32 labels of ones). Everything else is as in `read_sparse`.
     """
     bases = (int(one_based_labels), int(one_based_features))
-    features, labels = _read(Path(path), with_labels=True, bases=bases, threads=threads)
+    features, labels = _read(path, with_labels=True, bases=bases, threads=threads)
     assert labels is not None
     return features, labels
-
-
-@dataclass
-class _Text:
-    """The bytes of a file and the numbers in its header."""
-
-    path: Path
-    buffer: NDArray[np.uint8]
-    body: int  # position of line 2
-    header: list[int]
-
-    def line(self, start: int, stop: int) -> bytes:
-        return self.buffer[start:stop].tobytes().rstrip(b"\n").removesuffix(b"\r")
 
 
 @contextmanager
@@ -96,29 +86,26 @@ def load_bytes(path: Path) -> NDArray[np.uint8]:
         return np.asarray(np.memmap(path, np.uint8, mode="r"))  # numba is slow with `np.memmap` objects
 
 
-def _open(path: Path, names: str) -> _Text:
-    """Read a file's bytes and its header; `names` are the names of the header's numbers."""
-    buffer = load_bytes(path)
+def _header(path: Path, buffer: NDArray[np.uint8], names: list[str]) -> tuple[list[int], int]:
+    """(numbers of the header, position of line 2); `names` are the names of the numbers."""
     start = 3 if buffer[:3].tobytes() == b"\xef\xbb\xbf" else 0
-    head = buffer[start : start + 4096].tobytes()
-    line, newline, _ = head.partition(b"\n")
+    line, newline, _ = buffer[start : start + 4096].tobytes().partition(b"\n")
     words = line.split()
-    field_names = names.split()
-    if len(words) != len(field_names) or not all(w.isdigit() and len(w) <= 18 for w in words):
+    if len(words) != len(names) or not all(w.isdigit() and len(w) <= 18 for w in words):
         excerpt = line[:60].decode("ascii", "backslashreplace").strip()
-        hints = {2: "This is the header of the two-file form: read_sparse.", 3: "This is the one-file form: read_xmc."}
-        all_numbers = bool(words) and all(w.isdigit() for w in words)
-        form_hint = hints.get(len(words)) if all_numbers else None
-        hint = form_hint or f"Put {len(field_names)} whole numbers on the first line."
+        forms = {2: "This is the header of the two-file form: read_sparse.", 3: "This is the one-file form: read_xmc."}
+        form = forms.get(len(words)) if all(w.isdigit() for w in words) else None
         problem = "the file is empty" if len(buffer) == start else f"found {excerpt!r}"
-        raise DataError(f"{path}, line 1: expected a header '{names}', {problem}", hint)
+        raise DataError(
+            f"{path}, line 1: expected a header '{' '.join(names)}', {problem}",
+            form or f"Put {len(names)} whole numbers on the first line.",
+        )
     header = [int(w) for w in words]
-    for name, value in zip(field_names[1:], header[1:], strict=True):
+    for name, value in zip(names[1:], header[1:], strict=True):
         if value > min(WIDEST, max(IMPLAUSIBLE_WIDTH, len(buffer))):
             hint = f"At most {IMPLAUSIBLE_WIDTH} in a file of {len(buffer)} bytes, and never above {WIDEST}."
             raise DataError(f"{path}, line 1: {value} {name} in the header can't be right", hint)
-    body = start + len(line) + 1 if newline else len(buffer)
-    return _Text(path, buffer, body, header)
+    return header, start + len(line) + 1 if newline else len(buffer)
 
 
 def _read(
@@ -129,136 +116,121 @@ def _read(
 
     from xmcbench.data import xmc_text
 
-    text = _open(path, "points features labels" if with_labels else "rows columns")
-    n_features, n_labels = text.header[1], text.header[2] if with_labels else 0
-    shape = Shape(path, n_features, n_labels, with_labels, bases[1], bases[0])
-    threads = numba.get_num_threads() if threads is None else threads
+    buffer = load_bytes(path)
+    names = ["points", "features", "labels"] if with_labels else ["rows", "columns"]
+    header, body = _header(path, buffer, names)
+    n_rows, n_features, n_labels = (*header, 0)[:3]
+    threads = numba.get_num_threads() if threads is None else max(1, threads)
     with ThreadPoolExecutor(threads) as pool:
-        run_in_threads = _ParallelRanges(pool, threads)
-        starts = _line_starts(text, run_in_threads)
-        n_rows = len(starts) - 1
+        starts = _line_starts(path, buffer, body, n_rows, pool)
+        text = xmc_text.Text(buffer, starts, with_labels, n_labels, n_features, *bases)
         label_counts, feature_counts = np.zeros(n_rows, np.int64), np.zeros(n_rows, np.int64)
-        run_in_threads(
-            n_rows,
-            lambda a, b: xmc_text.count_entries(text.buffer, starts, a, b, with_labels, label_counts, feature_counts),
+        edges = [n_rows * i // threads for i in range(threads + 1)]  # one range of rows per thread
+
+        def count(first: int, last: int) -> None:
+            xmc_text.count_entries(text, first, last, label_counts, feature_counts)
+
+        list(pool.map(count, edges[:-1], edges[1:]))
+        label_starts, feature_starts = (np.concatenate([[0], np.cumsum(n)]) for n in (label_counts, feature_counts))
+        rows = xmc_text.Rows(
+            label_starts,
+            np.empty(label_starts[-1], np.int32),
+            feature_starts,
+            np.empty(feature_starts[-1], np.int32),
+            np.empty(feature_starts[-1], np.float32),
+            np.empty(n_rows, np.uint8),
         )
-        label_starts, feature_starts = _row_pointers(label_counts), _row_pointers(feature_counts)
-        label_ids, feature_ids = np.empty(label_starts[-1], np.int32), np.empty(feature_starts[-1], np.int32)
-        values, status = np.empty(feature_starts[-1], np.float32), np.empty(n_rows, np.uint8)
-        widths = (n_labels, n_features, np.array(bases))
-        outputs = (label_starts, label_ids, feature_starts, feature_ids, values, status)
-        run_in_threads(
-            n_rows, lambda a, b: xmc_text.parse_rows(text.buffer, starts, a, b, with_labels, *widths, *outputs)
-        )
-    for row in np.flatnonzero(status == xmc_text.LOOK):
-        _parse_in_python(text, shape, starts, int(row), outputs)
-    features = sp.csr_matrix((values, feature_ids, feature_starts), shape=(n_rows, n_features))
+        list(pool.map(lambda first, last: xmc_text.parse_rows(text, first, last, rows), edges[:-1], edges[1:]))
+    for row in np.flatnonzero(rows.status == xmc_text.LOOK).tolist():
+        _parse_in_python(path, text, row, rows)
+    features = sp.csr_matrix((rows.values, rows.feature_ids, feature_starts), shape=(n_rows, n_features))
     features.has_sorted_indices = features.has_canonical_format = True
-    if not with_labels:
-        return features, None
-    labels = sp.csr_matrix((np.ones(len(label_ids), np.float32), label_ids, label_starts), shape=(n_rows, n_labels))
-    repeats = np.flatnonzero(status == xmc_text.TWICE)
+    return features, _label_matrix(path, text, rows) if with_labels else None
+
+
+def _label_matrix(path: Path, text: Text, rows: Rows) -> sp.csr_matrix:
+    """(n, L) labels; repeated ones are merged with a warning."""
+    import scipy.sparse as sp
+
+    from xmcbench.data.xmc_text import TWICE
+
+    ones = np.ones(len(rows.label_ids), np.float32)
+    labels = sp.csr_matrix((ones, rows.label_ids, rows.label_starts), shape=(len(rows.status), text.n_labels))
+    repeats = np.flatnonzero(rows.status == TWICE)
     if len(repeats):
         labels.has_canonical_format = False
         labels.sum_duplicates()
         labels.data[:] = 1
-        warnings.warn(
-            f"{path}: {len(repeats)} rows name a label twice, first in line {repeats[0] + 2}; it counts once",
-            DataWarning,
-            stacklevel=3,
-        )
+        problem = f"{len(repeats)} rows name a label twice, first in line {repeats[0] + 2}; it counts once"
+        warnings.warn(f"{path}: {problem}", DataWarning, stacklevel=4)
     labels.has_sorted_indices = labels.has_canonical_format = True
-    return features, labels
+    return labels
 
 
-class _ParallelRanges:
-    """Split [0, n) into one range per thread and call a kernel, which releases the GIL, on each range."""
-
-    def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
-        self.pool, self.threads = pool, max(1, threads)
-
-    def __call__(self, n: int, kernel: Callable[[int, int], Any]) -> list[Any]:
-        edges = [n * i // self.threads for i in range(self.threads + 1)]
-        return list(self.pool.map(kernel, edges[:-1], edges[1:]))
-
-
-def _row_pointers(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-
-
-def _line_starts(text: _Text, run_in_threads: _ParallelRanges) -> NDArray[np.int64]:
+def _line_starts(
+    path: Path, buffer: NDArray[np.uint8], body: int, n_rows: int, pool: ThreadPoolExecutor
+) -> NDArray[np.int64]:
     """(rows + 1,) start of each body line; a line ends one byte before the next one starts.
 
     The lines are counted first, so that a wrong header never determines an allocation.
     """
-    from xmcbench.data import xmc_text
 
-    size, body, n_rows = len(text.buffer), text.body, text.header[0]
-    newline_counts = run_in_threads(
-        size - body, lambda a, b: (a, b, xmc_text.count_newlines(text.buffer, body + a, body + b))
-    )
-    n_lines = sum(count for *_, count in newline_counts)
-    unfinished = body < size and text.buffer[-1] != xmc_text.NEWLINE
-    starts = np.empty(n_lines + 1 + unfinished, np.int64)
-    starts[0] = body
-    next_line = 1
-    for a, b, count in newline_counts:
-        xmc_text.fill_starts(text.buffer, body + a, body + b, starts, next_line)
-        next_line += count
-    if unfinished:
-        starts[-1] = size + 1
-        n_lines += 1
+    def line_ends(start: int) -> NDArray[np.int64]:
+        return np.flatnonzero(buffer[start : start + BLOCK] == ord("\n")) + start
+
+    size = len(buffer)
+    unfinished = body < size and buffer[-1] != ord("\n")
+    ends = [*pool.map(line_ends, range(body, size, BLOCK)), np.full(int(unfinished), size)]
+    starts = np.concatenate([[body], *(end + 1 for end in ends)])
+    n_lines = len(starts) - 1
     if n_lines < n_rows:
         raise DataError(
-            f"{text.path}, line {n_lines + 1}: the header says {n_rows} rows, the file ends after {n_lines}",
+            f"{path}, line {n_lines + 1}: the header says {n_rows} rows, the file ends after {n_lines}",
             "The file is truncated, or its header is wrong: get it again.",
         )
     for extra in range(n_rows, n_lines):
-        if text.line(starts[extra], min(starts[extra + 1], size)).strip():
+        if _line(buffer, starts, extra).strip():
             raise DataError(
-                f"{text.path}, line {extra + 2}: the header says {n_rows} rows, the file holds more ({n_lines})",
+                f"{path}, line {extra + 2}: the header says {n_rows} rows, the file holds more ({n_lines})",
                 "Correct the first line.",
             )
-    last = text.line(starts[n_rows - 1], size) if unfinished and n_rows == n_lines else b""
-    if last.endswith((b".", b"e", b"E", b"-", b"+", b",", b":")):
-        raise DataError(f"{text.path}, line {n_rows + 1}: the last line is cut off", "Get the file again.")
+    if unfinished and n_rows == n_lines and _line(buffer, starts, n_rows - 1).endswith(CUT_OFF):
+        raise DataError(f"{path}, line {n_rows + 1}: the last line is cut off", "Get the file again.")
     return starts[: n_rows + 1]
 
 
-def _parse_in_python(
-    text: _Text, shape: Shape, starts: NDArray[np.int64], row: int, outputs: tuple[NDArray[Any], ...]
-) -> None:
-    """Parse a row that the kernels marked `LOOK`, and write it into `outputs`; DataError if it is invalid."""
-    label_starts, label_ids, feature_starts, feature_ids, values, status = outputs
+def _line(buffer: NDArray[np.uint8], starts: NDArray[np.int64], row: int) -> bytes:
+    return buffer[starts[row] : starts[row + 1]].tobytes().rstrip(b"\n").removesuffix(b"\r")
+
+
+def _parse_in_python(path: Path, text: Text, row: int, rows: Rows) -> None:
+    """Parse a row that the kernels marked `LOOK`, and write it into `rows`; DataError if it is invalid."""
     try:
-        labels, features, numbers = look(shape, row + 2, text.line(starts[row], min(starts[row + 1], len(text.buffer))))
+        labels, features, numbers = look(path, text, row + 2, _line(text.buffer, text.starts, row))
     except OutOfRange as error:
-        raise _add_one_based_hint(error, text, shape, starts) from None
-    entries = slice(feature_starts[row], feature_starts[row + 1])
-    feature_ids[entries], values[entries] = features, np.array(numbers, np.float64).astype(np.float32)
-    n_labels = int(label_starts[row + 1] - label_starts[row])
-    n_repeats = n_labels - len(labels)
-    label_ids[label_starts[row] : label_starts[row + 1]] = labels + labels[-1:] * n_repeats  # `_read` merges repeats
-    status[row] = 2 if n_repeats > 0 else 0
+        raise _add_one_based_hint(error, text) from None
+    entries = slice(rows.feature_starts[row], rows.feature_starts[row + 1])
+    rows.feature_ids[entries], rows.values[entries] = features, np.array(numbers, np.float64).astype(np.float32)
+    entries = slice(rows.label_starts[row], rows.label_starts[row + 1])
+    n_repeats = entries.stop - entries.start - len(labels)
+    rows.label_ids[entries] = labels + labels[-1:] * n_repeats  # `_label_matrix` merges repeats
+    rows.status[row] = 2 if n_repeats > 0 else 0
 
 
-def _add_one_based_hint(error: OutOfRange, text: _Text, shape: Shape, starts: NDArray[np.int64]) -> DataError:
+def _add_one_based_hint(error: OutOfRange, text: Text) -> DataError:
     """The same error, with a hint if ids of that kind run from 1 to the width and never include 0."""
     kind = error.kind
-    width, base = (shape.n_labels, shape.base_labels) if kind == "label" else (shape.n_features, shape.base_features)
-    lowest, highest = None, -1
-    for row in range(len(starts) - 1):
-        tokens = text.line(starts[row], min(starts[row + 1], len(text.buffer))).replace(b"\t", b" ").split(b" ")
-        has_labels = shape.with_labels and tokens[0] != b"" and b":" not in tokens[0]
+    width, base = (text.n_labels, text.label_base) if kind == "label" else (text.n_features, text.feature_base)
+    ids: set[int] = set()
+    for row in range(len(text.starts) - 1):
+        tokens = _line(text.buffer, text.starts, row).replace(b"\t", b" ").split(b" ")
+        has_labels = text.with_labels and tokens[0] != b"" and b":" not in tokens[0]
         labels = tokens.pop(0).split(b",") if has_labels else []
         id_texts = labels if kind == "label" else [t.partition(b":")[0] for t in tokens]
-        row_ids = [int(t) for t in id_texts if t.isdigit() and len(t) < 19]
-        if row_ids:
-            lowest = min(row_ids) if lowest is None else min(lowest, *row_ids)
-            highest = max(highest, *row_ids)
-    if base == 0 and highest == width and lowest is not None and lowest >= 1:
+        ids.update(int(t) for t in id_texts if t.isdigit() and len(t) < 19)
+    if base == 0 and ids and min(ids) >= 1 and max(ids) == width:
         return DataError(
-            f"{error.message}. The file looks 1-based: its {kind} ids run from {lowest} to {highest}, never 0",
+            f"{error.message}. The file looks 1-based: its {kind} ids run from {min(ids)} to {width}, never 0",
             f"Subtract 1 from every {kind} id, or import it with --one-based {kind}s.",
         )
     return DataError(error.message, error.hint)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,37 +25,59 @@ class Split:
     labels: sp.csr_matrix
 
 
+def no_pairs() -> NDArray[np.int64]:
+    """An empty filter."""
+    return np.empty((0, 2), np.int64)
+
+
 @dataclass(frozen=True)
-class Dataset:
+class Parsed:
+    """What a recipe reads from the files of a data set.
+
+    Attributes
+    ----------
+    train, test : the official splits.
+    validation : the official development split, or None.
+    label_texts : L strings, or None.
+    train_filter, test_filter : (m, 2) int64 pairs (row, label) to exclude from evaluation; may be empty.
+    label_groups : named boolean (L,) arrays for label slices in addition to head, torso, tail and seen-labels.
+    row_groups : named boolean (n_test,) arrays for row slices, such as "novel".
+    extra : JSON-serialisable, for records.
+    """
+
+    train: Split
+    test: Split
+    validation: Split | None = None
+    label_texts: Sequence[str] | None = None
+    train_filter: NDArray[np.int64] = field(default_factory=no_pairs)
+    test_filter: NDArray[np.int64] = field(default_factory=no_pairs)
+    label_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that exist: "train", "test" and perhaps "validation"."""
+        official = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, "test": self.test} | official
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Parsed):
     """A data set in one view, parsed and checked.
 
     Attributes
     ----------
     name, view, revision : as in the catalogue.
     content_hash : "sha256:…" over the parsed arrays and texts; the data set's identity.
-    train, test : the official splits.
-    validation : the official development split, or None.
-    label_texts : L strings, or None.
     propensity : (A, B) of Jain et al. 2016.
-    train_filter, test_filter : (m, 2) int64 pairs (row, label) to exclude from evaluation; may be empty.
-    label_groups : named boolean (L,) arrays for label slices in addition to head, torso, tail and seen-labels.
-    row_groups : named boolean (n_test,) arrays for row slices, such as "novel".
     """
 
     name: str
     view: str
     revision: str
     content_hash: str
-    train: Split
-    test: Split
-    validation: Split | None
-    label_texts: Sequence[str] | None
     propensity: tuple[float, float]
-    train_filter: NDArray[np.int64]
-    test_filter: NDArray[np.int64]
-    label_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
-    row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
-    extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # JSON-serialisable, for records
 
     @property
     def n_labels(self) -> int:
@@ -85,14 +106,13 @@ class Dataset:
 
     def train_data(self) -> TrainData:
         """The official training rows as passed to a method."""
-        rows = self.train
-        return TrainData(rows.features, rows.texts, self.label_texts, self.n_labels, rows.labels)
+        return self._data(self.train)
 
     def validation_data(self) -> TrainData | None:
         """The official development rows, or None."""
-        rows = self.validation
-        if rows is None:
-            return None
+        return None if self.validation is None else self._data(self.validation)
+
+    def _data(self, rows: Split) -> TrainData:
         return TrainData(rows.features, rows.texts, self.label_texts, self.n_labels, rows.labels)
 
     def test_inputs(self) -> Inputs:

@@ -29,8 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.data.recipes import Parsed
-from xmcbench.data.spec import Split
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
 from xmcbench.errors import UsageError, unknown
 

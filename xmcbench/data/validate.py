@@ -12,13 +12,12 @@ from xmcbench.errors import DataError
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from xmcbench.data.recipes import Parsed
-    from xmcbench.data.spec import Dataset, Split
+    from xmcbench.data.spec import Parsed, Split
 
 Counts = dict[str, int | float]
 
 
-def validate(data: Dataset | Parsed, name: str, expected: Mapping[str, int] | None = None) -> Counts:
+def validate(data: Parsed, name: str, expected: Mapping[str, int] | None = None) -> Counts:
     """Check a data set and return its counts.
 
     Parameters
@@ -51,13 +50,13 @@ def _data_error(name: str, faults: list[str]) -> DataError:
     return DataError(f"{name} has {len(faults)} problems:{lines}", "Correct the files and read them again.")
 
 
-def problems(data: Dataset | Parsed) -> list[str]:
+def problems(data: Parsed) -> list[str]:
     """One message per fault. Rows without labels and labels unseen in training are valid."""
     faults: list[str] = []
     n_labels = int(data.train.labels.shape[1])
     features = data.train.features
     width = None if features is None else int(features.shape[1])
-    for name, split in _splits(data).items():
+    for name, split in data.splits.items():
         faults += _split_problems(name, split, n_labels, width)
     if data.train.labels.shape[0] == 0:
         faults.append("there are no training rows")
@@ -81,11 +80,6 @@ def problems(data: Dataset | Parsed) -> list[str]:
             f"{kind} {name!r} has {len(g)} members, not {length}" for name, g in groups.items() if len(g) != length
         ]
     return faults
-
-
-def _splits(data: Dataset | Parsed) -> dict[str, Split]:
-    named = {"train": data.train, "test": data.test, "validation": data.validation}
-    return {name: split for name, split in named.items() if split is not None}
 
 
 def _split_problems(name: str, split: Split, n_labels: int, width: int | None) -> list[str]:
@@ -137,7 +131,7 @@ def _row(indptr: Any, entry: int) -> int:
     return int(np.searchsorted(indptr, entry, side="right")) - 1
 
 
-def counts(data: Dataset | Parsed) -> Counts:
+def counts(data: Parsed) -> Counts:
     """Counts by name, with the catalogue's names where it has them; means are over all rows or labels."""
     train, test = data.train, data.test
     n_labels = int(train.labels.shape[1])
@@ -145,7 +139,6 @@ def counts(data: Dataset | Parsed) -> Counts:
     in_train = frequency > 0
     test_ids = np.unique(test.labels.indices)
     by_name: Counts = {
-        "n_features": 0 if train.features is None else int(train.features.shape[1]),
         "n_labels": n_labels,
         "labels_seen_in_train": int(in_train.sum()),
         "test_labels_unseen_in_train": int((~in_train[test_ids]).sum()),
@@ -156,7 +149,9 @@ def counts(data: Dataset | Parsed) -> Counts:
         "train_filter_pairs": len(data.train_filter),
         "test_filter_pairs": len(data.test_filter),
     }
-    for name, split in _splits(data).items():
+    if train.features is not None:
+        by_name["n_features"] = int(train.features.shape[1])
+    for name, split in data.splits.items():
         rows, pairs = int(split.labels.shape[0]), int(split.labels.nnz)
         by_name[f"n_{name}"] = rows
         by_name[f"{name}_pairs"] = pairs

@@ -10,10 +10,11 @@ round to the same float32; otherwise Python parses the line.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 OK, LOOK, TWICE = 0, 1, 2  # LOOK: Python must parse the row; TWICE: a label is repeated in an otherwise regular row
 SPACE, TAB, NEWLINE, RETURN, COMMA, COLON = 32, 9, 10, 13, 44, 58
@@ -22,40 +23,31 @@ MARGIN = 2.0**-50  # four units in the last place; the three roundings and the t
 MAX_DIGITS = 18  # decimal digits that fit into an int64
 
 
-@njit(cache=True, nogil=True)
-def count_newlines(
-    buffer: Any,
-    start: Any,
-    stop: Any,
-) -> int:
-    """Number of newlines in buffer[start:stop]."""
-    count = 0
-    for p in range(start, stop):
-        count += buffer[p] == NEWLINE
-    return count
+class Text(NamedTuple):
+    """The bytes of a file and its format."""
+
+    buffer: NDArray[np.uint8]
+    starts: NDArray[np.int64]  # (rows + 1,) start of each line; a line ends one byte before the next one starts
+    with_labels: bool  # the one-file form
+    n_labels: int
+    n_features: int
+    label_base: int  # first valid id, 0 or 1
+    feature_base: int
+
+
+class Rows(NamedTuple):
+    """Labels and features of all lines as CSR arrays, and a status per line: OK, LOOK or TWICE."""
+
+    label_starts: NDArray[np.int64]
+    label_ids: NDArray[np.int32]
+    feature_starts: NDArray[np.int64]
+    feature_ids: NDArray[np.int32]
+    values: NDArray[np.float32]
+    status: NDArray[np.uint8]
 
 
 @njit(cache=True, nogil=True)
-def fill_starts(
-    buffer: Any,
-    start: Any,
-    stop: Any,
-    out: Any,
-    at: Any,
-) -> None:
-    """Write the position after each newline of buffer[start:stop] to out[at], out[at + 1], …"""
-    for p in range(start, stop):
-        if buffer[p] == NEWLINE:
-            out[at] = p + 1
-            at += 1
-
-
-@njit(cache=True, nogil=True)
-def line_end(
-    buffer: Any,
-    starts: Any,
-    row: Any,
-) -> Any:
+def line_end(buffer: Any, starts: Any, row: Any) -> Any:
     """End of line `row`, without its newline and carriage return."""
     end = starts[row + 1] - 1
     if end > starts[row] and buffer[end - 1] == RETURN:
@@ -64,11 +56,7 @@ def line_end(
 
 
 @njit(cache=True, nogil=True)
-def labels_end(
-    buffer: Any,
-    start: Any,
-    end: Any,
-) -> Any:
+def labels_end(buffer: Any, start: Any, end: Any) -> Any:
     """End of the labels of a one-file line; `start` if it has none (begins with a space or with f:v)."""
     p = start
     while p < end and buffer[p] != SPACE and buffer[p] != TAB:
@@ -79,37 +67,25 @@ def labels_end(
 
 
 @njit(cache=True, nogil=True)
-def count_entries(
-    buffer: Any,
-    starts: Any,
-    first: Any,
-    last: Any,
-    with_labels: Any,
-    n_labels: Any,
-    n_features: Any,
-) -> None:
+def count_entries(text: Any, first: Any, last: Any, n_labels: Any, n_features: Any) -> None:
     """Count the labels and features of each line of [first, last) by its commas and colons."""
     for row in range(first, last):
-        start, end = starts[row], line_end(buffer, starts, row)
-        if with_labels:
-            stop = labels_end(buffer, start, end)
+        start, end = text.starts[row], line_end(text.buffer, text.starts, row)
+        if text.with_labels:
+            stop = labels_end(text.buffer, start, end)
             commas = 0
             for p in range(start, stop):
-                commas += buffer[p] == COMMA
+                commas += text.buffer[p] == COMMA
             n_labels[row] = commas + 1 if stop > start else 0
             start = stop
         colons = 0
         for p in range(start, end):
-            colons += buffer[p] == COLON
+            colons += text.buffer[p] == COLON
         n_features[row] = colons
 
 
 @njit(cache=True, nogil=True)
-def parse_id(
-    buffer: Any,
-    p: Any,
-    end: Any,
-) -> tuple[Any, Any]:
+def parse_id(buffer: Any, p: Any, end: Any) -> tuple[Any, Any]:
     """(id, position after it); id −1 if there is no number of at most 10 digits."""
     value, first = 0, p
     while p < end and p - first < 11 and 48 <= buffer[p] <= 57:
@@ -119,11 +95,7 @@ def parse_id(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def parse_value(
-    buffer: Any,
-    p: Any,
-    end: Any,
-) -> tuple[Any, Any, Any]:
+def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any]:
     """(value, position after it, clean) of a decimal number."""
     negative = p < end and buffer[p] == 45
     if p < end and (buffer[p] == 45 or buffer[p] == 43):
@@ -176,14 +148,7 @@ def parse_value(
 
 
 @njit(cache=True, nogil=True)
-def parse_labels(
-    buffer: Any,
-    start: Any,
-    end: Any,
-    width: Any,
-    base: Any,
-    ids: Any,
-) -> int:
+def parse_labels(buffer: Any, start: Any, end: Any, width: Any, base: Any, ids: Any) -> int:
     """Parse `l1,l2,…` into `ids`, sorted; returns the row's status."""
     p, previous, ascending, n = start, -1, True, 0
     while p < end:
@@ -210,15 +175,7 @@ def parse_labels(
 
 
 @njit(cache=True, nogil=True)
-def parse_features(
-    buffer: Any,
-    start: Any,
-    end: Any,
-    width: Any,
-    base: Any,
-    ids: Any,
-    values: Any,
-) -> int:
+def parse_features(buffer: Any, start: Any, end: Any, width: Any, base: Any, ids: Any, values: Any) -> int:
     """Parse `f:v f:v …` into `ids` and `values`, sorted by id; returns the row's status."""
     p, previous, ascending, n = start, -1, True, 0
     while True:
@@ -251,36 +208,18 @@ def parse_features(
 
 
 @njit(cache=True, nogil=True)
-def parse_rows(
-    buffer: Any,
-    starts: Any,
-    first: Any,
-    last: Any,
-    with_labels: Any,
-    n_labels: Any,
-    n_features: Any,
-    bases: Any,
-    label_starts: Any,
-    label_ids: Any,
-    feature_starts: Any,
-    feature_ids: Any,
-    values: Any,
-    status: Any,
-) -> None:
-    """Parse lines [first, last) into the slices of their rows, and write one status per row.
-
-    `bases` is (label base, feature base), 0 or 1; `label_starts` and `feature_starts` are the row pointers.
-    """
+def parse_rows(text: Any, first: Any, last: Any, rows: Any) -> None:
+    """Parse lines [first, last) of `text` into `rows`."""
     for row in range(first, last):
-        start, end = starts[row], line_end(buffer, starts, row)
+        start, end = text.starts[row], line_end(text.buffer, text.starts, row)
         row_status = OK
-        if with_labels:
-            stop = labels_end(buffer, start, end)
-            row_status = parse_labels(
-                buffer, start, stop, n_labels, bases[0], label_ids[label_starts[row] : label_starts[row + 1]]
-            )
+        if text.with_labels:
+            stop = labels_end(text.buffer, start, end)
+            ids = rows.label_ids[rows.label_starts[row] : rows.label_starts[row + 1]]
+            row_status = parse_labels(text.buffer, start, stop, text.n_labels, text.label_base, ids)
             start = stop
-        entries = slice(feature_starts[row], feature_starts[row + 1])
-        if parse_features(buffer, start, end, n_features, bases[1], feature_ids[entries], values[entries]) == LOOK:
+        ids = rows.feature_ids[rows.feature_starts[row] : rows.feature_starts[row + 1]]
+        values = rows.values[rows.feature_starts[row] : rows.feature_starts[row + 1]]
+        if parse_features(text.buffer, start, end, text.n_features, text.feature_base, ids, values) == LOOK:
             row_status = LOOK
-        status[row] = row_status
+        rows.status[row] = row_status

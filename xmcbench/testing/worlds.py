@@ -29,4 +29,15 @@ def tiny(n_train: int = 300, n_test: int = 80, n_labels: int = 40, n_features: i
 
     train, test = split(n_train), split(n_test)
     label_texts = [" ".join(f"w{i}" for i in sorted(set(row.tolist()))) for row in label_features]
-    return Dataset("tiny", "bow", "1", f"test:{seed}", train, test, None, label_texts, (0.55, 1.5), PAIRS, PAIRS)
+    return Dataset(
+        name="tiny",
+        view="bow",
+        revision="1",
+        content_hash=f"test:{seed}",
+        train=train,
+        test=test,
+        label_texts=label_texts,
+        propensity=(0.55, 1.5),
+        train_filter=PAIRS,
+        test_filter=PAIRS,
+    )

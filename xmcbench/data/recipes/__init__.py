@@ -9,38 +9,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xmcbench.data.spec import Split
+from xmcbench.data.spec import Parsed
 from xmcbench.errors import unknown
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
-
-
-def no_pairs() -> NDArray[np.int64]:
-    """An empty filter."""
-    return np.empty((0, 2), np.int64)
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """The result of a recipe: the part of a `Dataset` that is cached; see there for the fields."""
-
-    train: Split
-    test: Split
-    validation: Split | None = None
-    label_texts: Sequence[str] | None = None
-    train_filter: NDArray[np.int64] = field(default_factory=no_pairs)
-    test_filter: NDArray[np.int64] = field(default_factory=no_pairs)
-    label_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 def label_matrix(rows: Sequence[Iterable[int]], n_labels: int) -> sp.csr_matrix:

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from xmcbench.data.recipes import Files, Options, Parsed
+from xmcbench.data.recipes import Files, Options
 from xmcbench.data.recipes.hashed import hashed_splits, merged, select_labels
+from xmcbench.data.spec import Parsed
 from xmcbench.data.text import bow_words
 from xmcbench.errors import DataError
 

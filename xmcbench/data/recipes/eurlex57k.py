@@ -18,8 +18,8 @@ import msgspec
 from xmcbench.data.documents import EurlexDocument, read_eurlex57k
 from xmcbench.data.near import near_duplicates
 from xmcbench.data.reading import load_bytes
-from xmcbench.data.recipes import Files, Options, Parsed, label_matrix
-from xmcbench.data.spec import Split
+from xmcbench.data.recipes import Files, Options, label_matrix
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.text import bow_eurlex
 from xmcbench.errors import DataError
 from xmcbench.files import typed_json

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xmcbench.data.recipes import Parsed, label_matrix
-from xmcbench.data.spec import Split
+from xmcbench.data.recipes import label_matrix
+from xmcbench.data.spec import Parsed, Split
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

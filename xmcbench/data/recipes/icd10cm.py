@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from xmcbench.data.recipes import Files, Options, Parsed, label_matrix
-from xmcbench.data.spec import Split
+from xmcbench.data.recipes import Files, Options, label_matrix
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.text import bow_words_chars
 from xmcbench.errors import DataError
 

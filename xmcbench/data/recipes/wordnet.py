@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmcbench.data.documents import read_lines
-from xmcbench.data.recipes import Files, Options, Parsed
+from xmcbench.data.recipes import Files, Options
 from xmcbench.data.recipes.hashed import hashed_splits, select_labels
+from xmcbench.data.spec import Parsed
 from xmcbench.data.text import bow_words
 from xmcbench.errors import DataError
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from xmcbench.data.documents import read_lf_json, read_lines
 from xmcbench.data.formats import read_filter, read_labels, read_matrix
 from xmcbench.data.reading import read_xmc
-from xmcbench.data.recipes import Files, Options, Parsed, label_matrix, no_pairs
-from xmcbench.data.spec import Split
+from xmcbench.data.recipes import Files, Options, label_matrix
+from xmcbench.data.spec import Parsed, Split, no_pairs
 from xmcbench.errors import DataError
 from xmcbench.files import typed
 
