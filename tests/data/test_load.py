@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xmcbench.data
-from xmcbench.data import catalogue, importing, load, loading
+from xmcbench.data import catalogue, importing, load
 from xmcbench.data.cache import content_hash
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
@@ -48,7 +48,6 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A catalogue of one small set."""
     entries = MappingProxyType(catalogue.parse(TOML))
     monkeypatch.setattr(catalogue, "catalogue", lambda: entries)
-    monkeypatch.setattr(loading, "catalogue", lambda: entries)
 
 
 def place(monkeypatch: pytest.MonkeyPatch, folder: Path, train: str = TRAIN, test: str = TEST) -> Path:

@@ -127,18 +127,26 @@ def catalogue() -> Mapping[str, Entry]:
     return MappingProxyType(parse(text))
 
 
+def names() -> Mapping[str, Entry]:
+    """The entries by each of their names, titles and aliases, case-folded."""
+    return {alias.casefold(): e for e in catalogue().values() for alias in (e.name, e.title, *e.aliases)}
+
+
+def listed_names() -> set[str]:
+    """Names and aliases as they are written in the catalogue."""
+    return {alias for e in catalogue().values() for alias in (e.name, *e.aliases)}
+
+
 def entry(name: str) -> Entry:
-    """The entry with that name or alias; case is ignored.
+    """The entry with that name, title or alias; case is ignored.
 
     Raises
     ------
     UsageError : unknown name; the message suggests the nearest one.
     """
-    names = {alias.casefold(): e for e in catalogue().values() for alias in (e.name, e.title, *e.aliases)}
-    known_entry = names.get(name.casefold())
-    if known_entry is None:
-        raise unknown("data set", name, {a for e in catalogue().values() for a in (e.name, *e.aliases)})
-    return known_entry
+    if name.casefold() not in names():
+        raise unknown("data set", name, listed_names())
+    return names()[name.casefold()]
 
 
 class _Tables(msgspec.Struct, forbid_unknown_fields=True):

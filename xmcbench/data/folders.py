@@ -12,13 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from xmcbench.data.documents import read_lines
+from xmcbench.data.formats import read_filter, read_labels, read_matrix, write_npz_csr, write_xmc
+from xmcbench.data.spec import Dataset, Parsed, Split, no_pairs
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import atomic, cannot_write, typed_json
-
-if TYPE_CHECKING:
-    from xmcbench.data.spec import Dataset, Parsed, Split
 
 FORMATS = ("npz", "xmc")  # of matrices
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
@@ -57,8 +56,6 @@ def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: st
 
 
 def _write_split(folder: Path, which: str, split: Split, matrices: str, texts: str) -> list[Path]:
-    from xmcbench.data.formats import write_npz_csr, write_xmc
-
     written = []
     if matrices == "xmc":
         if split.features is None:
@@ -91,9 +88,6 @@ def read_folder(folder: Path, *, with_features: bool = True) -> Parsed:
     ------
     DataError : a file is missing or damaged, or its number of rows or labels differs from the others.
     """
-    from xmcbench.data.formats import read_filter
-    from xmcbench.data.spec import Parsed, no_pairs
-
     train, test = _read_split(folder, "train", with_features), _read_split(folder, "test", with_features)
     has_validation = (folder / "Y.dev.npz").exists()
     pairs = {
@@ -111,9 +105,6 @@ def read_folder(folder: Path, *, with_features: bool = True) -> Parsed:
 
 
 def _read_split(folder: Path, which: str, with_features: bool) -> Split:
-    from xmcbench.data.formats import read_labels, read_matrix
-    from xmcbench.data.spec import Split
-
     short = SHORT[which]
     labels = read_labels(folder / f"Y.{short}.npz")
     features = folder / f"X.{short}.npz"
@@ -126,8 +117,6 @@ def _read_split(folder: Path, which: str, with_features: bool) -> Split:
 
 def read_texts(stem: Path, expected: int) -> list[str] | None:
     """The `expected` texts of STEM.jsonl, else of STEM.txt; None if neither file exists."""
-    from xmcbench.data.documents import read_lines
-
     txt, jsonl = (stem.with_name(f"{stem.name}.{kind}") for kind in ("txt", "jsonl"))
     if not jsonl.exists():
         return read_lines(txt, expected) if txt.exists() else None

@@ -12,20 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench.data.cache import content_hash
+from xmcbench.data.catalogue import names
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, read_folder, write_folder
+from xmcbench.data.formats import read_filter
 from xmcbench.data.home import imported
-from xmcbench.data.user_files import Reading, SplitFiles, SplitRows, read_rows
+from xmcbench.data.label_space import label_space
+from xmcbench.data.spec import Parsed, Split, no_pairs
+from xmcbench.data.text import bow_words
+from xmcbench.data.user_files import Reading, SplitFiles, read_rows
+from xmcbench.data.validate import validate
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import lock_of, locked, replaced_folder, typed_json, write_json
-
-if TYPE_CHECKING:
-    from xmcbench.data.spec import Parsed, Split
 
 FORMAT = 1  # version of meta.json
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -137,9 +140,6 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
     """
     check_name(name, replace=replace)
     parsed, notes = read_plan(plan)
-    from xmcbench.data.cache import content_hash
-    from xmcbench.data.validate import validate
-
     new = Imported(
         name=name,
         revision=content_hash(parsed).removeprefix("sha256:")[:12],
@@ -160,10 +160,7 @@ def check_name(name: str, *, replace: bool = False) -> None:
         raise UsageError(
             f"{name!r} is not a valid name for a data set", "Lower case letters, digits, '.', '_' and '-'."
         )
-    from xmcbench.data.catalogue import catalogue
-
-    reserved = {n.casefold() for e in catalogue().values() for n in (e.name, e.title, *e.aliases)} | {"synthetic"}
-    if name in reserved:
+    if name in names():
         raise UsageError(f"{name} is a data set of the catalogue", "Choose another name.")
     if (imported() / name).exists() and not replace:
         raise UsageError(f"{name} is imported already ({imported() / name})", "Another --name, or --replace.")
@@ -171,10 +168,7 @@ def check_name(name: str, *, replace: bool = False) -> None:
 
 def imported_names() -> list[str]:
     """Sorted names of all imported data sets."""
-    folder = imported()
-    if not folder.is_dir():
-        return []
-    return sorted(path.parent.name for path in folder.glob("*/meta.json") if NAME.fullmatch(path.parent.name))
+    return sorted(path.parent.name for path in imported().glob("*/meta.json") if NAME.fullmatch(path.parent.name))
 
 
 def find_imported(name: str) -> Imported:
@@ -201,10 +195,6 @@ def find_imported(name: str) -> Imported:
 
 def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
     """(parsed data set, notes about decisions and corrections made while reading) of a plan's files."""
-    from xmcbench.data.formats import read_filter
-    from xmcbench.data.label_space import label_space
-    from xmcbench.data.spec import Parsed, Split, no_pairs
-
     split_files = {"train": plan.train, "test": plan.test, "validation": plan.dev}
     if not plan.train:
         raise UsageError("no training files", "Give --texts or --features, and --labels.")
@@ -214,7 +204,13 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         )
     rows_by_split = {which: read_rows(files, plan.reading) for which, files in split_files.items() if files}
     labels = label_space(rows_by_split, plan.label_texts, plan.reading)
-    notes = _reading_notes(rows_by_split, labels.rows_naming_twice)
+    notes = [
+        f"{which} labels split at {rows.names.separator}"
+        for which, rows in rows_by_split.items()
+        if rows.names is not None and rows.names.separator
+    ]
+    if labels.rows_naming_twice:
+        notes.append(f"{labels.rows_naming_twice} rows name a label twice; it counts once")
     splits = {name: Split(rows.features, rows.texts, labels.matrices[name]) for name, rows in rows_by_split.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)
@@ -230,20 +226,8 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
     return parsed, notes
 
 
-def _reading_notes(rows_by_split: Mapping[str, SplitRows], rows_naming_twice: int) -> list[str]:
-    notes = []
-    for which, rows in rows_by_split.items():
-        if rows.names is not None and rows.names.separator:
-            notes.append(f"{which} labels split at {rows.names.separator}")
-    if rows_naming_twice:
-        notes.append(f"{rows_naming_twice} rows name a label twice; it counts once")
-    return notes
-
-
 def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
     """The splits with tf-idf features added if they have only texts."""
-    from xmcbench.data.text import bow_words
-
     if any(split.features is not None or split.texts is None for split in splits.values()):
         return splits
     matrices = bow_words(*(list(split.texts or []) for split in splits.values()))
@@ -262,7 +246,8 @@ def split_rows(rows: Split, share: float, seed: int) -> tuple[Split, Split]:
     if not 0 < share < 1:
         raise UsageError(f"--test-share {share} is not between 0 and 1")
     hash_limit = int(share * 2**64)
-    in_test = np.array([_hash(key, seed) < hash_limit for key in _equality_keys(rows)], bool)
+    hashes = (hashlib.sha256(f"{seed}/".encode() + key).digest()[:8] for key in _equality_keys(rows))
+    in_test = np.array([int.from_bytes(first, "big") < hash_limit for first in hashes], bool)
     if not in_test.any() or in_test.all():
         side = "test" if not in_test.any() else "train"
         raise DataError(
@@ -283,13 +268,7 @@ def _equality_keys(rows: Split) -> list[bytes]:
     return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(row_starts)]
 
 
-def _hash(key: bytes, seed: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/".encode() + key).digest()[:8], "big")
-
-
 def _select_rows(rows: Split, row_ids: NDArray[np.int64]) -> Split:
-    from xmcbench.data.spec import Split
-
     return Split(
         None if rows.features is None else rows.features[row_ids],
         None if rows.texts is None else [rows.texts[int(i)] for i in row_ids],

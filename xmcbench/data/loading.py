@@ -4,35 +4,52 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
 
 from xmcbench.context import Reporter
 from xmcbench.data import cache
-from xmcbench.data.catalogue import Entry, catalogue, entry
+from xmcbench.data.catalogue import Entry, entry, listed_names, names
 from xmcbench.data.recipes import recipe
 from xmcbench.data.spec import Dataset, Parsed
 from xmcbench.data.validate import validate
-from xmcbench.errors import UsageError, unknown
+from xmcbench.errors import unknown
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be parsed: its facts, everything that the parse depends on, and the parse function."""
+    """A data set that can be parsed.
+
+    Attributes
+    ----------
+    depends_on : everything that the parse depends on, JSON-serialisable.
+    parse : reads or generates the rows; `phase` names this step for the reporter.
+    expected : counts that a source states; see `validate`.
+    """
 
     name: str
     view: str
     revision: str
     propensity: tuple[float, float]
-    depends_on: Mapping[str, Any]
+    depends_on: Mapping[str, object]
     parse: Callable[[], Parsed]
+    phase: str = "parse"
+    expected: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(name: str, view: str | None, *, offline: bool, progress: Reporter | None) -> Dataset:
     """See `xmcbench.data.load`."""
-    source = find(name, view, offline=offline, reporter=progress or Reporter())
+    reporter = progress or Reporter()
+    source = find(name, view, offline=offline, reporter=reporter)
+
+    def build() -> Parsed:
+        reporter.phase(source.phase)
+        parsed = source.parse()
+        validate(parsed, source.name, source.expected)
+        return parsed
+
     key = cache.key_of(source.depends_on)
-    cached = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, source.parse)
+    cached = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, build)
     return Dataset(
         **vars(cached.parsed),
         name=source.name,
@@ -51,18 +68,14 @@ def find(name: str, view: str | None, *, offline: bool, reporter: Reporter) -> S
     UsageError, DataError : as in `xmcbench.data.load`.
     """
     if name.partition("[")[0].strip().casefold() == "synthetic":
-        return _synthetic_source(name, view, reporter)
-    try:
-        facts = entry(name)
-    except UsageError:
-        from xmcbench.data.importing import imported_names
+        return _synthetic_source(name, view)
+    if name.casefold() in names():
+        return _catalogue_source(entry(name), view, offline=offline, reporter=reporter)
+    from xmcbench.data.importing import imported_names
 
-        imports = imported_names()
-        if name in imports:
-            return _imported_source(name, view, reporter)
-        catalogue_names = {alias for e in catalogue().values() for alias in (e.name, *e.aliases)}
-        raise unknown("data set", name, {*catalogue_names, *imports}) from None
-    return _catalogue_source(facts, view, offline=offline, reporter=reporter)
+    if name in (imports := imported_names()):
+        return _imported_source(name, view)
+    raise unknown("data set", name, {*listed_names(), *imports})
 
 
 def _catalogue_source(facts: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
@@ -78,49 +91,29 @@ def _catalogue_source(facts: Entry, view: str | None, *, offline: bool, reporter
         "options": dict(facts.options),
         "files": {role: remembered(path).sha256 for role, path in sorted(files.items())},
     }
-
-    def parse() -> Parsed:
-        reporter.phase("parse")
-        parsed = dataset_recipe.run(files, view, facts.options)
-        expected = dict(facts.expected)
-        if parsed.train.features is None:
-            expected.pop("n_features", None)
-        validate(parsed, facts.name, expected)
-        return parsed
-
-    return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse)
+    parse = partial(dataset_recipe.run, files, view, facts.options)
+    return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse, expected=facts.expected)
 
 
-def _synthetic_source(name: str, view: str | None, reporter: Reporter) -> Source:
+def _synthetic_source(name: str, view: str | None) -> Source:
     from xmcbench.data import synthetic
 
     facts = entry("synthetic")
     parameters = synthetic.parameters(name)
     facts.forms_for(view)  # raises for an unknown view
-
-    def parse() -> Parsed:
-        reporter.phase("make")
-        parsed = synthetic.make(parameters)
-        validate(parsed, parameters.name)
-        return parsed
-
     depends_on = {"synthetic": synthetic.VERSION, **dataclasses.asdict(parameters)}
-    return Source(parameters.name, facts.default_view, facts.revision, facts.propensity, depends_on, parse)
+    parse = partial(synthetic.make, parameters)
+    return Source(
+        parameters.name, facts.default_view, facts.revision, facts.propensity, depends_on, parse, phase="make"
+    )
 
 
-def _imported_source(name: str, view: str | None, reporter: Reporter) -> Source:
+def _imported_source(name: str, view: str | None) -> Source:
     from xmcbench.data.hashes import remembered
     from xmcbench.data.importing import find_imported
 
     facts = find_imported(name)
     view = facts.view(view)
-
-    def parse() -> Parsed:
-        reporter.phase("parse")
-        parsed = facts.parse(view)
-        validate(parsed, name)
-        return parsed
-
     files = sorted(path for path in facts.folder.rglob("*") if path.is_file())
     depends_on = {"view": view, "files": {path.name: remembered(path).sha256 for path in files}}
-    return Source(name, view, facts.revision, facts.propensity, depends_on, parse)
+    return Source(name, view, facts.revision, facts.propensity, depends_on, partial(facts.parse, view))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from xmcbench.data.documents import json_lines, lines_of, read_lines
 from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
 from xmcbench.data.reading import read_sparse, read_xmc
 from xmcbench.errors import DataError, UsageError
+from xmcbench.files import typed
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -117,30 +118,28 @@ def read_texts(path: Path, reading: Reading) -> tuple[list[str], Names | None]:
     if kind_of(path) == "lines":
         return read_lines(path), None
     texts: list[str] = []
-    names = Names(path)
-    label_values: list[object] = []
+    values: list[tuple[int, object]] = []
+    has_labels = False
     for number, row in _records(path):
         texts.append(text_of(row, reading.text_column, f"{path}, line {number}"))
-        names.lines.append(number)
-        label_values.append(row.get(reading.labels_column, _MISSING))
-    if all(value is _MISSING for value in label_values):
-        return texts, None
-    _add_names(names, label_values, reading)
-    return texts, names
+        values.append((number, row.get(reading.labels_column)))
+        has_labels = has_labels or reading.labels_column in row
+    return texts, _names(path, values, reading) if has_labels else None
 
 
 def text_of(row: Mapping[str, object], column: str, where: str) -> str:
     """The text in `column`, or in several comma-separated columns, joined with a space; null counts as empty."""
     names = [column] if column in row else [name.strip() for name in column.split(",")]
-    parts = []
-    for name in names:
-        if name not in row:
-            raise DataError(f"{where}: no {name!r} among {', '.join(map(repr, list(row)[:10]))}", "Give --text-column.")
-        text = "" if row[name] is None else row[name]
-        if not isinstance(text, str):
-            raise DataError(f"{where}: {name} is a {type(text).__name__}, not a string")
-        parts.append(text)
-    return " ".join(filter(None, parts))
+    values = [(name, _value(row, name, where, "Give --text-column.")) for name in names]
+    return " ".join(
+        filter(None, (typed("" if value is None else value, str, f"{where}: {name}") for name, value in values))
+    )
+
+
+def _value(row: Mapping[str, object], column: str, where: str, hint: str) -> object:
+    if column not in row:
+        raise DataError(f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:10]))}", hint)
+    return row[column]
 
 
 def read_label_texts(path: Path, reading: Reading) -> list[str]:
@@ -148,9 +147,6 @@ def read_label_texts(path: Path, reading: Reading) -> list[str]:
     if kind_of(path) == "lines":
         return read_lines(path)
     return [text_of(row, reading.text_column, f"{path}, line {number}") for number, row in _records(path)]
-
-
-_MISSING = object()
 
 
 def read_label_file(path: Path, reading: Reading) -> Names | sp.csr_matrix:
@@ -161,22 +157,11 @@ def read_label_file(path: Path, reading: Reading) -> Names | sp.csr_matrix:
         if "labels" in reading.one_based and not is_npz(path):
             return as_labels(read_sparse(path, one_based=True))
         return read_labels(path)
-    names = Names(path)
-    label_values: list[object] = []
     if kind_of(path) == "lines":
-        for number, line in lines_of(path):
-            label_values.append(line)
-            names.lines.append(number)
-    else:
-        for number, row in _records(path):
-            if reading.labels_column not in row:
-                columns = ", ".join(map(repr, list(row)[:10]))
-                hint = "Give --labels-column NAME."
-                raise DataError(f"{path}, line {number}: no {reading.labels_column!r} among {columns}", hint)
-            label_values.append(row[reading.labels_column])
-            names.lines.append(number)
-    _add_names(names, label_values, reading)
-    return names
+        return _names(path, list(lines_of(path)), reading)
+    column, hint = reading.labels_column, "Give --labels-column NAME."
+    values = [(number, _value(row, column, f"{path}, line {number}", hint)) for number, row in _records(path)]
+    return _names(path, values, reading)
 
 
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
@@ -237,34 +222,31 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
         raise DataError(f"{path}, line {reader.line_num}: {error}", "Is it a csv with quoted texts?") from error
 
 
-def _add_names(names: Names, values: list[object], reading: Reading) -> None:
-    """Add the label names of each row, given as a string to split or as a list of strings and whole numbers."""
-    separator = separator_of(values, reading.separator)
-    if any(isinstance(value, str) for value in values):
-        names.separator = _SEPARATOR_WORDS.get(separator, repr(separator))
-    for number, value in zip(names.lines, values, strict=True):
-        if value is _MISSING or value is None:
+def _names(path: Path, values: Sequence[tuple[int, object]], reading: Reading) -> Names:
+    """The label names of rows (line number, value), given as a string to split or as a list of strings and numbers."""
+    strings = [value for _, value in values if isinstance(value, str)]
+    separator = separator_of(strings, reading.separator)
+    names = Names(path, separator=_SEPARATOR_WORDS.get(separator, repr(separator)) if strings else "")
+    for number, value in values:
+        if value is None:
             row_names = []
         elif isinstance(value, str):
             row_names = value.split(separator)
-        elif isinstance(value, list) and all(type(name) in (str, int) for name in value):
-            row_names = [str(name) for name in value]
-        elif type(value) is int:
-            row_names = [str(value)]
         else:
+            where = f"{path}, line {number}: labels must be names or whole numbers"
             hint = 'As in {"text": "…", "labels": ["a", "b"]}.'
-            raise DataError(f"{names.path}, line {number}: labels must be names or whole numbers", hint)
+            row_names = list(map(str, typed([value] if type(value) is int else value, list[str | int], where, hint)))
+        names.lines.append(number)
         names.rows.append([name for name in map(str.strip, row_names) if name])
+    return names
 
 
-def separator_of(values: list[object], separator: str) -> str | None:
+def separator_of(values: Sequence[str], separator: str) -> str | None:
     """The separator of label strings (None: whitespace): the given one, or else the first usual one that occurs."""
     if separator:
         return SEPARATORS.get(separator, separator)
-    for character in filter(None, SEPARATORS.values()):
-        if any(isinstance(value, str) and character in value for value in values):
-            return character
-    return None
+    usual = filter(None, SEPARATORS.values())
+    return next((character for character in usual if any(character in value for value in values)), None)
 
 
 def parse_one_based(text: str) -> frozenset[str]:
