@@ -75,12 +75,7 @@ def cannot_read(path: Path, error: OSError) -> DataError:
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """Hold the file lock `lock`, waiting for other holders. The lock of a killed process is released.
-
-    Raises
-    ------
-    DataError : the lock's folder can't be written.
-    """
+    """Hold the file lock `lock`, which a killed process releases; DataError if its folder can't be written."""
     from filelock import FileLock
 
     try:
@@ -179,12 +174,7 @@ def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
-    """Write a (compressed) npz file of plain arrays.
-
-    Raises
-    ------
-    TypeError : an array holds Python objects, which numpy would pickle; `read_npz` loads no pickle.
-    """
+    """Write an npz file of plain arrays; TypeError for Python objects, which numpy would pickle."""
     import numpy as np  # slow to import, and list commands use only this module's hashes
 
     for name, array in arrays.items():
@@ -196,12 +186,7 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: boo
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an npz file.
-
-    Raises
-    ------
-    DataError : the file is missing, truncated, damaged, or holds Python objects, which are never unpickled.
-    """
+    """Read an npz file; DataError if it is missing, damaged or holds Python objects, which are never unpickled."""
     import numpy as np  # slow to import, and list commands use only this module's hashes
 
     try:

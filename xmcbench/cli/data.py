@@ -146,7 +146,7 @@ def clean(
     total = sum(size for _, size in folders)
     if not yes and not typer.confirm(f"Remove {len(folders)} folders, {total:,} bytes?"):
         raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
-    remove([path for path, _ in folders], lambda path: None)
+    remove([path for path, _ in folders])
     typer.echo(f"removed {len(folders)} folders, {total:,} bytes")
 
 

@@ -51,12 +51,7 @@ def extract(archive: Path, wanted: Mapping[str, tuple[str, ...]], folder: Path) 
 
 
 def members(archive: Path, accept: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield (path, content) of the members whose path is accepted, in archive order, without unpacking to disk.
-
-    Raises
-    ------
-    DataError : as in `extract`.
-    """
+    """Yield (path, content) of accepted members in archive order, without unpacking to disk; errors as in `extract`."""
     with _open_archive(archive) as contents:
         for member, size, file in contents.walk(accept):
             yield member, b"".join(_pieces(archive, member, size, file))
@@ -68,12 +63,7 @@ def is_archive(name: str) -> bool:
 
 
 def probe(archive: Path) -> None:
-    """Read the directory of a zip or the first member of a tar, which detects most truncated files and non-archives.
-
-    Raises
-    ------
-    DataError : the archive can't be opened.
-    """
+    """Read a zip's directory or a tar's first member, which detects most damage; DataError if that fails."""
     with _open_archive(archive):
         pass
 

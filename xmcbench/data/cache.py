@@ -12,19 +12,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import scipy.sparse as sp
 
 from xmcbench.data.arrays import Array, Stored, Writer
 from xmcbench.data.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 FORMAT = 1  # version of the folder layout; raise it when an older reader would misread a newer folder
 Shapes = dict[str, tuple[int, int]]  # "train.labels" → (n, L)
@@ -58,12 +55,7 @@ def folder_of(name: str, view: str, key: str) -> Path:
 
 
 def open_or_build(folder: Path, key: str, build: Callable[[], Parsed]) -> Cached:
-    """Open the parsed data set in `folder`. `build` parses it if the folder is missing or damaged, in one process only.
-
-    Raises
-    ------
-    DataError : the cache folder can't be written. Errors of `build` are passed on.
-    """
+    """Open `folder`; one process builds it first if it is missing or damaged. Errors as in `arrays.open_or_build`."""
 
     def save(writer: Writer) -> Mapping[str, object]:
         parsed = build()
@@ -171,8 +163,6 @@ def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, o
 
 def _csr(named: Mapping[str, Array], name: str, matrices: Shapes) -> sp.csr_matrix:
     """A CSR matrix over the stored arrays, without copies or checks; the entries were checked after parsing."""
-    import scipy.sparse as sp
-
     rows, columns = matrices[name]
     matrix = sp.csr_matrix((rows, columns), dtype=np.float32)
     matrix.data, matrix.indices = named[f"{name}.data"], named[f"{name}.indices"]

@@ -108,12 +108,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     known_issues: tuple[str, ...] = ()
 
     def forms_for(self, view: str | None = None) -> tuple[Form, ...]:
-        """The forms that hold `view` (None: the default view).
-
-        Raises
-        ------
-        UsageError : the data set has no such view.
-        """
+        """The forms that hold `view` (None: the default view); UsageError if the data set has no such view."""
         view = view or self.default_view
         if view not in self.views:
             raise unknown(f"view of {self.name}", view, self.views)
@@ -138,12 +133,7 @@ def listed_names() -> set[str]:
 
 
 def entry(name: str) -> Entry:
-    """The entry with that name, title or alias; case is ignored.
-
-    Raises
-    ------
-    UsageError : unknown name; the message suggests the nearest one.
-    """
+    """The entry with that name, title or alias, ignoring case; UsageError with the nearest name if there is none."""
     if name.casefold() not in names():
         raise unknown("data set", name, listed_names())
     return names()[name.casefold()]
@@ -158,12 +148,7 @@ class _Tables(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """Parse the text of a catalogue into entries by name.
-
-    Raises
-    ------
-    DataError : not TOML, or an unknown or missing key or a value of the wrong type (the message names entry and key).
-    """
+    """Parse the text of a catalogue into entries by name; DataError names the entry and the key that is wrong."""
     try:
         tables = typed(tomllib.loads(text), _Tables, "catalogue")
     except tomllib.TOMLDecodeError as error:

@@ -66,9 +66,7 @@ class LfItem(msgspec.Struct, frozen=True):
 def read_lf_json(path: Path, n_labels: int | None = None) -> Iterator[LfItem]:
     """The rows of trn.json.gz, tst.json.gz or lbl.json.gz.
 
-    Raises
-    ------
-    DataError : with the line number: not JSON, a field of the wrong type, a label id outside 0 to n_labels - 1.
+    DataError, with the line, if one is not JSON, a field has the wrong type, or a label is outside 0 to n_labels - 1.
     """
     for number, item in json_lines(path, LfItem):
         outside = [label for label in item.target_ind if label < 0 or (n_labels is not None and label >= n_labels)]

@@ -188,12 +188,8 @@ def _request(session: Session, location: str, headers: dict[str, str]) -> Respon
 def _range_headers(note: _Note, start: int) -> dict[str, str]:
     if not start:
         return {}
-    headers = {"Range": f"bytes={start}-"}
-    if note.etag and not note.etag.startswith("W/"):
-        headers["If-Range"] = note.etag
-    elif note.changed:
-        headers["If-Range"] = note.changed
-    return headers
+    validator = note.etag if note.etag and not note.etag.startswith("W/") else note.changed
+    return {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
 
 
 def _check_headers(response: Response, note: _Note, start: int, size: int | None) -> tuple[int, int | None]:
@@ -201,7 +197,11 @@ def _check_headers(response: Response, note: _Note, start: int, size: int | None
     if response.status_code == 206:
         served = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if served is None or int(served[1]) != start or note.total not in (None, int(served[2])):
-            raise _changed_error(note, response)
+            raise DataError(
+                f"{response.url}: the file changed on the server while it was being downloaded"
+                f" ({note.total} bytes before, {response.headers.get('Content-Range')!r} now)",
+                "Run the command again.",
+            )
         total: int | None = int(served[2])
     else:
         length = response.headers.get("Content-Length", "")
@@ -209,14 +209,6 @@ def _check_headers(response: Response, note: _Note, start: int, size: int | None
     if size is not None and total is not None and total != size:
         raise Failed(f"the server has {total:,} bytes, the catalogue says {size:,}")
     return start, total
-
-
-def _changed_error(note: _Note, response: Response) -> DataError:
-    return DataError(
-        f"{response.url}: the file changed on the server while it was being downloaded"
-        f" ({note.total} bytes before, {response.headers.get('Content-Range')!r} now)",
-        "Run the command again.",
-    )
 
 
 def _hash_complete_part(part: _Part, note: _Note, start: int) -> Hashes:
@@ -231,6 +223,8 @@ def _hash_complete_part(part: _Part, note: _Note, start: int) -> Hashes:
 def _write_body(
     response: Response, part: _Part, name: str, start: int, total: int | None, progress: DownloadProgress
 ) -> Hashes:
+    import requests
+
     digest = Digest(total)
     try:
         if not start:
@@ -249,7 +243,7 @@ def _write_body(
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if _is_network(error):
+        if isinstance(error, requests.RequestException):  # a network error, not one of the disk
             raise
         raise cannot_write(part.path, error) from error
     if total is not None and digest.size < total:
@@ -262,13 +256,6 @@ def _write_body(
 def _rehash(file: IO[bytes], digest: Digest, start: int) -> None:
     while digest.size < start and (piece := file.read(min(CHUNK, start - digest.size))):
         digest.update(piece)
-
-
-def _is_network(error: OSError) -> bool:
-    """Tell network errors from disk errors: exceptions of requests are OSErrors too."""
-    import requests
-
-    return isinstance(error, requests.RequestException)
 
 
 def _check_free_disk(folder: Path, total: int | None, start: int) -> None:

@@ -47,26 +47,18 @@ def fetch_files(
             if (files := _loose_files(entry, form, problems) or _unpacked_files(entry, form, problems)) is not None:
                 return files
         if not offline:
-            report = _download_reporter(progress or Reporter())
+            reporter = progress or Reporter()
+            reporter.phase("fetch")
+
+            def report(name: str, done: int, total: int | None) -> None:
+                reporter.progress(done, total or done, f"{name}, {done / 1e6:,.1f} MB")
+
             for form in forms:
                 if (files := _downloaded_files(entry, form, problems, report)) is not None:
                     return files
-    raise _unavailable_error(entry, view, offline, problems)
-
-
-def _download_reporter(reporter: Reporter) -> DownloadProgress:
-    reporter.phase("fetch")
-
-    def report(name: str, done: int, total: int | None) -> None:
-        reporter.progress(done, total or done, f"{name}, {done / 1e6:,.1f} MB")
-
-    return report
-
-
-def _unavailable_error(entry: Entry, view: str | None, offline: bool, problems: list[str]) -> DataError:
     reason = "and --offline forbids downloading them" if offline else "and can't be downloaded"
     details = "".join(f"\n  - {problem}" for problem in dict.fromkeys(problems))
-    return DataError(f"{entry.name}: its files are not here {reason}{details}", instructions(entry, view))
+    raise DataError(f"{entry.name}: its files are not here {reason}{details}", instructions(entry, view))
 
 
 def _loose_files(entry: Entry, form: Form, problems: list[str]) -> dict[str, Path] | None:

@@ -10,27 +10,23 @@ import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.reading import WIDEST, load_bytes, opened, read_sparse, read_xmc
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
 
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
 ROWS_AT_A_TIME = 4096  # rows per write
 
 
 def read_matrix(path: Path) -> sp.csr_matrix:
-    """(n, d) float32 CSR with sorted ids from a scipy npz, the two-file text form, or the one-file form (its features).
+    """(n, d) float32 CSR with sorted ids, from npz, the two-file text form, or the features of the one-file form.
 
-    Raises
-    ------
-    DataError : with the file and, for text, the line.
+    DataError names the file and, for text, the line of a fault.
     """
     if is_npz(path):
         return read_npz_csr(path)
@@ -59,8 +55,6 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
     DataError : damaged, not a matrix, ids out of range or duplicated in a row, values NaN, infinite or too large for
         float32.
     """
-    import scipy.sparse as sp
-
     try:
         matrix: Any = sp.load_npz(path)  # scipy loads it with allow_pickle=False
         if matrix.format == "csr":
@@ -141,8 +135,6 @@ def _first_bytes(path: Path, count: int) -> bytes:
 
 def write_npz_csr(path: Path, matrix: sp.csr_matrix, *, compressed: bool = True) -> None:
     """Write in the format of `scipy.sparse.save_npz`, which PECOS, ELIAS and numpy read."""
-    import scipy.sparse as sp
-
     with atomic(path) as file:
         sp.save_npz(file, matrix, compressed=compressed)
 
@@ -159,9 +151,7 @@ def write_sparse(path: Path, matrix: sp.csr_matrix) -> None:
 def write_xmc(path: Path, features: sp.csr_matrix, labels: sp.csr_matrix) -> None:
     """Write the one-file text form, which Omikuji and napkinXC read; a row without labels begins with a space.
 
-    Raises
-    ------
-    DataError : features and labels have different numbers of rows.
+    DataError if features and labels have different numbers of rows.
     """
     n = features.shape[0]
     if labels.shape[0] != n:

@@ -172,13 +172,7 @@ def imported_names() -> list[str]:
 
 
 def find_imported(name: str) -> Imported:
-    """The imported data set of that name.
-
-    Raises
-    ------
-    UsageError : there is no import of that name.
-    DataError : its meta.json is damaged.
-    """
+    """The imported data set of that name; UsageError if there is none, DataError if its meta.json is damaged."""
     if name not in imported_names():
         raise unknown("imported data set", name, imported_names())
     path = imported() / name / "meta.json"
@@ -237,12 +231,7 @@ def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
 
 
 def split_rows(rows: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Split into (train, test), each in the original order; equal rows go to the same split.
-
-    Raises
-    ------
-    DataError : one split would be empty.
-    """
+    """Split into (train, test), each in the original order, equal rows together; DataError if one would be empty."""
     if not 0 < share < 1:
         raise UsageError(f"--test-share {share} is not between 0 and 1")
     hash_limit = int(share * 2**64)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from xmcbench.data.catalogue import Entry, File, catalogue, entry
+from xmcbench.data.catalogue import Entry, File, catalogue, entry, names
 from xmcbench.data.hashes import check, hashes_of
 from xmcbench.data.home import home
 from xmcbench.data.places import Place, folder, known_hash, places
-from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.errors import DataError, unknown
 from xmcbench.files import cannot_write
 
 
@@ -66,13 +66,15 @@ def have(dataset: Entry, view: str | None = None) -> str:
 
 def states(dataset: Entry) -> list[State]:
     """State of every file of the entry's forms, archives first, without reading the files."""
-    return [_unchecked_state(dataset, form, file, place) for form, file, place in _entry_files(dataset)]
+    return [_state(dataset, *file) for file in _entry_files(dataset)]
 
 
 def verified(dataset: Entry) -> list[State]:
     """State of the files on this machine: each is read in full and compared with its known or recorded hash."""
     return [
-        _checked_state(dataset, form, file, place) for form, file, place in _entry_files(dataset) if place is not None
+        _checked_state(dataset, file, place, _state(dataset, form, file, place))
+        for form, file, place in _entry_files(dataset)
+        if place is not None
     ]
 
 
@@ -85,24 +87,22 @@ def _entry_files(dataset: Entry) -> list[tuple[str, File, Place | None]]:
     return list(unique_files.values())
 
 
-def _unchecked_state(dataset: Entry, form: str, file: File, place: Place | None) -> State:
-    hash_text = known_hash(dataset, file)
-    if place is None:
-        place_kind = "missing, optional" if file.optional else "missing"
-        return State(dataset.name, form, file.name, place_kind, str(folder(dataset) / file.name), file.size, hash_text)
-    return State(dataset.name, form, file.name, place.kind, str(place.path), place.path.stat().st_size, hash_text)
+def _state(dataset: Entry, form: str, file: File, place: Place | None) -> State:
+    kind, path, size = "missing, optional" if file.optional else "missing", folder(dataset) / file.name, file.size
+    if place is not None:
+        kind, path, size = place.kind, place.path, place.path.stat().st_size
+    return State(dataset.name, form, file.name, kind, str(path), size, known_hash(dataset, file))
 
 
-def _checked_state(dataset: Entry, form: str, file: File, place: Place) -> State:
+def _checked_state(dataset: Entry, file: File, place: Place, state: State) -> State:
     try:
         hashes = hashes_of(place.path)
         hash_text, problem = check(dataset, file, place.path, hashes, record=not file.is_archive), ""
     except OSError as error:
-        return State(dataset.name, form, file.name, place.kind, str(place.path), None, "unreadable", False, str(error))
+        return replace(state, size=None, hash="unreadable", ok=False, problem=str(error))
     except DataError as error:
-        hash_text, problem = known_hash(dataset, file), str(error)
-    size = hashes.size
-    return State(dataset.name, form, file.name, place.kind, str(place.path), size, hash_text, not problem, problem)
+        hash_text, problem = state.hash, str(error)
+    return replace(state, size=hashes.size, hash=hash_text, ok=not problem, problem=problem)
 
 
 def differing(dataset: Entry, counted: Mapping[str, int | float]) -> list[str]:
@@ -130,37 +130,21 @@ def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     """
     roots = [home() / "parsed"] + ([home() / "downloads"] if downloads else [])
     folders = [path for root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
-    if name is not None:
-        name = _canonical(name, {path.name for path in folders})
-        folders = [path for path in folders if path.name == name]
-    else:
+    if name is None:
         folders += [path for path in (home() / "tokens", home() / "embeddings") if path.is_dir()]
-    return [(path, _folder_bytes(path)) for path in folders]
+    else:
+        if name.casefold() in names():
+            name = entry(name).name
+        elif name not in (cached := {path.name for path in folders}):
+            raise unknown("data set", name, {*catalogue(), *cached})
+        folders = [path for path in folders if path.name == name]
+    return [(path, sum(f.stat().st_size for f in path.rglob("*") if f.is_file())) for path in folders]
 
 
-def _canonical(name: str, cached: set[str]) -> str:
-    try:
-        return entry(name).name
-    except UsageError:
-        if name not in cached:
-            raise unknown("data set", name, {*catalogue(), *cached}) from None
-        return name
-
-
-def _folder_bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
-def remove(paths: list[Path], on_removed: Callable[[Path], None]) -> None:
-    """Remove folders; `on_removed` is called after each one.
-
-    Raises
-    ------
-    DataError : a folder can't be removed.
-    """
+def remove(paths: list[Path]) -> None:
+    """Remove folders; DataError if one can't be removed."""
     for path in paths:
         try:
             shutil.rmtree(path)
         except OSError as error:
             raise cannot_write(path, error) from error
-        on_removed(path)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import scipy.sparse as sp
 
 from xmcbench.data.recipes import label_matrix
 from xmcbench.data.user_files import Names, Reading, SplitRows, read_label_texts
 from xmcbench.errors import DataError
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], list[int], list[float]]:
-    """(label ids sorted and unique, feature ids sorted, values) of line `number`, counted from 1.
-
-    Raises
-    ------
-    DataError : with file, line and the problem.
-    """
+    """(label ids sorted and unique, feature ids sorted, values) of line `number`; DataError names the file and line."""
     where = f"{path}, line {number}"
     try:
         characters = line.decode("ascii")

@@ -61,12 +61,7 @@ def load(name: str, view: str | None, *, offline: bool, progress: Reporter | Non
 
 
 def find(name: str, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
-    """Find the source of a data set by name and fetch its files.
-
-    Raises
-    ------
-    UsageError, DataError : as in `xmcbench.data.load`.
-    """
+    """Find the source of a data set by name and fetch its files; errors as in `xmcbench.data.load`."""
     if name.partition("[")[0].strip().casefold() == "synthetic":
         return _synthetic_source(name, view)
     if name.casefold() in names():

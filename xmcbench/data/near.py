@@ -14,12 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numba import njit, prange
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
-
     from xmcbench.data.spec import Split
 
 Array = NDArray[Any]

@@ -28,12 +28,7 @@ def folder(entry: Entry) -> Path:
 
 
 def mirror() -> Path | None:
-    """The folder in XMCBENCH_MIRROR, or None; it is never written to.
-
-    Raises
-    ------
-    UsageError : that folder doesn't exist.
-    """
+    """The folder in XMCBENCH_MIRROR, which is never written to, or None; UsageError if it doesn't exist."""
     override = os.environ.get("XMCBENCH_MIRROR")
     if not override:
         return None
@@ -80,12 +75,10 @@ def remote(file: File) -> list[str]:
 
 def instructions(entry: Entry, view: str | None = None) -> str:
     """Instructions for placing the files by hand: sources, target folder, expected hashes, and the next command."""
-    alternatives = list(
-        dict.fromkeys(alternative for form in entry.forms_for(view) for alternative in _alternatives(entry, form))
-    )
-    lines = [f"Put {'one of these sets of files' if len(alternatives) > 1 else 'this'} into {folder(entry)}:"]
-    for number, alternative in enumerate(alternatives, start=1):
-        lines += [f"  {number}. {alternative}" if len(alternatives) > 1 else f"  {alternative}"]
+    alternatives = dict.fromkeys(text for form in entry.forms_for(view) for text in _alternatives(entry, form))
+    several = len(alternatives) > 1
+    lines = [f"Put {'one of these sets of files' if several else 'this'} into {folder(entry)}:"]
+    lines += [f"  {number}. {text}" if several else f"  {text}" for number, text in enumerate(alternatives, start=1)]
     root = mirror()
     if root is None:
         lines.append(f"Or set XMCBENCH_MIRROR=DIR to a folder that holds them as DIR/{entry.name}/NAME.")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.lines import OutOfRange, look
@@ -21,8 +22,6 @@ from xmcbench.errors import DataError
 from xmcbench.files import cannot_read
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
-
     from xmcbench.data.xmc_text import Rows, Text
 
 WIDEST = 2**31 - 1  # ids are int32
@@ -40,11 +39,7 @@ def read_sparse(path: Path, *, one_based: bool = False, threads: int | None = No
 
     Returns (rows, columns) float32 CSR with sorted ids; explicit zeros are kept. `path` may end in .gz. CRLF and a byte
     order mark are accepted. `one_based`: ids in the file start at 1. The matrix does not depend on `threads` (None:
-    numba's number of threads).
-
-    Raises
-    ------
-    DataError : with file and line.
+    numba's number of threads). DataError names the file and line of a fault.
     """
     return _read(path, with_labels=False, bases=(0, int(one_based)), threads=threads)[0]
 
@@ -112,7 +107,6 @@ def _read(
     path: Path, *, with_labels: bool, bases: tuple[int, int], threads: int | None
 ) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
     import numba
-    import scipy.sparse as sp
 
     from xmcbench.data import xmc_text
 
@@ -150,8 +144,6 @@ def _read(
 
 def _label_matrix(path: Path, text: Text, rows: Rows) -> sp.csr_matrix:
     """(n, L) labels; repeated ones are merged with a warning."""
-    import scipy.sparse as sp
-
     from xmcbench.data.xmc_text import TWICE
 
     ones = np.ones(len(rows.label_ids), np.float32)

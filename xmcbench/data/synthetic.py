@@ -24,17 +24,15 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
 from xmcbench.errors import UsageError, unknown
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 VERSION = 1  # version of the generative model; raise it when the same parameters give other rows
 WORDS_PER_OWNER = 4  # words owned by each label and each node
@@ -85,12 +83,7 @@ class Parameters:
 
 
 def parameters(name: str) -> Parameters:
-    """Read "synthetic" or "synthetic[labels=100000,rows=50000]".
-
-    Raises
-    ------
-    UsageError : not of that form, an unknown key, a value that is not a number or out of range.
-    """
+    """Read "synthetic" or "synthetic[labels=100000,rows=50000]"; UsageError for an unknown key or an invalid value."""
     match = re.fullmatch(r"\s*synthetic\s*(?:\[(.*)\])?\s*", name, re.IGNORECASE)
     if match is None:
         raise UsageError(f"{name!r} is not a synthetic data set", 'Write "synthetic[labels=100000,rows=50000,seed=1]".')
@@ -175,8 +168,6 @@ def make_world(p: Parameters) -> World:
 
 def _split(p: Parameters, world: World, n: int, which: int) -> tuple[Split, Slots]:
     """Generate n rows in chunks; `which` is part of the seed: 1 for train, 2 for test."""
-    import scipy.sparse as sp
-
     label_cumulative, word_cumulative = np.cumsum(world.frequency), np.cumsum(1.0 / np.arange(1, p.features + 1))
     features, labels, texts, slots = [], [], [], []
     for start in range(0, n, CHUNK):
@@ -208,8 +199,6 @@ def _word_counts(
     world: World, slots: Slots, n: int, cumulative: NDArray[np.float64], rng: np.random.Generator
 ) -> sp.csr_matrix:
     """(n, features) word counts."""
-    import scipy.sparse as sp
-
     background = np.repeat(np.arange(n), rng.poisson(BACKGROUND_WORDS, n))
     rows = [np.repeat(slots.row, WORDS_PER_OWNER), np.repeat(slots.row[slots.shown], WORDS_PER_OWNER), background]
     words = [
@@ -223,8 +212,6 @@ def _word_counts(
 
 
 def _label_matrix(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sp.csr_matrix:
-    import scipy.sparse as sp
-
     matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
     matrix.data[:] = 1
     return matrix

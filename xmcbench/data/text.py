@@ -7,14 +7,12 @@ Weights are computed in float64 and rounded once, so that the same texts give th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from xmcbench.errors import DataError
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 Texts = Sequence[str]
 
@@ -22,9 +20,7 @@ Texts = Sequence[str]
 def tfidf_bow(train: Texts, *others: Texts, **recipe: Any) -> list[sp.csr_matrix]:
     """Matrices (n, d) of scikit-learn's `TfidfVectorizer(**recipe)` for `train` and each of `others`.
 
-    Raises
-    ------
-    DataError : the training texts have no word that passes the options in `recipe`.
+    DataError if no word of the training texts passes the options in `recipe`.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -46,8 +42,6 @@ def bow_words_chars(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
 
     Both halves have rows of norm 1, so a row has norm √2 if both its halves are non-empty.
     """
-    import scipy.sparse as sp
-
     words = tfidf_bow(train, *others, sublinear_tf=True, min_df=1, token_pattern=r"\b\w+\b")
     chars = tfidf_bow(train, *others, sublinear_tf=True, min_df=2, analyzer="char_wb", ngram_range=(3, 5))
     return [_sorted_csr(sp.hstack(pair, format="csr")) for pair in zip(words, chars, strict=True)]
@@ -61,8 +55,6 @@ def bow_words(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
 
 
 def _sorted_csr(matrix: Any) -> sp.csr_matrix:
-    import scipy.sparse as sp
-
     csr = sp.csr_matrix(matrix, dtype=np.float32)
     csr.sort_indices()
     return csr

@@ -6,16 +6,14 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import scipy.sparse as sp
 
 from xmcbench.data.documents import json_lines, lines_of, read_lines
 from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
 from xmcbench.data.reading import read_sparse, read_xmc
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import typed
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "space": None}  # None: any whitespace
 _SEPARATOR_WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", None: "whitespace"}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.errors import DataError
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
-    from xmcbench.data.spec import Parsed, Split
 
 Counts = dict[str, int | float]
 
@@ -23,8 +20,7 @@ def validate(data: Parsed, name: str, expected: Mapping[str, int] | None = None)
     Parameters
     ----------
     name : name of the data set in errors.
-    expected : counts stated by a source, with the names of `counts`; a difference is an error. A view without
-        features has no n_features.
+    expected : counts stated by a source, by the names of `counts`; n_features is ignored for views without features.
 
     Raises
     ------
@@ -45,10 +41,9 @@ def validate(data: Parsed, name: str, expected: Mapping[str, int] | None = None)
 
 
 def _data_error(name: str, faults: list[str]) -> DataError:
-    if len(faults) == 1:
-        return DataError(f"{name}: {faults[0]}", "Correct the files and read them again.")
     lines = "".join(f"\n  - {problem}" for problem in faults)
-    return DataError(f"{name} has {len(faults)} problems:{lines}", "Correct the files and read them again.")
+    message = f"{name}: {faults[0]}" if len(faults) == 1 else f"{name} has {len(faults)} problems:{lines}"
+    return DataError(message, "Correct the files and read them again.")
 
 
 def problems(data: Parsed) -> list[str]:

@@ -11,21 +11,16 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 
 from xmcbench.data.spec import Parsed
 from xmcbench.errors import unknown
 
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
 
 def label_matrix(rows: Sequence[Iterable[int]], n_labels: int) -> sp.csr_matrix:
     """(n, L) CSR float32 of ones with sorted ids; a repeated id in a row counts once."""
-    import scipy.sparse as sp
-
     sorted_rows = [sorted(set(row)) for row in rows]
     indptr = np.cumsum([0, *map(len, sorted_rows)])
     indices = np.fromiter((label for ids in sorted_rows for label in ids), np.int64, int(indptr[-1]))

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
+import scipy.sparse as sp
 
 from xmcbench.data.documents import EurlexDocument, read_eurlex57k
 from xmcbench.data.near import near_duplicates
@@ -23,9 +23,6 @@ from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.text import bow_eurlex
 from xmcbench.errors import DataError
 from xmcbench.files import typed_json
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 NEAR_DUPLICATE_COSINE = 0.9  # a quarter of the test rows have a train row above it
 

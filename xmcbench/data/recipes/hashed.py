@@ -6,13 +6,12 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import scipy.sparse as sp
 
 from xmcbench.data.recipes import label_matrix
 from xmcbench.data.spec import Parsed, Split
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 _WORD = re.compile(r"\w+")
 _Key = TypeVar("_Key", bound=Hashable)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.documents import read_lf_json, read_lines
@@ -17,10 +17,7 @@ from xmcbench.data.spec import Parsed, Split, no_pairs
 from xmcbench.errors import DataError
 from xmcbench.files import typed
 
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
-    FeaturesAndLabels = tuple[sp.csr_matrix, sp.csr_matrix]
+FeaturesAndLabels = tuple[sp.csr_matrix, sp.csr_matrix]
 
 
 def single(files: Files, view: str, options: Options) -> Parsed:
