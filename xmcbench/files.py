@@ -28,12 +28,7 @@ DAY = 86_400.0  # seconds; an unfinished file of this age is abandoned, since wr
 
 @contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file next to `path`; rename it to `path` on success, remove it on any error.
-
-    Raises
-    ------
-    DataError : the folder can't be written or the disk is full.
-    """
+    """A temporary file that replaces `path` on success; DataError if the folder is not writable or the disk is full."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
@@ -100,11 +95,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     """A temporary folder next to `target` that replaces `target` on success and is removed on any error.
 
     The caller must hold the lock of `target`. Temporary folders of killed processes are removed; if one was the old
-    `target` and there is no new one, it is restored.
-
-    Raises
-    ------
-    DataError : the parent folder can't be written or the disk is full.
+    `target` and there is no new one, it is restored. DataError if the parent folder is not writable or the disk full.
     """
     prefix = f"{TEMPORARY}{target.name}-"
     try:
@@ -159,9 +150,7 @@ def typed_json(text: str | bytes, form: type[T], origin: str, hint: str = "") ->
 def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
     """Decode what a JSON or TOML reader returned into `form`, for example a msgspec.Struct.
 
-    Raises
-    ------
-    DataError : a value is missing, unknown or of the wrong type; the message names `origin`, the key and the type.
+    DataError names `origin`, and the key and type of a value that is missing, unknown or of another type.
     """
     import msgspec  # slow to import, and list commands use only this module's hashes
 

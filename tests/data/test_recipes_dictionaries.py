@@ -9,8 +9,8 @@ import pytest
 
 from xmcbench.data.catalogue import entry
 from xmcbench.data.places import instructions
-from xmcbench.data.recipes import foldoc, recipe
-from xmcbench.data.recipes.edict import TAGS
+from xmcbench.data.recipes import dictionaries, recipe
+from xmcbench.data.recipes.dictionaries import TAGS
 from xmcbench.data.recipes.hashed import in_test, merged, select_labels
 from xmcbench.data.spec import Parsed
 from xmcbench.errors import DataError
@@ -193,7 +193,7 @@ def dictionary(folder: Path, definitions: list[tuple[str, str]] = DEFINITIONS) -
 
 
 def test_foldoc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foldoc, "MAX_SHARE", 1.0)  # with three documents, one is more than 10 %
+    monkeypatch.setattr(dictionaries, "FOLDOC_MAX_SHARE", 1.0)  # with three documents, one is more than 10 %
     parsed = run("foldoc", dictionary(tmp_path))
     assert parsed.label_texts == ["ant, emmet", "Bee", "cat"]  # dog is no definition, cow not referred to
     assert rows(parsed) == {

@@ -108,10 +108,8 @@ def arrays(parsed: Parsed) -> Iterator[tuple[str, Array]]:
         yield from _matrix(f"{which}.labels", split.labels)
         if split.features is not None:
             yield from _matrix(f"{which}.features", split.features)
-        if split.texts is not None:
-            yield from _texts(f"{which}.texts", split.texts)
-    if parsed.label_texts is not None:
-        yield from _texts("label_texts", parsed.label_texts)
+        yield from _texts(f"{which}.texts", split.texts)
+    yield from _texts("label_texts", parsed.label_texts)
     yield "train_filter", parsed.train_filter.astype(np.int64, copy=False)
     yield "test_filter", parsed.test_filter.astype(np.int64, copy=False)
     for kind in ("label_groups", "row_groups"):
@@ -129,10 +127,11 @@ def _matrix(name: str, matrix: sp.csr_matrix) -> Iterator[tuple[str, Array]]:
     yield f"{name}.data", matrix.data.astype(np.float32, copy=False)
 
 
-def _texts(name: str, texts: Sequence[str]) -> Iterator[tuple[str, Array]]:
-    packed = Texts.pack(texts)
-    yield f"{name}.blob", packed.blob
-    yield f"{name}.offsets", packed.offsets
+def _texts(name: str, texts: Sequence[str] | None) -> Iterator[tuple[str, Array]]:
+    if texts is not None:
+        packed = Texts.pack(texts)
+        yield f"{name}.blob", packed.blob
+        yield f"{name}.offsets", packed.offsets
 
 
 def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, object]) -> Parsed:

@@ -19,11 +19,8 @@ SPLITS = ("train", "dev", "test")
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line without its newline) of a utf-8 text, unpacked if the name ends in .gz.
 
-    Only newlines end lines, not the other Unicode line separators.
-
-    Raises
-    ------
-    DataError : the file is missing, damaged, or not utf-8 (with the line number).
+    Only newlines end lines, not the other Unicode line separators. DataError if the file is missing, damaged, or not
+    utf-8 (with the line number).
     """
     number = 0
     try:

@@ -56,8 +56,13 @@ class _Note(msgspec.Struct):
 class _Part:
     """NAME.part and its note NAME.part.json."""
 
-    path: Path
+    target: Path
     location: str
+    size: int | None  # bytes, if known
+
+    @property
+    def path(self) -> Path:
+        return self.target.with_name(self.target.name + ".part")
 
     @property
     def note(self) -> Path:
@@ -98,10 +103,10 @@ def download(
     """
     import requests
 
-    part = _Part(target.with_name(target.name + ".part"), location)
+    part = _Part(target, location, size)
     with requests.Session() as session:
         session.headers.update({"User-Agent": f"xmcbench/{__version__}", "Accept-Encoding": "identity"})
-        _retry(session, part, target.name, size, accept, progress)
+        _retry(session, part, accept, progress)
     try:
         os.replace(part.path, target)
         part.note.unlink(missing_ok=True)
@@ -109,21 +114,12 @@ def download(
         raise cannot_write(target, error) from error
 
 
-def _retry(
-    session: Session,
-    part: _Part,
-    name: str,
-    size: int | None,
-    accept: Callable[[Hashes], None],
-    progress: DownloadProgress,
-) -> None:
+def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], progress: DownloadProgress) -> None:
     failures, last_size = 0, -1
     resumed, restarts = part.read()[1] > 0, 0
     while True:
         try:
-            hashes = _attempt(session, part, name, size, progress)
-            accept(hashes)
-            return
+            return accept(_attempt(session, part, progress))
         except DataError as error:
             if isinstance(error.__cause__, OSError):  # a failure of the local disk; the part is still valid
                 raise
@@ -140,7 +136,7 @@ def _retry(
             time.sleep(min(LONGEST_PAUSE, max(failure.wait, PAUSE * 2 ** (failures - 1))))
 
 
-def _attempt(session: Session, part: _Part, name: str, size: int | None, progress: DownloadProgress) -> Hashes:
+def _attempt(session: Session, part: _Part, progress: DownloadProgress) -> Hashes:
     """Make one request; append to the part if the server supports resuming."""
     import requests
 
@@ -150,9 +146,9 @@ def _attempt(session: Session, part: _Part, name: str, size: int | None, progres
         with response:
             if response.status_code == 416:  # the part already holds all bytes
                 return _hash_complete_part(part, note, start)
-            start, total = _check_headers(response, note, start, size)
+            start, total = _check_headers(response, note, start, part.size)
             _check_free_disk(part.path.parent, total, start)
-            return _write_body(response, part, name, start, total, progress)
+            return _write_body(response, part, start, total, progress)
     except requests.Timeout as error:
         raise Failed("no answer in time", tries=TRIES) from error
     except requests.exceptions.ChunkedEncodingError as error:
@@ -220,9 +216,7 @@ def _hash_complete_part(part: _Part, note: _Note, start: int) -> Hashes:
     return digest.hashes()
 
 
-def _write_body(
-    response: Response, part: _Part, name: str, start: int, total: int | None, progress: DownloadProgress
-) -> Hashes:
+def _write_body(response: Response, part: _Part, start: int, total: int | None, progress: DownloadProgress) -> Hashes:
     import requests
 
     digest = Digest(total)
@@ -233,13 +227,13 @@ def _write_body(
             part.write_note(response, total)
             file.seek(0)
             _rehash(file, digest, start)
-            progress(name, digest.size, total)
+            progress(part.target.name, digest.size, total)
             for piece in response.iter_content(PIECE):
                 if digest.size == 0 and piece.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
                     raise Failed("the server sent a web page instead of the file")
                 file.write(piece)
                 digest.update(piece)
-                progress(name, digest.size, total)
+                progress(part.target.name, digest.size, total)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

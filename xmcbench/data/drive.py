@@ -27,9 +27,7 @@ def browser_url(spec: str) -> str:
 def open_file(session: Session, spec: str, headers: dict[str, str], timeout: tuple[float, float]) -> Response:
     """A streaming response with the file itself; submits Drive's confirmation page if there is one.
 
-    Raises
-    ------
-    Refused : the quota is used up, the file is not public any more, or Drive sent an unknown page.
+    Refused if the quota is used up, the file is not public any more, or Drive sent an unknown page.
     """
     file_id, key = _parts(spec)
     query = {"export": "download", "id": file_id} | ({"resourcekey": key} if key else {})
@@ -70,14 +68,10 @@ def _next_url(text: str, page_url: str) -> str:
     url = urljoin(page_url, page.action)
     if page.fields:
         url += ("&" if urlsplit(url).query else "?") + urlencode(page.fields)
-    if not _is_drive(url):
+    host = urlsplit(url).hostname or ""
+    if host != urlsplit(BASE).hostname and not host.endswith((".google.com", ".googleusercontent.com")):
         raise Refused(f"Google Drive's page leads to another site, {urlsplit(url).netloc}")
     return url
-
-
-def _is_drive(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == urlsplit(BASE).hostname or host.endswith((".google.com", ".googleusercontent.com"))
 
 
 class _Page(HTMLParser):

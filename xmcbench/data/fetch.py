@@ -20,13 +20,8 @@ def fetch_files(
     """The checked files of one form of a data set, by role; {} for a data set without files.
 
     The files are searched in the download folder, in XMCBENCH_MIRROR and in installed packages; then unpacked from an
-    archive found in one of those places; then, unless `offline`, downloaded. All files come from one form. Only the
-    download folder is written to.
-
-    Parameters
-    ----------
-    view : the view that the files must provide; None: the entry's default.
-    progress : receives the phase "fetch" and the bytes of each download.
+    archive found in one of those places; then, unless `offline`, downloaded, which `progress` follows as phase "fetch".
+    All files come from one form, which provides `view` (None: the default). Only the download folder is written to.
 
     Raises
     ------

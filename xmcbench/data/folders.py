@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xmcbench.data.documents import read_lines
-from xmcbench.data.formats import read_filter, read_labels, read_matrix, write_npz_csr, write_xmc
-from xmcbench.data.spec import Dataset, Parsed, Split, no_pairs
+from xmcbench.data.formats import read_labels, read_matrix, with_filters, write_npz_csr, write_xmc
+from xmcbench.data.spec import Dataset, Parsed, Split
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import atomic, cannot_write, typed_json
 
@@ -84,24 +84,13 @@ def _write_texts(stem: Path, texts: Sequence[str], kind: str) -> Path:
 def read_folder(folder: Path, *, with_features: bool = True) -> Parsed:
     """Read a folder written by `write_folder` with `matrices="npz"`, or PECOS's files of the same names.
 
-    Raises
-    ------
-    DataError : a file is missing or damaged, or its number of rows or labels differs from the others.
+    DataError if a file is missing or damaged, or has another number of rows or labels than the others.
     """
     train, test = _read_split(folder, "train", with_features), _read_split(folder, "test", with_features)
-    has_validation = (folder / "Y.dev.npz").exists()
-    pairs = {
-        which: read_filter(folder / name, *split.labels.shape) if (folder / name).exists() else no_pairs()
-        for (which, name), split in zip(FILTERS.items(), (train, test), strict=True)
-    }
-    return Parsed(
-        train,
-        test,
-        _read_split(folder, "validation", with_features) if has_validation else None,
-        read_texts(folder / LABEL_TEXTS, int(train.labels.shape[1])),
-        pairs["train"],
-        pairs["test"],
-    )
+    validation = _read_split(folder, "validation", with_features) if (folder / "Y.dev.npz").exists() else None
+    parsed = Parsed(train, test, validation, read_texts(folder / LABEL_TEXTS, int(train.labels.shape[1])))
+    filters = [path if (path := folder / name).exists() else None for name in FILTERS.values()]
+    return with_filters(parsed, *filters)
 
 
 def _read_split(folder: Path, which: str, with_features: bool) -> Split:

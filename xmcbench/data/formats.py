@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.reading import WIDEST, load_bytes, opened, read_sparse, read_xmc
+from xmcbench.data.spec import Parsed, no_pairs
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
 
@@ -35,9 +37,9 @@ def read_matrix(path: Path) -> sp.csr_matrix:
 
 def read_labels(path: Path) -> sp.csr_matrix:
     """(n, L) float32 CSR of ones from the same formats as `read_matrix`; entries of value 0 are dropped."""
-    if not is_npz(path) and header_words(path) == 3:
-        return read_xmc(path)[1]
-    return as_labels(read_npz_csr(path) if is_npz(path) else read_sparse(path))
+    if is_npz(path):
+        return as_labels(read_npz_csr(path))
+    return read_xmc(path)[1] if header_words(path) == 3 else as_labels(read_sparse(path))
 
 
 def as_labels(matrix: sp.csr_matrix) -> sp.csr_matrix:
@@ -50,10 +52,7 @@ def as_labels(matrix: sp.csr_matrix) -> sp.csr_matrix:
 def read_npz_csr(path: Path) -> sp.csr_matrix:
     """A matrix as `scipy.sparse.save_npz` writes it, of any format, as float32 CSR with sorted, unique ids.
 
-    Raises
-    ------
-    DataError : damaged, not a matrix, ids out of range or duplicated in a row, values NaN, infinite or too large for
-        float32.
+    DataError if it is damaged, no matrix, or has ids out of range or twice in a row, or values beyond finite float32.
     """
     try:
         matrix: Any = sp.load_npz(path)  # scipy loads it with allow_pickle=False
@@ -92,11 +91,8 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
 def read_filter(path: Path, n_rows: int, n_labels: int) -> NDArray[np.int64]:
     """(m, 2) int64 pairs from lines `row label`, sorted and unique; none for an empty file.
 
-    The label-feature data sets list pairs to exclude from evaluation, where a document is itself a label.
-
-    Raises
-    ------
-    DataError : with file and line, if a line is not two ids within (n_rows, n_labels).
+    The label-feature data sets list pairs to exclude from evaluation, where a document is itself a label. DataError
+    names the file and the line that is not two ids within (n_rows, n_labels).
     """
     pairs: list[tuple[int, int]] = []
     for number, line in enumerate(load_bytes(path).tobytes().splitlines(), 1):
@@ -118,19 +114,23 @@ def read_filter(path: Path, n_rows: int, n_labels: int) -> NDArray[np.int64]:
     return np.unique(np.array(pairs, np.int64).reshape(-1, 2), axis=0)
 
 
+def with_filters(data: Parsed, train: Path | None, test: Path | None) -> Parsed:
+    """`data` with the filter pairs of two files, where they are given."""
+    given = ((train, data.train.labels), (test, data.test.labels))
+    pairs = [read_filter(path, *labels.shape) if path else no_pairs() for path, labels in given]
+    return dataclasses.replace(data, train_filter=pairs[0], test_filter=pairs[1])
+
+
 def is_npz(path: Path) -> bool:
     """Whether a file is a zip archive, as npz files are."""
-    return _first_bytes(path, 4) == b"PK\x03\x04"
+    with opened(path) as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def header_words(path: Path) -> int:
     """Number of words on the first line of a text: 2 for the two-file form, 3 for the one-file form."""
-    return len(_first_bytes(path, 4096).removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].split())
-
-
-def _first_bytes(path: Path, count: int) -> bytes:
     with opened(path) as file:
-        return file.read(count)
+        return len(file.readline(4096).removeprefix(b"\xef\xbb\xbf").split())
 
 
 def write_npz_csr(path: Path, matrix: sp.csr_matrix, *, compressed: bool = True) -> None:

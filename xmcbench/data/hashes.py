@@ -136,7 +136,7 @@ def _check_recorded(key: str, path: Path, hashes: Hashes, may_record: bool) -> s
         with _locked_update(ledger) as records:
             new = FirstRecord(hashes.sha256, hashes.size, datetime.now(UTC).date().isoformat())
             records.setdefault(key, msgspec.to_builtins(new))
-    first = _recorded(key)
+    first = recorded(key)
     if first is None:
         return "no hash known yet"
     if first.sha256 != hashes.sha256:
@@ -149,12 +149,8 @@ def _check_recorded(key: str, path: Path, hashes: Hashes, may_record: bool) -> s
     return f"sha256 recorded at first download, {first.date}"
 
 
-def recorded(entry: Entry, file: File) -> FirstRecord | None:
-    """The facts recorded at the file's first download, or None."""
-    return _recorded(f"{entry.name}/{file.name}")
-
-
-def _recorded(key: str) -> FirstRecord | None:
+def recorded(key: str) -> FirstRecord | None:
+    """The facts recorded at the first download of file "DATASET/FILE", or None."""
     ledger = home() / "recorded-hashes.json"
     record = _read(ledger).get(key)
     return None if record is None else typed(record, FirstRecord, f"{ledger}, {key}", "Remove the entry.")

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from xmcbench.data.cache import content_hash
 from xmcbench.data.catalogue import names
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, read_folder, write_folder
-from xmcbench.data.formats import read_filter
+from xmcbench.data.formats import with_filters
 from xmcbench.data.home import imported
 from xmcbench.data.label_space import label_space
-from xmcbench.data.spec import Parsed, Split, no_pairs
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.text import bow_words
 from xmcbench.data.user_files import Reading, SplitFiles, read_rows
 from xmcbench.data.validate import validate
@@ -67,11 +67,7 @@ class Plan:
         """The plan with the files of a folder: npz or XMC text, texts, label texts, filters.
 
         In addition to the layout of `xmcbench.data.folders`, finds PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt
-        and raw/Y.txt of ELIAS.
-
-        Raises
-        ------
-        DataError : the folder has neither Y.trn.npz nor train.txt.
+        and raw/Y.txt of ELIAS. DataError if the folder has neither Y.trn.npz nor train.txt.
         """
 
         def first_existing(*names: str) -> Path | None:
@@ -157,9 +153,7 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
 def check_name(name: str, *, replace: bool = False) -> None:
     """Raise UsageError for an invalid name, a name of the catalogue, or, without `replace`, of an existing import."""
     if not NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} is not a valid name for a data set", "Lower case letters, digits, '.', '_' and '-'."
-        )
+        raise UsageError(f"{name!r} is not a valid name of a data set", "Lower case letters, digits, '.', '_' and '-'.")
     if name in names():
         raise UsageError(f"{name} is a data set of the catalogue", "Choose another name.")
     if (imported() / name).exists() and not replace:
@@ -210,14 +204,8 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)
         notes.append(f"{plan.test_share:.0%} of the rows set aside for test by a hash of each row, seed {plan.seed}")
     splits = with_bow(splits, notes)
-    pairs = {
-        which: read_filter(path, *splits[which].labels.shape) if path else no_pairs()
-        for which, path in (("train", plan.train_filter), ("test", plan.test_filter))
-    }
-    parsed = Parsed(
-        splits["train"], splits["test"], splits.get("validation"), labels.texts, pairs["train"], pairs["test"]
-    )
-    return parsed, notes
+    parsed = Parsed(splits["train"], splits["test"], splits.get("validation"), labels.texts)
+    return with_filters(parsed, plan.train_filter, plan.test_filter), notes
 
 
 def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:

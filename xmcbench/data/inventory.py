@@ -122,11 +122,8 @@ def is_parsed(dataset: Entry, view: str = "*") -> bool:
 def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     """(folder, size in bytes) for each folder that `clean` would remove: parsed caches, and downloads if requested.
 
-    Without a name also the caches of tokens and embeddings, which are not separated by data set.
-
-    Raises
-    ------
-    UsageError : `name` is neither in the catalogue nor has a cache.
+    Without a name also the caches of tokens and embeddings, which are not separated by data set. UsageError if `name`
+    is neither in the catalogue nor has a cache.
     """
     roots = [home() / "parsed"] + ([home() / "downloads"] if downloads else [])
     folders = [path for root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]

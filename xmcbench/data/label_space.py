@@ -68,19 +68,17 @@ def in_order(names: set[str]) -> list[str]:
 def vocabulary(path: Path, splits: Mapping[str, Names], reading: Reading) -> tuple[list[str], dict[str, int]]:
     """(label texts, name → id) of a label file; see `label_space`."""
     lines = read_label_texts(path, reading)
-    names, texts = lines, lines
-    if lines and all("\t" in line for line in lines):
-        pairs = [line.split("\t", 1) for line in lines]
-        names, texts = [name for name, _ in pairs], [text for _, text in pairs]
+    named = bool(lines) and all("\t" in line for line in lines)
+    names = [line.partition("\t")[0] for line in lines] if named else lines
+    texts = [line.partition("\t")[2] for line in lines] if named else lines
     by_name: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         first = by_name.setdefault(name.strip(), number - 1)
-        if names is not lines and first != number - 1:
+        if named and first != number - 1:
             raise DataError(f"{path}, line {number}: {name!r} is already in line {first + 1}", "Names must differ.")
     used_names = {name for split_names in splits.values() for row in split_names.rows for name in row}
     if used_names <= by_name.keys():
-        twice = len(by_name) < len(lines)
-        if twice:
+        if len(by_name) < len(lines):
             raise DataError(f"{path}: label texts repeat, so they do not identify labels", "Use ids as labels.")
         return texts, by_name
     if all(name.isascii() and name.isdigit() for name in used_names):

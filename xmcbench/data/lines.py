@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xmcbench.data.xmc_text import Text
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+STRAY = "The line is cut off, has a stray character, or doesn't hold id:value pairs."
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -27,45 +28,36 @@ def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], l
             f"{where}: byte 0x{line[error.start]:02x} at column {error.start + 1} is not ASCII",
             "These files hold only digits, ':', ',', '.' and spaces. Is it the raw text, or compressed (name it .gz)?",
         ) from error
-    labels: list[int] = []
     tokens = characters.replace("\t", " ").split(" ")
-    if text.with_labels and tokens[0] and ":" not in tokens[0]:
-        for token in tokens.pop(0).split(","):
-            labels.append(_parse_id(token, "label", text.n_labels, text.label_base, where))
+    has_labels = text.with_labels and tokens[0] and ":" not in tokens[0]
+    names = tokens.pop(0).split(",") if has_labels else []
+    labels = {_parse_id(token, "label", text.n_labels, text.label_base, where) for token in names}
     pairs: dict[int, float] = {}
     for token in filter(None, tokens):
         name, colon, value = token.partition(":")
         if not colon:
-            raise DataError(
-                f"{where}: {_quoted(token)} is not an id:value pair",
-                "The line is cut off or has a stray space or comma.",
-            )
+            raise DataError(f"{where}: {_quoted(token)} is not an id:value pair", STRAY)
         feature = _parse_id(name, "column", text.n_features, text.feature_base, where)
         if feature in pairs:
-            raise DataError(
-                f"{where}: id {feature + text.feature_base} occurs twice", "Add the two values, or keep one."
-            )
+            id_in_file = feature + text.feature_base
+            raise DataError(f"{where}: id {id_in_file} occurs twice", "Add the two values, or keep one.")
         pairs[feature] = _parse_value(value, token, where)
     ordered = sorted(pairs)
-    return sorted(set(labels)), ordered, [pairs[i] for i in ordered]
+    return sorted(labels), ordered, [pairs[i] for i in ordered]
 
 
 def _parse_id(token: str, kind: str, width: int, base: int, where: str) -> int:
+    run = f"from {base} to {width - 1 + base}"
     if re.fullmatch(r"-\d+", token):
-        raise DataError(
-            f"{where}: {kind} id {_quoted(token)} is negative", f"Ids run from {base} to {width - 1 + base}."
-        )
+        raise DataError(f"{where}: {kind} id {_quoted(token)} is negative", f"Ids run {run}.")
     if not re.fullmatch(r"\d+", token):
-        raise DataError(
-            f"{where}: {_quoted(token)} is not a {kind} id", "The line is cut off or has a stray character."
-        )
+        raise DataError(f"{where}: {_quoted(token)} is not a {kind} id", STRAY)
     value = int(token[:30])
     if value < base:
         raise DataError(f"{where}: {kind} id 0 in a file with one-based ids", "Remove the one-based option.")
     if value >= width + base:
         raise OutOfRange(
-            f"{where}: {kind} id {_quoted(token)} is outside: the header's width is {width}, "
-            f"so ids run from {base} to {width - 1 + base}",
+            f"{where}: {kind} id {_quoted(token)} is outside: the header's width is {width}, so ids run {run}",
             "Correct the header, or check whether the file counts ids from 1.",
             kind,
         )
@@ -84,9 +76,7 @@ def _parse_value(text: str, token: str, where: str) -> float:
     if not NUMBER.fullmatch(text):
         if text.lstrip("+-").lower() in ("nan", "inf", "infinity"):
             raise DataError(f"{where}: {_quoted(token)}: the value must be finite", "Remove the pair or give a number.")
-        raise DataError(
-            f"{where}: {_quoted(token)}: no number after ':'", "The line is cut off, or not id:value pairs."
-        )
+        raise DataError(f"{where}: {_quoted(token)}: no number after ':'", STRAY)
     value = float(text)
     with np.errstate(over="ignore"):
         fits = bool(np.isfinite(np.float32(value)))

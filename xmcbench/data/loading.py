@@ -18,23 +18,16 @@ from xmcbench.errors import unknown
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be parsed.
-
-    Attributes
-    ----------
-    depends_on : everything that the parse depends on, JSON-serialisable.
-    parse : reads or generates the rows; `phase` names this step for the reporter.
-    expected : counts that a source states; see `validate`.
-    """
+    """A data set that can be parsed, by reading or by generating rows."""
 
     name: str
     view: str
     revision: str
     propensity: tuple[float, float]
-    depends_on: Mapping[str, object]
+    depends_on: Mapping[str, object]  # everything that the parse depends on, JSON-serialisable
     parse: Callable[[], Parsed]
-    phase: str = "parse"
-    expected: Mapping[str, int] = field(default_factory=dict)
+    phase: str = "parse"  # name of the parse for the reporter
+    expected: Mapping[str, int] = field(default_factory=dict)  # counts that a source states; see `validate`
 
 
 def load(name: str, view: str | None, *, offline: bool, progress: Reporter | None) -> Dataset:

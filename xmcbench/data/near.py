@@ -26,18 +26,12 @@ ROUNDING_SLACK = 1e-6  # margin below the threshold, so that rounding never drop
 
 
 def near_duplicates(test: sp.csr_matrix, train: sp.csr_matrix, threshold: float = 0.9) -> NDArray[np.bool_]:
-    """(n_test,) whether some train row has a cosine strictly above `threshold` with the test row.
+    """(n_test,) whether some train row has a cosine strictly above `threshold`, in (0, 1), with the test row.
 
-    Parameters
-    ----------
-    test, train : (n_test, d) and (n_train, d) CSR with sorted ids; values of any sign, not necessarily normalised.
-        A row of zeros has no near-duplicate.
-    threshold : in (0, 1).
-
-    The train matrix is transposed into postings, so memory is about twice the train matrix.
+    `test` and `train` are (n_test, d) and (n_train, d) CSR with sorted ids; values of any sign, not necessarily
+    normalised. A row of zeros has no near-duplicate. Memory is about twice the train matrix, for its transpose.
     """
-    has_duplicate: NDArray[np.bool_] = _has_near_row(_rows(test), _rows(train), _postings(train), threshold)
-    return has_duplicate
+    return np.asarray(_has_near_row(_rows(test), _rows(train), _postings(train), threshold))
 
 
 def near_groups(split: Split, threshold: float = 0.9) -> NDArray[np.int32]:
@@ -45,17 +39,13 @@ def near_groups(split: Split, threshold: float = 0.9) -> NDArray[np.int32]:
 
     Rows are in one group if a chain of near-duplicates connects them. Their outcomes are not independent, so a
     statistical test over rows must treat a group as one unit. Without features, rows with equal text form a group.
-
-    Parameters
-    ----------
-    threshold : in (0, 1); 0.9 is also the threshold of the catalogue's row groups of near-duplicates of train.
+    The catalogue's row groups of near-duplicates of train have the same `threshold`, in (0, 1).
     """
     if split.features is None:
         first_row: dict[str, int] = {}
         texts = split.texts if split.texts is not None else [str(row) for row in range(split.labels.shape[0])]
         return np.array([first_row.setdefault(text, row) for row, text in enumerate(texts)], np.int32)
-    group_ids: NDArray[np.int32] = _group_ids(_rows(split.features), _postings(split.features), threshold)
-    return group_ids
+    return np.asarray(_group_ids(_rows(split.features), _postings(split.features), threshold))
 
 
 class RowsWithNorms(NamedTuple):

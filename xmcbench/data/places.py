@@ -110,7 +110,7 @@ def known_hash(entry: Entry, file: File) -> str:
         return f"sha256 {file.sha256}"
     if file.git_blob:
         return f"git blob {file.git_blob}"
-    first_record = recorded(entry, file)
+    first_record = recorded(f"{entry.name}/{file.name}")
     if first_record:
         return f"sha256 {first_record.sha256}, recorded at first download on {first_record.date}"
     return "hash not known: recorded at first download"

@@ -23,9 +23,9 @@ def carve(train: TrainData, seed: int) -> tuple[TrainData, TrainData]:
     The second part is 5 % of the rows, at least one and at most 5,000, drawn without replacement. A single training row
     is used as both parts.
     """
-    is_held_out = held_out(train.n_rows, seed)
     if train.n_rows < 2:
         return train, train
+    is_held_out = held_out(train.n_rows, seed)
     return train.rows(np.flatnonzero(~is_held_out)), train.rows(np.flatnonzero(is_held_out))
 
 

@@ -30,6 +30,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.data.formats import as_labels
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
 from xmcbench.errors import UsageError, unknown
@@ -56,15 +57,17 @@ class Parameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        low = {"rows": 1, "test": 1, "labels": 2, "features": 1, "per_row": 1, "parents": 1, "branching": 1, "seed": 0}
-        errors = [f"{name}={getattr(self, name)}: at least {bound}" for name, bound in low.items()
-                 if not getattr(self, name) >= bound]  # fmt: skip
+        lowest = dict.fromkeys(("rows", "test", "features", "per_row", "parents", "branching"), 1) | {
+            "labels": 2,
+            "seed": 0,
+        }
+        values = dataclasses.asdict(self)
+        errors = [f"{key}={values[key]}: at least {low}" for key, low in lowest.items() if not values[key] >= low]
         if not 0 <= self.noise <= 1:
             errors.append(f"noise={self.noise}: between 0 and 1")
         if self.parents > self.nodes:
-            errors.append(
-                f"parents={self.parents}: {self.labels} labels at branching {self.branching} have {self.nodes}"
-            )
+            available = f"{self.labels} labels at branching {self.branching} have {self.nodes}"
+            errors.append(f"parents={self.parents}: {available}")
         if max(self.rows, self.test, self.labels, self.features, self.per_row) >= 2**31:
             errors.append("sizes must be below 2³¹")
         if errors:
@@ -137,15 +140,12 @@ def make(p: Parameters) -> Parsed:
     train, _ = _split(p, world, p.rows, 1)
     test, slots = _split(p, world, p.test, 2)
     label_words = np.hstack([world.label_words, world.node_words[world.parents].reshape(p.labels, -1)])
-    ceiling = best_precision(world, slots, p.test)
-    extra = {
-        "parameters": dataclasses.asdict(p),
-        "best_reachable": {
-            **ceiling,
-            "meaning": "expected P@k on these test rows of a predictor that knows the generating model and tells "
-            "the label slots of a row apart; no method can expect more",
-        },
-    }
+    meaning = (
+        "expected P@k on these test rows of a predictor that knows the generating model and tells the label slots of a "
+        "row apart; no method can expect more"
+    )
+    ceiling = {**best_precision(world, slots, p.test), "meaning": meaning}
+    extra = {"parameters": dataclasses.asdict(p), "best_reachable": ceiling}
     return Parsed(train, test, label_texts=_label_texts(label_words, p.features), extra=extra)
 
 
@@ -179,7 +179,8 @@ def _split(p: Parameters, world: World, n: int, which: int) -> tuple[Split, Slot
         norms = np.sqrt(np.add.reduceat(counts.data.astype(np.float64) ** 2, counts.indptr[:-1]))
         counts.data /= np.repeat(norms, np.diff(counts.indptr)).astype(np.float32)
         features.append(counts)
-        labels.append(_label_matrix(chunk_slots.row, chunk_slots.label, (n_chunk, p.labels)))
+        slot_ids, ones = (chunk_slots.row, chunk_slots.label), np.ones(len(chunk_slots.row), np.float32)
+        labels.append(as_labels(sp.csr_matrix((ones, slot_ids), shape=(n_chunk, p.labels))))
         slots.append(dataclasses.replace(chunk_slots, row=chunk_slots.row + start))
     all_slots = Slots(*(np.concatenate([getattr(s, f.name) for s in slots]) for f in dataclasses.fields(Slots)))
     rows = Split(sp.vstack(features, "csr"), [t for part in texts for t in part], sp.vstack(labels, "csr"))
@@ -209,12 +210,6 @@ def _word_counts(
     coordinates = (np.concatenate(rows), np.concatenate(words))
     ones = np.ones(len(coordinates[0]), np.float32)
     return sp.csr_matrix((ones, coordinates), shape=(n, len(cumulative)))  # sums duplicates and sorts
-
-
-def _label_matrix(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sp.csr_matrix:
-    matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
-    matrix.data[:] = 1
-    return matrix
 
 
 def _row_texts(counts: sp.csr_matrix) -> list[str]:

@@ -75,11 +75,7 @@ def read_rows(files: SplitFiles, reading: Reading) -> SplitRows:
     """Read the files of one split and check that they have the same number of rows.
 
     Labels are read from `files.labels`, else from the texts file (jsonl, csv), else from a features file in one-file
-    XMC form.
-
-    Raises
-    ------
-    DataError : unreadable (with file and line), different numbers of rows, or labels in none or in two of the files.
+    XMC form. DataError names the file and line, the numbers of rows, or the files if labels are in none or in two.
     """
     rows = SplitRows()
     labels: dict[Path, Names | sp.csr_matrix] = {}

@@ -68,13 +68,10 @@ def problems(data: Parsed) -> list[str]:
             faults.append(f"{name} filter is {pairs.dtype} {pairs.shape}, not whole numbers (pairs, 2)")
         elif len(pairs) and (pairs.min() < 0 or pairs[:, 0].max() >= rows or pairs[:, 1].max() >= n_labels):
             faults.append(f"{name} filter names a pair outside {rows} rows and {n_labels} labels")
-    for kind, groups, length in (
-        ("label group", data.label_groups, n_labels),
-        ("row group", data.row_groups, int(data.test.labels.shape[0])),
-    ):
-        faults += [
-            f"{kind} {name!r} has {len(g)} members, not {length}" for name, g in groups.items() if len(g) != length
-        ]
+    n_test = int(data.test.labels.shape[0])
+    for kind, groups, length in (("label group", data.label_groups, n_labels), ("row group", data.row_groups, n_test)):
+        wrong = {name: len(group) for name, group in groups.items() if len(group) != length}
+        faults += [f"{kind} {name!r} has {members} members, not {length}" for name, members in wrong.items()]
     return faults
 
 

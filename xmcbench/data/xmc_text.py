@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 OK, LOOK, TWICE = 0, 1, 2  # LOOK: Python must parse the row; TWICE: a label is repeated in an otherwise regular row
-SPACE, TAB, NEWLINE, RETURN, COMMA, COLON = 32, 9, 10, 13, 44, 58
+SPACE, TAB, RETURN, COMMA, COLON = 32, 9, 13, 44, 58
 POWERS = 10.0 ** np.arange(23)
 MARGIN = 2.0**-50  # four units in the last place; the three roundings and the truncated digits cause an error below two
 MAX_DIGITS = 18  # decimal digits that fit into an int64

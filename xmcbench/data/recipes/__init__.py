@@ -54,9 +54,9 @@ RECIPES = {
     "eurlex57k": Recipe(_PACKAGE + "eurlex57k:eurlex57k", 1),
     "icd10cm": Recipe(_PACKAGE + "icd10cm:icd10cm", 1),
     "wordnet": Recipe(_PACKAGE + "wordnet:wordnet", 1),
-    "edict": Recipe(_PACKAGE + "edict:edict", 1),
-    "ding": Recipe(_PACKAGE + "ding:ding", 1),
-    "foldoc": Recipe(_PACKAGE + "foldoc:foldoc", 1),
+    "edict": Recipe(_PACKAGE + "dictionaries:edict", 1),
+    "ding": Recipe(_PACKAGE + "dictionaries:ding", 1),
+    "foldoc": Recipe(_PACKAGE + "dictionaries:foldoc", 1),
 }
 
 

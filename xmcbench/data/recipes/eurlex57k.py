@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import scipy.sparse as sp
 
-from xmcbench.data.documents import EurlexDocument, read_eurlex57k
+from xmcbench.data.documents import SPLITS, EurlexDocument, read_eurlex57k
 from xmcbench.data.near import near_duplicates
 from xmcbench.data.reading import load_bytes
 from xmcbench.data.recipes import Files, Options, label_matrix
@@ -39,13 +39,11 @@ def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
     }
     concepts = sorted(used_concepts, key=_numeric_key)
     label_texts = _descriptors(files["descriptors"], concepts)
-    full_texts = [[document.text for document in splits[name]] for name in ("train", "dev", "test")]
-    bow = bow_eurlex(*full_texts)
-    is_near_duplicate = near_duplicates(bow[2], bow[0], NEAR_DUPLICATE_COSINE)
-    texts: list[list[str]] = full_texts
-    features: Sequence[sp.csr_matrix | None] = bow
+    texts = [[document.text for document in splits[name]] for name in SPLITS]
+    features: Sequence[sp.csr_matrix | None] = bow_eurlex(*texts)
+    is_near_duplicate = near_duplicates(features[2], features[0], NEAR_DUPLICATE_COSINE)
     if view == "title":
-        texts = [[document.title for document in splits[name]] for name in ("train", "dev", "test")]
+        texts = [[document.title for document in splits[name]] for name in SPLITS]
         features = bow_eurlex(*texts)
     elif view == "text":
         features = [None, None, None]

@@ -40,21 +40,16 @@ def icd10cm(files: Files, view: str, options: Options) -> Parsed:
         tabular = read_tabular(ElementTree.parse(files["tabular"]).getroot())
     except ElementTree.ParseError as error:
         raise DataError(f"{files['tabular']}: not well-formed XML ({error})", "Install its package again.") from error
-    train, test = split_terms(tabular)
-    train_texts, test_texts = [text for text, _ in train], [text for text, _ in test]
-    train_bow, test_bow = bow_words_chars(train_texts, test_texts)
-
-    def labels(terms: list[tuple[str, int]]) -> list[list[int]]:
-        return [tabular.paths[label] if view == "bow" else [label] for _, label in terms]
-
-    width = len(tabular.codes)
-    depth = np.array([len(code.replace(".", "")) for code in tabular.codes])
-    return Parsed(
-        Split(train_bow, train_texts, label_matrix(labels(train), width)),
-        Split(test_bow, test_texts, label_matrix(labels(test), width)),
-        label_texts=tabular.descriptions,
-        label_groups={f"depth{d}": depth == d for d in np.unique(depth).tolist()},
+    terms = split_terms(tabular)
+    texts = [[text for text, _ in part] for part in terms]
+    labels = [[tabular.paths[label] if view == "bow" else [label] for _, label in part] for part in terms]
+    train, test = (
+        Split(features, part_texts, label_matrix(part_labels, len(tabular.codes)))
+        for features, part_texts, part_labels in zip(bow_words_chars(*texts), texts, labels, strict=True)
     )
+    depth = np.array([len(code.replace(".", "")) for code in tabular.codes])
+    groups = {f"depth{d}": depth == d for d in np.unique(depth).tolist()}
+    return Parsed(train, test, label_texts=tabular.descriptions, label_groups=groups)
 
 
 def read_tabular(root: ElementTree.Element) -> Tabular:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.documents import read_lf_json, read_lines
-from xmcbench.data.formats import read_filter, read_labels, read_matrix
+from xmcbench.data.formats import read_labels, read_matrix, with_filters
 from xmcbench.data.reading import read_xmc
 from xmcbench.data.recipes import Files, Options, label_matrix
-from xmcbench.data.spec import Parsed, Split, no_pairs
+from xmcbench.data.spec import Parsed, Split
 from xmcbench.errors import DataError
 from xmcbench.files import typed
 
@@ -76,7 +75,8 @@ def _parse_raw_text(files: Files, fields: list[str]) -> Parsed:
             texts.append(item.text(fields))
             labels.append(item.target_ind)
         splits.append(Split(None, texts, label_matrix(labels, len(label_texts))))
-    return _with_filters(files, Parsed(splits[0], splits[1], label_texts=label_texts))
+    parsed = Parsed(splits[0], splits[1], label_texts=label_texts)
+    return with_filters(parsed, files.get("train_filter"), files.get("test_filter"))
 
 
 def _assemble(files: Files, train: FeaturesAndLabels, test: FeaturesAndLabels) -> Parsed:
@@ -86,19 +86,8 @@ def _assemble(files: Files, train: FeaturesAndLabels, test: FeaturesAndLabels) -
     for features, _ in (train, test):
         features.resize(features.shape[0], width)
     label_texts = read_lines(files["label_names"], train[1].shape[1]) if "label_names" in files else None
-    return _with_filters(
-        files, Parsed(Split(train[0], None, train[1]), Split(test[0], None, test[1]), None, label_texts)
-    )
-
-
-def _with_filters(files: Files, parsed: Parsed) -> Parsed:
-    def pairs(which: str, split: Split) -> NDArray[np.int64]:
-        role = f"{which}_filter"
-        return read_filter(files[role], *split.labels.shape) if role in files else no_pairs()
-
-    return dataclasses.replace(
-        parsed, train_filter=pairs("train", parsed.train), test_filter=pairs("test", parsed.test)
-    )
+    parsed = Parsed(Split(train[0], None, train[1]), Split(test[0], None, test[1]), label_texts=label_texts)
+    return with_filters(parsed, files.get("train_filter"), files.get("test_filter"))
 
 
 def _first_column(path: Path, n_rows: int) -> NDArray[np.int64]:
