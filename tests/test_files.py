@@ -12,12 +12,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from xmcbench import files
 from xmcbench.errors import DataError
-from xmcbench.files import atomic, read_npz, sha256_of, write_json, write_npz
+from xmcbench.files import (
+    atomic,
+    lock_of,
+    locked,
+    read_npz,
+    replaced_folder,
+    sha256_of,
+    typed_json,
+    write_json,
+    write_npz,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -207,3 +218,50 @@ def test_sha256(tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     (tmp_path / "x").write_bytes(content)
     assert sha256_of(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+class Row(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    counts: dict[str, int] = {}
+
+
+def test_json_is_decoded_into_a_type() -> None:
+    assert typed_json('{"name": "a", "counts": {"x": 1}}', Row, "f.json") == Row("a", {"x": 1})
+    assert typed_json(b"[1, 2]", list[int], "f.json") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "f.json: not JSON"),
+        ("[" * 100_000, "f.json: not JSON"),
+        ("[]", "f.json: expected object, got array"),
+        ("{}", "f.json: object missing required field name"),
+        ('{"name": "a", "size": 1}', "f.json: object contains unknown field size"),
+        ('{"name": 3}', "f.json: name: expected str, got int"),
+        ('{"name": "a", "counts": {"x": "1"}}', r"f.json: counts\[...\]: expected int, got str"),
+    ],
+)
+def test_json_of_another_type_names_place_and_type(text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        typed_json(text, Row, "f.json", "Write it again.")
+    assert caught.value.hint == "Write it again."
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "below" / "folder"
+    with locked(lock_of(target)):
+        for content in ("old", "new"):
+            with replaced_folder(target) as work:
+                (work / content).touch()
+                assert content not in (names(target) if target.exists() else [])
+        with pytest.raises(DataError, match="can't write"), replaced_folder(target) as work:
+            (work / "half" / "nowhere").touch()
+    assert names(target) == ["new"]
+    assert names(target.parent) == [".folder.lock", "folder"]
+
+
+def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/\.lock: can't write"), locked(tmp_path / "file" / ".lock"):
+        pass

@@ -52,7 +52,11 @@ def sparse(folder: Path, data: bytes, **options: bool) -> sp.csr_matrix:
         GOOD.replace(b"3 5 4", b"  3 5\t4 "),
     ],
 )
-def test_every_valid_spelling_reads_alike(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize("block", [3, reading.BLOCK])
+def test_every_valid_spelling_reads_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, block: int
+) -> None:
+    monkeypatch.setattr(reading, "BLOCK", block)  # lines may begin and end in any block
     features, labels = xmc(tmp_path, data)
     assert features.dtype == labels.dtype == np.float32
     assert features.has_sorted_indices

@@ -88,7 +88,7 @@ class _Part:
 
 def download(
     location: str, target: Path, size: int | None, accept: Callable[[Hashes], None], progress: DownloadProgress
-) -> None:
+) -> Hashes:
     """Fetch `location` ("https://…" or "gdrive:ID") to `target`, which is created once complete and accepted.
 
     Parameters
@@ -106,20 +106,23 @@ def download(
     part = _Part(target, location, size)
     with requests.Session() as session:
         session.headers.update({"User-Agent": f"xmcbench/{__version__}", "Accept-Encoding": "identity"})
-        _retry(session, part, accept, progress)
+        hashes = _retry(session, part, accept, progress)
     try:
         os.replace(part.path, target)
         part.note.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(target, error) from error
+    return hashes
 
 
-def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], progress: DownloadProgress) -> None:
+def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], progress: DownloadProgress) -> Hashes:
     failures, last_size = 0, -1
     resumed, restarts = part.read()[1] > 0, 0
     while True:
         try:
-            return accept(_attempt(session, part, progress))
+            hashes = _attempt(session, part, progress)
+            accept(hashes)
+            return hashes
         except DataError as error:
             if isinstance(error.__cause__, OSError):  # a failure of the local disk; the part is still valid
                 raise

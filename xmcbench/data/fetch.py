@@ -139,18 +139,15 @@ def _download_from_any(entry: Entry, file: File, problems: list[str], progress: 
     """Download one file from the first location that provides the right content; return whether one did."""
     target = folder(entry) / file.name
     part = target.with_name(target.name + ".part")
-    accepted_hashes: list[Hashes] = []
 
     def accept(hashes: Hashes) -> None:
         if not file.hash_known and archive.is_archive(file.name):
             archive.probe(part)
         check(entry, file, part, hashes, record=not file.is_archive)
-        accepted_hashes.append(hashes)
 
     for location in remote(file):
         try:
-            download(location, target, file.size, accept, progress)
-            remember(target, accepted_hashes[-1])
+            remember(target, download(location, target, file.size, accept, progress))
             return True
         except Failed as error:
             problems.append(f"{file.name} from {location}: {error}")

@@ -56,9 +56,7 @@ def read_xmc(
     Returns ((n, d) float32 features, (n, L) float32 labels of ones). Everything else is as in `read_sparse`.
     """
     bases = (int(one_based_labels), int(one_based_features))
-    features, labels = _read(path, with_labels=True, bases=bases, threads=threads)
-    assert labels is not None
-    return features, labels
+    return _read(path, with_labels=True, bases=bases, threads=threads)
 
 
 @contextmanager
@@ -105,7 +103,8 @@ def _header(path: Path, buffer: NDArray[np.uint8], names: list[str]) -> tuple[li
 
 def _read(
     path: Path, *, with_labels: bool, bases: tuple[int, int], threads: int | None
-) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """(features, labels), the latter without columns if the file has no labels."""
     import numba
 
     from xmcbench.data import xmc_text
@@ -139,7 +138,7 @@ def _read(
         _parse_in_python(path, text, row, rows)
     features = sp.csr_matrix((rows.values, rows.feature_ids, feature_starts), shape=(n_rows, n_features))
     features.has_sorted_indices = features.has_canonical_format = True
-    return features, _label_matrix(path, text, rows) if with_labels else None
+    return features, _label_matrix(path, text, rows)
 
 
 def _label_matrix(path: Path, text: Text, rows: Rows) -> sp.csr_matrix:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import scipy.sparse as sp
 
-from xmcbench.data.documents import SPLITS, EurlexDocument, read_eurlex57k
+from xmcbench.data.documents import SPLITS, read_eurlex57k
 from xmcbench.data.near import near_duplicates
 from xmcbench.data.reading import load_bytes
 from xmcbench.data.recipes import Files, Options, label_matrix
@@ -34,10 +34,8 @@ def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
     without features.
     """
     splits = read_eurlex57k(files["documents"])
-    used_concepts = {
-        concept for documents in splits.values() for document in documents for concept in document.concepts
-    }
-    concepts = sorted(used_concepts, key=_numeric_key)
+    documents = [document for name in SPLITS for document in splits[name]]
+    concepts = sorted({concept for document in documents for concept in document.concepts}, key=_numeric_key)
     label_texts = _descriptors(files["descriptors"], concepts)
     texts = [[document.text for document in splits[name]] for name in SPLITS]
     features: Sequence[sp.csr_matrix | None] = bow_eurlex(*texts)
@@ -49,17 +47,13 @@ def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
         features = [None, None, None]
     label_ids = {concept: i for i, concept in enumerate(concepts)}
 
-    def split(index: int, documents: list[EurlexDocument]) -> Split:
-        rows = [[label_ids[concept] for concept in document.concepts] for document in documents]
-        return Split(features[index], texts[index], label_matrix(rows, len(concepts)))
-
-    return Parsed(
-        train=split(0, splits["train"]),
-        validation=split(1, splits["dev"]),
-        test=split(2, splits["test"]),
-        label_texts=label_texts,
-        row_groups={"near-duplicate": is_near_duplicate, "novel": ~is_near_duplicate},
+    labels = [[[label_ids[concept] for concept in document.concepts] for document in splits[name]] for name in SPLITS]
+    train, validation, test = (
+        Split(matrix, part_texts, label_matrix(rows, len(concepts)))
+        for matrix, part_texts, rows in zip(features, texts, labels, strict=True)
     )
+    row_groups = {"near-duplicate": is_near_duplicate, "novel": ~is_near_duplicate}
+    return Parsed(train, test, validation, label_texts, row_groups=row_groups)
 
 
 def _numeric_key(concept: str) -> tuple[int, str]:

@@ -95,9 +95,8 @@ def _first_column(path: Path, n_rows: int) -> NDArray[np.int64]:
     try:
         row_ids = np.loadtxt(path, dtype=np.int64, ndmin=2)[:, 0] - 1
     except (ValueError, IndexError) as error:
-        raise DataError(
-            f"{path}: not a split file ({error})", "It holds whole numbers, one split per column."
-        ) from error
+        hint = "It holds whole numbers, one split per column."
+        raise DataError(f"{path}: not a split file ({error})", hint) from error
     out_of_range = np.flatnonzero((row_ids < 0) | (row_ids >= n_rows))
     if len(out_of_range):
         line = int(out_of_range[0])
