@@ -57,12 +57,9 @@ class Parameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        lowest = dict.fromkeys(("rows", "test", "features", "per_row", "parents", "branching"), 1) | {
-            "labels": 2,
-            "seed": 0,
-        }
-        values = dataclasses.asdict(self)
-        errors = [f"{key}={values[key]}: at least {low}" for key, low in lowest.items() if not values[key] >= low]
+        values = {key: value for key, value in dataclasses.asdict(self).items() if key != "noise"}
+        lowest = dict.fromkeys(values, 1) | {"labels": 2, "seed": 0}
+        errors = [f"{key}={value}: at least {lowest[key]}" for key, value in values.items() if not value >= lowest[key]]
         if not 0 <= self.noise <= 1:
             errors.append(f"noise={self.noise}: between 0 and 1")
         if self.parents > self.nodes:

@@ -124,10 +124,9 @@ def read_texts(path: Path, reading: Reading) -> tuple[list[str], Names | None]:
 def text_of(row: Mapping[str, object], column: str, where: str) -> str:
     """The text in `column`, or in several comma-separated columns, joined with a space; null counts as empty."""
     names = [column] if column in row else [name.strip() for name in column.split(",")]
-    values = [(name, _value(row, name, where, "Give --text-column.")) for name in names]
-    return " ".join(
-        filter(None, (typed("" if value is None else value, str, f"{where}: {name}") for name, value in values))
-    )
+    values = {name: _value(row, name, where, "Give --text-column.") for name in names}
+    texts = [typed(value, str, f"{where}: {name}") for name, value in values.items() if value is not None]
+    return " ".join(filter(None, texts))
 
 
 def _value(row: Mapping[str, object], column: str, where: str, hint: str) -> object:
