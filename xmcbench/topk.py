@@ -72,6 +72,11 @@ class TopK:
         return cls(np.ascontiguousarray(ids[:, :k]), np.ascontiguousarray(scores[:, :k]))
 
     @classmethod
+    def padding(cls, n_rows: int, k: int) -> TopK:
+        """No predictions yet: only padding."""
+        return cls(np.full((n_rows, k), PAD, np.int32), np.full((n_rows, k), -np.inf, np.float32))
+
+    @classmethod
     def from_csr(cls, scores: sp.csr_matrix, k: int) -> TopK:
         """The k best stored entries of each row; explicit zeros are predictions with score 0."""
         counts = np.diff(scores.indptr)

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from xmcbench.sparse.beam import SearchTree, descend, search
 from xmcbench.sparse.chunked import Chunks
-from xmcbench.sparse.csr import parts
+from xmcbench.sparse.csr import Csr
 from xmcbench.sparse.labeltree import LabelTree
 
 
@@ -124,7 +124,7 @@ def test_rows_do_not_touch_each_other_and_threads_change_nothing() -> None:
 def test_descend_keeps_the_best_nodes_of_a_level(n: int) -> None:
     tree, weights = random_tree(60, [4, 16])
     x = some_rows(n, 2)
-    beam = descend(tree.chunks, parts(x), 1, 3, 3)
+    beam = descend(tree.chunks, Csr.of(x), 1, 3, 3)
     z = np.hstack([x.toarray(), np.ones((n, 1))]) @ weights[1:5].T
     for row in range(n):
         nodes = beam.nodes[beam.ptr[row] : beam.ptr[row + 1]]

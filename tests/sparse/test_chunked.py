@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xmcbench.sparse.chunked import Chunks, add_margins
-from xmcbench.sparse.csr import parts
+from xmcbench.sparse.csr import Csr
 
 
 def random_weights(links: np.ndarray, d: int, density: float, seed: int) -> sp.csr_matrix:
@@ -39,7 +39,7 @@ def stored_otherwise(weights: sp.csr_matrix, how: str, seed: int) -> sp.csr_matr
 
 def margins(chunks: Chunks, node: int, row: sp.csr_matrix) -> np.ndarray:
     z = np.full(int(chunks.child_ptr[node + 1] - chunks.child_ptr[node]), np.nan, np.float32)
-    add_margins(chunks, node, parts(row).indices, parts(row).data, z)
+    add_margins(chunks, node, Csr.of(row).indices, Csr.of(row).data, z)
     return z
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xmcbench.sparse.clustering import balanced_clusters, cluster_count, label_centroids, split_in_two
-from xmcbench.sparse.csr import parts, unit_rows
+from xmcbench.sparse.csr import Csr, unit_rows
 
 
 def rows(n: int, d: int = 30, density: float = 0.3, seed: int = 0) -> sp.csr_matrix:
@@ -116,7 +116,7 @@ def test_one_split_equals_its_plain_twin(n: int, max_iter: int) -> None:
     x = unit_rows(rows(n, seed=n))
     members, start = np.arange(n, dtype=np.int32), np.array([0.3, 0.8])
     scratch = np.zeros((30, 2), np.float32)
-    split_in_two(*parts(x), members, start, max_iter, 1e-4, scratch)
+    split_in_two(Csr.of(x), members, start, scratch, max_iter, 1e-4)
     first, second = plain_split(x.toarray().astype(np.float64), (0.3, 0.8), max_iter, 1e-4)
     assert np.array_equal(members, np.concatenate([first, second]))
     assert not scratch.any()

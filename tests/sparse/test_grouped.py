@@ -9,10 +9,11 @@ import scipy.sparse as sp
 
 from xmcbench.sparse import grouped
 from xmcbench.sparse.csr import unit_rows
+from xmcbench.sparse.dual import SolverOptions
 from xmcbench.sparse.grouped import train_groups
 from xmcbench.sparse.linear import Problems, train_linear
 
-EXACT = {"tolerance": 1e-5, "max_iter": 2000}
+EXACT = SolverOptions(tolerance=1e-5, max_iter=2000)
 
 
 def groups(seed: int = 0) -> tuple[sp.csr_matrix, Problems]:
@@ -36,8 +37,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_problem_gets_what_it_gets_alone() -> None:
     x, problems = groups()
-    together = train_groups(x, problems, **EXACT).toarray()
-    alone = train_linear(x, problems, **EXACT).toarray()
+    together = train_groups(x, problems, EXACT).toarray()
+    alone = train_linear(x, problems, EXACT).toarray()
     np.testing.assert_allclose(together, alone, atol=2e-3)
 
 
@@ -45,9 +46,9 @@ def test_it_is_one_vs_rest_that_trains_the_large_groups(monkeypatch: pytest.Monk
     shapes = []
     solve = grouped.train_one_vs_rest
 
-    def spy(features: sp.csr_matrix, labels: sp.csc_matrix, **how: object) -> sp.csr_matrix:
+    def spy(features: sp.csr_matrix, labels: sp.csc_matrix, *how: object) -> sp.csr_matrix:
         shapes.append((features.shape[0], labels.shape[1]))
-        return solve(features, labels, **how)  # type: ignore[arg-type]
+        return solve(features, labels, *how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(grouped, "train_one_vs_rest", spy)
     x, problems = groups()
@@ -58,11 +59,12 @@ def test_it_is_one_vs_rest_that_trains_the_large_groups(monkeypatch: pytest.Monk
 def test_threads_change_nothing_and_progress_rises_to_all() -> None:
     x, problems = groups(1)
     said: list[float] = []
-    many = train_groups(x, problems, seed=3, threshold=0.1, progress=lambda done, total: said.append(done / total))
+    options = SolverOptions(threshold=0.1, seed=3)
+    many = train_groups(x, problems, options, lambda done, total: said.append(done / total))
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        one = train_groups(x, problems, seed=3, threshold=0.1)
+        one = train_groups(x, problems, options)
     finally:
         numba.set_num_threads(before)
     for part in ("indptr", "indices", "data"):
@@ -74,9 +76,9 @@ def test_threads_change_nothing_and_progress_rises_to_all() -> None:
 @pytest.mark.parametrize(("first", "last"), [(0, 43), (5, 30), (22, 25), (4, 4)])
 def test_a_block_of_problems(first: int, last: int) -> None:
     x, problems = groups()
-    block = train_groups(x, problems.part(first, last), **EXACT).toarray()
+    block = train_groups(x, problems.part(first, last), EXACT).toarray()
     assert block.shape == (last - first, 51)
-    np.testing.assert_allclose(block, train_groups(x, problems, **EXACT).toarray()[first:last], atol=2e-3)
+    np.testing.assert_allclose(block, train_groups(x, problems, EXACT).toarray()[first:last], atol=2e-3)
 
 
 def test_a_selection_is_the_problems_named() -> None:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmcbench.sparse.csr import parts, unit_rows
+from xmcbench.sparse.csr import Csr, unit_rows
 from xmcbench.sparse.kmeans import MAX_ITER, TOLERANCE, kmeans_clusters, split
 
 
@@ -50,7 +50,7 @@ def twin(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_split_equals_its_twin(seed: int) -> None:
     x = unit_rows(planted(200, 7, seed)[0])
-    got = split(parts(x), np.arange(200, dtype=np.int32), x.shape[1], 6, np.random.default_rng(seed))
+    got = split(Csr.of(x), np.arange(200, dtype=np.int32), x.shape[1], 6, np.random.default_rng(seed))
     assert np.array_equal(got, twin(x.toarray().astype(np.float64), 6, np.random.default_rng(seed)))
 
 
@@ -93,7 +93,7 @@ def test_a_part_of_nearly_all_is_cut() -> None:
     x = np.zeros((100, 4), np.float32)
     x[:97, 0] = 1
     x[97:, 1:] = np.eye(3)
-    part = split(parts(sp.csr_matrix(x)), np.arange(100, dtype=np.int32), 4, 4, np.random.default_rng(0))
+    part = split(Csr.of(sp.csr_matrix(x)), np.arange(100, dtype=np.int32), 4, 4, np.random.default_rng(0))
     assert np.bincount(part).tolist() == [25, 25, 25, 25]
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from xmcbench.sparse import linear
 from xmcbench.sparse.csr import unit_rows
+from xmcbench.sparse.dual import SolverOptions
 from xmcbench.sparse.linear import Problems, chunks, train_linear
 
-EXACT = {"tolerance": 1e-5, "max_iter": 3000}
+EXACT = SolverOptions(tolerance=1e-5, max_iter=3000)
 
 
 def planted(n: int = 300, d: int = 60, n_problems: int = 6, seed: int = 0) -> tuple[sp.csr_matrix, sp.csc_matrix]:
@@ -38,7 +39,7 @@ def test_reaches_the_objective_of_linear_svc(cost: float) -> None:
     from sklearn.svm import LinearSVC
 
     x, positives = planted()
-    weights = train_linear(x, over_all_rows(positives), cost=cost, **EXACT).toarray()
+    weights = train_linear(x, over_all_rows(positives), EXACT._replace(cost=cost)).toarray()
     for p in range(positives.shape[1]):
         y = np.where(positives[:, [p]].toarray().ravel(), 1.0, -1.0)
         peer = LinearSVC(C=cost, tol=1e-8, max_iter=100_000).fit(x, y)
@@ -48,7 +49,7 @@ def test_reaches_the_objective_of_linear_svc(cost: float) -> None:
 
 def test_default_tolerance_is_near_the_optimum() -> None:
     x, positives = planted()
-    rough, exact = (train_linear(x, over_all_rows(positives), **how).toarray() for how in ({}, EXACT))
+    rough, exact = (train_linear(x, over_all_rows(positives), how).toarray() for how in (SolverOptions(), EXACT))
     for p in range(positives.shape[1]):
         y = np.where(positives[:, [p]].toarray().ravel(), 1.0, -1.0)
         assert objective(rough[p], x, y, 1.0) <= 1.01 * objective(exact[p], x, y, 1.0)
@@ -60,9 +61,9 @@ def test_groups_train_on_their_own_rows_alone() -> None:
     halves[:200, 0] = halves[150:, 1] = True
     inside = positives.multiply(halves[:, [0, 0, 1, 1]]).tocsc()
     problems = Problems.of_columns(sp.csc_matrix(halves), inside, np.array([0, 0, 1, 1]))
-    together = train_linear(x, problems, **EXACT).toarray()
+    together = train_linear(x, problems, EXACT).toarray()
     for p, rows in enumerate([slice(0, 200)] * 2 + [slice(150, 300)] * 2):
-        alone = train_linear(x[rows], over_all_rows(sp.csc_matrix(inside[rows])), **EXACT).toarray()
+        alone = train_linear(x[rows], over_all_rows(sp.csc_matrix(inside[rows])), EXACT).toarray()
         np.testing.assert_allclose(together[p], alone[p], atol=1e-4)
 
 
@@ -70,7 +71,7 @@ def test_bias_value_is_part_of_the_problem() -> None:
     x, positives = planted(n_problems=1)
     y = np.where(positives.toarray().ravel(), 1.0, -1.0)
     for bias in (0.5, 3.0):
-        w = train_linear(x, over_all_rows(positives), bias=bias, **EXACT).toarray()[0].astype(np.float64)
+        w = train_linear(x, over_all_rows(positives), EXACT._replace(bias=bias)).toarray()[0].astype(np.float64)
         assert all(
             objective(w, x, y, 1.0, bias) < objective(w + step, x, y, 1.0, bias)
             for step in (np.eye(61)[[-1, 3]] * 0.02).tolist() + (np.eye(61)[[-1, 3]] * -0.02).tolist()
@@ -80,30 +81,34 @@ def test_bias_value_is_part_of_the_problem() -> None:
 def test_threads_chunks_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, positives = planted(n_problems=11)
     problems = over_all_rows(positives)
-    whole = train_linear(x, problems, seed=5)
+    whole = train_linear(x, problems, SolverOptions(seed=5))
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        single = train_linear(x, problems, seed=5)
+        single = train_linear(x, problems, SolverOptions(seed=5))
     finally:
         numba.set_num_threads(before)
-    blocks = sp.vstack([train_linear(x, problems.part(a, b), seed=5 + a) for a, b in ((0, 4), (4, 5), (5, 11))])
+    blocks = sp.vstack(
+        [train_linear(x, problems.part(a, b), SolverOptions(seed=5 + a)) for a, b in ((0, 4), (4, 5), (5, 11))]
+    )
     monkeypatch.setattr(linear, "CHUNK_WORK", 1)
     said: list[float] = []
-    small_chunks = train_linear(x, problems, seed=5, progress=lambda done, total: said.append(done / total))
+    small_chunks = train_linear(
+        x, problems, SolverOptions(seed=5), progress=lambda done, total: said.append(done / total)
+    )
     assert len(said) > 1
     assert said == sorted(said)
     assert said[-1] == 1.0
     for other in (single, blocks.tocsr(), small_chunks):
         for name in ("indptr", "indices", "data"):
             assert np.array_equal(getattr(whole, name), getattr(other, name))
-    assert not np.array_equal(whole.data, train_linear(x, problems, seed=6).data)
+    assert not np.array_equal(whole.data, train_linear(x, problems, SolverOptions(seed=6)).data)
 
 
 def test_threshold_drops_small_weights_but_never_the_bias() -> None:
     x, positives = planted()
     full = train_linear(x, over_all_rows(positives)).toarray()
-    cut = train_linear(x, over_all_rows(positives), threshold=0.2)
+    cut = train_linear(x, over_all_rows(positives), SolverOptions(threshold=0.2))
     expected = np.where(np.abs(full) >= 0.2, full, 0)
     expected[:, -1] = full[:, -1]
     np.testing.assert_array_equal(cut.toarray(), expected)
@@ -117,7 +122,7 @@ def test_odd_problems() -> None:
     x = sp.csr_matrix(np.array([[1, 0], [0, 0], [0, 1]], np.float32))
     positives = sp.csc_matrix(np.array([[0, 1, 0], [0, 1, 0], [0, 1, 0]], bool))
     groups = sp.csc_matrix(np.array([[1, 0], [1, 0], [1, 0]], bool))
-    weights = train_linear(x, Problems.of_columns(groups, positives, np.array([0, 0, 1])), **EXACT).toarray()
+    weights = train_linear(x, Problems.of_columns(groups, positives, np.array([0, 0, 1])), EXACT).toarray()
     scores = np.hstack([x.toarray(), np.ones((3, 1))]) @ weights.T
     assert (scores[:, 0] < 0).all()
     assert (scores[:, 1] > 0).all()

@@ -11,8 +11,8 @@ from xmcbench.sparse.numba_cache import stamp_of
 
 GUARD = """
 from pathlib import Path
-from xmcbench.sparse.numba_cache import stamp_whole_packages
-stamp_whole_packages(Path(__file__).parent)
+from xmcbench.sparse.numba_cache import stamp_whole_package
+stamp_whole_package(Path(__file__).parent)
 """
 CALLER = """
 from numba import njit
@@ -78,3 +78,22 @@ def test_a_stamp_is_of_names_and_contents(tmp_path: Path) -> None:
             (folder / name).write_text(text)
         stamps.append(stamp_of(folder))
     assert len(set(stamps)) == 4
+
+
+def test_an_index_with_a_class_that_is_gone_is_ignored(tmp_path: Path) -> None:
+    """Numba keeps one index per name and line of a function; it names the classes of parameters."""
+    kernel = """
+from typing import NamedTuple
+from numba import njit
+class {name}(NamedTuple):
+    number: int
+@njit(cache=True)
+def caller(pair):
+    return pair.number
+"""
+    for name in ("Before", "After"):
+        (tmp_path / "kernels").mkdir(exist_ok=True)
+        (tmp_path / "kernels" / "__init__.py").write_text(GUARD)
+        (tmp_path / "kernels" / "caller.py").write_text(kernel.format(name=name))
+        code = f"from kernels.caller import {name}, caller; print(caller({name}(7)))"
+        assert int(ask(code, tmp_path).communicate()[0]) == 7

@@ -18,7 +18,9 @@ def test_best_first_sorts_by_score_then_id(pairs: list[tuple[int, int]], k: int)
     pairs = list({ident: (score, ident) for score, ident in pairs}.values())
     scores = np.array([score for score, _ in pairs], np.float64)
     ids = np.array([ident for _, ident in pairs], np.int64)
-    got = [pairs[place] for place in best_first(scores, ids, k)]
+    best_ids, best_scores = np.empty(k, np.int64), np.empty(k, np.float64)
+    n = best_first(ids, scores, best_ids, best_scores)
+    got = list(zip(best_scores[:n].tolist(), best_ids[:n].tolist(), strict=True))
     assert got == sorted(pairs, key=lambda pair: (-pair[0], pair[1]))[:k]
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
-    from xmcbench.sparse.csr import Parts
-    from xmcbench.sparse.neighbours import InvertedIndex
+    from xmcbench.sparse.csr import Csr
+    from xmcbench.sparse.inverted import InvertedIndex
 
 SMALLEST_VOTE = np.finfo(np.float32).tiny  # lower bound of a vote, which can underflow to zero at a high power
 ROWS = 512  # rows per search call
@@ -105,7 +105,7 @@ class Knn:
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Build two inverted indexes: features → training rows to search, training rows → labels to count votes."""
-        from xmcbench.sparse.neighbours import InvertedIndex
+        from xmcbench.sparse.inverted import InvertedIndex
 
         assert train.features is not None
         with ctx.phase("index"):
@@ -123,8 +123,8 @@ class Knn:
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k labels with most votes; `ctx.query["neighbours"]` overrides the number of neighbours."""
-        from xmcbench.sparse.csr import parts
-        from xmcbench.sparse.neighbours import nearest
+        from xmcbench.sparse.csr import Csr
+        from xmcbench.sparse.inverted import nearest
 
         if (rows := self.rows) is None or (labels := self.labels) is None:
             raise not_fitted("knn", "predict")
@@ -135,7 +135,7 @@ class Knn:
         def best(queries: sp.csr_matrix) -> Best:
             if self.params.similarity == "bm25":
                 queries.data.clip(min=0, out=queries.data)
-            return nearest(labels, votes(*nearest(rows, parts(queries), count), self.params.power), k)
+            return nearest(labels, votes(*nearest(rows, Csr.of(queries), count), self.params.power), k)
 
         return predict_in_parts(features, k, ROWS, best, ctx)
 
@@ -154,7 +154,7 @@ class Knn:
         ------
         DataError : the file is missing or damaged.
         """
-        from xmcbench.sparse.neighbours import InvertedIndex
+        from xmcbench.sparse.inverted import InvertedIndex
 
         path = folder / "knn.npz"
         arrays = read_npz(path)
@@ -167,13 +167,13 @@ class Knn:
             raise not_a_model("knn", path, f"no {error}") from error
 
 
-def votes(ids: NDArray[np.int32], similarities: NDArray[np.float32], power: float) -> Parts:
-    """CSR parts of (n, training rows) votes s₁ (sᵢ / s₁)^p, from the (n, N) arrays of `nearest`."""
-    from xmcbench.sparse.csr import Parts
+def votes(ids: NDArray[np.int32], similarities: NDArray[np.float32], power: float) -> Csr:
+    """(n, training rows) votes s₁ (sᵢ / s₁)^p, from the (n, N) arrays of `nearest`."""
+    from xmcbench.sparse.csr import Csr
 
     valid = ids >= 0
     counts = valid.sum(axis=1)
     largest = np.repeat(similarities.max(axis=1, initial=0).astype(np.float64), counts)
     weights = (largest * (similarities[valid] / largest) ** power).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Parts(indptr, ids[valid], np.maximum(weights, SMALLEST_VOTE))
+    return Csr(indptr, ids[valid], np.maximum(weights, SMALLEST_VOTE))

@@ -118,20 +118,16 @@ class Ovr:
         self, features: sp.csr_matrix, labels: sp.csc_matrix, first: int, total: int, ctx: RunContext
     ) -> sp.csr_matrix:
         """Weights of a block of labels, loaded from its checkpoint if there is one."""
+        from xmcbench.sparse.dual import SolverOptions
         from xmcbench.sparse.onevsrest import train_one_vs_rest
 
         p = self.params
 
         def train() -> sp.csr_matrix:
+            seed = ctx.seed("ovr") + first
+            options = SolverOptions(p.cost, p.tolerance, p.max_iter, threshold=p.threshold, seed=seed)
             return train_one_vs_rest(
-                features,
-                labels,
-                cost=p.cost,
-                tolerance=p.tolerance,
-                max_iter=p.max_iter,
-                threshold=p.threshold,
-                seed=ctx.seed("ovr") + first,
-                progress=lambda done, _: ctx.progress(first + done, total, "labels"),
+                features, labels, options, lambda done, _: ctx.progress(first + done, total, "labels")
             )
 
         return checkpointed(ctx.checkpoints, f"weights-{first}", features.shape[1] + 1, train)
@@ -165,13 +161,13 @@ class Ovr:
         ------
         DataError : the file is missing or damaged.
         """
-        from xmcbench.sparse.csr import Parts
+        from xmcbench.sparse.csr import Csr
         from xmcbench.sparse.inverted import InvertedWeights
 
         path = folder / "ovr.npz"
         try:
             with np.load(path, allow_pickle=False) as file:
-                self.weights = InvertedWeights(Parts(file["indptr"], file["indices"], file["data"]), file["bias"])
+                self.weights = InvertedWeights(Csr(file["indptr"], file["indices"], file["data"]), file["bias"])
                 self.labels = file["labels"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise not_a_model("ovr", path, error) from error

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from xmcbench.sparse.numba_cache import stamp_whole_packages
+from xmcbench.sparse.numba_cache import stamp_whole_package
 
-stamp_whole_packages(Path(__file__).parent)
+stamp_whole_package(Path(__file__).parent)

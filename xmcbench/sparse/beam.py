@@ -19,7 +19,7 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.sparse.chunked import Chunks, add_margins
-from xmcbench.sparse.csr import Parts, parts
+from xmcbench.sparse.csr import Csr, row_of
 from xmcbench.sparse.topk import best_first
 
 if TYPE_CHECKING:
@@ -60,6 +60,16 @@ class Beam(NamedTuple):
     logs: NDArray[np.float32]
 
 
+class Visits(NamedTuple):
+    """The pairs of a row and a node in a beam, sorted by node, so that each node's weights are loaded once.
+
+    `pairs` (m,) int64 positions in `Beam.nodes`, `rows` (m,) int64.
+    """
+
+    pairs: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
 def search(
     trees: Sequence[SearchTree], features: sp.csr_matrix, k: int, *, beam: int, power: int, n_labels: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -78,7 +88,7 @@ def search(
     """
     n = features.shape[0]
     ids, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-    x = parts(features)
+    x = Csr.of(features)
     trees = [tree for tree in trees if len(tree.labels)]
     if not (trees and n and k):
         return ids, scores
@@ -94,26 +104,32 @@ def search(
     return ids, scores
 
 
-def descend(chunks: Chunks, x: Parts, depth: int, beam: int, power: int, *, cut: bool = True) -> Beam:
+def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: bool = True) -> Beam:
     """The nodes that rows reach `depth` levels below the root.
 
     Parameters
     ----------
-    x : CSR parts of (n, d) rows, scaled as in training.
+    x : (n, d) rows, scaled as in training.
     cut : keep only the `beam` best nodes on the last level too, not all children of the beam above it.
     """
     n = len(x.indptr) - 1
     beams = Beam(np.arange(n + 1), np.zeros(n, np.int64), np.zeros(n, np.float32))
     if n <= FEW:
         return Beam(*_descend_alone(chunks, x, beams, depth, beam, power, cut))
+    workers = get_num_threads()
     for level in range(depth):
         starts = _starts(chunks.child_ptr, beams.nodes)
-        order = _by_node(beams.nodes)
         logs = np.empty(starts[-1], np.float32)
-        row_of_pair = np.repeat(np.arange(n), np.diff(beams.ptr))
-        _expand(chunks, x, beams, starts, order, row_of_pair, power, get_num_threads(), logs)
-        keep = beam if cut or level < depth - 1 else int(starts[-1])
-        beams = _best(chunks.child_ptr, beams, starts, logs, keep)
+        order = _by_node(beams.nodes)
+        visits = Visits(order, np.repeat(np.arange(n), np.diff(beams.ptr))[order])
+        _expand(chunks, x, beams, starts, visits, power, logs, workers)
+        counts = np.diff(starts[beams.ptr])
+        if cut or level < depth - 1:
+            counts = np.minimum(counts, beam)
+        ptr = np.concatenate([[0], np.cumsum(counts)])
+        selected = Beam(ptr, np.empty(ptr[-1], np.int64), np.empty(ptr[-1], np.float32))
+        _best(chunks.child_ptr, beams, starts, logs, selected, workers)
+        beams = selected
     return beams
 
 
@@ -142,16 +158,14 @@ def _by_node(nodes: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _expand(
-    chunks: Any, x: Any, beams: Any, starts: Any, order: Any, row_of_pair: Any, power: int, workers: int, logs: Any
-) -> None:
-    """Score the children of all nodes of `beams`. Pairs are visited in `order`, so each node's weights load once."""
+def _expand(chunks: Any, x: Any, beams: Any, starts: Any, visits: Any, power: int, logs: Any, workers: int) -> None:
+    """Score the children of all nodes of `beams`."""
     for worker in prange(workers):
-        for i in range(len(order) * worker // workers, len(order) * (worker + 1) // workers):
-            pair, row = order[i], row_of_pair[order[i]]
-            first, last = x.indptr[row], x.indptr[row + 1]
+        for i in range(len(visits.pairs) * worker // workers, len(visits.pairs) * (worker + 1) // workers):
+            pair = visits.pairs[i]
+            columns, numbers = row_of(x, visits.rows[i])
             z = logs[starts[pair] : starts[pair + 1]]
-            _score(chunks, beams.nodes[pair], x.indices[first:last], x.data[first:last], beams.logs[pair], power, z)
+            _score(chunks, beams.nodes[pair], columns, numbers, beams.logs[pair], power, z)
 
 
 @njit(cache=True, nogil=True)
@@ -177,19 +191,9 @@ def _children(child_ptr: Any, nodes: Any) -> Any:
     return children
 
 
-def _best(
-    child_ptr: NDArray[np.int64], beams: Beam, starts: NDArray[np.int64], logs: NDArray[np.float32], beam: int
-) -> Beam:
-    """The `beam` best children of each row's nodes."""
-    counts = np.minimum(np.diff(starts[beams.ptr]), beam)
-    ptr = np.concatenate([[0], np.cumsum(counts)])
-    selected = Beam(ptr, np.empty(ptr[-1], np.int64), np.empty(ptr[-1], np.float32))
-    _best_of_rows(child_ptr, beams, starts, logs, selected, get_num_threads())
-    return selected
-
-
 @njit(cache=True, nogil=True, parallel=True)
-def _best_of_rows(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, workers: int) -> None:
+def _best(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, workers: int) -> None:
+    """Write the best children of each row's nodes to `selected`, as many as there is room for."""
     for worker in prange(workers):
         for row in range(worker, len(selected.ptr) - 1, workers):
             _best_of_row(child_ptr, beams, starts, logs, selected, row)
@@ -199,14 +203,12 @@ def _best_of_rows(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: 
 def _best_of_row(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, row: int) -> None:
     children = _children(child_ptr, beams.nodes[beams.ptr[row] : beams.ptr[row + 1]])
     child_logs = logs[starts[beams.ptr[row]] : starts[beams.ptr[row + 1]]]
-    first, last = selected.ptr[row], selected.ptr[row + 1]
-    if last - first == len(children):  # all children fit into the beam, and their order does not matter
-        selected.nodes[first:last] = children
-        selected.logs[first:last] = child_logs
+    nodes = selected.nodes[selected.ptr[row] : selected.ptr[row + 1]]
+    node_logs = selected.logs[selected.ptr[row] : selected.ptr[row + 1]]
+    if len(nodes) == len(children):  # all children fit into the beam, and their order does not matter
+        nodes[:], node_logs[:] = children, child_logs
     else:
-        best = best_first(child_logs, children, last - first)
-        selected.nodes[first:last] = children[best]
-        selected.logs[first:last] = child_logs[best]
+        best_first(children, child_logs, nodes, node_logs)
 
 
 @njit(cache=True, nogil=True)
@@ -215,7 +217,7 @@ def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power
     n = len(x.indptr) - 1
     ptr, all_nodes, all_logs = np.zeros(n + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     for row in range(n):
-        columns, numbers = x.indices[x.indptr[row] : x.indptr[row + 1]], x.data[x.indptr[row] : x.indptr[row + 1]]
+        columns, numbers = row_of(x, row)
         nodes, logs = np.zeros(1, np.int64), np.zeros(1, np.float32)
         for level in range(depth):
             children, starts = _children(chunks.child_ptr, nodes), _starts(chunks.child_ptr, nodes)
@@ -224,9 +226,10 @@ def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power
                 z = child_logs[starts[i] : starts[i + 1]]
                 _score(chunks, nodes[i], columns, numbers, logs[i], power, z)
             if len(children) > beam and (cut or level < depth - 1):
-                best = best_first(child_logs, children, beam)
-                children, child_logs = children[best], child_logs[best]
-            nodes, logs = children, child_logs
+                nodes, logs = np.empty(beam, np.int64), np.empty(beam, np.float32)
+                best_first(children, child_logs, nodes, logs)
+            else:
+                nodes, logs = children, child_logs
         ptr[row + 1] = ptr[row] + len(nodes)
         all_nodes, all_logs = np.concatenate((all_nodes, nodes)), np.concatenate((all_logs, logs))
     return ptr, all_nodes, all_logs
@@ -259,9 +262,6 @@ def _combine_share(
                     candidates[n_candidates] = labels[entry]
                     n_candidates += 1
                 sums[labels[entry]] += max(score, MIN_SCORE)
-        total = sums[candidates[:n_candidates]]
-        best = best_first(total, candidates[:n_candidates], ids.shape[1])
-        for i in range(len(best)):
-            ids[row, i], scores[row, i] = candidates[best[i]], total[best[i]]
-        for i in range(n_candidates):
-            sums[candidates[i]] = 0.0
+        candidates = candidates[:n_candidates]
+        best_first(candidates, sums[candidates], ids[row], scores[row])
+        sums[candidates] = 0.0

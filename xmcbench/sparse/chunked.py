@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import add_line, parts
+from xmcbench.sparse.csr import Csr, add_line
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -72,7 +72,7 @@ class Chunks(NamedTuple):
         if weights.shape[0] < child_ptr[-1]:
             raise ValueError(f"weights have {weights.shape[0]} rows, the tree has {child_ptr[-1]} nodes")
         inner, width = len(child_ptr) - 1, int(weights.shape[1]) - 1
-        matrix = parts(weights)
+        matrix = Csr.of(weights)
         sizes = np.zeros((3, inner), np.int64)
         _measure(child_ptr, matrix, width, sizes)
         words = -(-width // 64)

@@ -16,11 +16,13 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.method import Progress
-from xmcbench.sparse.csr import Parts, parts, scale_rows, unit_rows
-from xmcbench.sparse.dual import row_squares
+from xmcbench.sparse.csr import Csr, row_of, row_squares, scale_rows, unit_rows
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+MAX_ITER = 20  # maximum number of steps per split, as in PECOS's `HierarchicalKMeans`
+TOLERANCE = 1e-4  # a split ends when the mean cosine to the centre rises by less: Parabel, omikuji's cluster.eps
 
 
 def label_centroids(features: sp.csr_matrix, labels: sp.csr_matrix) -> sp.csr_matrix:
@@ -63,8 +65,6 @@ def balanced_clusters(
     n_clusters: int | None = None,
     max_leaf: int | None = None,
     seed: int = 0,
-    max_iter: int = 20,
-    tolerance: float = 1e-4,
     progress: Progress | None = None,
 ) -> NDArray[np.int32]:
     """Cluster labels by a balanced tree of spherical 2-means splits.
@@ -75,8 +75,6 @@ def balanced_clusters(
     n_clusters : a power of two; or give `max_leaf`, the maximum number of labels per cluster (see `cluster_count`).
         Clusters are empty where there are fewer labels than clusters.
     seed : selects the two labels each split starts from. The result does not depend on the number of threads.
-    max_iter : maximum number of steps per split; 20 as in PECOS's `HierarchicalKMeans`.
-    tolerance : a split ends when the mean cosine to the centre rises by less; 1e-4 as in Parabel.
     progress : called with (splits done, splits in all).
 
     Returns
@@ -93,13 +91,19 @@ def balanced_clusters(
     count = cluster_count(n_labels, max_leaf) if max_leaf is not None else int(n_clusters or 0)
     if count < 1 or count & (count - 1):
         raise ValueError(f"n_clusters is {count}, must be a power of two")
-    rows = parts(unit_rows(features))
+    rows = Csr.of(unit_rows(features))
     order = np.arange(n_labels, dtype=np.int32)
     bounds = np.array([0, n_labels], np.int64)
     buffers = np.zeros((get_num_threads(), int(features.shape[1]), 2), np.float32)
     for level in range(count.bit_length() - 1):
-        start = np.random.default_rng((seed, level)).random((len(bounds) - 1, 2))
-        _split_level(rows, order, bounds, start, max_iter, tolerance, buffers, progress, count - 1)
+        n_nodes = len(bounds) - 1
+        start = np.random.default_rng((seed, level)).random((n_nodes, 2))
+        step = max(len(buffers), n_nodes // 16)  # nodes per call: Ctrl-C and the deadline are checked between calls
+        for first in range(0, n_nodes, step):
+            last = min(n_nodes, first + step)
+            _split_nodes(rows, order, bounds, start, first, last, buffers)
+            if progress is not None:
+                progress(n_nodes - 1 + last, count - 1)
         bounds = _halve(bounds)
     clusters = np.empty(n_labels, np.int32)
     clusters[order] = np.repeat(np.arange(count, dtype=np.int32), np.diff(bounds))
@@ -114,60 +118,18 @@ def _halve(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
     return children
 
 
-def _split_level(
-    rows: Parts,
-    order: NDArray[np.int32],
-    bounds: NDArray[np.int64],
-    start: NDArray[np.float64],
-    max_iter: int,
-    tolerance: float,
-    buffers: NDArray[np.float32],
-    progress: Progress | None,
-    total: int,
-) -> None:
-    """Split every node of a level, a few nodes per kernel call: Ctrl-C and the deadline are checked between calls."""
-    n_nodes = len(bounds) - 1
-    step = max(buffers.shape[0], n_nodes // 16)
-    for first in range(0, n_nodes, step):
-        last = min(n_nodes, first + step)
-        _split_nodes(*rows, order, bounds, first, last, start, max_iter, tolerance, buffers)
-        if progress is not None:
-            progress(n_nodes - 1 + last, total)
-
-
 @njit(cache=True, nogil=True, parallel=True)
-def _split_nodes(
-    indptr: Any,
-    indices: Any,
-    data: Any,
-    order: Any,
-    bounds: Any,
-    first: int,
-    last: int,
-    start: Any,
-    max_iter: int,
-    tolerance: float,
-    buffers: Any,
-) -> None:
+def _split_nodes(rows: Any, order: Any, bounds: Any, start: Any, first: int, last: int, buffers: Any) -> None:
     """Nodes first … last − 1; one thread splits a node, so the result does not depend on the number of threads."""
     workers = buffers.shape[0]
     for worker in prange(workers):
         for node in range(first + worker, last, workers):
             members = order[bounds[node] : bounds[node + 1]]
-            split_in_two(indptr, indices, data, members, start[node], max_iter, tolerance, buffers[worker])
+            split_in_two(rows, members, start[node], buffers[worker], MAX_ITER, TOLERANCE)
 
 
 @njit(cache=True, nogil=True)
-def split_in_two(
-    indptr: Any,
-    indices: Any,
-    data: Any,
-    members: Any,
-    start: Any,
-    max_iter: int,
-    tolerance: float,
-    centres: Any,
-) -> None:
+def split_in_two(rows: Any, members: Any, start: Any, centres: Any, max_iter: int, tolerance: float) -> None:
     """Balanced spherical 2-means on rows `members` (m,) int32, reordered in place.
 
     Afterwards the first ⌈m/2⌉ members are one half, the others the second; ids ascend in each half. `start`: (2,)
@@ -177,62 +139,63 @@ def split_in_two(
     if m < 2:
         return
     half = (m + 1) // 2
-    first_seed = int(start[0] * m)
-    second_seed = int(start[1] * (m - 1))
+    first_seed, second_seed = int(start[0] * m), int(start[1] * (m - 1))
     if second_seed >= first_seed:
         second_seed += 1
-    _add(indptr, indices, data, members[first_seed], centres, 0)
-    _add(indptr, indices, data, members[second_seed], centres, 1)
+    _add(rows, members[first_seed], centres, 0)
+    _add(rows, members[second_seed], centres, 1)
     norms = np.ones(2)
     scores = np.empty(m, np.float64)
     last_gain = -np.inf
     for _ in range(max_iter):
         for i in range(m):
             near, far = 0.0, 0.0
-            for at in range(indptr[members[i]], indptr[members[i] + 1]):
-                near += data[at] * centres[indices[at], 0]
-                far += data[at] * centres[indices[at], 1]
+            columns, numbers = row_of(rows, members[i])
+            for at in range(len(columns)):
+                near += numbers[at] * centres[columns[at], 0]
+                far += numbers[at] * centres[columns[at], 1]
             scores[i] = far / norms[1] - near / norms[0]
         members[:] = members[np.argsort(scores, kind="mergesort")]  # stable: ties keep their order
         members[:half].sort()
         members[half:].sort()
-        _clear(indptr, indices, members, centres)
+        _clear(rows, members, centres)
         gain = 0.0
         for side in range(2):
             square = 0.0
             for i in range(0 if side == 0 else half, half if side == 0 else m):
-                square += _add(indptr, indices, data, members[i], centres, side)
+                square += _add(rows, members[i], centres, side)
             norms[side] = np.sqrt(square) if square > 0 else 1.0
             # The sum of the rows' cosines to their centre is the norm of their sum.
             gain += np.sqrt(max(square, 0.0)) / m
         if gain - last_gain < tolerance:
             break
         last_gain = gain
-    _clear(indptr, indices, members, centres)
+    _clear(rows, members, centres)
 
 
 @njit(cache=True, nogil=True)
-def _add(indptr: Any, indices: Any, data: Any, row: int, centres: Any, side: int) -> float:
+def _add(rows: Any, row: int, centres: Any, side: int) -> float:
     """Add a row to one centre and return the increase of the centre's squared norm."""
     increase = 0.0
-    for at in range(indptr[row], indptr[row + 1]):
-        old = np.float64(centres[indices[at], side])
-        new = np.float32(old + data[at])
-        centres[indices[at], side] = new
+    columns, numbers = row_of(rows, row)
+    for at in range(len(columns)):
+        old = np.float64(centres[columns[at], side])
+        new = np.float32(old + numbers[at])
+        centres[columns[at], side] = new
         increase += np.float64(new) * np.float64(new) - old * old
     return increase
 
 
 @njit(cache=True, nogil=True)
-def _clear(indptr: Any, indices: Any, members: Any, centres: Any) -> None:
+def _clear(rows: Any, members: Any, centres: Any) -> None:
     """Zero both centres: all of them, or only the features of the rows if those are fewer."""
     size = 0
     for row in members:
-        size += indptr[row + 1] - indptr[row]
+        size += rows.indptr[row + 1] - rows.indptr[row]
     if size > centres.shape[0]:
         centres[:] = 0.0
         return
     for row in members:
-        for at in range(indptr[row], indptr[row + 1]):
-            centres[indices[at], 0] = 0.0
-            centres[indices[at], 1] = 0.0
+        for at in range(rows.indptr[row], rows.indptr[row + 1]):
+            centres[rows.indices[at], 0] = 0.0
+            centres[rows.indices[at], 1] = 0.0

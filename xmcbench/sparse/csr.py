@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 
-class Parts(NamedTuple):
+class Csr(NamedTuple):
     """The arrays of a CSR matrix: `indptr` (n + 1,) int64, `indices` (nnz,) int32, `data` (nnz,) float32."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     data: NDArray[np.float32]
 
-
-def parts(matrix: sp.csr_matrix) -> Parts:
-    """The three arrays of `matrix` in the types the kernels are compiled for; copied only where they differ."""
-    return Parts(
-        np.ascontiguousarray(matrix.indptr, np.int64),
-        np.ascontiguousarray(matrix.indices, np.int32),
-        np.ascontiguousarray(matrix.data, np.float32),
-    )
+    @classmethod
+    def of(cls, matrix: sp.csr_matrix) -> Csr:
+        """The arrays of `matrix` in the types the kernels are compiled for; copied only where they differ."""
+        return cls(
+            np.ascontiguousarray(matrix.indptr, np.int64),
+            np.ascontiguousarray(matrix.indices, np.int32),
+            np.ascontiguousarray(matrix.data, np.float32),
+        )
 
 
 def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
@@ -43,43 +43,57 @@ def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
 
 
 @njit(cache=True, nogil=True)
-def scale_rows(indptr: Any, data: Any) -> None:
-    """Divide each row by its L2 norm, in place."""
-    for row in range(len(indptr) - 1):
-        square = 0.0
+def row_squares(indptr: Any, data: Any) -> Any:
+    """(n,) float64: squared L2 norms of rows."""
+    squares = np.zeros(len(indptr) - 1)
+    for row in range(len(squares)):
         for at in range(indptr[row], indptr[row + 1]):
-            square += np.float64(data[at]) * np.float64(data[at])
-        if square > 0:
-            for at in range(indptr[row], indptr[row + 1]):
-                data[at] = data[at] / np.sqrt(square)
+            squares[row] += np.float64(data[at]) * np.float64(data[at])
+    return squares
 
 
 @njit(cache=True, nogil=True)
-def columns_of(indptr: Any, indices: Any, rows: Any, width: int) -> Any:
-    """Features that occur in any of `rows`, ascending."""
+def scale_rows(indptr: Any, data: Any) -> None:
+    """Divide each row by its L2 norm, in place."""
+    squares = row_squares(indptr, data)
+    for row in range(len(squares)):
+        if squares[row] > 0:
+            for at in range(indptr[row], indptr[row + 1]):
+                data[at] = data[at] / np.sqrt(squares[row])
+
+
+@njit(cache=True, nogil=True)
+def row_of(matrix: Any, row: int) -> Any:
+    """The columns and the numbers of one row of a `Csr`."""
+    first, last = matrix.indptr[row], matrix.indptr[row + 1]
+    return matrix.indices[first:last], matrix.data[first:last]
+
+
+@njit(cache=True, nogil=True)
+def columns_of(matrix: Any, rows: Any, width: int) -> Any:
+    """Features that occur in any of `rows` of a `Csr`, ascending."""
     seen = np.zeros(width, np.bool_)
     for row in rows:
-        for at in range(indptr[row], indptr[row + 1]):
-            seen[indices[at]] = True
+        for at in range(matrix.indptr[row], matrix.indptr[row + 1]):
+            seen[matrix.indices[at]] = True
     return np.flatnonzero(seen).astype(np.int32)
 
 
 @njit(cache=True, nogil=True)
-def gather_rows(indptr: Any, indices: Any, data: Any, rows: Any, active: Any, width: int) -> Any:
-    """CSR parts of `rows` in that order, with feature active[j] renumbered to j; `active` has all their features."""
+def gather_rows(matrix: Any, rows: Any, active: Any, width: int) -> Any:
+    """`rows` of a `Csr` in that order, with feature active[j] renumbered to j; `active` has all their features."""
     number = np.empty(width, np.int32)
     for j in range(len(active)):
         number[active[j]] = j
-    out_ptr = np.zeros(len(rows) + 1, np.int64)
+    indptr = np.zeros(len(rows) + 1, np.int64)
     for i in range(len(rows)):
-        out_ptr[i + 1] = out_ptr[i] + indptr[rows[i] + 1] - indptr[rows[i]]
-    out_indices, out_data = np.empty(out_ptr[-1], np.int32), np.empty(out_ptr[-1], np.float32)
+        indptr[i + 1] = indptr[i] + matrix.indptr[rows[i] + 1] - matrix.indptr[rows[i]]
+    indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
     for i in range(len(rows)):
-        at = out_ptr[i]
-        for source in range(indptr[rows[i]], indptr[rows[i] + 1]):
-            out_indices[at], out_data[at] = number[indices[source]], data[source]
-            at += 1
-    return out_ptr, out_indices, out_data
+        columns, numbers = row_of(matrix, rows[i])
+        for at in range(len(columns)):
+            indices[indptr[i] + at], data[indptr[i] + at] = number[columns[at]], numbers[at]
+    return Csr(indptr, indices, data)
 
 
 @njit(cache=True, nogil=True)

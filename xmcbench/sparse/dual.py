@@ -12,42 +12,69 @@ nearly all rows of a node.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from xmcbench.sparse.csr import row_of
+
+WorkProgress = Callable[[float, float], None]  # called with (work done, work in all); it may raise to stop the work
 PASSES = 5  # over the active rows, before all rows are visited again; 3 and "until converged" took longer
 
 
-@njit(cache=True, nogil=True)
-def row_squares(indptr: Any, data: Any) -> Any:
-    """(n,) float64: squared L2 norms of rows."""
-    squares = np.zeros(len(indptr) - 1)
-    for row in range(len(squares)):
-        for at in range(indptr[row], indptr[row + 1]):
-            squares[row] += np.float64(data[at]) * np.float64(data[at])
-    return squares
+class SolverOptions(NamedTuple):
+    """How classifiers are trained; the defaults of `cost` and `tolerance` are those of LIBLINEAR's solver 1.
+
+    Attributes
+    ----------
+    cost : C; 1 in Parabel, PECOS, DiSMEC and napkinXC too.
+    tolerance : a problem ends when the projected gradients of a pass over all its rows differ by at most this.
+    max_iter : maximum number of passes per problem; 20 in Parabel, 100 in napkinXC.
+    bias : value of the constant feature.
+    threshold : weights of smaller magnitude are dropped; the bias weight is kept.
+    seed : determines the order in which rows are visited.
+    """
+
+    cost: float = 1.0
+    tolerance: float = 0.1
+    max_iter: int = 20
+    bias: float = 1.0
+    threshold: float = 0.0
+    seed: int = 0
+
+
+class Problem(NamedTuple):
+    """One binary problem: the numbers of its rows in `x`, and their signs.
+
+    Attributes
+    ----------
+    x : `Csr` with d features. squares : squared norms of the rows of `x`, including the constant feature.
+    rows : (m,) integers. signs : (m,) float64, 1 or −1.
+    """
+
+    x: Any
+    squares: Any
+    rows: Any
+    signs: Any
 
 
 @njit(cache=True, nogil=True)
-def solve(
-    indptr: Any, indices: Any, data: Any, squares: Any, rows: Any, signs: Any, alpha: Any,
-    cost: float, tolerance: float, max_iter: int, bias: float, seed: int, weights: Any, bias_weight: float,
-) -> tuple[float, bool]:  # fmt: skip
-    """Run up to `max_iter` passes. Returns the bias weight, and whether the solution is within `tolerance`.
+def solve(problem: Any, alpha: Any, weights: Any, bias_weight: float, options: Any, seed: int) -> tuple[float, bool]:
+    """Run up to `options.max_iter` passes. Returns the bias weight, and whether the solution is within `tolerance`.
 
     Dual variables `alpha` (m,) float64 and weights (d,) float32 are changed in place. For a cold start they and the
     bias weight are zero; for a warm start they are the result of an earlier call on some of these rows, with zero in
-    `alpha` for new rows. `squares`: squared norms of rows, including the constant feature. Convergence is LIBLINEAR's
-    criterion: the projected gradients of a pass over all rows differ by at most `tolerance`.
+    `alpha` for new rows. Convergence is LIBLINEAR's criterion, see `SolverOptions.tolerance`.
     """
+    x, squares, rows, signs = problem
+    bias, tolerance, diagonal = options.bias, options.tolerance, 0.5 / options.cost
     m = len(rows)
     order = np.arange(m)
-    diagonal = 0.5 / cost
     size, full, passes = m, True, 0  # the first `size` of `order` are active; full: this pass visits all rows
     state = np.int64(seed) & 0xFFFFFFFF
-    for _ in range(max_iter):
+    for _ in range(options.max_iter):
         highest, lowest = 0.0, 0.0  # rows set aside have a projected gradient of zero
         for i in range(size - 1):
             state = (state * 1664525 + 1013904223) & 0xFFFFFFFF  # Numerical Recipes' generator
@@ -56,20 +83,20 @@ def solve(
         s = 0
         while s < size:
             i = order[s]
-            row = rows[i]
+            columns, numbers = row_of(x, rows[i])
             old = alpha[i]
-            gradient = signs[i] * (_dot(indptr, indices, data, row, weights) + bias * bias_weight) - 1.0
+            gradient = signs[i] * (_dot(columns, numbers, weights) + bias * bias_weight) - 1.0
             gradient += diagonal * old
             if old == 0.0 and gradient >= 0.0:
                 size -= 1
                 order[s], order[size] = order[size], order[s]
                 continue
             highest, lowest = max(highest, gradient), min(lowest, gradient)
-            alpha[i] = max(old - gradient / (squares[row] + diagonal), 0.0)
+            alpha[i] = max(old - gradient / (squares[rows[i]] + diagonal), 0.0)
             step = signs[i] * (alpha[i] - old)
             if step != 0.0:
                 bias_weight += step * bias
-                _add(indptr, indices, data, row, np.float32(step), weights)
+                _add(columns, numbers, np.float32(step), weights)
             s += 1
         passes += 1
         within = highest - lowest <= tolerance
@@ -85,20 +112,20 @@ def solve(
 
 
 @njit(cache=True, nogil=True)
-def _dot(indptr: Any, indices: Any, data: Any, row: int, weights: Any) -> Any:
+def _dot(columns: Any, numbers: Any, weights: Any) -> Any:
     """Dot product with two partial sums, so that consecutive additions do not wait for each other."""
     even, odd = np.float32(0.0), np.float32(0.0)
-    at, end = indptr[row], indptr[row + 1]
+    at, end = 0, len(columns)
     while at + 2 <= end:
-        even += weights[np.uint32(indices[at])] * data[at]
-        odd += weights[np.uint32(indices[at + 1])] * data[at + 1]
+        even += weights[np.uint32(columns[at])] * numbers[at]
+        odd += weights[np.uint32(columns[at + 1])] * numbers[at + 1]
         at += 2
     if at < end:
-        even += weights[np.uint32(indices[at])] * data[at]
+        even += weights[np.uint32(columns[at])] * numbers[at]
     return even + odd
 
 
 @njit(cache=True, nogil=True)
-def _add(indptr: Any, indices: Any, data: Any, row: int, step: Any, weights: Any) -> None:
-    for at in range(indptr[row], indptr[row + 1]):
-        weights[np.uint32(indices[at])] += step * data[at]
+def _add(columns: Any, numbers: Any, step: Any, weights: Any) -> None:
+    for at in range(len(columns)):
+        weights[np.uint32(columns[at])] += step * numbers[at]

@@ -6,12 +6,12 @@ objective in half to a third of the time. All other problems are solved one by o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xmcbench.sparse.linear import Problems, train_linear
+from xmcbench.sparse.dual import SolverOptions, WorkProgress
+from xmcbench.sparse.linear import DEFAULTS, Problems, train_linear
 from xmcbench.sparse.onevsrest import train_one_vs_rest
 
 if TYPE_CHECKING:
@@ -24,15 +24,13 @@ MANY_ROWS = 4096  # per group; with fewer rows both solvers take about as long
 def train_groups(
     features: sp.csr_matrix,
     problems: Problems,
-    *,
-    seed: int = 0,
-    progress: Callable[[float, float], None] | None = None,
-    **how: Any,
+    options: SolverOptions = DEFAULTS,
+    progress: WorkProgress | None = None,
 ) -> sp.csr_matrix:
     """Solve every problem; parameters and result are those of `xmcbench.sparse.linear.train_linear`.
 
-    `how` : cost, tolerance, max_iter, bias, threshold. Both solvers end at the same tolerance; if `max_iter` ends a
-    problem, the one-vs-rest solver has made up to five times as many passes, see `train_one_vs_rest`.
+    Both solvers end at the same tolerance; if `options.max_iter` ends a problem, the one-vs-rest solver has made up to
+    five times as many passes, see `train_one_vs_rest`.
     """
     import scipy.sparse as sp
 
@@ -40,11 +38,10 @@ def train_groups(
     many = np.bincount(problems.group, minlength=len(problems.row_ptr) - 1) >= MANY_PROBLEMS
     large = np.flatnonzero(many & (np.diff(problems.row_ptr) >= MANY_ROWS))
     if len(large) == 0:
-        return train_linear(features, problems, seed=seed, progress=progress, **how)
-    in_large_group = np.isin(problems.group, large)
+        return train_linear(features, problems, options, progress)
     done = 0.0
 
-    def progress_of(before: float, share: float) -> Callable[[float, float], None] | None:
+    def progress_of(before: float, share: float) -> WorkProgress | None:
         return None if progress is None else lambda part, whole: progress(before + share * part / max(whole, 1), total)
 
     total = float(work.sum())
@@ -55,13 +52,12 @@ def train_groups(
         share = float(work[first:last].sum())
         node_features = features if len(rows) == features.shape[0] else features[rows]
         labels = _columns(problems.part(first, last), rows)
-        part = train_one_vs_rest(node_features, labels, seed=seed + first, progress=progress_of(done, share), **how)
-        weights.append(part)
+        group_options = options._replace(seed=options.seed + first)
+        weights.append(train_one_vs_rest(node_features, labels, group_options, progress_of(done, share)))
         positions.append(np.arange(first, last))
         done += share
-    rest = np.flatnonzero(~in_large_group)
-    others = problems.select(rest)
-    weights.append(train_linear(features, others, seed=seed, progress=progress_of(done, total - done), **how))
+    rest = np.flatnonzero(~np.isin(problems.group, large))
+    weights.append(train_linear(features, problems.select(rest), options, progress_of(done, total - done)))
     positions.append(rest)
     return sp.vstack(weights, format="csr")[np.argsort(np.concatenate(positions))]
 

@@ -1,6 +1,8 @@
-"""Margins of sparse classifiers by an inverted index: only the weights of a row's own features are read.
+"""Search by an inverted index, feature → the rows that have it: only the weights of a query's own features are read.
 
-A classifier has thousands of weights, a row about a hundred features.
+`nearest` finds stored rows: exactly those of largest inner product, if they share a feature with the query. "Rows" and
+"features" may also be labels and neighbours: the same search counts the votes of a row's neighbours for labels.
+`best_labels` finds classifiers: one has thousands of weights, a row about a hundred features.
 """
 
 from __future__ import annotations
@@ -11,11 +13,54 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import Parts, parts
+from xmcbench.sparse.csr import Csr, row_of
 from xmcbench.sparse.topk import best_first
+from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+
+class InvertedIndex(NamedTuple):
+    """m stored rows by feature.
+
+    A common feature, one of more than half of the rows, is a dense line of m weights: less memory, and faster to add.
+    Field names are part of the file format of methods that save an index.
+
+    Attributes
+    ----------
+    indptr, indices, data : CSR of (d, m), types as in `Csr`: feature j's rows and weights; empty for common features.
+    common : (c, m) float32, the weights of common features. place : (d,) int32, feature j's line there, −1 if none.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    data: NDArray[np.float32]
+    common: NDArray[np.float32]
+    place: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, rows: sp.csr_matrix) -> InvertedIndex:
+        """Build from (m, d) CSR weights."""
+        by_feature = rows.T.tocsr(copy=True)
+        counts = np.diff(by_feature.indptr)
+        common = np.flatnonzero(2 * counts > rows.shape[0])
+        place = np.full(len(counts), -1, np.int32)
+        place[common] = np.arange(len(common))
+        lines = np.ascontiguousarray(by_feature[common].toarray(), np.float32)
+        by_feature.data[np.repeat(place >= 0, counts)] = 0
+        by_feature.eliminate_zeros()
+        return cls(*Csr.of(by_feature), lines, place)
+
+    @property
+    def width(self) -> int:
+        """d, the number of features."""
+        return len(self.place)
+
+    @property
+    def size(self) -> int:
+        """m, the number of stored rows."""
+        return int(self.common.shape[1])
 
 
 class InvertedWeights(NamedTuple):
@@ -23,11 +68,11 @@ class InvertedWeights(NamedTuple):
 
     Attributes
     ----------
-    by_feature : CSR parts of (d, P): for each feature, the labels with a weight for it, and the weights.
+    by_feature : (d, P): for each feature, the labels with a weight for it, and the weights.
     bias : (P,) float32, the constant feature's value times its weight.
     """
 
-    by_feature: Parts
+    by_feature: Csr
     bias: NDArray[np.float32]
 
     @classmethod
@@ -35,7 +80,105 @@ class InvertedWeights(NamedTuple):
         """From (P, d + 1) CSR weights as `xmcbench.sparse.linear` gives them, the bias weight at column d."""
         width = weights.shape[1] - 1
         bias_weights = np.asarray(weights[:, [width]].toarray(), np.float32).ravel()
-        return cls(parts(weights[:, :width].T.tocsr()), bias_weights * np.float32(bias))
+        return cls(Csr.of(weights[:, :width].T.tocsr()), bias_weights * np.float32(bias))
+
+
+class Scratch(NamedTuple):
+    """Memory of each worker, (workers, m): sums (zero between queries); the rows with a sum above zero, their sums."""
+
+    sums: NDArray[np.float32]
+    hits: NDArray[np.int32]
+    hit_sums: NDArray[np.float32]
+
+
+def nearest(index: InvertedIndex, queries: Csr, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The `count` stored rows of largest inner product with each query, if it is above zero.
+
+    Parameters
+    ----------
+    queries : (n, d) finite weights by feature.
+
+    Returns
+    -------
+    ids : (n, count) int32, product descending then id ascending; −1 where there are fewer.
+    products : (n, count) float32, −inf at padding. They do not depend on the other queries or on the number of threads.
+
+    Raises
+    ------
+    ValueError : a query has a feature that is not in the index.
+    """
+    n = len(queries.indptr) - 1
+    if queries.indices.max(initial=-1) >= index.width:
+        raise ValueError(f"a query has feature {queries.indices.max()}, the index has {index.width} features")
+    out = TopK.padding(n, count)
+    shape = max(1, min(get_num_threads(), n)), index.size
+    scratch = Scratch(np.zeros(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
+    row_ids = np.arange(index.size, dtype=np.int32)
+    if shape[0] == 1:  # starting threads would take longer than a single query
+        _answer_share(queries, index, row_ids, scratch, out.ids, out.scores, 0)
+    else:
+        _answer(queries, index, row_ids, scratch, out.ids, out.scores)
+    return out.ids, out.scores
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _answer(queries: Any, index: Any, row_ids: Any, scratch: Any, ids: Any, products: Any) -> None:
+    for worker in prange(len(scratch.sums)):
+        _answer_share(queries, index, row_ids, scratch, ids, products, worker)
+
+
+@njit(cache=True, nogil=True)
+def _answer_share(queries: Any, index: Any, row_ids: Any, scratch: Any, ids: Any, products: Any, worker: int) -> None:
+    """Answer every `workers`-th query."""
+    z, hits, hit_sums = scratch.sums[worker], scratch.hits[worker], scratch.hit_sums[worker]
+    for query in range(worker, len(ids), len(scratch.sums)):
+        columns, numbers = row_of(queries, query)
+        additions = 0
+        for i in range(len(columns)):
+            line = index.place[columns[i]]
+            if line >= 0:
+                _add_line(numbers[i], index.common[line], z)
+                additions += len(z)
+            additions += _add_list(numbers[i], index, columns[i], z)
+        if 4 * additions > len(z):  # one pass over all rows is cheaper than revisiting each addition
+            best_first(row_ids, z, ids[query], products[query])
+            z[:] = 0
+        else:
+            n_hits = _collect(columns, index, z, hits, hit_sums)
+            best_first(hits[:n_hits], hit_sums[:n_hits], ids[query], products[query])
+        for i in range(ids.shape[1]):
+            if not products[query, i] > 0:
+                ids[query, i], products[query, i] = PAD, -np.inf
+
+
+@njit(cache=True, nogil=True)
+def _add_line(number: Any, line: Any, z: Any) -> None:
+    """A separate function, since the compiler vectorises only a loop as simple as this."""
+    for row in range(len(z)):
+        z[row] += number * line[row]
+
+
+@njit(cache=True, nogil=True)
+def _add_list(number: Any, index: Any, feature: int, z: Any) -> int:
+    """Add a feature's contribution to the sums of the rows with it; returns the number of additions."""
+    first, last = index.indptr[feature], index.indptr[feature + 1]
+    for at in range(first, last):
+        z[index.indices[at]] += number * index.data[at]
+    return int(last - first)
+
+
+@njit(cache=True, nogil=True)
+def _collect(columns: Any, index: Any, z: Any, hits: Any, hit_sums: Any) -> int:
+    """Move the sums above zero to `hit_sums`, their rows to `hits`, and zero `z`; returns how many there are."""
+    n_hits = 0
+    for column in columns:
+        for at in range(index.indptr[column], index.indptr[column + 1]):
+            row = index.indices[at]
+            if z[row] > 0:
+                hits[n_hits], hit_sums[n_hits] = row, z[row]
+                n_hits += 1
+            z[row] = 0
+    return n_hits
 
 
 def best_labels(
@@ -57,42 +200,20 @@ def best_labels(
     if n and k:
         scratch = np.empty((min(get_num_threads(), n), n_labels), np.float32)
         label_ids = np.arange(n_labels, dtype=np.int32)
-        _score_rows(*parts(features), *weights.by_feature, weights.bias, label_ids, scratch, ids, margins)
+        _score_rows(Csr.of(features), *weights, label_ids, scratch, ids, margins)
     return ids, margins
-
-
-@njit(cache=True, nogil=True)
-def _add(columns: Any, numbers: Any, label_ptr: Any, labels: Any, values: Any, z: Any) -> None:
-    """Add each feature's contribution to the margins of the labels with a weight for it."""
-    for i in range(len(columns)):
-        for at in range(label_ptr[columns[i]], label_ptr[columns[i] + 1]):
-            z[labels[at]] += numbers[i] * values[at]
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _score_rows(
-    indptr: Any, indices: Any, data: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, label_ids: Any,
-    scratch: Any, ids: Any, margins: Any,
-) -> None:  # fmt: skip
+    features: Any, by_feature: Any, bias: Any, label_ids: Any, scratch: Any, ids: Any, margins: Any
+) -> None:
     workers = len(scratch)
     for worker in prange(workers):
         for row in range(worker, len(ids), workers):
-            columns = indices[indptr[row] : indptr[row + 1]]
-            numbers = data[indptr[row] : indptr[row + 1]]
-            _score_row(
-                columns, numbers, label_ptr, labels, values, bias, label_ids, scratch[worker], ids[row], margins[row]
-            )
-
-
-@njit(cache=True, nogil=True)
-def _score_row(
-    columns: Any, numbers: Any, label_ptr: Any, labels: Any, values: Any, bias: Any, label_ids: Any,
-    z: Any, ids: Any, margins: Any,
-) -> None:  # fmt: skip
-    """Fill one row of `ids` and `margins`; `z` (P,) float32 scratch."""
-    z[:] = bias
-    _add(columns, numbers, label_ptr, labels, values, z)
-    best = best_first(z, label_ids, len(ids))
-    for i in range(len(ids)):
-        ids[i] = best[i]
-        margins[i] = z[best[i]]
+            columns, numbers = row_of(features, row)
+            z = scratch[worker]
+            z[:] = bias
+            for i in range(len(columns)):
+                _add_list(numbers[i], by_feature, columns[i], z)
+            best_first(label_ids, z, ids[row], margins[row])

@@ -13,13 +13,11 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.method import Progress
-from xmcbench.sparse.csr import Parts, add_line, columns_of, gather_rows, parts, unit_rows
+from xmcbench.sparse.clustering import MAX_ITER, TOLERANCE
+from xmcbench.sparse.csr import Csr, add_line, columns_of, gather_rows, row_of, unit_rows
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
-
-MAX_ITER = 20  # steps per split, as for balanced clusters
-TOLERANCE = 1e-4  # a split ends when the mean cosine to the centre rises by less: Parabel, omikuji's cluster.eps
 
 
 def kmeans_clusters(
@@ -54,7 +52,7 @@ def kmeans_clusters(
         raise ValueError(f"arity is {arity}, must be at least 2; max_leaf is {max_leaf}, must be at least 1")
     unit = unit_rows(features)
     n_labels = unit.shape[0]
-    rows, width = parts(unit), int(unit.shape[1])
+    rows, width = Csr.of(unit), int(unit.shape[1])
     levels: list[NDArray[np.int64]] = []
     clusters, done = np.zeros(n_labels, np.int64), 0
     while depth is None or len(levels) < depth:
@@ -72,13 +70,12 @@ def kmeans_clusters(
                 sizes = np.bincount(parts_of_members)
                 done += int(sizes[sizes <= max_leaf].sum())
                 progress(done, n_labels)
-        next_clusters = np.unique(cluster_keys, return_inverse=True)[1].astype(np.int64)
-        levels.append(next_clusters)
-        clusters = next_clusters
+        clusters = np.unique(cluster_keys, return_inverse=True)[1].astype(np.int64)
+        levels.append(clusters)
     return levels
 
 
-def split(rows: Parts, members: NDArray[np.int32], width: int, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def split(rows: Csr, members: NDArray[np.int32], width: int, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """(m,) int64: the part, of k, of each of `members`, by spherical k-means from k random members.
 
     Members that share no feature with any centre are assigned round-robin. If one part still has more than nine tenths
@@ -86,14 +83,14 @@ def split(rows: Parts, members: NDArray[np.int32], width: int, k: int, rng: np.r
     alike, or all unlike, would hardly end.
     """
     workers, m = get_num_threads(), len(members)
-    active = columns_of(rows.indptr, rows.indices, members, width)
-    member_rows = Parts(*gather_rows(*rows, members, active, width))  # only their features: smaller centres
+    active = columns_of(rows, members, width)
+    member_rows = gather_rows(rows, members, active, width)  # only their features: smaller centres
     nearest, cosines = np.zeros(m, np.int64), np.zeros(m, np.float32)
     centres = np.zeros((len(active), k), np.float32)
-    _sum_members(*member_rows, np.sort(rng.choice(m, k, replace=False)), np.arange(k), centres, workers)
+    _sum_members(member_rows, np.sort(rng.choice(m, k, replace=False)), np.arange(k), centres, workers)
     last_gain = -np.inf
     for _ in range(MAX_ITER):
-        _assign(*member_rows, centres, nearest, cosines, workers)
+        _assign(member_rows, centres, nearest, cosines, workers)
         unmatched = np.flatnonzero(cosines <= 0)
         nearest[unmatched] = np.arange(len(unmatched)) % k
         gain = float(cosines.mean(dtype=np.float64))
@@ -101,7 +98,7 @@ def split(rows: Parts, members: NDArray[np.int32], width: int, k: int, rng: np.r
             break
         last_gain = gain
         centres[:] = 0.0
-        _sum_members(*member_rows, np.arange(m), nearest, centres, workers)
+        _sum_members(member_rows, np.arange(m), nearest, centres, workers)
         norms = np.sqrt(np.einsum("dk,dk->k", centres, centres, dtype=np.float64))
         centres /= np.where(norms > 0, norms, 1).astype(np.float32)
     if np.bincount(nearest).max() > 0.9 * m:
@@ -110,33 +107,31 @@ def split(rows: Parts, members: NDArray[np.int32], width: int, k: int, rng: np.r
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _assign(indptr: Any, indices: Any, data: Any, centres: Any, nearest: Any, cosines: Any, workers: int) -> None:
+def _assign(rows: Any, centres: Any, nearest: Any, cosines: Any, workers: int) -> None:
     """Find the centre of largest cosine for each row; of equal ones, the first."""
     for worker in prange(workers):
-        _assign_share(indptr, indices, data, centres, nearest, cosines, worker, workers)
+        _assign_share(rows, centres, nearest, cosines, worker, workers)
 
 
 @njit(cache=True, nogil=True)
-def _assign_share(
-    indptr: Any, indices: Any, data: Any, centres: Any, nearest: Any, cosines: Any, worker: int, workers: int
-) -> None:
+def _assign_share(rows: Any, centres: Any, nearest: Any, cosines: Any, worker: int, workers: int) -> None:
     k = centres.shape[1]
     z, flat = np.empty(k, np.float32), centres.reshape(-1)
     for row in range(worker, len(nearest), workers):
         z[:] = 0.0
-        for at in range(indptr[row], indptr[row + 1]):
-            add_line(data[at], flat, np.uint64(indices[at]) * np.uint64(k), z)
+        columns, numbers = row_of(rows, row)
+        for at in range(len(columns)):
+            add_line(numbers[at], flat, np.uint64(columns[at]) * np.uint64(k), z)
         nearest[row] = np.argmax(z)
         cosines[row] = z[nearest[row]]
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _sum_members(
-    indptr: Any, indices: Any, data: Any, members: Any, part: Any, centres: Any, workers: int
-) -> None:  # fmt: skip
+def _sum_members(rows: Any, members: Any, part: Any, centres: Any, workers: int) -> None:
     """Add each member to the centre of its part; worker w handles the parts p with p mod `workers` = w."""
     for worker in prange(workers):
         for i in range(len(members)):
             if part[i] % workers == worker:
-                for at in range(indptr[members[i]], indptr[members[i] + 1]):
-                    centres[indices[at], part[i]] += data[at]
+                columns, numbers = row_of(rows, members[i])
+                for at in range(len(columns)):
+                    centres[columns[at], part[i]] += numbers[at]

@@ -7,19 +7,19 @@ that they have, since each problem passes over them about ten times.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import columns_of, gather_rows, parts
-from xmcbench.sparse.dual import row_squares, solve
+from xmcbench.sparse.csr import Csr, columns_of, gather_rows, row_squares
+from xmcbench.sparse.dual import Problem, SolverOptions, WorkProgress, solve
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+DEFAULTS = SolverOptions()
 CHUNK_WEIGHTS = 2_000_000  # maximum weights per kernel call before pruning, 16 MB
 CHUNK_WORK = 100_000_000  # stored features per kernel call and pass: about a second on two cores
 
@@ -66,39 +66,33 @@ class Problems(NamedTuple):
     @classmethod
     def of_columns(cls, rows: sp.csc_matrix, positives: sp.csc_matrix, group: NDArray[Any]) -> Problems:
         """Build from CSC patterns with sorted indices: column g of `rows` (n, G), column p of `positives` (n, P)."""
-        return cls(
-            np.ascontiguousarray(group, np.int64),
-            np.ascontiguousarray(rows.indptr, np.int64),
-            np.ascontiguousarray(rows.indices, np.int32),
-            np.ascontiguousarray(positives.indptr, np.int64),
-            np.ascontiguousarray(positives.indices, np.int32),
-        )
+        arrays = group, rows.indptr, rows.indices, positives.indptr, positives.indices
+        types = np.int64, np.int64, np.int32, np.int64, np.int32
+        return cls(*(np.ascontiguousarray(array, dtype) for array, dtype in zip(arrays, types, strict=True)))
+
+
+class Packed(NamedTuple):
+    """The weights of a chunk's problems: problem i's are `counts[i]` numbers from starts[i] on."""
+
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    def joined(self, array: NDArray[Any]) -> NDArray[Any]:
+        """`columns` or `values` of all problems, without what lies between them."""
+        pairs = zip(self.starts.tolist(), self.counts.tolist(), strict=True)
+        return np.concatenate([array[start : start + count] for start, count in pairs])
 
 
 def train_linear(
-    features: sp.csr_matrix,
-    problems: Problems,
-    *,
-    cost: float = 1.0,
-    tolerance: float = 0.1,
-    max_iter: int = 20,
-    bias: float = 1.0,
-    threshold: float = 0.0,
-    seed: int = 0,
-    progress: Callable[[float, float], None] | None = None,
+    features: sp.csr_matrix, problems: Problems, options: SolverOptions = DEFAULTS, progress: WorkProgress | None = None
 ) -> sp.csr_matrix:
     """Solve every problem.
 
     Parameters
     ----------
     features : (n, d) CSR float32, scaled as the caller wants it.
-    cost : C; 1 in LIBLINEAR, Parabel and PECOS.
-    tolerance : a problem ends when the projected gradients of a pass over all its rows differ by at most this;
-        0.1 in LIBLINEAR's solver 1.
-    max_iter : maximum number of passes per problem; 20 in Parabel.
-    bias : value of the constant feature.
-    threshold : weights of smaller magnitude are dropped; the bias weight is kept.
-    seed : determines the order in which rows are visited.
     progress : called with (work done, work in all), about once a second.
 
     Returns
@@ -107,42 +101,30 @@ def train_linear(
     """
     import scipy.sparse as sp
 
-    x = parts(features)
+    x = Csr.of(features)
     width = int(features.shape[1])
-    squares = row_squares(x.indptr, x.data) + bias * bias
+    squares = row_squares(x.indptr, x.data) + options.bias * options.bias
     work = problems.work(features)
     room = np.minimum(work, width) + 1
     workers = get_num_threads()
     scratch = np.zeros((workers, width), np.float32)
-    packed: list[tuple[NDArray[Any], ...]] = []
-    done = 0
     ranges = chunks(room, work, workers)
     capacity = max((int(room[first:last].sum()) for first, last in ranges), default=0)
     columns, values = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
+    counts, all_columns, all_values = [np.zeros(1, np.int64)], [columns[:0]], [values[:0]]
+    done = 0
     for first, last in ranges:
-        starts = np.concatenate([[0], np.cumsum(room[first:last])])
-        counts = np.zeros(last - first, np.int64)
-        _solve_chunk(
-            *x, squares, *problems, first, cost, tolerance, max_iter, bias, threshold, seed,
-            scratch, starts, columns, values, counts,
-        )  # fmt: skip
-        ends = starts[:-1] + counts
-        packed.append((counts, *(_pieces(array, starts, ends) for array in (columns, values))))
+        ends = np.cumsum(room[first:last])
+        packed = Packed(ends - room[first:last], np.zeros(last - first, np.int64), columns, values)
+        _solve_chunk(x, squares, problems, first, options, scratch, packed)
+        counts.append(packed.counts)
+        all_columns.append(packed.joined(columns))
+        all_values.append(packed.joined(values))
         done += int(work[first:last].sum())
         if progress is not None:
             progress(done, int(work.sum()))
-    arrays = [np.concatenate(array) for array in zip(*packed, strict=True)] if packed else _nothing()
-    indptr = np.concatenate([[0], np.cumsum(arrays[0])])
-    return sp.csr_matrix((arrays[2], arrays[1], indptr), shape=(problems.n_problems, width + 1))
-
-
-def _pieces(array: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[Any]:
-    """array[starts[i] : ends[i]] for all i, joined."""
-    return np.concatenate([array[a:b] for a, b in zip(starts[:-1].tolist(), ends.tolist(), strict=True)])
-
-
-def _nothing() -> list[NDArray[Any]]:
-    return [np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)]
+    arrays = np.concatenate(all_values), np.concatenate(all_columns), np.cumsum(np.concatenate(counts))
+    return sp.csr_matrix(arrays, shape=(problems.n_problems, width + 1))
 
 
 def chunks(room: NDArray[np.int64], work: NDArray[np.int64], workers: int) -> list[tuple[int, int]]:
@@ -160,62 +142,49 @@ def chunks(room: NDArray[np.int64], work: NDArray[np.int64], workers: int) -> li
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _solve_chunk(
-    indptr: Any, indices: Any, data: Any, squares: Any,
-    group: Any, row_ptr: Any, rows: Any, positive_ptr: Any, positives: Any,
-    first: int, cost: float, tolerance: float, max_iter: int, bias: float, threshold: float, seed: int,
-    scratch: Any, starts: Any, columns: Any, values: Any, counts: Any,
-) -> None:  # fmt: skip
-    """Solve problems first … first + len(counts) − 1 and write problem i's weights from starts[i] on."""
+def _solve_chunk(x: Any, squares: Any, problems: Any, first: int, options: Any, scratch: Any, packed: Any) -> None:
+    """Solve problems first … first + len(packed.counts) − 1. `scratch`: (workers, d) float32, zero before and after."""
     workers = len(scratch)
     for worker in prange(workers):
-        _solve_share(
-            indptr, indices, data, squares, group, row_ptr, rows, positive_ptr, positives,
-            first, cost, tolerance, max_iter, bias, threshold, seed,
-            scratch[worker], worker, workers, starts, columns, values, counts,
-        )  # fmt: skip
+        _solve_share(x, squares, problems, first, options, scratch, packed, worker)
 
 
 @njit(cache=True, nogil=True)
 def _solve_share(
-    indptr: Any, indices: Any, data: Any, squares: Any,
-    group: Any, row_ptr: Any, rows: Any, positive_ptr: Any, positives: Any,
-    first: int, cost: float, tolerance: float, max_iter: int, bias: float, threshold: float, seed: int,
-    weights: Any, worker: int, workers: int, starts: Any, columns: Any, values: Any, counts: Any,
-) -> None:  # fmt: skip
-    """Solve every `workers`-th problem of a chunk. `weights`: (d,) float32 scratch, zero before and after."""
-    width = len(weights)
+    x: Any, squares: Any, problems: Any, first: int, options: Any, scratch: Any, packed: Any, worker: int
+) -> None:
+    """Solve every `workers`-th problem of a chunk."""
+    workers, width, weights = len(scratch), scratch.shape[1], scratch[worker]
     last_group = -1
-    matrix = (indptr, indices, data)
-    active, row_numbers, row_squares_of_group = np.empty(0, np.int32), np.empty(0, np.int32), squares
-    for i in range(worker, len(counts), workers):
+    active, row_numbers, group_squares = np.empty(0, np.int32), np.empty(0, np.int32), squares
+    indptr, indices, data = x
+    for i in range(worker, len(packed.counts), workers):
         p = first + i
-        group_rows = rows[row_ptr[group[p]] : row_ptr[group[p] + 1]]
-        if group[p] != last_group:
-            active = columns_of(indptr, indices, group_rows, width)
-            if 4 * len(group_rows) > len(squares):  # over a quarter of all rows: a copy would be large and save little
+        group = problems.group[p]
+        rows = problems.rows[problems.row_ptr[group] : problems.row_ptr[group + 1]]
+        if group != last_group:
+            indptr, indices, data = x  # free the last group's copy before the next is made
+            active = columns_of(x, rows, width)
+            if 4 * len(rows) > len(squares):  # over a quarter of all rows: a copy would be large and save little
                 active = np.arange(width).astype(np.int32)
-                matrix, row_numbers, row_squares_of_group = (indptr, indices, data), group_rows, squares
+                row_numbers, group_squares = rows, squares
             else:
-                matrix = (indptr, indices, data)  # free the last group's copy before the next is made
-                matrix = gather_rows(indptr, indices, data, group_rows, active, width)
-                row_numbers, row_squares_of_group = np.arange(len(group_rows)).astype(np.int32), squares[group_rows]
-            last_group = group[p]
-        signs = _signs(group_rows, positives[positive_ptr[p] : positive_ptr[p + 1]])
-        bias_weight, _ = solve(
-            matrix[0], matrix[1], matrix[2], row_squares_of_group, row_numbers, signs, np.zeros(len(group_rows)),
-            cost, tolerance, max_iter, bias, seed + p, weights, 0.0,
-        )  # fmt: skip
-        at = starts[i]
+                indptr, indices, data = gather_rows(x, rows, active, width)
+                row_numbers, group_squares = np.arange(len(rows)).astype(np.int32), squares[rows]
+            last_group = group
+        signs = _signs(rows, problems.positives[problems.positive_ptr[p] : problems.positive_ptr[p + 1]])
+        problem = Problem(Csr(indptr, indices, data), group_squares, row_numbers, signs)
+        bias_weight, _ = solve(problem, np.zeros(len(rows)), weights, 0.0, options, options.seed + p)
+        at = packed.starts[i]
         for column in range(len(active)):
-            if weights[column] != 0.0 and abs(weights[column]) >= threshold:
-                columns[at] = active[column]
-                values[at] = weights[column]
+            if weights[column] != 0.0 and abs(weights[column]) >= options.threshold:
+                packed.columns[at] = active[column]
+                packed.values[at] = weights[column]
                 at += 1
             weights[column] = 0.0
-        columns[at] = width
-        values[at] = bias_weight
-        counts[i] = at + 1 - starts[i]
+        packed.columns[at] = width
+        packed.values[at] = bias_weight
+        packed.counts[i] = at + 1 - packed.starts[i]
 
 
 @njit(cache=True, nogil=True)

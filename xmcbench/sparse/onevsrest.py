@@ -12,19 +12,19 @@ label's weights depend only on the data and the seed, not on the other labels in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import Parts, parts
-from xmcbench.sparse.dual import row_squares, solve
+from xmcbench.sparse.csr import Csr, row_squares
+from xmcbench.sparse.dual import Problem, SolverOptions, WorkProgress, solve
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+DEFAULTS = SolverOptions(max_iter=100)
 LANES = 64  # labels evaluated together: 4 cache lines per feature; three times as fast as 8
 SAMPLE = 256  # rows every label starts with, for the many that never become active: they pull its bias to −1
 GROWTH = 256  # maximum number of rows added per round, or the number of active rows if that is more (doubling)
@@ -74,26 +74,19 @@ class Lanes(NamedTuple):
 def train_one_vs_rest(
     features: sp.csr_matrix,
     labels: sp.csc_matrix,
-    *,
-    cost: float = 1.0,
-    tolerance: float = 0.1,
-    max_iter: int = 100,
-    bias: float = 1.0,
-    threshold: float = 0.0,
-    seed: int = 0,
-    progress: Callable[[float, float], None] | None = None,
+    options: SolverOptions = DEFAULTS,
+    progress: WorkProgress | None = None,
 ) -> sp.csr_matrix:
     """Solve ½ ‖w‖² + C Σ_i max(0, 1 − y_i w·x_i)² over all rows, for every column of `labels`.
+
+    A label ends when the projected gradients of its active rows differ by at most the tolerance and no other row
+    violates its margin by more than a tenth of it, or after `options.max_iter` rounds of at most five passes each.
 
     Parameters
     ----------
     features : (n, d) CSR float32, scaled as the caller wants it.
     labels : (n, P) CSC pattern: the rows of each label.
-    cost : C; 1 in LIBLINEAR, DiSMEC and napkinXC.
-    tolerance : a label ends when the projected gradients of its active rows differ by at most this and no other row
-        violates its margin by more than a tenth of it; 0.1 in LIBLINEAR's solver 1 and napkinXC.
-    max_iter : maximum rounds per label, of at most five passes over its active rows each; 100 passes in napkinXC.
-    bias, threshold, seed, progress : as in `xmcbench.sparse.linear.train_linear`; work is counted in labels.
+    progress : called with (labels done, P) after each round.
 
     Returns
     -------
@@ -101,9 +94,10 @@ def train_one_vs_rest(
     """
     import scipy.sparse as sp
 
-    x = parts(features)
+    x = Csr.of(features)
     n, width, total = features.shape[0], int(features.shape[1]), int(labels.shape[1])
-    squares = row_squares(x.indptr, x.data) + bias * bias
+    squares = row_squares(x.indptr, x.data) + options.bias * options.bias
+    one_round = options._replace(max_iter=PASSES)
     pointers, positives = np.asarray(labels.indptr, np.int64), np.asarray(labels.indices, np.int32)
     sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int32)) if n else np.empty(0, np.int32)
     lanes = Lanes.empty(n, width, get_num_threads())
@@ -114,13 +108,16 @@ def train_one_vs_rest(
         for lane in np.flatnonzero(lanes.label < 0)[: total - n_started].tolist():
             start(lanes, lane, n_started, positives[pointers[n_started] : pointers[n_started + 1]], sample)
             n_started += 1
-        _solve_lanes(x, squares, lanes, cost, tolerance, bias, seed)
-        _find_violators(x, lanes, interleaved, bias, np.float32(OUTSIDE * tolerance - 1))
+        _solve_lanes(x, squares, lanes, one_round)
+        _transpose(lanes.weights, interleaved)
+        base = np.where(lanes.label >= 0, options.bias * lanes.bias, -np.inf).astype(np.float32)
+        lanes.counts[:] = 0
+        _find_violators(x, lanes, interleaved, base, np.float32(OUTSIDE * options.tolerance - 1))
         finished = np.zeros(LANES, np.bool_)
-        _grow_lanes(lanes, max_iter, finished)
+        _grow_lanes(lanes, options.max_iter, finished)
         for lane in np.flatnonzero(finished).tolist():
             label = int(lanes.label[lane])
-            done[label] = pack(lanes, lane, threshold)
+            done[label] = pack(lanes, lane, options.threshold)
         if progress is not None:
             progress(len(done), total)
     columns, values = ([done[p][i] for p in range(total)] for i in (0, 1))
@@ -148,36 +145,26 @@ def start(lanes: Any, lane: int, label: int, positives: Any, sample: Any) -> Non
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _solve_lanes(x: Any, squares: Any, lanes: Any, cost: float, tolerance: float, bias: float, seed: int) -> None:
+def _solve_lanes(x: Any, squares: Any, lanes: Any, options: Any) -> None:
     workers = len(lanes.counts)
     for worker in prange(workers):
         for lane in range(worker, len(lanes.label), workers):
             if lanes.label[lane] >= 0:
-                _solve_lane(x, squares, lanes, lane, cost, tolerance, bias, seed)
+                _solve_lane(x, squares, lanes, lane, options)
 
 
 @njit(cache=True, nogil=True)
-def _solve_lane(
-    x: Any, squares: Any, lanes: Any, lane: int, cost: float, tolerance: float, bias: float, seed: int
-) -> None:
+def _solve_lane(x: Any, squares: Any, lanes: Any, lane: int, options: Any) -> None:
     """Run a few more passes over a lane's active rows, starting from the last round's solution."""
     size = lanes.size[lane]
     signs = np.full(size, -1.0)
     signs[: lanes.positives[lane]] = 1.0
-    lane_seed = seed + lanes.label[lane] + 1000003 * lanes.rounds[lane]
+    seed = options.seed + lanes.label[lane] + 1000003 * lanes.rounds[lane]
+    problem = Problem(x, squares, lanes.rows[lane, :size], signs)
     lanes.bias[lane], lanes.solved[lane] = solve(
-        x.indptr, x.indices, x.data, squares, lanes.rows[lane, :size], signs, lanes.alpha[lane, :size],
-        cost, tolerance, PASSES, bias, lane_seed, lanes.weights[lane], lanes.bias[lane],
-    )  # fmt: skip
+        problem, lanes.alpha[lane, :size], lanes.weights[lane], lanes.bias[lane], options, seed
+    )
     lanes.rounds[lane] += 1
-
-
-def _find_violators(x: Parts, lanes: Lanes, interleaved: NDArray[np.float32], bias: float, limit: np.float32) -> None:
-    """Find, for every lane, the inactive rows whose margin is above `limit`."""
-    _transpose(lanes.weights, interleaved)
-    base = np.where(lanes.label >= 0, bias * lanes.bias, -np.inf).astype(np.float32)
-    lanes.counts[:] = 0
-    _find_in_rows(x, lanes, interleaved, base, limit)
 
 
 @njit(cache=True, nogil=True)
@@ -188,18 +175,19 @@ def _transpose(weights: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _find_in_rows(x: Any, lanes: Any, weights: Any, base: Any, limit: Any) -> None:
+def _find_violators(x: Any, lanes: Any, weights: Any, base: Any, limit: Any) -> None:
+    """Find, for every lane, the inactive rows whose margin is above `limit`."""
     workers = len(lanes.counts)
-    n = len(x.indptr) - 1
     for worker in prange(workers):
-        _find_in_piece(x, lanes, weights, base, limit, n * worker // workers, n * (worker + 1) // workers, worker)
+        _find_in_share(x, lanes, weights, base, limit, worker)
 
 
 @njit(cache=True, nogil=True)
-def _find_in_piece(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, first: int, last: int, worker: int) -> None:
+def _find_in_share(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, worker: int) -> None:
     """Evaluate rows first … last − 1; violators are written from `first` on. Two features per step save loads of z."""
+    n, workers, counts = len(x.indptr) - 1, len(lanes.counts), lanes.counts[worker]
+    first, last = n * worker // workers, n * (worker + 1) // workers
     z = np.empty(LANES, np.float32)
-    counts = lanes.counts[worker]
     for row in range(first, last):
         for lane in range(LANES):
             z[lane] = base[lane]

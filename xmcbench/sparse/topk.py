@@ -1,4 +1,8 @@
-"""The best of a row's candidates in the order of predictions: score descending, then id ascending."""
+"""The best labels of a row in the order of predictions, score descending then id ascending: one heap for all kernels.
+
+A heap is two arrays, of ids and of scores, with the worst pair on top. A free slot is `FREE` with score −inf: an id
+past every label, so that it is the worst of all. Searches on a GPU use `torch.topk` instead.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.topk import PAD, TopK
+
+FREE = np.iinfo(np.int32).max
 
 
 def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK:
@@ -22,59 +28,75 @@ def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK
     """
     if np.isnan(scores).any():
         raise ValueError("a score is NaN")
-    n, k = len(ids), min(k, ids.shape[1])
-    out = TopK(np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32))
+    out = TopK.padding(len(ids), min(k, ids.shape[1]))
     candidates = np.ascontiguousarray(ids, np.int32), np.where(ids == PAD, -np.inf, scores).astype(np.float32)
-    _best_of(*candidates, min(get_num_threads(), max(n, 1)), out.ids, out.scores)
+    _best_of(*candidates, out.ids, out.scores, get_num_threads())
     return out
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _best_of(ids: Any, scores: Any, workers: int, best_ids: Any, best_scores: Any) -> None:
+def _best_of(ids: Any, scores: Any, best_ids: Any, best_scores: Any, workers: int) -> None:
     for worker in prange(workers):
         for row in range(worker, len(ids), workers):
-            positions = best_first(scores[row], ids[row], best_ids.shape[1])
-            for i in range(len(positions)):
-                if scores[row, positions[i]] > -np.inf:
-                    best_ids[row, i], best_scores[row, i] = ids[row, positions[i]], scores[row, positions[i]]
+            best_first(ids[row], scores[row], best_ids[row], best_scores[row])
+            for i in range(best_ids.shape[1]):
+                if best_scores[row, i] == -np.inf:
+                    best_ids[row, i] = PAD
 
 
 @njit(cache=True, nogil=True)
-def best_first(scores: Any, ids: Any, k: int) -> Any:
-    """(min(k, m),) int64: positions of the k highest scores, best first; ties by ascending id. A heap of size k."""
-    m = len(scores)
-    k = min(k, m)
-    if k == 0:
-        return np.empty(0, np.int64)
-    heap = np.empty(k, np.int64)  # the worst candidate on top
-    for i in range(k):
-        heap[i] = i
-    for i in range(k // 2 - 1, -1, -1):
-        _sink(heap, i, k, scores, ids)
-    for i in range(k, m):
-        if _worse(heap[0], i, scores, ids):
-            heap[0] = i
-            _sink(heap, 0, k, scores, ids)
-    for size in range(k - 1, 0, -1):
-        heap[0], heap[size] = heap[size], heap[0]
-        _sink(heap, 0, size, scores, ids)
-    return heap
+def best_first(ids: Any, scores: Any, best_ids: Any, best_scores: Any) -> int:
+    """Write the best of m pairs, best first, to arrays of size k; returns their number, min(k, m)."""
+    k = min(len(best_ids), len(ids))
+    best_ids[:k], best_scores[:k] = ids[:k], scores[:k]
+    heapify(best_ids[:k], best_scores[:k])
+    offer(best_ids[:k], best_scores[:k], ids[k:], scores[k:])
+    put_in_order(best_ids[:k], best_scores[:k])
+    return k
 
 
 @njit(cache=True, nogil=True)
-def _worse(a: int, b: int, scores: Any, ids: Any) -> bool:
-    return bool(scores[a] < scores[b] or (scores[a] == scores[b] and ids[a] > ids[b]))
+def heapify(ids: Any, scores: Any) -> None:
+    """Make a heap of pairs in any order."""
+    for at in range(len(ids) // 2 - 1, -1, -1):
+        sift(ids, scores, at, len(ids), ids[at], scores[at])
 
 
 @njit(cache=True, nogil=True)
-def _sink(heap: Any, at: int, size: int, scores: Any, ids: Any) -> None:
+def offer(ids: Any, scores: Any, other_ids: Any, other_scores: Any) -> None:
+    """Replace the worst of a heap by other pairs that are better."""
+    if len(ids) > 0:
+        for at in range(len(other_ids)):
+            if worse(scores[0], ids[0], other_scores[at], other_ids[at]):
+                sift(ids, scores, 0, len(ids), other_ids[at], other_scores[at])
+
+
+@njit(cache=True, nogil=True)
+def put_in_order(ids: Any, scores: Any) -> None:
+    """Sort a heap, best first."""
+    for size in range(len(ids) - 1, 0, -1):
+        label, score = ids[size], scores[size]
+        ids[size], scores[size] = ids[0], scores[0]
+        sift(ids, scores, 0, size, label, score)
+
+
+@njit(cache=True, nogil=True)
+def worse(score: Any, label: Any, other_score: Any, other_label: Any) -> bool:
+    """Whether a pair comes after another: score descending, then label ascending."""
+    return bool(score < other_score or (score == other_score and label > other_label))
+
+
+@njit(cache=True, nogil=True)
+def sift(ids: Any, scores: Any, at: int, size: int, label: Any, score: Any) -> None:
+    """Replace node `at` of a heap of `size` by a pair and restore the order below it."""
     while True:
         child = 2 * at + 1
         if child >= size:
-            return
-        if child + 1 < size and _worse(heap[child + 1], heap[child], scores, ids):
+            break
+        if child + 1 < size and worse(scores[child + 1], ids[child + 1], scores[child], ids[child]):
             child += 1
-        if not _worse(heap[child], heap[at], scores, ids):
-            return
-        heap[at], heap[child] = heap[child], heap[at]
+        if not worse(scores[child], ids[child], score, label):
+            break
+        ids[at], scores[at] = ids[child], scores[child]
         at = child
+    ids[at], scores[at] = label, score

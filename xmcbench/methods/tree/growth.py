@@ -94,21 +94,15 @@ class Growth:
         self, features: sp.csr_matrix, block: Problems, level: int, first: int, report: Report
     ) -> sp.csr_matrix:
         """Weights of a block of problems that begins at number `first`, loaded from its checkpoint if there is one."""
+        from xmcbench.sparse.dual import SolverOptions
         from xmcbench.sparse.grouped import train_groups
 
         p, ctx = self.params, self.ctx
 
         def train() -> sp.csr_matrix:
-            return train_groups(
-                features,
-                block,
-                cost=p.cost,
-                tolerance=p.tolerance,
-                max_iter=p.max_iter,
-                threshold=p.threshold,
-                seed=ctx.seed(f"tree/level {level} of {self.number}") + first,
-                progress=report,
-            )
+            seed = ctx.seed(f"tree/level {level} of {self.number}") + first
+            options = SolverOptions(p.cost, p.tolerance, p.max_iter, threshold=p.threshold, seed=seed)
+            return train_groups(features, block, options, report)
 
         name = f"tree-{self.number}-weights-{level}-{first}"
         return checkpointed(ctx.checkpoints, name, features.shape[1] + 1, train)
@@ -121,14 +115,14 @@ class Growth:
 
         from xmcbench.sparse.beam import descend
         from xmcbench.sparse.chunked import Chunks
-        from xmcbench.sparse.csr import parts
+        from xmcbench.sparse.csr import Csr
 
         sizes = [1, *tree.sizes()]
         n_above = sum(sizes[:level])  # nodes of the levels above
         chunks, n = Chunks.of(links[: n_above + 1], weights), features.shape[0]
         patterns = []
         for start in range(0, n, ROWS):
-            rows = parts(features[start : start + ROWS])
+            rows = Csr.of(features[start : start + ROWS])
             beam = descend(chunks, rows, level, self.params.beam, self.params.power)
             pattern = (np.ones(len(beam.nodes), np.bool_), beam.nodes - n_above, beam.ptr)
             patterns.append(sp.csr_matrix(pattern, shape=(len(beam.ptr) - 1, sizes[level])))

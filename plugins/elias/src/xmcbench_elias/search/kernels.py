@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from xmcbench.sparse.numba_cache import stamp_whole_packages
+from xmcbench.sparse.numba_cache import stamp_whole_package
 from xmcbench_elias.search.prefetch import prefetch_row
 
-stamp_whole_packages(Path(__file__).parent)  # kernels here inline code of `prefetch`
+stamp_whole_package(Path(__file__).parent)  # kernels here inline code of `prefetch`
 
 BUCKETS = 256  # of path scores; labels of one bucket are visited in the order they were reached
 NARROW = 20  # maximum number of bisection steps when searching the path-score threshold
