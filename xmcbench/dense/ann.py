@@ -68,7 +68,7 @@ class Hnsw:
             row = int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])
             raise DataError(f"search: query {row} is not finite")
         if len(queries) == 0 or k == 0 or len(self.labels) == 0:
-            return TopK(np.full((len(queries), k), PAD, np.int32), np.full((len(queries), k), -np.inf, np.float32))
+            return TopK.padding(len(queries), k)
         faiss = _faiss()
         with _threads(faiss, get_num_threads()):
             parameters = faiss.SearchParametersHNSW(efSearch=max(ef, k))

@@ -1,100 +1,140 @@
-"""Exact search on the CPU: matrix products block by block, and a running top k.
+"""Exact search on the CPU: matrix products block by block, and a running top k in a heap of `xmcbench.sparse.topk`.
 
-Each thread multiplies its own blocks on one core and scans the product while it is in the cache, so threads wait for
-each other only at the end. The blocks depend only on n and L, so the number of threads does not change the result.
+Each thread multiplies its own blocks on one core and scans the product while it is in the cache: most scores cost one
+comparison with the worst of the heap. Blocks depend only on n and L, so the number of threads changes no score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from xmcbench.dense.running import join, offer, put_in_order
 from xmcbench.errors import DataError
 from xmcbench.method import Progress
+from xmcbench.sparse.topk import FREE, put_in_order, sift
+from xmcbench.sparse.topk import offer as offer_pairs
 from xmcbench.topk import PAD, TopK
 
 QUERIES, LABELS = 512, 1024  # block size: the product takes 2 MiB; smaller blocks slow down the matrix product
 FEW = 8  # with fewer queries one product per query is faster, since a joint product packs the labels first
+STRIP = 64  # scores per vectorised comparison; the compiler does not vectorise 32 or fewer
 
 Floats = NDArray[np.float32]
 
 
-class Search:
-    """The arrays of one search, checked and in C order, and the state that its threads share."""
+def search(queries: Floats, labels: Floats, bias: Floats, k: int, threads: int, progress: Progress | None) -> TopK:
+    """`exact.nearest` for checked arrays in C order.
 
-    def __init__(self, queries: Floats, labels: Floats, bias: Floats, k: int, threads: int) -> None:
-        n = len(queries)
-        self.queries, self.labels, self.bias, self.threads = queries, labels, bias, threads
-        self.ids, self.scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
-        first_rows = range(0, n, QUERIES) if k else range(0)
-        n_unshared = len(first_rows) // threads * threads
-        # query block → threads that work on it: one thread for most; the last blocks' labels are shared by all threads
-        self.shares = {first: 1 if i < n_unshared else threads for i, first in enumerate(first_rows)}
-        blocks = ((first, iter(range(0, len(labels), LABELS))) for first in first_rows)
-        self.todo = iter([block for block in blocks for _ in range(self.shares[block[0]])])
-        self.lock, self.done, self.stop = Lock(), 0, False
+    A unit of work is a block of queries with all labels; or, where there are few such blocks, with every
+    `threads`-th block of labels, each unit with its own heaps, which are merged in the end.
+    """
+    n = len(queries)
+    blocks = [slice(first, min(n, first + QUERIES)) for first in range(0, n, QUERIES)] if k else []
+    shares = threads if len(blocks) < 2 * threads else 1
+    ids, scores = np.full((shares, n, k), FREE, np.int32), np.full((shares, n, k), -np.inf, np.float32)
+    units_left, lock, stop = [shares] * len(blocks), Lock(), Event()
 
-    def run(self, progress: Progress | None) -> TopK:
-        """Search in this thread and threads − 1 others, each with one BLAS core; an error in one thread stops all."""
-        with _blas().limit(limits=1):
-            if self.threads == 1:
-                self._work(progress)
-            else:
-                self._in_threads(progress)
-        return TopK(self.ids, self.scores)
-
-    def _in_threads(self, progress: Progress | None) -> None:
-        with ThreadPoolExecutor(self.threads - 1, initializer=partial(_blas().limit, limits=1)) as pool:
-            others = [pool.submit(self._work, None) for _ in range(self.threads - 1)]
-            try:
-                self._work(progress)
-                for other in others:
-                    other.result()
-            except BaseException:
-                self.stop = True  # leaving the pool waits for its threads
-                raise
-
-    def _work(self, progress: Progress | None) -> None:
-        product = np.empty((min(QUERIES, len(self.queries)), min(LABELS, len(self.labels))), np.float32)
-        try:
-            for first_row, first_labels in self.todo:
-                self._share(first_row, first_labels, product)
-                if progress is not None:
-                    progress(self.done, len(self.queries))
-        except BaseException:
-            self.stop = True
-            raise
-
-    def _share(self, first_row: int, first_labels: Iterator[int], product: Floats) -> None:
-        """Search label blocks for one block of queries until none is left, then merge the threads' results."""
-        rows = slice(first_row, first_row + QUERIES)
-        queries = self.queries[rows]
-        ids, scores = np.full_like(self.ids[rows], PAD), np.full_like(self.scores[rows], -np.inf)
-        for first in first_labels:
-            if self.stop:
+    def work(unit: int) -> None:
+        block, share = divmod(unit, shares)
+        rows = blocks[block]
+        product = np.empty((rows.stop - rows.start, min(LABELS, len(labels))), np.float32)
+        for first in range(share * LABELS, len(labels), shares * LABELS):
+            if stop.is_set():
                 return
-            labels = self.labels[first : first + LABELS]
-            scores_of_block = product[: len(queries), : len(labels)]
-            height = 1 if len(queries) < FEW else len(queries)
-            for row in range(0, len(queries), height):
-                np.matmul(queries[row : row + height], labels.T, out=scores_of_block[row : row + height])
-            bad_row = offer(scores_of_block, self.bias[first : first + LABELS], first, ids, scores)
+            part = slice(first, first + LABELS)
+            multiply(queries[rows], labels[part], product)
+            bad_row = offer(product[:, : len(labels[part])], bias[part], first, ids[share, rows], scores[share, rows])
             if bad_row >= 0:
-                raise not_finite(first_row + bad_row)
-        with self.lock:
-            join(ids, scores, self.ids[rows], self.scores[rows])
-            self.shares[first_row] -= 1
-            if self.shares[first_row] == 0:
-                put_in_order(self.ids[rows], self.scores[rows])
-                self.done += len(queries)
+                raise not_finite(rows.start + bad_row)
+        with lock:
+            units_left[block] -= 1
+            last = units_left[block] == 0
+        if last:
+            merge(ids, scores, rows.start, rows.stop)
+
+    one_core = partial(_blas().limit, limits=1)
+    with one_core(), ThreadPoolExecutor(threads, initializer=one_core) as pool:
+        try:
+            for unit, _ in enumerate((map if threads == 1 else pool.map)(work, range(shares * len(blocks)))):
+                block, share = divmod(unit, shares)
+                if progress is not None and share == shares - 1:
+                    progress(blocks[block].stop, n)
+        except BaseException:
+            stop.set()  # leaving the pool waits for its threads
+            raise
+    return TopK(ids[0], scores[0])
+
+
+def multiply(queries: Floats, labels: Floats, product: Floats) -> None:
+    """Write queries · labelsᵀ to the first columns of `product`."""
+    height = 1 if len(queries) < FEW else len(queries)
+    for row in range(0, len(queries), height):
+        np.matmul(queries[row : row + height], labels.T, out=product[row : row + height, : len(labels)])
+
+
+@njit(cache=True, nogil=True)
+def offer(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> int:
+    """Offer labels first … first + m − 1 to the heaps; `first` must rise from call to call.
+
+    Parameters
+    ----------
+    scores : (n, m) float32. bias : (m,) float32, added to each row. ids, best : (n, k) int32 and float32, k ≥ 1.
+
+    Returns
+    -------
+    The first row with a score of NaN or +inf, where the loop stops; −1 if there is none. A score of −inf is ignored.
+    """
+    strips_end = scores.shape[1] // STRIP * STRIP
+    for row in range(len(scores)):
+        z, row_ids, row_best = scores[row], ids[row], best[row]
+        for at in range(0, strips_end, STRIP):
+            if _any_above(z[at : at + STRIP], bias[at : at + STRIP], row_best[0]) and not _take(
+                z[at : at + STRIP], bias[at : at + STRIP], first + at, row_ids, row_best
+            ):
+                return row
+        if not _take(z[strips_end:], bias[strips_end:], first + strips_end, row_ids, row_best):
+            return row
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _any_above(scores: Any, bias: Any, top: Any) -> bool:
+    """Whether a score of one strip is above `top`; without early exit, so that the compiler vectorises the loop."""
+    above = False
+    for i in range(STRIP):
+        above |= not (scores[i] + bias[i] <= top)  # also true for NaN
+    return above
+
+
+@njit(cache=True, nogil=True)
+def _take(scores: Any, bias: Any, first: int, ids: Any, best: Any) -> bool:
+    """Insert scores above the top; False at NaN or +inf. A score equal to the top has a higher id and is dropped."""
+    for i in range(len(scores)):
+        score = scores[i] + bias[i]
+        if not (score <= best[0]):
+            if not (score < float("inf")):
+                return False
+            sift(ids, best, 0, len(best), first + i, score)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def merge(ids: Any, best: Any, begin: int, end: int) -> None:
+    """Merge each row's heaps (shares, n, k) of different labels into the first, sort it, and mark padding."""
+    for row in range(begin, end):
+        for share in range(1, len(ids)):
+            offer_pairs(ids[0, row], best[0, row], ids[share, row], best[share, row])
+        put_in_order(ids[0, row], best[0, row])
+        for i in range(ids.shape[2]):
+            if ids[0, row, i] == FREE:
+                ids[0, row, i] = PAD
 
 
 def not_finite(row: int) -> DataError:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import get_num_threads
 from numpy.typing import NDArray
 
-from xmcbench.dense.blocks import Search
+from xmcbench.dense.blocks import search
 from xmcbench.method import Progress
 from xmcbench.topk import TopK
 
@@ -59,7 +59,7 @@ def nearest(
         return nearest_by_torch(queries, labels, k, bias=bias, device=device, progress=progress)
     q, x = _on_host(queries), _on_host(labels)
     b = np.zeros(len(x), np.float32) if bias is None else _on_host(bias)
-    return Search(q, x, b, k, 1 if q.size * len(x) < SMALL else get_num_threads()).run(progress)
+    return search(q, x, b, k, 1 if q.size * len(x) < SMALL else get_num_threads(), progress)
 
 
 def check(queries: Any, labels: Any, bias: Any, k: int) -> None:

@@ -56,14 +56,14 @@ class LabelIndex:
         k = min(k, len(self.ids))
         if self.graph is None:
             return self._with_label_ids(nearest(queries, self._vectors_on(device), k, device=device, progress=progress))
-        ids, scores = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.float32)
+        out = TopK.padding(len(queries), k)
         for start in range(0, len(queries), BLOCK):
             part = slice(start, start + BLOCK)
             top = self.graph.search(queries[part], k, ef)
-            ids[part], scores[part] = top.ids, top.scores
+            out.ids[part], out.scores[part] = top.ids, top.scores
             if progress is not None:
                 progress(min(start + BLOCK, len(queries)), len(queries))
-        return self._with_label_ids(TopK(ids, scores))
+        return self._with_label_ids(out)
 
     def _vectors_on(self, device: str) -> NDArray[np.float32] | Tensor:
         if device == "cpu":
