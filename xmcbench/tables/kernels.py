@@ -7,12 +7,57 @@ of the result, so the result does not depend on the number of threads.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit, prange
 
 PARTS = 64  # units of work; fixed, so that the result does not depend on the number of threads
+Array = TypeVar("Array")  # numpy's in kernels, torch's in `ops`
+
+
+class Groups(NamedTuple, Generic[Array]):
+    """Positions of a sparse batch, grouped by the table row they refer to.
+
+    Attributes
+    ----------
+    rows : (u,) int64, table rows that occur, ascending.
+    starts : (u + 1,) int64: row rows[j] occurs at the positions order[starts[j] : starts[j + 1]].
+    order : (m,) int64, positions in the batch's indices, ascending for each row.
+    owner : (m,) int32 or int64, the batch row of each position in `order`.
+    """
+
+    rows: Array
+    starts: Array
+    order: Array
+    owner: Array
+
+
+class TableState(NamedTuple):
+    """A table (N, D) and what its optimiser stores about it.
+
+    Attributes
+    ----------
+    weight, first, second : (N, D), the table and its two moments.
+    last : (N,) int64, step of a row's last update. shrunk : (N,) float64, log of the decay factors up to then.
+    """
+
+    weight: Any
+    first: Any
+    second: Any
+    last: Any
+    shrunk: Any
+
+
+class Step(NamedTuple):
+    """One step of AdamW: its number, from 1; the log of all decay factors up to it; and AdamW's parameters."""
+
+    number: int
+    shrink: float
+    rate: float
+    beta1: float
+    beta2: float
+    epsilon: float
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
@@ -31,11 +76,7 @@ def rows_times_table(indptr: Any, indices: Any, values: Any, table: Any, out: An
 
 @njit(cache=True, nogil=True)
 def group(indptr: Any, indices: Any, n_rows: int) -> Any:
-    """Group the positions of a batch by the table row they refer to.
-
-    Returns (rows, starts, order, owner): rows (u,) ascending; table row rows[j] occurs at the positions
-    order[starts[j]:starts[j+1]] of `indices`, ascending; position order[k] belongs to batch row owner[k].
-    """
+    """`Groups` of a batch for a table of `n_rows`."""
     counts = np.zeros(n_rows + 1, np.int64)
     for index in indices:
         if 0 <= index < n_rows:
@@ -54,7 +95,7 @@ def group(indptr: Any, indices: Any, n_rows: int) -> Any:
                 order[k] = at
                 owner[k] = i
                 counts[indices[at]] = k + 1
-    return rows, starts, order, owner
+    return Groups(rows, starts, order, owner)
 
 
 @njit(cache=True, nogil=True)
@@ -72,43 +113,39 @@ def cut(starts: Any, parts: int) -> Any:
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def dots(rows: Any, starts: Any, order: Any, owner: Any, queries: Any, table: Any, bias: Any, out: Any) -> None:
+def dots(groups: Any, queries: Any, table: Any, bias: Any, out: Any) -> None:
     """out[at] = queries[i] · table[r] + bias[r] where position `at` of batch row i refers to r; others are unchanged.
 
     Each table row is read once, in order; the queries of a batch fit into the cache.
     """
-    bounds = cut(starts, PARTS)
+    bounds = cut(groups.starts, PARTS)
     for part in prange(PARTS):
-        dots_part(bounds[part], bounds[part + 1], rows, starts, order, owner, queries, table, bias, out)
+        dots_part(bounds[part], bounds[part + 1], groups, queries, table, bias, out)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def dots_part(
-    first: int, last: int, rows: Any, starts: Any, order: Any, owner: Any, queries: Any, table: Any, bias: Any, out: Any
-) -> None:
+def dots_part(first: int, last: int, groups: Any, queries: Any, table: Any, bias: Any, out: Any) -> None:
     """`dots` for the grouped rows first … last − 1."""
     for j in range(first, last):
-        row = rows[j]
-        for k in range(starts[j], starts[j + 1]):
+        row = groups.rows[j]
+        for k in range(groups.starts[j], groups.starts[j + 1]):
             total = out.dtype.type(0)
-            i = owner[k]
+            i = groups.owner[k]
             for d in range(table.shape[1]):
                 total += queries[i, d] * table[row, d]
-            out[order[k]] = total + bias[row]
+            out[groups.order[k]] = total + bias[row]
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def query_gradient(
-    rows: Any, starts: Any, order: Any, owner: Any, values: Any, table: Any, scratch: Any, out: Any
-) -> None:
+def query_gradient(groups: Any, values: Any, table: Any, scratch: Any, out: Any) -> None:
     """out[i] = Σ values · table[r] over the positions of batch row i: `rows_times_table`, each table row read once.
 
     scratch : (parts, n, D) zeros, partial sums of as many parts of the table, for any number of threads.
     """
     parts = len(scratch)
-    bounds = cut(starts, parts)
+    bounds = cut(groups.starts, parts)
     for part in prange(parts):
-        query_gradient_part(bounds[part], bounds[part + 1], rows, starts, order, owner, values, table, scratch[part])
+        query_gradient_part(bounds[part], bounds[part + 1], groups, values, table, scratch[part])
     for i in prange(len(out)):
         out[i, :] = 0
         for part in range(parts):
@@ -117,135 +154,76 @@ def query_gradient(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def query_gradient_part(
-    first: int, last: int, rows: Any, starts: Any, order: Any, owner: Any, values: Any, table: Any, out: Any
-) -> None:
+def query_gradient_part(first: int, last: int, groups: Any, values: Any, table: Any, out: Any) -> None:
     """Add the contributions of the grouped rows first … last − 1."""
     for j in range(first, last):
-        row = rows[j]
-        for k in range(starts[j], starts[j + 1]):
-            value = values[order[k]]
-            i = owner[k]
+        row = groups.rows[j]
+        for k in range(groups.starts[j], groups.starts[j + 1]):
+            value = values[groups.order[k]]
+            i = groups.owner[k]
             for d in range(table.shape[1]):
                 out[i, d] += value * table[row, d]
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def table_gradient(starts: Any, order: Any, owner: Any, values: Any, dense: Any, out: Any) -> None:
-    """out[j] = Σ values · dense[i] over the positions of table row j (see `group`); `out` (u, D)."""
-    bounds = cut(starts, PARTS)
+def table_gradient(groups: Any, values: Any, dense: Any, out: Any) -> None:
+    """out[j] = Σ values · dense[i] over the positions of table row rows[j]; `out` (u, D)."""
+    bounds = cut(groups.starts, PARTS)
     for part in prange(PARTS):
-        table_gradient_part(bounds[part], bounds[part + 1], starts, order, owner, values, dense, out)
+        for j in range(bounds[part], bounds[part + 1]):
+            gradient_row(j, groups, values, dense, out[j])
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def table_gradient_part(
-    first: int, last: int, starts: Any, order: Any, owner: Any, values: Any, dense: Any, out: Any
-) -> None:
-    """`table_gradient` for the grouped rows first … last − 1."""
-    for j in range(first, last):
-        gradient_row(starts[j], starts[j + 1], order, owner, values, dense, out[j])
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def gradient_row(first: int, last: int, order: Any, owner: Any, values: Any, dense: Any, out: Any) -> None:
-    """out = Σ values · dense[i] over the grouped positions first … last − 1."""
+def gradient_row(j: int, groups: Any, values: Any, dense: Any, out: Any) -> None:
+    """out = Σ values · dense[i] over the positions of table row rows[j]."""
     out[:] = 0
-    for k in range(first, last):
-        value = values[order[k]]
-        i = owner[k]
+    for k in range(groups.starts[j], groups.starts[j + 1]):
+        value = values[groups.order[k]]
+        i = groups.owner[k]
         for d in range(len(out)):
             out[d] += value * dense[i, d]
 
 
 @njit(cache=True, nogil=True)
-def sums(starts: Any, order: Any, values: Any, out: Any) -> None:
-    """out[j] = Σ values over the positions of table row j."""
-    for j in range(len(starts) - 1):
-        for k in range(starts[j], starts[j + 1]):
-            out[j] += values[order[k]]
+def sums(groups: Any, values: Any, out: Any) -> None:
+    """out[j] = Σ values over the positions of table row rows[j]."""
+    for j in range(len(out)):
+        for k in range(groups.starts[j], groups.starts[j + 1]):
+            out[j] += values[groups.order[k]]
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
-def adamw_rows(
-    rows: Any,
-    starts: Any,
-    order: Any,
-    owner: Any,
-    values: Any,
-    dense: Any,
-    weight: Any,
-    first: Any,
-    second: Any,
-    last: Any,
-    shrunk: Any,
-    step: int,
-    shrink: float,
-    rate: float,
-    betas: tuple[float, float],
-    epsilon: float,
-) -> None:
+def adamw_rows(groups: Any, values: Any, dense: Any, state: Any, step: Any) -> None:
     """One AdamW step on the rows of a batch; their gradients (as in `table_gradient`) are never stored.
 
     The decay over the steps since a row's last update is applied first.
-
-    last : (N,) step of a row's last update; shrunk : (N,) log of the decay factors up to then;
-    shrink : the same log up to this step.
     """
-    bounds = cut(starts, PARTS)
+    bounds = cut(groups.starts, PARTS)
     for part in prange(PARTS):
-        part_bounds = bounds[part], bounds[part + 1]
-        factors = rows, starts, order, owner, values, dense
-        adamw_part(part_bounds, factors, weight, first, second, last, shrunk, step, shrink, rate, betas, epsilon)
+        adamw_part(bounds[part], bounds[part + 1], groups, values, dense, state, step)
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def adamw_part(
-    bounds: Any,
-    factors: Any,
-    weight: Any,
-    first: Any,
-    second: Any,
-    last: Any,
-    shrunk: Any,
-    step: int,
-    shrink: float,
-    rate: float,
-    betas: tuple[float, float],
-    epsilon: float,
-) -> None:
-    """`adamw_rows` for the grouped rows bounds[0] … bounds[1] − 1."""
-    rows, starts, order, owner, values, dense = factors
-    gradient = np.empty(weight.shape[1], weight.dtype)
-    for j in range(bounds[0], bounds[1]):
-        row = rows[j]
-        gradient_row(starts[j], starts[j + 1], order, owner, values, dense, gradient)
-        decay = np.exp(shrink - shrunk[row])
-        adamw_row(gradient, weight[row], first[row], second[row], decay, step, step - last[row], rate, betas, epsilon)
-        last[row] = step
-        shrunk[row] = shrink
+def adamw_part(begin: int, end: int, groups: Any, values: Any, dense: Any, state: Any, step: Any) -> None:
+    """`adamw_rows` for the grouped rows begin … end − 1."""
+    gradient = np.empty(state.weight.shape[1], state.weight.dtype)
+    for j in range(begin, end):
+        row = groups.rows[j]
+        gradient_row(j, groups, values, dense, gradient)
+        decay, steps_since = np.exp(step.shrink - state.shrunk[row]), step.number - state.last[row]
+        adamw_row(gradient, state.weight[row], state.first[row], state.second[row], decay, steps_since, step)
+        state.last[row], state.shrunk[row] = step.number, step.shrink
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def adamw_row(
-    gradient: Any,
-    weight: Any,
-    first: Any,
-    second: Any,
-    decay: float,
-    step: int,
-    steps_since: int,
-    rate: float,
-    betas: tuple[float, float],
-    epsilon: float,
-) -> None:
+def adamw_row(gradient: Any, weight: Any, first: Any, second: Any, decay: float, steps_since: int, step: Any) -> None:
     """AdamW on one row. For vectorisation all numbers have the weights' type and divisions are not checked for zero."""
     number = weight.dtype.type
-    beta1, beta2 = betas
-    keep1, add1 = number(beta1**steps_since), number(1 - beta1)
-    keep2, add2 = number(beta2**steps_since), number(1 - beta2)
-    move, root, tiny = number(rate / (1 - beta1**step)), number(1 / np.sqrt(1 - beta2**step)), number(epsilon)
-    shrinkage = number(decay)
+    keep1, add1 = number(step.beta1**steps_since), number(1 - step.beta1)
+    keep2, add2 = number(step.beta2**steps_since), number(1 - step.beta2)
+    move, root = number(step.rate / (1 - step.beta1**step.number)), number(1 / np.sqrt(1 - step.beta2**step.number))
+    tiny, shrinkage = number(step.epsilon), number(decay)
     for d in range(len(weight)):
         g = gradient[d]
         m = keep1 * first[d] + add1 * g

@@ -17,32 +17,17 @@ import torch
 from torch import Tensor
 
 from xmcbench.tables import kernels, torch_ops
+from xmcbench.tables.kernels import Groups
 
 DENSE = 5  # from K ≥ L / 5 on, computing all products is faster; the two break even at K / L from 0.1 to 0.26
 SUMS = 8  # partial sums of the queries' gradient; fixed, so that the result does not depend on the number of threads
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Positions of a sparse batch, grouped by the table row they refer to.
-
-    Attributes
-    ----------
-    rows : (u,) int64, table rows that occur, ascending. starts : (u + 1,) int64, where each row's positions start.
-    order : (m,) int64, positions in the batch's indices. owner : (m,) int32 or int64, the batch row of each position.
-    """
-
-    rows: Tensor
-    starts: Tensor
-    order: Tensor
-    owner: Tensor
-
-
-@dataclass(frozen=True)
 class Factors:
     """The gradient of a few rows of a table: that of row rows[j] is Σ values[order] · dense[owner] over its group."""
 
-    groups: Groups
+    groups: Groups[Tensor]
     values: Tensor
     dense: Tensor
 
@@ -57,7 +42,7 @@ class Factors:
         groups, values = self.groups, self.values
         out = values.new_zeros(len(groups.rows))
         if on_cpu(values):
-            kernels.sums(*_arrays(groups.starts, groups.order, values, out))
+            kernels.sums(Groups(*_arrays(*groups)), *_arrays(values, out))
             return out
         return out.index_add_(0, torch_ops.owners(groups.starts, len(groups.order)), values[groups.order])
 
@@ -66,7 +51,7 @@ class Factors:
         groups, values, dense = self.groups, self.values, self.dense
         if on_cpu(dense):
             out = dense.new_empty(len(groups.rows), dense.shape[1])
-            kernels.table_gradient(*_arrays(groups.starts, groups.order, groups.owner, values, dense, out))
+            kernels.table_gradient(Groups(*_arrays(*groups)), *_arrays(values, dense, out))
             return out
         gradient: Tensor = elsewhere(dense).weighted_rows(groups.starts, groups.order, groups.owner, values, dense)
         return gradient
@@ -114,8 +99,7 @@ class _GatherDot(torch.autograd.Function):
             return out
         ctx.groups = group_rows(ids, len(table))
         out = queries.new_zeros(ids.shape)
-        groups = ctx.groups.rows, ctx.groups.starts, ctx.groups.order, ctx.groups.owner
-        kernels.dots(*_arrays(*groups, queries, table, bias, out.view(-1)))
+        kernels.dots(Groups(*_arrays(*ctx.groups)), *_arrays(queries, table, bias, out.view(-1)))
         return out
 
     @staticmethod
@@ -168,7 +152,7 @@ def sparse(factors: Factors, n_rows: int) -> Tensor:
     return torch.sparse_coo_tensor(rows, values, shape, is_coalesced=True, check_invariants=False)
 
 
-def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups:
+def group(indptr: Tensor, indices: Tensor, n_rows: int) -> Groups[Tensor]:
     """Group a sparse batch by table row; indices past the table are left out."""
     if on_cpu(indices):
         run: Any = kernels.group
@@ -191,7 +175,7 @@ def merged(parts: Sequence[Factors]) -> Factors:
     return Factors(groups, torch.cat([part.values for part in parts]), torch.cat([part.dense for part in parts]))
 
 
-def _merged_groups(parts: list[Groups], offsets: list[tuple[int, int]]) -> Groups:
+def _merged_groups(parts: list[Groups[Tensor]], offsets: list[tuple[int, int]]) -> Groups[Tensor]:
     """Merge groups; `offsets` are the numbers of values and of batch rows in earlier parts."""
     pairs = list(zip(parts, offsets, strict=True))
     device = parts[0].rows.device
@@ -214,7 +198,7 @@ def _merged_groups(parts: list[Groups], offsets: list[tuple[int, int]]) -> Group
     )
 
 
-def group_rows(ids: Tensor, n_rows: int) -> Groups:
+def group_rows(ids: Tensor, n_rows: int) -> Groups[Tensor]:
     """`group` of a full (n, K) batch."""
     indptr = torch.arange(len(ids) + 1, device=ids.device) * ids.shape[1]
     return group(indptr, ids.reshape(-1), n_rows)
@@ -226,10 +210,9 @@ def query_gradient(factors: Factors, table: Tensor, ids: Tensor) -> Tensor:
         indptr = torch.arange(len(ids) + 1, device=ids.device) * ids.shape[1]
         gradient: Tensor = elsewhere(table).weighted_rows(indptr, None, ids.reshape(-1), factors.values, table)
         return gradient
-    groups, out = factors.groups, torch.zeros_like(factors.dense)
+    out = torch.zeros_like(factors.dense)
     scratch = table.new_zeros(SUMS, *out.shape)
-    arguments = groups.rows, groups.starts, groups.order, groups.owner, factors.values, table, scratch, out
-    kernels.query_gradient(*_arrays(*arguments))
+    kernels.query_gradient(Groups(*_arrays(*factors.groups)), *_arrays(factors.values, table, scratch, out))
     return out
 
 

@@ -54,11 +54,11 @@ class RowAdamW:
         return ops.merged(gradients) if gradients else None
 
     def _cpu(self, factors: ops.Factors, rate: float) -> None:
-        groups = factors.groups
-        gradient = groups.rows, groups.starts, groups.order, groups.owner, factors.values, factors.dense
-        state = self.table.data, self.first, self.second, self.last, self.shrunk
-        adamw_rows: Any = kernels.adamw_rows
-        adamw_rows(*(t.numpy() for t in (*gradient, *state)), self.steps, self.shrink, rate, (BETA1, BETA2), EPSILON)
+        groups = kernels.Groups(*(tensor.numpy() for tensor in factors.groups))
+        tensors = self.table.data, self.first, self.second, self.last, self.shrunk
+        state = kernels.TableState(*(tensor.numpy() for tensor in tensors))
+        step = kernels.Step(self.steps, self.shrink, rate, BETA1, BETA2, EPSILON)
+        kernels.adamw_rows(groups, factors.values.numpy(), factors.dense.numpy(), state, step)
 
     def _torch(self, factors: ops.Factors, rate: float) -> None:
         rows, values = factors.groups.rows, factors.multiplied()
