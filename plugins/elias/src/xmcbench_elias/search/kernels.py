@@ -16,6 +16,8 @@ import numpy as np
 from numba import njit
 
 from xmcbench.sparse.numba_cache import stamp_whole_package
+from xmcbench.sparse.topk import FREE, heapify, offer, put_in_order, sift, worse
+from xmcbench.topk import PAD
 from xmcbench_elias.search.prefetch import prefetch_row
 
 stamp_whole_package(Path(__file__).parent)  # kernels here inline code of `prefetch`
@@ -23,7 +25,6 @@ stamp_whole_package(Path(__file__).parent)  # kernels here inline code of `prefe
 BUCKETS = 256  # of path scores; labels of one bucket are visited in the order they were reached
 NARROW = 20  # maximum number of bisection steps when searching the path-score threshold
 AHEAD = 8  # labels between prefetching a row of weights and using it
-NOTHING = 2147483647  # an id past every label, the last among equal scores
 ROUNDING = 1e-5  # rounding error of log p in float32, down to p = 1e-37: closer values may be ties
 
 
@@ -56,6 +57,25 @@ class Scratch(NamedTuple):
     reached: Any
     order: Any
     paths: Any
+
+    @classmethod
+    def empty(cls, n_labels: int) -> Scratch:
+        best, paths = np.full(n_labels, -np.inf, np.float32), np.empty(n_labels, np.float32)
+        return cls(best, np.empty(n_labels, np.int32), np.empty(n_labels, np.int32), paths)
+
+
+class Predictions(NamedTuple):
+    """Where results of n queries are written.
+
+    Attributes
+    ----------
+    ids, scores : (n, k) int32 and float32, k ≥ 1: labels of best p, best first, padded with −1 and −inf.
+    counts : (n, 2) int64: labels in the shortlist (−1: a cluster's logit is not finite), and labels scored.
+    """
+
+    ids: Any
+    scores: Any
+    counts: Any
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -108,38 +128,6 @@ def top_clusters(logits: Any, beam: int, log_alpha: Any, clusters: Any, scores: 
 
 
 @njit(cache=True, nogil=True)
-def worse(p: Any, label: int, other_p: Any, other: int) -> bool:
-    """Whether (p, label) comes after the other: p descending, then label ascending."""
-    return p < other_p or (p == other_p and label > other)
-
-
-@njit(cache=True, nogil=True)
-def sift(ids: Any, scores: Any, at: int, size: int, label: int, p: Any) -> None:
-    """Replace node `at` of a heap of `size`, with the worst at the root, by (label, p), and restore the heap below."""
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        if child + 1 < size and worse(scores[child + 1], ids[child + 1], scores[child], ids[child]):
-            child += 1
-        if not worse(scores[child], ids[child], p, label):
-            break
-        ids[at], scores[at] = ids[child], scores[child]
-        at = child
-    ids[at], scores[at] = label, p
-
-
-@njit(cache=True, nogil=True)
-def keep(ids: Any, scores: Any, size: int) -> None:
-    """Move the best `size` ≥ 1 labels to the front, unsorted."""
-    for at in range(size // 2 - 1, -1, -1):
-        sift(ids, scores, at, size, ids[at], scores[at])
-    for at in range(size, len(ids)):
-        if worse(scores[0], ids[0], scores[at], ids[at]):
-            sift(ids, scores, 0, size, ids[at], scores[at])
-
-
-@njit(cache=True, nogil=True)
 def reach(values: Any, score: Any, threshold: Any, low: int, high: int) -> int:
     """Number of entries of a row with score + value ≥ threshold, between low and high; values descend."""
     while low < high:
@@ -152,16 +140,17 @@ def reach(values: Any, score: Any, threshold: Any, low: int, high: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def take_more(clusters: Any, scores: Any, values: Any, lengths: Any, wanted: int, ends: Any, new_ends: Any) -> None:
+def take_more(clusters: Any, scores: Any, index: Any, wanted: int, ends: Any, new_ends: Any) -> None:
     """Extend the ends of the beam's rows down to one common path score, by at least `wanted` entries in all.
 
     ends : (b,) number of entries taken of each row, updated; all entries if fewer than `wanted` are left.
     new_ends : (b,) scratch.
     """
+    values = index.values
     n_candidates = 0
     top, bottom = np.float32(-np.inf), np.float32(np.inf)
     for r in range(len(clusters)):
-        length = lengths[clusters[r]]
+        length = index.lengths[clusters[r]]
         new_ends[r] = length
         if ends[r] < length:
             n_candidates += length - ends[r]
@@ -190,21 +179,15 @@ def take_more(clusters: Any, scores: Any, values: Any, lengths: Any, wanted: int
 
 
 @njit(cache=True, nogil=True)
-def best_paths(
-    clusters: Any, scores: Any, labels: Any, values: Any, lengths: Any, size: int, best: Any, reached: Any, ends: Any
-) -> int:
+def best_paths(clusters: Any, scores: Any, index: Any, size: int, best: Any, reached: Any, ends: Any) -> int:
     """Every label whose best path score may be among the `size` largest, in `reached`; its score in best[label].
 
-    Returns the number of labels.
-
-    labels, values, lengths : the index, see `Index`.
-    best : (L,) float32, −inf on entry; the caller resets it. reached : (L,) int32, out.
-    ends : three (b,) int32, scratch.
+    Returns the number of labels. `best` (L,) is −inf on entry; the caller resets it. `ends`: (3, ≥ b) int32, scratch.
 
     Entries are taken from the front of each row, in all rows down to one common path score, until there are `size`
     labels. Every entry that was not taken scores below all entries taken.
     """
-    taken_ends, last_ends, new_ends = ends
+    taken_ends, last_ends, new_ends = ends[0], ends[1], ends[2]
     for r in range(len(clusters)):
         taken_ends[r] = 0
     n_reached = 0
@@ -212,14 +195,14 @@ def best_paths(
     while n_reached < size:
         for r in range(len(clusters)):
             last_ends[r] = taken_ends[r]
-        take_more(clusters, scores, values, lengths, wanted, taken_ends, new_ends)
+        take_more(clusters, scores, index, wanted, taken_ends, new_ends)
         n_new = 0
         for r in range(len(clusters)):
             c, score = clusters[r], scores[r]
             n_new += taken_ends[r] - last_ends[r]
             for at in range(last_ends[r], taken_ends[r]):
-                label = labels[c, at]
-                path = score + values[c, at]
+                label = index.labels[c, at]
+                path = score + index.values[c, at]
                 last_best = best[label]
                 if path > last_best:
                     if last_best == -np.inf:
@@ -261,7 +244,9 @@ def by_falling_path(reached: Any, best: Any, size: int, order: Any, paths: Any) 
         ends[bucket] += 1
     if n > size:
         low, high = starts[cut_bucket], starts[cut_bucket + 1]
-        keep(order[low:high], paths[low:high], size - low)
+        ids, scores, n_kept = order[low:high], paths[low:high], size - low
+        heapify(ids[:n_kept], scores[:n_kept])
+        offer(ids[:n_kept], scores[:n_kept], ids[n_kept:], scores[n_kept:])
     return min(n, size)
 
 
@@ -274,7 +259,7 @@ def score_labels(order: Any, paths: Any, query: Any, weight: Any, bias: Any, ids
     """
     k = len(ids)
     for at in range(k):
-        ids[at], scores[at] = NOTHING, -np.inf
+        ids[at], scores[at] = FREE, -np.inf
     bound = -np.inf
     n_scored = 0
     for at in range(min(AHEAD, len(order))):
@@ -295,12 +280,8 @@ def score_labels(order: Any, paths: Any, query: Any, weight: Any, bias: Any, ids
             sift(ids, scores, 0, k, label, p)
             if scores[0] > 1e-37:
                 bound = np.log(np.float64(scores[0])) - ROUNDING
-    for size in range(k - 1, 0, -1):
-        label, p = ids[size], scores[size]
-        ids[size], scores[size] = ids[0], scores[0]
-        sift(ids, scores, 0, size, label, p)
-    for at in range(min(len(order), k), k):
-        ids[at] = -1
+    put_in_order(ids, scores)
+    ids[len(order) :] = PAD
     return n_scored
 
 
@@ -312,39 +293,28 @@ def cluster_logits(query: Any, weight: Any, bias: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def search(
-    logits: Any,
-    queries: Any,
-    beam: int,
-    log_alpha: Any,
-    size: int,
-    index: Any,
-    scratch: Any,
-    ids: Any,
-    scores: Any,
-    counts: Any,
-) -> None:
+def search(logits: Any, queries: Any, beam: int, log_alpha: Any, size: int, index: Any, scratch: Any, out: Any) -> None:
     """Search queries one by one, each from its cluster logits to its k best labels.
 
     Parameters
     ----------
     logits, queries : (n, C) and (n, D) float32. beam : b ≤ C. log_alpha : float32. size : K ≥ 1.
-    index, scratch : see `Index` and `Scratch`.
-    ids, scores : (n, k) int32 and float32 out, k ≥ 1, see `score_labels`.
-    counts : (n, 2) int64 out: labels in the shortlist (−1: a cluster's logit is not finite), and labels scored.
+    index, scratch, out : see `Index`, `Scratch` and `Predictions`.
     """
-    beam_scores = np.empty(beam, np.float32)
-    clusters, taken_ends = np.empty(beam, np.int32), np.empty(beam, np.int32)
-    last_ends, new_ends = np.empty(beam, np.int32), np.empty(beam, np.int32)
-    best, reached, order, paths = scratch
+    beam_scores, all_clusters, ends = (
+        np.empty(beam, np.float32),
+        np.empty(beam, np.int32),
+        np.empty((3, beam), np.int32),
+    )
+    best, order, paths = scratch.best, scratch.order, scratch.paths
     for i in range(len(queries)):
-        b = top_clusters(logits[i], beam, log_alpha, clusters, beam_scores)
-        rows = index.labels, index.values, index.lengths
-        n_reached = best_paths(
-            clusters[:b], beam_scores[:b], *rows, size, best, reached, (taken_ends, last_ends, new_ends)
+        b = top_clusters(logits[i], beam, log_alpha, all_clusters, beam_scores)
+        n_reached = best_paths(all_clusters[:b], beam_scores[:b], index, size, best, scratch.reached, ends)
+        reached = scratch.reached[:n_reached]
+        n = by_falling_path(reached, best, size, order, paths)
+        for label in reached:
+            best[label] = -np.inf
+        out.counts[i, 0] = n if b > 0 else -1
+        out.counts[i, 1] = score_labels(
+            order[:n], paths[:n], queries[i], index.weight, index.bias, out.ids[i], out.scores[i]
         )
-        n = by_falling_path(reached[:n_reached], best, size, order, paths)
-        for at in range(n_reached):
-            best[reached[at]] = -np.inf
-        counts[i, 0] = n if b > 0 else -1
-        counts[i, 1] = score_labels(order[:n], paths[:n], queries[i], index.weight, index.bias, ids[i], scores[i])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -97,17 +96,13 @@ def _on_cpu(
     clusters: Tensor, log_clusters: Tensor, entries: Tensor, log_entries: Tensor, size: int, n_labels: int, batch: Batch
 ) -> Shortlist:
     n = len(clusters)
-    out = (
-        torch.empty(n, size, dtype=torch.int64),
-        torch.empty(n, size, dtype=torch.int64),
-        torch.empty(n, size, dtype=torch.bool),
-        torch.empty(len(batch.true_labels), dtype=torch.int64),
-    )
-    arrays = (clusters.contiguous(), log_clusters.contiguous(), entries, log_entries)
-    sizes = size, n_labels
-    truth = batch.true_indptr.numpy(), batch.true_labels.numpy()
-    kernel: Any = kernels.shortlist
-    kernel(*(t.numpy() for t in arrays), *sizes, *truth, get_num_threads(), *(t.numpy() for t in out))
+    labels, paths = torch.empty(n, size, dtype=torch.int64), torch.empty(n, size, dtype=torch.int64)
+    out = labels, paths, torch.empty(n, size, dtype=torch.bool), torch.empty_like(batch.true_labels)
+    tensors = clusters.contiguous(), log_clusters.contiguous(), entries, log_entries
+    beams = kernels.Beams(*(tensor.numpy() for tensor in tensors))
+    truth = kernels.Truth(batch.true_indptr.numpy(), batch.true_labels.numpy())
+    results = kernels.Shortlists(*(tensor.numpy() for tensor in out))
+    kernels.shortlist(beams, truth, size, n_labels, results, get_num_threads())
     return Shortlist(*out)
 
 

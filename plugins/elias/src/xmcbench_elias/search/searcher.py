@@ -61,7 +61,7 @@ class Searcher:
         self.log_alpha = np.float32(math.log(model.alpha))
         self._scratch: SimpleQueue[kernels.Scratch] = SimpleQueue()
         for _ in range(threads()):
-            self._scratch.put(self._new_scratch())
+            self._scratch.put(kernels.Scratch.empty(len(bias)))
 
     def __call__(self, queries: NDArray[np.float32], k: int, beam: int, size: int) -> SearchResult:
         """The k best labels for (n, D) embeddings φ, from `beam` clusters and at most `size` shortlisted labels.
@@ -82,10 +82,10 @@ class Searcher:
 
         def work(begin: int, end: int) -> None:
             scratch = self._scratch.get()
-            out = ids[begin:end], scores[begin:end], counts[begin:end]
+            out = kernels.Predictions(ids[begin:end], scores[begin:end], counts[begin:end])
             arguments = logits[begin:end], queries[begin:end], beam, self.log_alpha, size
             try:
-                kernels.search(*arguments, self.index, scratch, *out)
+                kernels.search(*arguments, self.index, scratch, out)
             finally:
                 self._scratch.put(scratch)
 
@@ -107,8 +107,3 @@ class Searcher:
         weight, bias = torch.from_numpy(self.cluster_weight), torch.from_numpy(self.cluster_bias)
         out: NDArray[np.float32] = torch.addmm(bias, torch.from_numpy(queries), weight.T).numpy()
         return out
-
-    def _new_scratch(self) -> kernels.Scratch:
-        n = len(self.index.bias)
-        best = np.full(n, -np.inf, np.float32)
-        return kernels.Scratch(best, np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.float32))

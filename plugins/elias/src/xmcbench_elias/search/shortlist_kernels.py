@@ -6,7 +6,7 @@ buckets are grouped by label; lower buckets are visited only if there are too fe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -15,121 +15,132 @@ SHIFT = 18  # low bits of a float32 that do not count for its bucket; sign, expo
 HALF = 1 << (31 - SHIFT)  # buckets run from −HALF to HALF − 1
 
 
+class Beams(NamedTuple):
+    """The clusters of n rows and the adjacency they lead to.
+
+    Attributes
+    ----------
+    clusters, scores : (n, b) distinct cluster ids and their log scores.
+    entries, values : (C, width) label ids (n_labels: padding) and log values of the adjacency.
+    """
+
+    clusters: Any
+    scores: Any
+    entries: Any
+    values: Any
+
+
+class Truth(NamedTuple):
+    """CSR of the rows' true labels, (n + 1,) and (nnz,); empty if they are not known."""
+
+    indptr: Any
+    labels: Any
+
+
+class Shortlists(NamedTuple):
+    """Where results are written.
+
+    Attributes
+    ----------
+    labels, paths : (n, size) label ids, and path = position in the beam · width + column of `Beams.entries`; n_labels
+        and 0 at padding.
+    targets : (n, size) bool, True for true labels.
+    true_paths : (nnz,) path of each true label, −1 if no cluster of the beam leads to it.
+    """
+
+    labels: Any
+    paths: Any
+    targets: Any
+    true_paths: Any
+
+
+class Paths(NamedTuple):
+    """Scratch for the paths of one row: their scores and labels; `single` and `counts` are those of `count_buckets`."""
+
+    scores: Any
+    labels: Any
+    single: Any
+    counts: Any
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def shortlist(
-    clusters: Any,
-    cluster_scores: Any,
-    entries: Any,
-    entry_scores: Any,
-    size: int,
-    n_labels: int,
-    true_indptr: Any,
-    true_labels: Any,
-    workers: int,
-    labels: Any,
-    paths: Any,
-    targets: Any,
-    true_paths: Any,
-) -> None:
+def shortlist(beams: Any, truth: Any, size: int, n_labels: int, out: Any, workers: int) -> None:
     """The best path to each label of the beam's rows, and the `size` labels of best path (ties: lower id first).
 
-    Parameters
-    ----------
-    clusters, cluster_scores : (n, b) distinct cluster ids and their log scores.
-    entries, entry_scores : (C, width) label ids (n_labels: padding) and log values of the adjacency.
-    true_indptr, true_labels : (n + 1,), (nnz,), CSR of the rows' true labels; empty if they are not known.
     workers : number of parallel workers, each with scratch of n_labels.
-    labels, paths : (n, size) out: label ids, and path = position in the beam · width + column of `entries`;
-        n_labels and 0 at padding.
-    targets : (n, size) out: True for true labels.
-    true_paths : (nnz,) out: path of each true label, −1 if no cluster of the beam leads to it.
     """
     for worker in prange(workers):
-        beam = clusters, cluster_scores, entries, entry_scores
-        truth = true_indptr, true_labels
-        out = labels, paths, targets, true_paths
-        shortlist_rows(worker, workers, size, n_labels, beam, truth, out)
+        shortlist_rows(beams, truth, size, n_labels, out, worker, workers)
 
 
 @njit(cache=True, nogil=True)
-def shortlist_rows(worker: int, workers: int, size: int, n_labels: int, beam: Any, truth: Any, out: Any) -> None:
+def shortlist_rows(beams: Any, truth: Any, size: int, n_labels: int, out: Any, worker: int, workers: int) -> None:
     """`shortlist` for every `workers`-th row."""
-    clusters, cluster_scores, entries, entry_scores = beam
-    true_indptr, true_labels = truth
-    labels, paths, targets, true_paths = out
-    n_paths = clusters.shape[1] * entries.shape[1]
-    scores = np.empty(n_paths, entry_scores.dtype)
-    path_labels = np.empty(n_paths, np.int64)
-    single = np.empty(n_paths, np.float32)
-    counts = np.empty(2 * HALF, np.int32)
-    best = np.full(n_labels, -np.inf, entry_scores.dtype)
-    path = np.empty(n_labels, np.int32)
+    n_paths = beams.clusters.shape[1] * beams.entries.shape[1]
+    dtype = beams.values.dtype
+    all_paths = Paths(
+        np.empty(n_paths, dtype),
+        np.empty(n_paths, np.int64),
+        np.empty(n_paths, np.float32),
+        np.empty(2 * HALF, np.int32),
+    )
+    best, path = np.full(n_labels, -np.inf, dtype), np.empty(n_labels, np.int32)
     touched = np.empty(min(n_paths, n_labels), np.int64)
     is_true = np.zeros(n_labels + 1, np.bool_)
-    true_best = np.empty(n_labels + 1, entry_scores.dtype)
-    true_path = np.empty(n_labels + 1, np.int32)
-    for i in range(worker, len(clusters), workers):
-        row_labels = true_labels[true_indptr[i] : true_indptr[i + 1]]
+    true_best, true_path = np.empty(n_labels + 1, dtype), np.empty(n_labels + 1, np.int32)
+    for i in range(worker, len(beams.clusters), workers):
+        first, last = truth.indptr[i], truth.indptr[i + 1]
+        row_labels = truth.labels[first:last]
         for label in row_labels:
             is_true[label] = True
             true_best[label] = -np.inf
             true_path[label] = -1
-        score_paths(clusters[i], cluster_scores[i], entries, entry_scores, scores, path_labels)
+        score_paths(beams, i, all_paths.scores, all_paths.labels)
         for at in range(n_paths):
-            if is_true[path_labels[at]] and scores[at] > true_best[path_labels[at]]:
-                true_best[path_labels[at]] = scores[at]
-                true_path[path_labels[at]] = at
-        n_touched = best_paths(scores, path_labels, single, counts, size, n_labels, best, path, touched)
+            label = all_paths.labels[at]
+            if is_true[label] and all_paths.scores[at] > true_best[label]:
+                true_best[label] = all_paths.scores[at]
+                true_path[label] = at
+        n_touched = best_paths(all_paths, size, n_labels, best, path, touched)
         chosen = keep_best(touched[:n_touched], best, size)
         for k in range(size):
             valid = k < len(chosen)
-            labels[i, k] = chosen[k] if valid else n_labels
-            paths[i, k] = path[chosen[k]] if valid else 0
-            targets[i, k] = is_true[chosen[k]] if valid else False
+            out.labels[i, k] = chosen[k] if valid else n_labels
+            out.paths[i, k] = path[chosen[k]] if valid else 0
+            out.targets[i, k] = is_true[chosen[k]] if valid else False
         best[touched[:n_touched]] = -np.inf
-        for at in range(len(row_labels)):
-            true_paths[true_indptr[i] + at] = true_path[row_labels[at]]
+        for at in range(first, last):
+            out.true_paths[at] = true_path[truth.labels[at]]
         for label in row_labels:
             is_true[label] = False
 
 
 @njit(cache=True, nogil=True)
-def score_paths(
-    clusters: Any, cluster_scores: Any, entries: Any, entry_scores: Any, scores: Any, path_labels: Any
-) -> None:
+def score_paths(beams: Any, row: int, scores: Any, labels: Any) -> None:
     """Scores and labels of one row's paths, in the order of paths."""
-    width = entries.shape[1]
-    for position in range(len(clusters)):
-        start = position * width
+    width = beams.entries.shape[1]
+    for position in range(beams.clusters.shape[1]):
+        start, cluster, score = position * width, beams.clusters[row, position], beams.scores[row, position]
         for column in range(width):
-            scores[start + column] = cluster_scores[position] + entry_scores[clusters[position], column]
-            path_labels[start + column] = entries[clusters[position], column]
+            scores[start + column] = score + beams.values[cluster, column]
+            labels[start + column] = beams.entries[cluster, column]
 
 
 @njit(cache=True, nogil=True)
-def best_paths(
-    scores: Any,
-    path_labels: Any,
-    single: Any,
-    counts: Any,
-    size: int,
-    n_labels: int,
-    best: Any,
-    path: Any,
-    touched: Any,
-) -> int:
+def best_paths(paths: Any, size: int, n_labels: int, best: Any, path: Any, touched: Any) -> int:
     """Fill `best` and `path` for labels that include the `size` best, and list them in `touched`; returns their number.
 
-    `best` is −inf on entry. `single` and `counts` are scratch.
+    `best` is −inf on entry.
     """
-    count_buckets(scores, single, counts)
-    bits = single.view(np.int32)
+    scores, labels = paths.scores, paths.labels
+    count_buckets(scores, paths.single, paths.counts)
+    bits = paths.single.view(np.int32)
     wanted, n_touched = size + size // 4, 0  # a surplus, since some labels have several paths
     while True:
-        lowest = lowest_bucket(counts, wanted)
+        lowest = lowest_bucket(paths.counts, wanted)
         for at in range(len(scores)):
-            if bits[at] >> SHIFT >= lowest and path_labels[at] < n_labels:
-                label = path_labels[at]
+            if bits[at] >> SHIFT >= lowest and labels[at] < n_labels:
+                label = labels[at]
                 if scores[at] > best[label]:  # never true of NaN
                     if best[label] == -np.inf:
                         touched[n_touched] = label
@@ -166,7 +177,10 @@ def lowest_bucket(counts: Any, wanted: int) -> int:
 
 @njit(cache=True, nogil=True)
 def keep_best(labels: Any, score: Any, size: int) -> Any:
-    """The `size` labels of largest score (ties: lower id first), in input order."""
+    """The `size` labels of largest score (ties: lower id first), in input order.
+
+    The heap of `xmcbench.sparse.topk` would change their order, and with it the order of sums in training.
+    """
     if len(labels) <= size:
         return labels
     values = np.empty(len(labels), score.dtype)

@@ -10,7 +10,7 @@ Other devices, and tests as a reference, use the torch form: `search.path_scores
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,18 @@ from numba import njit, prange
 from torch import Tensor
 
 from xmcbench_elias.training.loss import CERTAIN
+
+
+class Paths(NamedTuple):
+    """Arrays of a shortlist's paths, as the tensors of `path_loss`."""
+
+    log_clusters: Any
+    log_entries: Any
+    z: Any
+    clusters: Any
+    paths: Any
+    targets: Any
+    valid: Any
 
 
 def path_loss(
@@ -46,9 +58,8 @@ class _PathLoss(torch.autograd.Function):
         clusters, paths = rest[:2]
         row_losses = z.new_empty(len(z), dtype=torch.float64)
         path_gradient, z_gradient = torch.empty_like(z), torch.empty_like(z)
-        arrays = [t.detach().contiguous().numpy() for t in (log_clusters, log_entries, z, *rest)]
-        forward: Any = path_losses
-        forward(*arrays, row_losses.numpy(), path_gradient.numpy(), z_gradient.numpy())
+        paths_of_rows = Paths(*(t.detach().contiguous().numpy() for t in (log_clusters, log_entries, z, *rest)))
+        path_losses(paths_of_rows, row_losses.numpy(), path_gradient.numpy(), z_gradient.numpy())
         ctx.save_for_backward(clusters, paths, path_gradient, z_gradient)
         ctx.width = log_entries.shape
         return (row_losses.sum() / max(z.numel(), 1)).to(z.dtype)
@@ -60,33 +71,22 @@ class _PathLoss(torch.autograd.Function):
         cluster_gradient = path_gradient.new_zeros(clusters.shape)
         entry_gradient = path_gradient.new_zeros(ctx.width)
         arrays = [t.numpy() for t in (clusters.contiguous(), paths, path_gradient, cluster_gradient, entry_gradient)]
-        spread: Any = spread_over_paths
-        spread(float(scale), *arrays)
+        spread_over_paths(float(scale), *arrays)
         return cluster_gradient, entry_gradient, z_gradient * scale, None, None, None, None
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def path_losses(
-    log_clusters: Any,
-    log_entries: Any,
-    z: Any,
-    clusters: Any,
-    paths: Any,
-    targets: Any,
-    valid: Any,
-    row_losses: Any,
-    path_gradient: Any,
-    z_gradient: Any,
-) -> None:
+def path_losses(given: Any, row_losses: Any, path_gradient: Any, z_gradient: Any) -> None:
     """Compute each row's loss sum, float64, and its gradient with respect to every log path score and every z."""
-    width = log_entries.shape[1]
-    for i in prange(len(z)):
+    width = given.log_entries.shape[1]
+    for i in prange(len(given.z)):
         total = 0.0
-        for k in range(z.shape[1]):
-            if valid[i, k]:
-                position = paths[i, k] // width
-                score = log_clusters[i, position] + log_entries[clusters[i, position], paths[i, k] - position * width]
-                loss, one_path, one_z = one_loss(score, z[i, k], targets[i, k])
+        for k in range(given.z.shape[1]):
+            if given.valid[i, k]:
+                position = given.paths[i, k] // width
+                cluster, column = given.clusters[i, position], given.paths[i, k] - position * width
+                log_path = given.log_clusters[i, position] + given.log_entries[cluster, column]
+                loss, one_path, one_z = one_loss(log_path, given.z[i, k], given.targets[i, k])
                 total += loss
                 path_gradient[i, k] = one_path
                 z_gradient[i, k] = one_z
