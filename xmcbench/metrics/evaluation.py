@@ -149,7 +149,8 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
     ranks, faults = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.uint8)
     over_labels = [name.k or 1 for name in metrics if name.definition.kind == "over labels"]
     top_ids = np.empty((truth.n_rows, min(width, max(over_labels, default=0))), np.int32)
-    entries = (ids, width, truth.indptr, truth.indices, truth.n_labels, ranks, faults, top_ids)
+    pattern, found = kernels.Pattern(truth.indptr, truth.indices), kernels.Ranks(ranks, faults, top_ids)
+    entries = ids, width, pattern, truth.n_labels, found
     everywhere(truth.n_rows, lambda begin, end: kernels.find_ranks(begin, end, *entries))
     if faults.any():
         row = int(np.flatnonzero(faults)[0])

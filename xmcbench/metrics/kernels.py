@@ -7,27 +7,50 @@ take three times as long to compile, and they use CPU while they wait.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 OUTSIDE, TWICE = 1, 2  # faults of a row
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64 adds this to its state for each draw
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)  # Ciura, FCT 2001
 
 
+class Pattern(NamedTuple):
+    """Where the true labels of n rows are: `indptr` (n + 1,) int64, `indices` (nnz,) int32, as in a CSR matrix."""
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+
+
+class Ranks(NamedTuple):
+    """What `find_ranks` finds.
+
+    Attributes
+    ----------
+    ranks : (nnz,) int32, of each true label: 1 for the first, 0 where the label is not predicted.
+    faults : (n,) uint8: 0, `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for a row where a true label is
+        predicted twice.
+    top_ids : (n, s) int32 with s ≤ width: the first s columns of the predictions, contiguous.
+    """
+
+    ranks: NDArray[np.int32]
+    faults: NDArray[np.uint8]
+    top_ids: NDArray[np.int32]
+
+
 @njit(nogil=True, cache=True)
-def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults, top_ids):  # type: ignore[no-untyped-def]
+def find_ranks(begin, end, ids, width, truth, n_labels, found):  # type: ignore[no-untyped-def]
     """Rank of each true label in its row's predictions.
 
     Parameters
     ----------
     ids : (n, k) int32 predictions, −1 where there is none. width : how many of the k columns to read.
-    indptr, indices : CSR arrays of the truth, (n + 1,) int64 and (nnz,) int32. n_labels : L.
-    ranks : (nnz,) int32, to be written: 1 for the first, 0 where the label is not predicted.
-    faults : (n,) uint8 of zeros, to be written: `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for a row
-        where a true label is predicted twice.
-    top_ids : (n, s) int32 with s ≤ width, to be written: the first s columns of `ids`, contiguous.
+    truth : a `Pattern` of the true labels. n_labels : L. found : `Ranks` to be written.
     """
+    ranks, top_ids = found.ranks, found.top_ids
     none = np.int32(0)
     rising = np.arange(1, width + 1).astype(np.int32)
     falling = rising[::-1].copy()
@@ -40,9 +63,9 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults,
             low = min(low, row[j])
             high = max(high, row[j])
         if low < -1 or high >= n_labels:
-            faults[i] = OUTSIDE
-        for e in range(indptr[i], indptr[i + 1]):
-            label = indices[e]
+            found.faults[i] = OUTSIDE
+        for e in range(truth.indptr[i], truth.indptr[i + 1]):
+            label = truth.indices[e]
             last, first = none, none  # last rank of the label, and first rank counted from the end
             for j in range(width):  # no early exit, and all values are int32: the compiler vectorises this loop
                 same = row[j] == label
@@ -50,7 +73,7 @@ def find_ranks(begin, end, ids, width, indptr, indices, n_labels, ranks, faults,
                 first = max(first, falling[j] if same else none)
             ranks[e] = last
             if last > 0 and last + first != width + 1:
-                faults[i] = TWICE
+                found.faults[i] = TWICE
 
 
 @njit(nogil=True, cache=True)
@@ -139,16 +162,16 @@ def weighted_sums(ranks, indptr, indices, label_mask, weights, cuts, slot, disco
 
 
 @njit(nogil=True, cache=True)
-def count_labels(begin, end, ids, ranks, indptr, indices, rows, k, counts):  # type: ignore[no-untyped-def]
+def count_labels(begin, end, ids, ranks, truth, rows, k, counts):  # type: ignore[no-untyped-def]
     """Add to `counts` (3, L) int32, over the rows in `rows` (n,) bool: rows with each label, rows with the label and
     the label among the first k predictions, rows with the label among the first k predictions."""
     width = min(k, ids.shape[1])
     for i in range(begin, end):
         if rows[i]:
-            for e in range(indptr[i], indptr[i + 1]):
-                counts[0, indices[e]] += 1
+            for e in range(truth.indptr[i], truth.indptr[i + 1]):
+                counts[0, truth.indices[e]] += 1
                 if 0 < ranks[e] <= k:
-                    counts[1, indices[e]] += 1
+                    counts[1, truth.indices[e]] += 1
             for j in range(width):
                 if ids[i, j] >= 0:
                     counts[2, ids[i, j]] += 1

@@ -65,7 +65,8 @@ class LabelStats:
 
         def count(begin: int, end: int) -> NDArray[np.int32]:
             counts = np.zeros((3, len(self.label_mask)), np.int32)
-            kernels.count_labels(begin, end, self.ids, self.ranks, self.indptr, self.indices, self.rows, k, counts)
+            truth = kernels.Pattern(self.indptr, self.indices)
+            kernels.count_labels(begin, end, self.ids, self.ranks, truth, self.rows, k, counts)
             return counts
 
         if k not in self._counted:
