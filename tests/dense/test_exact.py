@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xmcbench.dense import blocks, exact, gpu
+from xmcbench.dense import exact, gpu
 from xmcbench.dense.exact import nearest
 from xmcbench.dense.gpu import nearest_by_torch
 from xmcbench.errors import DataError, TimeLimit
@@ -50,10 +50,10 @@ def same(one: TopK, other: TopK) -> None:
 def small_blocks() -> Iterator[None]:
     """Several blocks both ways, one of them short, and threads for a search of any size."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (blocks, gpu):
+        for module in (exact, gpu):
             patch.setattr(module, "QUERIES", 3)
             patch.setattr(module, "LABELS", 4)
-        patch.setattr(blocks, "FEW", 2)
+        patch.setattr(exact, "FEW", 2)
         patch.setattr(exact, "SMALL", 0)
         yield
 
@@ -77,7 +77,7 @@ def test_is_a_full_sort(n: int, n_labels: int, width: int, k: int, biased: bool,
 @pytest.mark.parametrize("k", [1, 5, 100, 300])
 def test_strips_and_remainders(k: int) -> None:
     """Rows longer than a strip and blocks of real size."""
-    queries, labels, bias = drawn(blocks.QUERIES + 3, blocks.LABELS * 2 + 77, 8, k)
+    queries, labels, bias = drawn(exact.QUERIES + 3, exact.LABELS * 2 + 77, 8, k)
     same(nearest(queries, labels, k, bias=bias), full_sort(queries, labels, bias, k))
 
 
@@ -175,5 +175,5 @@ def test_memory_is_a_block_and_the_result() -> None:
     nearest(queries, labels, 5)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    threads, block = numba.get_num_threads(), blocks.QUERIES * blocks.LABELS * 4
+    threads, block = numba.get_num_threads(), exact.QUERIES * exact.LABELS * 4
     assert peak < 2 * threads * block, f"{peak / 2**20:.1f} MiB; all scores would be {4000 * 20_000 * 4 / 2**20:.0f}"

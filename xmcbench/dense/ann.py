@@ -42,9 +42,7 @@ class Hnsw:
         check(labels[:0], labels, None, 0)
         if not (2 <= m <= MAX_LINKS and ef_construction >= 1):
             raise ValueError(f"m is {m} and ef_construction {ef_construction}: 2 to {MAX_LINKS}, and at least 1")
-        if not np.isfinite(labels).all():
-            row = int(np.flatnonzero(~np.isfinite(labels).all(axis=1))[0])
-            raise DataError(f"search: label {row} is not finite")
+        _check_finite("label", labels)
         faiss = _faiss()
         self.labels = labels
         self.index: Any = faiss.IndexHNSWFlat(labels.shape[1], m, faiss.METRIC_INNER_PRODUCT)
@@ -64,9 +62,7 @@ class Hnsw:
         ValueError : wrong shapes or types, or k is below 0. DataError : a query is not finite.
         """
         check(queries, self.labels, None, k)
-        if not np.isfinite(queries).all():
-            row = int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])
-            raise DataError(f"search: query {row} is not finite")
+        _check_finite("query", queries)
         if len(queries) == 0 or k == 0 or len(self.labels) == 0:
             return TopK.padding(len(queries), k)
         faiss = _faiss()
@@ -91,6 +87,12 @@ def recall(approx: TopK, exact: TopK) -> float:
     hits = sum(len(np.intersect1d(found[found != PAD], true[true != PAD])) for found, true in pairs)
     n_exact = int((exact.ids != PAD).sum())
     return hits / n_exact if n_exact else float("nan")
+
+
+def _check_finite(name: str, rows: NDArray[np.float32]) -> None:
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise DataError(f"search: {name} {int(finite.argmin())} is not finite")
 
 
 def _faiss() -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from xmcbench.dense.blocks import not_finite
+from xmcbench.dense.exact import not_finite
 from xmcbench.method import Progress
 from xmcbench.topk import PAD, TopK
 
