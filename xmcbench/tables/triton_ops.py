@@ -2,8 +2,8 @@
 
 Table rows are loaded straight into registers, so no gathered array is stored, and the order of sums is fixed, so
 results are reproducible to the last bit. With TRITON_INTERPRET=1 in the environment the kernels run without a GPU,
-slowly, as in the tests. Kernels have no annotations except `constexpr`: the compiler, unlike the interpreter, resolves
-annotations as globals of the kernel.
+slowly, as in the tests. Kernels have many parameters, since Triton takes no tuples of arrays. They have no annotations
+except `constexpr`: the compiler, unlike the interpreter, resolves annotations as globals of the kernel.
 """
 
 from __future__ import annotations
