@@ -39,7 +39,7 @@ def one_side(name: str, dataset: str, threads: int, *, few: bool) -> dict[str, A
     from xmcbench.metrics import Truth, evaluate
     from xmcbench.runs.machine import thread_limits
     from xmcbench.runs.plan import make_plan
-    from xmcbench.sparse import grouped
+    from xmcbench.sparse import linear
 
     spec = next(run for run in make_plan([name], [dataset]) if run.label != "popularity" or name == "popularity")
     data = load(dataset)
@@ -53,7 +53,7 @@ def one_side(name: str, dataset: str, threads: int, *, few: bool) -> dict[str, A
         if reason is not None:
             raise SystemExit(f"{name}: {reason}")
         if few:
-            grouped.MANY_ROWS = 1  # or the kernels of one-vs-rest would be compiled later
+            linear.MANY_ROWS = 1  # or the kernels of one-vs-rest would be compiled later
             train, inputs = part(train, 300), inputs.rows(slice(0, 20))
         method, ctx = spec.method(spec.fit_params), context("all")
         start = time.perf_counter()

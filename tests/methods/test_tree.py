@@ -128,7 +128,7 @@ def test_checkpoints_are_used_not_only_written(world: Dataset, tmp_path: Path, m
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("xmcbench.sparse.grouped.train_groups", never)
+    monkeypatch.setattr("xmcbench.sparse.linear.train_groups", never)
     monkeypatch.setattr("xmcbench.sparse.clustering.balanced_clusters", never)
     assert same(*(predict(m, world.test_inputs(), 6, tmp_path) for m in (first, fit(world.train_data(), tmp_path))))
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench.sparse import grouped
+from xmcbench.sparse import linear
 from xmcbench.sparse.csr import unit_rows
 from xmcbench.sparse.dual import SolverOptions
-from xmcbench.sparse.grouped import train_groups
-from xmcbench.sparse.linear import Problems, train_linear
+from xmcbench.sparse.linear import Problems, train_groups, train_linear
 
 EXACT = SolverOptions(tolerance=1e-5, max_iter=2000)
 
@@ -32,7 +31,7 @@ def groups(seed: int = 0) -> tuple[sp.csr_matrix, Problems]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grouped, "MANY_ROWS", 200)
+    monkeypatch.setattr(linear, "MANY_ROWS", 200)
 
 
 def test_every_problem_gets_what_it_gets_alone() -> None:
@@ -44,13 +43,13 @@ def test_every_problem_gets_what_it_gets_alone() -> None:
 
 def test_it_is_one_vs_rest_that_trains_the_large_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
-    solve = grouped.train_one_vs_rest
+    solve = linear.train_one_vs_rest
 
     def spy(features: sp.csr_matrix, labels: sp.csc_matrix, *how: object) -> sp.csr_matrix:
         shapes.append((features.shape[0], labels.shape[1]))
         return solve(features, labels, *how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(grouped, "train_one_vs_rest", spy)
+    monkeypatch.setattr(linear, "train_one_vs_rest", spy)
     x, problems = groups()
     train_groups(x, problems)
     assert shapes == [(300, 20), (400, 18)]

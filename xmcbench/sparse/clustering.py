@@ -53,10 +53,7 @@ def cluster_count(n_labels: int, max_leaf: int) -> int:
     """C = 2^ceil(log2(L / max_leaf)): the fewest clusters, as a power of two, with at most `max_leaf` labels each."""
     if max_leaf < 1:
         raise ValueError(f"max_leaf is {max_leaf}, must be at least 1")
-    count = 1
-    while count * max_leaf < n_labels:
-        count *= 2
-    return count
+    return 1 << (max(1, -(-n_labels // max_leaf)) - 1).bit_length()
 
 
 def balanced_clusters(

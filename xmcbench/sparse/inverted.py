@@ -13,7 +13,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from xmcbench.sparse.csr import Csr, row_of
+from xmcbench.sparse.csr import Csr, add_line, row_of
 from xmcbench.sparse.topk import best_first
 from xmcbench.topk import PAD, TopK
 
@@ -137,7 +137,7 @@ def _answer_share(queries: Any, index: Any, row_ids: Any, scratch: Any, ids: Any
         for i in range(len(columns)):
             line = index.place[columns[i]]
             if line >= 0:
-                _add_line(numbers[i], index.common[line], z)
+                add_line(numbers[i], index.common[line], np.uint64(0), z)
                 additions += len(z)
             additions += _add_list(numbers[i], index, columns[i], z)
         if 4 * additions > len(z):  # one pass over all rows is cheaper than revisiting each addition
@@ -149,13 +149,6 @@ def _answer_share(queries: Any, index: Any, row_ids: Any, scratch: Any, ids: Any
         for i in range(ids.shape[1]):
             if not products[query, i] > 0:
                 ids[query, i], products[query, i] = PAD, -np.inf
-
-
-@njit(cache=True, nogil=True)
-def _add_line(number: Any, line: Any, z: Any) -> None:
-    """A separate function, since the compiler vectorises only a loop as simple as this."""
-    for row in range(len(z)):
-        z[row] += number * line[row]
 
 
 @njit(cache=True, nogil=True)

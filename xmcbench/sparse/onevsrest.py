@@ -109,7 +109,7 @@ def train_one_vs_rest(
             start(lanes, lane, n_started, positives[pointers[n_started] : pointers[n_started + 1]], sample)
             n_started += 1
         _solve_lanes(x, squares, lanes, one_round)
-        _transpose(lanes.weights, interleaved)
+        interleaved[:] = lanes.weights.T
         base = np.where(lanes.label >= 0, options.bias * lanes.bias, -np.inf).astype(np.float32)
         lanes.counts[:] = 0
         _find_violators(x, lanes, interleaved, base, np.float32(OUTSIDE * options.tolerance - 1))
@@ -126,22 +126,22 @@ def train_one_vs_rest(
     return sp.csr_matrix((*arrays, indptr), shape=(total, width + 1))
 
 
-@njit(cache=True, nogil=True)
-def start(lanes: Any, lane: int, label: int, positives: Any, sample: Any) -> None:
+def start(lanes: Lanes, lane: int, label: int, positives: NDArray[np.int32], sample: NDArray[np.int32]) -> None:
     """Assign a label to an idle lane: its positive rows first, then the other rows of the sample."""
-    lanes.label[lane] = label
-    lanes.rounds[lane] = 0
-    lanes.positives[lane] = len(positives)
-    size = 0
-    for rows in (positives, sample):
-        for row in rows:
-            if not lanes.inside[lane, row]:
-                lanes.inside[lane, row] = True
-                lanes.rows[lane, size] = row
-                lanes.alpha[lane, size] = 0.0
-                size += 1
-    lanes.size[lane] = size
-    lanes.bias[lane] = 0.0
+    rows = np.concatenate([positives, np.setdiff1d(sample, positives, assume_unique=True)])
+    lanes.label[lane], lanes.rounds[lane], lanes.bias[lane] = label, 0, 0.0
+    lanes.positives[lane], lanes.size[lane] = len(positives), len(rows)
+    lanes.rows[lane, : len(rows)], lanes.alpha[lane, : len(rows)] = rows, 0.0
+    lanes.inside[lane, rows] = True
+
+
+def pack(lanes: Lanes, lane: int, threshold: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Columns and values of a lane's weights of at least `threshold`, the bias weight last; the lane becomes idle."""
+    weights = lanes.weights[lane]
+    columns = np.flatnonzero((weights != 0) & (np.abs(weights) >= np.float64(threshold)))  # compared in float64
+    values = np.append(weights[columns], np.float32(lanes.bias[lane]))
+    weights[:], lanes.inside[lane], lanes.label[lane] = 0.0, False, -1
+    return np.append(columns, len(weights)).astype(np.int32), values
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -165,13 +165,6 @@ def _solve_lane(x: Any, squares: Any, lanes: Any, lane: int, options: Any) -> No
         problem, lanes.alpha[lane, :size], lanes.weights[lane], lanes.bias[lane], options, seed
     )
     lanes.rounds[lane] += 1
-
-
-@njit(cache=True, nogil=True)
-def _transpose(weights: Any, out: Any) -> None:
-    for column in range(weights.shape[1]):
-        for lane in range(weights.shape[0]):
-            out[column, lane] = weights[lane, column]
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -242,25 +235,3 @@ def _grow(lanes: Any, lane: int) -> int:
     added = size - lanes.size[lane]
     lanes.size[lane] = size
     return int(added)
-
-
-@njit(cache=True, nogil=True)
-def pack(lanes: Any, lane: int, threshold: float) -> Any:
-    """Columns and values of a lane's weights of at least `threshold`, the bias weight last; the lane becomes idle."""
-    weights = lanes.weights[lane]
-    width = len(weights)
-    count = 1
-    for column in range(width):
-        if weights[column] != 0.0 and abs(weights[column]) >= threshold:
-            count += 1
-    columns, values = np.empty(count, np.int32), np.empty(count, np.float32)
-    at = 0
-    for column in range(width):
-        if weights[column] != 0.0 and abs(weights[column]) >= threshold:
-            columns[at], values[at] = column, weights[column]
-            at += 1
-    columns[at], values[at] = width, lanes.bias[lane]
-    weights[:] = 0.0
-    lanes.inside[lane] = False
-    lanes.label[lane] = -1
-    return columns, values

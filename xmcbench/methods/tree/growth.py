@@ -95,7 +95,7 @@ class Growth:
     ) -> sp.csr_matrix:
         """Weights of a block of problems that begins at number `first`, loaded from its checkpoint if there is one."""
         from xmcbench.sparse.dual import SolverOptions
-        from xmcbench.sparse.grouped import train_groups
+        from xmcbench.sparse.linear import train_groups
 
         p, ctx = self.params, self.ctx
 

@@ -50,10 +50,8 @@ def predict(
         else:
             search_result = searcher(phi.numpy(), k, beam, shortlist)
             top = TopK(search_result.ids, search_result.scores)
-            scored, shortlisted = (
-                scored + int(search_result.scored.sum()),
-                shortlisted + int(search_result.shortlisted.sum()),
-            )
+            scored += int(search_result.scored.sum())
+            shortlisted += int(search_result.shortlisted.sum())
         ids.append(top.ids)
         scores.append(top.scores)
         ctx.progress(min(start + step, n_rows), max(n_rows, 1))
