@@ -105,10 +105,21 @@ def search(queries: Floats, labels: Floats, bias: Floats, k: int, threads: int, 
     blocks = [slice(first, min(n, first + QUERIES)) for first in range(0, n, QUERIES)] if k else []
     shares = threads if len(blocks) < 2 * threads else 1
     ids, scores = np.full((shares, n, k), FREE, np.int32), np.full((shares, n, k), -np.inf, np.float32)
-    units_left, lock, stop = [shares] * len(blocks), Lock(), Event()
+    units_left, lock, stop, done = [shares] * len(blocks), Lock(), Event(), 0
+    units = iter(range(shares * len(blocks)))
 
-    def work(unit: int) -> None:
-        block, share = divmod(unit, shares)
+    def work(progress: Progress | None) -> None:
+        try:
+            for unit in units:
+                search_unit(*divmod(unit, shares))
+                if progress is not None:
+                    progress(done, n)
+        except BaseException:
+            stop.set()
+            raise
+
+    def search_unit(block: int, share: int) -> None:
+        nonlocal done
         rows = blocks[block]
         product = np.empty((rows.stop - rows.start, min(LABELS, len(labels))), np.float32)
         for first in range(share * LABELS, len(labels), shares * LABELS):
@@ -124,17 +135,15 @@ def search(queries: Floats, labels: Floats, bias: Floats, k: int, threads: int, 
             last = units_left[block] == 0
         if last:
             merge(ids, scores, rows.start, rows.stop)
+            with lock:
+                done += rows.stop - rows.start
 
     one_core = partial(_blas().limit, limits=1)
-    with one_core(), ThreadPoolExecutor(threads, initializer=one_core) as pool:
-        try:
-            for unit, _ in enumerate((map if threads == 1 else pool.map)(work, range(shares * len(blocks)))):
-                block, share = divmod(unit, shares)
-                if progress is not None and share == shares - 1:
-                    progress(blocks[block].stop, n)
-        except BaseException:
-            stop.set()  # leaving the pool waits for its threads
-            raise
+    with one_core(), ThreadPoolExecutor(max(1, threads - 1), initializer=one_core) as pool:
+        others = [pool.submit(work, None) for _ in range(threads - 1)]
+        work(progress)  # in the calling thread; leaving the pool waits for the other threads
+        for other in others:
+            other.result()
     return TopK(ids[0], scores[0])
 
 

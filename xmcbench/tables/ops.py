@@ -176,16 +176,25 @@ def merged(parts: Sequence[Factors]) -> Factors:
 
 def _merged_groups(parts: list[Groups[Tensor]], offsets: list[tuple[int, int]]) -> Groups[Tensor]:
     """Merge groups; `offsets` are the numbers of values and of batch rows in earlier parts."""
+    pairs = list(zip(parts, offsets, strict=True))
+    device = parts[0].rows.device
+    if device.type == "cpu":  # numpy is faster: its stable sort merges runs that are already sorted
+        table_rows = np.concatenate([np.repeat(part.rows.numpy(), np.diff(part.starts.numpy())) for part in parts])
+        by_row = np.argsort(table_rows, kind="stable")
+        order = np.concatenate([part.order.numpy() + values for part, (values, _) in pairs])[by_row]
+        owner = np.concatenate([part.owner.numpy().astype(np.int64) + rows for part, (_, rows) in pairs])[by_row]
+        sorted_rows = table_rows[by_row]
+        starts = np.concatenate([np.flatnonzero(np.diff(sorted_rows, prepend=-1)), [len(sorted_rows)]])
+        return Groups(*map(torch.from_numpy, (sorted_rows[starts[:-1]], starts, order, owner)))
     row_keys = torch.cat([part.rows.repeat_interleave(part.starts.diff()) for part in parts])
-    if row_keys.device.type == "cpu":  # numpy is faster: its stable sort merges runs that are already sorted
-        by_row = torch.from_numpy(np.argsort(row_keys.numpy(), kind="stable"))
-    else:
-        by_row = row_keys.argsort(stable=True)
-    rows, counts = torch.unique_consecutive(row_keys[by_row], return_counts=True)
-    order = [part.order + values for part, (values, _) in zip(parts, offsets, strict=True)]
-    owner = [part.owner.long() + batch_rows for part, (_, batch_rows) in zip(parts, offsets, strict=True)]
-    starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return Groups(rows, starts, torch.cat(order)[by_row], torch.cat(owner)[by_row])
+    sorted_keys, permutation = row_keys.sort(stable=True)
+    unique, count = torch.unique_consecutive(sorted_keys, return_counts=True)
+    return Groups(
+        unique,
+        torch.cat([count.new_zeros(1), count.cumsum(0)]),
+        torch.cat([part.order + values for part, (values, _) in pairs])[permutation],
+        torch.cat([part.owner.long() + rows for part, (_, rows) in pairs])[permutation],
+    )
 
 
 def group_rows(ids: Tensor, n_rows: int) -> Groups[Tensor]:
