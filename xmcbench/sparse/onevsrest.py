@@ -177,7 +177,7 @@ def _find_violators(x: Any, lanes: Any, weights: Any, base: Any, limit: Any) -> 
 
 @njit(cache=True, nogil=True)
 def _find_in_share(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, worker: int) -> None:
-    """Evaluate rows first … last − 1; violators are written from `first` on. Two features per step save loads of z."""
+    """Evaluate one worker's rows; violators go into its own section. Two features per step save loads of z."""
     n, workers, counts = len(x.indptr) - 1, len(lanes.counts), lanes.counts[worker]
     first, last = n * worker // workers, n * (worker + 1) // workers
     z = np.empty(LANES, np.float32)
