@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -66,12 +67,12 @@ def change(folder: Path, method: str, **changes: Any) -> Expected:
     path = folder / "expected" / "fast.toml"
     entries = read(path)
     (old,) = [entry for entry in entries if entry.method == method]
-    write(path, [dataclasses.replace(entry, **changes) if entry is old else entry for entry in entries])
+    write(path, [msgspec.structs.replace(entry, **changes) if entry is old else entry for entry in entries])
     return old
 
 
 def shifted(entry: Expected, gap: float) -> dict[str, Score]:
-    return {name: dataclasses.replace(score, value=score.value + gap) for name, score in entry.metrics.items()}
+    return {name: msgspec.structs.replace(score, value=score.value + gap) for name, score in entry.metrics.items()}
 
 
 def break_tree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +184,7 @@ def test_other_data_and_a_method_that_fails_do_not_pass(own: Path, monkeypatch: 
 
 def test_a_metric_of_another_definition_is_told_and_the_rest_judged(own: Path) -> None:
     old = change(own, "popularity")
-    scores = {**old.metrics, "P@1": dataclasses.replace(old.metrics["P@1"], version=99)}
+    scores = {**old.metrics, "P@1": msgspec.structs.replace(old.metrics["P@1"], version=99)}
     change(own, "popularity", metrics=scores)
     result = invoke(own, "--only", "popularity")
     assert result.exit_code == 0, result.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.minimal import minimal_raw
@@ -92,7 +93,7 @@ def test_what_no_run_can_repeat_is_left_out_with_the_reason(made: Record, why: s
 
 def expected(**changes: Any) -> Expected:
     found, _ = expected_of([record("popularity", 0, 0.3)])
-    return Expected(**{**vars(found[0]), **changes})
+    return msgspec.structs.replace(found[0], **changes)
 
 
 def test_new_entries_replace_those_of_their_method_and_data() -> None:

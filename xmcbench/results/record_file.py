@@ -55,7 +55,7 @@ def of(raw: Mapping[str, Any], origin: str = "record") -> Record:
         record = msgspec.convert({name: value for name, value in raw.items() if name != "raw"}, Record)
         msgspec.convert({"notes": record.notes, "dataset": {"extra": record.dataset.extra}}, Known)
     except msgspec.ValidationError as error:
-        raise DataError(f"{origin}: {_with_place(error)}", hint) from error
+        raise DataError(f"{origin}: {with_place(error)}", hint) from error
     if not _is_time(record.started_utc):
         fault = f"started_utc is {_short(record.started_utc)}"
         raise DataError(f"{origin}: {fault}, not a time with an offset, such as 2026-11-26T04:26:17+00:00", hint)
@@ -172,7 +172,7 @@ def _plain(parts: Record | dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _with_place(error: msgspec.ValidationError) -> str:
+def with_place(error: msgspec.ValidationError) -> str:
     """msgspec's message with the place first, in the notation of users: "metrics[1].value: expected int, got str"."""
     message, _, place = str(error).replace("`", "").partition(" - at $")
     message = message.replace("Object missing required field", "missing")
