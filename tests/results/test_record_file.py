@@ -258,3 +258,29 @@ def test_a_record_that_is_nested_without_end_is_refused() -> None:
     text = json.dumps(minimal_raw(notes={"a": deep}))
     with pytest.raises(DataError, match="more than 60 deep"):
         record_file.parse(text.encode(), "r")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("xmcbench run --results /tmp/a/results 'tree[trees=1|3]'", "xmcbench run --results results 'tree[trees=1|3]'"),
+        ("xmcbench run --results=/tmp/results tree", "xmcbench run --results=results tree"),
+        ("xmcbench run --method ~/x/file.py:Class", "xmcbench run --method file.py:Class"),
+        (r"xmcbench run --results 'C:\Users\x\results'", "xmcbench run --results results"),
+        ("xmcbench run --results here/results tree", "xmcbench run --results here/results tree"),
+        ("a quote that doesn't close: /tmp", "a quote that doesn't close: /tmp"),
+    ],
+)
+def test_a_command_is_read_without_folders_and_its_file_stays_as_sealed(tmp_path: Path, typed: str, shown: str) -> None:
+    path = tmp_path / "r.json"
+    record = record_file.write(path, minimal(command=typed))
+    assert (record.command, record.raw["command"]) == (shown, typed)
+    assert record_file.read(path) == record
+    assert record_file.changed(record, k=5).raw["command"] == typed
+
+
+def test_no_committed_record_shows_a_folder_of_the_machine_that_made_it() -> None:
+    paths = sorted((Path(__file__).parents[2] / "leaderboards").rglob("records/*.json"))
+    assert paths
+    commands = [record_file.without_folders(json.loads(path.read_text())["command"]) for path in paths]
+    assert not [command for command in commands if " /" in command or "=/" in command]

@@ -5,10 +5,7 @@ A finished run is not repeated, and a lock lets only one process work on a fit.
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -125,7 +122,7 @@ def record_of(job: Job, run_id: str, spec_hash: str, started: datetime, old: Rec
         limits=Limits(time_seconds=job.options.time_limit),
         environment=msgspec.convert(environment(job.threads, job.device), Environment),
         code=msgspec.convert({**code_state(), "method": identity(spec.source)}, Code),
-        command=command(),
+        command=record_file.command(),
         started_utc=started.isoformat(timespec="seconds"),
         predictions=None,
         rows=None,
@@ -174,21 +171,3 @@ def dataset_part(dataset: Dataset) -> DatasetPart:
         propensity=tuple(dataset.propensity),
         extra=dict(dataset.extra),
     )
-
-
-def command(words: Sequence[str] | None = None) -> str:
-    """The command of this process as a user would type it.
-
-    An absolute path is cut to its last part: folders of this machine mean nothing to others and may contain names of
-    people.
-    """
-    words = sys.argv[1:] if words is None else words
-    return shlex.join(["xmcbench", *(_without_folders(word) for word in words)])
-
-
-def _without_folders(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    path = value.rpartition(":")[0] if ".py:" in value else value
-    if not path.startswith(("/", "~", "\\")) and path[1:3] not in (":\\", ":/"):
-        return word
-    return option + equals + value.replace("\\", "/").rstrip("/").rpartition("/")[2]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from xmcbench.errors import UsageError
 from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.results import record_file
-from xmcbench.results.execution import command, dataset_part, metrics_of
+from xmcbench.results.execution import dataset_part, metrics_of
 from xmcbench.results.record import Code, Costs, Environment, Intervals, Limits, MethodPart, Selection
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def record_external(
         limits=Limits(),
         environment=Environment(),
         code=Code(),
-        command=command(),
+        command=record_file.command(),
         started_utc=started.isoformat(timespec="seconds"),
         predictions=None,
         rows=None,

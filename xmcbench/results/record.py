@@ -86,7 +86,11 @@ class Costs(Struct, frozen=True, kw_only=True):
 
 
 class Intervals(Struct, frozen=True, kw_only=True):
-    """How the intervals of the metrics were computed: bootstrap resamples, level, and sampling unit."""
+    """How the intervals of the metrics were computed: bootstrap resamples, level, and sampling unit.
+
+    `over` is "test rows" where resamples drew single rows (records until 2026-11-26T06:00), which gives narrower
+    intervals than drawing near-duplicates together does.
+    """
 
     samples: _Count | None = None
     level: _Number | None = None
@@ -191,6 +195,9 @@ class Selection(Struct, frozen=True, kw_only=True):
 
 class Record(Struct, frozen=True, kw_only=True):
     """A record. `raw` is the whole JSON object, including fields that this program doesn't know.
+
+    `command` has no absolute paths. In the sealed JSON of records until 2026-11-27, it has folders of the machine that
+    made them.
 
     Use `record_file.new`, `changed` or `of` to make one: they keep `raw` and the fields consistent.
     """

@@ -9,6 +9,8 @@ import hashlib
 import json
 import math
 import re
+import shlex
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -59,7 +61,7 @@ def of(raw: Mapping[str, Any], origin: str = "record") -> Record:
     if not _is_time(record.started_utc):
         fault = f"started_utc is {_short(record.started_utc)}"
         raise DataError(f"{origin}: {fault}, not a time with an offset, such as 2026-11-26T04:26:17+00:00", hint)
-    return msgspec.structs.replace(record, raw=dict(raw))
+    return msgspec.structs.replace(record, command=without_folders(record.command), raw=dict(raw))
 
 
 def check(record: Record, origin: str = "record") -> None:
@@ -160,6 +162,29 @@ def parse(text: bytes, origin: str) -> Record:
             "Copy the record again from its source; a correction is a new run (--again), which supersedes this one.",
         )
     return record
+
+
+def command() -> str:
+    """The command of this process as a user would type it, without folders of this machine."""
+    return without_folders(shlex.join(["xmcbench", *sys.argv[1:]]))
+
+
+def without_folders(text: str) -> str:
+    """A command with each absolute path cut to its last part: folders mean nothing on other machines, and may contain
+    names of people."""
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a record from elsewhere; the text is shown as it is
+        return text
+    return shlex.join(map(_without_folders, words))
+
+
+def _without_folders(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = value.rpartition(":")[0] if ".py:" in value else value
+    if not path.startswith(("/", "~", "\\")) and path[1:3] not in (":\\", ":/"):
+        return word
+    return option + equals + value.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _refuse_constant(text: str) -> None:
