@@ -145,8 +145,9 @@ class RunContext:
         self.notes[name] = plain(value, f"note {name!r}")
 
     def remark(self, sentence: str) -> None:
-        """Record a sentence for readers of the results; it is also shown below the results table."""
-        self.notes["remarks"] = [*self.notes.get("remarks", []), sentence]
+        """Record a sentence for readers of the results, once; it is also shown below the results table."""
+        # an interrupted fit that starts over finds the remarks of its first attempt
+        self.notes["remarks"] = list(dict.fromkeys([*self.notes.get("remarks", ()), sentence]))
 
 
 def plain(value: Any, what: str) -> Any:

@@ -54,6 +54,7 @@ class Frequent:
 
     def fit(self, train: Any, ctx: Any) -> None:
         type(self).fits += 1
+        ctx.remark("labels are counted")
         state = ctx.checkpoints.load("state")
         done = state[1]["done"] if state else 0
         for step in range(done, 3):
@@ -206,6 +207,7 @@ def test_after_ctrl_c_the_next_run_resumes_and_predicts_the_same(store: Store, t
     assert run(store, tiny(), spec("interrupt")).status == "interrupted"
     resumed = run(store, tiny(), spec("interrupt"))
     assert resumed.notes["first step"] == 2
+    assert resumed.notes["remarks"] == ["labels are counted"]  # though both attempts made it
     whole = run(Store(tmp_path / "other"), tiny(), spec())
     assert resumed.predictions.sha256 == whole.predictions.sha256
 
