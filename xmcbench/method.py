@@ -245,12 +245,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine as `skip` sees it: threads, bytes of memory, device ("cpu" or "cuda") and bytes of GPU memory."""
+    """The machine as `skip` sees it: threads and device ("cpu" or "cuda") of the run."""
 
     threads: int
-    memory_bytes: int
     device: str
-    gpu_memory_bytes: int = 0
 
 
 @runtime_checkable

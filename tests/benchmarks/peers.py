@@ -127,7 +127,7 @@ def part(train: Any, n: int) -> Any:
 def machine(threads: int) -> Any:
     from xmcbench.method import Machine
 
-    return Machine(threads, 0, "cpu")
+    return Machine(threads, "cpu")
 
 
 def high_water() -> int:

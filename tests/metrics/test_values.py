@@ -226,7 +226,7 @@ def test_label_matrix_values_duplicates_and_order_do_not_matter() -> None:
     before = messy.indices.copy()
     truth = Truth.build(messy, messy)
     assert truth.labels.toarray().tolist() == [[0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert truth.train_counts.tolist() == [1, 0, 0, 1]
+    assert truth.inv_propensity.tolist() == inverse_propensity(np.array([1, 0, 0, 1]), 3, 0.55, 1.5).tolist()
     assert messy.indices.tolist() == before.tolist()
 
 

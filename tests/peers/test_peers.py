@@ -146,7 +146,7 @@ def test_it_says_how_to_get_it_when_it_is_not_there(
 ) -> None:
     monkeypatch.setattr(packages, "installed", lambda name: None)
     name = peer.info.name
-    said = peer.skip(world.facts(), Machine(1, 8 << 30, "cpu"))
+    said = peer.skip(world.facts(), Machine(1, "cpu"))
     assert said is not None
     assert f"`xmcbench peers install {name}`" in said
     with pytest.raises(XmcError, match=f"peers install {name}"):

@@ -28,7 +28,6 @@ class Truth:
     ----------
     labels : (n, L) CSR, sorted indices, no duplicates and no stored zeros; its values are not read.
     inv_propensity : (L,) float64, see `propensity.inverse_propensity`; of length 0 without training labels.
-    train_counts : (L,) int64 rows of the official training set with each label.
     n_train : rows of the official training set; 0 without training labels.
     label_groups : (L,) bool arrays for label slices. With training labels there are always `head`, `torso`, `tail`
         (labels by descending training count, then id: labels that begin in the first third of the training pairs, in
@@ -38,7 +37,6 @@ class Truth:
 
     labels: sp.csr_matrix
     inv_propensity: NDArray[np.float64]
-    train_counts: NDArray[np.int64]
     n_train: int
     label_groups: Mapping[str, NDArray[np.bool_]]
     row_groups: Mapping[str, NDArray[np.bool_]]
@@ -67,7 +65,6 @@ class Truth:
         labels = _clean(test_labels)
         n, width = labels.shape
         groups: dict[str, NDArray[np.bool_]] = {}
-        counts = np.zeros(width, np.int64)
         weights, n_train = np.zeros(0), 0
         if train_labels is not None:
             train = _clean(train_labels)
@@ -90,7 +87,7 @@ class Truth:
             groups[name] = _mask(name, mask, width, "labels")
         if both := sorted(groups.keys() & rows.keys()):
             raise DataError(f"{both[0]!r} is a slice of labels and a slice of rows", "Rename one of them.")
-        return cls(labels, weights, counts, n_train, groups, rows)
+        return cls(labels, weights, n_train, groups, rows)
 
     @classmethod
     def of(cls, dataset: Dataset) -> Truth:

@@ -19,7 +19,6 @@ from xmcbench.errors import explain, where
 from xmcbench.files import WriteError, write_json
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
-from xmcbench.runs.machine import gpu_memory
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
 from xmcbench.runs.stages import Fitted, Predicted, Scored
 from xmcbench.runs.tuning import Tuning, joined, spell_values
@@ -220,13 +219,10 @@ class Job:
 
 def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
     """Why this method is skipped on this data and machine, or None."""
-    import psutil
-
     facts = dataset.facts()
     missing = [kind for kind in spec.info.needs if kind not in facts.available]
     if missing:
         return f"needs {' and '.join(missing)}, which {dataset.name} does not have in view {dataset.view}"
     if ctx.device not in spec.info.devices:
         return f"needs {' or '.join(spec.info.devices)}, and this run is on {ctx.device}"
-    memory = psutil.virtual_memory().total
-    return spec.method(spec.fit_params).skip(facts, Machine(ctx.threads, memory, ctx.device, gpu_memory(ctx.device)))
+    return spec.method(spec.fit_params).skip(facts, Machine(ctx.threads, ctx.device))

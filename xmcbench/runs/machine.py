@@ -33,15 +33,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def gpu_memory(device: str) -> int:
-    """Bytes of GPU memory; 0 for the CPU."""
-    if device != "cuda":
-        return 0
-    import torch
-
-    return int(torch.cuda.get_device_properties(0).total_memory)
-
-
 @contextmanager
 def thread_limits(threads: int) -> Iterator[None]:
     """Limit numba, BLAS and torch to `threads` threads inside the block."""

@@ -24,7 +24,7 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset, Split
 from xmcbench.data.split import CARVE_SEED, carve
 from xmcbench.method import Inputs, Machine, Method
-from xmcbench.runs.machine import gpu_memory, thread_limits
+from xmcbench.runs.machine import thread_limits
 from xmcbench.testing.surroundings import captured, strays, surrounded
 from xmcbench.testing.variants import usual
 from xmcbench.topk import TopK
@@ -91,9 +91,8 @@ class Subject:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def skip_reason(self, data: Dataset) -> str | None:
-        """Return the answer of the method's `skip` for a data set and a machine with one core and 8 GiB."""
-        machine = Machine(1, 8 << 30, self.device, gpu_memory(self.device))
-        return self.build().skip(data.facts(), machine)
+        """The answer of the method's `skip` for a data set and a machine with one core."""
+        return self.build().skip(data.facts(), Machine(1, self.device))
 
     def build(self, params: Any = None) -> Method:
         """A new instance. As in a run, query parameters have their defaults, unless `params` is given."""

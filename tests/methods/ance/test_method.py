@@ -27,7 +27,7 @@ from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK
 
 QUICK: dict[str, Any] = {"width": 32, "epochs": 4, "batch": 32}
-MACHINE = Machine(1, 8 << 30, "cpu")
+MACHINE = Machine(1, "cpu")
 
 
 @pytest.fixture(scope="module")
