@@ -96,7 +96,7 @@ class RunContext:
     deadline: float | None = None
     reporter: Reporter = field(default_factory=Reporter)
     phases: dict[str, float] = field(default_factory=dict)
-    selection: dict[str, Any] = field(default_factory=dict)
+    selection: dict[str, object] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

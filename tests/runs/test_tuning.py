@@ -17,12 +17,13 @@ from xmcbench.errors import Diverged
 from xmcbench.method import MethodInfo, param
 from xmcbench.metrics import Truth, evaluate
 from xmcbench.results.execution import execute
-from xmcbench.results.record import Record, TuningPart
+from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 from xmcbench.runs.grid import grid_of
 from xmcbench.runs.job import Options
 from xmcbench.runs.plan import RunSpec
-from xmcbench.runs.tuning import Tuning, joined
+from xmcbench.runs.selection import Selection, TuningPart, joined
+from xmcbench.runs.tuning import Tuning
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
@@ -237,7 +238,7 @@ def test_a_method_that_selects_itself_is_scored_on_rows_it_has_not_selected_on(s
     assert (selection.what, selection.by) == ("noise, flip; epoch", "nDCG@5; P@1")
     assert (selection.tried, selection.rows, selection.rows_fitted) == (10, 15, 285)
     assert (tuning_of(record).rows_fitted, tuning_of(record).rows_of_own_validation) == (271, 14)
-    assert joined({"split": "none", "tried": 1}, {"tried": 4}) == {"split": "none", "tried": 4}
+    assert joined(Selection(split="none", tried=1), {"tried": 4}) == Selection(split="none", tried=4)
 
 
 def test_filter_pairs_follow_the_carved_rows(store: Store) -> None:

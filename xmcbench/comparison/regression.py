@@ -183,7 +183,7 @@ def _is_stale(spec_hash: str, store: Store) -> bool:
     """
     done, now = store.done(spec_hash), code_state()
     earlier = [record for record in store.records() if record.spec_hash == spec_hash] if done is None else [done]
-    same = any(all(getattr(record.code, name) == now[name] for name in now) for record in earlier)
+    same = any(all(getattr(record.code, name) == value for name, value in now.items()) for record in earlier)
     return bool(earlier) and (bool(now["dirty"]) or not same)
 
 

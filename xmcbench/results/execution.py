@@ -23,7 +23,6 @@ from xmcbench.results.record import (
     Limits,
     MethodPart,
     Metric,
-    Selection,
 )
 from xmcbench.runs import work_folder
 from xmcbench.runs.job import Job, Options
@@ -99,6 +98,7 @@ def record_of(job: Job, run_id: str, spec_hash: str, started: datetime, old: Rec
     spec, info = job.spec, job.spec.info
     ok = job.status == "ok" and job.scored is not None
     return record_file.new(
+        started,
         run_id=run_id,
         spec_hash=spec_hash,
         status=job.status,
@@ -122,11 +122,7 @@ def record_of(job: Job, run_id: str, spec_hash: str, started: datetime, old: Rec
         limits=Limits(time_seconds=job.options.time_limit),
         environment=msgspec.convert(environment(job.threads, job.device), Environment),
         code=msgspec.convert({**code_state(), "method": identity(spec.source)}, Code),
-        command=record_file.command(),
-        started_utc=started.isoformat(timespec="seconds"),
-        predictions=None,
-        rows=None,
-        selection=msgspec.convert(job.selection, Selection),
+        selection=job.selection,
         notes=_notes(job, job.scored),
         supersedes=None if old is None else old.run_id,
     )

@@ -15,7 +15,8 @@ from xmcbench.errors import UsageError
 from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.results import record_file
 from xmcbench.results.execution import dataset_part, metrics_of
-from xmcbench.results.record import Code, Costs, Environment, Intervals, Limits, MethodPart, Selection
+from xmcbench.results.record import Code, Costs, Environment, Intervals, Limits, MethodPart
+from xmcbench.runs.selection import Selection
 
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from xmcbench.topk import TopK
 
 SELECTION_SPLITS = ("validation", "test", "none", "unknown")
+NOT_KNOWN = {
+    "costs": Costs(),
+    "intervals": Intervals(),
+    "limits": Limits(),
+    "environment": Environment(),
+    "code": Code(),
+}
 
 
 def record_external(
@@ -44,8 +52,7 @@ def record_external(
     name : the author's name of the method.
     topk : the predictions of the file, before filter pairs are removed.
     evaluation : scores of the predictions on the data set's test rows.
-    file_sha256 : hash of the predictions file; part of the run's identity, so that a second record of the same file
-        supersedes the first.
+    file_sha256 : hash of the predictions file; a second record of the same file supersedes the first.
     selection : the split on which, according to the author, epochs and parameters were chosen; of `SELECTION_SPLITS`.
 
     Raises
@@ -61,33 +68,27 @@ def record_external(
     spec_hash = hashlib.sha256(identity.encode()).hexdigest()
     old = store.done(spec_hash)
     started = datetime.now(UTC)
+    method = MethodPart(
+        name=name,
+        label=name,
+        version=file_sha256[:12],
+        family="external",
+        origin="predictions file",
+        parameters={},
+        deterministic=True,
+    )
     record = record_file.new(
+        started,
         run_id=store.new_id(name, dataset.name, started),
         spec_hash=spec_hash,
         status="ok",
         reason=None,
-        method=MethodPart(
-            name=name,
-            label=name,
-            version=file_sha256[:12],
-            family="external",
-            origin="predictions file",
-            parameters={},
-            deterministic=True,
-        ),
+        method=method,
         dataset=dataset_part(dataset),
         k=topk.k,
         seed=None,
         metrics=metrics_of(evaluation),
-        costs=Costs(),
-        intervals=Intervals(),
-        limits=Limits(),
-        environment=Environment(),
-        code=Code(),
-        command=record_file.command(),
-        started_utc=started.isoformat(timespec="seconds"),
-        predictions=None,
-        rows=None,
+        **NOT_KNOWN,
         selection=Selection(split=selection, by="claimed by the author"),
         notes={"predictions_sha256": file_sha256},
         supersedes=old.run_id if old else None,

@@ -8,18 +8,15 @@ Schema 2 (2026-11) added `seal`, `board` and `costs.others_cpu`; records of sche
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
+
+from xmcbench.runs.selection import Count, Int, Number, Selection
 
 SCHEMA = 2
 SEALED = 2  # the first schema with a seal
 
-# Limit of counts, times and scores, so that their sums and multiples stay finite.
-_LARGEST = 2**63 - 1
-_Int = Annotated[int, Meta(ge=-_LARGEST, le=_LARGEST)]
-_Count = Annotated[int, Meta(ge=0, le=_LARGEST)]
-_Number = _Int | Annotated[float, Meta(gt=-(2.0**63), lt=2.0**63)]
 _Status = Literal["ok", "timeout", "out_of_memory", "diverged", "error", "skipped", "interrupted"]
 
 
@@ -30,7 +27,7 @@ class MethodPart(Struct, frozen=True, kw_only=True):
     label: str
     version: str
     family: str
-    parameters: dict[str, Any]
+    parameters: dict[str, object]
     deterministic: bool
     origin: str | None = None
 
@@ -41,14 +38,14 @@ class DatasetPart(Struct, frozen=True, kw_only=True):
     name: str
     view: str
     content_hash: str
-    n_train: _Count
-    n_test: _Count
-    n_labels: _Count
-    n_validation: _Count | None = None
-    n_features: _Count | None = None
-    filter_pairs: _Count | None = None
+    n_train: Count
+    n_test: Count
+    n_labels: Count
+    n_validation: Count | None = None
+    n_features: Count | None = None
+    filter_pairs: Count | None = None
     revision: str | None = None
-    propensity: tuple[_Number, ...] | None = None
+    propensity: tuple[Number, ...] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -56,33 +53,33 @@ class Metric(Struct, frozen=True, kw_only=True):
     """One metric, see `xmcbench.metrics.evaluation.Value`: fractions, None where undefined or not computed."""
 
     name: str
-    value: _Number | None
-    version: _Int
-    best: _Number | None = None
-    low: _Number | None = None
-    high: _Number | None = None
-    rows: _Count | None = None
-    rows_without_labels: _Count | None = None
+    value: Number | None
+    version: Int
+    best: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    rows: Count | None = None
+    rows_without_labels: Count | None = None
 
 
 class Costs(Struct, frozen=True, kw_only=True):
     """Seconds, milliseconds and bytes of one run; `others_cpu` is the share of the machine used by other processes."""
 
-    tune_seconds: _Number | None = None
-    fit_seconds: _Number | None = None
-    warm_up_seconds: _Number | None = None
-    predict_seconds: _Number | None = None
-    query_p50_ms: _Number | None = None
-    query_p99_ms: _Number | None = None
-    queries_per_second: _Number | None = None
-    queries_timed: _Number | None = None
-    peak_rss_bytes: _Number | None = None
-    peak_gpu_bytes: _Number | None = None
-    model_bytes: _Number | None = None
-    attempts: _Number | None = None
-    others_cpu: _Number | None = None
-    compile_seconds: _Number | None = None
-    phases: dict[str, _Number] = field(default_factory=dict)
+    tune_seconds: Number | None = None
+    fit_seconds: Number | None = None
+    warm_up_seconds: Number | None = None
+    predict_seconds: Number | None = None
+    query_p50_ms: Number | None = None
+    query_p99_ms: Number | None = None
+    queries_per_second: Number | None = None
+    queries_timed: Number | None = None
+    peak_rss_bytes: Number | None = None
+    peak_gpu_bytes: Number | None = None
+    model_bytes: Number | None = None
+    attempts: Number | None = None
+    others_cpu: Number | None = None
+    compile_seconds: Number | None = None
+    phases: dict[str, Number] = field(default_factory=dict)
 
 
 class Intervals(Struct, frozen=True, kw_only=True):
@@ -92,15 +89,15 @@ class Intervals(Struct, frozen=True, kw_only=True):
     intervals than drawing near-duplicates together does.
     """
 
-    samples: _Count | None = None
-    level: _Number | None = None
+    samples: Count | None = None
+    level: Number | None = None
     over: str | None = None
 
 
 class Limits(Struct, frozen=True, kw_only=True):
     """Limits set by the user."""
 
-    time_seconds: _Number | None = None
+    time_seconds: Number | None = None
 
 
 class MachineClass(Struct, frozen=True, kw_only=True):
@@ -113,8 +110,8 @@ class MachineClass(Struct, frozen=True, kw_only=True):
 class Threads(Struct, frozen=True, kw_only=True):
     """Threads given to the run, environment variables that set numbers of threads, and thread pools of libraries."""
 
-    given: _Int | None = None
-    variables: dict[str, Any] = field(default_factory=dict)
+    given: Int | None = None
+    variables: dict[str, object] = field(default_factory=dict)
     pools: list[Any] = field(default_factory=list)
 
 
@@ -124,11 +121,11 @@ class Environment(Struct, frozen=True, kw_only=True):
     device: str | None = None
     machine_class: MachineClass = MachineClass()
     threads: Threads = Threads()
-    hardware: dict[str, Any] = field(default_factory=dict)
+    hardware: dict[str, object] = field(default_factory=dict)
     os: str | None = None
     libc: str | None = None
     python: str | None = None
-    libraries: dict[str, Any] = field(default_factory=dict)
+    libraries: dict[str, object] = field(default_factory=dict)
 
 
 class MethodCode(Struct, frozen=True, kw_only=True):
@@ -162,37 +159,6 @@ class BoardRef(FileRef, frozen=True, kw_only=True):
     data_sha256: str
 
 
-class Trial(Struct, frozen=True, kw_only=True):
-    """One combination of parameters that tuning tried; `reason` says why there is no score."""
-
-    parameters: dict[str, Any]
-    score: _Number | None
-    reason: str | None
-    status: str | None = None
-    traceback: str | None = None
-
-
-class TuningPart(Struct, frozen=True, kw_only=True):
-    """The values tried for each parameter, and the outcome of each combination."""
-
-    grid: dict[str, Any]
-    trials: tuple[Trial, ...]
-    rows_fitted: _Count | None = None
-    rows_of_own_validation: _Count | None = None
-
-
-class Selection(Struct, frozen=True, kw_only=True):
-    """How epochs and parameters were chosen: split, rows, score, and number of configurations tried."""
-
-    split: str | None = None
-    rows: _Count | None = None
-    rows_fitted: _Count | None = None
-    what: str | None = None
-    by: str | None = None
-    tried: _Count | None = None
-    tuning: TuningPart | None = None
-
-
 class Record(Struct, frozen=True, kw_only=True):
     """A record. `raw` is the whole JSON object, including fields that this program doesn't know.
 
@@ -202,15 +168,15 @@ class Record(Struct, frozen=True, kw_only=True):
     Use `record_file.new`, `changed` or `of` to make one: they keep `raw` and the fields consistent.
     """
 
-    schema: _Int
+    schema: Int
     run_id: str
     spec_hash: str
     status: _Status
     reason: str | None
     method: MethodPart
     dataset: DatasetPart
-    k: _Count
-    seed: _Int | None
+    k: Count
+    seed: Int | None
     metrics: tuple[Metric, ...]
     costs: Costs
     intervals: Intervals
@@ -238,9 +204,11 @@ class Record(Struct, frozen=True, kw_only=True):
         return self.method.family == "external"
 
     @property
-    def best_reachable(self) -> dict[str, Any]:
+    def best_reachable(self) -> dict[str, float]:
         """For a synthetic data set: metric → largest expected score of any method."""
-        return dict(self.dataset.extra.get("best_reachable", {}))
+        return {
+            name: v for name, v in self.dataset.extra.get("best_reachable", {}).items() if isinstance(v, int | float)
+        }
 
     def noted(self, name: Literal["scoring", "remarks"]) -> list[str]:
         """Notes of the metrics or of the method for readers of the results."""
@@ -258,7 +226,7 @@ class KnownNotes(Struct, frozen=True, kw_only=True):
 class KnownExtra(Struct, frozen=True, kw_only=True):
     """The fields of a data set's `extra` that this program reads."""
 
-    best_reachable: dict[str, Any] = field(default_factory=dict)
+    best_reachable: dict[str, object] = field(default_factory=dict)
 
 
 class KnownDataset(Struct, frozen=True, kw_only=True):

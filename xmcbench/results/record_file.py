@@ -26,14 +26,15 @@ ROUNDING = 1e-6  # largest relative distance of a value from its interval, which
 DEPTH = 60  # maximum nesting; Python's JSON reader and writer fail at about a thousand
 
 
-def new(**parts: Any) -> Record:
-    """A record of the current schema from its parts.
+def new(started: datetime, **parts: Any) -> Record:
+    """A record of this process and of the current schema from its parts; files are added by `Store.add`.
 
     Raises
     ------
     DataError : as `of`.
     """
-    plain = _plain(Record(schema=SCHEMA, **parts))
+    parts |= {"started_utc": started.isoformat(timespec="seconds"), "command": command()}
+    plain = _plain(Record(schema=SCHEMA, predictions=None, rows=None, **parts))
     del plain["raw"]
     return of(plain)
 

@@ -5,13 +5,14 @@ Any failure, including Ctrl-C, ends the run with a status and a reason.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from xmcbench.context import RunContext
 from xmcbench.data.split import CARVE_SEED, TuningRows, carve
@@ -20,8 +21,9 @@ from xmcbench.files import WriteError, write_json
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
-from xmcbench.runs.stages import Fitted, Predicted, Scored
-from xmcbench.runs.tuning import Tuning, joined, spell_values
+from xmcbench.runs.selection import Selection, joined
+from xmcbench.runs.stages import Predicted, Scored
+from xmcbench.runs.tuning import Tuning, spell_values
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
@@ -43,6 +45,16 @@ class Options:
     samples: int = 1000  # bootstrap resamples
 
 
+class _Fit(msgspec.Struct, kw_only=True):
+    """What `fit.json` keeps of a finished fit, for runs that share it and for a run that is killed later."""
+
+    fit_seconds: float
+    attempts: int
+    phases: dict[str, float]
+    notes: dict[str, object]
+    selection: Selection
+
+
 class Job:
     """A run in its work folder, which the caller must have locked.
 
@@ -50,7 +62,7 @@ class Job:
     ----------
     spec : the run; after tuning, with the selected parameters.
     status, reason : how the run ended; `traceback` is set if it ended with an error.
-    fitted, predicted, scored : results of the stages; None for stages that were not reached.
+    predicted, scored : results of the stages; None for stages that were not reached.
     selection : how parameters and epochs were selected so far.
     costs : seconds, bytes and shares, by the field names of `results.record.Costs`.
     report : path of the method's report relative to the results folder, or the error that prevented it; "" if the
@@ -64,15 +76,14 @@ class Job:
         self.device, self.threads, self.work, self.reports = device, threads, work, reports
         self.status, self.traceback = "error", ""
         self.reason: str | None = None
-        self.fitted: Fitted | None = None
         self.predicted: Predicted | None = None
         self.scored: Scored | None = None
-        self.costs: dict[str, Any] = {}
+        self.costs: dict[str, float | None] = {}
         self.report = ""
         split = "none"
         if spec.info.wants_validation or spec.grid:
             split = "carved" if dataset.validation is None else "official"
-        self.selection: dict[str, Any] = {"split": split, "rows": 0, "tried": 1}
+        self.selection = Selection(split=split, rows=0, tried=1)
         self.tuned = False
 
     @property
@@ -111,11 +122,10 @@ class Job:
     def _stages(self) -> None:
         if self.spec.grid:
             self._tune()
-        self.fitted = self._fit()
-        self.selection = self.fitted.selection
-        self.predicted = self._predict(self.fitted.method)
+        method = self._fit()
+        self.predicted = self._predict(method)
         self.scored = self._score(self.predicted.topk)
-        self.report = self._report(self.fitted.method)
+        self.report = self._report(method)
 
     def _tune(self) -> None:
         """Select the parameters of the run's grid and replace `spec`."""
@@ -124,19 +134,19 @@ class Job:
             selected = tuning.choose()
         finally:
             self.ctx.phases["tune"] = self.costs["tune_seconds"] = tuning.journal.seconds
-            self.selection |= tuning.selection()
+            self.selection = tuning.selection()
         self.tuned = True
         self.ctx.reporter.phase(f"tuned: {spell_values(selected)}")
         self.spec = self.spec.with_chosen(selected)
 
-    def _fit(self) -> Fitted:
+    def _fit(self) -> Method:
         """Fit the method, or load the model that an earlier run with the same fit saved."""
         method = self.spec.method(self.spec.fit_params)
         fit_file, model_folder = self.work / "fit.json", self.work / "model"
         if fit_file.is_file():
-            state = json.loads(fit_file.read_text())
-            self.ctx.phases.update(state["phases"])
-            self.ctx.notes.update(state["notes"])
+            fit = msgspec.json.decode(fit_file.read_bytes(), type=_Fit)
+            self.ctx.phases.update(fit.phases)
+            self.ctx.notes.update(fit.notes)
             method.load(model_folder)
         else:
             train = self._train_rows()
@@ -146,20 +156,21 @@ class Job:
             finally:
                 self.journal.stop()
                 self.costs |= {"fit_seconds": self.journal.seconds, "attempts": self.journal.attempts}
-            state = {
-                "fit_seconds": self.journal.seconds,
-                "attempts": self.journal.attempts,
-                "phases": dict(self.ctx.phases),
-                "notes": dict(self.ctx.notes),
-                "selection": joined(self.selection, self.ctx.selection),
-            }
+            fit = _Fit(
+                fit_seconds=self.journal.seconds,
+                attempts=self.journal.attempts,
+                phases=self.ctx.phases,
+                notes=self.ctx.notes,
+                selection=joined(self.selection, self.ctx.selection),
+            )
             shutil.rmtree(model_folder, ignore_errors=True)
             model_folder.mkdir(parents=True)
             method.save(model_folder)
-            write_json(fit_file, state)
-        self.costs |= {name: state[name] for name in ("fit_seconds", "attempts")}
+            write_json(fit_file, msgspec.to_builtins(fit))
+        self.costs |= {"fit_seconds": fit.fit_seconds, "attempts": fit.attempts}
         self.costs["model_bytes"] = folder_bytes(model_folder)
-        return Fitted(method, state["selection"])
+        self.selection = fit.selection
+        return method
 
     def _train_rows(self) -> TrainData:
         """Training rows; if the method wants validation rows, set them in the context."""
@@ -169,9 +180,8 @@ class Job:
             if ctx.validation is None:
                 train, ctx.validation = carve(train, CARVE_SEED)
                 ctx.validation_is_carved = True
-        if ctx.validation is not None:
-            self.selection["rows"] = ctx.validation.n_rows
-        self.selection["rows_fitted"] = train.n_rows
+        rows = self.selection.rows if ctx.validation is None else ctx.validation.n_rows
+        self.selection = msgspec.structs.replace(self.selection, rows=rows, rows_fitted=train.n_rows)
         return train
 
     def _predict(self, method: Method) -> Predicted:

@@ -152,7 +152,9 @@ def _cuda() -> Any:
     return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
 
 
-def query_latency(predict_one: Callable[[int], object], n_rows: int, limit_seconds: float = 5.0) -> dict[str, Any]:
+def query_latency(
+    predict_one: Callable[[int], object], n_rows: int, limit_seconds: float = 5.0
+) -> dict[str, float | None]:
     """Time `predict_one(row)` for rows 0, 1, 2, …, for all rows or until `limit_seconds` have passed.
 
     Returns `query_p50_ms` and `query_p99_ms`, milliseconds of a single query (None if there are no rows), and

@@ -47,12 +47,12 @@ class RunSpec:
         return self.method.info
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, object]:
         """Parameter → value, in the order of the dataclass."""
         return dataclasses.asdict(self.params)
 
     @property
-    def query(self) -> dict[str, Any]:
+    def query(self) -> dict[str, object]:
         """Query parameter → value."""
         return {name: getattr(self.params, name) for name in self.info.query_parameters()}
 
@@ -99,7 +99,7 @@ class RunSpec:
         return dataclasses.replace(self, params=dataclasses.replace(self.params, **combination))
 
     @property
-    def _set_query(self) -> dict[str, Any]:
+    def _set_query(self) -> dict[str, object]:
         """The query parameters that are not tuned."""
         tuned = dict(self.grid or ())
         return {name: value for name, value in self.query.items() if name not in tuned}
@@ -110,7 +110,7 @@ class RunSpec:
         defaults = {f.name: f.default for f in dataclasses.fields(self.params) if f.name in self.query}
         return dataclasses.replace(self.params, **defaults)
 
-    def _fit_key(self, content_hash: str, device: str) -> dict[str, Any]:
+    def _fit_key(self, content_hash: str, device: str) -> dict[str, object]:
         tuned = dict(self.grid or ())
         fit_values = {n: value for n, value in self.parameters.items() if n not in self.query and n not in tuned}
         tune = {"grid": list(self.grid or ()), "by": BY, "query": self._set_query}

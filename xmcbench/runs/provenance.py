@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import xmcbench
 from xmcbench.runs.machine import available_cores
@@ -24,7 +24,36 @@ THREAD_VARIABLES = (
 )
 
 
-def environment(threads: int, device: str) -> dict[str, Any]:
+class Gpu(TypedDict):
+    """Name, bytes of memory, number of GPUs, CUDA version of torch, and compute capability ("9.0")."""
+
+    name: str
+    memory_bytes: int
+    count: int
+    cuda: str | None
+    capability: str
+
+
+class Hardware(TypedDict):
+    """CPU model, cores in total and available to this process, bytes of memory; GPU if torch is imported."""
+
+    cpu: str | None
+    architecture: str
+    cores: int | None
+    cores_available: int
+    memory_bytes: int | None
+    gpu: Gpu | None
+
+
+class CodeState(TypedDict):
+    """Version and, if xmcbench runs from a git checkout, commit and whether tracked files were changed."""
+
+    version: str
+    commit: str | None
+    dirty: bool | None
+
+
+def environment(threads: int, device: str) -> dict[str, object]:
     """Facts needed to judge times and to reproduce scores: JSON-serialisable, None where unknown. Raises nothing.
 
     Parameters
@@ -45,7 +74,7 @@ def environment(threads: int, device: str) -> dict[str, Any]:
     }
 
 
-def describe(machine: dict[str, Any], device: str) -> str:
+def describe(machine: Hardware, device: str) -> str:
     """Describe the machine in one line; costs are only compared between runs with equal lines.
 
     Memory is rounded to 4 GiB, since machines of the same model report slightly different sizes.
@@ -59,8 +88,7 @@ def describe(machine: dict[str, Any], device: str) -> str:
     return ", ".join([*parts, machine["gpu"]["name"]] if device == "cuda" and machine["gpu"] else parts)
 
 
-def hardware() -> dict[str, Any]:
-    """CPU model, cores (in total and available to this process), bytes of memory, and GPU if torch is imported."""
+def hardware() -> Hardware:
     import psutil
 
     return {
@@ -73,8 +101,8 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def gpu() -> dict[str, Any] | None:
-    """Name, memory, count and CUDA version of the GPU; None if torch isn't imported or sees no GPU."""
+def gpu() -> Gpu | None:
+    """The GPU; None if torch isn't imported or sees none."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None
@@ -104,7 +132,7 @@ def thread_variables() -> dict[str, str]:
     return {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
 
 
-def thread_pools() -> list[dict[str, Any]]:
+def thread_pools() -> list[dict[str, object]]:
     """Thread counts and versions of the BLAS and OpenMP libraries in this process, without their paths."""
     from threadpoolctl import threadpool_info
 
@@ -113,13 +141,10 @@ def thread_pools() -> list[dict[str, Any]]:
 
 
 @functools.cache
-def code_state() -> dict[str, Any]:
-    """Version and, if xmcbench runs from a git checkout, commit and whether tracked files were changed.
-
-    Unknown values are None; git has a time limit of two seconds.
-    """
+def code_state() -> CodeState:
+    """The state of the source tree; unknown values are None, and git has a time limit of two seconds."""
     root = Path(xmcbench.__file__).resolve().parents[1]
-    state: dict[str, Any] = {"version": xmcbench.__version__, "commit": None, "dirty": None}
+    state: CodeState = {"version": xmcbench.__version__, "commit": None, "dirty": None}
     if not (root / ".git").exists() or not (root / "pyproject.toml").is_file():
         return state  # an installed copy; a repository around it would be another project's
     commit = _git(root, "rev-parse", "HEAD")

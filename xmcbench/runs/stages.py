@@ -1,4 +1,4 @@
-"""The stages of a run and their results: a fitted method, predictions, scores. Tuning uses the same stages.
+"""The stages of a run after the fit, and their results: predictions and scores. Tuning uses the same stages.
 
 Only the last stage sees test labels: a method gets `TrainData` and `Inputs`, which don't hold them.
 """
@@ -27,14 +27,6 @@ LATENCY_SECONDS = 10.0  # time limit for single queries, after the batch
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A fitted method, and how epochs and parameters were selected, in the fields of `record.Selection`."""
-
-    method: Method
-    selection: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Predicted:
     """Predictions before filter pairs are removed, and the seconds of prediction."""
 
@@ -47,7 +39,7 @@ class Scored:
     """Metrics of predictions; `rows` holds per-row values and the near-duplicate groups of rows."""
 
     evaluation: Evaluation
-    rows: dict[str, Any]
+    rows: dict[str, NDArray[Any]]
 
 
 def warm_up(method: Method, ctx: RunContext) -> float | None:
@@ -71,7 +63,9 @@ def predict(method: Method, inputs: Inputs, k: int, pairs: NDArray[np.int64], ct
     return Predicted(checked(topk, inputs.n_rows, inputs.n_labels), seconds)
 
 
-def latency(method: Method, inputs: Inputs, k: int, pairs: NDArray[np.int64], ctx: RunContext) -> dict[str, Any]:
+def latency(
+    method: Method, inputs: Inputs, k: int, pairs: NDArray[np.int64], ctx: RunContext
+) -> dict[str, float | None]:
     """Latency of single queries as returned by `query_latency`; progress, phases and notes are discarded."""
     depth = prediction_depth(k, pairs, inputs.n_labels)
     silent_ctx = replace(ctx, reporter=Reporter(), phases={}, notes={}, selection={})

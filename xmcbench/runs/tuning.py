@@ -6,12 +6,14 @@ disk at once, and each fit has its own checkpoints, so that a stopped run resume
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import CARVE_SEED, carve
@@ -19,8 +21,9 @@ from xmcbench.errors import Diverged, TimeLimit, XmcError, explain, where
 from xmcbench.files import WriteError, write_json
 from xmcbench.method import Method, TrainData
 from xmcbench.runs import stages
-from xmcbench.runs.grid import BY, combinations, fits
+from xmcbench.runs.grid import BY, Combination, combinations, fits
 from xmcbench.runs.plan import RunSpec, spell
+from xmcbench.runs.selection import Selection, Trial, TuningPart
 from xmcbench.runs.work_folder import Journal
 
 if TYPE_CHECKING:
@@ -39,8 +42,9 @@ class Tuning:
         self.combinations = combinations(spec)
         self.journal = Journal(folder / "journal.json", ctx.reporter, {}, {})
         self.trials_file = folder / "trials.json"
-        trials: list[dict[str, Any]] = json.loads(self.trials_file.read_text()) if self.trials_file.is_file() else []
-        self.trials = [trial for trial in trials if trial["status"] != "out_of_memory"]  # retried: it may succeed now
+        text = self.trials_file.read_bytes() if self.trials_file.is_file() else b"[]"
+        trials = msgspec.json.decode(text, type=list[Trial])
+        self.trials = [trial for trial in trials if trial.status != "out_of_memory"]  # retried: it may succeed now
         # A method that selects on validation rows gets rows carved from its training rows, since it must not see the
         # rows on which tuning scores it.
         self.fit_rows: TrainData = rows.fit
@@ -48,7 +52,7 @@ class Tuning:
         if spec.info.wants_validation:
             self.fit_rows, self.own_validation = carve(rows.fit, CARVE_SEED)
 
-    def choose(self) -> dict[str, Any]:
+    def choose(self) -> Combination:
         """Return the combination (parameter → value) with the best score; of ties, the one nearest to the defaults.
 
         Combinations that fail are ignored.
@@ -65,41 +69,37 @@ class Tuning:
         finally:
             self.journal.stop()
         trials = self._scored()
-        successful = [trial for trial in trials if trial["score"] is not None]
-        if not successful:
+        scores = {index: trial.score for index, trial in enumerate(trials) if trial.score is not None}
+        if not scores:
             self.trials_file.unlink(missing_ok=True)
-            error_class = {"diverged": Diverged, "out_of_memory": MemoryError}.get(trials[0]["status"], XmcError)
-            reason = f"{spell_values(trials[0]['parameters'])}: {trials[0]['reason']}"
+            first = trials[0]
+            error_class = {"diverged": Diverged, "out_of_memory": MemoryError}.get(first.status or "", XmcError)
+            reason = f"{spell_values(first.parameters)}: {first.reason}"
             raise error_class(f"tuning: none of {len(trials)} combinations could be scored; {reason}")
-        best: dict[str, Any] = max(successful, key=lambda trial: float(trial["score"]))["parameters"]
-        return best
+        return trials[max(scores, key=scores.__getitem__)].parameters
 
-    def selection(self) -> dict[str, Any]:
-        """The search so far in the form of a record's selection."""
+    def selection(self) -> Selection:
+        """The search so far."""
+        grid = dict(self.spec.grid or ())
         trials = self._scored()
-        return {
-            "split": self.rows.split,
-            "rows": self.rows.score.n_rows,
-            "what": ", ".join(name for name, _ in self.spec.grid or ()),
-            "by": BY,
-            "tried": len(trials),
-            "tuning": {
-                "grid": {name: list(values) for name, values in self.spec.grid or ()},
-                "rows_fitted": self.fit_rows.n_rows,
-                "rows_of_own_validation": 0 if self.own_validation is None else self.own_validation.n_rows,
-                "trials": trials,
-            },
-        }
+        tuning = TuningPart(
+            grid={name: list(values) for name, values in grid.items()},
+            rows_fitted=self.fit_rows.n_rows,
+            rows_of_own_validation=0 if self.own_validation is None else self.own_validation.n_rows,
+            trials=tuple(trials),
+        )
+        split, rows = self.rows.split, self.rows.score.n_rows
+        return Selection(split=split, rows=rows, what=", ".join(grid), by=BY, tried=len(trials), tuning=tuning)
 
-    def _trial(self, combination: Mapping[str, Any]) -> dict[str, Any] | None:
-        return next((trial for trial in self.trials if trial["parameters"] == combination), None)
+    def _trial(self, combination: Combination) -> Trial | None:
+        return next((trial for trial in self.trials if trial.parameters == combination), None)
 
-    def _scored(self) -> list[dict[str, Any]]:
+    def _scored(self) -> list[Trial]:
         """Finished trials in the order of `combinations`, with parameters in their order (on disk they are sorted)."""
         pairs = [(combination, self._trial(combination)) for combination in self.combinations]
-        return [{**trial, "parameters": combination} for combination, trial in pairs if trial is not None]
+        return [replace(trial, parameters=combination) for combination, trial in pairs if trial is not None]
 
-    def _run_trials(self, number: int, members: Sequence[dict[str, Any]]) -> None:
+    def _run_trials(self, number: int, members: Sequence[Combination]) -> None:
         """Fit once, then score each combination that shares the fit."""
         if not members:
             return
@@ -127,7 +127,7 @@ class Tuning:
                     break
             score = self._run_or_record(members[index : index + 1], partial(self._score, method, spec, ctx))
             if score is not None:
-                self._record_trial(combination, score, "ok", None)
+                self._add(Trial(parameters=combination, score=score, status="ok", reason=None))
                 self.run.score(BY, score)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -152,7 +152,7 @@ class Tuning:
             raise XmcError(f"{BY} is undefined on the validation rows", "They need true labels.")
         return value
 
-    def _run_or_record(self, members: Sequence[dict[str, Any]], work: Callable[[], Result]) -> Result | None:
+    def _run_or_record(self, members: Sequence[Combination], work: Callable[[], Result]) -> Result | None:
         """Return the result of `work`, or None if it fails; then record a failed trial per combination."""
         try:
             return work()
@@ -160,27 +160,14 @@ class Tuning:
             raise
         except Exception as error:
             status, reason = explain(error)
+            trace = where(error) if status == "error" else None
             for combination in members:
-                self._record_trial(combination, None, status, reason, where(error) if status == "error" else None)
+                self._add(Trial(parameters=combination, score=None, status=status, reason=reason, traceback=trace))
             return None
 
-    def _record_trial(
-        self,
-        combination: dict[str, Any],
-        score: float | None,
-        status: str,
-        reason: str | None,
-        traceback_text: str | None = None,
-    ) -> None:
-        trial = {
-            "parameters": combination,
-            "score": score,
-            "status": status,
-            "reason": reason,
-            "traceback": traceback_text,
-        }
+    def _add(self, trial: Trial) -> None:
         self.trials.append(trial)
-        write_json(self.trials_file, self.trials)
+        write_json(self.trials_file, msgspec.to_builtins(self.trials))
 
 
 class _Trial(Reporter):
@@ -196,14 +183,6 @@ class _Trial(Reporter):
         self.journal.progress(done, total, f"{self.name} {note}".strip())
 
 
-def spell_values(combination: Mapping[str, Any]) -> str:
+def spell_values(combination: Mapping[str, object]) -> str:
     """Spell a combination, such as "cost=1.0 beam=20"."""
     return " ".join(f"{name}={spell(value)}" for name, value in combination.items())
-
-
-def joined(tuned: Mapping[str, Any], of_method: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge the selection of tuning with what the method selected in the final fit."""
-    if not of_method or "tuning" not in tuned:
-        return {**tuned, **of_method}
-    merged = {key: f"{tuned[key]}; {of_method[key]}" for key in ("what", "by")}
-    return {**tuned, **merged, "tried": tuned["tried"] + of_method["tried"]}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from xmcbench.context import Reporter
 from xmcbench.errors import DataError
@@ -58,12 +58,21 @@ def clear(work: Path, keep: str | None = None) -> None:
         work.rmdir()
 
 
+class Past(msgspec.Struct, kw_only=True):
+    """All attempts at a fit so far: their seconds and number, and phases and notes of the context."""
+
+    seconds: float
+    attempts: int
+    phases: dict[str, float]
+    notes: dict[str, object]
+
+
 class Journal(Reporter):
     """Forwards progress, and saves on disk the seconds, phases and notes of all attempts at a fit."""
 
     EVERY = 5.0  # seconds between writes
 
-    def __init__(self, path: Path, reporter: Reporter, phases: dict[str, float], notes: dict[str, Any]) -> None:
+    def __init__(self, path: Path, reporter: Reporter, phases: dict[str, float], notes: dict[str, object]) -> None:
         """`phases` and `notes` are the context's: `start` fills them from earlier attempts, each write saves them."""
         self.path, self.reporter, self.phases, self.notes = path, reporter, phases, notes
         self.start_time: float | None = None
@@ -72,10 +81,10 @@ class Journal(Reporter):
     def start(self) -> None:
         """Begin a new attempt; the time of earlier attempts is included."""
         if self.path.is_file():
-            past = json.loads(self.path.read_text())
-            self.earlier_seconds, self.attempts = float(past["seconds"]), int(past["attempts"])
-            self.phases.update(past["phases"])
-            self.notes.update(past["notes"])
+            past = msgspec.json.decode(self.path.read_bytes(), type=Past)
+            self.earlier_seconds, self.attempts = past.seconds, past.attempts
+            self.phases.update(past.phases)
+            self.notes.update(past.notes)
         self.attempts += 1
         self.start_time = time.perf_counter()
         self._write()
@@ -106,5 +115,5 @@ class Journal(Reporter):
         if self.start_time is None:
             return
         self.last_write = time.perf_counter()
-        state = {"seconds": self.seconds, "attempts": self.attempts, "phases": self.phases, "notes": self.notes}
-        write_json(self.path, state)
+        past = Past(seconds=self.seconds, attempts=self.attempts, phases=self.phases, notes=self.notes)
+        write_json(self.path, msgspec.to_builtins(past))
