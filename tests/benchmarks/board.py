@@ -21,8 +21,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from xmcbench.results import record_file
-from xmcbench.results.board_files import TESTED
 from xmcbench.results.record import Record
+from xmcbench.results.row_values import TESTED
 from xmcbench.results.store import Store
 
 LIMIT = 10.0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench.board.entries import Entry
 from xmcbench.errors import DataError
-from xmcbench.results.board_files import TESTED
+from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.results.record_file import seal_of
-from xmcbench.results.row_values import values_given
+from xmcbench.results.row_values import TESTED, values_given
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

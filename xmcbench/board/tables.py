@@ -16,9 +16,9 @@ from xmcbench.board.published import Published, beside, published_alone
 from xmcbench.board.rows import UNRANKED, flags_of, row_of, value_of
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
-from xmcbench.results.board_files import TESTED
 from xmcbench.results.record import Record
 from xmcbench.results.record_file import seal_of
+from xmcbench.results.row_values import TESTED
 
 if TYPE_CHECKING:
     from xmcbench.results.store import Store

@@ -44,8 +44,7 @@ def verify(
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
     from xmcbench.cli.run import results_folder
-    from xmcbench.comparison.rejudging import check_scores
-    from xmcbench.comparison.verifying import FAILED, Check, check_files, check_record
+    from xmcbench.comparison.verifying import FAILED, Check, check_files, check_record, check_scores
     from xmcbench.results.store import Store
 
     if into is not None and not rerun:
@@ -103,7 +102,7 @@ def _find_record(text: str, store: Store) -> tuple[Record, Store]:
 
 def _load_data(record: Record, offline: bool) -> tuple[Check, Dataset | None]:
     from xmcbench.cli.show import StatusReporter, make_console
-    from xmcbench.comparison.rejudging import find_data
+    from xmcbench.comparison.verifying import find_data
 
     with make_console(stderr=True).status("data set") as status:
         return find_data(record, offline=offline, progress=StatusReporter(status, "data set"))
@@ -121,9 +120,8 @@ def _check_rerun(
     import tempfile
 
     from xmcbench.cli.show import make_console, reporter
-    from xmcbench.comparison.rejudging import check_rerun
-    from xmcbench.comparison.rerun import rerun
-    from xmcbench.comparison.verifying import UNCHECKED, Check
+    from xmcbench.comparison.rescoring import rerun
+    from xmcbench.comparison.verifying import UNCHECKED, Check, check_rerun
     from xmcbench.results.store import Store
 
     if dataset is None or record.status != "ok":

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.metrics.uncertainty import NEAR
-from xmcbench.results.row_values import values_given
+from xmcbench.results.row_values import PerRow, values_given
 
 if TYPE_CHECKING:
     from xmcbench.comparison.compare import Verdict
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
-
-PerRow = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
-"""Loads a record's data set and scores its stored predictions again."""
+"""Computes a record again: its scores from the stored predictions, or the whole run."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
     from xmcbench.results.record import Record
+    from xmcbench.results.store import Store
+    from xmcbench.runs.plan import RunSpec
     from xmcbench.runs.stages import Scored
     from xmcbench.topk import TopK
 
@@ -63,3 +66,54 @@ def rescored(record: Record, topk: TopK, dataset: Dataset) -> Scored:
     topk.check(int(dataset.test.labels.shape[0]), dataset.n_labels)
     names = [metric.name for metric in record.metrics]
     return score(topk, dataset, Truth.of(dataset), names, record.k, samples=0)
+
+
+def rerun(record: Record, dataset: Dataset, store: Store, reporter: Reporter) -> Record:
+    """Repeat the run, even if `store` has a record of it, and add the new record to `store`.
+
+    Raises
+    ------
+    UsageError, XmcError : as `spec_of`; or the record's kind of device is not available.
+    """
+    from xmcbench.results.execution import execute
+    from xmcbench.runs.job import Options
+
+    device = record.environment.device or "auto"
+    options = Options(device=device, again=True, metrics=[one.name for one in record.metrics])
+    return execute(spec_of(record), dataset, store, options, reporter)[0]
+
+
+def spec_of(record: Record) -> RunSpec:
+    """The run of a record: same method, parameters, data, seed and k; a tuned run is not tuned again.
+
+    Raises
+    ------
+    UsageError : the run can't be repeated: external predictions, a class in a file, a method that isn't installed, has
+        another version or other parameters.
+    XmcError : the method can't be imported.
+    """
+    from xmcbench.runs import registry
+    from xmcbench.runs.plan import RunSpec
+
+    method, data = record.method, record.dataset
+    name = method.name
+    if record.is_external:
+        raise UsageError(f"{name}: predictions computed by their author", "Only their scores can be computed again.")
+    if record.code.method.sha256 is not None or registry.is_in_a_file(name):  # a record must not make us execute a file
+        raise UsageError(f"{name}: a class in a file", f"Read the file, then run it yourself: {record.command}")
+    source = registry.get(name)
+    if source.info.version != method.version:
+        raise UsageError(
+            f"{name}: version {source.info.version} here, {method.version} on record",
+            "Versions differ in results; install the version on record.",
+        )
+    try:
+        params = source.info.parameters(**method.parameters)
+        source(params)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: this version does not accept the parameters on record ({error})") from error
+    if dataclasses.asdict(params) != method.parameters:
+        raise UsageError(
+            f"{name}: this version has parameters that are not on record", "Their values for that run are unknown."
+        )
+    return RunSpec(name, source, params, data.name, data.view, record.seed or 0, record.k)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from xmcbench.errors import DataError
 from xmcbench.files import WriteError, atomic, read_npz, sha256_of, sweep
-from xmcbench.results import board_files as board
 from xmcbench.results import record_file
 from xmcbench.results.record import Record
-from xmcbench.results.row_values import values_given
+from xmcbench.results.row_values import hash_of, values_given
 from xmcbench.results.store import Kind, NotKept, Store, in_its_file
 
 ADDED, THERE, REFUSED = "added", "already there", "refused"
@@ -100,6 +99,6 @@ def _missing(record: Record, source: Store, into: Store, kinds: tuple[Kind, ...]
         source_path, target_path = source.shared_place(record), into.shared_place(record)
         if not target_path.is_file():
             copies.append((source_path, target_path))
-        elif board.hash_of(read_npz(target_path)) != record.board.data_sha256:
+        elif hash_of(read_npz(target_path)) != record.board.data_sha256:
             raise DataError(f"{target_path}: already exists, and is not the file of {record.run_id}")
     return copies

@@ -1,15 +1,45 @@
-"""Checks that per-row numbers give the values on record, which detects a record or rows from another run."""
+"""Per-row numbers of a run: those that leaderboards need, and the check that the numbers give the values on record.
+
+rows/RUN_ID.npz         every per-row array of the run
+board/RUN_ID.npz        (n,) float32 numerators of the metrics in `TESTED`: small enough to commit thousands of runs
+board/data-HASH.npz     shared by all runs on one data set: denominators and near-duplicate groups
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xmcbench.errors import DataError
+from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR, ratio
 from xmcbench.results.record import Record
 
+TESTED = ("P@1", "P@5", "nDCG@5", "PSP@5", "R@100")  # the metrics that leaderboards rank by
 ROUNDING = 1e-6  # largest allowed difference between recomputed and recorded value: stored rows are float32
 SHOWN = 5  # number of metrics named in a message
+
+PerRow = dict[str, NDArray[Any]]  # name of a metric, with or without "/den", or NEAR → (n_test,)
+
+
+def split_for_board(rows: Mapping[str, NDArray[Any]]) -> tuple[PerRow, PerRow]:
+    """The arrays of the two board files, (numerators, shared arrays), from a run's per-row arrays."""
+    numerators = {name: rows[name] for name in TESTED if name in rows}
+    shared = [NEAR, *(name + DENOMINATOR for name in numerators)]
+    return numerators, {name: rows[name] for name in shared if name in rows}
+
+
+def hash_of(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Hex sha256 of names, types, shapes and bytes, which does not depend on the file that has the arrays."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 class NotGiven(DataError):
@@ -30,29 +60,23 @@ def values_given(record: Record, arrays: Mapping[str, Any]) -> int:
     DataError : an array has another number of rows, or numbers that are not finite.
     NotGiven : an array gives another value than the record has.
     """
-    import numpy as np
-
-    from xmcbench.metrics.uncertainty import DENOMINATOR, ratio
-
     run, n = record.run_id, record.dataset.n_test
     for name, array in arrays.items():
         if array.shape != (n,) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
             raise DataError(f"{run}: {name}: not {n} finite numbers, one per test row")
-    checked, mismatches = 0, []
-    for one in record.metrics:
-        name, value = one.name, one.value
-        if name in arrays:
-            recomputed = ratio((arrays[name], arrays.get(name + DENOMINATOR)))
-            checked += 1
-            same = recomputed is None and value is None
-            if recomputed is not None and value is not None:
-                same = abs(recomputed - value) <= ROUNDING
-            if not same:
-                mismatches.append(f"{name} is {recomputed} by its rows, on record {value}")
+    values = {one.name: one.value for one in record.metrics if one.name in arrays}
+    mismatches = []
+    for name, value in values.items():
+        recomputed = ratio((arrays[name], arrays.get(name + DENOMINATOR)))
+        same = recomputed is value  # both are undefined
+        if recomputed is not None and value is not None:
+            same = abs(recomputed - value) <= ROUNDING
+        if not same:
+            mismatches.append(f"{name} is {recomputed} by its rows, on record {value}")
     if mismatches:
         hint = "Record and rows are not of one run: copy both again, or run again."
         raise NotGiven(f"{run}: {some(mismatches)}", hint)
-    return checked
+    return len(values)
 
 
 def some(texts: list[str]) -> str:

@@ -3,7 +3,7 @@
 DIR/records/RUN_ID.json      written last, so that the files of a record always exist
 DIR/predictions/RUN_ID.npz   TopK, before the filter is applied
 DIR/rows/RUN_ID.npz          per-row hits and weights, for paired tests
-DIR/board/                   the per-row numbers that leaderboards need: `xmcbench.results.board_files`
+DIR/board/                   the per-row numbers that leaderboards need: `xmcbench.results.row_values`
 DIR/reports/FIT_HASH/        the method's report on its fitted model, if it writes one
 DIR/work/FIT_HASH/           checkpoints and the model of an unfinished run
 """
@@ -17,11 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from numpy.typing import NDArray
+
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
-from xmcbench.results import board_files as board
 from xmcbench.results import record_file
 from xmcbench.results.record import SEALED, BoardRef, FileRef, Record
+from xmcbench.results.row_values import PerRow, hash_of, split_for_board
 
 if TYPE_CHECKING:
     from xmcbench.topk import TopK
@@ -45,7 +47,7 @@ class Store:
         words = re.sub(r"[^a-z0-9.-]+", "-", f"{method}-{dataset}".lower()).strip("-.")[:60]
         return f"{started.astimezone(UTC):%Y%m%dT%H%M%S}-{words}-{uuid.uuid4().hex[:8]}"
 
-    def add(self, record: Record, topk: TopK | None = None, rows: Mapping[str, Any] | None = None) -> Record:
+    def add(self, record: Record, topk: TopK | None = None, rows: Mapping[str, NDArray[Any]] | None = None) -> Record:
         """Write predictions and rows, then the record with their hashes; returns the record as written."""
         record_file.check(record)
         run_id = record.run_id
@@ -60,11 +62,11 @@ class Store:
             record = record_file.changed(record, rows=_reference(path), board=board_ref)
         return record_file.write(self.folder / "records" / f"{run_id}.json", record)
 
-    def _add_board(self, run_id: str, rows: Mapping[str, Any]) -> BoardRef:
-        numerators, shared = board.split(rows)
+    def _add_board(self, run_id: str, rows: Mapping[str, NDArray[Any]]) -> BoardRef:
+        numerators, shared = split_for_board(rows)
         path = self.folder / "board" / f"{run_id}.npz"
         write_npz(path, numerators)
-        digest = board.hash_of(shared)
+        digest = hash_of(shared)
         data = self.folder / "board" / f"data-{digest[:16]}.npz"
         if not data.is_file():
             write_npz(data, shared)
@@ -175,11 +177,11 @@ class Store:
 
         return TopK.load(self.kept(record, "predictions"))
 
-    def rows(self, record: Record) -> dict[str, Any]:
+    def rows(self, record: Record) -> PerRow:
         """The per-row arrays of a record, checked against the hash on record."""
         return read_npz(self.kept(record, "rows"))
 
-    def board(self, record: Record) -> dict[str, Any]:
+    def board(self, record: Record) -> PerRow:
         """The per-row arrays for leaderboards, from both files, checked against their hashes.
 
         Raises
@@ -192,7 +194,7 @@ class Store:
         if not path.is_file():
             raise NotKept(f"{path}: missing", "Copy it again, or run again.")
         shared = read_npz(path)
-        if record.board is None or board.hash_of(shared) != record.board.data_sha256:
+        if record.board is None or hash_of(shared) != record.board.data_sha256:
             raise DataError(f"{path}: not the file of record {record.run_id}", "Copy it again, or run again.")
         return {**arrays, **shared}
 

@@ -15,11 +15,12 @@ from xmcbench.board.costs import costs_of
 from xmcbench.board.entries import Entry, age, entries_of
 from xmcbench.board.model import Costs, Value
 from xmcbench.board.rows import value_of
-from xmcbench.comparison.paired import Paired, PerRow, per_row
+from xmcbench.comparison.paired import Paired, per_row
 from xmcbench.errors import DataError
 from xmcbench.metrics import difference
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR, Difference, intervals
 from xmcbench.results.record import Record
+from xmcbench.results.row_values import PerRow
 from xmcbench.results.store import NotKept, Store
 from xmcbench_elias.results.plan import Board, resolved
 
@@ -248,7 +249,8 @@ def _mean(rows: Sequence[PerRow]) -> PerRow:
     """Average the numerators over runs; denominators and near-duplicate groups are equal for all runs."""
     shared = {name: rows[0][name] for name in rows[0] if name == NEAR or name.endswith(DENOMINATOR)}
     names = [name for name in METRICS if all(name in one for one in rows)]
-    return {**shared, **{name: np.mean([one[name] for one in rows], axis=0, dtype=np.float64) for name in names}}
+    means = {name: np.asarray(np.mean([one[name] for one in rows], axis=0, dtype=np.float64)) for name in names}
+    return {**shared, **means}
 
 
 def _ends(rows: Sequence[PerRow]) -> dict[str, tuple[float | None, float | None]]:

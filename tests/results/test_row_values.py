@@ -10,7 +10,7 @@ import pytest
 from tests.minimal import minimal
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
-from xmcbench.results import board_files as board
+from xmcbench.results import row_values as board
 from xmcbench.results.store import Store
 
 ROWS = {
@@ -22,7 +22,7 @@ ROWS = {
 
 
 def test_only_tested_metrics_and_what_they_need_are_kept() -> None:
-    own, shared = board.split(ROWS)
+    own, shared = board.split_for_board(ROWS)
     assert set(own) == {"P@1", "PSP@5"}
     assert set(shared) == {"PSP@5/den", "near"}
 
