@@ -145,8 +145,8 @@ def wanted_metrics(metrics: str | None, truth: Truth, engine: str) -> list[Name]
     """
     from xmcbench.errors import unknown
     from xmcbench.metrics import parse_all
-    from xmcbench.metrics.defaults import default_metrics
     from xmcbench.metrics.engines import DEFAULT_PYXCLIB, ENGINES
+    from xmcbench.metrics.evaluation import default_metrics
     from xmcbench.metrics.names import split
 
     if engine not in ENGINES:

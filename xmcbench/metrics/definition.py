@@ -18,9 +18,11 @@ Kind = Literal["mean of rows", "ratio of sums", "over labels"]
 Rule = Callable[["Stats", int], "Column"]
 LabelRule = Callable[["LabelStats", int], float]
 
-COUNTS_AS_ZERO = "stays in the mean and counts 0"
-ADDS_NOTHING = "adds 0 to both sums"
-NO_PART = "does not count"
+EMPTY: dict[Kind, str] = {
+    "mean of rows": "stays in the mean and counts 0",
+    "ratio of sums": "adds 0 to both sums",
+    "over labels": "does not count",
+}
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,15 @@ class Definition:
     label : the value, for kind "over labels".
     label_best : best reachable value of `label`, or an upper bound of it where `summary` says so.
     high : upper end of the range; None if it is unbounded. The lower end is 0.
-    empty : how a row without a true label counts.
     version : increased when numbers change; records of different versions are not compared.
     """
 
     metric: str
-    variant: str
     summary: str
     formula: str
     citation: str
-    kind: Kind
-    empty: str
+    variant: str = ""
+    kind: Kind = "mean of rows"
     row: Rule | None = None
     best: Rule | None = None
     label: LabelRule | None = None
@@ -59,3 +59,8 @@ class Definition:
     weighted: bool = False
     high: float | None = 1.0
     version: int = 1
+
+    @property
+    def empty(self) -> str:
+        """How a row without a true label counts."""
+        return EMPTY[self.kind]

@@ -61,7 +61,14 @@ class Evaluation:
         return {v.name: v.value for v in self.values}
 
 
+IN_SLICES = ("P@1", "R@100")  # the first label shown, and the recall of a shortlist
 ValuesAndPairs = dict[Name, tuple[Value, Pair | None]]  # values without intervals, and the per-row numbers behind them
+
+
+def default_metrics(truth: Truth) -> list[str]:
+    """The metrics where a user names none: `DEFAULT`, then `IN_SLICES` for every slice that `truth` has."""
+    slices = [*truth.label_groups, *truth.row_groups]
+    return [*DEFAULT, *(f"{name}:{part}" for part in slices for name in IN_SLICES)]
 
 
 def evaluate(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.metrics.definition import NO_PART, Definition
+from xmcbench.metrics.definition import Definition
 from xmcbench.metrics.partition import everywhere, threads
 
 Counts = NDArray[np.int32]  # (L,)
@@ -104,91 +104,75 @@ def most_f1(s: LabelStats, k: int) -> float:
     return 2 * recall / (1 + recall)
 
 
-def napkinxc(value: float, s: LabelStats, k: int) -> float:
-    """The mean `value` rescaled to a mean over labels 0 to the largest id that is true or predicted."""
-    seen = np.flatnonzero((s.true(k) > 0) | (s.predicted(k) > 0))
-    return value * float((s.true(k) > 0).sum()) / float(seen[-1] + 1) if len(seen) else float("nan")
-
-
 _OVER = "mean over the labels with at least one test row of "
 _WHY = "; over labels with a test row, so that the divisor is the same for every method"
 _NAPKIN = "napkinXC 0.7.2 (which stops at k = 5): mean over labels 0 to the largest one true or predicted"
 
-DEFINITIONS = (
-    Definition(
-        "Coverage",
-        "",
-        "share of the labels with a test row that are predicted correctly at least once; "
-        "best reachable is an upper bound",
-        "|{l : some row has l among its first k ranks and in Y}| / |{l : some row has l in Y}|",
-        "napkinXC 0.7.2, coverage_at_k",
-        "over labels",
-        NO_PART,
-        label=lambda s, k: s.mean(k, (s.hits(k) > 0).astype(np.float64)),
-        label_best=lambda s, k: s.most_covered(k),
-        same=("like=napkinxc",),
-    ),
+MACRO = (
     Definition(
         "MacroP",
-        "",
         "macro precision: 0 for a label never predicted; best reachable is an upper bound",
         _OVER + "hits in the first k ranks / predictions in the first k ranks",
         "Schultheis et al., NeurIPS 2023" + _WHY,
-        "over labels",
-        NO_PART,
+        kind="over labels",
         label=macro_precision,
         label_best=lambda s, k: s.most_covered(k),
     ),
     Definition(
         "MacroR",
-        "",
         "macro recall",
         _OVER + "hits in the first k ranks / rows with the label",
         "Schultheis et al., NeurIPS 2023" + _WHY,
-        "over labels",
-        NO_PART,
+        kind="over labels",
         label=macro_recall,
         label_best=lambda s, k: s.most_recall(k),
     ),
     Definition(
         "MacroF1",
-        "",
         "macro F1; best reachable is an upper bound",
         _OVER + "2 · hits in the first k ranks / (predictions in the first k ranks + rows with the label)",
         "Schultheis et al., NeurIPS 2023" + _WHY,
-        "over labels",
-        NO_PART,
+        kind="over labels",
         label=macro_f1,
         label_best=most_f1,
     ),
-    Definition(
-        "MacroP",
-        "like=napkinxc",
-        "macro precision as napkinXC averages it",
-        "sum over labels of hits / predictions, over 1 + the largest label id seen",
+)
+
+
+def _like_napkinxc(macro: Definition, name: str, share: str) -> Definition:
+    """A macro metric as a mean over labels 0 to the largest id that is true or predicted."""
+
+    def label(s: LabelStats, k: int) -> float:
+        assert macro.label is not None
+        seen = np.flatnonzero((s.true(k) > 0) | (s.predicted(k) > 0))
+        present = float((s.true(k) > 0).sum())
+        return macro.label(s, k) * present / float(seen[-1] + 1) if len(seen) else float("nan")
+
+    return Definition(
+        macro.metric,
+        f"macro {name} as napkinXC averages it",
+        f"sum over labels of {share}, over 1 + the largest label id seen",
         _NAPKIN,
-        "over labels",
-        NO_PART,
-        label=lambda s, k: napkinxc(macro_precision(s, k), s, k),
-    ),
+        variant="like=napkinxc",
+        kind="over labels",
+        label=label,
+    )
+
+
+DEFINITIONS = (
     Definition(
-        "MacroR",
-        "like=napkinxc",
-        "macro recall as napkinXC averages it",
-        "sum over labels of hits / rows with the label, over 1 + the largest label id seen",
-        _NAPKIN,
-        "over labels",
-        NO_PART,
-        label=lambda s, k: napkinxc(macro_recall(s, k), s, k),
+        "Coverage",
+        "share of the labels with a test row that are predicted correctly at least once; "
+        "best reachable is an upper bound",
+        "|{l : some row has l among its first k ranks and in Y}| / |{l : some row has l in Y}|",
+        "napkinXC 0.7.2, coverage_at_k",
+        kind="over labels",
+        label=lambda s, k: s.mean(k, (s.hits(k) > 0).astype(np.float64)),
+        label_best=lambda s, k: s.most_covered(k),
+        same=("like=napkinxc",),
     ),
-    Definition(
-        "MacroF1",
-        "like=napkinxc",
-        "macro F1 as napkinXC averages it",
-        "sum over labels of 2 · hits / (predictions + rows with the label), over 1 + the largest label id seen",
-        _NAPKIN,
-        "over labels",
-        NO_PART,
-        label=lambda s, k: napkinxc(macro_f1(s, k), s, k),
-    ),
+    *MACRO,
+    _like_napkinxc(MACRO[0], "precision", "hits / predictions"),
+    _like_napkinxc(MACRO[1], "recall", "hits / rows with the label"),
+    _like_napkinxc(MACRO[2], "F1", "2 · hits / (predictions + rows with the label)"),
 )

@@ -5,10 +5,12 @@ Three definitions of PSP and four of PSnDCG are in use; the plain names mean pyx
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.metrics.definition import ADDS_NOTHING, COUNTS_AS_ZERO, Definition
+from xmcbench.metrics.definition import Definition
 from xmcbench.metrics.stats import discounts
 
 _JAIN = "Jain, Prabhu and Varma, KDD 2016"
@@ -32,109 +34,96 @@ def inverse_propensity(train_counts: NDArray[np.int64], n_train: int, a: float, 
     return np.asarray(1.0 + c * np.power(train_counts + b, -a), np.float64)
 
 
+PSP = Definition(
+    "PSP",
+    "propensity-scored precision over the best reachable on the test set",
+    "sum over rows of (w hit_1 + … + w hit_k), over the same sum for the k true labels of largest w",
+    _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC, AttentionXML",
+    kind="ratio of sums",
+    row=lambda s, k: s.weight[k],
+    best=lambda s, k: s.best_weight[k],
+    same=("like=pyxclib", "like=napkinxc", "like=attentionxml"),
+    weighted=True,
+)
+PSNDCG = Definition(
+    "PSnDCG",
+    "propensity-scored nDCG over the best reachable on the test set",
+    "sum over rows of (w hit_1 d_1 + … + w hit_k d_k) / I_k, over the same sum for the true labels in falling w",
+    _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
+    kind="ratio of sums",
+    row=lambda s, k: s.weight_dcg[k] / s.ideal(k),
+    best=lambda s, k: s.best_weight_dcg[k] / s.ideal(k),
+    same=("like=pyxclib", "like=napkinxc"),
+    weighted=True,
+)
+PSR = Definition(
+    "PSR",
+    "propensity-scored recall over the best reachable on the test set",
+    "sum over rows of (w hit_1 + … + w hit_k) / |Y|, over the same sum for the k true labels of largest w",
+    _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
+    kind="ratio of sums",
+    row=lambda s, k: s.weight[k] / s.divisor,
+    best=lambda s, k: s.best_weight[k] / s.divisor,
+    same=("like=pyxclib", "like=napkinxc"),
+    weighted=True,
+)
+
+
+def _unbounded(of: Definition, variant: str, summary: str, formula: str, citation: str) -> Definition:
+    """The mean of `of.row`, not divided by the best reachable."""
+    mean = replace(of, variant=variant, summary=summary, formula=formula, citation=citation)
+    return replace(mean, kind="mean of rows", same=(), high=None)
+
+
 DEFINITIONS = (
-    Definition(
-        "PSP",
-        "",
-        "propensity-scored precision over the best reachable on the test set",
-        "sum over rows of (w hit_1 + … + w hit_k), over the same sum for the k true labels of largest w",
-        _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC, AttentionXML",
-        "ratio of sums",
-        ADDS_NOTHING,
-        row=lambda s, k: s.weight(k),
-        best=lambda s, k: s.best_weight(k),
-        same=("like=pyxclib", "like=napkinxc", "like=attentionxml"),
-        weighted=True,
-    ),
-    Definition(
-        "PSP",
-        "norm=none",
-        "propensity-scored precision, not normalised: it can exceed 1",
-        "mean over rows of (w hit_1 + … + w hit_k) / k",
-        _JAIN + "; " + _XCR,
-        "mean of rows",
-        COUNTS_AS_ZERO,
-        row=lambda s, k: s.weight(k) / k,
-        best=lambda s, k: s.best_weight(k) / k,
+    PSP,
+    replace(
+        _unbounded(
+            PSP,
+            "norm=none",
+            "propensity-scored precision, not normalised: it can exceed 1",
+            "mean over rows of (w hit_1 + … + w hit_k) / k",
+            _JAIN + "; " + _XCR,
+        ),
+        row=lambda s, k: s.weight[k] / k,
+        best=lambda s, k: s.best_weight[k] / k,
         same=("like=xcrepo",),
-        weighted=True,
-        high=None,
     ),
-    Definition(
-        "PSnDCG",
-        "",
-        "propensity-scored nDCG over the best reachable on the test set",
-        "sum over rows of (w hit_1 d_1 + … + w hit_k d_k) / I_k, over the same sum for the true labels in falling w",
-        _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
-        "ratio of sums",
-        ADDS_NOTHING,
-        row=lambda s, k: s.weight_dcg(k) / s.ideal(k),
-        best=lambda s, k: s.best_weight_dcg(k) / s.ideal(k),
-        same=("like=pyxclib", "like=napkinxc"),
-        weighted=True,
-    ),
-    Definition(
-        "PSnDCG",
+    PSNDCG,
+    _unbounded(
+        PSNDCG,
         "norm=none",
         "propensity-scored nDCG, not normalised: it can exceed 1",
         "mean over rows of (w hit_1 d_1 + … + w hit_k d_k) / I_k",
         "napkinXC 0.7.2, psndcg_at_k(normalize=False)",
-        "mean of rows",
-        COUNTS_AS_ZERO,
-        row=lambda s, k: s.weight_dcg(k) / s.ideal(k),
-        best=lambda s, k: s.best_weight_dcg(k) / s.ideal(k),
-        weighted=True,
-        high=None,
     ),
-    Definition(
-        "PSnDCG",
-        "like=xcrepo",
-        "propensity-scored DCG over the discounts of all k ranks, for any number of true labels; can exceed 1",
-        "mean over rows of (w hit_1 d_1 + … + w hit_k d_k) / (d_1 + … + d_k)",
-        _XCR,
-        "mean of rows",
-        COUNTS_AS_ZERO,
-        row=lambda s, k: s.weight_dcg(k) / discounts(k).sum(),
-        best=lambda s, k: s.best_weight_dcg(k) / discounts(k).sum(),
-        weighted=True,
-        high=None,
+    replace(
+        _unbounded(
+            PSNDCG,
+            "like=xcrepo",
+            "propensity-scored DCG over the discounts of all k ranks, for any number of true labels; can exceed 1",
+            "mean over rows of (w hit_1 d_1 + … + w hit_k d_k) / (d_1 + … + d_k)",
+            _XCR,
+        ),
+        row=lambda s, k: s.weight_dcg[k] / discounts(k).sum(),
+        best=lambda s, k: s.best_weight_dcg[k] / discounts(k).sum(),
     ),
-    Definition(
-        "PSnDCG",
-        "like=attentionxml",
-        "ratio of summed propensity-scored DCGs, rows not normalised one by one",
-        "sum over rows of (w hit_1 d_1 + … + w hit_k d_k), over the same sum for the true labels in falling w",
-        "You et al., NeurIPS 2019: AttentionXML's evaluation code",
-        "ratio of sums",
-        ADDS_NOTHING,
-        row=lambda s, k: s.weight_dcg(k),
-        best=lambda s, k: s.best_weight_dcg(k),
-        weighted=True,
+    replace(
+        PSNDCG,
+        variant="like=attentionxml",
+        summary="ratio of summed propensity-scored DCGs, rows not normalised one by one",
+        formula="sum over rows of (w hit_1 d_1 + … + w hit_k d_k), over the same sum for the true labels in falling w",
+        citation="You et al., NeurIPS 2019: AttentionXML's evaluation code",
+        row=lambda s, k: s.weight_dcg[k],
+        best=lambda s, k: s.best_weight_dcg[k],
+        same=(),
     ),
-    Definition(
-        "PSR",
-        "",
-        "propensity-scored recall over the best reachable on the test set",
-        "sum over rows of (w hit_1 + … + w hit_k) / |Y|, over the same sum for the k true labels of largest w",
-        _JAIN + "; as a ratio of sums: pyxclib 5d13086, napkinXC",
-        "ratio of sums",
-        ADDS_NOTHING,
-        row=lambda s, k: s.weight(k) / s.divisor,
-        best=lambda s, k: s.best_weight(k) / s.divisor,
-        same=("like=pyxclib", "like=napkinxc"),
-        weighted=True,
-    ),
-    Definition(
-        "PSR",
+    PSR,
+    _unbounded(
+        PSR,
         "norm=none",
         "propensity-scored recall, not normalised: it can exceed 1",
         "mean over rows of (w hit_1 + … + w hit_k) / |Y|",
         "napkinXC 0.7.2, psrecall_at_k(normalize=False)",
-        "mean of rows",
-        COUNTS_AS_ZERO,
-        row=lambda s, k: s.weight(k) / s.divisor,
-        best=lambda s, k: s.best_weight(k) / s.divisor,
-        weighted=True,
-        high=None,
     ),
 )

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Column = NDArray[np.float64]  # (n,) one number per row
-PLAIN = ("hits", "dcg")  # in the order in which the kernels return them
-WEIGHTED = ("weight", "weight_dcg", "best_weight", "best_weight_dcg")
+ByCut = dict[int, Column]
 
 
 def discounts(length: int) -> NDArray[np.float64]:
@@ -39,6 +38,9 @@ class Stats:
     ----------
     total, first, hits_at_total : (n,) number of true labels; rank of the first hit, 0 if there is none; hits in the
         first `total` ranks.
+    hits, dcg : by cut-off k, (n,) number of hits in the first k ranks; sum of their discounts.
+    weight, weight_dcg : sum of the inverse propensities of these hits; of inverse propensities times discounts.
+    best_weight, best_weight_dcg : best reachable values of the two: the true labels by descending weight.
     """
 
     def __init__(
@@ -54,46 +56,19 @@ class Stats:
         from xmcbench.metrics import kernels
 
         entries = (ranks, indptr, indices, np.ones(0, np.bool_) if label_mask is None else label_mask)
-        self._sums: dict[tuple[str, int], Column] = {}
-        self._ideal: dict[int, Column] = {}
+        self._ideal: ByCut = {}
         last = int(ranks.max(initial=0))
-        sorted_cuts, *tables = _tables(cuts, last)
+        ascending, *tables = _tables(cuts, last)
         self.total: Column
         self.first: Column
         self.hits_at_total: Column
         self.total, self.first, self.hits_at_total, *sums = kernels.plain_sums(*entries, *tables)
-        self._add(PLAIN, sums, sorted_cuts)
-        sorted_cuts, *tables = _tables(weighted_cuts, last)
-        if sorted_cuts:
-            self._add(WEIGHTED, kernels.weighted_sums(*entries, weights, *tables), sorted_cuts)
-
-    def _add(self, names: Sequence[str], tables: Sequence[NDArray[np.float64]], cuts: Sequence[int]) -> None:
-        for name, table in zip(names, tables, strict=True):
-            self._sums |= {(name, k): column for k, column in zip(cuts, table, strict=True)}
-
-    def hits(self, k: int) -> Column:
-        """Number of hits in the first k ranks."""
-        return self._sums["hits", k]
-
-    def dcg(self, k: int) -> Column:
-        """Sum of the discounts of these hits."""
-        return self._sums["dcg", k]
-
-    def weight(self, k: int) -> Column:
-        """Sum of their inverse propensities."""
-        return self._sums["weight", k]
-
-    def weight_dcg(self, k: int) -> Column:
-        """Sum of their inverse propensities times discounts."""
-        return self._sums["weight_dcg", k]
-
-    def best_weight(self, k: int) -> Column:
-        """Best reachable `weight(k)`: the true labels by descending weight."""
-        return self._sums["best_weight", k]
-
-    def best_weight_dcg(self, k: int) -> Column:
-        """Best reachable `weight_dcg(k)`."""
-        return self._sums["best_weight_dcg", k]
+        self.hits, self.dcg = (_by_cut(ascending, table) for table in sums)
+        ascending, *tables = _tables(weighted_cuts, last)
+        sums = kernels.weighted_sums(*entries, weights, *tables) if ascending else ((), (), (), ())
+        self.weight, self.weight_dcg, self.best_weight, self.best_weight_dcg = (
+            _by_cut(ascending, table) for table in sums
+        )
 
     @cached_property
     def has_labels(self) -> Column:
@@ -120,3 +95,7 @@ def _tables(cuts: Iterable[int], last: int) -> tuple[list[int], NDArray[np.int64
     longest = max([last, *ascending])
     slot = np.searchsorted(np.array(ascending), np.arange(longest + 1))
     return ascending, np.array(ascending, np.int64), slot.astype(np.int64), discounts(longest)
+
+
+def _by_cut(cuts: Sequence[int], table: Sequence[Column]) -> ByCut:
+    return dict(zip(cuts, table, strict=True))

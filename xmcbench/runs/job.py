@@ -198,7 +198,7 @@ class Job:
     def _score(self, topk: TopK) -> Scored:
         """Metrics and their per-row values."""
         from xmcbench.metrics import Truth
-        from xmcbench.metrics.defaults import default_metrics
+        from xmcbench.metrics.evaluation import default_metrics
 
         with self.ctx.phase("score"):
             truth = Truth.of(self.dataset)

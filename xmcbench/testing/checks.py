@@ -17,7 +17,7 @@ from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit
 from xmcbench.testing.describing import info_problems
 from xmcbench.testing.subject import Counter, K, Subject, crash, generator_states, move_generators, sealed
-from xmcbench.testing.variants import VARIANTS, holding, small, usual
+from xmcbench.testing.worlds import VARIANTS, holding, small, usual
 from xmcbench.topk import PAD, TopK
 
 # Required shares of equal ids where the order of floating-point sums may change, so that near-ties may swap.

@@ -14,13 +14,13 @@ In a terminal: `xmcbench check method mymethod`. The checks themselves are in `x
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from xmcbench.errors import UsageError, XmcError
-from xmcbench.method import Method, MethodInfo
+from xmcbench.method import Method
 from xmcbench.runs import registry
 from xmcbench.testing.checks import CHECKS, Broken, Check
 from xmcbench.testing.subject import Subject, Unchecked, crash
@@ -43,14 +43,12 @@ class Case:
     GPU for a method that needs one.
     """
 
-    def __init__(self, battery: _Battery, title: str, check: Check) -> None:
-        self.title = title
-        self.__name__ = title  # shown by pytest
-        self._battery = battery
-        self._check = check
+    def __init__(self, subject: Callable[[], Subject], title: str, check: Check) -> None:
+        self.title = self.__name__ = title  # the latter is shown by pytest
+        self._subject, self._check = subject, check
 
     def __call__(self) -> str:
-        subject = self._battery.subject
+        subject = self._subject()
         if subject.unchecked:
             raise Unchecked(subject.unchecked)
         return self._check(subject) or ""
@@ -66,31 +64,27 @@ class Case:
         except XmcError as error:
             return Finding(self.title, False, f"{type(error).__name__}: {error}")
         except (Exception, SystemExit) as error:
-            return Finding(self.title, False, crash(error, self._battery.subject.method))
+            return Finding(self.title, False, crash(error, self._subject().method))
 
 
-class _Battery:
+def _lazy(method: str | type[Method], params: Any, device: str | None) -> Callable[[], Subject]:
     """Imports the method when the first case runs, so that collecting tests does not import it."""
 
-    def __init__(self, method: str | type[Method], params: Any, device: str | None) -> None:
-        self._method = method
-        self._params = params
-        self._device = device
-
-    @cached_property
-    def subject(self) -> Subject:
-        method = self._method
+    @cache
+    def subject() -> Subject:
         cls = registry.get(method) if isinstance(method, str) else registry.checked(method, method.__name__)
-        subject = Subject(cls, self._params, _device(cls.info, self._device))
-        if subject.device == "cuda":
+        info = cls.info
+        if device is not None and device not in info.devices:
+            raise UsageError(f"{info.name} doesn't run on {device!r}", f"Its devices: {', '.join(info.devices)}.")
+        made = Subject(cls, params, device or ("cuda" if set(info.devices) == {"cuda"} else "cpu"))
+        if made.device == "cuda":
             import torch
 
             if not torch.cuda.is_available():
-                subject.unchecked = f"{cls.info.name} is to be checked on a GPU, and torch sees none"
-        return subject
+                made.unchecked = f"{info.name} is to be checked on a GPU, and torch sees none"
+        return made
 
-    def cases(self) -> list[Case]:
-        return [Case(self, title, check) for title, check in CHECKS.items()]
+    return subject
 
 
 def contract_cases(method: str | type[Method], *, params: Any = None, device: str | None = None) -> list[Case]:
@@ -102,7 +96,8 @@ def contract_cases(method: str | type[Method], *, params: Any = None, device: st
     params : instance of the parameters dataclass; None for the defaults. Pass faster parameters for a slow method.
     device : "cpu" or "cuda"; None for the CPU, or for the GPU if the method only runs there.
     """
-    return _Battery(method, params, device).cases()
+    subject = _lazy(method, params, device)
+    return [Case(subject, title, check) for title, check in CHECKS.items()]
 
 
 def findings(method: str | type[Method], *, params: Any = None, device: str | None = None) -> Iterator[Finding]:
@@ -113,11 +108,12 @@ def findings(method: str | type[Method], *, params: Any = None, device: str | No
     UsageError : the method doesn't run on the device, or torch sees no GPU.
     XmcError : the method can't be found or imported, isn't a method class, or its name differs from its entry point.
     """
-    battery = _Battery(method, params, device)
-    subject = battery.subject
+    lazy = _lazy(method, params, device)
+    subject = lazy()
     if subject.unchecked:
         raise UsageError(subject.unchecked, "Check it on a machine with a GPU and a torch with CUDA.")
-    for case in battery.cases():
+    for title, check in CHECKS.items():
+        case = Case(lazy, title, check)
         with captured(subject.new_folder()):  # output of the method must not mix with the findings
             finding = case.finding()
         yield finding
@@ -134,11 +130,3 @@ def assert_contract(method: str | type[Method], *, params: Any = None, device: s
     failed = [f"{f.check}: {f.message}" for f in results if f.ok is False]
     if failed:
         raise AssertionError("\n".join(failed))
-
-
-def _device(info: MethodInfo, requested: str | None) -> str:
-    """The device for the checks: the requested one, else the CPU if the method runs there."""
-    device = requested or ("cuda" if set(info.devices) == {"cuda"} else "cpu")
-    if requested is not None and requested not in info.devices:
-        raise UsageError(f"{info.name} doesn't run on {requested!r}", f"Its devices: {', '.join(info.devices)}.")
-    return device

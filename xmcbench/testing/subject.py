@@ -19,6 +19,7 @@ from unittest import SkipTest
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset, Split
@@ -26,7 +27,7 @@ from xmcbench.data.split import CARVE_SEED, carve
 from xmcbench.method import Inputs, Machine, Method
 from xmcbench.runs.machine import thread_limits
 from xmcbench.testing.surroundings import captured, strays, surrounded
-from xmcbench.testing.variants import usual
+from xmcbench.testing.worlds import usual
 from xmcbench.topk import TopK
 
 K = 10
@@ -36,8 +37,7 @@ class Counter(Reporter):
     """Counts the progress reports of a method; raises KeyboardInterrupt, like Ctrl-C, at call number `stop_at`."""
 
     def __init__(self, stop_at: int | None = None) -> None:
-        self.calls = 0
-        self.stop_at = stop_at
+        self.calls, self.stop_at = 0, stop_at
 
     def phase(self, name: str) -> None:
         self.calls += 1
@@ -62,8 +62,8 @@ class Base:
     moved: bool  # whether the current folder changed
     seeded: list[str]  # global generators whose state changed
     changed: list[str]  # input arrays whose values changed
-    notes: dict[str, Any]  # ctx.notes
-    selection: dict[str, Any]
+    notes: Mapping[str, object]  # ctx.notes
+    selection: Mapping[str, object]
 
 
 class Unchecked(SkipTest):
@@ -79,10 +79,8 @@ class Subject:
     """
 
     def __init__(self, method: type[Method], params: Any = None, device: str = "cpu") -> None:
-        self.method = method
+        self.method, self.device, self.unchecked = method, device, ""
         self.params = method.info.parameters() if params is None else params
-        self.device = device
-        self.unchecked = ""
         self.folder = Path(tempfile.mkdtemp(prefix="xmcbench-check-"))
         weakref.finalize(self, shutil.rmtree, self.folder, True)
 
@@ -98,7 +96,7 @@ class Subject:
         """A new instance. As in a run, query parameters have their defaults, unless `params` is given."""
         return self.method(dataclasses.replace(self.params, **self._query_defaults()) if params is None else params)
 
-    def _query_defaults(self) -> dict[str, Any]:
+    def _query_defaults(self) -> dict[str, object]:
         names = self.method.info.query_parameters()
         return {f.name: f.default for f in dataclasses.fields(self.params) if f.name in names}
 
@@ -110,7 +108,7 @@ class Subject:
 
     def fit(self, data: Dataset, *, run: Path | None = None, params: Any = None, **more: Any) -> Method:
         """A new instance fitted on the training rows of `data`; `more` is passed to the context."""
-        return self.fit_in(self.fit_context(self.new_folder() if run is None else run, **more), data, params)
+        return self.fit_in(self.fit_context(run or self.new_folder(), **more), data, params)
 
     def fit_in(self, ctx: RunContext, data: Dataset, params: Any = None) -> Method:
         """Like `fit`, in the context `ctx`."""
@@ -203,9 +201,12 @@ def sealed(data: Dataset, folder: Path) -> Dataset:
     return dataclasses.replace(data, train=split("train", data.train), test=split("test", data.test))
 
 
-def arrays_of(data: Dataset) -> Mapping[str, Any]:
+def arrays_of(data: Dataset) -> dict[str, NDArray[Any]]:
     """All arrays that a method gets, texts included, by name."""
-    arrays: dict[str, Any] = {"train texts": np.array(data.train.texts), "test texts": np.array(data.test.texts)}
+    arrays: dict[str, NDArray[Any]] = {
+        "train texts": np.array(data.train.texts),
+        "test texts": np.array(data.test.texts),
+    }
     matrices = {"training labels": data.train.labels, "training features": data.train.features}
     for name, matrix in {**matrices, "test features": data.test.features}.items():
         if matrix is not None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 # Folders of libraries (compiled kernels, worker processes), which outlive a fit by design.
 LIBRARIES = (".cache", ".nv", ".triton", "Library", "pymp-*", "torchinductor_*", "joblib_memmapping_folder_*")
@@ -25,24 +26,14 @@ def surrounded(folder: Path) -> Iterator[Path]:
     for path in (current, home, temporary):
         path.mkdir()
     caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    variables = {"HOME": str(home), "XDG_CACHE_HOME": caches, "TMPDIR": str(temporary)}
-    unset = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
-    old_values = {name: os.environ.get(name) for name in (*variables, *unset)}
-    old_folder, old_tempdir = Path.cwd(), tempfile.tempdir
-    os.environ.update(variables)
-    for name in unset:
-        os.environ.pop(name, None)
-    tempfile.tempdir = None  # makes tempfile read TMPDIR again
-    os.chdir(current)
-    try:
-        yield current
-    finally:
-        os.chdir(old_folder)
-        tempfile.tempdir = old_tempdir
-        for name, value in old_values.items():
+    with (
+        mock.patch.dict(os.environ, HOME=str(home), XDG_CACHE_HOME=caches, TMPDIR=str(temporary)),
+        mock.patch.object(tempfile, "tempdir", None),  # makes tempfile read TMPDIR again
+        contextlib.chdir(current),
+    ):
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
             os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        yield current
 
 
 def strays(folder: Path) -> list[str]:
