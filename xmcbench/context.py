@@ -153,9 +153,7 @@ class RunContext:
 def plain(value: Any, what: str) -> Any:
     """Convert numpy numbers and arrays in `value` to Python's, and NaN or infinity to None.
 
-    Raises
-    ------
-    XmcError : `value` holds an object that JSON can't represent; the message begins with `what`.
+    Raises XmcError: `value` holds an object that JSON can't represent; the message begins with `what`.
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()

@@ -92,9 +92,7 @@ class _Set(msgspec.Struct, forbid_unknown_fields=True):
 def read(path: Path) -> list[Expected]:
     """The entries of a set.
 
-    Raises
-    ------
-    DataError : a missing file, invalid TOML, or invalid or duplicate entries, all of which are reported together.
+    Raises DataError: a missing file, invalid TOML, or invalid or duplicate entries, all of which are reported together.
     """
     try:
         tables = msgspec.toml.decode(path.read_bytes(), type=_Set).expected

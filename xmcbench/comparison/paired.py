@@ -72,9 +72,7 @@ def gaps(paired: Paired | None, verdicts: Sequence[Verdict], samples: int) -> li
     ----------
     samples : bootstrap resamples.
 
-    Raises
-    ------
-    UsageError : the runs differ in number of rows or in denominators: they are not on the same data.
+    Raises UsageError: the runs differ in number of rows or in denominators: they are not on the same data.
     """
     return [_gap(paired, verdict, samples) for verdict in verdicts]
 

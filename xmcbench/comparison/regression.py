@@ -169,9 +169,7 @@ def check(expected: Expected, dataset: Dataset | str, store: Store, reporter: Re
 def spec_of(expected: Expected) -> RunSpec:
     """The run of an entry, planned as by `xmcbench run`.
 
-    Raises
-    ------
-    UsageError, XmcError : the method or a parameter is unknown, or the method can't be imported.
+    Raises UsageError or XmcError: the method or a parameter is unknown, or the method can't be imported.
     """
     return make_plan([expected.method], [expected.dataset], view=expected.view, seeds=[expected.seed], k=expected.k)[0]
 

@@ -44,9 +44,7 @@ def dataset_of(record: Record, *, offline: bool, progress: Reporter | None = Non
 def final(record: Record, topk: TopK, dataset: Dataset) -> TopK:
     """The predictions as scored: checked, filter pairs removed, cut to the record's k.
 
-    Raises
-    ------
-    DataError : the predictions are of other rows or labels, or not sorted as `TopK` requires.
+    Raises DataError: the predictions are of other rows or labels, or not sorted as `TopK` requires.
     """
     topk.check(int(dataset.test.labels.shape[0]), dataset.n_labels)
     return topk.without(dataset.test_filter, record.k)
@@ -71,9 +69,7 @@ def rescored(record: Record, topk: TopK, dataset: Dataset) -> Scored:
 def rerun(record: Record, dataset: Dataset, store: Store, reporter: Reporter) -> Record:
     """Repeat the run, even if `store` has a record of it, and add the new record to `store`.
 
-    Raises
-    ------
-    UsageError, XmcError : as `spec_of`; or the record's kind of device is not available.
+    Raises UsageError or XmcError: as `spec_of`; or the record's kind of device is not available.
     """
     from xmcbench.results.execution import execute
     from xmcbench.runs.job import Options

@@ -139,9 +139,7 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
     """(nnz,) rank of each true label, 0 if it is not in the columns that the metrics read; and the (n, s) first columns
     of the predictions, which the metrics over labels read.
 
-    Raises
-    ------
-    DataError : with the first offending row.
+    Raises DataError: with the first offending row.
     """
     from xmcbench.metrics import kernels
 

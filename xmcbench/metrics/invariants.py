@@ -34,9 +34,7 @@ class Scored(Protocol):
 def faults(metrics: Sequence[Scored]) -> list[str]:
     """One message for each name that occurs twice or is not canonical, then the messages of `broken`.
 
-    Raises
-    ------
-    UsageError : a name of no metric.
+    Raises UsageError: a name of no metric.
     """
     names = [one.name for one in metrics]
     messages = [f"metric {name!r} occurs twice" for name in dict.fromkeys(names) if names.count(name) > 1]

@@ -55,9 +55,7 @@ class Name:
 def parse(text: str) -> Name:
     """Read one metric name.
 
-    Raises
-    ------
-    UsageError : the message has the nearest valid name, parameter or form.
+    Raises UsageError: the message has the nearest valid name, parameter or form.
     """
     match = _FORM.fullmatch(re.sub(r"\s", "", text))
     if not match:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import UsageError
 from xmcbench.metrics.partition import everywhere
-from xmcbench.metrics.uncertainty import DENOMINATOR, checked_groups
+from xmcbench.metrics.uncertainty import Pair, checked_groups, paired
 
 RESAMPLES = 10_000  # gives p = 0.05 to ± 0.004; the smallest possible p is 0.0001
 ROUNDING = 2.0**-24  # relative error of the per-row numbers, which are stored as float32
@@ -69,16 +69,12 @@ def paired_test(
     -------
     None if one side has no per-row numbers of the metric: it is a metric over labels, or was not computed.
 
-    Raises
-    ------
-    UsageError : the sides differ in number of rows or in denominators, or `groups` is of other rows.
+    Raises UsageError: the sides differ in number of rows or in denominators, or `groups` is of other rows.
     """
-    if name not in rows_a or name not in rows_b:
+    if (both := paired(rows_a, rows_b, name)) is None:
         return None
-    a, b = (np.asarray(rows[name], np.float64) for rows in (rows_a, rows_b))
-    if len(a) != len(b):
-        raise UsageError(f"{name}: {len(a)} rows against {len(b)}", "Compare predictions for the same test rows.")
-    divisor = _divisor(rows_a, rows_b, name, len(a))
+    a, b = (np.asarray(side[0], np.float64) for side in both)
+    divisor = _divisor(name, *both)
     counts = int((a > b).sum()), int((a < b).sum())
     if divisor == 0:
         return Test(None, None, *counts)
@@ -127,11 +123,11 @@ def _p(d: NDArray[np.float64], resamples: int, seed: int) -> float:
     return (1 + int((np.abs(sums) >= distance).sum())) / (1 + resamples)
 
 
-def _divisor(rows_a: Mapping[str, NDArray[Any]], rows_b: Mapping[str, NDArray[Any]], name: str, n: int) -> float:
+def _divisor(name: str, a: Pair, b: Pair) -> float:
     """Sum of the denominators, which must be the same on both sides."""
-    den_a, den_b = rows_a.get(name + DENOMINATOR), rows_b.get(name + DENOMINATOR)
+    (top, den_a), (_, den_b) = a, b
     if den_a is None and den_b is None:
-        return float(n)
+        return float(len(top))
     if den_a is None or den_b is None or den_a.shape != den_b.shape or not np.allclose(den_a, den_b, rtol=1e-5, atol=0):
         raise UsageError(
             f"{name}: the two sides have different denominators", "Compare predictions scored on the same test rows."

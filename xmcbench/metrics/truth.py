@@ -58,9 +58,7 @@ class Truth:
             metrics and no slices by frequency.
         propensity : (A, B); the default is Jain et al.'s for all data except Wikipedia and Amazon.
 
-        Raises
-        ------
-        DataError : shapes disagree, no training rows, or two slices of one name.
+        Raises DataError: shapes disagree, no training rows, or two slices of one name.
         """
         labels = _clean(test_labels)
         n, width = labels.shape

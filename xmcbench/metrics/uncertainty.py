@@ -50,9 +50,7 @@ def intervals(
     samples : resamples; 0 gives (None, None). seed : the same seed gives the same interval, on any number of threads.
     groups : (n,) int, the smallest row number of each row's near-duplicate group; None: every row is its own group.
 
-    Raises
-    ------
-    UsageError : groups of other rows.
+    Raises UsageError: groups of other rows.
     """
     if samples <= 0 or not pairs or len(pairs[0][0]) == 0:
         return [(None, None)] * len(pairs)
@@ -78,15 +76,11 @@ def difference(
     -------
     None if one side has no per-row numbers of the metric: it is a metric over labels, or was not computed.
 
-    Raises
-    ------
-    UsageError : the sides differ in number of rows, or `groups` is of other rows.
+    Raises UsageError: the sides differ in number of rows, or `groups` is of other rows.
     """
-    if name not in rows_a or name not in rows_b:
+    if (both := paired(rows_a, rows_b, name)) is None:
         return None
-    a, b = _pair(rows_a, name), _pair(rows_b, name)
-    if len(a[0]) != len(b[0]):
-        raise UsageError(f"{name}: {len(a[0])} rows against {len(b[0])}", "Compare predictions for the same test rows.")
+    a, b = both
     ratio_a, ratio_b = ratio(a), ratio(b)
     if ratio_a is None or ratio_b is None:
         return Difference(None, None, None)
@@ -96,12 +90,25 @@ def difference(
     return Difference(ratio_a - ratio_b, *_ends(values[0] - values[1]))
 
 
+def paired(
+    rows_a: Mapping[str, NDArray[Any]], rows_b: Mapping[str, NDArray[Any]], name: str
+) -> tuple[Pair, Pair] | None:
+    """The per-row numbers of one metric on both sides, or None if one side has none.
+
+    Raises UsageError: the sides differ in number of rows.
+    """
+    if name not in rows_a or name not in rows_b:
+        return None
+    a, b = ((rows[name], rows.get(name + DENOMINATOR)) for rows in (rows_a, rows_b))
+    if len(a[0]) != len(b[0]):
+        raise UsageError(f"{name}: {len(a[0])} rows against {len(b[0])}", "Compare predictions for the same test rows.")
+    return a, b
+
+
 def checked_groups(groups: NDArray[Any], n: int) -> NDArray[np.int64]:
     """(n,) int64 group numbers, checked to be row numbers of n rows.
 
-    Raises
-    ------
-    UsageError : `groups` has another length, or values that are no row numbers.
+    Raises UsageError: `groups` has another length, or values that are no row numbers.
     """
     groups = np.asarray(groups)
     integral = np.issubdtype(groups.dtype, np.integer)
@@ -119,32 +126,21 @@ def _together(pairs: Sequence[Pair], groups: NDArray[Any] | None) -> Sequence[Pa
     groups = checked_groups(groups, len(pairs[0][0]))
     group_ids = np.unique(groups)
     size = np.bincount(groups)[group_ids].astype(np.float32)
-    cached: dict[int, NDArray[Any]] = {}  # keyed by identity, so that a column shared by metrics stays shared
-
-    def sums(column: NDArray[Any]) -> NDArray[Any]:
-        if id(column) not in cached:
-            cached[id(column)] = np.bincount(groups, column)[group_ids].astype(np.float32)
-        return cached[id(column)]
-
-    return [(sums(top), size if bottom is None else sums(bottom)) for top, bottom in pairs]
-
-
-def _pair(rows: Mapping[str, NDArray[Any]], name: str) -> Pair:
-    return rows[name], rows.get(name + DENOMINATOR)
+    columns = {id(column): column for pair in pairs for column in pair if column is not None}
+    # by identity, so that a column shared by metrics stays shared
+    sums = {key: np.bincount(groups, column)[group_ids].astype(np.float32) for key, column in columns.items()}
+    return [(sums[id(top)], size if bottom is None else sums[id(bottom)]) for top, bottom in pairs]
 
 
 def _resampled(pairs: Sequence[Pair], samples: int, seed: int) -> NDArray[np.float64]:
     """(pairs, samples) ratios of the resampled rows; NaN for 0/0."""
     from xmcbench.metrics import kernels
 
-    place: dict[int, int] = {}  # keyed by identity: columns that metrics share (a slice's rows) are summed once
-    columns: list[NDArray[Any]] = []
-    for column in (column for pair in pairs for column in pair if column is not None):
-        if id(column) not in place:
-            place[id(column)] = len(columns)
-            columns.append(column)
-    table = np.empty((len(columns[0]), len(columns)), np.float32)
-    for j, column in enumerate(columns):
+    # by identity: columns that metrics share (a slice's rows) are summed once
+    columns = {id(column): column for pair in pairs for column in pair if column is not None}
+    place = {key: j for j, key in enumerate(columns)}
+    table = np.empty((len(pairs[0][0]), len(columns)), np.float32)
+    for j, column in enumerate(columns.values()):
         table[:, j] = column
     states = np.random.SeedSequence(seed).generate_state(samples, np.uint64)
     sums = np.empty((samples, len(columns)))

@@ -41,9 +41,7 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
     ----------
     slim : copy only the files that leaderboards need, neither predictions nor rows.
 
-    Raises
-    ------
-    WriteError : the folder can't be written.
+    Raises WriteError: the folder can't be written.
     """
     for kind in ("records", *ALL):
         sweep(into.folder / kind)

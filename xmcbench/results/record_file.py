@@ -29,9 +29,7 @@ DEPTH = 60  # maximum nesting; Python's JSON reader and writer fail at about a t
 def new(started: datetime, **parts: Any) -> Record:
     """A record of this process and of the current schema from its parts; files are added by `Store.add`.
 
-    Raises
-    ------
-    DataError : as `of`.
+    Raises DataError: as `of`.
     """
     parts |= {"started_utc": started.isoformat(timespec="seconds"), "command": command()}
     plain = _plain(Record(schema=SCHEMA, predictions=None, rows=None, **parts))
@@ -68,9 +66,7 @@ def of(raw: Mapping[str, Any], origin: str = "record") -> Record:
 def check(record: Record, origin: str = "record") -> None:
     """Check the identities of the metrics and the consistency of the record.
 
-    Raises
-    ------
-    DataError : the record has faults; the message lists all of them.
+    Raises DataError: the record has faults; the message lists all of them.
     """
     from xmcbench.metrics import invariants
 
@@ -127,9 +123,7 @@ def write(path: Path, record: Record) -> Record:
 def read(path: Path) -> Record:
     """Read and check one record.
 
-    Raises
-    ------
-    DataError : the file can't be read; as `parse`.
+    Raises DataError: the file can't be read; as `parse`.
     """
     try:
         text = path.read_bytes()
@@ -141,9 +135,7 @@ def read(path: Path) -> Record:
 def parse(text: bytes, origin: str) -> Record:
     """A record from its bytes, checked; `origin` names it in errors.
 
-    Raises
-    ------
-    DataError : not JSON, a schema this program doesn't know, a wrong seal, or refused by `of` or `check`.
+    Raises DataError: not JSON, a schema this program doesn't know, a wrong seal, or refused by `of` or `check`.
     """
     try:
         raw = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)

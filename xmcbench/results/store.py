@@ -56,10 +56,10 @@ class Store:
             topk.save(path)
             record = record_file.changed(record, predictions=_reference(path))
         if rows is not None:
+            board = self._add_board(run_id, rows) if record.schema >= SEALED else None
             path = self.folder / "rows" / f"{run_id}.npz"
             write_npz(path, rows)
-            board_ref = self._add_board(run_id, rows) if record.schema >= SEALED else None
-            record = record_file.changed(record, rows=_reference(path), board=board_ref)
+            record = record_file.changed(record, rows=_reference(path), board=board)
         return record_file.write(self.folder / "records" / f"{run_id}.json", record)
 
     def _add_board(self, run_id: str, rows: Mapping[str, NDArray[Any]]) -> BoardRef:
@@ -76,9 +76,7 @@ class Store:
     def read(self, path: Path) -> Record:
         """One record of this folder.
 
-        Raises
-        ------
-        DataError : as `record_file.read`; or as `in_its_file`, so that no two files are of one run.
+        Raises DataError: as `record_file.read`; or as `in_its_file`, so that no two files are of one run.
         """
         return in_its_file(record_file.read(path), path)
 
@@ -101,9 +99,7 @@ class Store:
     def find(self, text: str, dataset: str | None = None) -> Record:
         """The newest record of `fitting`.
 
-        Raises
-        ------
-        UsageError, DataError : as `fitting`.
+        Raises UsageError or DataError: as `fitting`.
         """
         return self.fitting(text, self.records(), dataset)[-1]
 
@@ -119,9 +115,7 @@ class Store:
         ----------
         dataset : only runs on the data set of this name. among : the store's records, if the caller has read them.
 
-        Raises
-        ------
-        UsageError, DataError : as `fitting`.
+        Raises UsageError or DataError: as `fitting`.
         """
         records = self.records() if among is None else among
         runs_a, runs_b = self.fitting(a, records, dataset), self.fitting(b, records, dataset)
@@ -201,14 +195,12 @@ class Store:
     def kept(self, record: Record, kind: Kind) -> Path:
         """Path of a record's predictions, rows or board file, checked against the hash on record.
 
-        Raises
-        ------
-        NotKept, DataError : as `place`; the file is missing, or doesn't match its hash.
+        Raises NotKept or DataError: as `place`; the file is missing, or doesn't match its hash.
         """
         path = self.place(record, kind)
         if not path.is_file():
             raise NotKept(f"{path}: missing", "Copy it again, or run again with --again.")
-        if sha256_of(path) != _named(record, kind).sha256:
+        if sha256_of(path) != getattr(record, kind).sha256:
             raise DataError(f"{path}: not the file of the record", "Copy it again, or run again with --again.")
         return path
 
@@ -220,23 +212,25 @@ class Store:
         NotKept : the record has no such file.
         DataError : the record names a path outside the folder of this kind; `add` never writes such a record.
         """
-        name = _named(record, kind).file
-        if not re.fullmatch(f"{kind}/{PLAIN_NAME}", name):
-            raise _outside_folder(record, kind, name)
-        return self.folder / name
+        reference: FileRef | None = getattr(record, kind)
+        if reference is None:
+            raise NotKept(f"{record.run_id}: has no {kind} file")
+        return self._inside(record, kind, reference.file)
 
     def shared_place(self, record: Record) -> Path:
         """Path of the board file that the record shares with others on the same data.
 
-        Raises
-        ------
-        NotKept, DataError : as `place`.
+        Raises NotKept or DataError: as `place`.
         """
         if record.board is None:
             raise NotKept(f"{record.run_id}: has no board file")
-        if not re.fullmatch(PLAIN_NAME, record.board.data):
-            raise _outside_folder(record, "board", record.board.data)
-        return self.folder / "board" / record.board.data
+        return self._inside(record, "board", f"board/{record.board.data}")
+
+    def _inside(self, record: Record, kind: Kind, name: str) -> Path:
+        if not re.fullmatch(f"{kind}/{PLAIN_NAME}", name):
+            fault = f"{record.run_id}: names {name!r}, which is no file in {kind}/"
+            raise DataError(fault, "xmcbench writes no such record.")
+        return self.folder / name
 
     def work(self, fit_hash: str) -> Path:
         """The work folder of a fit."""
@@ -254,18 +248,6 @@ def _reference(path: Path) -> FileRef:
     return FileRef(file=f"{path.parent.name}/{path.name}", sha256=sha256_of(path))
 
 
-def _named(record: Record, kind: Kind) -> FileRef:
-    files: dict[str, FileRef | None]
-    files = {"predictions": record.predictions, "rows": record.rows, "board": record.board}
-    if (reference := files[kind]) is None:
-        raise NotKept(f"{record.run_id}: has no {kind} file")
-    return reference
-
-
-def _outside_folder(record: Record, kind: Kind, name: str) -> DataError:
-    return DataError(f"{record.run_id}: names {name!r}, which is no file in {kind}/", "xmcbench writes no such record.")
-
-
 def is_record_file(text: str) -> bool:
     """Whether `text` is the path of a record file rather than a name."""
     return text.endswith(".json") and Path(text).is_file()
@@ -274,9 +256,7 @@ def is_record_file(text: str) -> bool:
 def in_its_file(record: Record, path: Path) -> Record:
     """The record, checked to have the run id of its file name; the run id therefore can't lead out of a folder.
 
-    Raises
-    ------
-    DataError : the file has another name.
+    Raises DataError: the file has another name.
     """
     if path.name != f"{record.run_id}.json":
         raise DataError(f"{path}: its run id is {record.run_id!r}", "A record's file must be named after its run id.")

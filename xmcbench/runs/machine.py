@@ -13,9 +13,7 @@ from xmcbench.errors import XmcError
 def pick_device(requested: str, usable: Sequence[str]) -> str:
     """The device of a run: "cuda" if it is usable, torch sees a GPU and `requested` is not "cpu", else "cpu".
 
-    Raises
-    ------
-    XmcError : cuda was requested and torch sees no GPU.
+    Raises XmcError: cuda was requested and torch sees no GPU.
     """
     if requested == "cpu" or "cuda" not in usable:
         return "cpu"

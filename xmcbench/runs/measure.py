@@ -180,7 +180,4 @@ def query_latency(
 
 def folder_bytes(folder: Path) -> int:
     """Total size of all files below a folder, in bytes; links aren't followed."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        total += sum(os.lstat(os.path.join(parent, name)).st_size for name in names)
-    return total
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())

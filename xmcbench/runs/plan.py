@@ -157,13 +157,12 @@ def make_plan(
     curve : add one run per curve value of each query parameter.
     tune : select tunable parameters that are not set on validation rows, as with name[tune].
 
-    Raises
-    ------
-    UsageError : the message lists all unknown names and invalid values.
+    Raises UsageError: the message lists all unknown names and invalid values.
     """
     problems: list[str] = []
     requests: list[_Request] = []
-    for text in [*methods, *([] if any(_name(m) == "popularity" for m in methods) else ["popularity"])]:
+    names = [text.partition("[")[0].strip() for text in methods]
+    for text in methods if "popularity" in names else [*methods, "popularity"]:
         try:
             requests.append(_parse(text, curve, tune))
         except UsageError as error:
@@ -194,39 +193,40 @@ def spell(value: Any) -> str:
 def parse_value(info: MethodInfo, name: str, text: str) -> Any:
     """Convert text to the type in the parameter's annotation.
 
-    Raises
-    ------
-    UsageError : the parameter is unknown (the hint offers similar names) or the text has another type.
+    Raises UsageError: the parameter is unknown (the hint offers similar names) or the text has another type.
     """
-    hints = typing.get_type_hints(info.parameters)
+    hints, stripped = typing.get_type_hints(info.parameters), text.strip()
     if name == "preset" and info.presets:
-        if text.strip() not in info.presets:
-            raise unknown(f"preset of {info.name}", text.strip(), info.presets)
-        return text.strip()
+        if stripped not in info.presets:
+            raise unknown(f"preset of {info.name}", stripped, info.presets)
+        return stripped
     if name not in hints:
         raise unknown(f"parameter of {info.name}", name, _settable(info))
-    allowed = typing.get_args(hints[name]) if _is_union(hints[name]) else (hints[name],)
-    stripped = text.strip()
-    for kind in allowed:
-        if typing.get_origin(kind) is typing.Literal:
-            choices = {spell(choice): choice for choice in typing.get_args(kind)}
-            if stripped not in choices:
-                raise UsageError(f"{info.name}: {name}={text!r}", f"Valid: {', '.join(choices)}.")
-            return choices[stripped]
+    allowed = alternatives(hints[name])
+    if choices := {spell(choice): choice for choice in allowed if not isinstance(choice, type)}:
+        if stripped not in choices:
+            raise UsageError(f"{info.name}: {name}={text!r}", f"Valid: {', '.join(choices)}.")
+        return choices[stripped]
     if type(None) in allowed and stripped.lower() in ("none", "null", ""):
         return None
     if bool in allowed and stripped.lower() in ("true", "false", "1", "0", "yes", "no"):
         return stripped.lower() in ("true", "1", "yes")
-    for kind in (int, float, str):
-        if kind in allowed:
-            try:
-                value = kind(stripped)
-            except ValueError:
-                continue
-            if not isinstance(value, float) or math.isfinite(value):
-                return value
+    for kind in (kind for kind in (int, float, str) if kind in allowed):
+        try:
+            value = kind(stripped)
+        except ValueError:
+            continue
+        if not isinstance(value, float) or math.isfinite(value):
+            return value
     expected = " or ".join("a finite number" if kind is float else kind.__name__ for kind in allowed)
     raise UsageError(f"{info.name}: {name}={text!r} is not {expected}")
+
+
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types and literal values that an annotation allows: (int, NoneType) for `int | None`."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType, typing.Literal):
+        return tuple(part for argument in typing.get_args(hint) for part in alternatives(argument))
+    return (hint,)
 
 
 def _parse(text: str, curve: bool, tune: bool) -> _Request:
@@ -299,14 +299,6 @@ def _build(method: type[Method], values: Mapping[str, Any]) -> Any:
     except (ValueError, TypeError) as error:
         raise UsageError(f"{info.name}: {error}") from error
     return params
-
-
-def _name(text: str) -> str:
-    return text.split("[")[0].strip()
-
-
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
 def _digest(value: Any) -> str:

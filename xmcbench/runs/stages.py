@@ -86,9 +86,7 @@ def prediction_depth(k: int, pairs: NDArray[np.int64], n_labels: int) -> int:
 def score(topk: TopK, dataset: Dataset, truth: Truth, names: Sequence[str], k: int, samples: int) -> Scored:
     """Metrics of predictions for the test rows, without filter pairs, with `samples` bootstrap resamples.
 
-    Raises
-    ------
-    DataError : the values violate an identity between metrics.
+    Raises DataError: the values violate an identity between metrics.
     """
     from xmcbench.metrics import evaluate, invariants
     from xmcbench.metrics.uncertainty import NEAR

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import types
 import typing
 from typing import Any
 
 from xmcbench.method import FAMILIES, MethodInfo
+from xmcbench.runs.plan import alternatives
 
 TYPES = (bool, int, float, str, type(None))  # types of values that users can type
 
@@ -49,16 +49,14 @@ def parameter_problems(field: dataclasses.Field[Any], hint: Any) -> list[str]:
         return [f"{where} has no default: make it with xmcbench.param"]
     problems = [f"{where} has no {part}" for part in ("doc", "source") if not field.metadata.get(part)]
     type_name = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
-    if not _typeable(hint):
+    if not all((part if isinstance(part, type) else type(part)) in TYPES for part in alternatives(hint)):
         return [*problems, f"{where}: {type_name} is not made of int, float, str, bool, None and Literal"]
     if not _fits(field.default, hint):
         problems.append(f"{where}: default {field.default!r} is not a finite {type_name}")
-    values = field.metadata.get("query", ())
-    if not all(_fits(value, hint) for value in values):
-        problems.append(f"{where}: query values {values} are not all finite {type_name}")
-    tuned = field.metadata.get("tune", ())
-    if not all(_fits(value, hint) for value in tuned):
-        problems.append(f"{where}: values to tune {tuned} are not all finite {type_name}")
+    values, tuned = field.metadata.get("query", ()), field.metadata.get("tune", ())
+    for kind, listed in (("query values", values), ("values to tune", tuned)):
+        if not all(_fits(value, hint) for value in listed):
+            problems.append(f"{where}: {kind} {listed} are not all finite {type_name}")
     bounds, numbers = field.metadata.get("bounds"), [field.default, *values, *tuned]
     outside = [] if bounds is None else [n for n in numbers if n is not None and not bounds.hold(n)]
     if outside:
@@ -70,28 +68,11 @@ def parameter_problems(field: dataclasses.Field[Any], hint: Any) -> list[str]:
     return problems
 
 
-def _parts(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-
-
-def _typeable(hint: Any) -> bool:
-    """Whether the command line can parse values of the annotated type."""
-    parts = [choice for part in _parts(hint) for choice in _choices(part)]
-    return all(part in TYPES if isinstance(part, type) else type(part) in TYPES for part in parts)
-
-
-def _choices(part: Any) -> tuple[Any, ...]:
-    return typing.get_args(part) if typing.get_origin(part) is typing.Literal else (part,)
-
-
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value is finite and exactly of the annotated type: 1 and 1.0 would be two different experiments."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
-    for part in _parts(hint):
-        if typing.get_origin(part) is typing.Literal:
-            if any(type(value) is type(choice) and value == choice for choice in typing.get_args(part)):
-                return True
-        elif type(value) is part:
-            return True
-    return False
+    return any(
+        type(value) is part if isinstance(part, type) else type(value) is type(part) and value == part
+        for part in alternatives(hint)
+    )

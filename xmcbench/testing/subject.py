@@ -203,10 +203,7 @@ def sealed(data: Dataset, folder: Path) -> Dataset:
 
 def arrays_of(data: Dataset) -> dict[str, NDArray[Any]]:
     """All arrays that a method gets, texts included, by name."""
-    arrays: dict[str, NDArray[Any]] = {
-        "train texts": np.array(data.train.texts),
-        "test texts": np.array(data.test.texts),
-    }
+    arrays = {"train texts": np.array(data.train.texts), "test texts": np.array(data.test.texts)}
     matrices = {"training labels": data.train.labels, "training features": data.train.features}
     for name, matrix in {**matrices, "test features": data.test.features}.items():
         if matrix is not None:
