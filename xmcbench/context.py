@@ -41,17 +41,13 @@ class Checkpoints:
         self.folder = folder
         self._clean = False
 
-    def _clean_up(self) -> None:
-        """Remove unfinished files of a killed process, once, at the first save."""
-        if not self._clean:
-            for unfinished in self.folder.glob(TEMPORARY + "*"):
-                unfinished.unlink()
-            self._clean = True
-
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any] | None = None) -> None:
         """Save `arrays` and JSON-serialisable `meta` under `name`, replacing an older checkpoint of that name."""
         text = json.dumps(plain(dict(meta or {}), f"checkpoint {name!r}"))
-        self._clean_up()
+        if not self._clean:  # the first save removes unfinished files of a killed process
+            for unfinished in self.folder.glob(TEMPORARY + "*"):
+                unfinished.unlink()
+            self._clean = True
         write_npz(self.folder / f"{name}.npz", {**arrays, "__meta__": np.array(text)}, compressed=False)
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:

@@ -19,10 +19,9 @@ from xmcbench.metrics import Truth, evaluate
 from xmcbench.results.execution import execute
 from xmcbench.results.record import Record
 from xmcbench.results.store import Store
-from xmcbench.runs.grid import grid_of
 from xmcbench.runs.job import Options
 from xmcbench.runs.plan import RunSpec
-from xmcbench.runs.selection import Selection, TuningPart, joined
+from xmcbench.runs.selection import Selection, TuningPart, grid_of, joined
 from xmcbench.runs.tuning import Tuning
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK

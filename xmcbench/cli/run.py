@@ -162,7 +162,7 @@ def _estimate(spec: RunSpec, dataset: Dataset, records: list[Record]) -> float |
 
     Every fit of tuning is assumed to take as long as such a run.
     """
-    from xmcbench.runs.grid import fits
+    from xmcbench.runs.selection import fits
 
     fit_count = 1 + len(fits(spec))
     for record in reversed(records):

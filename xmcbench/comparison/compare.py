@@ -61,9 +61,7 @@ class Scores:
 def compare(expected: Record, got: Record, like: Iterable[Record] = ()) -> list[Verdict]:
     """Judge each metric of `expected` against the same metric of `got`.
 
-    Parameters
-    ----------
-    like : further records; the ones that differ from `expected` only in the seed give the spread over seeds.
+    `like`: further records; the ones that differ from `expected` only in the seed give the spread over seeds.
     """
     family = [r for r in like if same_but_seed(r) == same_but_seed(expected)]
     tolerances = {one.name: tolerance_of(expected, one.name, family) for one in expected.metrics}

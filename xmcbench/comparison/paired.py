@@ -68,9 +68,7 @@ def per_row(store: Store, record: Record) -> PerRow:
 def gaps(paired: Paired | None, verdicts: Sequence[Verdict], samples: int) -> list[Gap]:
     """B − A for each verdict; only the difference if rows can't be paired or the metric is not computed from rows.
 
-    Parameters
-    ----------
-    samples : bootstrap resamples.
+    `samples`: bootstrap resamples.
 
     Raises UsageError: the runs differ in number of rows or in denominators: they are not on the same data.
     """

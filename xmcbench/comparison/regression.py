@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,8 +190,6 @@ def _existing(names: Iterable[str]) -> list[str]:
     """The metrics that still exist; the verdict of the others will be UNKNOWN."""
     existing = []
     for name in names:
-        try:
+        with suppress(UsageError):
             existing.append(str(parse(name)))
-        except UsageError:
-            continue
     return existing

@@ -102,9 +102,7 @@ def check_scores(record: Record, contents: Mapping[Kind, Any], dataset: Dataset 
 
     The predictions are fixed, so the tolerance is that of a deterministic method, 1e-9.
 
-    Parameters
-    ----------
-    contents : the record's files by kind, from `check_files`.
+    `contents`: the record's files by kind, from `check_files`.
     """
     if "predictions" not in contents or dataset is None:
         return Check("scores", UNCHECKED, "no predictions" if "predictions" not in contents else "no data set")

@@ -104,10 +104,7 @@ def evaluate(
     for part in dict.fromkeys(name.slice for name in metrics):
         members = [name for name in metrics if name.slice == part]
         scope = _Scope.of(truth, part)
-        values_and_pairs |= _of_rows([n for n in members if n.definition.kind != "over labels"], scope, truth, ranks)
-        values_and_pairs |= _of_labels(
-            [n for n in members if n.definition.kind == "over labels"], scope, truth, ranks, top_ids
-        )
+        values_and_pairs |= _of_rows(members, scope, truth, ranks) | _of_labels(members, scope, truth, ranks, top_ids)
     pairs = {name: pair for name in metrics if (pair := values_and_pairs[name][1]) is not None}
     ends = dict(zip(pairs, intervals(list(pairs.values()), samples, seed, groups), strict=True))
     values = []
@@ -124,15 +121,12 @@ def evaluate(
 
 def depth(names: Iterable[Name], truth: Truth) -> int | None:
     """How many ranks the metrics read; None for all of them (RR without a cut-off)."""
-    deepest = 0
-    for name in names:
-        if name.k is not None:
-            deepest = max(deepest, name.k)
-        elif name.definition.cut == "optional":
-            return None
-        else:  # R-Precision
-            deepest = max(deepest, int(np.diff(truth.indptr).max(initial=0)))
-    return deepest
+    names = list(names)
+    whole = [name.definition.cut for name in names if name.k is None]
+    if "optional" in whole:
+        return None
+    most_labels = [int(np.diff(truth.indptr).max(initial=0))] if whole else []  # R-Precision
+    return max([*most_labels, *(name.k for name in names if name.k is not None)], default=0)
 
 
 def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -228,8 +222,8 @@ class _Scope:
 
 
 def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32]) -> ValuesAndPairs:
-    """Values of one slice's metrics over rows, with their per-row numbers."""
-    if not names:
+    """Values of those of one slice's metrics that are over rows, with their per-row numbers."""
+    if not (names := [name for name in names if name.definition.kind != "over labels"]):
         return {}
     indptr, indices = truth.indptr, truth.indices
     cuts = {name: _cut(name, ranks) for name in names}
@@ -271,8 +265,8 @@ def _of_rows(names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.i
 def _of_labels(
     names: list[Name], scope: _Scope, truth: Truth, ranks: NDArray[np.int32], top_ids: NDArray[np.int32]
 ) -> ValuesAndPairs:
-    """Values of one slice's metrics over labels."""
-    if not names:
+    """Values of those of one slice's metrics that are over labels."""
+    if not (names := [name for name in names if name.definition.kind == "over labels"]):
         return {}
     label_mask = np.ones(truth.n_labels, np.bool_) if scope.label_mask is None else scope.label_mask
     stats = LabelStats(top_ids, ranks, truth.indptr, truth.indices, label_mask, scope.members)

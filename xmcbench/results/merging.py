@@ -37,9 +37,7 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
     Unfinished files of killed merges are removed first. Records of failed runs are copied too, since a leaderboard
     lists failures. If a record already exists, its missing files are added. Reports are not copied.
 
-    Parameters
-    ----------
-    slim : copy only the files that leaderboards need, neither predictions nor rows.
+    `slim`: copy only the files that leaderboards need, neither predictions nor rows.
 
     Raises WriteError: the folder can't be written.
     """

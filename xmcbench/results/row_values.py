@@ -51,9 +51,7 @@ def values_given(record: Record, arrays: Mapping[str, Any]) -> int:
 
     Metrics without per-row numbers are skipped.
 
-    Parameters
-    ----------
-    arrays : (n_test,) each, from `Store.rows` or `Store.board`.
+    `arrays`: (n_test,) each, from `Store.rows` or `Store.board`.
 
     Raises
     ------

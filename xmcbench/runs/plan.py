@@ -22,7 +22,7 @@ from typing import Any
 from xmcbench.errors import UsageError, XmcError, unknown
 from xmcbench.method import Method, MethodInfo, check_bounds
 from xmcbench.runs import registry
-from xmcbench.runs.grid import BY, Grid, grid_of
+from xmcbench.runs.selection import BY, Grid, grid_of
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import xmcbench
 from xmcbench.runs.machine import available_cores
@@ -24,27 +25,6 @@ THREAD_VARIABLES = (
 )
 
 
-class Gpu(TypedDict):
-    """Name, bytes of memory, number of GPUs, CUDA version of torch, and compute capability ("9.0")."""
-
-    name: str
-    memory_bytes: int
-    count: int
-    cuda: str | None
-    capability: str
-
-
-class Hardware(TypedDict):
-    """CPU model, cores in total and available to this process, bytes of memory; GPU if torch is imported."""
-
-    cpu: str | None
-    architecture: str
-    cores: int | None
-    cores_available: int
-    memory_bytes: int | None
-    gpu: Gpu | None
-
-
 class CodeState(TypedDict):
     """Version and, if xmcbench runs from a git checkout, commit and whether tracked files were changed."""
 
@@ -54,14 +34,14 @@ class CodeState(TypedDict):
 
 
 def environment(threads: int, device: str) -> dict[str, object]:
-    """Facts needed to judge times and to reproduce scores: JSON-serialisable, None where unknown. Raises nothing.
+    """Facts needed to judge times and to reproduce the scores of a run with so many threads on "cpu" or "cuda".
 
-    Parameters
-    ----------
-    threads : number of threads of the run.
-    device : "cpu" or "cuda".
+    They are JSON-serialisable, and None where unknown. Raises nothing.
     """
+    from threadpoolctl import threadpool_info
+
     machine = hardware()
+    keys = ("user_api", "internal_api", "num_threads", "version", "threading_layer", "architecture")  # no paths
     return {
         "machine_class": {"scores": device, "costs": describe(machine, device)},
         "hardware": machine,
@@ -70,11 +50,15 @@ def environment(threads: int, device: str) -> dict[str, object]:
         "libc": " ".join(platform.libc_ver()).strip() or None,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": {"xmcbench": xmcbench.__version__, **versions()},
-        "threads": {"given": threads, "variables": thread_variables(), "pools": thread_pools()},
+        "threads": {
+            "given": threads,
+            "variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+            "pools": [{key: pool[key] for key in keys if key in pool} for pool in threadpool_info()],
+        },
     }
 
 
-def describe(machine: Hardware, device: str) -> str:
+def describe(machine: Mapping[str, Any], device: str) -> str:
     """Describe the machine in one line; costs are only compared between runs with equal lines.
 
     Memory is rounded to 4 GiB, since machines of the same model report slightly different sizes.
@@ -88,7 +72,8 @@ def describe(machine: Hardware, device: str) -> str:
     return ", ".join([*parts, machine["gpu"]["name"]] if device == "cuda" and machine["gpu"] else parts)
 
 
-def hardware() -> Hardware:
+def hardware() -> Mapping[str, Any]:
+    """CPU model, cores (in total and available to this process), bytes of memory, and GPU if torch is imported."""
     import psutil
 
     return {
@@ -101,8 +86,8 @@ def hardware() -> Hardware:
     }
 
 
-def gpu() -> Gpu | None:
-    """The GPU; None if torch isn't imported or sees none."""
+def gpu() -> Mapping[str, Any] | None:
+    """Name, memory, count and CUDA version of the GPU; None if torch isn't imported or sees no GPU."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None
@@ -125,19 +110,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return by_name
-
-
-def thread_variables() -> dict[str, str]:
-    """The variables of `THREAD_VARIABLES` that are set in the environment."""
-    return {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
-
-
-def thread_pools() -> list[dict[str, object]]:
-    """Thread counts and versions of the BLAS and OpenMP libraries in this process, without their paths."""
-    from threadpoolctl import threadpool_info
-
-    keys = ("user_api", "internal_api", "num_threads", "version", "threading_layer", "architecture")
-    return [{key: pool[key] for key in keys if key in pool} for pool in threadpool_info()]
 
 
 @functools.cache

@@ -21,9 +21,8 @@ from xmcbench.errors import Diverged, TimeLimit, XmcError, explain, where
 from xmcbench.files import WriteError, write_json
 from xmcbench.method import Method, TrainData
 from xmcbench.runs import stages
-from xmcbench.runs.grid import BY, Combination, combinations, fits
 from xmcbench.runs.plan import RunSpec, spell
-from xmcbench.runs.selection import Selection, Trial, TuningPart
+from xmcbench.runs.selection import BY, Combination, Selection, Trial, TuningPart, combinations, fits
 from xmcbench.runs.work_folder import Journal
 
 if TYPE_CHECKING:

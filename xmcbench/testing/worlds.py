@@ -79,14 +79,14 @@ def without_labels() -> Dataset:
     """Every fifth training row has no label."""
     data = small()
     keep = np.arange(data.train.labels.shape[0]) % 5 != 0
-    return _with_training_labels(data, _masked(data.train.labels, keep[:, None]))
+    return _masking_training_labels(data, keep[:, None])
 
 
 def unseen_label() -> Dataset:
     """No training row has label 3."""
     data = small()
     keep = np.arange(data.n_labels) != 3
-    return _with_training_labels(data, _masked(data.train.labels, keep[None, :]))
+    return _masking_training_labels(data, keep[None, :])
 
 
 def single_label() -> Dataset:
@@ -124,5 +124,6 @@ def _masked(matrix: Any, keep: Any) -> Any:
     return masked
 
 
-def _with_training_labels(data: Dataset, labels: Any) -> Dataset:
+def _masking_training_labels(data: Dataset, keep: Any) -> Dataset:
+    labels = _masked(data.train.labels, keep)
     return dataclasses.replace(data, train=dataclasses.replace(data.train, labels=labels))
