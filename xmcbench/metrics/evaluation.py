@@ -193,12 +193,9 @@ class _Scope:
         return int(self.members.sum()), int((self.members & self.has_labels).sum())
 
     @cached_property
-    def _in_slice(self) -> NDArray[np.float32]:
-        return self.members.astype(np.float32)
-
-    @cached_property
-    def _labelled(self) -> NDArray[np.float32]:
-        return (self.members & self.has_labels).astype(np.float32)
+    def _columns(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n,) 1 for the rows that `sizes` counts."""
+        return self.members.astype(np.float32), (self.members & self.has_labels).astype(np.float32)
 
     def skips_empty(self, name: Name) -> bool:
         """Whether the mean leaves out rows without a true label: on request, or because the slice is one of labels."""
@@ -210,9 +207,8 @@ class _Scope:
 
     def denominators(self, name: Name) -> NDArray[np.float32] | None:
         """(n,) 1 for rows in the mean, the same array for all metrics; None if the mean is over all rows."""
-        if self.skips_empty(name):
-            return self._labelled
-        return None if self.row_mask is None else self._in_slice
+        skips = self.skips_empty(name)
+        return self._columns[skips] if skips or self.row_mask is not None else None
 
     def value(self, name: Name, value: float | None, best: float | None) -> Value:
         """A `Value` without its interval."""
