@@ -1,10 +1,10 @@
-"""Shared by methods on sparse features: errors, prediction in blocks of rows, checkpoints of matrices."""
+"""Shared by methods on sparse features: errors, prediction in blocks of rows, checkpoints of arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xmcbench.context import Checkpoints, RunContext
 
 Best = tuple[NDArray[np.int32], NDArray[np.float32]]
+Arrays = dict[str, NDArray[Any]]
 
 
 def not_fitted(name: str, verb: str) -> UsageError:
@@ -33,12 +34,7 @@ def not_a_model(name: str, path: Path, error: object) -> DataError:
 
 
 def features_of(name: str, inputs: Inputs, width: int) -> sp.csr_matrix:
-    """The (n, width) features of rows to predict for.
-
-    Raises
-    ------
-    DataError : the width differs from the width of the training rows.
-    """
+    """The (n, width) features of rows to predict for; DataError if their width is not that of the training rows."""
     assert inputs.features is not None
     if inputs.features.shape[1] != width:
         raise DataError(f"{name}: rows have {inputs.features.shape[1]} features, the model was trained on {width}")
@@ -66,14 +62,25 @@ def predict_in_parts(
     return TopK(ids, scores)
 
 
-def checkpointed(checkpoints: Checkpoints, name: str, width: int, make: Callable[[], sp.csr_matrix]) -> sp.csr_matrix:
-    """Load the CSR matrix of `width` columns from a checkpoint, or call `make` and save its matrix there."""
-    import scipy.sparse as sp
-
+def checkpointed(checkpoints: Checkpoints, name: str, make: Callable[[], Arrays]) -> Arrays:
+    """Load arrays from a checkpoint, or call `make` and save its arrays there."""
     checkpoint = checkpoints.load(name)
     if checkpoint is not None:
-        parts = (checkpoint[0]["data"], checkpoint[0]["indices"], checkpoint[0]["indptr"])
-        return sp.csr_matrix(parts, shape=(len(parts[2]) - 1, width))
-    matrix = make()
-    checkpoints.save(name, {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr})
-    return matrix
+        return checkpoint[0]
+    arrays = make()
+    checkpoints.save(name, arrays)
+    return arrays
+
+
+def checkpointed_csr(
+    checkpoints: Checkpoints, name: str, width: int, make: Callable[[], sp.csr_matrix]
+) -> sp.csr_matrix:
+    """`checkpointed` for a CSR matrix of `width` columns."""
+    import scipy.sparse as sp
+
+    def arrays() -> Arrays:
+        matrix = make()
+        return {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
+
+    csr = checkpointed(checkpoints, name, arrays)
+    return sp.csr_matrix((csr["data"], csr["indices"], csr["indptr"]), shape=(len(csr["indptr"]) - 1, width))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
-from xmcbench.methods.helpers import Best, checkpointed, features_of, not_a_model, not_fitted, predict_in_parts
+from xmcbench.methods.helpers import Best, checkpointed_csr, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Ovr:
                 features, labels, options, lambda done, _: ctx.progress(first + done, total, "labels")
             )
 
-        return checkpointed(ctx.checkpoints, f"weights-{first}", features.shape[1] + 1, train)
+        return checkpointed_csr(ctx.checkpoints, f"weights-{first}", features.shape[1] + 1, train)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k labels of largest margin among those with training rows."""

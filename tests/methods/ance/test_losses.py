@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from xmcbench.methods.ance.losses import Loss, loss_of
+from xmcbench.methods.ance.steps import Loss, loss_of
 
 
 def one(

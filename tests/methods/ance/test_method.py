@@ -15,9 +15,9 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, Diverged, UsageError
 from xmcbench.method import Inputs, Machine, TrainData
+from xmcbench.methods import training as training_module
 from xmcbench.methods.ance import Ance
 from xmcbench.methods.ance import method as module
-from xmcbench.methods.ance import training as training_module
 from xmcbench.methods.ance.method import FILE
 from xmcbench.methods.ance.params import AnceParams
 from xmcbench.methods.popularity import Popularity

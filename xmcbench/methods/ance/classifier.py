@@ -7,15 +7,17 @@ similarity and margin.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xmcbench.errors import Diverged
-from xmcbench.methods.ance.losses import loss_of
+from xmcbench.methods.ance.steps import FAR, loss_of
 from xmcbench.methods.ance.training import HINT
+from xmcbench.methods.helpers import Arrays, checkpointed
+from xmcbench.methods.training import Batch, Loop
 from xmcbench.sparse.topk import best_of
 from xmcbench.tables.ops import gather_dot
 from xmcbench.tables.optim import Optimisers, warm_then_linear
@@ -56,41 +58,31 @@ def train_classifier(
 ) -> Classifier:
     """Train on (N, D) embedded rows and their (N, K) shortlists; the result is saved in a checkpoint.
 
-    A label in no shortlist keeps its initial margin, similarity / temperature.
-
-    Raises
-    ------
-    Diverged : the loss is not finite.
+    A label in no shortlist keeps its initial margin, similarity / temperature. Diverged if the loss is not finite.
     """
-    checkpoint = ctx.checkpoints.load(NAME)
-    if checkpoint is not None:
-        return Classifier(checkpoint[0]["weight"], checkpoint[0]["bias"])
-    weight = torch.nn.Parameter(torch.from_numpy(embeddings / np.float32(params.temperature)).to(ctx.device))
-    bias = torch.nn.Parameter(torch.zeros(len(embeddings), device=ctx.device))
-    # No decay: weights should stay at their initial values unless the rows move them.
-    optimiser = Optimisers([(weight, params.table_rate)], [{"params": [bias], "lr": params.rate}], 0.0)
-    steps = -(-len(documents) // params.batch)
-    rng, loss_sum = ctx.rng(NAME), 0.0
-    for step in range(params.epochs * steps):
-        if step % steps == 0:
-            order, loss_sum = rng.permutation(len(documents)), 0.0
-        batch = order[step % steps * params.batch :][: params.batch]
-        ids, rows, columns = told_apart(shortlists[batch], labels[batch])
-        candidates, row, column = (torch.from_numpy(x).to(ctx.device) for x in (ids, rows, columns))
-        z = gather_dot(torch.from_numpy(documents[batch]).to(ctx.device), weight, bias, candidates)
-        z = torch.where(candidates < len(weight), z, -1e4)
-        loss = loss_of(z, row, column, "decoupled", 0.0, 1)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step(warm_then_linear(step, params.epochs * steps))
-        loss_sum += float(loss.detach())
-        mean_loss = loss_sum / (step % steps + 1)
-        if not np.isfinite(mean_loss):
-            raise Diverged(f"{NAME}, step {step + 1}: the loss is {mean_loss}", HINT)
-        ctx.progress(step + 1, params.epochs * steps, f"epoch {step // steps + 1}/{params.epochs} loss {mean_loss:.4f}")
-    optimiser.settle()
-    arrays = {"weight": weight.detach().cpu().numpy(), "bias": bias.detach().cpu().numpy()}
-    ctx.checkpoints.save(NAME, arrays)
-    return Classifier(**arrays)
+
+    def trained() -> Arrays:
+        weight = torch.nn.Parameter(torch.from_numpy(embeddings / np.float32(params.temperature)).to(ctx.device))
+        bias = torch.nn.Parameter(torch.zeros(len(embeddings), device=ctx.device))
+
+        def loss(_: int, batch: Batch) -> torch.Tensor:
+            ids, rows, columns = told_apart(shortlists[batch], labels[batch])
+            candidates, row, column = (torch.from_numpy(x).to(ctx.device) for x in (ids, rows, columns))
+            z = gather_dot(torch.from_numpy(documents[batch]).to(ctx.device), weight, bias, candidates)
+            return loss_of(torch.where(candidates < len(weight), z, FAR), row, column, "decoupled", 0.0, 1)
+
+        # No decay: weights should stay at their initial values unless the rows move them.
+        optimiser = Optimisers([(weight, params.table_rate)], [{"params": [bias], "lr": params.rate}], 0.0)
+        steps, rng = -(-len(documents) // params.batch), ctx.rng(NAME)
+        rate = partial(warm_then_linear, total=params.epochs * steps)
+        loop = Loop(NAME, steps, optimiser, rate, ctx, HINT)
+        for epoch in range(params.epochs):
+            order = rng.permutation(len(documents))
+            batches = (order[start : start + params.batch] for start in range(0, len(order), params.batch))
+            loop.epoch(epoch, params.epochs, batches, loss)
+        return {"weight": weight.detach().cpu().numpy(), "bias": bias.detach().cpu().numpy()}
+
+    return Classifier(**checkpointed(ctx.checkpoints, NAME, trained))
 
 
 def told_apart(

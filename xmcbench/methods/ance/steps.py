@@ -1,21 +1,31 @@
-"""Training steps: documents, the labels they are compared with, and the true pairs among them."""
+"""Training steps of a dual encoder: documents, the labels they are compared with, and the loss.
+
+Every label that is not true for a document is a negative of it. The positives of a document share a weight of one, so
+that all documents count the same, however many labels they have; documents without a positive in the step don't count.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+Loss = Literal["softmax", "decoupled", "triplet"]
+FAR = -1e4  # replaces a similarity that must not count; finite, so that no gradient is NaN
+
 
 @dataclass(frozen=True)
 class Step:
-    """Documents and labels of one step; every label that isn't true for a document is a negative of it.
+    """Documents and labels of one step.
 
     Attributes
     ----------
@@ -85,3 +95,29 @@ def neighbouring(clusters: NDArray[np.int32], size: int, rng: np.random.Generato
     rank[order] = np.arange(len(order))
     documents = np.argsort(rank[clusters], kind="stable")
     yield from (documents[start : start + size] for start in range(0, len(documents), size))
+
+
+def loss_of(z: Tensor, rows: Tensor, columns: Tensor, loss: Loss, margin: float, hardest: int) -> Tensor:
+    """The scalar loss from z (n, m), similarities divided by the temperature (not for the triplet loss).
+
+    rows, columns : entries of z at the true labels. margin, hardest : of the triplet loss.
+
+    softmax : −log of a positive's share of exp z over the row of the document (InfoNCE; DPR, ANCE).
+    decoupled : the same without the document's other positives in the denominator (Gupta et al., DEXML,
+        ICLR 2024, section 4.2), so that labels of one document don't push each other away.
+    triplet : max(0, margin − z⁺ + z⁻), mean over the document's `hardest` negatives of largest z (NGAME, WSDM 2023).
+    """
+    true = torch.zeros(z.shape, dtype=torch.bool, device=z.device)
+    true[rows, columns] = True
+    counts = true.sum(dim=1)
+    positive = z[rows, columns]
+    if loss == "softmax":
+        losses = z.logsumexp(dim=1)[rows] - positive
+    elif loss == "decoupled":
+        losses = F.softplus(z.masked_fill(true, FAR).logsumexp(dim=1)[rows] - positive)
+    else:
+        negatives = z.masked_fill(true, FAR).topk(min(hardest, z.shape[1]), dim=1).values
+        valid = (negatives > FAR).float()
+        violations = F.relu(margin - positive[:, None] + negatives[rows]) * valid[rows]
+        losses = violations.sum(dim=1) / valid.sum(dim=1).clamp(min=1)[rows]
+    return (losses / counts[rows]).sum() / (counts > 0).sum().clamp(min=1)

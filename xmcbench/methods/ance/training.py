@@ -1,22 +1,23 @@
-"""Training of a dual encoder: steps, refreshes of hard negatives, and checkpoints from which a killed run resumes."""
+"""Training of a dual encoder on hard negatives: labels or documents near each document under the current encoder."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.dense.index import LabelIndex
 from xmcbench.encoders.encoder import Rows, shuffled
-from xmcbench.errors import Diverged
+from xmcbench.encoders.weights import Arrays, put_weights, weights_of
 from xmcbench.methods.ance.dual import DualEncoder
-from xmcbench.methods.ance.losses import loss_of
-from xmcbench.methods.ance.mining import Mined
-from xmcbench.methods.ance.steps import Step, make_step, neighbouring
+from xmcbench.methods.ance.steps import loss_of, make_step, neighbouring
+from xmcbench.methods.training import EpochState, Loop
 from xmcbench.tables.optim import Optimisers, warm_then_linear
 
 if TYPE_CHECKING:
@@ -25,28 +26,66 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.methods.ance.params import Settled
 
-CHECKPOINT_EVERY = 60.0  # seconds between checkpoints
 NAME = "dual encoder"
+HINT = "Lower the learning rates or raise the temperature; look for features that are not finite."
+CLUSTER_SIZE = 32  # documents per cluster: a sixteenth of a batch of 512, so that a batch stays mixed
 
 
 @dataclass
-class EpochState:
-    """Progress of the current epoch: steps done, sums of losses and labels, total seconds, and seconds of refreshes."""
+class Mined:
+    """The result of the last refresh, and the total cost of all refreshes.
 
-    steps: int = 0
-    loss: float = 0.0
-    labels: int = 0
+    Attributes
+    ----------
+    labels : (N, pool) int32 nearest labels of each document, or None before the first refresh.
+    clusters : (N,) int32 id of the cluster of near documents that each document is in, or None.
+    times, seconds, embedding : number of refreshes, their seconds, and the seconds of these for embedding.
+    """
+
+    labels: NDArray[np.int32] | None = None
+    clusters: NDArray[np.int32] | None = None
+    times: int = 0
     seconds: float = 0.0
-    refreshing: float = 0.0
+    embedding: float = 0.0
+
+    def refresh(
+        self, model: DualEncoder, rows: Rows, seen: NDArray[np.bool_], params: Settled, ctx: RunContext
+    ) -> None:
+        """Embed all documents, then cluster them or find the nearest labels among those marked in `seen` (L,)."""
+
+        def check(done: int, total: int) -> None:
+            ctx.check()
+
+        start = time.perf_counter()
+        documents = model.embed_documents(rows, ctx.device, check)
+        if params.negatives == "cluster":
+            self.embedding += time.perf_counter() - start
+            self.clusters = clusters_of(documents, ctx.seed(f"clusters {self.times}"))
+        else:
+            labels = model.embed_labels(ctx.device, check)
+            self.embedding += time.perf_counter() - start
+            index = LabelIndex(labels, seen, params.search, ctx.device)
+            self.labels = index.search(documents, params.pool, params.ef, ctx.device, check).ids
+        self.times += 1
+        self.seconds += time.perf_counter() - start
+
+
+def clusters_of(documents: NDArray[np.float32], seed: int) -> NDArray[np.int32]:
+    """(N,) balanced clusters of about `CLUSTER_SIZE` near documents; their number is a power of two."""
+    from xmcbench.sparse.clustering import balanced_clusters
+
+    return balanced_clusters(documents, max_leaf=CLUSTER_SIZE, seed=seed)
 
 
 @dataclass
 class Training:
     """A training job; `run` trains `model` in place and resumes from the last checkpoint.
 
-    `seen` (L,) marks the labels with training rows: only these are mined, since others could only be pushed away.
-    `history` has one entry per epoch. Random numbers are seeded per step, so a resumed run gives the same result as an
-    uninterrupted one. `saved` is the time of the last checkpoint.
+    Attributes
+    ----------
+    seen : (L,) labels with training rows: only these are mined, since others could only be pushed away.
+    history : one entry per epoch.
+    labels_seen, refreshed : labels of the current epoch's steps, and seconds of refreshes before the epoch.
     """
 
     model: DualEncoder
@@ -56,63 +95,60 @@ class Training:
     seen: NDArray[np.bool_]
     ctx: RunContext
     mined: Mined = field(default_factory=Mined)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    epoch_state: EpochState = field(default_factory=EpochState)
-    saved: float = field(default_factory=time.monotonic)
+    history: list[Mapping[str, float]] = field(default_factory=list)
+    labels_seen: int = 0
+    refreshed: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.steps = -(-len(self.rows) // self.params.batch)  # per epoch
+        rate = partial(warm_then_linear, total=self.params.epochs * self.steps)
+        self.loop = Loop(NAME, self.steps, optimisers(self.model, self.params), rate, self.ctx, HINT)
 
     def run(self) -> None:
-        """Train all epochs.
+        """Train all epochs; random numbers are seeded per step. Diverged if the loss is not finite."""
+        self._resume()
+        while (epoch := len(self.history)) < self.params.epochs:
+            state = self.loop.epoch(
+                epoch, self.params.epochs, self._batches(epoch), partial(self._loss, epoch), self._after_step
+            )
+            self.history.append(
+                {
+                    "epoch": epoch + 1,
+                    "loss": state.mean_loss,
+                    "labels a step": round(self.labels_seen / max(self.steps, 1)),
+                    "seconds": round(state.seconds, 2),
+                    "of them refreshing": round(self.mined.seconds - self.refreshed, 2),
+                }
+            )
+            self.labels_seen, self.refreshed = 0, self.mined.seconds
+        self._save()
 
-        Raises
-        ------
-        Diverged : the loss is not finite.
-        """
-        optimiser = optimisers(self.model, self.params)
-        self._resume(optimiser)
-        while len(self.history) < self.params.epochs:
-            self._train_epoch(len(self.history), optimiser)
-        self._save(optimiser)
+    def _loss(self, epoch: int, number: int, documents: NDArray[np.int64]) -> torch.Tensor | None:
+        """The loss of one step; None if no document has a label."""
+        p, device, purpose = self.params, self.ctx.device, f"{NAME}/epoch {epoch}/step {number}"
+        if p.negatives == "ance" and self._due(epoch, number):
+            self._refresh()
+        step = make_step(documents, self.labels, p.positives, self.mined.labels, p.hard, self.ctx.rng(purpose))
+        self.labels_seen += len(step.labels)
+        if not len(step.rows):
+            return None
+        generator = torch.Generator(device).manual_seed(self.ctx.seed(purpose))
+        embedded = self.model.documents(self.rows.batch(step.documents, device), p.dropout, generator)
+        labels = self.model.label_embeddings(step.labels, device, p.dropout, generator)
+        z = embedded @ labels.T * (1.0 if p.loss == "triplet" else 1.0 / p.temperature)
+        rows, columns = torch.from_numpy(step.rows).to(device), torch.from_numpy(step.columns).to(device)
+        return loss_of(z, rows, columns, p.loss, p.margin, p.hardest)
 
-    def _train_epoch(self, epoch: int, optimiser: Optimisers) -> None:
-        """Train on every row once, skipping steps that are already done; append the epoch to the history."""
-        params, ctx, steps, state = self.params, self.ctx, self.steps, self.epoch_state
-        start, refreshed_before = time.perf_counter() - state.seconds, self.mined.cost["seconds"] - state.refreshing
-        mean_loss = state.loss / max(state.steps, 1)
-        for number, documents in enumerate(self._batches(epoch)):
-            if number < state.steps:
-                continue
-            if params.negatives == "ance" and self._due(epoch, number):
-                self._refresh()
-            purpose = f"{NAME}/epoch {epoch}/step {number}"
-            step = make_step(documents, self.labels, params.positives, self.mined.labels, params.hard, ctx.rng(purpose))
-            if len(step.rows):
-                generator = torch.Generator(ctx.device).manual_seed(ctx.seed(purpose))
-                loss = step_loss(self.model, self.rows, step, params, ctx.device, generator)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step(warm_then_linear(epoch * steps + number, params.epochs * steps))
-                state.loss += float(loss.detach())
-            state.steps, state.labels = number + 1, state.labels + len(step.labels)
-            state.seconds, state.refreshing = time.perf_counter() - start, self.mined.cost["seconds"] - refreshed_before
-            mean_loss = state.loss / state.steps
-            if not np.isfinite(mean_loss):
-                raise Diverged(f"{NAME}, epoch {epoch + 1}, step {number + 1}: the loss is {mean_loss}", HINT)
-            note = f"epoch {epoch + 1}/{params.epochs} loss {mean_loss:.4f}"
-            ctx.progress(epoch + state.steps / steps, params.epochs, note)
-            if time.monotonic() - self.saved > CHECKPOINT_EVERY:
-                self._save(optimiser)
-        optimiser.settle()
-        self.history.append(
-            {"epoch": epoch + 1, "loss": mean_loss, "labels a step": round(state.labels / max(steps, 1))}
-        )
-        self.history[-1] |= {"seconds": round(state.seconds, 2), "of them refreshing": round(state.refreshing, 2)}
-        self.epoch_state = EpochState()
+    def _after_step(self) -> None:
+        if self.loop.due():
+            self._save()
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """The documents of each step of an epoch; a resumed run gets the same ones."""
         params, rng = self.params, self.ctx.rng(f"{NAME}/batches {epoch}")
         if params.negatives != "cluster" or epoch < params.warm_up:
             return shuffled(self.rows.lengths, params.batch, rng)
-        if self.mined.clusters is None or (self.epoch_state.steps == 0 and self._due(epoch, 0)):
+        if self.mined.clusters is None or (self.loop.state.steps == 0 and self._due(epoch, 0)):
             self._refresh()
         assert self.mined.clusters is not None
         return neighbouring(self.mined.clusters, params.batch, rng)
@@ -131,51 +167,39 @@ class Training:
     def _refresh(self) -> None:
         self.mined.refresh(self.model, self.rows, self.seen, self.params, self.ctx)
 
-    @property
-    def steps(self) -> int:
-        """Number of steps per epoch."""
-        return -(-len(self.rows) // self.params.batch)
-
-    def cost(self) -> dict[str, Any]:
+    def cost(self) -> dict[str, float]:
         """The cost of all refreshes, for the record."""
-        cost, seconds = self.mined.cost, sum(entry["seconds"] for entry in self.history)
-        share = cost["seconds"] / seconds if seconds else 0.0
-        return {name: round(value, 2) for name, value in cost.items()} | {"share of training": round(share, 3)}
+        mined, seconds = self.mined, sum(entry["seconds"] for entry in self.history)
+        share = mined.seconds / seconds if seconds else 0.0
+        cost = {"times": mined.times, "seconds": round(mined.seconds, 2), "embedding": round(mined.embedding, 2)}
+        return cost | {"share of training": round(share, 3)}
 
-    def _save(self, optimiser: Optimisers) -> None:
-        weights = {name: value.detach().cpu().numpy() for name, value in self.model.state_dict().items()}
-        parts = {"weight": weights, "optimiser": optimiser.state(), "mined": self.mined.arrays()}
-        arrays = {f"{part}/{name}": value for part, named in parts.items() for name, value in named.items()}
-        meta = {"history": self.history, "cost": self.mined.cost, "now": vars(self.epoch_state)}
-        self.ctx.checkpoints.save(NAME, arrays, meta)
-        self.saved = time.monotonic()
+    def _save(self) -> None:
+        mined = vars(self.mined)
+        arrays: Arrays = {name: mined[name] for name in ("labels", "clusters") if mined[name] is not None}
+        groups = {"weight": weights_of(self.model), "optimiser": self.loop.optimiser.state(), "mined": arrays}
+        meta = {name: value for name, value in mined.items() if name not in ("labels", "clusters")}
+        self.loop.save(
+            groups,
+            {
+                "history": self.history,
+                "mined": meta,
+                "epoch": asdict(self.loop.state),
+                "labels_seen": self.labels_seen,
+                "refreshed": self.refreshed,
+            },
+        )
 
-    def _resume(self, optimiser: Optimisers) -> None:
-        checkpoint = self.ctx.checkpoints.load(NAME)
+    def _resume(self) -> None:
+        checkpoint = self.loop.load()
         if checkpoint is None:
             return
-        parts: dict[str, dict[str, NDArray[Any]]] = {"weight": {}, "optimiser": {}, "mined": {}}
-        for key, value in checkpoint[0].items():
-            part, _, name = key.partition("/")
-            parts[part][name] = value
-        self.model.load_state_dict({name: torch.from_numpy(value) for name, value in parts["weight"].items()})
-        optimiser.restore(parts["optimiser"])
-        self.mined = Mined(**parts["mined"], cost=checkpoint[1]["cost"])
-        self.history, self.epoch_state = checkpoint[1]["history"], EpochState(**checkpoint[1]["now"])
-
-
-HINT = "Lower the learning rates or raise the temperature; look for features that are not finite."
-
-
-def step_loss(
-    model: DualEncoder, rows: Rows, step: Step, params: Settled, device: str, generator: torch.Generator
-) -> torch.Tensor:
-    """The loss of one step, with gradients."""
-    documents = model.documents(rows.batch(step.documents, device), params.dropout, generator)
-    labels = model.label_embeddings(step.labels, device, params.dropout, generator)
-    scale = 1.0 if params.loss == "triplet" else 1.0 / params.temperature
-    places = torch.from_numpy(step.rows).to(device), torch.from_numpy(step.columns).to(device)
-    return loss_of(documents @ labels.T * scale, *places, params.loss, params.margin, params.hardest)
+        groups, meta = checkpoint
+        put_weights(self.model, groups["weight"])
+        self.loop.optimiser.restore(groups["optimiser"])
+        self.mined = Mined(**groups.get("mined", {}), **meta["mined"])
+        self.loop.state = EpochState(**meta["epoch"])
+        self.history, self.labels_seen, self.refreshed = meta["history"], meta["labels_seen"], meta["refreshed"]
 
 
 def optimisers(model: DualEncoder, params: Settled) -> Optimisers:
@@ -183,7 +207,7 @@ def optimisers(model: DualEncoder, params: Settled) -> Optimisers:
     tables = [(table, params.table_rate) for table in model.tables()]
     table_ids = {id(table) for table, _ in tables}
     rest = [p for p in model.parameters() if id(p) not in table_ids and p.requires_grad and p.numel()]
-    groups: list[dict[str, Any]] = [
+    groups = [
         {"params": [p for p in rest if p.ndim > 1], "lr": params.rate, "weight_decay": params.decay},
         {"params": [p for p in rest if p.ndim < 2], "lr": params.rate, "weight_decay": 0.0},
     ]

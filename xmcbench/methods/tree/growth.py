@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.methods.helpers import checkpointed
+from xmcbench.methods.helpers import Arrays, checkpointed, checkpointed_csr
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -36,14 +36,13 @@ class Growth:
         """The tree over the labels `seen`, (m,), clustered by their (m, d) centroids."""
         from xmcbench.sparse.labeltree import LabelTree
 
-        checkpoint = self.ctx.checkpoints.load(f"tree-{self.number}-clusters")
-        if checkpoint is not None:
-            return LabelTree.build(seen, list(checkpoint[0]["clusters"]))
-        with self.ctx.phase("cluster"):
-            levels = self._clusters(centroids)
-        stacked = np.stack(levels) if levels else np.empty((0, len(seen)), np.int64)
-        self.ctx.checkpoints.save(f"tree-{self.number}-clusters", {"clusters": stacked})
-        return LabelTree.build(seen, levels)
+        def levels() -> Arrays:
+            with self.ctx.phase("cluster"):
+                clusters = self._clusters(centroids)
+            return {"clusters": np.stack(clusters) if clusters else np.empty((0, len(seen)), np.int64)}
+
+        arrays = checkpointed(self.ctx.checkpoints, f"tree-{self.number}-clusters", levels)
+        return LabelTree.build(seen, list(arrays["clusters"]))
 
     def _clusters(self, centroids: sp.csr_matrix) -> list[NDArray[Any]]:
         from xmcbench.sparse.clustering import balanced_clusters, cluster_count
@@ -105,7 +104,7 @@ class Growth:
             return train_groups(features, block, options, report)
 
         name = f"tree-{self.number}-weights-{level}-{first}"
-        return checkpointed(ctx.checkpoints, name, features.shape[1] + 1, train)
+        return checkpointed_csr(ctx.checkpoints, name, features.shape[1] + 1, train)
 
     def _beam_nodes(
         self, features: sp.csr_matrix, tree: LabelTree, level: int, links: NDArray[np.int64], weights: sp.csr_matrix
