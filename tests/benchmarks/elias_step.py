@@ -40,8 +40,8 @@ from xmcbench_elias.network.model import EliasModel, log_adjacency, log_cluster_
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.search.search import beam_search, score
 from xmcbench_elias.training.loss import classification_loss, shortlist_loss
-from xmcbench_elias.training.optim import optimisers
 from xmcbench_elias.training.step import losses, teacher_forced
+from xmcbench_elias.training.train import optimisers
 
 from xmcbench.encoders.bow import BowEncoder
 

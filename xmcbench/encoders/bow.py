@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xmcbench.encoders.encoder import PART
 from xmcbench.encoders.vocabulary import Vocabulary, distinct
+from xmcbench.encoders.weights import flat, grouped, put_weights, weights_of
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Progress
@@ -89,9 +90,7 @@ class BowEncoder(nn.Module):
     def rows(self, inputs: Inputs, progress: Progress | None = None) -> SparseRows:
         """Rows of the texts if there is a vocabulary, else of the features.
 
-        Raises
-        ------
-        DataError : the number of features is wrong, or the texts or features to read are missing.
+        DataError if the number of features is wrong, or the texts or features to read are missing.
         """
         if self.vocabulary is not None:
             if inputs.texts is None:
@@ -123,29 +122,18 @@ class BowEncoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """One npz: weights and vocabulary."""
-        arrays = {f"weight/{name}": value.detach().cpu().numpy() for name, value in self.state_dict().items()}
-        if self.vocabulary is not None:
-            arrays |= {f"vocabulary/{name}": value for name, value in self.vocabulary.arrays().items()}
-        write_npz(folder / FILE, arrays, compressed=False)
+        vocabulary = {} if self.vocabulary is None else self.vocabulary.arrays()
+        write_npz(folder / FILE, flat({"weight": weights_of(self), "vocabulary": vocabulary}), compressed=False)
 
     @classmethod
     def load(cls, folder: Path) -> BowEncoder:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : the file is missing or damaged.
-        """
-        arrays = read_npz(folder / FILE)
-        parts: dict[str, dict[str, NDArray[Any]]] = {"weight": {}, "vocabulary": {}}
+        """Read what `save` wrote; DataError if the file is missing or damaged."""
+        groups = grouped(read_npz(folder / FILE))
         try:
-            for key, value in arrays.items():
-                part, _, name = key.partition("/")
-                parts[part][name] = value
-            vocabulary = Vocabulary.of(parts["vocabulary"]) if parts["vocabulary"] else None
-            n_features, width = parts["weight"]["embed"].shape
+            vocabulary = Vocabulary.of(groups["vocabulary"]) if "vocabulary" in groups else None
+            n_features, width = groups["weight"]["embed"].shape
             encoder = cls(n_features, width, torch.Generator(), vocabulary)
-            encoder.load_state_dict({name: torch.from_numpy(value) for name, value in parts["weight"].items()})
+            put_weights(encoder, groups["weight"])
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise DataError(f"{folder / FILE}: not a bow encoder ({error})", "Fit again.") from error
         return encoder

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xmcbench.encoders.bow import drop
+from xmcbench.encoders.bow import drop, half_products
 from xmcbench.encoders.embeddings import embeddings
 from xmcbench.encoders.encoder import PART
 from xmcbench.encoders.transformer import TransformerEncoder, texts_of
+from xmcbench.encoders.weights import put_weights, weights_of
 from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Progress, TrainData
@@ -87,11 +88,8 @@ class FrozenEncoder(nn.Module):
     def rows(self, inputs: Inputs, progress: Progress | None = None) -> DenseRows:
         """Embeddings of the rows' texts; those of many training rows are cached under HOME/embeddings.
 
-        Embeddings of rows to predict for are not cached, so that repeated predictions take the same time.
-
-        Raises
-        ------
-        DataError : the rows have no texts.
+        Embeddings of rows to predict for are not cached, so that repeated predictions take the same time. DataError if
+        the rows have no texts.
         """
         return DenseRows(*embeddings(self.transformer, texts_of(inputs), isinstance(inputs, TrainData), progress))
 
@@ -101,7 +99,7 @@ class FrozenEncoder(nn.Module):
 
     def forward(self, batch: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """See `Encoder`."""
-        with torch.autocast(batch.device.type, torch.bfloat16, enabled=batch.device.type != "cpu"):
+        with half_products(batch):
             residual = torch.relu(batch @ self.inner.T + self.bias) @ self.outer.T
         return drop(batch + residual.float(), dropout, generator)
 
@@ -113,21 +111,15 @@ class FrozenEncoder(nn.Module):
         """Write the layer as npz and the transformer into a subfolder."""
         (folder / BODY).mkdir(exist_ok=True)
         self.transformer.save(folder / BODY)
-        arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
-        write_npz(folder / FILE, arrays, compressed=False)
+        write_npz(folder / FILE, weights_of(self), compressed=False)
 
     @classmethod
     def load(cls, folder: Path) -> FrozenEncoder:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : a file is missing or damaged.
-        """
-        arrays = read_npz(folder / FILE)
+        """Read what `save` wrote; DataError if a file is missing or damaged."""
+        weights = read_npz(folder / FILE)
         encoder = cls(TransformerEncoder.load(folder / BODY), torch.Generator())
         try:
-            encoder.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+            put_weights(encoder, weights)
         except (RuntimeError, TypeError) as error:
             raise DataError(f"{folder / FILE}: not the layer of a frozen encoder ({error})", "Fit again.") from error
         return encoder

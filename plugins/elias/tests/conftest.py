@@ -39,6 +39,5 @@ class Stop(Reporter):
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> type[Stop]:
     """The class, with checkpoints after every epoch of the network and every step of the dual encoder."""
-    monkeypatch.setattr("xmcbench_elias.training.train.CHECKPOINT_EVERY", 0.0)
-    monkeypatch.setattr("xmcbench.methods.ance.training.CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr("xmcbench.methods.training.CHECKPOINT_EVERY", 0.0)
     return Stop

@@ -18,8 +18,8 @@ from xmcbench_elias import Elias
 from xmcbench_elias.network.source import JoinedTexts, Source
 from xmcbench_elias.params import EliasParams, settled
 from xmcbench_elias.training.building import build, put_graph
-from xmcbench_elias.training.optim import optimisers
 from xmcbench_elias.training.stages import with_carved_rows
+from xmcbench_elias.training.train import optimisers
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve

@@ -197,7 +197,8 @@ class Training:
         groups, meta = checkpoint
         put_weights(self.model, groups["weight"])
         self.loop.optimiser.restore(groups["optimiser"])
-        self.mined = Mined(**groups.get("mined", {}), **meta["mined"])
+        mined = groups.get("mined", {})
+        self.mined = Mined(mined.get("labels"), mined.get("clusters"), **meta["mined"])
         self.loop.state = EpochState(**meta["epoch"])
         self.history, self.labels_seen, self.refreshed = meta["history"], meta["labels_seen"], meta["refreshed"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xmcbench.encoders.making import load_encoder, save_encoder
+from xmcbench.encoders.weights import Arrays, weights_of
 from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
 from xmcbench_elias.fitted import FittedModel
@@ -31,10 +31,9 @@ def save(fitted: FittedModel, folder: Path) -> None:
     """
     fitted.source.save(folder)
     for number, model in enumerate([fitted.first, *fitted.models]):
-        weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
-        write_npz(folder / _file(number), weights, compressed=False)
+        write_npz(folder / _file(number), weights_of(model), compressed=False)
     fitted.linear.save(folder)
-    rest: dict[str, Any] = {"models": np.array(len(fitted.models)), "seen": fitted.label_counts}
+    rest: Arrays = {"models": np.array(len(fitted.models)), "seen": fitted.label_counts}
     if fitted.dual is not None:
         save_encoder(fitted.dual.encoder, folder / DUAL)
         rest |= {f"dual/{name}": getattr(fitted.dual, name) for name in ("embeddings", "known")}
@@ -49,9 +48,7 @@ def save(fitted: FittedModel, folder: Path) -> None:
 def load(folder: Path, params: EliasParams) -> FittedModel:
     """Read what `save` wrote.
 
-    Raises
-    ------
-    DataError : a file is missing or damaged. XmcError : a package that a transformer needs is not installed.
+    DataError if a file is missing or damaged, XmcError if a package that a transformer needs is not installed.
     """
     rest = read_npz(folder / "rest.npz")
     path = folder / "rest.npz"

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.encoders.weights import Arrays, put_weights
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.source import Source, copied
 from xmcbench_elias.params import Settled
 from xmcbench_elias.training.dual import Dual
-from xmcbench_elias.training.train import Weights
 
 
 def build(
@@ -40,15 +40,10 @@ def put_graph(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.
     model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
 
 
-def rebuild(weights: Weights, params: Settled, source: Source) -> EliasModel:
-    """The model with this `state_dict`.
-
-    Raises
-    ------
-    KeyError, RuntimeError, TypeError : the weights do not match a model with that encoder.
-    """
+def rebuild(weights: Arrays, params: Settled, source: Source) -> EliasModel:
+    """The model with this `state_dict`; KeyError, RuntimeError or TypeError if the weights do not match the encoder."""
     model = build(source, len(weights["label_weight"]), weights["entries"], params, 0)
     if "adjacency" in weights:
         model.adjacency = torch.nn.Parameter(torch.from_numpy(weights["adjacency"]))
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    put_weights(model, weights)
     return model

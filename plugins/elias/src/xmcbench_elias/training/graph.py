@@ -1,4 +1,4 @@
-"""The index as rows of labels per cluster: the clustering in stage 1, the graph in stage 2."""
+"""The index as rows of labels per cluster: the clustering in stage 1, the graph in stage 2; centroids to re-cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,23 @@ if TYPE_CHECKING:
     from xmcbench_elias.params import Settled, Sizes
 
 ROWS = 1024  # rows per batch while the graph is counted
+CENTROID_ROWS = 4096  # rows embedded at a time for centroids
 Graph = tuple[NDArray[np.int64], NDArray[np.float32]]  # labels of each cluster, and their counts
+
+
+def learned_centroids(model: EliasModel, train: PreparedRows, ctx: RunContext) -> sp.csr_matrix:
+    """(L, D + d) centroids of [L2 φ ; L2 features] over each label's rows; φ is without dropout."""
+    from xmcbench.sparse.csr import unit_rows
+
+    data, n_rows, parts = train.data, len(train.rows), []
+    assert data.features is not None
+    for start in range(0, n_rows, CENTROID_ROWS):
+        parts.append(embedded(model.encoder, train.rows, start, start + CENTROID_ROWS, ctx).cpu().numpy())
+        ctx.progress(min(start + CENTROID_ROWS, n_rows), n_rows)
+    phi = np.concatenate(parts)
+    phi /= np.maximum(np.linalg.norm(phi, axis=1, keepdims=True), 1e-12)
+    centroids = [sp.csr_matrix(data.labels.T @ phi), data.labels.T @ unit_rows(data.features)]
+    return sp.csr_matrix(sp.hstack(centroids, format="csr", dtype=np.float32))
 
 
 def clustering_rows(clusters: NDArray[np.int32], n_clusters: int) -> NDArray[np.int64]:
@@ -64,12 +80,7 @@ def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[n
 
 
 def learned_rows(
-    model: EliasModel,
-    train: PreparedRows,
-    clusters: NDArray[np.int32],
-    ctx: RunContext,
-    params: Settled,
-    size: Sizes,
+    model: EliasModel, train: PreparedRows, clusters: NDArray[np.int32], ctx: RunContext, params: Settled, size: Sizes
 ) -> Graph:
     """`graph_rows` of the clusters that training rows search now, including their true labels' clusters."""
     n_rows, true_labels = len(train.rows), train.data.labels
@@ -91,29 +102,21 @@ def learned_rows(
     return graph_rows(visits, true_labels, clusters, size.kappa)
 
 
-def random_rows(
-    model: EliasModel,
-    train: PreparedRows,
-    clusters: NDArray[np.int32],
-    ctx: RunContext,
-    params: Settled,
-    size: Sizes,
-) -> Graph:
+def random_rows(clusters: NDArray[np.int32], ctx: RunContext, size: Sizes) -> Graph:
     """A control: each cluster's own labels, filled up to κ with random ones; all logits start equal."""
     rng = ctx.rng("random graph")
     n_labels = len(clusters)
     row = np.repeat(np.arange(size.clusters), size.kappa)
     label = np.concatenate([rng.choice(n_labels, size.kappa, replace=False) for _ in range(size.clusters)])
-    visits = sp.csr_matrix(
-        (np.ones(len(row)), label, np.arange(0, len(row) + 1, size.kappa)), shape=(size.clusters, n_labels)
-    )
+    pattern = np.ones(len(row)), label, np.arange(0, len(row) + 1, size.kappa)
+    visits = sp.csr_matrix(pattern, shape=(size.clusters, n_labels))
     entries, counts = graph_rows(sp.identity(size.clusters, format="csr"), visits, clusters, size.kappa)
     return entries, np.zeros_like(counts)
 
 
 def _padded(
     row: NDArray[np.integer], label: NDArray[np.integer], count: NDArray[np.floating], n_clusters: int, n_labels: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> Graph:
     """Pad variable-length rows into (C, width) matrices. `row` must be sorted."""
     rank = np.arange(len(row)) - np.searchsorted(row, np.arange(n_clusters))[row]
     width = int(rank.max(initial=0)) + 1

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.encoders.weights import Arrays, weights_of
 from xmcbench.method import TrainData
+from xmcbench.methods.helpers import checkpointed
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.source import JoinedTexts, PreparedRows, Source
 from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.training.building import build, put_graph, start_labels
 from xmcbench_elias.training.dual import FINISH, Dual
-from xmcbench_elias.training.graph import clustering_rows, learned_rows, random_rows
-from xmcbench_elias.training.recluster import learned_centroids
-from xmcbench_elias.training.train import Stage, StageHistory, Weights
+from xmcbench_elias.training.graph import clustering_rows, learned_centroids, learned_rows, random_rows
+from xmcbench_elias.training.train import Stage, StageHistory
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
@@ -29,7 +31,7 @@ class TrainedModel:
     """One model after both stages, its weights after stage 1, and the history of each stage."""
 
     model: EliasModel
-    stage_1_weights: Weights
+    stage_1_weights: Arrays
     histories: list[StageHistory]
 
 
@@ -56,7 +58,7 @@ class Plan:
 def train_model(plan: Plan) -> TrainedModel:
     """Train both stages; finished parts are loaded from checkpoints."""
     model, clusters, first_history = stage_1(plan)
-    stage_1_weights = {name: value.cpu().numpy().copy() for name, value in model.state_dict().items()}
+    stage_1_weights = {name: value.copy() for name, value in weights_of(model).items()}
     second_history = stage_2(plan, model, clusters)
     return TrainedModel(model, stage_1_weights, [first_history, second_history])
 
@@ -69,13 +71,18 @@ def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> Stage
     this is the best (CHOICES.md).
     """
     ctx, params, size, name = plan.ctx, plan.params, plan.size, plan.name("stage 2")
+
+    def rows_of_graph() -> Arrays:
+        if params.index == "graph":
+            entries, counts = learned_rows(model, plan.train, clusters, ctx, params, size)
+        else:
+            entries, counts = random_rows(clusters, ctx, size)
+        return {"entries": entries, "counts": counts}
+
     if params.index in ("graph", "random"):
         with ctx.phase(plan.name("graph")):
-            rows_of = learned_rows if params.index == "graph" else random_rows
-            entries, counts = _cached_graph(
-                plan, "graph", lambda: rows_of(model, plan.train, clusters, ctx, params, size)
-            )
-        put_graph(model, entries, counts)
+            graph = checkpointed(ctx.checkpoints, plan.name("graph"), rows_of_graph)
+        put_graph(model, graph["entries"], graph["counts"])
     else:
         size = replace(size, shortlist=model.n_labels)
     with ctx.phase(name):
@@ -139,25 +146,14 @@ def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
     return TrainData(sp.csr_matrix(features), texts, train.label_texts, train.n_labels, sp.csr_matrix(labels))
 
 
-def _cached_clusters(plan: Plan, name: str, centroids: Any) -> NDArray[np.int32]:
+def _cached_clusters(plan: Plan, name: str, centroids: Callable[[], sp.csr_matrix]) -> NDArray[np.int32]:
     """(L,) int32 clusters from a checkpoint, or of the label centroids that `centroids()` returns."""
     ctx, size = plan.ctx, plan.size
     if size.clusters == 1:
         return np.zeros(plan.train.data.n_labels, np.int32)
-    checkpoint = ctx.checkpoints.load(plan.name(name))
-    if checkpoint is not None:
-        return checkpoint[0]["clusters"]
-    seed = ctx.seed(plan.name("cluster"))
-    clusters = balanced_clusters(centroids(), n_clusters=size.clusters, seed=seed, progress=ctx.progress)
-    ctx.checkpoints.save(plan.name(name), {"clusters": clusters})
-    return clusters
 
+    def clusters() -> Arrays:
+        seed = ctx.seed(plan.name("cluster"))
+        return {"clusters": balanced_clusters(centroids(), n_clusters=size.clusters, seed=seed, progress=ctx.progress)}
 
-def _cached_graph(plan: Plan, name: str, make: Any) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Entries and counts of the graph from a checkpoint, or from `make()`."""
-    checkpoint = plan.ctx.checkpoints.load(plan.name(name))
-    if checkpoint is not None:
-        return checkpoint[0]["entries"], checkpoint[0]["counts"]
-    entries, counts = make()
-    plan.ctx.checkpoints.save(plan.name(name), {"entries": entries, "counts": counts})
-    return entries, counts
+    return checkpointed(ctx.checkpoints, plan.name(name), clusters)["clusters"]
