@@ -50,9 +50,9 @@ def new_encoder(
     return BowEncoder(int(train.features.shape[1]), params.width, generator)
 
 
-def facts(encoder: Encoder, params: EncoderParams) -> dict[str, Any]:
+def facts(encoder: Encoder, params: EncoderParams) -> dict[str, object]:
     """Description of an encoder for the record: resolved settings, including those that depend on the machine."""
-    description: dict[str, Any] = {"kind": encoder.kind, "width": encoder.width, **identity(params)}
+    description: dict[str, object] = {"kind": encoder.kind, "width": encoder.width, **identity(params)}
     if isinstance(encoder, BowEncoder):
         return description | {"reads": "features" if encoder.vocabulary is None else "texts"}
     transformer: Any = getattr(encoder, "transformer", encoder)

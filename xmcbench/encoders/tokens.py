@@ -108,7 +108,7 @@ class Tokeniser:
             return TokenRows(ids, offsets_of([lengths for _, lengths in parts]), self.pad)
         key = hashlib.sha256(f"{self.key} {texts_hash(packed)}".encode()).hexdigest()[:32]
 
-        def build(writer: Writer) -> dict[str, Any]:
+        def build(writer: Writer) -> dict[str, object]:
             lengths: list[NDArray[np.int64]] = []
 
             def parts() -> Iterator[NDArray[Any]]:

@@ -22,7 +22,7 @@ from xmcbench.method import Progress
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-HALVES: dict[str, dict[str, Any]] = {
+HALVES: dict[str, dict[str, object]] = {
     "words": {"token_pattern": r"\b\w+\b"},
     "pieces": {"analyzer": "char_wb", "ngram_range": (3, 5), "min_df": 2},
 }

@@ -9,12 +9,12 @@ import subprocess
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xmcbench.errors import XmcError
-from xmcbench.peers.pecos_worker import Garbled, Message, receive, send
+from xmcbench.peers.pecos_worker import Arrays, Garbled, Message, receive, send
 
 POLL_SECONDS = 0.2  # how often the deadline is checked while the child works
 STDERR_CHARACTERS = 2000  # how much of the end of the child's standard error an error message shows
@@ -26,9 +26,7 @@ class Child:
     def __init__(self, name: str, command: Sequence[str | Path]) -> None:
         """Start `command` in a new session, so that Ctrl-C in a terminal only reaches this process.
 
-        Raises
-        ------
-        XmcError : the process can't be started.
+        XmcError if the process can't be started.
         """
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed when the process ends
@@ -53,12 +51,10 @@ class Child:
         """End the process if it still runs."""
         self._end()
 
-    def ask(self, header: dict[str, Any], arrays: dict[str, Any], tick: Callable[[], None]) -> Message:
+    def ask(self, header: Mapping[str, object], arrays: Arrays, tick: Callable[[], None]) -> Message:
         """Send one message and return the answer; `tick` is called regularly while waiting, and may raise.
 
-        Raises
-        ------
-        XmcError : the child reports an error, has ended, or sends an invalid answer.
+        XmcError if the child reports an error, has ended, or sends an invalid answer.
         """
         if not self._end.alive:
             raise XmcError(f"{self.name}: its process has ended", "Start again with a new instance.")

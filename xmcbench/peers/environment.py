@@ -48,10 +48,7 @@ def ready() -> str | None:
 def install(say: Say) -> bool:
     """Create the environment unless it has the required version; return whether it was created.
 
-    Raises
-    ------
-    XmcError : a step failed; the message contains its output.
-    DataError : the home folder can't be written.
+    XmcError if a step failed, with its output; DataError if the home folder can't be written.
     """
     from filelock import FileLock
 

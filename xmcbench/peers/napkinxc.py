@@ -6,23 +6,21 @@ Classification (2020).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, XmcError
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
+from xmcbench.method import Inputs, MethodInfo, TrainData, param
 from xmcbench.peers import packages, rows
 from xmcbench.peers.quiet import quiet
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.method import Facts
 
 SOURCE = "napkinXC 0.7.2"
 ROWS = 4096  # rows per call: Ctrl-C and the deadline are checked between calls
@@ -47,7 +45,7 @@ class NapkinxcParams:
     ensemble: int = param(1, "trees whose probabilities are averaged, tree only", SOURCE, above=0)
 
 
-class Napkinxc:
+class Napkinxc(rows.PeerMethod):
     """napkinXC in this process, all rows at L2 norm one.
 
     The tree is searched exactly, as by default in napkinXC, since its beam search returns more labels than requested.
@@ -76,28 +74,18 @@ class Napkinxc:
     )
 
     def __init__(self, params: NapkinxcParams) -> None:
-        check_bounds("napkinxc", params)
-        self.params = params
-        self.n_features = 0
-        self.seen: NDArray[np.int32] = np.empty(0, np.int32)
-        self.folder: Path | None = None
+        super().__init__(params)
         self.model: Any = None
-
-    @classmethod
-    def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Skip if the package is not installed."""
-        return packages.missing("napkinxc")
 
     def _build(self, folder: Path, threads: int, seed: int) -> Any:
         from napkinxc.models import BR, PLT
 
-        p = self.params
-        arguments: dict[str, Any] = {"seed": seed, "threads": threads, "verbose": 0}
-        for name in ("loss", "liblinear_c", "liblinear_eps", "liblinear_max_iter", "weights_threshold"):
-            arguments[name] = getattr(p, name)
-        if p.model == "br":
-            return BR(str(folder), **arguments)
-        return PLT(str(folder), arity=p.arity, max_leaves=p.max_leaves, ensemble=p.ensemble, **arguments)
+        arguments = asdict(self.params) | {"seed": seed, "threads": threads, "verbose": 0}
+        if arguments.pop("model") == "plt":
+            return PLT(str(folder), **arguments)
+        for name in ("arity", "max_leaves", "ensemble"):
+            del arguments[name]
+        return BR(str(folder), **arguments)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Train into the run's folder, then load the model from there."""
@@ -113,7 +101,7 @@ class Napkinxc:
                 model.fit(features, labels)
             except (RuntimeError, ValueError) as error:
                 raise XmcError(f"napkinxc: {error}", f"The parameters were {self.params}.") from error
-        rows.keep_notes(folder, int(features.shape[1]), seen)
+        self.keep_notes(folder, int(features.shape[1]), seen)
         self.load(folder)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
@@ -132,24 +120,14 @@ class Napkinxc:
             ctx.progress(min(start + ROWS, n), n, "rows")
         return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
 
-    def save(self, folder: Path) -> None:
-        """Copy napkinXC's binary files and our notes."""
-        rows.copy_model("napkinxc", self.folder, folder)
-
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : a file is missing or damaged.
-        XmcError : napkinXC isn't installed.
-        """
+        """Read what `save` wrote; DataError if a file is missing or damaged, XmcError if napkinXC isn't installed."""
         packages.require("napkinxc")
-        n_features, seen = rows.read_notes("napkinxc", folder)
+        self.read_notes(folder)
         with quiet():
             model = self._build(folder, 0, 0)
             try:
                 model.load()
             except (RuntimeError, ValueError) as error:
                 raise DataError(f"{folder}: napkinXC can't read its model ({error})", "Fit again.") from error
-        self.model, self.n_features, self.seen, self.folder = model, n_features, seen, folder
+        self.model = model

@@ -12,17 +12,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError, XmcError
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
+from xmcbench.method import Inputs, MethodInfo, TrainData, param
 from xmcbench.peers import packages, rows
 from xmcbench.peers.quiet import quiet
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
-    from xmcbench.method import Facts
 
 SOURCE = "omikuji 0.5.2"
 ROWS = 1024  # rows between two progress reports, which check Ctrl-C and the deadline
@@ -52,7 +50,7 @@ class OmikujiParams:
     )
 
 
-class Omikuji:
+class Omikuji(rows.PeerMethod):
     """omikuji in this process, all rows at L2 norm one.
 
     omikuji takes no seed: clusters are initialised with random rows, so two fits differ. Training reads an XMC text
@@ -87,23 +85,14 @@ class Omikuji:
     )
 
     def __init__(self, params: OmikujiParams) -> None:
-        check_bounds("omikuji", params)
+        super().__init__(params)
         if params.cluster_k > params.min_branch_size:  # with more clusters than labels, omikuji ends the process
             raise UsageError(
                 f"omikuji: cluster_k is {params.cluster_k} and min_branch_size {params.min_branch_size}",
                 "cluster_k must be at most min_branch_size: a node can't have more children than labels.",
             )
-        self.params = params
-        self.n_features = 0
-        self.seen: NDArray[np.int32] = np.empty(0, np.int32)
-        self.folder: Path | None = None
         self.model: Any = None
         self.threads = 0
-
-    @classmethod
-    def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Skip if the package is not installed."""
-        return packages.missing("omikuji")
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Write the rows to a text file, train on it, then load the model from the run's folder."""
@@ -117,7 +106,7 @@ class Omikuji:
         with ctx.phase("train"):
             self._train(path, folder, ctx.threads)
         path.unlink()
-        rows.keep_notes(folder, int(features.shape[1]), seen)
+        self.keep_notes(folder, int(features.shape[1]), seen)
         self.load(folder)
 
     def _train(self, path: Path, folder: Path, threads: int) -> None:
@@ -162,20 +151,10 @@ class Omikuji:
                 ctx.progress(row + 1, n, "rows")
         return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
 
-    def save(self, folder: Path) -> None:
-        """Copy omikuji's CBOR and JSON files and our notes."""
-        rows.copy_model("omikuji", self.folder, folder)
-
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : a file is missing or damaged.
-        XmcError : omikuji isn't installed.
-        """
+        """Read what `save` wrote; DataError if a file is missing or damaged, XmcError if omikuji isn't installed."""
         packages.require("omikuji")
-        n_features, seen = rows.read_notes("omikuji", folder)
+        self.read_notes(folder)
         with quiet():
             import omikuji
 
@@ -183,4 +162,4 @@ class Omikuji:
                 self.model = omikuji.Model.load(str(folder))
             except RuntimeError as error:
                 raise DataError(f"{folder}: omikuji can't read its model ({error})", "Fit again.") from error
-        self.n_features, self.seen, self.folder, self.threads = n_features, seen, folder, 0
+        self.threads = 0

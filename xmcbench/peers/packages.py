@@ -56,12 +56,6 @@ def missing(name: str) -> str | None:
 
 
 def require(name: str) -> None:
-    """Raise if the peer is missing; for callers that did not call `skip`.
-
-    Raises
-    ------
-    XmcError : the peer isn't installed.
-    """
-    reason = missing(name)
-    if reason is not None:
+    """XmcError if the peer isn't installed; for callers that did not call `skip`."""
+    if (reason := missing(name)) is not None:
         raise XmcError(f"{name}: {reason}")

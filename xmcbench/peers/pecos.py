@@ -6,15 +6,15 @@ Sources: the program itself, libpecos 1.2.8; Yu et al., PECOS: Prediction for En
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
+from xmcbench.method import Inputs, MethodInfo, TrainData, param
 from xmcbench.peers import environment, packages, rows
 from xmcbench.topk import TopK
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
-    from xmcbench.method import Facts
     from xmcbench.peers.child import Child
+    from xmcbench.peers.pecos_worker import Arrays
 
-Arrays = dict[str, NDArray[Any]]
 WORKER = Path(__file__).with_name("pecos_worker.py")
 SOURCE = "libpecos 1.2.8"
 
@@ -46,7 +45,7 @@ class PecosParams:
     )
 
 
-class Pecos:
+class Pecos(rows.PeerMethod):
     """PECOS's XR-Linear with PIFA label features and hierarchical k-means, all rows at L2 norm one.
 
     PECOS runs in a child process, since it needs numpy < 2. Seconds and peak memory of the child are in the record's
@@ -73,17 +72,8 @@ class Pecos:
     )
 
     def __init__(self, params: PecosParams) -> None:
-        check_bounds("pecos", params)
-        self.params = params
-        self.n_features = 0
-        self.seen: NDArray[np.int32] = np.empty(0, np.int32)
-        self.folder: Path | None = None
+        super().__init__(params)
         self._child: Child | None = None
-
-    @classmethod
-    def skip(cls, data: Facts, machine: Machine) -> str | None:
-        """Skip if PECOS's environment is not installed."""
-        return packages.missing("pecos")
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Train in the child process, which saves the models to the run's folder."""
@@ -107,7 +97,7 @@ class Pecos:
         with ctx.phase("train"):
             self._ask(request, {**_parts("x", x), **_parts("y", y)}, ctx)
         self._stop()  # predict in a fresh process, whose memory holds no training rows
-        rows.keep_notes(folder, int(x.shape[1]), seen)
+        self.keep_notes(folder, int(x.shape[1]), seen)
         self.load(folder)
 
     def warm_up(self, ctx: RunContext) -> None:
@@ -125,29 +115,20 @@ class Pecos:
             return TopK(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
         self.warm_up(ctx)
         request = {"verb": "predict", "k": k, "beam": int(ctx.query.get("beam", self.params.beam)), "x": x.shape}
-        csr_arrays = self._ask(request, _parts("x", x), ctx)
-        scores = sp.csr_matrix(
-            (csr_arrays["data"], csr_arrays["indices"], csr_arrays["indptr"]), (x.shape[0], len(self.seen))
-        )
+        csr = self._ask(request, _parts("x", x), ctx)
+        scores = sp.csr_matrix((csr["data"], csr["indices"], csr["indptr"]), (x.shape[0], len(self.seen)))
         top = TopK.from_csr(scores, k)
         return TopK(rows.dataset_ids(top.ids, self.seen), top.scores)  # still in order, since `seen` is ascending
-
-    def save(self, folder: Path) -> None:
-        """Copy PECOS's npz and JSON files and our notes."""
-        rows.copy_model("pecos", self.folder, folder)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; PECOS reads its files at the first prediction.
 
-        Raises
-        ------
-        DataError : the notes are missing or damaged.
+        DataError if the notes are missing or damaged.
         """
-        self.n_features, self.seen = rows.read_notes("pecos", folder)
-        self.folder = folder
+        self.read_notes(folder)
         self._stop()
 
-    def _ask(self, header: dict[str, Any], arrays: Arrays, ctx: RunContext) -> Arrays:
+    def _ask(self, header: Mapping[str, object], arrays: Arrays, ctx: RunContext) -> Arrays:
         """Send a request to the worker and record its time and memory; an error ends the worker."""
         from xmcbench.peers.child import Child
 

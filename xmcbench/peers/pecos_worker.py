@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -28,14 +28,16 @@ import numpy as np
 MAGIC = b"XMCB"
 MAX_HEADER_BYTES = 1 << 20
 DTYPES = ("<f4", "<i4", "<i8")
-Message = tuple[dict[str, Any], dict[str, Any]]
+Header = dict[str, Any]  # decoded JSON
+Arrays = dict[str, Any]  # numpy arrays: this file also runs under PECOS's numpy
+Message = tuple[Header, Arrays]
 
 
 class Garbled(Exception):
     """The input is not a valid message."""
 
 
-def send(stream: IO[bytes], header: dict[str, Any], arrays: dict[str, Any] | None = None) -> None:
+def send(stream: IO[bytes], header: Mapping[str, object], arrays: Arrays | None = None) -> None:
     """Write one message; arrays are numpy arrays of float32, int32 or int64."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
     descriptions = [[name, array.dtype.str, list(array.shape)] for name, array in contiguous.items()]
@@ -49,13 +51,8 @@ def send(stream: IO[bytes], header: dict[str, Any], arrays: dict[str, Any] | Non
 def receive(read: Callable[[int], bytes]) -> Message | None:
     """Read the (header, arrays) of the next message, or None at the end of the stream.
 
-    Parameters
-    ----------
-    read : returns n bytes, or fewer at the end of the stream.
-
-    Raises
-    ------
-    Garbled : the input is not a message, or ends within one.
+    `read(n)` returns n bytes, or fewer at the end of the stream. Garbled if the input is not a message, or ends within
+    one.
     """
     start = read(8)
     if not start:
@@ -85,7 +82,7 @@ def _read_exactly(read: Callable[[int], bytes], size: int) -> bytes:
     return content
 
 
-def csr(arrays: dict[str, Any], name: str, shape: Any) -> Any:
+def csr(arrays: Arrays, name: str, shape: Any) -> Any:
     """Build a CSR matrix from the arrays NAME.data, NAME.indices and NAME.indptr."""
     import scipy.sparse as sp
 
@@ -100,7 +97,7 @@ class Server:
         self.folders: list[str] = []
         self.models: dict[str, list[Any]] = {}
 
-    def train(self, request: dict[str, Any], arrays: dict[str, Any]) -> Message:
+    def train(self, request: Header, arrays: Arrays) -> Message:
         """Train one model per seed: PIFA label features, hierarchical k-means, linear rankers."""
         from pecos.xmc import Indexer, LabelEmbeddingFactory
         from pecos.xmc.xlinear.model import XLinearModel
@@ -114,10 +111,9 @@ class Server:
             )
             model = XLinearModel.train(x, y, C=chain, threads=threads, **request["training"])
             model.save(os.path.join(request["folder"], str(number)))
-        seconds = time.perf_counter() - start
-        return {"seconds": seconds}, {}
+        return {"seconds": time.perf_counter() - start}, {}
 
-    def load(self, request: dict[str, Any], arrays: dict[str, Any]) -> Message:
+    def load(self, request: Header, arrays: Arrays) -> Message:
         """Load the weights in the fastest forms for batches and single rows; PECOS's default is many times slower."""
         from pecos.xmc.xlinear.model import XLinearModel
 
@@ -127,7 +123,7 @@ class Server:
             self.models[kind] = [XLinearModel.load(f, is_predict_only=True, weight_matrix_type=kind) for f in folders]
         return {"seconds": time.perf_counter() - start}, {}
 
-    def predict(self, request: dict[str, Any], arrays: dict[str, Any]) -> Message:
+    def predict(self, request: Header, arrays: Arrays) -> Message:
         """Predict with each model and sum the scores; the answer has the parts of a CSR matrix."""
         x, start = csr(arrays, "x", request["x"]), time.perf_counter()
         models = self.models["BINARY_SEARCH_CHUNKED" if x.shape[0] == 1 else "HASH_CHUNKED"]
@@ -140,7 +136,7 @@ class Server:
         dtypes = {"data": np.float32, "indices": np.int64, "indptr": np.int64}
         return {"seconds": seconds}, {part: getattr(scores, part).astype(dtype) for part, dtype in dtypes.items()}
 
-    def answer(self, request: dict[str, Any], arrays: dict[str, Any]) -> Message:
+    def answer(self, request: Header, arrays: Arrays) -> Message:
         """Handle a request; an error becomes an answer with "error" and "traceback"."""
         try:
             handler = {"train": self.train, "load": self.load, "predict": self.predict}[request["verb"]]

@@ -1,20 +1,23 @@
-"""Input and model files of all peers: rows of length one, labels with a training row, errors for crashing inputs."""
+"""What all peers share: rows of length one, labels with a training row, errors for crashing inputs, model folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
-from xmcbench.method import Inputs, TrainData
+from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds
 from xmcbench.methods.helpers import features_of, not_a_model, not_fitted
+from xmcbench.peers import packages
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+    from xmcbench.method import Facts
 
 NOTES = "xmcbench.npz"  # in the model folder, next to the peer's files
 
@@ -23,11 +26,8 @@ def training(name: str, train: TrainData) -> tuple[sp.csr_matrix, sp.csr_matrix,
     """Return (n, d) features of L2 norm one, (n, s) labels, and the s label ids that have a training row.
 
     Both matrices are float32 CSR copies with sorted indices. Labels without a training row are left out: they
-    can't be learned, and napkinXC's tree crashes on trailing ones.
-
-    Raises
-    ------
-    DataError : there are no features, or no row has a label. The peers would end the whole process.
+    can't be learned, and napkinXC's tree crashes on trailing ones. DataError if there are no features, or no row has a
+    label: the peers would end the whole process.
     """
     import scipy.sparse as sp
 
@@ -49,10 +49,7 @@ def training(name: str, train: TrainData) -> tuple[sp.csr_matrix, sp.csr_matrix,
 def queries(name: str, inputs: Inputs, n_features: int) -> sp.csr_matrix:
     """Features to predict for: an (n, d) float32 CSR copy with rows of L2 norm one.
 
-    Raises
-    ------
-    UsageError : there is no model yet.
-    DataError : the width differs from the width of the training rows.
+    UsageError if there is no model yet; DataError if the width differs from the width of the training rows.
     """
     from xmcbench.sparse.csr import unit_rows
 
@@ -66,40 +63,53 @@ def dataset_ids(ids: NDArray[np.int32], seen: NDArray[np.int32]) -> NDArray[np.i
     return np.where(ids < 0, ids, seen[ids])
 
 
-def keep_notes(folder: Path, n_features: int, seen: NDArray[np.int32]) -> None:
-    """Write the number of features and the label ids next to a peer's model, which lacks them."""
-    write_npz(folder / NOTES, {"n_features": np.array(n_features), "labels": seen})
+class PeerMethod:
+    """What all peers have: parameters, a model folder, and notes in it, since a peer's own files lack them.
 
-
-def read_notes(name: str, folder: Path) -> tuple[int, NDArray[np.int32]]:
-    """Read (n_features, label ids) as `keep_notes` wrote them.
-
-    Raises
-    ------
-    DataError : the file is missing or damaged.
+    Attributes
+    ----------
+    n_features : d of the training rows; 0 before `fit` or `load`. seen : label ids that have a training row, ascending.
+    folder : the folder of the peer's model, or None.
     """
-    arrays = read_npz(folder / NOTES)
-    if not {"n_features", "labels"} <= arrays.keys():
-        raise not_a_model(name, folder / NOTES, "a field is missing")
-    return int(arrays["n_features"]), arrays["labels"]
 
+    info: ClassVar[MethodInfo]
 
-def copy_model(name: str, source: Path | None, target: Path) -> None:
-    """Copy a peer's model into an existing empty folder.
+    def __init__(self, params: Any) -> None:
+        check_bounds(self.info.name, params)
+        self.params = params
+        self.n_features = 0
+        self.seen: NDArray[np.int32] = np.empty(0, np.int32)
+        self.folder: Path | None = None
 
-    Files are copied in the order of their names, since omikuji sums its trees in the order of the directory listing.
+    @classmethod
+    def skip(cls, data: Facts, machine: Machine) -> str | None:
+        """Skip if the peer is not installed."""
+        return packages.missing(cls.info.name)
 
-    Raises
-    ------
-    UsageError : there is no model yet.
-    """
-    import shutil
+    def keep_notes(self, folder: Path, n_features: int, seen: NDArray[np.int32]) -> None:
+        """Write the number of features and the label ids next to the peer's model."""
+        write_npz(folder / NOTES, {"n_features": np.array(n_features), "labels": seen})
 
-    if source is None:
-        raise not_fitted(name, "save")
-    for path in sorted(source.rglob("*")):
-        destination = target / path.relative_to(source)
-        if path.is_dir():
-            destination.mkdir(exist_ok=True)
-        else:
-            shutil.copyfile(path, destination)
+    def read_notes(self, folder: Path) -> None:
+        """Read what `keep_notes` wrote; DataError if the file is missing or damaged."""
+        arrays = read_npz(folder / NOTES)
+        if not {"n_features", "labels"} <= arrays.keys():
+            raise not_a_model(self.info.name, folder / NOTES, "a field is missing")
+        self.n_features, self.seen, self.folder = int(arrays["n_features"]), arrays["labels"], folder
+
+    def save(self, folder: Path) -> None:
+        """Copy the peer's files and the notes; UsageError if there is no model yet.
+
+        Files are copied in the order of their names, since omikuji sums its trees in the order of the directory
+        listing.
+        """
+        import shutil
+
+        if self.folder is None:
+            raise not_fitted(self.info.name, "save")
+        for path in sorted(self.folder.rglob("*")):
+            destination = folder / path.relative_to(self.folder)
+            if path.is_dir():
+                destination.mkdir(exist_ok=True)
+            else:
+                shutil.copyfile(path, destination)

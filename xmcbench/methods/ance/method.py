@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +165,7 @@ class Ance:
         near = self.index.search(self.sample[:2], min(10, count), ef, ctx.device)
         if self.classifier is not None:
             self.classifier.rerank(self.sample[:2], near, self.params.temperature, 1)
-        facts: dict[str, Any] = {"by": self.index.how, "labels": count}
+        facts: dict[str, object] = {"by": self.index.how, "labels": count}
         if self.index.how == "hnsw":
             facts["ef"] = ef
             facts |= {f"recall@{k} on training rows": self.index.recall(self.sample, k, ef) for k in KS if k <= count}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Literal
 
 from xmcbench.encoders import params as encoders
 from xmcbench.encoders.params import EncoderParams
@@ -14,7 +14,7 @@ DEV = "measured on 1,100 training notes of icd10cm, held out: P@1"
 BY_ENCODER = "see `RATES` in xmcbench/methods/ance/params.py"
 # bow: measured with ELIAS, its CHOICES.md; frozen: ours, as for a layer of bow; else: fine-tuning, Devlin et al. 2019,
 # and DEXML's and NGAME's 1e-4 to 3e-4 for batches of thousands.
-RATES: dict[str, dict[str, Any]] = {
+RATES: dict[str, dict[str, float]] = {
     "bow": {"rate": 3e-3, "table_rate": 2e-2, "batch": 512, "epochs": 12},
     "frozen": {"rate": 1e-3, "table_rate": 1e-2, "batch": 512, "epochs": 12},
     "transformer": {"rate": 1e-4, "table_rate": 1e-2, "batch": 128, "epochs": 5},
@@ -117,17 +117,13 @@ class Settled(AnceParams):
 def settled(params: AnceParams) -> Settled:
     """Resolve every None in `params` to the value for its encoder."""
     kind = "bow" if params.encoder == "bow" else "frozen" if params.frozen else "transformer"
-    values: dict[str, Any] = {field.name: getattr(params, field.name) for field in fields(params)}
-    return Settled(**values | {name: value for name, value in RATES[kind].items() if values[name] is None})
+    values = {field.name: getattr(params, field.name) for field in fields(params)}
+    values |= {name: value for name, value in RATES[kind].items() if values[name] is None}
+    return Settled(**values)
 
 
 def check(params: AnceParams) -> None:
-    """Reject invalid values.
-
-    Raises
-    ------
-    UsageError : the message names the parameter and the valid values.
-    """
+    """UsageError if a value is invalid; the message names the parameter and the valid values."""
     encoders.check("ance", params)
     resolved = settled(params)
     if resolved.decay * max(resolved.rate, resolved.table_rate) >= 1:

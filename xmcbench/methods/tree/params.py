@@ -15,7 +15,7 @@ PECOS = "Yu et al., JMLR 2022; PECOS 1.2"
 
 # The defaults are XR-Linear's. All three have at most 100 labels in a last cluster, C = 1, tolerance and threshold of
 # 0.1, and a beam of 10.
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, object]] = {
     "parabel": {"trees": 3, "arity": 2, "power": 2},
     "bonsai": {"trees": 3, "clusters": "kmeans", "arity": 100, "depth": 3, "power": 2},
     "xrlinear": {},
@@ -96,12 +96,7 @@ def params_of(preset: str) -> type[Any]:
 
 
 def check(name: str, params: Any) -> None:
-    """Reject invalid values.
-
-    Raises
-    ------
-    UsageError : the message names the parameter and the valid values.
-    """
+    """UsageError if a value is invalid; the message names the parameter and the valid values."""
     check_bounds(name, params)
     if params.clusters == "balanced" and params.arity & (params.arity - 1):
         raise UsageError(

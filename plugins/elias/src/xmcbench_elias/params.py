@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Literal
 
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.method import param
@@ -17,9 +17,16 @@ VISITS = "by the number of training rows: `VISITED` in params.py, see CHOICES.md
 
 # Sizes by the number of labels. MANY starts between the two measured label counts, 7,406 and 20,452. HUGE has the
 # paper's sizes, K and κ in leaves, and starts at the label count of the paper's smallest index with leaves of 100.
-FEW: dict[str, Any] = {"width": 256, "dropout": 0.3, "leaf": 25, "train_beam": 20, "shortlist_leaves": 60, "batch": 256}
-MANY: dict[str, Any] = FEW | {"train_beam": 10, "shortlist_leaves": 40, "batch": 512}
-HUGE: dict[str, Any] = MANY | {"leaf": 100, "train_beam": 20, "shortlist_leaves": 20}
+FEW: dict[str, float] = {
+    "width": 256,
+    "dropout": 0.3,
+    "leaf": 25,
+    "train_beam": 20,
+    "shortlist_leaves": 60,
+    "batch": 256,
+}
+MANY = FEW | {"train_beam": 10, "shortlist_leaves": 40, "batch": 512}
+HUGE = MANY | {"leaf": 100, "train_beam": 20, "shortlist_leaves": 20}
 REGIMES = ((250_000, HUGE), (16_384, MANY), (0, FEW))
 
 # Rows to visit in each stage, and the minimum and maximum number of epochs: small data sets need more epochs.
@@ -209,7 +216,8 @@ def settled(params: EliasParams, n_labels: int, n_rows: int = 1) -> Settled:
             epochs = settled_dual(AnceParams(encoder=params.encoder, frozen=params.frozen)).epochs
         defaults[name] = max(1, round(params.effort * epochs))
     values = {field.name: getattr(params, field.name) for field in fields(EliasParams)}
-    return Settled(**values | {name: value for name, value in defaults.items() if values[name] is None})
+    values |= {name: value for name, value in defaults.items() if values[name] is None}
+    return Settled(**values)
 
 
 def sizes(params: EliasParams, n_labels: int) -> Sizes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 # The authors' configuration of LF-AmazonTitles-131K: titles of 32 tokens, 20 + 50 epochs, weights averaged from epoch 8
 # on, and λ = 0.05 over n · P, which is the weight λ K / P here, with P = 10 true labels per row. Their rates drop from
 # 2e-4 to 3e-5 in stage 2 for the encoder and from 5e-3 to 1e-4 for the rest; here one factor applies to both.
-_PAPER: dict[str, Any] = {
+_PAPER: dict[str, object] = {
     "encoder": "distilbert-base-uncased",
     "max_length": 32,
     "encoder_rate": 2e-4,
@@ -34,7 +32,7 @@ _PAPER: dict[str, Any] = {
 
 # `minilm`: D of all-MiniLM-L6-v2 and the settings of LEVER (Buvanesh et al., ICLR 2024, T17) for ELIAS with a similar
 # encoder on the same data: 60 epochs in all, 512 rows per step, rates of 1e-4 in the encoder and 2e-2 elsewhere.
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, object]] = {
     "bow": {},
     "minilm": _PAPER
     | {

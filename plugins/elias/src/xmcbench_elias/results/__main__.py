@@ -24,9 +24,7 @@ FILE, FIGURE = "RESULTS.md", "recall-by-frequency.svg"
 def write(folder: Path, into: Path, plan: Plan) -> Results:
     """Write RESULTS.md and its figure into a folder; returns the results they were made from.
 
-    Raises
-    ------
-    DataError : there are no records, or a file cannot be written.
+    DataError if there are no records, or a file cannot be written.
     """
     results = Results(folder)
     text = Document(results, plan).text(into / FIGURE)

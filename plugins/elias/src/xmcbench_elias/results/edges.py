@@ -1,10 +1,10 @@
-"""Statistics for `report.json`: weights of the learned adjacency, metrics without light edges, labels scored."""
+"""Statistics for `report.json`: the index, the learned adjacency and metrics without its light edges, labels scored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from xmcbench.context import Reporter
 from xmcbench.topk import PAD
 from xmcbench_elias.network.model import EMPTY, EliasModel
 from xmcbench_elias.results.deciles import Deciles
+from xmcbench_elias.results.report_file import Cut, Decile, Edges
 from xmcbench_elias.search.predict import SHARE, predict
 
 if TYPE_CHECKING:
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
 THRESHOLDS = (0.1, 0.25, 0.5, 0.9)  # table 9 of the paper
 HEAVY = 0.25  # weight above which the paper counts a label as a member of a cluster
 K = 100  # labels per row, for R@100
-METRICS = ("P@1", "R@10", "R@100")
 SAMPLE = 2000  # test rows on which label scores are counted
 CELLS = 1 << 22  # maximum rows · shortlist: some tens of megabytes
 
 
-class Cut(EliasModel):
+class CutModel(EliasModel):
     """A model without the edges whose weight is below a threshold; it shares all other weights."""
 
     def __init__(self, model: EliasModel, threshold: float) -> None:
@@ -54,63 +54,65 @@ class Cut(EliasModel):
 
 def edge_facts(
     fitted: FittedModel, inputs: Inputs, score: Callable[[TopK], Evaluation], size: Sizes, ctx: RunContext
-) -> dict[str, Any] | None:
-    """Statistics of the first model's edges.
+) -> Edges | None:
+    """Statistics of the first model's edges; None if the adjacency was not learned (`index` is tree or none).
 
-    Returns
-    -------
-    None if the adjacency was not learned (`index` is tree or none). Else "cut", a list of dicts with a threshold, the
-    share of edges below it, and `METRICS` on the test rows, as fractions, without these edges; "stage-1 edges kept",
-    the share of labels whose weight in their stage-1 cluster is above `HEAVY`; "by decile", ten dicts (`Deciles` of the
-    training rows): fewest and most training rows of a label, labels, and the mean number of clusters in which a label's
-    weight is above `HEAVY`.
+    The deciles are those of the training rows, and a label is a member of a cluster where its weight is above `HEAVY`.
     """
     model = fitted.models[0]
     if model.adjacency is None:
         return None
-    weights, entries = _weights(model)
-    quiet = _quiet(ctx)
+    with torch.no_grad():
+        values, filled = model.log_entries().exp().cpu().numpy(), model.filled.cpu().numpy()
+    weights, labels, clusters = values[filled], model.entries.cpu().numpy()[filled], np.nonzero(filled)[0]
     rows = model.to(ctx.device).encoder.rows(inputs, ctx.progress)
-    cut = []
+    cuts = []
     for threshold in (0.0, *THRESHOLDS):
-        top = predict(Cut(model, threshold), rows, min(K, model.n_labels), _beam(ctx), size.shortlist, quiet)
-        values = score(top).fractions()
-        row: dict[str, Any] = {"threshold": threshold, "share cut": float((weights < threshold).mean())}
-        cut.append(row | {name: values.get(name) for name in METRICS})
+        cut_model, quiet = CutModel(model, threshold), _quiet(ctx)
+        top = predict(cut_model, rows, min(K, model.n_labels), _beam(ctx), size.shortlist, quiet)
+        metrics = score(top).fractions()
+        share_cut = float((weights < threshold).mean())
+        cuts.append(Cut(threshold, share_cut, metrics.get("P@1"), metrics.get("R@10"), metrics.get("R@100")))
     heavy = weights > HEAVY
-    # the edges between labels and their stage-1 clusters
-    stage_1_edges = fitted.first.owners().cpu().numpy()[entries[0]] == entries[1]
+    in_stage_1_cluster = fitted.first.owners().cpu().numpy()[labels] == clusters
     deciles = Deciles(fitted.label_counts, fitted.label_counts)
-    clusters = np.bincount(entries[0][heavy], minlength=model.n_labels)
-    table = zip(deciles.ranges(), deciles.sums(np.ones(model.n_labels)), deciles.means(clusters), strict=True)
+    n_clusters = deciles.means(np.bincount(labels[heavy], minlength=model.n_labels))
+    table = zip(deciles.ranges(), deciles.sums(np.ones(model.n_labels)), n_clusters, strict=True)
+    return Edges(
+        cuts,
+        float((in_stage_1_cluster & heavy).sum() / model.n_labels),
+        [Decile(low, high, float(count), float(mean)) for (low, high), count, mean in table],
+    )
+
+
+def index_facts(fitted: FittedModel) -> dict[str, float | list[float]]:
+    """Statistics of the index: clusters per label, labels whose best cluster has changed, clamped entries."""
+    model, first = fitted.models[0], fitted.first
+    entries = model.entries.cpu().numpy()
+    paths = np.bincount(entries[entries < model.n_labels], minlength=model.n_labels)
+    owners, stage_1_owners = model.owners().cpu().numpy(), first.owners().cpu().numpy()
     return {
-        "cut": cut,
-        "stage-1 edges kept": float((stage_1_edges & heavy).sum() / model.n_labels),
-        "by decile": [
-            {"fewest": low, "most": high, "labels": float(labels), "clusters": float(mean)}
-            for (low, high), labels, mean in table
-        ],
+        "clusters": len(entries),
+        "clusters a label, mean": float(paths.mean()),
+        "clusters a label, quartiles": np.quantile(paths, [0.25, 0.5, 0.75]).tolist(),
+        "labels in one cluster alone": float((paths == 1).mean()),
+        "labels whose best cluster changed": float((owners != stage_1_owners).mean()),
+        "adjacency entries at the clamp": model.clamped_share(),
     }
 
 
 def label_scores(fitted: FittedModel, inputs: Inputs, size: Sizes, ctx: RunContext) -> Mapping[str, float]:
     """Mean number of labels per row that are scored to find the 100 best, over at most 2,000 test rows.
 
-    Returns
-    -------
-    "stage1" and "model" for these outputs, the latter summed over all members; "shortlist" for outputs that score the
-    whole shortlist.
+    "stage1" and "model" are of these outputs, the latter summed over all members; "shortlist" is of outputs that score
+    the whole shortlist.
     """
     n = inputs.n_rows
     n_sampled = max(1, min(n, SAMPLE, CELLS // size.shortlist))
     inputs = inputs.rows(np.unique(np.linspace(0, n - 1, n_sampled).astype(np.int64)))
-    first = _scored(fitted.first, inputs, size, ctx)
-    models = [_scored(model, inputs, size, ctx) for model in fitted.models]
-    return {
-        "stage1": first[0],
-        "model": sum(scored for scored, _ in models),
-        "shortlist": sum(shortlisted for _, shortlisted in models),
-    }
+    stage_1 = _scored(fitted.first, inputs, size, ctx)[0]
+    scored, shortlisted = zip(*(_scored(model, inputs, size, ctx) for model in fitted.models), strict=True)
+    return {"stage1": stage_1, "model": sum(scored), "shortlist": sum(shortlisted)}
 
 
 def _scored(model: EliasModel, inputs: Inputs, size: Sizes, ctx: RunContext) -> tuple[float, float]:
@@ -121,13 +123,6 @@ def _scored(model: EliasModel, inputs: Inputs, size: Sizes, ctx: RunContext) -> 
     shortlisted = float((top.ids != PAD).sum() / max(len(top.ids), 1))
     predict(model, rows, k, _beam(ctx), size.shortlist, quiet)
     return shortlisted * float(quiet.notes.get(SHARE, {}).get(str(k), 1.0)), shortlisted
-
-
-def _weights(model: EliasModel) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """(m,) weights of all edges, and their (m,) labels and (m,) clusters."""
-    with torch.no_grad():
-        values, filled = model.log_entries().exp().cpu().numpy(), model.filled.cpu().numpy()
-    return values[filled], (model.entries.cpu().numpy()[filled], np.nonzero(filled)[0])
 
 
 def _beam(ctx: RunContext) -> int:

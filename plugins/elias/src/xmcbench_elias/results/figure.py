@@ -88,9 +88,7 @@ def recall(top: TopK, dataset: Dataset, deciles: Deciles, k: int) -> NDArray[np.
 def draw(panels: Sequence[Panel], path: Path) -> None:
     """Draw R@10 and R@100 of each board as an SVG; equal numbers give an identical file.
 
-    Raises
-    ------
-    DataError : the file cannot be written.
+    DataError if the file cannot be written.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -109,17 +107,14 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
                     line = axes.plot(x, 100 * values[k], dashes, color=color, marker=marker, markersize=4)
                     handles[title] = line[0]
                 axes.set_title(f"{panel.board.dataset} ({panel.board.view}), R@{k}", parse_math=False)
-                axes.set_xticks(x, [_short(*ends) for ends in panel.ranges], rotation=45, fontsize=7)
+                ticks = [f"{most:,}" if fewest == most else f"{most:,}–{fewest:,}" for fewest, most in panel.ranges]
+                axes.set_xticks(x, ticks, rotation=45, fontsize=7)
                 axes.set_xlabel("training rows of a label, by decile")
                 axes.set_ylabel("percent")
                 axes.grid(alpha=0.3)
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
         with atomic(path) as file:
             figure.savefig(file, format="svg", metadata={"Date": None})
-
-
-def _short(fewest: int, most: int) -> str:
-    return f"{most:,}" if fewest == most else f"{most:,}–{fewest:,}"
 
 
 def alt(panels: Sequence[Panel]) -> str:

@@ -6,20 +6,23 @@ Everything here is measured on test rows after the run's predictions were scored
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+import msgspec
 
+from xmcbench.board.cells import NONE, percent
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.files import atomic, write_json
 from xmcbench.metrics import difference
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.params import Sizes
-from xmcbench_elias.results.edges import edge_facts, label_scores
+from xmcbench_elias.results.cells import grid, interval
+from xmcbench_elias.results.edges import edge_facts, index_facts, label_scores
+from xmcbench_elias.results.report_file import Gap, Report
 from xmcbench_elias.search.predict import SHARE
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ REPEATS = 3  # predictions per beam; the fastest counts, which removes interrupt
 SCORED_AT = (5, 10, 100)  # numbers of labels for which the scored share of the shortlist is reported
 
 Score = Callable[["TopK"], "Evaluation"]
+Predict = Callable[["Inputs", int, "RunContext"], "TopK"]
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,25 @@ class QuerySetting:
     evaluation: Evaluation
     ms: float
 
+    def values(self) -> dict[str, float | None]:
+        """`METRICS`, as fractions."""
+        fractions = self.evaluation.fractions()
+        return {name: fractions.get(name) for name in METRICS}
+
+    def entry(self) -> dict[str, str | float | None]:
+        """The entry of `report.json`."""
+        return {"name": self.name, "ms a row": self.ms, **self.values()}
+
 
 def report(
-    fitted: FittedModel, inputs: Inputs, score: Score, folder: Path, ctx: RunContext, predict: Any, size: Sizes
+    fitted: FittedModel, inputs: Inputs, score: Score, folder: Path, ctx: RunContext, predict: Predict, size: Sizes
 ) -> None:
-    """Write `report.md`, `report.json` and `beam.svg` into `folder`; `predict(inputs, k, ctx)` is the method's.
+    """Write `report.md`, `report.json` and `beam.svg` into `folder`; `predict` is the method's.
 
     In stage 1 a cluster is a leaf; its beam is chosen so that it scores as many labels as the model.
     """
 
-    def evaluated(name: str, repeats: int = 1, **query: Any) -> QuerySetting:
+    def evaluated(name: str, repeats: int = 1, **query: object) -> QuerySetting:
         query_ctx = replace(ctx, query={**ctx.query, **query})
         seconds = []
         for _ in range(repeats):
@@ -66,65 +79,37 @@ def report(
     clusters = len(fitted.models[0].entries)
     reached = min(size.shortlist, int(ctx.query["beam"]) * fitted.models[0].entries.shape[1])
     leaves = min(-(-reached // size.leaf), clusters)
-    steps = [evaluated("stage1", output="stage1", beam=leaves)]
-    steps += [evaluated(name, output=name) for name in outputs(fitted)]
+    trained = {"ranker": fitted.linear.methods, "dual": fitted.dual, "final": fitted.fusion}
+    outputs = ["model", *(name for name, part in trained.items() if part)]
+    steps = [evaluated("stage1", output="stage1", beam=leaves), *(evaluated(name, output=name) for name in outputs)]
     # A transformer takes nearly all of the time, whatever the beam, so its predictions are not repeated.
     repeats = REPEATS if isinstance(fitted.source.template, BowEncoder) else 1
     curve = [evaluated(str(beam), repeats, output="model", beam=beam) for beam in BEAMS if beam <= clusters]
     for k in SCORED_AT:
         predict(inputs, min(k, inputs.n_labels), replace(ctx, query={**ctx.query, "output": "model"}))
-    content = {
-        "stage1 searches": leaves,
-        "steps": [_entry(step) for step in steps],
-        "differences": [_difference(a, b) for a, b in pairwise(steps)],
-        "beams": [_entry(setting) for setting in curve],
-        SHARE: {str(k): ctx.notes[SHARE][str(k)] for k in SCORED_AT if str(k) in ctx.notes.get(SHARE, {})},
-        "label scores": label_scores(fitted, inputs, size, ctx),
-        "edges": edge_facts(fitted, inputs, score, size, ctx),
-        "index": index_facts(fitted),
-        "clamped": [{key: epoch[key] for key in epoch if key != "loss"} for epoch in ctx.notes.get("epochs", [])],
-    }
-    write_json(folder / "report.json", content)
+    content = Report(
+        edges=edge_facts(fitted, inputs, score, size, ctx),
+        label_scores=label_scores(fitted, inputs, size, ctx),
+        shares={str(k): ctx.notes[SHARE][str(k)] for k in SCORED_AT if str(k) in ctx.notes.get(SHARE, {})},
+        stage1_searches=leaves,
+        steps=[step.entry() for step in steps],
+        beams=[setting.entry() for setting in curve],
+        differences=[_difference(a, b) for a, b in pairwise(steps)],
+        index=index_facts(fitted),
+        clamped=[{key: epoch[key] for key in epoch if key != "loss"} for epoch in ctx.notes.get("epochs", [])],
+    )
+    write_json(folder / "report.json", msgspec.to_builtins(content))
     if len(curve) > 1:
         draw(curve, folder / "beam.svg")
     with atomic(folder / "report.md") as file:
-        file.write(_markdown(content, len(curve) > 1).encode())
+        file.write(_markdown(content, steps, curve).encode())
 
 
-def outputs(fitted: FittedModel) -> list[str]:
-    """Names of the outputs whose parts were trained."""
-    parts = {"ranker": bool(fitted.linear.methods), "dual": fitted.dual is not None, "final": fitted.fusion is not None}
-    return ["model", *(name for name, trained in parts.items() if trained)]
-
-
-def index_facts(fitted: FittedModel) -> dict[str, Any]:
-    """Statistics of the index: clusters per label, labels whose best cluster has changed, clamped entries."""
-    model, first = fitted.models[0], fitted.first
-    entries = model.entries.cpu().numpy()
-    paths = np.bincount(entries[entries < model.n_labels], minlength=model.n_labels)
-    owners, stage_1_owners = model.owners().cpu().numpy(), first.owners().cpu().numpy()
-    return {
-        "clusters": len(entries),
-        "clusters a label, mean": float(paths.mean()),
-        "clusters a label, quartiles": np.quantile(paths, [0.25, 0.5, 0.75]).tolist(),
-        "labels in one cluster alone": float((paths == 1).mean()),
-        "labels whose best cluster changed": float((owners != stage_1_owners).mean()),
-        "adjacency entries at the clamp": model.clamped_share(),
-    }
-
-
-def _entry(setting: QuerySetting) -> dict[str, Any]:
-    values = setting.evaluation.fractions()
-    return {"name": setting.name, "ms a row": setting.ms} | {name: values.get(name) for name in METRICS}
-
-
-def _difference(a: QuerySetting, b: QuerySetting) -> dict[str, Any]:
+def _difference(a: QuerySetting, b: QuerySetting) -> dict[str, str | Gap | None]:
     """b − a for each metric, with the 95 % interval of paired resamples of the test rows."""
-    out: dict[str, Any] = {"from": a.name, "to": b.name}
-    for name in METRICS:
-        gap = difference(b.evaluation.rows, a.evaluation.rows, name)
-        out[name] = None if gap is None else [gap.value, gap.low, gap.high]
-    return out
+    gaps = {name: difference(b.evaluation.rows, a.evaluation.rows, name) for name in METRICS}
+    values = {name: None if gap is None else (gap.value, gap.low, gap.high) for name, gap in gaps.items()}
+    return {"from": a.name, "to": b.name, **values}
 
 
 def draw(curve: list[QuerySetting], path: Path) -> None:
@@ -135,7 +120,7 @@ def draw(curve: list[QuerySetting], path: Path) -> None:
     axes = figure.add_subplot()
     times = [setting.ms for setting in curve]
     for metric, marker in (("R@100", "o"), ("P@1", "s")):
-        values = [100 * (setting.evaluation.fractions()[metric] or 0.0) for setting in curve]
+        values = [100 * (setting.values()[metric] or 0.0) for setting in curve]
         axes.plot(times, values, marker=marker, label=metric)
         for setting, x, y in zip(curve, times, values, strict=True):
             axes.annotate(setting.name, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=8)
@@ -150,51 +135,47 @@ def draw(curve: list[QuerySetting], path: Path) -> None:
         figure.savefig(file, format="svg")
 
 
-def _markdown(content: dict[str, Any], curve: bool) -> str:
-    lines = ["# ELIAS on test rows, stage by stage", "", "Values are percent; all settings share one fit.", ""]
-    lines += _table(["", *METRICS, "ms per row"], [_row(entry) for entry in content["steps"]])
-    lines += [
+def _markdown(content: Report, steps: Sequence[QuerySetting], curve: Sequence[QuerySetting]) -> str:
+    def rows(settings: Sequence[QuerySetting]) -> list[list[str]]:
+        return [[one.name, *map(percent, one.values().values()), f"{one.ms:.3f}"] for one in settings]
+
+    def gap(value: str | Gap | None) -> str:
+        return interval(*value) if isinstance(value, tuple) else NONE
+
+    differences = [
+        [f"{pair['to']} − {pair['from']}", *(gap(pair[name]) for name in METRICS)] for pair in content.differences
+    ]
+    shares = [f"{100 * share:.0f} % at k = {k}" for k, share in content.shares.items()]
+    scored = f"Share of the shortlist that the search scores before it stops: {', '.join(shares)}."
+    lines = [
+        "# ELIAS on test rows, stage by stage",
         "",
-        f"stage1: the network before the graph, searching {content['stage1 searches']} clusters, so that it scores as "
+        "Values are percent; all settings share one fit.",
+        "",
+        *grid(["", *METRICS, "ms per row"], rows(steps)),
+        "",
+        f"stage1: the network before the graph, searching {content.stage1_searches} clusters, so that it scores as "
         "many labels as the model; model: the network after the graph; ranker: linear classifiers alone; dual: the "
         "dual encoder alone; final: all of them.",
-    ]
-    lines += ["", "Differences in points, with 95 % intervals of paired resamples:", ""]
-    gaps = [[f"{gap['to']} − {gap['from']}", *(_gap(gap[name]) for name in METRICS)] for gap in content["differences"]]
-    lines += _table(["", *METRICS], gaps)
-    lines += ["", "## The index", "", *(f"- {name}: {_number(value)}" for name, value in content["index"].items())]
-    if content[SHARE]:
-        shares = [f"{100 * share:.0f} % at k = {k}" for k, share in content[SHARE].items()]
-        lines += ["", f"Share of the shortlist that the search scores before it stops: {', '.join(shares)}."]
-    lines += [
+        "",
+        "Differences in points, with 95 % intervals of paired resamples:",
+        "",
+        *grid(["", *METRICS], differences),
+        "",
+        "## The index",
+        "",
+        *(f"- {name}: {_number(value)}" for name, value in content.index.items()),
+        *(["", scored] if shares else []),
         "",
         "## Beams",
         "",
-        *_table(["beam", *METRICS, "ms per row"], [_row(entry) for entry in content["beams"]]),
+        *grid(["beam", *METRICS, "ms per row"], rows(curve)),
+        *(["", "![P@1 and R@100 against time](beam.svg)"] if len(curve) > 1 else []),
     ]
-    if curve:
-        lines += ["", "![P@1 and R@100 against time](beam.svg)"]
     return "\n".join(lines) + "\n"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def _row(entry: dict[str, Any]) -> list[str]:
-    values = ["–" if entry[name] is None else f"{100 * entry[name]:.2f}" for name in METRICS]
-    return [entry["name"], *values, f"{entry['ms a row']:.3f}"]
-
-
-def _gap(value: list[float] | None) -> str:
-    if value is None or value[0] is None:
-        return "–"
-    gap, low, high = (100 * part for part in value)
-    return f"{gap:+.2f} ({low:+.2f} to {high:+.2f})"
-
-
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(_number(part) for part in value)
+        return ", ".join(map(_number, value))
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from xmcbench.board.cells import NONE, cost, percent
 from xmcbench.board.markdown import code, escaped
+from xmcbench_elias.results import plan as plans
 from xmcbench_elias.results import text as texts
-from xmcbench_elias.results.cells import (
-    below,
-    difference,
-    grid,
-    interval,
-    marked,
-    mixed,
-    name_of,
-    plain,
-    ranges_of,
-    row,
-)
+from xmcbench_elias.results.cells import below, difference, grid, interval, marked, mixed, name_of, plain, row
+from xmcbench_elias.results.deciles import PARTS
 from xmcbench_elias.results.figure import CUTS, alt, draw, panel
-from xmcbench_elias.results.plan import (
-    GRAPH,
-    MEMBERS,
-    NO_INDEX,
-    OTHERS,
-    STEPS,
-    TREE,
-    Board,
-    Plan,
-    command,
-    elias,
-    steps,
-    swept,
-)
-from xmcbench_elias.results.runs import METRICS, NOT_KEPT, NOT_RUN, Measured, Report, Results
+from xmcbench_elias.results.plan import STEPS, Board, Plan, command, elias
+from xmcbench_elias.results.report_file import Edges, Report
+from xmcbench_elias.results.runs import METRICS, NOT_KEPT, NOT_RUN, Measured, Results
 
 CONTROL = ("P@1", "PSP@5", "R@100")
 
@@ -51,11 +30,9 @@ class Document:
         self.machines: dict[tuple[str, int | None], int] = {}  # (machine class, threads) → number
 
     def text(self, figure: Path) -> str:
-        """The text of the file. The figure is written to `figure` if there are predictions for it.
+        """The text of the file; DataError if the figure cannot be written.
 
-        Raises
-        ------
-        DataError : the figure cannot be written.
+        The figure is written to `figure` if there are predictions for it.
         """
         body = [*self.stages(), *self.control(), *self.sweeps(), *self.edges(), *self.recall(figure)]
         return "\n".join([*self.head(), *body]).rstrip("\n") + "\n"
@@ -94,15 +71,13 @@ class Document:
     def stages(self) -> list[str]:
         """Tables 3 and 8 of the paper, for every board."""
         lines = ["## What each part adds", "", "As tables 3 and 8 of the paper."]
+        pairs = [*pairwise([*STEPS.values(), plans.MEMBERS]), (plans.NO_INDEX, STEPS["model"])]
         for board in self.plan.boards:
-            everything = marked([self._measured(title, text, board) for title, text in steps().items()])
-            rows = dict(zip(steps(), everything, strict=True))
+            everything = marked([self._measured(title, text, board) for title, text in plans.steps().items()])
+            rows = dict(zip(plans.steps(), everything, strict=True))
             names = [name for name in METRICS if name != "R@20" or any(name in one.values for one in everything)]
             head = ["", "seeds", *names, "label scores", "fit s", "ms a row", "machine"]
-            cells = []
-            for one in everything:
-                cells.append([*row(one, names), *([self._label_scores(one), *self._costs(one)] if one.runs else [])])
-            pairs = [*pairwise([*STEPS.values(), MEMBERS]), (NO_INDEX, STEPS["model"])]
+            cells = [[*row(one, names), *(self._costs(one) if one.runs else [])] for one in everything]
             gaps = [difference(rows[a], rows[b], names) for a, b in pairs]
             lines += ["", f"### {name_of(board)}", "", *_counts(everything), *grid(head, cells), ""]
             lines += [*grid(["B − A", "seeds", *names], gaps), *self._equal_scores(board)]
@@ -111,9 +86,9 @@ class Document:
 
     def control(self) -> list[str]:
         """The learned graph compared with the tree's index."""
-        rows = []
-        for board in self.plan.control:
-            rows += [self._measured("clusters of the tree", TREE, board), self._measured("learned graph", GRAPH, board)]
+        wanted = {"clusters of the tree": plans.TREE, "learned graph": plans.GRAPH}
+        boards = self.plan.control
+        rows = [self._measured(title, text, board) for board in boards for title, text in wanted.items()]
         cells, under, rows = [], mixed(rows), marked(rows)
         for tree, graph in zip(rows[::2], rows[1::2], strict=True):
             lines = [row(tree, CONTROL), row(graph, CONTROL), difference(tree, graph, CONTROL)]
@@ -122,8 +97,8 @@ class Document:
         return [
             "## A learned graph or the clusters of the tree",
             "",
-            f"The network alone, both stages of the same length: {code(GRAPH)} against {code(TREE)}, whose second "
-            "stage searches the clusters of the first.",
+            f"The network alone, both stages of the same length: {code(plans.GRAPH)} against {code(plans.TREE)}, whose "
+            "second stage searches the clusters of the first.",
             "",
             *grid(["data set", "", "seeds", *CONTROL], cells),
             *_block(under),
@@ -142,14 +117,13 @@ class Document:
         self, board: Board, name: str, symbol: str, values: Sequence[float], printed: dict[float, tuple[float, ...]]
     ) -> list[str]:
         seeds = self.plan.sweep_seeds
-        rows = marked([self.results.measured(f"{value:g}", swept(name, value), board, seeds) for value in values])
+        rows = marked([self.results.measured(f"{value:g}", plans.swept(name, value), board, seeds) for value in values])
         cells = []
         for value, one in zip(values, rows, strict=True):
             title, *ours = row(one, texts.SWEPT)
+            empty = [""] * (1 + len(texts.SWEPT) - len(ours))
             paper = [f"{number:g}" if at == 0 else f"{number:.2f}" for at, number in enumerate(printed.get(value, ()))]
-            cells.append(
-                [title, _own_value(one, name, value), *ours, *[""] * (1 + len(texts.SWEPT) - len(ours)), *paper]
-            )
+            cells.append([title, _own_value(one, name, value), *ours, *empty, *paper])
         paper_head = [f"{what} ({texts.OTHER})" for what in (symbol, *texts.SWEPT)]
         lines = grid([code(name), symbol, "seeds", *texts.SWEPT, *paper_head], cells)
         under = [*mixed(rows), *below(rows, board, seeds)]
@@ -160,7 +134,7 @@ class Document:
         lines = ["## Edges", "", "As table 9 of the paper.", "", texts.EDGES]
         for board in self.plan.studied:
             rows, reports = self._base(board)
-            with_edges = {seed: report for seed, report in reports.items() if report.cut}
+            with_edges = [(seed, report.edges) for seed, report in reports.items() if report.edges and report.edges.cut]
             lines += ["", f"### {name_of(board)}: edges", ""]
             if with_edges:
                 lines += _edge_tables(with_edges)
@@ -174,7 +148,7 @@ class Document:
         """Figure 5 of the paper, and its numbers."""
         lines = ["## Recall by how frequent labels are", "", texts.FIGURE, ""]
         wanted = {f"elias, {plain(title)}": elias(output=name) for name, title in STEPS.items()}
-        wanted |= {name: name for name in OTHERS}
+        wanted |= {name: name for name in plans.OTHERS}
         boards = self.plan.studied
         everything = [self._measured(title, text, board) for board in boards for title, text in wanted.items()]
         panels, under = [], []
@@ -191,7 +165,7 @@ class Document:
         lines += [*mixed(everything), ""] if mixed(everything) else []
         for one, missing in zip(panels, under, strict=True):
             for k in CUTS:
-                head = [f"{name_of(one.board)}, R@{k}", *ranges_of(one.ranges)]
+                head = [f"{name_of(one.board)}, R@{k}", *_titles(one.ranges)]
                 cells = [[escaped(t), *(percent(float(x)) for x in values[k])] for t, values in one.lines.items()]
                 cells += [[escaped(title), escaped(why)] for title, why in one.absent.items()]
                 lines += [*grid(head, cells), ""]
@@ -214,12 +188,12 @@ class Document:
     def _equal_scores(self, board: Board) -> list[str]:
         """Stage 2 − stage 1 with a beam of stage 1 such that both score as many labels."""
         for seed, report in self._base(board)[1].items():
-            if report.stage2 and report.searches:
-                gaps = [f"{name} {interval(*ends)}" for name, ends in report.stage2.items()]
+            if (gaps := report.stage2()) and report.stage1_searches:
+                differences = ", ".join(f"{name} {interval(*gap)}" for name, gap in gaps.items())
                 return [
                     "",
-                    f"With {report.searches} clusters searched in stage 1, so that both score as many labels, stage 2 "
-                    f"− stage 1 is {', '.join(gaps)} (seed {seed}; intervals over single rows).",
+                    f"With {report.stage1_searches} clusters searched in stage 1, so that both score as many labels, "
+                    f"stage 2 − stage 1 is {differences} (seed {seed}; intervals over single rows).",
                 ]
         return []
 
@@ -236,12 +210,12 @@ class Document:
         return f"{statistics.fmean(means):,.0f}" if means else NOT_KEPT
 
     def _costs(self, one: Measured) -> list[str]:
-        """Fit seconds, milliseconds per row, and the machine's number."""
+        """Label scores, fit seconds, milliseconds per row, and the machine's number."""
         if one.costs is None:
-            return [NONE] * 3
-        key = one.costs.machine, one.costs.threads
-        number = self.machines.setdefault(key, len(self.machines) + 1)
-        return [*(text.replace("*", "\\*") for text in cost(one.costs)[:2]), str(number)]
+            return [self._label_scores(one), *[NONE] * 3]
+        number = self.machines.setdefault((one.costs.machine, one.costs.threads), len(self.machines) + 1)
+        times = [text.replace("*", "\\*") for text in cost(one.costs)[:2]]
+        return [self._label_scores(one), *times, str(number)]
 
 
 def _own_value(one: Measured, name: str, value: float) -> str:
@@ -253,28 +227,37 @@ def _own_value(one: Measured, name: str, value: float) -> str:
     return f"{size:,}" if name == "row_leaves" else f"{value / size:.2g}"
 
 
-def _edge_tables(by_seed: Mapping[int | None, Report]) -> list[str]:
-    reports, cells = list(by_seed.values()), []
-    for cut in reports[0].cut:
-        same = [other for report in reports for other in report.cut if other["threshold"] == cut["threshold"]]
-        means = [_mean([other[name] for other in same]) for name in ("share cut", "P@1", "R@10", "R@100")]
-        paper_values = [f"{number:g}" for number in texts.BY_THRESHOLD.get(cut["threshold"] or 0.0, ())]
-        cells.append([f"{cut['threshold']:g}" if cut["threshold"] else "none", *map(percent, means), *paper_values])
+def _edge_tables(by_seed: Sequence[tuple[int | None, Edges]]) -> list[str]:
+    """The tables of one board from the statistics of its seeds."""
+    everything, cells = [edges for _, edges in by_seed], []
+    for cut in everything[0].cut:
+        same = [other for edges in everything for other in edges.cut if other.threshold == cut.threshold]
+        columns = zip(*((other.share_cut, other.p1, other.r10, other.r100) for other in same), strict=True)
+        paper = [f"{number:g}" for number in texts.BY_THRESHOLD.get(cut.threshold, ())]
+        means = [percent(_mean(column)) for column in columns]
+        cells.append([f"{cut.threshold:g}" if cut.threshold else "none", *means, *paper])
     head = ["threshold", "edges cut", "P@1", "R@10", "R@100"]
     head += [f"{what} ({texts.OTHER})" for what in ("edges cut", "P@1", "R@100")]
-    ranges = [(int(part["fewest"]), int(part["most"])) for part in reports[0].deciles]
-    clusters = [_mean([report.deciles[at]["clusters"] for report in reports]) for at in range(len(ranges))]
+    ranges = [(part.fewest, part.most) for part in everything[0].deciles]
+    clusters = [_mean([edges.deciles[at].clusters for edges in everything]) for at in range(len(ranges))]
     numbers = ["clusters a label", *(NONE if mean is None else f"{mean:.2f}" for mean in clusters)]
-    kept = percent(_mean([report.stage1_kept for report in reports]))
+    kept = percent(_mean([edges.stage1_kept for edges in everything]))
     return [
         *grid(head, cells),
         "",
-        f"Percent, means over seeds {', '.join(map(str, by_seed))}. {kept} % of labels are still members of their "
-        "stage-1 cluster. Clusters that a label is a member of, by its training rows, a column with one tenth of their "
-        "label occurrences:",
+        f"Percent, means over seeds {', '.join(str(seed) for seed, _ in by_seed)}. {kept} % of labels are still "
+        "members of their stage-1 cluster. Clusters that a label is a member of, by its training rows, a column with "
+        "one tenth of their label occurrences:",
         "",
-        *grid(["training rows of a label", *ranges_of(ranges)], [numbers]),
+        *grid(["training rows of a label", *_titles(ranges)], [numbers]),
     ]
+
+
+def _titles(ranges: Sequence[tuple[int, int]]) -> list[str]:
+    """Titles of ten columns: the range of training rows of their labels, if known."""
+    if not ranges:
+        return [f"decile {number}" for number in range(1, PARTS + 1)]
+    return [f"{high:,}" if low == high else f"{high:,} to {low:,}" for low, high in ranges]
 
 
 def _block(lines: Sequence[str]) -> list[str]:
