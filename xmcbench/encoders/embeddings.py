@@ -36,9 +36,7 @@ def embeddings(
     keep : use the cache on disk.
     progress : called with (texts tokenised, all texts), then with (distinct texts embedded, all distinct texts).
 
-    Raises
-    ------
-    DataError : the folder cannot be written.
+    DataError if the folder cannot be written.
     """
     device = str(encoder.device)
     if not keep or len(texts) <= FEW:

@@ -73,12 +73,7 @@ class Encoder(Protocol):
         """
 
     def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> Rows:
-        """Prepare label texts, in the same way as documents.
-
-        Raises
-        ------
-        UsageError : the encoder reads only features.
-        """
+        """Prepare label texts, in the same way as documents; UsageError if the encoder reads only features."""
 
     def __call__(self, batch: Any, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """(n, D) float32. Dropout draws only from `generator`; there is none without it."""

@@ -34,9 +34,7 @@ def new_encoder(
     features. `device` is where a frozen transformer computes its embeddings; `progress` is called while `bow` reads
     texts.
 
-    Raises
-    ------
-    XmcError : a package or the model that a transformer needs is missing.
+    XmcError if a package or the model that a transformer needs is missing.
     """
     if params.encoder != "bow":
         from xmcbench.encoders.transformer import new_transformer
@@ -71,9 +69,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 def load_encoder(folder: Path) -> Encoder:
     """Read what `save_encoder` wrote.
 
-    Raises
-    ------
-    DataError : it is missing or damaged. XmcError : a package that a transformer needs is not installed.
+    DataError if it is missing or damaged; XmcError if a package that a transformer needs is not installed.
     """
     try:
         kind = json.loads((folder / FILE).read_text())["kind"]

@@ -78,9 +78,7 @@ def identity(params: EncoderParams) -> dict[str, str]:
 def require(params: EncoderParams) -> None:
     """Raise if the encoder is not available; for callers that did not call `skip`.
 
-    Raises
-    ------
-    XmcError : with the reason of `missing`.
+    XmcError with the reason of `missing`.
     """
     reason = missing(params)
     if reason is not None:

@@ -49,9 +49,7 @@ class EncoderParams:
 def check(name: str, params: EncoderParams) -> None:
     """Refuse values out of bounds, and combinations that no encoder supports; `name` is the method's.
 
-    Raises
-    ------
-    UsageError : with the value, and what is valid.
+    UsageError with the value, and what is valid.
     """
     check_bounds(name, params)
     if not params.encoder.strip():

@@ -28,9 +28,7 @@ def folder_of(encoder: str) -> Path:
 
     A cached model is used without a request to Hugging Face, so that later runs need no network.
 
-    Raises
-    ------
-    XmcError : the model is not cached and cannot be downloaded.
+    XmcError if the model is not cached and cannot be downloaded.
     """
     packaged = minilm() if encoder == "minilm" else None
     if packaged is not None:
@@ -86,9 +84,7 @@ def load_model(folder: Path) -> Any:
 
     Attention without dropout can use the fused kernels, and nothing draws from torch's global generator.
 
-    Raises
-    ------
-    DataError : a file is missing or damaged, or weights are missing; or there is no safetensors file.
+    DataError if a file is missing or damaged, or weights are missing; or there is no safetensors file.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -132,12 +128,7 @@ def load_model(folder: Path) -> Any:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The fast tokenizer of a model.
-
-    Raises
-    ------
-    DataError : its files are missing or damaged, or there is no fast tokenizer.
-    """
+    """The fast tokenizer of a model; DataError if its files are missing or damaged, or there is no fast tokenizer."""
     from transformers import AutoTokenizer
 
     if not has_terms(folder):
@@ -157,9 +148,7 @@ def load_tokenizer(folder: Path) -> Any:
 def pooling_of(folder: Path) -> Pooling:
     """The pooling in the folder's sentence-transformers file; mean without such a file.
 
-    Raises
-    ------
-    DataError : the file is damaged, or has neither mean nor cls.
+    DataError if the file is damaged, or has neither mean nor cls.
     """
     path = folder / "1_Pooling" / "config.json"
     if not path.exists():

@@ -71,9 +71,7 @@ class Tokeniser:
     ----------
     key : hex sha256 of everything that determines a text's ids.
 
-    Raises
-    ------
-    UsageError : `max_length` is above the model's limit, or leaves no room for text after the special tokens.
+    UsageError if `max_length` is above the model's limit, or leaves no room for text after the special tokens.
     """
 
     def __init__(self, tokenizer: Any, max_length: int, limit: int | None) -> None:
@@ -97,9 +95,7 @@ class Tokeniser:
     def __call__(self, texts: Sequence[str], progress: Progress | None = None) -> TokenRows:
         """Rows of these texts. `progress` is called with (texts done, texts in all).
 
-        Raises
-        ------
-        DataError : the folder cannot be written.
+        DataError if the folder cannot be written.
         """
         packed = Texts.pack(texts)  # also replaces characters that tokenizers refuse
         if len(packed) <= FEW:

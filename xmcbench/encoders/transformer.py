@@ -50,9 +50,7 @@ class TransformerEncoder(nn.Module):
     pooling : mean of all tokens, or the first one.
     checkpointing : recompute activations in the backward pass.
 
-    Raises
-    ------
-    UsageError : the model cannot read `max_length` tokens, or does not support checkpointing.
+    UsageError if the model cannot read `max_length` tokens, or does not support checkpointing.
     """
 
     kind: ClassVar[str] = "transformer"
@@ -104,9 +102,7 @@ class TransformerEncoder(nn.Module):
     def rows(self, inputs: Inputs, progress: Progress | None = None) -> TokenRows:
         """Tokens of the rows' texts; those of many texts are cached under HOME/tokens.
 
-        Raises
-        ------
-        DataError : the rows have no texts.
+        DataError if the rows have no texts.
         """
         return self.label_rows(texts_of(inputs), progress)
 
@@ -138,12 +134,7 @@ class TransformerEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> TransformerEncoder:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : a file is missing or damaged.
-        """
+        """Read what `save` wrote; DataError if a file is missing or damaged."""
         try:
             settings = json.loads((folder / FILE).read_text())
             values = {name: settings[name] for name in ("max_length", "pooling", "precision", "checkpointing")}
@@ -157,9 +148,7 @@ class TransformerEncoder(nn.Module):
 def new_transformer(params: EncoderParams, seed: int, device: str) -> Encoder:
     """The transformer named by `params.encoder` on the CPU; if frozen, with a layer on top and itself on `device`.
 
-    Raises
-    ------
-    XmcError : a package or the model is missing. DataError : the model cannot be read.
+    XmcError if a package or the model is missing; DataError if the model cannot be read.
     """
     require(params)
     folder = folder_of(params.encoder)

@@ -50,9 +50,7 @@ class Vocabulary:
     def fit(cls, texts: Iterable[str], max_words: int, progress: Progress | None = None) -> Vocabulary:
         """Collect the terms of these texts; a half without terms is left out. `progress` counts texts over all passes.
 
-        Raises
-        ------
-        DataError : there is no word in any text.
+        DataError if there is no word in any text.
         """
         cut_texts = [cut(text, max_words) for text in texts]
         terms, idf = {}, {}

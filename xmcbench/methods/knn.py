@@ -148,12 +148,7 @@ class Knn:
         write_npz(folder / "knn.npz", arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : the file is missing or damaged.
-        """
+        """Read what `save` wrote; DataError if the file is missing or damaged."""
         from xmcbench.sparse.inverted import InvertedIndex
 
         path = folder / "knn.npz"

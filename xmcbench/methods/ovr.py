@@ -155,12 +155,7 @@ class Ovr:
         write_npz(folder / "ovr.npz", arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : the file is missing or damaged.
-        """
+        """Read what `save` wrote; DataError if the file is missing or damaged."""
         from xmcbench.sparse.csr import Csr
         from xmcbench.sparse.inverted import InvertedWeights
 

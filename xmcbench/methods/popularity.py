@@ -56,12 +56,7 @@ class Popularity:
         write_npz(folder / "popularity.npz", {"share": self.share})
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : the file is missing or damaged.
-        """
+        """Read what `save` wrote; DataError if the file is missing or damaged."""
         path = folder / "popularity.npz"
         try:
             with np.load(path, allow_pickle=False) as file:

@@ -202,9 +202,7 @@ class Ance:
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; an hnsw graph is rebuilt.
 
-        Raises
-        ------
-        DataError : a file is missing or damaged.
+        DataError if a file is missing or damaged.
         """
         from xmcbench.dense.index import LabelIndex
         from xmcbench.encoders.making import load_encoder

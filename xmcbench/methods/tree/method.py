@@ -131,12 +131,7 @@ class Tree:
         write_npz(folder / "tree.npz", arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : the file is missing or damaged.
-        """
+        """Read what `save` wrote; DataError if the file is missing or damaged."""
         from xmcbench.sparse.beam import SearchTree
         from xmcbench.sparse.chunked import Chunks
 

@@ -71,9 +71,7 @@ class Elias:
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k best labels; `ctx.query` overrides query parameters.
 
-        Raises
-        ------
-        UsageError : nothing is fitted, or a query parameter is out of bounds.
+        UsageError if nothing is fitted, or a query parameter is out of bounds.
         """
         params = replace(self.params, **ctx.query)
         check_bounds("elias", params)

@@ -44,9 +44,7 @@ class Source:
     def of(cls, params: Settled, train: TrainData, ctx: RunContext) -> Source:
         """Create the encoder of settled `params`.
 
-        Raises
-        ------
-        XmcError : a package or the model that a transformer needs is missing.
+        XmcError if a package or the model that a transformer needs is missing.
         """
         texts = train.label_texts if params.label_texts and params.dual_epochs else None
         arguments = replace(params, width=1), train, texts, ctx.seed("encoder"), ctx.device, ctx.progress
@@ -74,9 +72,7 @@ class Source:
     def load(cls, folder: Path, params: Settled, weights: dict[str, NDArray[Any]]) -> Source:
         """Read what `save` wrote; `weights` are a model's `state_dict`.
 
-        Raises
-        ------
-        DataError : it is missing or damaged. KeyError, ValueError : `weights` are not those of a model.
+        DataError if it is missing or damaged; KeyError or ValueError if `weights` are not those of a model.
         """
         if (folder / FOLDER).is_dir():
             template = load_encoder(folder / FOLDER)

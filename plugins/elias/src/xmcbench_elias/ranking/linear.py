@@ -58,12 +58,7 @@ class Linear:
 
     @classmethod
     def load(cls, folder: Path) -> Linear:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataError : a file is missing or damaged.
-        """
+        """Read what `save` wrote; DataError if a file is missing or damaged."""
         linear = cls({kind: _new(kind) for kind in (TREES, ALL) if (folder / kind).is_dir()})
         for kind, method in linear.methods.items():
             method.load(folder / kind)

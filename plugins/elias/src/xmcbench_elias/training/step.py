@@ -41,9 +41,7 @@ def train_step(
 ) -> Losses:
     """Losses of one batch; `owners` (L,) from `EliasModel.owners`.
 
-    Raises
-    ------
-    FloatingPointError : the network's outputs are not finite.
+    FloatingPointError if the network's outputs are not finite.
     """
     embedding = model.encoder(batch.inputs, params.dropout, generator)
     logits = model.cluster_logits(embedding)
