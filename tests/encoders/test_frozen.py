@@ -17,7 +17,7 @@ import scipy.sparse as sp
 import torch
 
 from xmcbench.data.home import home
-from xmcbench.encoders import embeddings as module
+from xmcbench.encoders import frozen as module
 from xmcbench.encoders.encoder import buckets, embed
 from xmcbench.encoders.frozen import DenseRows, FrozenEncoder
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
@@ -170,11 +170,11 @@ def test_a_damaged_folder_is_made_again(tiny: Path, folders: Path) -> None:
 KILL = """
 import sys, time
 from pathlib import Path
-from xmcbench.encoders import embeddings
+from xmcbench.encoders import frozen
 from xmcbench.encoders.making import new_encoder
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.method import Inputs, TrainData
-embeddings.FEW, embeddings.BLOCK = 20, 25
+frozen.FEW, frozen.BLOCK = 20, 25
 texts = sys.stdin.read().splitlines()
 params = EncoderParams(encoder=sys.argv[1], frozen=True, max_length=32, precision="float32")
 encoder = new_encoder(params, Inputs(None, texts, None, 1), None, 0, "cpu")

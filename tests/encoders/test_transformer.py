@@ -18,10 +18,9 @@ from xmcbench.encoders import packages
 from xmcbench.encoders.encoder import embed
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.encoders.params import EncoderParams
-from xmcbench.encoders.precision import Halved, has_half, in_half
 from xmcbench.encoders.pretrained import is_whole, pooling_of
 from xmcbench.encoders.tokens import Tokens
-from xmcbench.encoders.transformer import TransformerEncoder, pool
+from xmcbench.encoders.transformer import Halved, TransformerEncoder, has_half, in_half, pool
 from xmcbench.errors import DataError, UsageError, XmcError
 from xmcbench.method import Inputs
 

@@ -141,7 +141,7 @@ class Ance:
         with ctx.phase("train"):
             training.run()
         ctx.note("settings", asdict(self.params))
-        ctx.note("epochs", training.history)
+        ctx.note("epochs", training.state.history)
         ctx.note("refresh", training.cost())
 
     def _train_classifier(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,49 +32,22 @@ CLUSTER_SIZE = 32  # documents per cluster: a sixteenth of a batch of 512, so th
 
 
 @dataclass
-class Mined:
-    """The result of the last refresh, and the total cost of all refreshes.
+class State:
+    """Progress of a training, part of its checkpoints.
 
     Attributes
     ----------
-    labels : (N, pool) int32 nearest labels of each document, or None before the first refresh.
-    clusters : (N,) int32 id of the cluster of near documents that each document is in, or None.
+    history : one entry per epoch. labels, refreshed : number of labels in the current epoch's steps, and seconds of
+        refreshes before this epoch.
     times, seconds, embedding : number of refreshes, their seconds, and the seconds of these for embedding.
     """
 
-    labels: NDArray[np.int32] | None = None
-    clusters: NDArray[np.int32] | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    labels: int = 0
+    refreshed: float = 0.0
     times: int = 0
     seconds: float = 0.0
     embedding: float = 0.0
-
-    def refresh(
-        self, model: DualEncoder, rows: Rows, seen: NDArray[np.bool_], params: Settled, ctx: RunContext
-    ) -> None:
-        """Embed all documents, then cluster them or find the nearest labels among those marked in `seen` (L,)."""
-
-        def check(done: int, total: int) -> None:
-            ctx.check()
-
-        start = time.perf_counter()
-        documents = model.embed_documents(rows, ctx.device, check)
-        if params.negatives == "cluster":
-            self.embedding += time.perf_counter() - start
-            self.clusters = clusters_of(documents, ctx.seed(f"clusters {self.times}"))
-        else:
-            labels = model.embed_labels(ctx.device, check)
-            self.embedding += time.perf_counter() - start
-            index = LabelIndex(labels, seen, params.search, ctx.device)
-            self.labels = index.search(documents, params.pool, params.ef, ctx.device, check).ids
-        self.times += 1
-        self.seconds += time.perf_counter() - start
-
-
-def clusters_of(documents: NDArray[np.float32], seed: int) -> NDArray[np.int32]:
-    """(N,) balanced clusters of about `CLUSTER_SIZE` near documents; their number is a power of two."""
-    from xmcbench.sparse.clustering import balanced_clusters
-
-    return balanced_clusters(documents, max_leaf=CLUSTER_SIZE, seed=seed)
 
 
 @dataclass
@@ -84,8 +57,8 @@ class Training:
     Attributes
     ----------
     seen : (L,) labels with training rows: only these are mined, since others could only be pushed away.
-    history : one entry per epoch.
-    labels_seen, refreshed : labels of the current epoch's steps, and seconds of refreshes before the epoch.
+    pools : (N, pool) int32 nearest labels of each document at the last refresh, or None.
+    clusters : (N,) int32 id of the cluster of near documents that each document was in at the last refresh, or None.
     """
 
     model: DualEncoder
@@ -94,10 +67,9 @@ class Training:
     params: Settled
     seen: NDArray[np.bool_]
     ctx: RunContext
-    mined: Mined = field(default_factory=Mined)
-    history: list[Mapping[str, float]] = field(default_factory=list)
-    labels_seen: int = 0
-    refreshed: float = 0.0
+    state: State = field(default_factory=State)
+    pools: NDArray[np.int32] | None = None
+    clusters: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         self.steps = -(-len(self.rows) // self.params.batch)  # per epoch
@@ -107,20 +79,20 @@ class Training:
     def run(self) -> None:
         """Train all epochs; random numbers are seeded per step. Diverged if the loss is not finite."""
         self._resume()
-        while (epoch := len(self.history)) < self.params.epochs:
-            state = self.loop.epoch(
-                epoch, self.params.epochs, self._batches(epoch), partial(self._loss, epoch), self._after_step
-            )
-            self.history.append(
+        epochs = self.params.epochs
+        while (epoch := len(self.state.history)) < epochs:
+            done = self.loop.epoch(epoch, epochs, self._batches(epoch), partial(self._loss, epoch), self._save_if_due)
+            state = self.state
+            state.history.append(
                 {
                     "epoch": epoch + 1,
-                    "loss": state.mean_loss,
-                    "labels a step": round(self.labels_seen / max(self.steps, 1)),
-                    "seconds": round(state.seconds, 2),
-                    "of them refreshing": round(self.mined.seconds - self.refreshed, 2),
+                    "loss": done.mean_loss,
+                    "labels a step": round(state.labels / max(self.steps, 1)),
+                    "seconds": round(done.seconds, 2),
+                    "of them refreshing": round(state.seconds - state.refreshed, 2),
                 }
             )
-            self.labels_seen, self.refreshed = 0, self.mined.seconds
+            state.labels, state.refreshed = 0, state.seconds
         self._save()
 
     def _loss(self, epoch: int, number: int, documents: NDArray[np.int64]) -> torch.Tensor | None:
@@ -128,8 +100,8 @@ class Training:
         p, device, purpose = self.params, self.ctx.device, f"{NAME}/epoch {epoch}/step {number}"
         if p.negatives == "ance" and self._due(epoch, number):
             self._refresh()
-        step = make_step(documents, self.labels, p.positives, self.mined.labels, p.hard, self.ctx.rng(purpose))
-        self.labels_seen += len(step.labels)
+        step = make_step(documents, self.labels, p.positives, self.pools, p.hard, self.ctx.rng(purpose))
+        self.state.labels += len(step.labels)
         if not len(step.rows):
             return None
         generator = torch.Generator(device).manual_seed(self.ctx.seed(purpose))
@@ -139,19 +111,15 @@ class Training:
         rows, columns = torch.from_numpy(step.rows).to(device), torch.from_numpy(step.columns).to(device)
         return loss_of(z, rows, columns, p.loss, p.margin, p.hardest)
 
-    def _after_step(self) -> None:
-        if self.loop.due():
-            self._save()
-
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """The documents of each step of an epoch; a resumed run gets the same ones."""
         params, rng = self.params, self.ctx.rng(f"{NAME}/batches {epoch}")
         if params.negatives != "cluster" or epoch < params.warm_up:
             return shuffled(self.rows.lengths, params.batch, rng)
-        if self.mined.clusters is None or (self.loop.state.steps == 0 and self._due(epoch, 0)):
+        if self.clusters is None or (self.loop.state.steps == 0 and self._due(epoch, 0)):
             self._refresh()
-        assert self.mined.clusters is not None
-        return neighbouring(self.mined.clusters, params.batch, rng)
+        assert self.clusters is not None
+        return neighbouring(self.clusters, params.batch, rng)
 
     def _due(self, epoch: int, number: int) -> bool:
         """Whether to mine before this step: from epoch `warm_up` on, every `refresh` steps.
@@ -165,42 +133,51 @@ class Training:
         return steps_since_warm_up >= 0 and steps_since_warm_up % interval == 0
 
     def _refresh(self) -> None:
-        self.mined.refresh(self.model, self.rows, self.seen, self.params, self.ctx)
+        """Embed all documents, then cluster them or find the nearest labels of each."""
+        from xmcbench.sparse.clustering import balanced_clusters
+
+        def check(done: int, total: int) -> None:
+            self.ctx.check()
+
+        start, state, params, device = time.perf_counter(), self.state, self.params, self.ctx.device
+        documents = self.model.embed_documents(self.rows, device, check)
+        if params.negatives == "cluster":
+            state.embedding += time.perf_counter() - start
+            seed = self.ctx.seed(f"clusters {state.times}")
+            self.clusters = balanced_clusters(documents, max_leaf=CLUSTER_SIZE, seed=seed)
+        else:
+            labels = self.model.embed_labels(device, check)
+            state.embedding += time.perf_counter() - start
+            index = LabelIndex(labels, self.seen, params.search, device)
+            self.pools = index.search(documents, params.pool, params.ef, device, check).ids
+        state.times += 1
+        state.seconds += time.perf_counter() - start
 
     def cost(self) -> dict[str, float]:
         """The cost of all refreshes, for the record."""
-        mined, seconds = self.mined, sum(entry["seconds"] for entry in self.history)
-        share = mined.seconds / seconds if seconds else 0.0
-        cost = {"times": mined.times, "seconds": round(mined.seconds, 2), "embedding": round(mined.embedding, 2)}
+        state, seconds = self.state, sum(entry["seconds"] for entry in self.state.history)
+        share = state.seconds / seconds if seconds else 0.0
+        cost = {"times": state.times, "seconds": round(state.seconds, 2), "embedding": round(state.embedding, 2)}
         return cost | {"share of training": round(share, 3)}
 
     def _save(self) -> None:
-        mined = vars(self.mined)
-        arrays: Arrays = {name: mined[name] for name in ("labels", "clusters") if mined[name] is not None}
-        groups = {"weight": weights_of(self.model), "optimiser": self.loop.optimiser.state(), "mined": arrays}
-        meta = {name: value for name, value in mined.items() if name not in ("labels", "clusters")}
-        self.loop.save(
-            groups,
-            {
-                "history": self.history,
-                "mined": meta,
-                "epoch": asdict(self.loop.state),
-                "labels_seen": self.labels_seen,
-                "refreshed": self.refreshed,
-            },
-        )
+        arrays = {"pools": self.pools, "clusters": self.clusters}
+        mined: Arrays = {name: array for name, array in arrays.items() if array is not None}
+        groups = {"weight": weights_of(self.model), "optimiser": self.loop.optimiser.state(), "mined": mined}
+        self.loop.save(groups, {"state": asdict(self.state), "epoch": asdict(self.loop.state)})
+
+    def _save_if_due(self) -> None:
+        if self.loop.due():
+            self._save()
 
     def _resume(self) -> None:
-        checkpoint = self.loop.load()
-        if checkpoint is None:
+        if (checkpoint := self.loop.load()) is None:
             return
         groups, meta = checkpoint
         put_weights(self.model, groups["weight"])
         self.loop.optimiser.restore(groups["optimiser"])
-        mined = groups.get("mined", {})
-        self.mined = Mined(mined.get("labels"), mined.get("clusters"), **meta["mined"])
-        self.loop.state = EpochState(**meta["epoch"])
-        self.history, self.labels_seen, self.refreshed = meta["history"], meta["labels_seen"], meta["refreshed"]
+        self.pools, self.clusters = (groups.get("mined", {}).get(name) for name in ("pools", "clusters"))
+        self.state, self.loop.state = State(**meta["state"]), EpochState(**meta["epoch"])
 
 
 def optimisers(model: DualEncoder, params: Settled) -> Optimisers:
