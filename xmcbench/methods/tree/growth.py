@@ -82,29 +82,24 @@ class Growth:
 
     def _train_level(self, features: sp.csr_matrix, problems: Problems, level: int, depth: int) -> list[sp.csr_matrix]:
         """The (problems, d + 1) weights of a level, one matrix per block."""
-        weights, total, finished = [], int(problems.work(features).sum()), 0
-        for first, block in blocks(problems, features):
-            report = Report(self.ctx, finished, total, f"tree {self.number + 1}, level {level + 1} of {depth}")
-            weights.append(self._train_block(features, block, level, first, report))
-            finished += int(block.work(features).sum())
-        return weights
-
-    def _train_block(
-        self, features: sp.csr_matrix, block: Problems, level: int, first: int, report: Report
-    ) -> sp.csr_matrix:
-        """Weights of a block of problems that begins at number `first`, loaded from its checkpoint if there is one."""
         from xmcbench.sparse.dual import SolverOptions
         from xmcbench.sparse.linear import train_groups
 
-        p, ctx = self.params, self.ctx
+        p, ctx, weights, total, finished = self.params, self.ctx, [], int(problems.work(features).sum()), 0
+        note = f"tree {self.number + 1}, level {level + 1} of {depth}"
+        for first, block in blocks(problems, features):
 
-        def train() -> sp.csr_matrix:
-            seed = ctx.seed(f"tree/level {level} of {self.number}") + first
-            options = SolverOptions(p.cost, p.tolerance, p.max_iter, threshold=p.threshold, seed=seed)
-            return train_groups(features, block, options, report)
+            def train(first: int = first, block: Problems = block, finished: int = finished) -> sp.csr_matrix:
+                seed = ctx.seed(f"tree/level {level} of {self.number}") + first
+                options = SolverOptions(p.cost, p.tolerance, p.max_iter, threshold=p.threshold, seed=seed)
+                return train_groups(
+                    features, block, options, lambda done, _: ctx.progress(finished + done, total, note)
+                )
 
-        name = f"tree-{self.number}-weights-{level}-{first}"
-        return checkpointed_csr(ctx.checkpoints, name, features.shape[1] + 1, train)
+            name = f"tree-{self.number}-weights-{level}-{first}"
+            weights.append(checkpointed_csr(ctx.checkpoints, name, features.shape[1] + 1, train))
+            finished += int(block.work(features).sum())
+        return weights
 
     def _beam_nodes(
         self, features: sp.csr_matrix, tree: LabelTree, level: int, links: NDArray[np.int64], weights: sp.csr_matrix
@@ -127,19 +122,6 @@ class Growth:
             patterns.append(sp.csr_matrix(pattern, shape=(len(beam.ptr) - 1, sizes[level])))
             self.ctx.progress(min(start + ROWS, n), n, f"tree {self.number + 1}, level {level + 1} of {tree.depth}")
         return sp.vstack(patterns, format="csr")
-
-
-@dataclass(frozen=True)
-class Report:
-    """Reports the progress of one block as progress of its level."""
-
-    ctx: RunContext
-    offset: int
-    total: int
-    note: str
-
-    def __call__(self, done: float, _: float) -> None:
-        self.ctx.progress(self.offset + done, self.total, self.note)
 
 
 def blocks(problems: Problems, features: sp.csr_matrix) -> Iterator[tuple[int, Problems]]:
