@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -18,9 +19,6 @@ from xmcbench.errors import DataError, UsageError
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Progress
 from xmcbench.tables.ops import bag
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 EMBED_SCALE = 0.3  # with 1.0 the random initial vectors of rare features dominate
 FILE = "bow.npz"

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.texts import Texts
 from xmcbench.errors import DataError
 from xmcbench.method import Progress
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 HALVES: dict[str, dict[str, object]] = {
     "words": {"token_pattern": r"\b\w+\b"},
@@ -68,8 +66,6 @@ class Vocabulary:
 
     def __call__(self, texts: Iterable[str], progress: Progress | None = None) -> sp.csr_matrix:
         """(n, width) float32 CSR with sorted indices; a text without a term of the vocabulary is an empty row."""
-        import scipy.sparse as sp
-
         cut_texts = [cut(text, self.max_words) for text in texts]
         if not cut_texts:  # scikit-learn refuses an empty list
             return sp.csr_matrix((0, self.width), dtype=np.float32)

@@ -7,19 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from xmcbench.context import RunContext
 from xmcbench.encoders.weights import Arrays, flat, grouped
 from xmcbench.errors import Diverged
 from xmcbench.tables.optim import Optimisers
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from xmcbench.context import RunContext
 
 CHECKPOINT_EVERY = 60.0  # minimum seconds between checkpoints; writing one takes 1 to 2
 

@@ -8,12 +8,14 @@ similarity and margin.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
+from xmcbench.methods.ance.params import Settled
 from xmcbench.methods.ance.steps import FAR, loss_of
 from xmcbench.methods.ance.training import HINT
 from xmcbench.methods.helpers import Arrays, checkpointed
@@ -22,12 +24,6 @@ from xmcbench.sparse.topk import best_of
 from xmcbench.tables.ops import gather_dot
 from xmcbench.tables.optim import Optimisers, warm_then_linear
 from xmcbench.topk import PAD, TopK
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
-    from xmcbench.context import RunContext
-    from xmcbench.methods.ance.params import Settled
 
 NAME = "classifier"
 

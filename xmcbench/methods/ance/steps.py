@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 Loss = Literal["softmax", "decoupled", "triplet"]
 FAR = -1e4  # replaces a similarity that must not count; finite, so that no gradient is NaN

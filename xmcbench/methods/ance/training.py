@@ -6,25 +6,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
 from xmcbench.dense.index import LabelIndex
 from xmcbench.encoders.encoder import Rows, shuffled
 from xmcbench.encoders.weights import Arrays, put_weights, weights_of
 from xmcbench.methods.ance.dual import DualEncoder
+from xmcbench.methods.ance.params import Settled
 from xmcbench.methods.ance.steps import loss_of, make_step, neighbouring
 from xmcbench.methods.training import EpochState, Loop
+from xmcbench.sparse.clustering import balanced_clusters
 from xmcbench.tables.optim import Optimisers, warm_then_linear
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
-    from xmcbench.context import RunContext
-    from xmcbench.methods.ance.params import Settled
 
 NAME = "dual encoder"
 HINT = "Lower the learning rates or raise the temperature; look for features that are not finite."
@@ -134,7 +131,6 @@ class Training:
 
     def _refresh(self) -> None:
         """Embed all documents, then cluster them or find the nearest labels of each."""
-        from xmcbench.sparse.clustering import balanced_clusters
 
         def check(done: int, total: int) -> None:
             self.ctx.check()

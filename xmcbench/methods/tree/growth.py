@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
 from xmcbench.methods.helpers import Arrays, checkpointed, checkpointed_csr
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
-    from xmcbench.context import RunContext
-    from xmcbench.sparse.beam import SearchTree
-    from xmcbench.sparse.labeltree import LabelTree
-    from xmcbench.sparse.linear import Problems
+from xmcbench.sparse.beam import SearchTree, descend
+from xmcbench.sparse.chunked import Chunks
+from xmcbench.sparse.clustering import balanced_clusters, cluster_count
+from xmcbench.sparse.csr import Csr
+from xmcbench.sparse.dual import SolverOptions
+from xmcbench.sparse.kmeans import kmeans_clusters
+from xmcbench.sparse.labeltree import LabelTree
+from xmcbench.sparse.linear import Problems, train_groups
 
 BLOCK_WORK = 10_000_000_000  # stored features per pass over the problems of one checkpoint: about a minute on two cores
 ROWS = 2048  # rows per search call: Ctrl-C and the deadline are checked between calls
@@ -34,7 +36,6 @@ class Growth:
 
     def cluster(self, centroids: sp.csr_matrix, seen: NDArray[np.int32]) -> LabelTree:
         """The tree over the labels `seen`, (m,), clustered by their (m, d) centroids."""
-        from xmcbench.sparse.labeltree import LabelTree
 
         def levels() -> Arrays:
             with self.ctx.phase("cluster"):
@@ -45,9 +46,6 @@ class Growth:
         return LabelTree.build(seen, list(arrays["clusters"]))
 
     def _clusters(self, centroids: sp.csr_matrix) -> list[NDArray[Any]]:
-        from xmcbench.sparse.clustering import balanced_clusters, cluster_count
-        from xmcbench.sparse.kmeans import kmeans_clusters
-
         p, seed = self.params, self.ctx.seed(f"tree/cluster {self.number}")
         if p.clusters == "kmeans":
             depth = None if p.depth is None else p.depth - 1
@@ -62,11 +60,6 @@ class Growth:
 
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, tree: LabelTree) -> SearchTree:
         """Train the classifiers level by level; matcher-aware negatives need the beam of the levels above."""
-        import scipy.sparse as sp
-
-        from xmcbench.sparse.beam import SearchTree
-        from xmcbench.sparse.chunked import Chunks
-
         links, below = tree.child_ptr(), tree.rows_below(labels)
         weights = [sp.csr_matrix((1, features.shape[1] + 1), dtype=np.float32)]  # of the root: empty
         for level in range(tree.depth):
@@ -82,9 +75,6 @@ class Growth:
 
     def _train_level(self, features: sp.csr_matrix, problems: Problems, level: int, depth: int) -> list[sp.csr_matrix]:
         """The (problems, d + 1) weights of a level, one matrix per block."""
-        from xmcbench.sparse.dual import SolverOptions
-        from xmcbench.sparse.linear import train_groups
-
         p, ctx, weights, total, finished = self.params, self.ctx, [], int(problems.work(features).sum()), 0
         note = f"tree {self.number + 1}, level {level + 1} of {depth}"
         for first, block in blocks(problems, features):
@@ -105,12 +95,6 @@ class Growth:
         self, features: sp.csr_matrix, tree: LabelTree, level: int, links: NDArray[np.int64], weights: sp.csr_matrix
     ) -> sp.csr_matrix:
         """(n, nodes of the level) CSR pattern of the nodes in the beam of each training row."""
-        import scipy.sparse as sp
-
-        from xmcbench.sparse.beam import descend
-        from xmcbench.sparse.chunked import Chunks
-        from xmcbench.sparse.csr import Csr
-
         sizes = [1, *tree.sizes()]
         n_above = sum(sizes[:level])  # nodes of the levels above
         chunks, n = Chunks.of(links[: n_above + 1], weights), features.shape[0]

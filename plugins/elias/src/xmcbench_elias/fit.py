@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
 from xmcbench.method import TrainData
 from xmcbench.sparse.topk import best_of
+from xmcbench.topk import TopK
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.source import PreparedRows, RowSubset, Source
@@ -22,12 +24,6 @@ from xmcbench_elias.training.building import rebuild
 from xmcbench_elias.training.dual import DualTraining
 from xmcbench_elias.training.stages import Plan, finish, train_model, with_carved_rows
 from xmcbench_elias.training.train import StageHistory
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
-
-    from xmcbench.context import RunContext
-    from xmcbench.topk import TopK
 
 ENOUGH = 5_000  # maximum number of validation rows for the final ranking; more rows are sampled evenly
 TELLING = 100  # if this many validation rows differ from every label text, the others are left out

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.encoders.encoder import Rows
+from xmcbench.method import Inputs
 from xmcbench.sparse.topk import best_of
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.network.model import EliasModel
@@ -20,9 +20,6 @@ from xmcbench_elias.ranking.linear import TREES, Linear
 from xmcbench_elias.search.predict import predict
 from xmcbench_elias.search.searcher import Searcher
 from xmcbench_elias.training.dual import Dual
-
-if TYPE_CHECKING:
-    from xmcbench.method import Inputs
 
 ROWS = 1024  # rows ranked at a time: the scores of all candidates take some hundred megabytes
 

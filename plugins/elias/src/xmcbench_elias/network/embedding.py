@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from xmcbench.context import RunContext
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder, Rows, embed
 from xmcbench_elias.network.source import RowSubset
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
 
 
 @torch.no_grad()

@@ -6,21 +6,19 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder, Rows
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.method import TrainData
 from xmcbench.methods.ance.dual import LabelSide
 from xmcbench_elias.params import Settled
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
 
 FOLDER = "encoder"
 

@@ -14,17 +14,15 @@ sorted by summed reciprocal ranks (Cormack et al., SIGIR 2009), which needs no w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.sparse.topk import best_of
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.search.predict import validation_score
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 Array = NDArray[np.float64]
 HEAD = 10  # ranks sorted by the learned score; they determine nDCG@5, P@5 and PSP@5

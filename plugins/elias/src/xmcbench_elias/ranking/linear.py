@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from xmcbench.context import RunContext
+from xmcbench.method import Inputs, TrainData
 from xmcbench.methods.ovr import Ovr
 from xmcbench.methods.tree import Bonsai, Tree
 from xmcbench.topk import TopK
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
-    from xmcbench.method import Inputs, TrainData
 
 WORK = 5e10  # labels · stored features up to which one-vs-rest is trained by default: minutes on two cores
 TREES, ALL = "trees", "all"

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xmcbench.context import Reporter
-from xmcbench.topk import PAD
+from xmcbench.context import Reporter, RunContext
+from xmcbench.method import Inputs
+from xmcbench.metrics import Evaluation
+from xmcbench.topk import PAD, TopK
+from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.model import EMPTY, EliasModel
+from xmcbench_elias.params import Sizes
 from xmcbench_elias.results.deciles import Deciles
 from xmcbench_elias.results.report_file import Cut, Decile, Edges
 from xmcbench_elias.search.predict import SHARE, predict
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
-    from xmcbench.method import Inputs
-    from xmcbench.metrics import Evaluation
-    from xmcbench.topk import TopK
-    from xmcbench_elias.fitted import FittedModel
-    from xmcbench_elias.params import Sizes
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.9)  # table 9 of the paper
 HEAVY = 0.25  # weight above which the paper counts a label as a member of a cluster

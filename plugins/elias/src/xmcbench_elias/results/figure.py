@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.board.cells import percent
 from xmcbench.comparison.rescoring import dataset_of, final
+from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic
 from xmcbench.results.store import NotKept
+from xmcbench.topk import TopK
 from xmcbench_elias.results.deciles import PARTS, Deciles
 from xmcbench_elias.results.plan import Board
 from xmcbench_elias.results.runs import NOT_KEPT, NOT_RUN, Measured, Results
-
-if TYPE_CHECKING:
-    from xmcbench.data.spec import Dataset
-    from xmcbench.topk import TopK
 
 CUTS = (10, 100)  # labels per row: R@10 and R@100
 STYLES = (*((f"C{n}", "-", "o") for n in range(4)), *((f"C{n}", "--", "s") for n in range(4, 8)))  # outputs, others

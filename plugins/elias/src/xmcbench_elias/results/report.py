@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from xmcbench.board.cells import NONE, percent
+from xmcbench.context import RunContext
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.files import atomic, write_json
-from xmcbench.metrics import difference
+from xmcbench.method import Inputs
+from xmcbench.metrics import Evaluation, difference
+from xmcbench.topk import TopK
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.params import Sizes
 from xmcbench_elias.results.cells import grid, interval
@@ -25,20 +27,14 @@ from xmcbench_elias.results.edges import edge_facts, index_facts, label_scores
 from xmcbench_elias.results.report_file import Gap, Report
 from xmcbench_elias.search.predict import SHARE
 
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
-    from xmcbench.method import Inputs
-    from xmcbench.metrics import Evaluation
-    from xmcbench.topk import TopK
-
 METRICS = ("P@1", "P@5", "PSP@1", "PSP@5", "R@10", "R@100")
 BEAMS = (1, 2, 5, 10, 20, 40, 80)
 K = 100  # labels per row, for R@100
 REPEATS = 3  # predictions per beam; the fastest counts, which removes interruptions by other processes
 SCORED_AT = (5, 10, 100)  # numbers of labels for which the scored share of the shortlist is reported
 
-Score = Callable[["TopK"], "Evaluation"]
-Predict = Callable[["Inputs", int, "RunContext"], "TopK"]
+Score = Callable[[TopK], Evaluation]
+Predict = Callable[[Inputs, int, RunContext], TopK]
 
 
 @dataclass(frozen=True)

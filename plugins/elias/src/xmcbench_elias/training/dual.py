@@ -9,12 +9,13 @@ label texts.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
 from xmcbench.dense.index import LabelIndex
 from xmcbench.encoders.encoder import Encoder, Rows, embed
 from xmcbench.encoders.params import EncoderParams
@@ -23,12 +24,8 @@ from xmcbench.methods.ance.params import AnceParams
 from xmcbench.methods.ance.params import settled as settled_dual
 from xmcbench.methods.ance.training import Training
 from xmcbench.topk import TopK
-from xmcbench_elias.network.source import copied
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
-    from xmcbench_elias.network.source import PreparedRows, Source
-    from xmcbench_elias.params import Settled
+from xmcbench_elias.network.source import PreparedRows, Source, copied
+from xmcbench_elias.params import Settled
 
 EF = 200  # candidates of the graph search, which is used from 200,000 labels on: the default of `ance`
 DEAD = 1e-3  # mean |φ| below which label weights of 3 / |φ| would be far too large; trained encoders have above 1

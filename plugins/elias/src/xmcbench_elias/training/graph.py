@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
+from xmcbench.sparse.csr import unit_rows
 from xmcbench_elias.network.batches import embedded_batch
 from xmcbench_elias.network.embedding import embedded
 from xmcbench_elias.network.model import EliasModel, log_cluster_scores
 from xmcbench_elias.network.source import PreparedRows
+from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.training.step import teacher_forced
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
-    from xmcbench_elias.params import Settled, Sizes
 
 ROWS = 1024  # rows per batch while the graph is counted
 CENTROID_ROWS = 4096  # rows embedded at a time for centroids
@@ -26,8 +23,6 @@ Graph = tuple[NDArray[np.int64], NDArray[np.float32]]  # labels of each cluster,
 
 def learned_centroids(model: EliasModel, train: PreparedRows, ctx: RunContext) -> sp.csr_matrix:
     """(L, D + d) centroids of [L2 φ ; L2 features] over each label's rows; φ is without dropout."""
-    from xmcbench.sparse.csr import unit_rows
-
     data, n_rows, parts = train.data, len(train.rows), []
     assert data.features is not None
     for start in range(0, n_rows, CENTROID_ROWS):

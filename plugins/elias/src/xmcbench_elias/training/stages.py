@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.context import RunContext
 from xmcbench.encoders.weights import Arrays, weights_of
 from xmcbench.method import TrainData
 from xmcbench.methods.helpers import checkpointed
@@ -21,9 +21,6 @@ from xmcbench_elias.training.building import build, put_graph, start_labels
 from xmcbench_elias.training.dual import FINISH, Dual
 from xmcbench_elias.training.graph import clustering_rows, learned_centroids, learned_rows, random_rows
 from xmcbench_elias.training.train import Stage, StageHistory
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
 
 
 @dataclass

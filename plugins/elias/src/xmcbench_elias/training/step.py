@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,12 +10,10 @@ from torch import Tensor
 from xmcbench.tables.ops import gather_dot, on_cpu
 from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.model import EliasModel, log_cluster_scores
+from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.search.search import forced_beam, path_scores, shortlist
 from xmcbench_elias.training.loss import classification_loss, shortlist_loss
 from xmcbench_elias.training.path_loss import path_loss
-
-if TYPE_CHECKING:
-    from xmcbench_elias.params import Settled, Sizes
 
 
 @dataclass(frozen=True)

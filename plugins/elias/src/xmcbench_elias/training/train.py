@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 
+from xmcbench.context import RunContext
 from xmcbench.encoders.weights import Arrays, put_weights, weights_of
 from xmcbench.methods.training import Batch, Loop
 from xmcbench.tables.optim import Optimisers, warm_then_linear
 from xmcbench_elias.network.batches import epoch_batches, make_batch
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.source import PreparedRows
+from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.search.predict import predict, validation_score
 from xmcbench_elias.training.step import train_step
-
-if TYPE_CHECKING:
-    from xmcbench.context import RunContext
-    from xmcbench_elias.params import Settled, Sizes
 
 RISING = 0.002  # minimum gain of the last epoch in validation nDCG@5 for a stage to be extended: ours
 LONGEST = 1.5  # maximum length of an extended stage, relative to its planned epochs
