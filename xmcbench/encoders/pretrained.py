@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from xmcbench.encoders.packages import VALID, minilm
+from xmcbench.encoders.params import VALID, minilm
 from xmcbench.errors import DataError, XmcError
 
 Pooling = Literal["mean", "cls"]

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from xmcbench.encoders.bow import drop
 from xmcbench.encoders.encoder import Encoder
-from xmcbench.encoders.packages import require
-from xmcbench.encoders.params import EncoderParams
+from xmcbench.encoders.params import EncoderParams, require
 from xmcbench.encoders.pretrained import Pooling, folder_of, load_model, load_tokenizer, pooling_of, quiet
 from xmcbench.encoders.tokens import Tokeniser, TokenRows, Tokens
 from xmcbench.errors import DataError, UsageError

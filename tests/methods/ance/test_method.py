@@ -172,7 +172,7 @@ def test_the_graph_is_asked_for_where_there_is_none(world: Dataset, monkeypatch:
 
 
 def test_what_an_extra_would_add_is_said(world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xmcbench.encoders import packages
+    from xmcbench.encoders import params as packages
 
     monkeypatch.setattr(packages, "_installed", lambda name: False)
     _, ctx = fit(world.train_data(), tmp_path / "texts", epochs=1, negatives="in-batch")

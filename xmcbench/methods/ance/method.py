@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench.encoders.params import identity, lacks, missing
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.ance.params import AnceParams, check, settled
@@ -70,16 +71,12 @@ class Ance:
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
         """Name a missing package or input of the encoder or the search."""
-        from xmcbench.encoders.packages import lacks
-
         if self.params.search == "hnsw" and find_spec("faiss") is None:
             return "search=hnsw needs faiss, which is not installed: pip install 'xmcbench[ann]'"
         return lacks(self.params, data)
 
     def depends_on(self) -> dict[str, str]:
         """The identity of the pretrained model, if the encoder is one."""
-        from xmcbench.encoders.packages import identity
-
         return identity(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
@@ -118,7 +115,6 @@ class Ance:
     def _remark(self, train: TrainData, ctx: RunContext) -> None:
         """Remark on runs that mined nothing, or that would use a better encoder or index if it were installed."""
         from xmcbench.dense.index import MANY
-        from xmcbench.encoders.packages import missing
 
         if self.params.negatives != "in-batch" and self.params.epochs <= self.params.warm_up:
             ctx.remark("ance mined nothing: all epochs were warm-up. Lower warm_up or raise epochs.")

@@ -52,15 +52,11 @@ class Elias:
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
         """The reason if the encoder's packages, or the inputs it reads, are missing."""
-        from xmcbench.encoders.packages import lacks
-
-        return lacks(self.params, data)
+        return encoders.lacks(self.params, data)
 
     def depends_on(self) -> dict[str, str]:
         """The identity of the encoder's model."""
-        from xmcbench.encoders.packages import identity
-
-        return identity(self.params)
+        return encoders.identity(self.params)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Run the phases encode, dual encoder, cluster, stage 1, graph, stage 2, ranker, …; each resumes."""

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from xmcbench.encoders.encoder import Rows
 from xmcbench.topk import PAD, TopK
-from xmcbench_elias.network.batches import embedded_batch
-from xmcbench_elias.network.embedding import embedded
+from xmcbench_elias.network.batches import embedded, embedded_batch
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.search.search import score
 from xmcbench_elias.search.searcher import Searcher

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
 from xmcbench.sparse.csr import unit_rows
-from xmcbench_elias.network.batches import embedded_batch
-from xmcbench_elias.network.embedding import embedded
+from xmcbench_elias.network.batches import embedded, embedded_batch
 from xmcbench_elias.network.model import EliasModel, log_cluster_scores
 from xmcbench_elias.network.source import PreparedRows
 from xmcbench_elias.params import Settled, Sizes
