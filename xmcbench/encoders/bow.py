@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xmcbench.encoders.encoder import PART
+from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.vocabulary import Vocabulary, distinct
 from xmcbench.encoders.weights import flat, grouped, put_weights, weights_of
 from xmcbench.errors import DataError, UsageError
@@ -48,7 +48,7 @@ class SparseRows:
         return Bag(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
-class BowEncoder(nn.Module):
+class BowEncoder(Encoder):
     """φ(x) = h + drop(relu(W h + c)), h = drop(relu(Σ x_f · E_f + b)).
 
     Parameters
@@ -60,7 +60,6 @@ class BowEncoder(nn.Module):
     """
 
     kind: ClassVar[str] = "bow"
-    part: int = PART
 
     def __init__(
         self, n_features: int, width: int, generator: torch.Generator, vocabulary: Vocabulary | None = None

@@ -50,7 +50,7 @@ class Rows(Protocol):
         """The rows at these positions, in that order, in the form that the encoder's `forward` takes."""
 
 
-class Encoder(Protocol):
+class Encoder(nn.Module):
     """A torch module from batches to embeddings.
 
     Attributes
@@ -65,30 +65,30 @@ class Encoder(Protocol):
     @property
     def part(self) -> int:
         """Batch size of `embed`, in the unit of `Rows.lengths`."""
+        return PART
 
     def rows(self, inputs: Inputs, progress: Progress | None = None) -> Rows:
-        """Prepare documents from their features or texts.
+        """Prepare documents from their features or texts; DataError if these are missing.
 
         progress : called with (rows done, rows in all) if reading takes long.
         """
+        raise NotImplementedError
 
     def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> Rows:
         """Prepare label texts, in the same way as documents; UsageError if the encoder reads only features."""
+        raise NotImplementedError
 
-    def __call__(self, batch: Any, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, batch: Any, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """(n, D) float32. Dropout draws only from `generator`; there is none without it."""
-
-    def to(self, device: str) -> Any:
-        """As torch's modules have it."""
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """As torch's modules have it."""
+        raise NotImplementedError
 
     def tables(self) -> list[nn.Parameter]:
         """Parameters whose gradients are row-sparse (`xmcbench.tables`); all others are dense."""
+        return []
 
     def save(self, folder: Path) -> None:
         """Write everything `load_encoder` needs as plain files into an existing folder."""
+        raise NotImplementedError
 
 
 def buckets(lengths: NDArray[np.int64], budget: int = PART) -> list[NDArray[np.int64]]:
@@ -106,11 +106,7 @@ def buckets(lengths: NDArray[np.int64], budget: int = PART) -> list[NDArray[np.i
 
 
 def embed(
-    encoder: Encoder,
-    rows: Rows,
-    device: str,
-    progress: Progress | None = None,
-    budget: int | None = None,
+    encoder: Encoder, rows: Rows, device: str, progress: Progress | None = None, budget: int | None = None
 ) -> NDArray[np.float32]:
     """(n, D) float32 embeddings of all rows, in their order, without dropout or gradients.
 

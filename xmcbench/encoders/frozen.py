@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from xmcbench.data import arrays
 from xmcbench.data.home import home
 from xmcbench.encoders.bow import drop, half_products
-from xmcbench.encoders.encoder import PART, embed
+from xmcbench.encoders.encoder import Encoder, embed
 from xmcbench.encoders.tokens import TokenRows, offsets_of, texts_hash
 from xmcbench.encoders.transformer import TransformerEncoder, texts_of
 from xmcbench.encoders.weights import put_weights, weights_of
@@ -59,7 +59,7 @@ class DenseRows:
         return torch.from_numpy(self.distinct[self.which[which]]).to(device)
 
 
-class FrozenEncoder(nn.Module):
+class FrozenEncoder(Encoder):
     """φ(x) = drop(e + U relu(V e + b)) of a transformer's embedding e; U starts at 0, so φ = e before training.
 
     The transformer is not among the parameters, but moves to a device with them.
@@ -71,7 +71,6 @@ class FrozenEncoder(nn.Module):
     """
 
     kind: ClassVar[str] = "frozen"
-    part: int = PART
 
     def __init__(self, transformer: TransformerEncoder, generator: torch.Generator) -> None:
         super().__init__()
@@ -116,10 +115,6 @@ class FrozenEncoder(nn.Module):
         with half_products(batch):
             residual = torch.relu(batch @ self.inner.T + self.bias) @ self.outer.T
         return drop(batch + residual.float(), dropout, generator)
-
-    def tables(self) -> list[nn.Parameter]:
-        """No parameter has sparse gradients."""
-        return []
 
     def save(self, folder: Path) -> None:
         """Write the layer as npz and the transformer into a subfolder."""

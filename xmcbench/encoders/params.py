@@ -50,9 +50,7 @@ class EncoderParams:
         "measured, MiniLM on two cores with AVX-512 BF16: one text takes 16.7 ms, in float32 28.0",
     )
     checkpointing: bool = param(
-        False,
-        "recompute a transformer's activations in the backward pass: less memory, a third slower",
-        "Chen 2016",
+        False, "recompute a transformer's activations in the backward pass: less memory, a third slower", "Chen 2016"
     )
 
 

@@ -39,11 +39,11 @@ Precision = Literal["auto", "float32", "bfloat16"]
 HALF = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 
 
-class TransformerEncoder(nn.Module):
+class TransformerEncoder(Encoder):
     """φ(x) = drop(pool(model(x))), not normalised.
 
     Weights and φ are float32. Products are in bfloat16 if `precision` says so: by autocast with gradients, by a
-    bfloat16 copy of the model without.
+    bfloat16 copy of the model without. The gradient of the word embeddings is sparse too, but their table is small.
 
     Parameters
     ----------
@@ -117,10 +117,6 @@ class TransformerEncoder(nn.Module):
         else:
             states = _states(self._halved(self.model) if self.halves else self.model, batch)
         return drop(pool(states.float(), batch.mask, self.pooling), dropout, generator)
-
-    def tables(self) -> list[nn.Parameter]:
-        """None: gradients of the word embeddings are sparse too, but the table is small."""
-        return []
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer in the format of transformers (safetensors, JSON), and the settings as JSON."""

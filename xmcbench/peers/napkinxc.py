@@ -65,9 +65,7 @@ class Napkinxc(rows.PeerMethod):
             "Busa-Fekete, Robert}, journal={arXiv:2009.11218}, year={2020}}"
         ),
         parameters=NapkinxcParams,
-        presets=MappingProxyType(
-            {"plt": {}, "br": {"model": "br"}, "own": {"loss": "log", "liblinear_c": 10.0}},
-        ),
+        presets=MappingProxyType({"plt": {}, "br": {"model": "br"}, "own": {"loss": "log", "liblinear_c": 10.0}}),
         needs=("features",),
         seeded=False,
         seconds=MappingProxyType({"icd10cm": 40, "eurlex-4.3k": 25}),

@@ -57,8 +57,7 @@ class DualEncoder(nn.Module):
         self, encoder: Encoder, labels: LabelSide, with_vector: NDArray[np.bool_], generator: torch.Generator
     ) -> None:
         super().__init__()
-        assert isinstance(encoder, nn.Module)
-        self.encoder: Encoder = encoder
+        self.encoder = encoder
         self.labels = labels
         self.slot = np.where(with_vector, np.cumsum(with_vector) - 1, -1)  # a label's row in `vectors`
         initial = F.normalize(torch.randn(int(with_vector.sum()), encoder.width, generator=generator), dim=1)

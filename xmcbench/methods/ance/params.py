@@ -32,10 +32,7 @@ class AnceParams(EncoderParams):
         "Xiong et al., ICLR 2021",
     )
     hard: int = param(
-        3,
-        "mined labels per document in a step, drawn from its pool",
-        f"{DEV} 70.1 with 3, 68.5 with none",
-        least=0,
+        3, "mined labels per document in a step, drawn from its pool", f"{DEV} 70.1 with 3, 68.5 with none", least=0
     )
     pool: int = param(
         100, "labels nearest to a document, from which its hard negatives are drawn", "DEXML's configs: 100", above=0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.method import param
@@ -31,6 +31,16 @@ REGIMES = ((250_000, HUGE), (16_384, MANY), (0, FEW))
 
 # Rows to visit in each stage, and the minimum and maximum number of epochs: small data sets need more epochs.
 VISITED = {"dual_epochs": (400_000, 6, 24), "stage1_epochs": (150_000, 3, 10), "stage2_epochs": (300_000, 5, 15)}
+
+
+def by_labels(doc: str, **bounds: Any) -> Any:
+    """A parameter whose default depends on the number of labels."""
+    return param(None, doc, BY_LABELS, none="by the number of labels", **bounds)
+
+
+def by_rows(doc: str) -> Any:
+    """A number of epochs whose default depends on the number of training rows."""
+    return param(None, doc, VISITS, above=0, none="by the number of training rows")
 
 
 @dataclass(frozen=True)
@@ -71,16 +81,9 @@ class EliasParams(EliasControls):
     LEVER (`presets.py`), for a GPU.
     """
 
-    width: int | None = param(  # type: ignore[assignment]
-        None, "bow: D, length of an embedding", BY_LABELS, above=0, none="by the number of labels"
-    )
-    dropout: float | None = param(
-        None,
-        "dropout after both layers of the encoder (bow) or of its output",
-        BY_LABELS,
-        least=0,
-        below=1,
-        none="by the number of labels",
+    width: int | None = by_labels("bow: D, length of an embedding", above=0)  # type: ignore[assignment]
+    dropout: float | None = by_labels(
+        "dropout after both layers of the encoder (bow) or of its output", least=0, below=1
     )
     label_texts: bool = param(
         True,
@@ -110,37 +113,23 @@ class EliasParams(EliasControls):
         above=0,
         none="by the number of labels: 25 or, as in the paper, 100",
     )
-    train_beam: int | None = param(
-        None, "clusters searched per row in training", BY_LABELS, above=0, none="by the number of labels"
-    )
+    train_beam: int | None = by_labels("clusters searched per row in training", above=0)
     beam: int = param(20, "clusters searched per row in prediction", PAPER, above=0, query=(5, 10, 20, 40))
     extra: int = param(5, "additional clusters per training row beyond the beam, for its true labels", PAPER, least=0)
-    shortlist_leaves: int | None = param(
-        None, "K, labels per shortlist, in leaves", BY_LABELS, above=0, none="by the number of labels"
-    )
+    shortlist_leaves: int | None = by_labels("K, labels per shortlist, in leaves", above=0)
     row_leaves: int = param(10, "κ, entries per row of the adjacency, in leaves", f"1,000 / 100: {PAPER}", above=0)
     shortlist_weight: float = param(
         0.0, "λ · K: weight of the shortlist loss relative to a true label's classification loss", CHOICES, least=0
     )
-    stage1_epochs: int | None = param(
-        None, "epochs with the clustering as the index", VISITS, above=0, none="by the number of training rows"
-    )
-    stage2_epochs: int | None = param(
-        None, "epochs with the learned index", VISITS, above=0, none="by the number of training rows"
-    )
+    stage1_epochs: int | None = by_rows("epochs with the clustering as the index")
+    stage2_epochs: int | None = by_rows("epochs with the learned index")
     finish_epochs: int = param(
-        2,
-        "final epochs of dual encoder and network over all rows, including carved validation rows",
-        CHOICES,
-        least=0,
+        2, "final epochs of dual encoder and network over all rows, including carved validation rows", CHOICES, least=0
     )
     effort: float = param(
-        1.0,
-        "factor on the epochs that the number of rows gives: 0.5 takes about half the time",
-        "ours",
-        above=0,
+        1.0, "factor on the epochs that the number of rows gives: 0.5 takes about half the time", "ours", above=0
     )
-    batch: int | None = param(None, "rows per step", BY_LABELS, above=0, none="by the number of labels")
+    batch: int | None = by_labels("rows per step", above=0)
     encoder_rate: float | None = param(
         None,
         "peak learning rate of the encoder's dense layers",

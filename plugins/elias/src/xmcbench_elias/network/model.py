@@ -34,21 +34,14 @@ class EliasModel(nn.Module):
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        entries: Tensor,
-        n_labels: int,
-        alpha: float,
-        share: float,
-        generator: torch.Generator,
+        self, encoder: Encoder, entries: Tensor, n_labels: int, alpha: float, share: float, generator: torch.Generator
     ) -> None:
         super().__init__()
-        assert isinstance(encoder, nn.Module)
         width = encoder.width
         self.n_labels = n_labels
         self.alpha = alpha
         self.share = share
-        self.encoder: Encoder = encoder
+        self.encoder = encoder
         self.cluster_weight = nn.Parameter(torch.randn(len(entries), width, generator=generator) * 0.02)
         self.cluster_bias = nn.Parameter(torch.zeros(len(entries)))
         self.label_weight = nn.Parameter(torch.empty(n_labels, width))
