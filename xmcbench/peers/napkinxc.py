@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from xmcbench.errors import DataError, XmcError
-from xmcbench.method import Inputs, MethodInfo, TrainData, param
-from xmcbench.peers import packages, rows
+from xmcbench.method import Inputs, MethodInfo, param
+from xmcbench.peers import rows
 from xmcbench.peers.quiet import quiet
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from xmcbench.context import RunContext
 
 SOURCE = "napkinXC 0.7.2"
@@ -85,22 +87,14 @@ class Napkinxc(rows.PeerMethod):
             del arguments[name]
         return BR(str(folder), **arguments)
 
-    def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Train into the run's folder, then load the model from there."""
-        import shutil
-
-        packages.require("napkinxc")
-        features, labels, seen = rows.training("napkinxc", train)
-        folder = ctx.folder / "model"
-        shutil.rmtree(folder, ignore_errors=True)
+    def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
+        """Train into the run's folder."""
         with ctx.phase("train"), quiet():
             model = self._build(folder, ctx.threads, ctx.seed("napkinxc"))
             try:
                 model.fit(features, labels)
             except (RuntimeError, ValueError) as error:
                 raise XmcError(f"napkinxc: {error}", f"The parameters were {self.params}.") from error
-        self.keep_notes(folder, int(features.shape[1]), seen)
-        self.load(folder)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """Exact search for the k best labels."""
@@ -118,10 +112,8 @@ class Napkinxc(rows.PeerMethod):
             ctx.progress(min(start + ROWS, n), n, "rows")
         return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
 
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote; DataError if a file is missing or damaged, XmcError if napkinXC isn't installed."""
-        packages.require("napkinxc")
-        self.read_notes(folder)
+    def read(self, folder: Path) -> None:
+        """Read napkinXC's binary files."""
         with quiet():
             model = self._build(folder, 0, 0)
             try:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from xmcbench.errors import DataError, UsageError, XmcError
-from xmcbench.method import Inputs, MethodInfo, TrainData, param
-from xmcbench.peers import packages, rows
+from xmcbench.method import Inputs, MethodInfo, param
+from xmcbench.peers import rows
 from xmcbench.peers.quiet import quiet
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from xmcbench.context import RunContext
 
 SOURCE = "omikuji 0.5.2"
@@ -94,25 +96,14 @@ class Omikuji(rows.PeerMethod):
         self.model: Any = None
         self.threads = 0
 
-    def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Write the rows to a text file, train on it, then load the model from the run's folder."""
+    def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
+        """Write the rows to a text file and train on it."""
         from xmcbench.data.formats import write_xmc
 
-        packages.require("omikuji")
+        path = ctx.folder / "train.txt"
         with ctx.phase("write"):
-            features, labels, seen = rows.training("omikuji", train)
-            path, folder = ctx.folder / "train.txt", ctx.folder / "model"
             write_xmc(path, features, labels)
-        with ctx.phase("train"):
-            self._train(path, folder, ctx.threads)
-        path.unlink()
-        self.keep_notes(folder, int(features.shape[1]), seen)
-        self.load(folder)
-
-    def _train(self, path: Path, folder: Path, threads: int) -> None:
-        import shutil
-
-        with quiet():  # omikuji writes megabytes of progress to standard error
+        with ctx.phase("train"), quiet():  # omikuji writes megabytes of progress to standard error
             import omikuji
 
             hyper = omikuji.Model.default_hyper_param()
@@ -121,11 +112,11 @@ class Omikuji(rows.PeerMethod):
                     hyper.linear_loss_type = omikuji.LossType[LOSSES[self.params.linear_loss_type]].value
                 elif hasattr(self.params, name):
                     setattr(hyper, name, getattr(self.params, name))
-            shutil.rmtree(folder, ignore_errors=True)
             try:
-                omikuji.Model.train_on_data(str(path), hyper, n_threads=threads).save(str(folder))
+                omikuji.Model.train_on_data(str(path), hyper, n_threads=ctx.threads).save(str(folder))
             except RuntimeError as error:
                 raise XmcError(f"omikuji: {error}", f"The parameters were {self.params}.") from error
+        path.unlink()
 
     def warm_up(self, ctx: RunContext) -> None:
         """Start the prediction threads."""
@@ -151,10 +142,8 @@ class Omikuji(rows.PeerMethod):
                 ctx.progress(row + 1, n, "rows")
         return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
 
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote; DataError if a file is missing or damaged, XmcError if omikuji isn't installed."""
-        packages.require("omikuji")
-        self.read_notes(folder)
+    def read(self, folder: Path) -> None:
+        """Read omikuji's CBOR and JSON files."""
         with quiet():
             import omikuji
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from xmcbench.method import Inputs, MethodInfo, TrainData, param
+from xmcbench.method import Inputs, MethodInfo, param
 from xmcbench.peers import environment, packages, rows
 from xmcbench.topk import TopK
 
@@ -75,13 +75,9 @@ class Pecos(rows.PeerMethod):
         super().__init__(params)
         self._child: Child | None = None
 
-    def fit(self, train: TrainData, ctx: RunContext) -> None:
-        """Train in the child process, which saves the models to the run's folder."""
-        import shutil
-
-        x, y, seen = rows.training("pecos", train)
-        p, folder = self.params, ctx.folder / "model"
-        shutil.rmtree(folder, ignore_errors=True)
+    def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
+        """Train in the child process, which saves the models."""
+        p = self.params
         folder.mkdir(parents=True)
         request = {
             "verb": "train",
@@ -89,16 +85,13 @@ class Pecos(rows.PeerMethod):
             "seeds": [ctx.seed(f"pecos/tree {number}") for number in range(p.trees)],
             "clustering": {"nr_splits": p.nr_splits, "max_leaf_size": p.max_leaf_size},
             "training": {"Cp": p.cost, "Cn": p.cost, "threshold": p.threshold},
-            "x": x.shape,
-            "y": y.shape,
+            "x": features.shape,
+            "y": labels.shape,
         }
         self._stop()
         ctx.note("libpecos", packages.installed("pecos"))  # PECOS isn't among the libraries of our environment
         with ctx.phase("train"):
-            self._ask(request, {**_parts("x", x), **_parts("y", y)}, ctx)
-        self._stop()  # predict in a fresh process, whose memory holds no training rows
-        self.keep_notes(folder, int(x.shape[1]), seen)
-        self.load(folder)
+            self._ask(request, {**_parts("x", features), **_parts("y", labels)}, ctx)
 
     def warm_up(self, ctx: RunContext) -> None:
         """Start the child process and load the weights in both forms."""
@@ -120,12 +113,8 @@ class Pecos(rows.PeerMethod):
         top = TopK.from_csr(scores, k)
         return TopK(rows.dataset_ids(top.ids, self.seen), top.scores)  # still in order, since `seen` is ascending
 
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote; PECOS reads its files at the first prediction.
-
-        DataError if the notes are missing or damaged.
-        """
-        self.read_notes(folder)
+    def read(self, folder: Path) -> None:
+        """PECOS reads its files at the first prediction, in a fresh process, whose memory holds no training rows."""
         self._stop()
 
     def _ask(self, header: Mapping[str, object], arrays: Arrays, ctx: RunContext) -> Arrays:

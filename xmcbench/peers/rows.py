@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ from xmcbench.peers import packages
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from xmcbench.context import RunContext
     from xmcbench.method import Facts
 
 NOTES = "xmcbench.npz"  # in the model folder, next to the peer's files
@@ -86,16 +88,32 @@ class PeerMethod:
         """Skip if the peer is not installed."""
         return packages.missing(cls.info.name)
 
-    def keep_notes(self, folder: Path, n_features: int, seen: NDArray[np.int32]) -> None:
-        """Write the number of features and the label ids next to the peer's model."""
-        write_npz(folder / NOTES, {"n_features": np.array(n_features), "labels": seen})
+    def fit(self, train: TrainData, ctx: RunContext) -> None:
+        """Train a model in the run's folder, write the notes next to it, and load both."""
+        packages.require(self.info.name)
+        features, labels, seen = training(self.info.name, train)
+        folder = ctx.folder / "model"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.train(features, labels, folder, ctx)
+        write_npz(folder / NOTES, {"n_features": np.array(features.shape[1]), "labels": seen})
+        self.load(folder)
 
-    def read_notes(self, folder: Path) -> None:
-        """Read what `keep_notes` wrote; DataError if the file is missing or damaged."""
+    def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
+        """Train on (n, d) features and (n, s) labels, and write the peer's files into a new `folder`."""
+        raise NotImplementedError
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; DataError if a file is missing or damaged, XmcError if the peer isn't installed."""
+        packages.require(self.info.name)
         arrays = read_npz(folder / NOTES)
         if not {"n_features", "labels"} <= arrays.keys():
             raise not_a_model(self.info.name, folder / NOTES, "a field is missing")
+        self.read(folder)
         self.n_features, self.seen, self.folder = int(arrays["n_features"]), arrays["labels"], folder
+
+    def read(self, folder: Path) -> None:
+        """Read the peer's files."""
+        raise NotImplementedError
 
     def save(self, folder: Path) -> None:
         """Copy the peer's files and the notes; UsageError if there is no model yet.
@@ -103,8 +121,6 @@ class PeerMethod:
         Files are copied in the order of their names, since omikuji sums its trees in the order of the directory
         listing.
         """
-        import shutil
-
         if self.folder is None:
             raise not_fitted(self.info.name, "save")
         for path in sorted(self.folder.rglob("*")):
