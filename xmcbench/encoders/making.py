@@ -11,7 +11,7 @@ import torch
 
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder
-from xmcbench.encoders.params import EncoderParams, identity
+from xmcbench.encoders.params import EncoderParams, identity, require
 from xmcbench.errors import DataError, XmcError
 from xmcbench.files import write_json
 from xmcbench.method import Inputs, Progress
@@ -76,6 +76,11 @@ def load_encoder(folder: Path) -> Encoder:
         raise DataError(f"{folder / FILE}: not an encoder ({error})", "Fit again.") from error
     if kind == BowEncoder.kind:
         return BowEncoder.load(folder)
-    from xmcbench.encoders.transformer import load_transformer
+    from xmcbench.encoders.frozen import FrozenEncoder
+    from xmcbench.encoders.transformer import TransformerEncoder
 
-    return load_transformer(kind, folder)
+    for transformer in (FrozenEncoder, TransformerEncoder):
+        if kind == transformer.kind:
+            require(EncoderParams(encoder=str(folder)))
+            return transformer.load(folder)
+    raise DataError(f"{folder / FILE}: unknown kind of encoder {kind!r}", "Update xmcbench, or fit again.")

@@ -161,18 +161,6 @@ def new_transformer(params: EncoderParams, seed: int, device: str) -> Encoder:
     return FrozenEncoder(encoder.to(device), torch.Generator().manual_seed(seed))
 
 
-def load_transformer(kind: str, folder: Path) -> Encoder:
-    """Load an encoder of that kind; see `xmcbench.encoders.making.load_encoder`."""
-    from xmcbench.encoders.frozen import FrozenEncoder
-
-    if kind not in (TransformerEncoder.kind, FrozenEncoder.kind):
-        raise DataError(
-            f"{folder / 'encoder.json'}: unknown kind of encoder {kind!r}", "Update xmcbench, or fit again."
-        )
-    require(EncoderParams(encoder=str(folder)))
-    return TransformerEncoder.load(folder) if kind == TransformerEncoder.kind else FrozenEncoder.load(folder)
-
-
 def pool(states: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor:
     """(n, D) from (n, T, D): the state of the first token, or the mean over all tokens without padding."""
     if pooling == "cls":

@@ -26,10 +26,9 @@ from xmcbench.topk import PAD, TopK
 if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.dense.index import LabelIndex
-    from xmcbench.encoders.encoder import Encoder, Rows
+    from xmcbench.encoders.encoder import Encoder
     from xmcbench.method import Facts
     from xmcbench.methods.ance.classifier import Classifier
-    from xmcbench.methods.ance.dual import DualEncoder
 
 FILE = "labels.npz"
 SAMPLE = 512  # training rows on which the recall of an approximate index is measured
@@ -86,6 +85,7 @@ class Ance:
         from xmcbench.dense.index import LabelIndex
         from xmcbench.encoders.making import facts, new_encoder
         from xmcbench.methods.ance.dual import DualEncoder, LabelSide
+        from xmcbench.methods.ance.training import Training
 
         params = self.params
         with ctx.phase("encode"):
@@ -99,7 +99,12 @@ class Ance:
             generator = torch.Generator().manual_seed(ctx.seed("label vectors"))
             model = DualEncoder(encoder, labels, with_vector, generator).to(ctx.device)
         self.known = seen | (labels.place >= 0)
-        self._train(model, rows, train, seen, ctx)
+        training = Training(model, rows, train.labels, params, seen, ctx)
+        with ctx.phase("train"):
+            training.run()
+        ctx.note("settings", asdict(params))
+        ctx.note("epochs", training.state.history)
+        ctx.note("refresh", training.cost())
         self.encoder = encoder
         with ctx.phase("index"):
             self.embeddings = model.embed_labels(ctx.device, ctx.progress)
@@ -127,18 +132,6 @@ class Ance:
         assert self.index is not None
         if self.params.search == "auto" and self.index.how == "exact" and len(self.index.ids) >= MANY:
             ctx.remark("ance compared rows with every label. For approximate search: pip install 'xmcbench[ann]'")
-
-    def _train(
-        self, model: DualEncoder, rows: Rows, train: TrainData, seen: NDArray[np.bool_], ctx: RunContext
-    ) -> None:
-        from xmcbench.methods.ance.training import Training
-
-        training = Training(model, rows, train.labels, self.params, seen, ctx)
-        with ctx.phase("train"):
-            training.run()
-        ctx.note("settings", asdict(self.params))
-        ctx.note("epochs", training.state.history)
-        ctx.note("refresh", training.cost())
 
     def _train_classifier(
         self, documents: NDArray[np.float32], train: TrainData, seen: NDArray[np.bool_], ctx: RunContext
