@@ -11,13 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 from xmcbench.errors import DataError, XmcError
 from xmcbench.method import Inputs, MethodInfo, param
 from xmcbench.peers import rows
 from xmcbench.peers.quiet import quiet
-from xmcbench.topk import PAD, TopK
+from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -100,17 +98,10 @@ class Napkinxc(rows.PeerMethod):
         """Exact search for the k best labels."""
         features = rows.queries("napkinxc", inputs, self.n_features)
         n, k = inputs.n_rows, min(k, len(self.seen))  # for a larger k, one-vs-rest repeats label 0
-        ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
-        if k == 0:
-            return TopK(ids, scores)
         self.model.set_params(threads=ctx.threads)
-        for start in range(0, n, ROWS):
-            block = features[start : start + ROWS]
-            for row, pairs in enumerate(self.model.predict_proba(block, top_k=k), start):
-                if pairs:
-                    ids[row, : len(pairs)], scores[row, : len(pairs)] = zip(*pairs, strict=True)
-            ctx.progress(min(start + ROWS, n), n, "rows")
-        return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
+        blocks = (features[start : start + ROWS] for start in range(0, n, ROWS))
+        predicted = (pairs for block in blocks for pairs in self.model.predict_proba(block, top_k=k))
+        return self.ranked(predicted, n, k, ctx)
 
     def read(self, folder: Path) -> None:
         """Read napkinXC's binary files."""

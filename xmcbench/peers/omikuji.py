@@ -7,17 +7,16 @@ Learning 109, 2020).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-import numpy as np
 
 from xmcbench.errors import DataError, UsageError, XmcError
 from xmcbench.method import Inputs, MethodInfo, param
 from xmcbench.peers import rows
 from xmcbench.peers.quiet import quiet
-from xmcbench.topk import PAD, TopK
+from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
 
 SOURCE = "omikuji 0.5.2"
-ROWS = 1024  # rows between two progress reports, which check Ctrl-C and the deadline
 LOSSES = {"hinge": "HINGE", "log": "LOG"}
 
 
@@ -128,19 +126,13 @@ class Omikuji(rows.PeerMethod):
         """Beam search for the k best labels; `ctx.query["beam"]` overrides the width of the beam."""
         features = rows.queries("omikuji", inputs, self.n_features)
         self.warm_up(ctx)
-        beam, n, k = int(ctx.query.get("beam", self.params.beam)), inputs.n_rows, min(k, len(self.seen))
-        ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
-        if n == 0 or k == 0:
-            return TopK(ids, scores)
-        indices, values, ptr = features.indices.tolist(), features.data.tolist(), features.indptr.tolist()
-        for row in range(n):
-            features_of_row = list(zip(indices[ptr[row] : ptr[row + 1]], values[ptr[row] : ptr[row + 1]], strict=True))
-            predicted = self.model.predict(features_of_row, beam_size=beam, top_k=k)
-            if predicted:
-                ids[row, : len(predicted)], scores[row, : len(predicted)] = zip(*predicted, strict=True)
-            if (row + 1) % ROWS == 0:
-                ctx.progress(row + 1, n, "rows")
-        return TopK.from_arrays(rows.dataset_ids(ids, self.seen), scores)
+        beam, k = int(ctx.query.get("beam", self.params.beam)), min(k, len(self.seen))
+        indices, values = features.indices.tolist(), features.data.tolist()
+        predicted = (
+            self.model.predict(list(zip(indices[i:j], values[i:j], strict=True)), beam_size=beam, top_k=k)
+            for i, j in pairwise(features.indptr.tolist())
+        )
+        return self.ranked(predicted, inputs.n_rows, k, ctx)
 
     def read(self, folder: Path) -> None:
         """Read omikuji's CBOR and JSON files."""

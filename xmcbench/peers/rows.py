@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds
 from xmcbench.methods.helpers import features_of, not_a_model, not_fitted
 from xmcbench.peers import packages
+from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
 
+ROWS = 1024  # rows between two progress reports, which check Ctrl-C and the deadline
 NOTES = "xmcbench.npz"  # in the model folder, next to the peer's files
 
 
@@ -114,6 +117,18 @@ class PeerMethod:
     def read(self, folder: Path) -> None:
         """Read the peer's files."""
         raise NotImplementedError
+
+    def ranked(self, predicted: Iterable[Sequence[tuple[int, float]]], n: int, k: int, ctx: RunContext) -> TopK:
+        """Up to k labels of n rows from the (label, score) pairs of each row; nothing is predicted if n or k is 0."""
+        ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
+        if n == 0 or k == 0:
+            return TopK(ids, scores)
+        for row, pairs in enumerate(predicted):
+            if pairs:
+                ids[row, : len(pairs)], scores[row, : len(pairs)] = zip(*pairs, strict=True)
+            if (row + 1) % ROWS == 0:
+                ctx.progress(row + 1, n, "rows")
+        return TopK.from_arrays(dataset_ids(ids, self.seen), scores)
 
     def save(self, folder: Path) -> None:
         """Copy the peer's files and the notes; UsageError if there is no model yet.
