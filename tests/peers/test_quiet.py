@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from xmcbench.peers.quiet import quiet
+from xmcbench.peers.rows import quiet
 
 
 def test_both_descriptors_come_back(capfd: pytest.CaptureFixture[str]) -> None:

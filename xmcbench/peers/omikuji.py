@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from xmcbench.errors import DataError, UsageError, XmcError
 from xmcbench.method import Inputs, MethodInfo, param
 from xmcbench.peers import rows
-from xmcbench.peers.quiet import quiet
+from xmcbench.peers.rows import quiet
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:

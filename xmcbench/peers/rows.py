@@ -1,9 +1,12 @@
-"""What all peers share: rows of length one, labels with a training row, errors for crashing inputs, model folders."""
+"""What all peers share: their input rows, model folders, predictions, and silence."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -66,6 +69,35 @@ def queries(name: str, inputs: Inputs, n_features: int) -> sp.csr_matrix:
 def dataset_ids(ids: NDArray[np.int32], seen: NDArray[np.int32]) -> NDArray[np.int32]:
     """Map a peer's label ids, which are indices into `seen`, to label ids of the data set; padding stays."""
     return np.where(ids < 0, ids, seen[ids])
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Redirect file descriptors 1 and 2 of the whole process to the null device, and restore them afterwards.
+
+    Python's buffers are flushed before and after, so that text written outside the block is not lost.
+    """
+
+    def flush() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+
+    flush()
+    saved = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            for descriptor, _ in saved:
+                os.dup2(null, descriptor)
+        finally:
+            os.close(null)
+        yield
+    finally:
+        flush()
+        for descriptor, copy in saved:
+            os.dup2(copy, descriptor)
+            os.close(copy)
 
 
 class PeerMethod:

@@ -112,15 +112,12 @@ class FittedModel:
         return best_of(top.ids, top.scores, k)
 
     def _predict_one(self, model: EliasModel, rows: Rows, k: int, shortlist: int, beam: int, ctx: RunContext) -> TopK:
-        return predict(model.to(ctx.device), rows, k, beam, shortlist, ctx, self._searcher(model, ctx))
-
-    def _searcher(self, model: EliasModel, ctx: RunContext) -> Searcher | None:
-        """The model's searcher on a CPU, built once, since the weights of a `FittedModel` do not change."""
-        if ctx.device != "cpu":
-            return None
-        if id(model) not in self.searchers:
+        """The k best labels of one model; its searcher on a CPU is built once, since its weights do not change."""
+        model.to(ctx.device)
+        if ctx.device == "cpu" and id(model) not in self.searchers:
             self.searchers[id(model)] = Searcher(model)
-        return self.searchers[id(model)]
+        searcher = self.searchers[id(model)] if ctx.device == "cpu" else None
+        return predict(model, rows, k, beam, shortlist, ctx, searcher)
 
 
 def average(tops: list[TopK]) -> TopK:
