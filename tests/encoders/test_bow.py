@@ -9,12 +9,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from xmcbench.encoders import vocabulary as vocabulary_module
-from xmcbench.encoders.bow import FILE, Bag, BowEncoder, SparseRows, drop
+from xmcbench.encoders import bow as vocabulary_module
+from xmcbench.encoders.bow import FILE, Bag, BowEncoder, SparseRows, Vocabulary, cut, distinct, drop
 from xmcbench.encoders.encoder import buckets, embed, shuffled
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.encoders.params import EncoderParams, check
-from xmcbench.encoders.vocabulary import Vocabulary, cut, distinct
 from xmcbench.errors import DataError, UsageError, XmcError
 from xmcbench.method import Inputs
 

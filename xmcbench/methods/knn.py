@@ -105,21 +105,17 @@ class Knn:
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Build two inverted indexes: features → training rows to search, training rows → labels to count votes."""
+        from xmcbench.sparse.bm25 import bm25_rows
+        from xmcbench.sparse.csr import unit_rows
         from xmcbench.sparse.inverted import InvertedIndex
 
         assert train.features is not None
+        p, features = self.params, train.features
         with ctx.phase("index"):
-            self.rows = InvertedIndex.of(self._weights(train.features))
+            # The inner product of a weighted training row with a row is their similarity, up to a factor per row.
+            weighted = unit_rows(features) if p.similarity == "cosine" else bm25_rows(features, p.k1, p.b)
+            self.rows = InvertedIndex.of(weighted)
             self.labels = InvertedIndex.of(train.labels.T)
-
-    def _weights(self, features: sp.csr_matrix) -> sp.csr_matrix:
-        """Training rows weighted so that their inner product with a row is the similarity, up to a factor per row."""
-        from xmcbench.sparse.bm25 import bm25_rows
-        from xmcbench.sparse.csr import unit_rows
-
-        if self.params.similarity == "cosine":
-            return unit_rows(features)
-        return bm25_rows(features, self.params.k1, self.params.b)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k labels with most votes; `ctx.query["neighbours"]` overrides the number of neighbours."""

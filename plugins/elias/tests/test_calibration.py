@@ -7,8 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeRegressor
-from xmcbench_elias.ranking.calibration import DEPTH, Calibration, calibration_columns
-from xmcbench_elias.ranking.fusion import Candidates, Fusion
+from xmcbench_elias.ranking.fusion import DEPTH, Calibration, Candidates, Fusion, calibration_columns
 
 from xmcbench.topk import PAD, TopK
 

@@ -16,8 +16,7 @@ from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.source import PreparedRows, RowSubset, Source
 from xmcbench_elias.params import EliasParams, settled, sizes
-from xmcbench_elias.ranking.calibration import Calibration, calibration_columns
-from xmcbench_elias.ranking.fusion import HEAD, Candidates, Fusion, given_truth
+from xmcbench_elias.ranking.fusion import HEAD, Calibration, Candidates, Fusion, calibration_columns, given_truth
 from xmcbench_elias.ranking.linear import Linear, kinds
 from xmcbench_elias.search.predict import validation_score
 from xmcbench_elias.training.building import rebuild

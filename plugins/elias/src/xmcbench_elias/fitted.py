@@ -14,8 +14,7 @@ from xmcbench.sparse.topk import best_of
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.source import Source
-from xmcbench_elias.ranking.calibration import Calibration
-from xmcbench_elias.ranking.fusion import NAMED, Candidates, Fusion
+from xmcbench_elias.ranking.fusion import NAMED, Calibration, Candidates, Fusion
 from xmcbench_elias.ranking.linear import TREES, Linear
 from xmcbench_elias.search.predict import predict
 from xmcbench_elias.search.searcher import Searcher

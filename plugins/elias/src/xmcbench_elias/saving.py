@@ -14,8 +14,7 @@ from xmcbench.files import read_npz, write_npz
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.source import Source
 from xmcbench_elias.params import EliasParams, settled
-from xmcbench_elias.ranking.calibration import Calibration
-from xmcbench_elias.ranking.fusion import Fusion
+from xmcbench_elias.ranking.fusion import Calibration, Fusion
 from xmcbench_elias.ranking.linear import Linear
 from xmcbench_elias.training.building import rebuild
 from xmcbench_elias.training.dual import Dual

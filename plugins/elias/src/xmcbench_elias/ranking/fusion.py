@@ -9,6 +9,11 @@ with these inputs:
 The weights are learned on validation rows: first by a softmax over a row's candidates, which is convex, then by steps
 that raise nDCG@5 itself. That score ranks labels from a single part too low, so beyond the first ranks labels are
 sorted by summed reciprocal ranks (Cormack et al., SIGIR 2009), which needs no weights.
+
+On request the first ranks are sorted as in the paper instead, by T + p · q: p is the network's score, q the linear
+ranker's score as a probability, and T the share of true labels among candidates with similar (p, q, p · q, n), by a
+small decision tree that is fitted on validation rows (Gupta et al., NeurIPS 2022, appendix). A label that only one of
+the two parts returns has score 0 in the other.
 """
 
 from __future__ import annotations
@@ -37,6 +42,8 @@ STEPS = (0.5, 0.75, 1.33, 2.0)  # factors tried on a weight to raise nDCG@5
 ROUNDS = 2  # passes over all weights
 HALF_A_ROW = 0.5  # minimum gain of a step in nDCG@5 summed over rows, so that chance gains of a few rows do not count
 PROBABILITIES = ("model", "trees")  # parts with scores in [0, 1], whose logarithms are used
+DEPTH = 5  # maximum depth of the tree: Gupta et al.'s appendix
+Columns = NDArray[np.float32]  # (m, 4): p, q, p · q, rows of the label in train
 
 
 @dataclass(frozen=True)
@@ -223,3 +230,59 @@ def _raise_ndcg(weights: Array, columns: NDArray[np.float32], candidates: Candid
                     best, total = value, total + change * parts[at]
                     weights[at] += change
     return weights
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted regression tree as arrays over its nodes, node 0 the root.
+
+    Attributes
+    ----------
+    column, left, right : (nodes,) int64: a row goes left where its `column` is at most `border`; column −2 at leaves.
+    border, value : (nodes,) float64: threshold of a split; share of true labels at a leaf.
+    """
+
+    column: NDArray[np.int64]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    border: NDArray[np.float64]
+    value: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, columns: Columns, true: NDArray[np.bool_], seed: int) -> Calibration:
+        """Fit on (m, 4) candidates of validation rows; `true` (m,) marks the true ones."""
+        from sklearn.tree import DecisionTreeRegressor
+
+        tree: Any = DecisionTreeRegressor(max_depth=DEPTH, random_state=seed).fit(columns, true).tree_
+        parts = tree.feature, tree.children_left, tree.children_right, tree.threshold, tree.value[:, 0, 0]
+        return cls(*(np.array(part) for part in parts))
+
+    def __call__(self, columns: Columns) -> NDArray[np.float64]:
+        """(m,) predicted share of true labels."""
+        node = np.zeros(len(columns), np.int64)
+        indices = np.arange(len(columns))
+        for _ in range(DEPTH):
+            column = self.column[node]
+            inner = column >= 0
+            low = columns[indices, np.maximum(column, 0)] <= self.border[node]
+            node = np.where(inner, np.where(low, self.left[node], self.right[node]), node)
+        return np.asarray(self.value[node])
+
+    def score(self, candidates: Candidates, label_counts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, m) T + p · q of the candidates; −inf at padding."""
+        columns = calibration_columns(candidates, label_counts)
+        scores = np.full(candidates.ids.shape, -np.inf, np.float32)
+        scores[candidates.valid] = self(columns) + columns[:, 2]
+        return scores
+
+
+def calibration_columns(candidates: Candidates, label_counts: NDArray[np.float32]) -> Columns:
+    """(m, 4) columns of the candidates without padding."""
+    scores_by_part = dict(zip(candidates.parts, np.moveaxis(candidates.scores, 2, 0), strict=True))
+    missing = np.full(candidates.ids.shape, np.nan, np.float32)
+    p = np.maximum(np.exp(scores_by_part.get("model", missing)) - FLOOR, 0)
+    trees = np.maximum(np.exp(scores_by_part.get("trees", missing)) - FLOOR, 0)
+    q = trees if "trees" in scores_by_part else 1 / (1 + np.exp(-scores_by_part.get("all", missing)))
+    p, q = np.nan_to_num(p), np.nan_to_num(q)
+    stacked = np.stack([p, q, p * q, label_counts[np.maximum(candidates.ids, 0)]], axis=2)
+    return np.asarray(stacked[candidates.valid], np.float32)
