@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -89,7 +88,7 @@ class Knn:
         parameters=KnnParams,
         needs=("features",),
         deterministic=True,
-        seconds=MappingProxyType({"icd10cm": 5, "eurlex-4.3k": 20}),
+        seconds={"icd10cm": 5, "eurlex-4.3k": 20},
     )
 
     def __init__(self, params: KnnParams) -> None:

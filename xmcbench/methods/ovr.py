@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -70,7 +69,7 @@ class Ovr:
         ),
         parameters=OvrParams,
         needs=("features",),
-        seconds=MappingProxyType({"icd10cm": 300, "eurlex-4.3k": 60}),
+        seconds={"icd10cm": 300, "eurlex-4.3k": 60},
     )
 
     def __init__(self, params: OvrParams) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from xmcbench.errors import DataError, XmcError
@@ -65,10 +64,10 @@ class Napkinxc(rows.PeerMethod):
             "Busa-Fekete, Robert}, journal={arXiv:2009.11218}, year={2020}}"
         ),
         parameters=NapkinxcParams,
-        presets=MappingProxyType({"plt": {}, "br": {"model": "br"}, "own": {"loss": "log", "liblinear_c": 10.0}}),
+        presets={"plt": {}, "br": {"model": "br"}, "own": {"loss": "log", "liblinear_c": 10.0}},
         needs=("features",),
         seeded=False,
-        seconds=MappingProxyType({"icd10cm": 40, "eurlex-4.3k": 25}),
+        seconds={"icd10cm": 40, "eurlex-4.3k": 25},
     )
 
     def __init__(self, params: NapkinxcParams) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from xmcbench.errors import DataError, UsageError, XmcError
@@ -72,16 +71,14 @@ class Omikuji(rows.PeerMethod):
             "author={Dong, Tom}, howpublished={https://github.com/tomtung/omikuji}}"
         ),
         parameters=OmikujiParams,
-        presets=MappingProxyType(
-            {
-                "parabel": {},
-                "bonsai": {"cluster_k": 100, "cluster_balanced": False, "max_depth": 3},
-                "collapse5": {"collapse_every_n_layers": 5},
-            }
-        ),
+        presets={
+            "parabel": {},
+            "bonsai": {"cluster_k": 100, "cluster_balanced": False, "max_depth": 3},
+            "collapse5": {"collapse_every_n_layers": 5},
+        },
         needs=("features",),
         seeded=False,
-        seconds=MappingProxyType({"icd10cm": 60, "eurlex-4.3k": 60}),
+        seconds={"icd10cm": 60, "eurlex-4.3k": 60},
     )
 
     def __init__(self, params: OmikujiParams) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -66,9 +65,9 @@ class Pecos(rows.PeerMethod):
             "journal={Journal of Machine Learning Research}, year={2022}}"
         ),
         parameters=PecosParams,
-        presets=MappingProxyType({"xlinear": {}, "ens3": {"trees": 3}}),
+        presets={"xlinear": {}, "ens3": {"trees": 3}},
         needs=("features",),
-        seconds=MappingProxyType({"icd10cm": 15, "eurlex-4.3k": 25}),
+        seconds={"icd10cm": 15, "eurlex-4.3k": 25},
     )
 
     def __init__(self, params: PecosParams) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -55,7 +54,7 @@ class Ance:
         ),
         parameters=AnceParams,
         devices=("cpu", "cuda"),
-        seconds=MappingProxyType({"icd10cm": 180}),
+        seconds={"icd10cm": 180},
     )
 
     def __init__(self, params: AnceParams) -> None:

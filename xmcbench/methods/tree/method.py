@@ -10,7 +10,6 @@ al., JMLR 2022).
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -54,9 +53,9 @@ def _info(name: str, summary: str, citation: str, seconds: dict[str, float]) -> 
         version="2",
         citation=citation,
         parameters=TreeParams if name == "tree" else params_of(name),
-        presets=MappingProxyType(PRESETS if name == "tree" else {}),
+        presets=PRESETS if name == "tree" else {},
         needs=("features",),
-        seconds=MappingProxyType(seconds),
+        seconds=seconds,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xmcbench.encoders.making import load_encoder, save_encoder
-from xmcbench.encoders.weights import Arrays, weights_of
+from xmcbench.encoders.weights import Arrays, grouped, weights_of
 from xmcbench.errors import DataError
 from xmcbench.files import read_npz, write_npz
 from xmcbench_elias.fitted import FittedModel
@@ -53,15 +53,13 @@ def load(folder: Path, params: EliasParams) -> FittedModel:
     path = folder / "rest.npz"
     try:
         paths = [folder / _file(number) for number in range(int(rest["models"]) + 1)]
-        fusion = calibration = dual = None
-        if "fusion/parts" in rest:
-            fusion = Fusion(tuple(rest["fusion/parts"].tolist()), rest["fusion/weights"])
-        if "dual/length" in rest:
-            arrays = rest["dual/embeddings"], rest["dual/known"], float(rest["dual/length"])
-            dual = Dual(load_encoder(folder / DUAL), *arrays)
-        tree = {name.removeprefix("tree/"): value for name, value in rest.items() if name.startswith("tree/")}
-        if tree:
-            calibration = Calibration(**tree)
+        groups, fusion, calibration, dual = grouped(rest), None, None, None
+        if part := groups.get("fusion"):
+            fusion = Fusion(tuple(part["parts"].tolist()), part["weights"])
+        if part := groups.get("dual"):
+            dual = Dual(load_encoder(folder / DUAL), part["embeddings"], part["known"], float(part["length"]))
+        if part := groups.get("tree"):
+            calibration = Calibration(**part)
         label_counts = rest["seen"]
         path = paths[0]
         weights = read_npz(path)
