@@ -33,6 +33,11 @@ def not_a_model(name: str, path: Path, error: object) -> DataError:
     return DataError(f"{path}: not {article} {name} model ({error})", "Fit again.")
 
 
+def spread(n: int, most: int) -> NDArray[np.int64]:
+    """Positions of at most `most` of n rows, ascending and evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+
+
 def features_of(name: str, inputs: Inputs, width: int) -> sp.csr_matrix:
     """The (n, width) features of rows to predict for; DataError if their width is not that of the training rows."""
     assert inputs.features is not None

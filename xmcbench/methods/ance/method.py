@@ -19,7 +19,7 @@ from xmcbench.encoders.params import identity, lacks, missing
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.ance.params import AnceParams, check, settled
-from xmcbench.methods.helpers import not_a_model, not_fitted
+from xmcbench.methods.helpers import not_a_model, not_fitted, spread
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Ance:
             self.embeddings = model.embed_labels(ctx.device, ctx.progress)
             documents = model.embed_documents(rows, ctx.device, ctx.progress)
             self.index = LabelIndex(self.embeddings, self.known, params.search, ctx.device)
-        self.sample = documents[np.unique(np.linspace(0, len(documents) - 1, min(len(documents), SAMPLE)).astype(int))]
+        self.sample = documents[spread(len(documents), SAMPLE)]
         ctx.note("labels", {"by text": int((labels.place >= 0).sum()), "zero-shot": int((self.known & ~seen).sum())})
         if params.classifier:
             self._train_classifier(documents, train, seen, ctx)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
 from xmcbench.method import TrainData
+from xmcbench.methods.helpers import spread
 from xmcbench.sparse.topk import best_of
 from xmcbench.topk import TopK
 from xmcbench_elias.fitted import FittedModel
@@ -107,8 +108,8 @@ def _final_ranking(
         return None, None
     if validation is None or not validation.data.n_rows:
         return Fusion.usual(parts), None
-    ctx, n = plan.ctx, validation.data.n_rows
-    sample = validation.subset(np.unique(np.linspace(0, n - 1, min(n, ENOUGH)).astype(np.int64)))
+    ctx = plan.ctx
+    sample = validation.subset(spread(validation.data.n_rows, ENOUGH))
     beam = int(ctx.query.get("beam", plan.params.beam))  # runs with different beams share a fit
     tops = fitted.tops(sample.data.inputs(), sample.rows, plan.size.shortlist, beam, ctx)
     candidates, true_labels, label_counts = Candidates.of(tops), sample.data.labels, fitted.label_counts

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.method import Inputs
+from xmcbench.methods.helpers import spread
 from xmcbench.metrics import Evaluation
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.fitted import FittedModel
@@ -102,9 +103,7 @@ def label_scores(fitted: FittedModel, inputs: Inputs, size: Sizes, ctx: RunConte
     "stage1" and "model" are of these outputs, the latter summed over all members; "shortlist" is of outputs that score
     the whole shortlist.
     """
-    n = inputs.n_rows
-    n_sampled = max(1, min(n, SAMPLE, CELLS // size.shortlist))
-    inputs = inputs.rows(np.unique(np.linspace(0, n - 1, n_sampled).astype(np.int64)))
+    inputs = inputs.rows(spread(inputs.n_rows, max(1, min(SAMPLE, CELLS // size.shortlist))))
     stage_1 = _scored(fitted.first, inputs, size, ctx)[0]
     scored, shortlisted = zip(*(_scored(model, inputs, size, ctx) for model in fitted.models), strict=True)
     return {"stage1": stage_1, "model": sum(scored), "shortlist": sum(shortlisted)}

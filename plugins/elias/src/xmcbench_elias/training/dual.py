@@ -9,7 +9,6 @@ label texts.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +18,17 @@ from xmcbench.context import RunContext
 from xmcbench.dense.index import LabelIndex
 from xmcbench.encoders.encoder import Encoder, Rows, embed
 from xmcbench.encoders.params import EncoderParams
+from xmcbench.methods.ance import params as ance
 from xmcbench.methods.ance.dual import DualEncoder, LabelSide, unit
-from xmcbench.methods.ance.params import AnceParams
-from xmcbench.methods.ance.params import settled as settled_dual
 from xmcbench.methods.ance.training import Training
+from xmcbench.methods.helpers import spread
 from xmcbench.topk import TopK
 from xmcbench_elias.network.source import PreparedRows, Source, copied
 from xmcbench_elias.params import Settled
 
 EF = 200  # candidates of the graph search, which is used from 200,000 labels on: the default of `ance`
 DEAD = 1e-3  # mean |φ| below which label weights of 3 / |φ| would be far too large; trained encoders have above 1
+SAMPLE = 2048  # rows over which |φ| is averaged
 FINISH = 0.5  # factor on the learning rates in the final epochs over all rows: as in stage 2
 
 
@@ -72,10 +72,10 @@ class Dual:
         return np.where(self.known[:, None], weights, np.float32(0))
 
 
-def dual_params(params: Settled) -> Any:
+def dual_params(params: Settled) -> ance.Settled:
     """Parameters of `ance` for the same encoder: its defaults, except width, dropout and epochs."""
     same = {field.name: getattr(params, field.name) for field in fields(EncoderParams)}
-    return settled_dual(AnceParams(**same, dropout=params.dropout, epochs=params.dual_epochs))
+    return ance.settled(ance.AnceParams(**same, dropout=params.dropout, epochs=params.dual_epochs))
 
 
 class DualTraining:
@@ -100,15 +100,14 @@ class DualTraining:
     def finished(self, epochs: int) -> Dual:
         """Train for more epochs on all rows."""
         p = self.params
-        rates = {"rate": FINISH * p.rate, "table_rate": FINISH * p.table_rate, "warm_up": 0, "epochs": epochs}
-        return self._run("dual, all rows", self.rows, self.has_rows, replace(p, **rates))
+        params = replace(p, rate=FINISH * p.rate, table_rate=FINISH * p.table_rate, warm_up=0, epochs=epochs)
+        return self._run("dual, all rows", self.rows, self.has_rows, params)
 
-    def _run(self, name: str, rows: PreparedRows, has_rows: NDArray[np.bool_], params: Any) -> Dual:
+    def _run(self, name: str, rows: PreparedRows, has_rows: NDArray[np.bool_], params: ance.Settled) -> Dual:
         ctx = replace(self.ctx, folder=self.ctx.folder / name.replace(", ", "-").replace(" ", "-"))
         Training(self.model, rows.rows, rows.data.labels, params, has_rows, ctx).run()
         embeddings = self.model.embed_labels(ctx.device, ctx.progress)
-        sample = np.unique(np.linspace(0, len(rows.rows) - 1, min(len(rows.rows), 2048)).astype(np.int64))
-        phi = embed(self.model.encoder, rows.subset(sample).rows, ctx.device)
+        phi = embed(self.model.encoder, rows.subset(spread(len(rows.rows), SAMPLE)).rows, ctx.device)
         known = has_rows | (self.model.labels.place >= 0)
         encoder = copied(self.model.encoder)  # a copy, since training may continue
         return Dual(encoder, embeddings, known, float(np.linalg.norm(phi, axis=1).mean()))
