@@ -6,7 +6,7 @@ Classification (2020).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -77,12 +77,11 @@ class Napkinxc(rows.PeerMethod):
     def _build(self, folder: Path, threads: int, seed: int) -> Any:
         from napkinxc.models import BR, PLT
 
-        arguments = asdict(self.params) | {"seed": seed, "threads": threads, "verbose": 0}
-        if arguments.pop("model") == "plt":
-            return PLT(str(folder), **arguments)
-        for name in ("arity", "max_leaves", "ensemble"):
-            del arguments[name]
-        return BR(str(folder), **arguments)
+        p, names = self.params, ("loss", "liblinear_c", "liblinear_eps", "liblinear_max_iter", "weights_threshold")
+        arguments = {name: getattr(p, name) for name in names} | {"seed": seed, "threads": threads, "verbose": 0}
+        if p.model == "br":
+            return BR(str(folder), **arguments)
+        return PLT(str(folder), arity=p.arity, max_leaves=p.max_leaves, ensemble=p.ensemble, **arguments)
 
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
         """Train into the run's folder."""
