@@ -1,4 +1,4 @@
-"""Shared by methods on sparse features: errors, prediction in blocks of rows, checkpoints of arrays."""
+"""Shared by methods: errors, samples of rows, prediction in blocks of rows, checkpoints of arrays."""
 
 from __future__ import annotations
 
