@@ -112,7 +112,6 @@ class BowEncoder(Encoder):
         return SparseRows(inputs.features)
 
     def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> SparseRows:
-        """See `Encoder.label_rows`."""
         if self.vocabulary is None:
             raise UsageError("bow: an encoder of features cannot read label texts")
         return SparseRows(self.vocabulary(texts, progress))

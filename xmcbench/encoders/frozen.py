@@ -107,11 +107,9 @@ class FrozenEncoder(Encoder):
         return DenseRows(*embeddings(self.transformer, texts_of(inputs), isinstance(inputs, TrainData), progress))
 
     def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> DenseRows:
-        """See `Encoder.label_rows`."""
         return DenseRows(*embeddings(self.transformer, texts, progress=progress))
 
     def forward(self, batch: Tensor, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """See `Encoder`."""
         with half_products(batch):
             residual = torch.relu(batch @ self.inner.T + self.bias) @ self.outer.T
         return drop(batch + residual.float(), dropout, generator)

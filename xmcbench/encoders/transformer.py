@@ -105,11 +105,9 @@ class TransformerEncoder(Encoder):
         return self.label_rows(texts_of(inputs), progress)
 
     def label_rows(self, texts: Sequence[str], progress: Progress | None = None) -> TokenRows:
-        """See `Encoder.label_rows`."""
         return self.tokenise(texts, progress)
 
     def forward(self, batch: Tokens, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """See `Encoder`."""
         if torch.is_grad_enabled():
             self._halved.forget()
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halves):
