@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench.board.entries import Entry
 from xmcbench.errors import DataError
-from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.results.record_file import seal_of
 from xmcbench.results.row_values import TESTED, values_given
 
@@ -67,5 +66,7 @@ class Evidence:
         for run, arrays in zip(self.entry.runs, by_run, strict=True):
             if missing := [name for name in self.metrics if name not in arrays]:
                 raise DataError(f"{run.run_id}: no rows of {', '.join(missing)}", "Copy the record's files again.")
-        means = {name: np.mean([arrays[name] for arrays in by_run], axis=0, dtype=np.float64) for name in self.metrics}
+        means: dict[str, NDArray[Any]] = {
+            name: np.mean([arrays[name] for arrays in by_run], axis=0, dtype=np.float64) for name in self.metrics
+        }
         return {**by_run[0], **means}
