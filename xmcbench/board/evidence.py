@@ -67,6 +67,6 @@ class Evidence:
             if missing := [name for name in self.metrics if name not in arrays]:
                 raise DataError(f"{run.run_id}: no rows of {', '.join(missing)}", "Copy the record's files again.")
         means: dict[str, NDArray[Any]] = {
-            name: np.mean([arrays[name] for arrays in by_run], axis=0, dtype=np.float64) for name in self.metrics
+            name: np.stack([arrays[name] for arrays in by_run]).mean(axis=0, dtype=np.float64) for name in self.metrics
         }
         return {**by_run[0], **means}

@@ -15,7 +15,7 @@ from xmcbench.method import Machine
 from xmcbench.testing.worlds import tiny
 
 DATA = tiny()
-MACHINE = Machine(1, 8 << 30, "cpu")
+MACHINE = Machine(1, "cpu")
 
 
 def test_encoder_rate_follows_the_encoder() -> None:
