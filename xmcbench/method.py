@@ -54,13 +54,9 @@ class Bounds:
 
     def hold(self, value: float) -> bool:
         """Whether `value` is within the bounds; NaN and infinity never are."""
-        return (
-            math.isfinite(value)
-            and (self.above is None or value > self.above)
-            and (self.least is None or value >= self.least)
-            and (self.most is None or value <= self.most)
-            and (self.below is None or value < self.below)
-        )
+        above, least = (-math.inf if end is None else end for end in (self.above, self.least))
+        most, below = (math.inf if end is None else end for end in (self.most, self.below))
+        return math.isfinite(value) and above < value < below and least <= value <= most
 
     def __str__(self) -> str:
         """Text that follows "must be": "above 0", "at least 2", "at least 0 and below 1"."""
@@ -73,14 +69,11 @@ def param(
     doc: str,
     source: str,
     *,
-    above: float | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
     none: str = "",
     query: tuple[Any, ...] = (),
     tune: tuple[Any, ...] = (),
     control: bool = False,
+    **bounds: float,
 ) -> Any:
     """A documented field of a parameters dataclass.
 
@@ -89,24 +82,17 @@ def param(
     default : int, float, str, bool or None; the annotation gives the type where the default is None.
     doc : what the parameter does, with its unit.
     source : where the default comes from: a paper's table, another program, "measured: …", "ours: why".
-    above, least, most, below : bounds of a number, see `Bounds`; `check_bounds` rejects other values.
     none : meaning of the value None: the rule that chooses a value in its place.
     query : not empty for a query parameter (such as a beam): the values to plot a curve over. Runs that differ only
         in query parameters share one fit, and `predict` must read the value from `ctx.query`.
     tune : values that tuning tries, ordered by increasing effect and including the default. Tuning fits every
         combination of all tunable parameters: keep the product of their counts at about nine.
     control : the parameter is for controls and ablations of a study; `xmcbench info` lists it apart from the others.
+    **bounds : `above`, `least`, `most`, `below` of a number, see `Bounds`; `check_bounds` rejects other values.
     """
-    bounds = None if above is least is most is below is None else Bounds(above, least, most, below)
-    metadata = {
-        "doc": doc,
-        "source": source,
-        "query": tuple(query),
-        "tune": tuple(tune),
-        "bounds": bounds,
-        "none": none,
-    }
-    return field(default=default, metadata=metadata)
+    limits = Bounds(**bounds) if bounds else None
+    metadata = {"doc": doc, "source": source, "bounds": limits, "none": none}
+    return field(default=default, metadata={**metadata, "query": tuple(query), "tune": tuple(tune), "control": control})
 
 
 def check_bounds(method: str, params: Any) -> None:
@@ -168,13 +154,14 @@ class MethodInfo:
 
     def query_parameters(self) -> dict[str, tuple[Any, ...]]:
         """Query parameters, each with the values to plot a curve over."""
-        fields = dataclasses.fields(self.parameters)
-        return {f.name: f.metadata["query"] for f in fields if f.metadata.get("query")}
+        return self._declared("query")
 
     def tunable_parameters(self) -> dict[str, tuple[Any, ...]]:
         """Parameters that `xmcbench run --tune` selects on validation rows, each with the values it tries."""
-        fields = dataclasses.fields(self.parameters)
-        return {f.name: f.metadata["tune"] for f in fields if f.metadata.get("tune")}
+        return self._declared("tune")
+
+    def _declared(self, key: str) -> dict[str, tuple[Any, ...]]:
+        return {f.name: f.metadata[key] for f in dataclasses.fields(self.parameters) if f.metadata.get(key)}
 
 
 @dataclass(frozen=True)
