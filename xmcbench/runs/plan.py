@@ -178,7 +178,7 @@ def make_plan(
             arguments = dict(zip(request.values, values, strict=True))
             fixed = {*arguments, *info.presets.get(arguments.get("preset", ""), {})}
             grid = grid_of(info, fixed) if request.tune else None
-            params = _build(request.method, arguments)
+            params = build(request.method, arguments)
             for seed in seeds[:1] if info.deterministic else seeds:
                 spec = RunSpec(request.source, request.method, params, dataset, view, seed, k, grid)
                 runs.setdefault(spec.spec_hash(dataset, ""), spec)
@@ -267,9 +267,12 @@ def _apply(settings: Iterable[str], requests: list[_Request]) -> list[str]:
             if (not dot or owner in (request.source, request.method.info.name))
             and (dot or name in _settable(request.method.info))
         ]
-        if not targets:
+        if not targets and dot:
+            hint = f"Its methods: {', '.join(dict.fromkeys(request.method.info.name for request in requests))}."
+            problems.append(str(UsageError(f"--set {text!r}: {owner!r} is not a method of this run", hint)))
+        elif not targets:
             valid = {name for request in requests for name in _settable(request.method.info)}
-            problems.append(str(unknown("method" if dot else "parameter", owner if dot else name, valid)))
+            problems.append(str(unknown("parameter", name, valid)))
         for request in targets:
             try:
                 request.values[name] = [parse_value(request.method.info, name, v) for v in value.split(",")]
@@ -283,7 +286,7 @@ def _settable(info: MethodInfo) -> list[str]:
     return [f.name for f in dataclasses.fields(info.parameters)] + (["preset"] if info.presets else [])
 
 
-def _build(method: type[Method], values: Mapping[str, Any]) -> Any:
+def build(method: type[Method], values: Mapping[str, Any]) -> Any:
     """Build the parameters and construct the method once, so that invalid values are rejected before any work.
 
     Query parameters are validated here, since methods to fit are constructed with their defaults.
