@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from xmcbench.cli import app as cli
+from xmcbench.cli.ls import Kind
 from xmcbench.errors import DataError
 
 
@@ -25,7 +26,7 @@ def test_every_end_has_its_exit_code_and_a_word(
         raise error
 
     monkeypatch.setattr("sys.argv", ["xmcbench", "ls", "methods"])
-    monkeypatch.setattr("xmcbench.cli.ls.KINDS", {"methods": verb})
+    monkeypatch.setattr("xmcbench.cli.ls.KINDS", {"methods": Kind(verb)})
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == code

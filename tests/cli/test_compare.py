@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from typer.testing import CliRunner
 
-from xmcbench.cli import comparison
+from xmcbench.cli import compare, terminal
 from xmcbench.cli.app import app
 from xmcbench.comparison.compare import Verdict
 from xmcbench.comparison.differences import Differences, Label
@@ -177,16 +177,16 @@ def test_where_they_differ(runs: Path) -> None:
 def test_a_narrow_terminal_shows_all_numbers_but_rows_won_and_lost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(comparison, "make_console", lambda: Console(width=80, highlight=False))
+    monkeypatch.setattr(terminal, "make_console", lambda: Console(width=80, highlight=False))
     verdicts = [Verdict("R@100:seen-labels", 0.5, 0.25, 0.001, "IMPROVED")]
-    comparison.print_gaps(verdicts, [Gap(-0.25, -0.3, -0.2, 4e-110, 1234567, 89)], True)
+    compare.print_gaps(verdicts, [Gap(-0.25, -0.3, -0.2, 4e-110, 1234567, 89)], True)
     label = Label(131072, "[b]" + "long " * 40 + "\x1b[2J", 7654321, 1111, 222, 333)
-    comparison.print_differences(Differences(5, [label], []))
+    compare.print_differences(Differences(5, [label], []))
     said = capsys.readouterr().out
     lines = [line.split() for line in said.splitlines()]
     assert ["R@100:seen-labels", "50.00", "25.00", "-25.00", "[-30.00,", "-20.00]", "4e-110", "IMPROVED"] in lines
     assert ["131072", "7,654,321", "1,111", "222", "333", "[b]long"] in [line[:6] for line in lines]
-    assert "no room for rows won and lost" in said
+    assert "no room for: won, lost" in said
     assert "documents: both runs have the same hits within the first 5" in said
     assert "\x1b" not in said
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from xmcbench.cli import terminal
 from xmcbench.cli.app import app
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import UsageError
@@ -58,7 +60,7 @@ def test_runs_of_a_results_folder(tmp_path: Path) -> None:
     assert run["method"] == "popularity"
     assert run["status"] == "ok"
     assert 0 <= run["P@1"] <= 1
-    assert f"{100 * run['P@1']:.2f} %" in invoke("runs", "--results", str(tmp_path))
+    assert f" {100 * run['P@1']:.2f} " in invoke("runs", "--results", str(tmp_path))
     (tmp_path / "records" / "torn.json").write_text('{"schema": 1')
     result = CliRunner().invoke(app, ["ls", "runs", "--results", str(tmp_path)])
     assert run["name"] in result.stdout
@@ -69,7 +71,7 @@ def test_runs_of_a_results_folder(tmp_path: Path) -> None:
 def test_a_narrow_terminal_gets_run_ids_that_compare_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["run", "popularity", "--dataset", "synthetic[labels=30,rows=200,test=40]", "--results", str(tmp_path)]
     assert CliRunner().invoke(app, words).exit_code == 0
-    monkeypatch.setattr("xmcbench.cli.plain.room", lambda: 80)
+    monkeypatch.setattr(terminal, "make_console", lambda: Console(width=80))
     lines = invoke("runs", "--results", str(tmp_path)).splitlines()
     assert max(map(len, lines)) <= 80
     (run,) = json.loads(invoke("runs", "--results", str(tmp_path), "--json"))

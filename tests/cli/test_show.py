@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from xmcbench.cli.show import BarReporter
+from xmcbench.cli.progress import BarReporter
 
 
 @pytest.mark.parametrize("width", [80, 110, 160])

@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from xmcbench import __version__
-from xmcbench.cli.board import board_app
+from xmcbench.cli.board import board_app, merge
 from xmcbench.cli.check import check_app
-from xmcbench.cli.cite import cite
 from xmcbench.cli.compare import compare
 from xmcbench.cli.data import data_app
+from xmcbench.cli.data_io import EPILOG as IMPORT_EPILOG
 from xmcbench.cli.data_io import export, import_
 from xmcbench.cli.doctor import doctor
-from xmcbench.cli.info import info
+from xmcbench.cli.info import cite, info
 from xmcbench.cli.ls import ls
-from xmcbench.cli.merge import merge
 from xmcbench.cli.new import new
 from xmcbench.cli.peers import peers_app
 from xmcbench.cli.run import EPILOG, run
@@ -50,21 +49,15 @@ def root(
 
 
 app.command(epilog=EPILOG, no_args_is_help=True)(run)
-app.command()(compare)
-app.command()(merge)
-app.command()(verify)
+for command in (compare, merge, verify):
+    app.command()(command)
 app.command(epilog=SCORE_EPILOG)(score)
-data_app.command("import")(import_)
+for command in (ls, info, cite, doctor, new):
+    app.command()(command)
+data_app.command("import", epilog=IMPORT_EPILOG)(import_)
 data_app.command("export")(export)
-app.add_typer(data_app, name="data")
-app.add_typer(peers_app, name="peers")
-app.add_typer(board_app, name="board")
-app.command()(ls)
-app.command()(info)
-app.command()(cite)
-app.command()(doctor)
-app.add_typer(check_app, name="check")
-app.command()(new)
+for name, group in (("data", data_app), ("peers", peers_app), ("board", board_app), ("check", check_app)):
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

@@ -1,21 +1,22 @@
-"""`xmcbench board build`: build the leaderboard files from records, or check that they are up to date."""
+"""`xmcbench merge` collects records in one results folder; `xmcbench board build` makes the leaderboards from them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xmcbench.errors import RegressionError
+from xmcbench.errors import DataError, RegressionError, UsageError
+from xmcbench.escaping import clean_lines
 
 board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no_args_is_help=True)
 
 
-@board_app.callback()
+@board_app.callback()  # without it, typer would merge the group with its only command: no `board build`
 def group() -> None:
     """Leaderboards, rebuilt from committed records."""
-    # Without this callback, typer would merge the group with its only command, and `board build` would not exist.
 
 
 @board_app.command()
@@ -46,3 +47,36 @@ def build(
             f"Write them with: xmcbench board build --folder {folder}",
         )
     typer.echo(f"{folder}: all {len(files)} files match its records")
+
+
+def merge(
+    sources: Annotated[list[Path], typer.Argument(metavar="FROM", help="Results folders.")],
+    into: Annotated[Path, typer.Option(help="Results folder to merge into; created if missing.")],
+    slim: Annotated[
+        bool, typer.Option("--slim", help="Leave out predictions and full rows, which leaderboards don't need.")
+    ] = False,
+) -> None:
+    """Copy records and their files into one results folder; nothing is ever overwritten.
+
+    A record is refused if it was tampered with, if a file it names is missing or changed, or if its run id exists with
+    another content. The other records are merged, and the exit code is 4. Records of failed runs are merged too.
+
+    Example: `xmcbench merge results --into leaderboards --slim`
+    """
+    from xmcbench.results.merging import ADDED, REFUSED, THERE
+    from xmcbench.results.merging import merge as merged
+    from xmcbench.results.store import Store
+
+    if not_results := [str(folder) for folder in sources if not (folder / "records").is_dir()]:
+        raise UsageError(
+            f"not a results folder: {', '.join(not_results)}", "A results folder has its records in records/."
+        )
+    counts: Counter[str] = Counter()
+    for folder in sources:
+        for outcome in merged(Store(folder), Store(into), slim=slim):
+            counts[outcome.what] += 1
+            if outcome.what == REFUSED:
+                typer.echo(f"refused: {clean_lines(outcome.why)}", err=True)
+    typer.echo(f"{into}: " + ", ".join(f"{counts[what]:,} {what}" for what in (ADDED, THERE, REFUSED)))
+    if counts[REFUSED]:
+        raise DataError(f"{counts[REFUSED]:,} of {counts.total():,} records refused", "The others are merged.")

@@ -1,18 +1,34 @@
-"""`xmcbench check method NAME`: run the contract battery on a method. `xmcbench.cli.scores` has `check scores`."""
+"""`xmcbench check`: `method` runs the contract battery on a method, `scores` compares scores with expected scores."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import signal
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.scores import scores
-from xmcbench.errors import UsageError
+from xmcbench.cli.options import AsJson, Offline, forbid_network
+from xmcbench.cli.terminal import checks_hold, make_console, print_check
+from xmcbench.errors import DataError, RegressionError, UsageError, unknown
+from xmcbench.escaping import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xmcbench.comparison.expected import Expected
+    from xmcbench.comparison.regression import Outcome
+    from xmcbench.data.spec import Dataset
+    from xmcbench.results.store import Store
 
 check_app = typer.Typer(
     help="Check a method against the contract, or scores against expected scores.", no_args_is_help=True
 )
+FAST = "fast"  # the set for CI: takes minutes, on data that is part of xmcbench
 
 
 @check_app.command()
@@ -24,53 +40,156 @@ def method(
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda. Default: cpu, or cuda for a method that needs it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of findings as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a method against the contract.
 
     Prints one line per check; exit code 1 if any fails. If the basic fit fails, the checks that need it are not made.
     """
     from xmcbench.runs import registry
+    from xmcbench.runs.plan import build, parse_value
     from xmcbench.testing.contract import findings
 
-    params = _parameters(registry.get(name), settings or [])
+    checked, values = registry.get(name), {}
+    for text in settings or []:
+        parameter, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text!r} lacks '='", "Write --set NAME=VALUE.")
+        values[parameter.strip()] = parse_value(checked.info, parameter.strip(), value)
     results = []
-    for finding in findings(name, params=params, device=device):
+    for finding in findings(name, params=build(checked, values) if values else None, device=device):
         results.append(finding)
         if not as_json:
-            _print(finding)
-    failed = sum(finding.ok is False for finding in results)
+            print_check(finding.ok, finding.check + (f": {finding.message}" if finding.message else ""))
     if as_json:
         typer.echo(json.dumps([vars(finding) for finding in results], indent=1))
     else:
-        passed = sum(finding.ok is True for finding in results)
-        unchecked = f", {len(results) - passed - failed} not made" if passed + failed < len(results) else ""
-        typer.echo(f"{name}: {passed} of {len(results)} checks hold{unchecked}")
-    if failed:
+        typer.echo(f"{name}: {checks_hold([finding.ok for finding in results])}")
+    if any(finding.ok is False for finding in results):
         raise typer.Exit(1)
 
 
-check_app.command()(scores)
+@check_app.command()
+def scores(
+    which: Annotated[str, typer.Option("--set", help="Set of expected scores: fast or full.")] = FAST,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Check only these; either part may be omitted.")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Keep records in this folder and reuse those of unchanged code. Default: keep none."),
+    ] = None,
+    expected: Annotated[Path, typer.Option(help="Folder of expected scores, with one file per set.")] = Path(
+        "leaderboards/expected"
+    ),
+    offline: Offline = False,
+    update: Annotated[
+        Path | None,
+        typer.Option(metavar="RESULTS", help="Run nothing; update the set from the records in this folder."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run methods and compare their scores with expected ones; exit with 3 if one fell or can't be judged.
+
+    Examples: `xmcbench check scores` · `xmcbench check scores --set full --only tree/eurlex-4.3k --results kept`
+    """
+    from xmcbench.cli.verdicts import as_json as plain
+    from xmcbench.cli.verdicts import print_outcomes, settle
+    from xmcbench.comparison.expected import read
+    from xmcbench.results.store import Store
+
+    path = expected / f"{which}.toml"
+    if update is not None:
+        _update(path, update, only or [])
+        return
+    entries = _chosen(read(path), only or [])
+    console = make_console(stderr=as_json)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: prints the outcomes so far
+    forbid_network(offline)
+    with tempfile.TemporaryDirectory() if results is None else nullcontext(results) as folder:
+        outcomes = _check(entries, Store(Path(folder)), offline, console)
+    if as_json:
+        print(json.dumps([plain(outcome) for outcome in outcomes], allow_nan=False))
+    elif outcomes:
+        print_outcomes(console, outcomes)
+    if len(outcomes) < len(entries):
+        hint = "the same command resumes" if results else "use --results to keep finished runs"
+        console.print(f"stopped after {len(outcomes)} of {len(entries)}; {hint}", soft_wrap=True)
+        raise typer.Exit(1)
+    if problem := settle(outcomes, data_may_be_missing=which != FAST):
+        raise RegressionError(*problem)
 
 
-def _parameters(method: Any, settings: list[str]) -> Any:
-    from xmcbench.runs.plan import parse_value
-
-    values = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--set {text!r} lacks '='", "Write --set NAME=VALUE.")
-        values[name.strip()] = parse_value(method.info, name.strip(), value)
-    try:
-        return method.info.parameters(**values)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{method.info.name}: {error}") from error
+def _chosen(entries: list[Expected], only: Sequence[str]) -> list[Expected]:
+    """The entries that match any METHOD/DATASET in `only`; parameters in brackets may be omitted."""
+    for text in only:
+        if not any(_means(text, entry) for entry in entries):
+            raise unknown("expected score", text, {f"{entry.method}/{entry.dataset}" for entry in entries})
+    return [entry for entry in entries if not only or any(_means(text, entry) for text in only)]
 
 
-def _print(finding: Any) -> None:
-    from xmcbench.cli.plain import hanging
+def _means(text: str, entry: Expected) -> bool:
+    methods, datasets = (("", whole, whole.partition("[")[0]) for whole in (entry.method, entry.dataset))
+    method, _, dataset = text.rpartition("/")
+    return text in methods[1:] or (method in methods and dataset in datasets)
 
-    marks = {True: typer.style("ok    ", fg="green"), False: typer.style("FAILED", fg="red", bold=True), None: "–     "}
-    text = finding.check + (f": {finding.message}" if finding.message else "")
-    typer.echo(f"{marks[finding.ok]} {hanging(text, 7)}")
+
+def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Console) -> list[Outcome]:
+    """The outcomes of the entries, until the user stops the check."""
+    from xmcbench.cli.progress import BarReporter
+    from xmcbench.cli.verdicts import line
+    from xmcbench.comparison.regression import check
+    from xmcbench.context import Reporter
+    from xmcbench.runs.work_folder import remove
+
+    data = _load(entries, offline, console)
+    outcomes: list[Outcome] = []
+    for entry in entries:
+        bar = BarReporter(console, str(entry)) if console.is_terminal else nullcontext(Reporter())
+        with bar as reporter:
+            outcome = check(entry, data[entry.dataset, entry.view], store, reporter)
+        if outcome.record is not None and outcome.record.status == "interrupted":
+            return outcomes
+        outcomes.append(outcome)
+        console.print(line(outcome), soft_wrap=True)
+    for outcome in outcomes:  # only now, since entries that differ in query parameters share a fit
+        if outcome.work is not None:
+            remove(outcome.work)
+    return outcomes
+
+
+def _load(entries: Sequence[Expected], offline: bool, console: Console) -> dict[tuple[str, str], Dataset | str]:
+    """(name, view) → data set, or the reason why it is missing."""
+    from xmcbench.cli.progress import loading
+    from xmcbench.data import load
+
+    datasets: dict[tuple[str, str], Dataset | str] = {}
+    for name, view in dict.fromkeys((entry.dataset, entry.view) for entry in entries):
+        with loading(console, name) as progress:
+            try:
+                datasets[name, view] = load(name, view, offline=offline, progress=progress)
+            except (DataError, UsageError) as error:  # UsageError: an imported data set that this machine lacks
+                datasets[name, view] = f"its data is not here ({error.message})"
+    return datasets
+
+
+def _update(path: Path, results: Path, only: Sequence[str]) -> None:
+    """Update the entries of a set from the records of a results folder; other entries stay."""
+    from xmcbench.comparison.expected import read, write
+    from xmcbench.comparison.regression import expected_of, merged
+    from xmcbench.results.store import Store
+
+    damaged: list[str] = []
+    entries, left_out = expected_of(Store(results).records(damaged))
+    if damaged:
+        raise DataError("\n".join(damaged), "Nothing was written.")
+    if not entries:
+        raise UsageError(f"{results}: no records to make expected scores from", "\n".join(left_out))
+    entries = _chosen(entries, only)
+    write(path, merged(read(path) if path.is_file() else [], entries))
+    for entry in entries:
+        seeds = f"{entry.seeds} seed{'s' if entry.seeds > 1 else ''}"
+        typer.echo(f"{clean(entry)}: {len(entry.metrics)} metrics, tolerances from {seeds}")
+    for text in left_out:
+        typer.echo(f"left out: {clean(text)}", err=True)
+    typer.echo(f"{path}: {len(entries)} entries written")

@@ -4,41 +4,44 @@ labels and documents in which they differ most."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli.options import RESULTS, AsJson, Results, Run
+from xmcbench.cli.show import chosen
+from xmcbench.cli.terminal import number, percent, print_table
 from xmcbench.errors import DataError, RegressionError, UsageError
+from xmcbench.escaping import clean, clean_lines
 
 if TYPE_CHECKING:
     from xmcbench.comparison.compare import Verdict
     from xmcbench.comparison.differences import Differences
-    from xmcbench.comparison.paired import Gap, Paired
+    from xmcbench.comparison.paired import Gap
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
 
-DIFFER = 5  # labels and documents per direction: twenty lines in total, which leaves room for the metrics
-
 
 def compare(
-    a: Annotated[str, typer.Argument(help="Run id or a part of it, record file, label, or method name (newest run).")],
+    a: Run,
     b: Annotated[str, typer.Argument(help="The run to compare with A; for a name, preferably a run on the same data.")],
     dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
-    results: Annotated[Path | None, typer.Option(help="Results folder. Default: XMCBENCH_RESULTS or results.")] = None,
+    results: Results = RESULTS,
     samples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the test rows.")] = 1000,
     differ: Annotated[
         int,
         typer.Option(min=0, help="Number of labels and documents to show that differ most; 0: don't load the data."),
-    ] = DIFFER,
+    ] = 5,
     check: Annotated[
         bool,
         typer.Option(
             "--check", help="Exit with 3 if B is worse than A by the comparison rule, or if nothing can be judged."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two runs: B − A per metric, with a 95 % interval and a paired test over the same test rows.
 
@@ -46,13 +49,10 @@ def compare(
 
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
-    from xmcbench.cli.comparison import print_differences, print_gaps, print_runs
-    from xmcbench.cli.run import results_folder
     from xmcbench.comparison.compare import compare
-    from xmcbench.escaping import clean_lines
     from xmcbench.results.store import Store
 
-    store = Store(results or results_folder())
+    store = Store(results)
     damaged: list[str] = []
     records = store.records(damaged)
     for text in damaged:
@@ -63,7 +63,7 @@ def compare(
     verdicts = compare(first, second, records)
     gaps, grouped = _gaps(stores, first, second, verdicts, samples)
     if not as_json:
-        print_runs(first, second)
+        _print_runs(first, second)
         print_gaps(verdicts, gaps, grouped)
     most_different, reason = _differences(stores, first, second, differ)
     if as_json:
@@ -94,8 +94,6 @@ def _canonical(name: str) -> str:
 
 def _report_selected(a: str, first: Record, b: str, second: Record) -> None:
     """Report on standard error which runs were selected by anything but a full run id."""
-    from xmcbench.escaping import clean
-
     for letter, text, record in (("A", a, first), ("B", b, second)):
         if text != record.run_id:
             typer.echo(f"{letter} is {clean(record.run_id)}", err=True)
@@ -120,7 +118,6 @@ def _gaps(
     DataError : a file was changed, or does not reproduce the recorded values.
     """
     from xmcbench.comparison.paired import Paired, gaps, per_row
-    from xmcbench.escaping import clean_lines
     from xmcbench.results.store import NotKept
 
     paired: Paired | None = None
@@ -176,3 +173,67 @@ def _check(first: Record, second: Record, verdicts: list[Verdict]) -> None:
             f"nothing could be compared: {', '.join(reasons)}",
             "Both runs need the same metrics, on the same data and the same kind of device.",
         )
+
+
+def _print_runs(first: Record, second: Record) -> None:
+    """Print which runs A and B are."""
+    for name, record in (("A", first), ("B", second)):
+        data = record.dataset
+        seed = "no seed" if record.seed is None else f"seed {record.seed}"
+        status = "" if record.status == "ok" else f", status {record.status}"
+        run = f"{record.method.label} on {data.name} ({data.view}), {seed}{status}, {record.run_id}"
+        typer.echo(f"{name}: {clean(run)}")
+        if text := chosen(record):
+            typer.echo(f"   tuned: {clean(text)}")
+
+
+def print_gaps(verdicts: Sequence[Verdict], gaps: Sequence[Gap], grouped: bool) -> None:
+    """Print a table of metrics in percent. `grouped`: near-duplicate rows were resampled and swapped together."""
+    grouping = ", near-duplicates together" if grouped else ""
+    adjustment = ", not adjusted for the number of metrics" if len(verdicts) > 1 else ""
+    typer.echo(
+        f"percent; interval: 95 % over the same test rows{grouping}; p: paired randomisation test{adjustment}; "
+        "won, lost: rows in which B is better or worse"
+    )
+    titles = ("metric", "A", "B", "B − A", "interval", "p", "won", "lost", "verdict")
+    rows = []
+    for v, gap in zip(verdicts, gaps, strict=True):
+        low, high = (percent(end, sign=True) for end in (gap.low, gap.high))
+        interval = "" if gap.low is None else f"[{low}, {high}]"
+        difference, counts = (
+            percent(gap.difference, sign=True),
+            ("" if x is None else number(x) for x in (gap.won, gap.lost)),
+        )
+        verdict = v.verdict + (f" ({v.why})" if v.why else "")
+        rows.append(
+            (v.metric, percent(v.expected), percent(v.got), difference, interval, p_value(gap.p), *counts, verdict)
+        )
+    print_table([titles, *rows], right=titles[1:-1], drop=("won", "lost"))
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with four digits, in scientific notation if smaller; "" for None."""
+    if p is None:
+        return ""
+    return f"{p:.4f}" if p >= 0.0001 else f"{p:.0e}"
+
+
+def print_differences(differences: Differences) -> None:
+    """Print the labels and documents with the largest gains of B, then of A."""
+    labels = [
+        (x.label, *map(number, (x.train_rows, x.test_rows, x.a_hits, x.b_hits)), x.text or "")
+        for x in differences.labels
+    ]
+    documents = [
+        (x.row, *map(number, (x.true_labels, x.a_hits, x.b_hits)), x.text or "") for x in differences.documents
+    ]
+    first = f"within the first {differences.k}"
+    for kind, titles, rows, meaning in (
+        ("labels", ("label", "train rows", "test rows", "A", "B", "text"), labels, f"test rows with a hit {first}"),
+        ("documents", ("test row", "labels", "A", "B", "text"), documents, f"hits {first}"),
+    ):
+        if rows:
+            typer.echo(f"\n{kind} that differ most: {meaning}")
+            print_table([titles, *rows], right=titles[:-1])
+        else:
+            typer.echo(f"\n{kind}: both runs have the same hits {first}")

@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+import re
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli.options import AsJson, DatasetView, Offline
+from xmcbench.cli.terminal import columns, make_console, number, print_table
 from xmcbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from xmcbench.cli.show import BarReporter, LineReporter
     from xmcbench.data.catalogue import Entry
 
 data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(help="Data sets listed by `xmcbench ls datasets`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Never use the network; use only local files and XMCBENCH_MIRROR.")
-]
-View = Annotated[str | None, typer.Option("--view", help="bow, text, … Default: the data set's default view.")]
 
 
 @data_app.command()
-def fetch(names: Names, view: View = None, offline: Offline = False) -> None:
+def fetch(names: Names, view: DatasetView = None, offline: Offline = False) -> None:
     """Download missing files and verify all files.
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
     """
-    from xmcbench.cli.plain import columns
+    from xmcbench.cli.progress import reporter
     from xmcbench.data.fetch import fetch_files
     from xmcbench.data.inventory import described
 
     failed: list[DataError] = []
     for entry in [described(name) for name in names]:  # resolves all names before the first download
-        with _reporting(entry.name) as reporter:
+        with reporter(make_console(stderr=True), entry.name) as progress:
             try:
-                files = fetch_files(entry, view, offline=offline, progress=reporter)
+                files = fetch_files(entry, view, offline=offline, progress=progress)
             except DataError as error:
                 failed.append(error)
                 continue
@@ -55,7 +53,6 @@ def verify(
 
     Example: xmcbench data verify eurlex-4.3k
     """
-    from xmcbench.cli.plain import hanging, table
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.inventory import described, verified
 
@@ -72,11 +69,12 @@ def verify(
             {"dataset": entry.name, "files": [vars(row) for row in rows], "counts": _count_verdict(differences)}
         )
         if not as_json:
-            cells = [(r.dataset, r.file, r.place, _size(r.size), "ok" if r.ok else "WRONG", r.hash) for r in rows]
+            cells = [(r.dataset, r.file, r.place, number(r.size), "ok" if r.ok else "WRONG", r.hash) for r in rows]
             titles = ("data set", "file", "place", "bytes", "state", "compared with")
             if rows:
-                typer.echo(table([titles, *cells], short={"compared with": _short_hash}, drop=("data set", "bytes")))
-            typer.echo(hanging(f"{entry.name}: " + (_count_verdict(differences) if rows else _without_files(entry)), 0))
+                short = {"compared with": _short_hash}
+                print_table([titles, *cells], right=("bytes",), short=short, drop=("data set", "bytes"))
+            typer.echo(f"{entry.name}: " + (_count_verdict(differences) if rows else _without_files(entry)))
     if as_json:
         _json({"ok": not problems, "problems": problems, "datasets": reports})
         if problems:
@@ -93,7 +91,6 @@ def where(
 
     Example: xmcbench data where eurlex-4k
     """
-    from xmcbench.cli.plain import columns, table
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.home import home
     from xmcbench.data.inventory import described, have, is_parsed, states
@@ -109,15 +106,15 @@ def where(
         return
     typer.echo(columns([("home", home()), ("mirror", mirror() or "none (XMCBENCH_MIRROR)")]))
     if name is None:
-        rows = [(e.name, _summary(e), _yes_no(is_parsed(e))) for e in entries]
-        typer.echo(table([("data set", "files", "parsed"), *rows]))
+        rows = [(e.name, _summary(e), "yes" if is_parsed(e) else "no") for e in entries]
+        print_table([("data set", "files", "parsed"), *rows])
         return
     entry = entries[0]
     typer.echo(columns([("parsed", _parsed(entry)), ("files", folder(entry) if entry.forms else _summary(entry))]))
     if files:
-        cells = [(s.form, s.file, s.place, _size(s.size), s.hash, s.path) for s in files]
+        cells = [(s.form, s.file, s.place, number(s.size), s.hash, s.path) for s in files]
         titles = ("form", "file", "place", "bytes", "hash", "path")
-        typer.echo(table([titles, *cells], short={"hash": _short_hash}, drop=("path", "form")))
+        print_table([titles, *cells], right=("bytes",), short={"hash": _short_hash}, drop=("path", "form"))
     if entry.forms and not have(entry):
         for view in entry.views:
             typer.echo(f"\nBy hand, for view {view}:\n  {instructions(entry, view)}")
@@ -135,14 +132,13 @@ def clean(
 
     Example: xmcbench data clean eurlex-4.3k --downloads
     """
-    from xmcbench.cli.plain import columns
     from xmcbench.data.inventory import removable, remove
 
     folders = removable(name, downloads)
     if not folders:
         typer.echo("nothing to remove")
         return
-    typer.echo(columns([("bytes", "folder"), *((_size(size), path) for path, size in folders)]))
+    print_table([("bytes", "folder"), *((number(size), path) for path, size in folders)], right=("bytes",))
     total = sum(size for _, size in folders)
     if not yes and not typer.confirm(f"Remove {len(folders)} folders, {total:,} bytes?"):
         raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
@@ -151,19 +147,19 @@ def clean(
 
 
 @data_app.command()
-def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJson = False) -> None:
+def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json: AsJson = False) -> None:
     """Show the counts of a data set next to the expected ones, and its known issues.
 
     Example: xmcbench data stats icd10cm
     """
-    from xmcbench.cli.plain import columns, hanging, table
+    from xmcbench.cli.progress import reporter
     from xmcbench.data import load
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.inventory import differing
     from xmcbench.data.validate import counts
 
-    with _reporting(name) as reporter:
-        data = load(name, view, offline=offline, progress=reporter)
+    with reporter(make_console(stderr=True), name) as progress:
+        data = load(name, view, offline=offline, progress=progress)
     entry = catalogue().get(data.name)  # None for an imported data set
     actual = counts(data)
     expected = dict(entry.expected) if entry else {}
@@ -174,14 +170,13 @@ def stats(name: str, view: View = None, offline: Offline = False, as_json: AsJso
         _json({**head, "counts": actual, "expected": expected, "differs": differences, "known_issues": issues})
         return
     typer.echo(columns(head.items()))
-    cells = [(key, _size(value), _size(expected.get(key))) for key, value in actual.items()]
-    typer.echo(table([("count", "here", "expected"), *cells]))
-    lines = []
+    cells = [(key, number(value), number(expected.get(key))) for key, value in actual.items() if value is not None]
+    print_table([("count", "here", "expected"), *cells], right=("here", "expected"))
     if entry:
-        lines = [f"expected: {entry.expected_source}", f"licence: {entry.licence}; {entry.redistribution}"]
-        lines += [f"not {other}: {why}" for other, why in entry.same_name_as.items()]
-    for line in [*lines, *(f"- {text}" for text in [*(f"DIFFERS {d}" for d in differences), *issues])]:
-        typer.echo(hanging(line, 0))
+        lines = [("expected:", entry.expected_source), ("licence:", f"{entry.licence}; {entry.redistribution}")]
+        typer.echo(columns([*lines, *((f"not {other}:", why) for other, why in entry.same_name_as.items())]))
+    if issues := [*(f"DIFFERS {d}" for d in differences), *issues]:
+        typer.echo(columns([("-", issue) for issue in issues]))
 
 
 def _count_differences(entry: Entry) -> list[str] | None:
@@ -231,30 +226,9 @@ def _parsed(entry: Entry) -> str:
 
 def _short_hash(words: str) -> str:
     """Shorten a description of a hash: eight hexadecimal digits, without explanations."""
-    import re
-
     short = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", r"\1…", words)
     return short.split(", ")[0].split(": ")[0]
 
 
-def _yes_no(value: bool) -> str:
-    return "yes" if value else "no"
-
-
-def _size(value: float | None) -> str:
-    return "" if value is None else f"{value:,}"
-
-
-def _json(value: Any) -> None:
-    import json
-
+def _json(value: object) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _reporting(name: str) -> BarReporter | LineReporter:
-    """A progress reporter on standard error."""
-    from rich.console import Console
-
-    from xmcbench.cli.show import reporter
-
-    return reporter(Console(stderr=True), name)

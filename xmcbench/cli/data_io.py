@@ -5,81 +5,88 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.errors import UsageError
+from xmcbench.cli.options import PROPENSITY, AsJson, DatasetView, Offline, propensity_of
+from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from xmcbench.data.importing import Imported, Plan
 
+EPILOG = """
+Examples:
+
+  xmcbench data import --name tickets --texts tickets.jsonl
+
+    one line {"text": "no dial tone", "labels": ["phone", "line"]} per row; a fifth becomes the test split
+
+  xmcbench data import --name tickets --texts t.csv --text-column body --labels-column tags
+
+  xmcbench data import --name laws --texts x.txt --labels y.txt --test-texts tx.txt --test-labels ty.txt
+
+  xmcbench data import --name mine --features train.txt --test-features test.txt
+
+    XMC text, which contains features and labels
+
+  xmcbench data import --name lf --texts trn.json.gz --test-texts tst.json.gz --label-texts lbl.json.gz
+    --text-column title,content --labels-column target_ind
+
+  xmcbench data import --name mine --from folder
+
+    with X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, and optionally X.trn.txt, output-items.txt
+"""
 File = Path | None
+Texts = Annotated[File, typer.Option(help="Training texts: one per line, or .jsonl, .csv, .tsv; optionally .gz.")]
+Labels = Annotated[File, typer.Option(help="Training labels: one row per line, .jsonl, .csv, npz or XMC text.")]
+Features = Annotated[File, typer.Option(help="Training features: npz (scipy CSR) or XMC text.")]
+ForTest = Annotated[File, typer.Option(help="The same for the test split.")]
+ForDev = Annotated[File, typer.Option(help="The same for a development split.")]
+Folder = Annotated[File, typer.Option("--from", help="A folder written by `data export` or PECOS.")]
+LabelTexts = Annotated[File, typer.Option(help="Label texts: text of label i in line i, or lines NAME<TAB>TEXT.")]
+Pairs = Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")]
+Separator = Annotated[
+    str,
+    typer.Option(
+        help="tab, bar, semicolon, comma, space or other characters. Default: the first of these in the file."
+    ),
+]
+TextColumn = Annotated[
+    str, typer.Option(help="Column or key of the text in csv, tsv, jsonl; or several, as in title,content.")
+]
+OneBased = Annotated[str, typer.Option(help="XMC text ids that start at 1: features, labels or both.")]
 
 
 def import_(
     name: Annotated[str, typer.Option(help="Name of the new data set: lower case letters, digits, dashes.")],
-    texts: Annotated[
-        File, typer.Option(help="Training texts: one per line, or .jsonl, .csv, .tsv; optionally .gz.")
-    ] = None,
-    labels: Annotated[
-        File, typer.Option(help="Training labels: one row per line, .jsonl, .csv, npz or XMC text.")
-    ] = None,
-    features: Annotated[File, typer.Option(help="Training features: npz (scipy CSR) or XMC text.")] = None,
-    test_texts: Annotated[File, typer.Option(help="The same for the test split.")] = None,
-    test_labels: Annotated[File, typer.Option(help="The same for the test split.")] = None,
-    test_features: Annotated[File, typer.Option(help="The same for the test split.")] = None,
-    dev_texts: Annotated[File, typer.Option(help="The same for a development split.")] = None,
-    dev_labels: Annotated[File, typer.Option(help="The same for a development split.")] = None,
-    dev_features: Annotated[File, typer.Option(help="The same for a development split.")] = None,
-    folder: Annotated[File, typer.Option("--from", help="A folder written by `data export` or PECOS.")] = None,
-    label_texts: Annotated[
-        File, typer.Option(help="Label texts: text of label i in line i, or lines NAME<TAB>TEXT.")
-    ] = None,
-    train_filter: Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")] = None,
-    test_filter: Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")] = None,
-    label_separator: Annotated[
-        str,
-        typer.Option(
-            help="tab, bar, semicolon, comma, space or other characters. Default: the first of these in the file."
-        ),
-    ] = "",
-    text_column: Annotated[
-        str, typer.Option(help="Column or key of the text in csv, tsv, jsonl; or several, as in title,content.")
-    ] = "text",
+    texts: Texts = None,
+    labels: Labels = None,
+    features: Features = None,
+    test_texts: ForTest = None,
+    test_labels: ForTest = None,
+    test_features: ForTest = None,
+    dev_texts: ForDev = None,
+    dev_labels: ForDev = None,
+    dev_features: ForDev = None,
+    folder: Folder = None,
+    label_texts: LabelTexts = None,
+    train_filter: Pairs = None,
+    test_filter: Pairs = None,
+    label_separator: Separator = "",
+    text_column: TextColumn = "text",
     labels_column: Annotated[str, typer.Option(help="Column or key of the labels.")] = "labels",
-    one_based: Annotated[str, typer.Option(help="XMC text ids that start at 1: features, labels or both.")] = "",
+    one_based: OneBased = "",
     test_share: Annotated[float, typer.Option(help="Share of test rows if no test files are given.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of that split.")] = 0,
-    propensity: Annotated[str, typer.Option(help="Propensity constants A,B of Jain et al. 2016.")] = "0.55,1.5",
+    propensity: Annotated[str, typer.Option(help="Propensity constants A,B of Jain et al. 2016.")] = PROPENSITY,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an imported data set of that name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import a data set from your files; every command can then use it by its name.
 
     Labels may be names: they get ids in sorted order over all splits. Texts without features get a view `bow` (tf-idf
     of words, fitted on training texts) in addition to `text`. All files are checked; nothing is imported on an error.
-
-    Examples:
-
-      xmcbench data import --name tickets --texts tickets.jsonl
-
-        one line {"text": "no dial tone", "labels": ["phone", "line"]} per row; a fifth becomes the test split
-
-      xmcbench data import --name tickets --texts t.csv --text-column body --labels-column tags
-
-      xmcbench data import --name laws --texts x.txt --labels y.txt --test-texts tx.txt --test-labels ty.txt
-
-      xmcbench data import --name mine --features train.txt --test-features test.txt
-
-        XMC text, which contains features and labels
-
-      xmcbench data import --name lf --texts trn.json.gz --test-texts tst.json.gz --label-texts lbl.json.gz
-        --text-column title,content --labels-column target_ind
-
-      xmcbench data import --name mine --from folder
-
-        with X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, and optionally X.trn.txt, output-items.txt
     """
     from xmcbench.data.importing import Plan, import_files
     from xmcbench.data.user_files import Reading, SplitFiles, parse_one_based
@@ -94,7 +101,7 @@ def import_(
         reading=Reading(label_separator, text_column, labels_column, parse_one_based(one_based)),
         test_share=test_share,
         seed=seed,
-        propensity=_pair(propensity),
+        propensity=propensity_of(propensity),
     )
     if folder is not None:
         plan = _from_folder(folder, plan)
@@ -113,30 +120,9 @@ def _from_folder(folder: Path, plan: Plan) -> Plan:
     return plan.of_folder(folder)
 
 
-def _pair(text: str) -> tuple[float, float]:
-    import math
-
-    try:
-        a, b = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--propensity {text!r} is not two numbers", "As in --propensity 0.55,1.5") from error
-    if not (math.isfinite(a) and math.isfinite(b) and b > -1):
-        raise UsageError(f"--propensity {text!r}: A must be finite and B above −1")
-    return a, b
-
-
 def _print_imported(imported: Imported, as_json: bool) -> None:
     if as_json:
-        report: dict[str, Any] = {
-            "name": imported.name,
-            "revision": imported.revision,
-            "folder": str(imported.folder),
-            "views": list(imported.views),
-            "propensity": list(imported.propensity),
-            "counts": dict(imported.counts),
-            "notes": list(imported.notes),
-        }
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps({**vars(imported), "folder": str(imported.folder), "counts": dict(imported.counts)}))
         return
     c = imported.counts
     typer.echo(
@@ -160,12 +146,12 @@ def _print_imported(imported: Imported, as_json: bool) -> None:
 def export(
     dataset: Annotated[str, typer.Argument(help="A data set of the catalogue, or an imported one.")],
     to: Annotated[Path, typer.Option(help="Folder to write to.")],
-    view: Annotated[str | None, typer.Option(help="Default: the data set's first view.")] = None,
+    view: DatasetView = None,
     matrices: Annotated[
         str, typer.Option("--format", help="npz (X.trn.npz, Y.trn.npz, …) or xmc (train.txt, …).")
     ] = "npz",
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing files.")] = False,
-    offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
+    offline: Offline = False,
 ) -> None:
     """Write a data set's files for other programs.
 
@@ -181,7 +167,6 @@ def export(
     from xmcbench.data import load
     from xmcbench.data.folders import FORMATS
     from xmcbench.data.folders import export as write
-    from xmcbench.errors import unknown
 
     if matrices not in FORMATS:  # checked before a long download
         raise unknown("format", matrices, FORMATS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from xmcbench.cli.options import AsJson
+from xmcbench.cli.terminal import print_check
 
 PROBE = """
 import sys
@@ -38,25 +42,19 @@ class Check:
 
 def doctor(
     full: Annotated[bool, typer.Option("--full", help="Also import torch and look for a GPU.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check versions, machine, folders and every plugin.
 
     Each plugin is imported in a separate process. Exit code 1 if a problem was found.
     """
-    from xmcbench.cli.plain import hanging
-
     checks = [*_versions(), *_machine(full), *_folders(), *_plugins(), *_peers()]
     problems = sum(check.ok is False for check in checks)
     if as_json:
         typer.echo(json.dumps({"problems": problems, "checks": [vars(check) for check in checks]}, indent=1))
     else:
-        marks = {True: typer.style("ok     ", fg="green"), None: "       ", False: typer.style("PROBLEM", fg="red")}
         for check in checks:
-            first, *more = f"{check.name}: {check.detail}".splitlines()
-            typer.echo(f"{marks[check.ok]} {hanging(first, 10)}")
-            for line in more:
-                typer.echo(" " * 10 + hanging(line, 10))
+            print_check(check.ok, f"{check.name}: {check.detail}")
         typer.echo(f"{problems} problem{'' if problems == 1 else 's'} found")
     if problems:
         raise typer.Exit(1)
@@ -72,7 +70,7 @@ def _versions() -> list[Check]:
     state = code_state()
     commit = f", commit {state['commit'][:12]}{' with changes' if state['dirty'] else ''}" if state["commit"] else ""
     return [
-        Check("python", supported, f"{platform.python_version()}{'' if supported else '; 3.11 to 3.13 are supported'}"),
+        Check("python", supported, platform.python_version() + ("" if supported else "; 3.11 to 3.13 are supported")),
         Check("xmcbench", None, f"{xmcbench.__version__} in {Path(xmcbench.__file__).parent}{commit}"),
         Check("libraries", None, ", ".join(f"{name} {version}" for name, version in versions().items())),
         _dependencies(),
@@ -81,57 +79,48 @@ def _versions() -> list[Check]:
 
 def _dependencies() -> Check:
     """Whether all required distributions are installed; pip has checked their versions."""
-    import importlib.metadata
-    import re
+    from importlib.metadata import PackageNotFoundError, distributions, requires
 
     try:
-        requirements = importlib.metadata.requires("xmcbench") or []
-    except importlib.metadata.PackageNotFoundError:
+        requirements = requires("xmcbench") or []
+    except PackageNotFoundError:
         return Check("dependencies", False, "xmcbench isn't installed (only on sys.path): pip install it")
     names = [re.split(r"[^A-Za-z0-9._-]", text)[0] for text in requirements if "extra ==" not in text]
-    missing = []
-    for name in names:
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
-    return Check(
-        "dependencies", not missing, f"missing: {', '.join(missing)}" if missing else f"all {len(names)} installed"
-    )
+    missing = [name for name in names if not any(distributions(name=name))]
+    detail = f"missing: {', '.join(missing)}" if missing else f"all {len(names)} installed"
+    return Check("dependencies", not missing, detail)
 
 
 def _machine(full: bool) -> list[Check]:
     from xmcbench.runs.provenance import describe, hardware
 
-    gpu = "not checked; --full imports torch and checks"
+    detail = "not checked; --full imports torch and checks"
     if full:
         import torch
 
-        gpu_facts = hardware()["gpu"]
-        gpu = (
-            f"torch {torch.__version__} sees no GPU"
-            if gpu_facts is None
-            else f"{gpu_facts['name']}, CUDA {gpu_facts['cuda']}"
-        )
-    return [Check("machine", None, describe(hardware(), "cpu")), Check("gpu", None, gpu)]
+        gpu = hardware()["gpu"]
+        detail = f"{gpu['name']}, CUDA {gpu['cuda']}" if gpu else f"torch {torch.__version__} sees no GPU"
+    return [Check("machine", None, describe(hardware(), "cpu")), Check("gpu", None, detail)]
 
 
 def _folders() -> list[Check]:
     from xmcbench.data.home import home
 
-    checks = [_writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to.")]
     existing = next(path for path in (home(), *home().parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    checks.append(Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"))
     mirror = os.environ.get("XMCBENCH_MIRROR")
     if not mirror:
-        checks.append(Check("mirror", None, "none; XMCBENCH_MIRROR may name a folder of already downloaded files"))
+        found = Check("mirror", None, "none; XMCBENCH_MIRROR may name a folder of already downloaded files")
+    elif Path(mirror).expanduser().is_dir():
+        found = Check("mirror", True, mirror)
     else:
-        exists = Path(mirror).expanduser().is_dir()
-        checks.append(
-            Check("mirror", exists, mirror if exists else f"XMCBENCH_MIRROR is {mirror}, which is not a folder")
-        )
-    return [*checks, _numba_cache()]
+        found = Check("mirror", False, f"XMCBENCH_MIRROR is {mirror}, which is not a folder")
+    return [
+        _writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to."),
+        Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"),
+        found,
+        _numba_cache(),
+    ]
 
 
 def _numba_cache() -> Check:
@@ -140,13 +129,10 @@ def _numba_cache() -> Check:
 
     import xmcbench
 
-    configured = os.environ.get("NUMBA_CACHE_DIR")
-    next_to_source = Path(xmcbench.__file__).parent / "sparse" / "__pycache__"
-    folders = (
-        [Path(configured)]
-        if configured
-        else [next_to_source, Path(platformdirs.user_cache_dir("numba", appauthor=False))]
-    )
+    folders = [Path(xmcbench.__file__).parent / "sparse" / "__pycache__"]
+    folders.append(Path(platformdirs.user_cache_dir("numba", appauthor=False)))
+    if configured := os.environ.get("NUMBA_CACHE_DIR"):
+        folders = [Path(configured)]
     hint = "Set NUMBA_CACHE_DIR to a folder you may write to, or every start compiles the kernels again."
     checks = [_writable("kernel cache", folder, hint) for folder in folders]
     return next((check for check in checks if check.ok), checks[0])

@@ -1,113 +1,173 @@
-"""`xmcbench info NAME`: describe a method, a data set or a metric."""
+"""`xmcbench info NAME` describes a method, a data set or a metric; `xmcbench cite NAME…` prints BibTeX."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import json
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from xmcbench import __version__
+from xmcbench.cli.options import AsJson
+from xmcbench.cli.terminal import columns, paragraph
+from xmcbench.errors import UsageError, unknown
+from xmcbench.escaping import clean, clean_lines
 
 if TYPE_CHECKING:
     from xmcbench.data.catalogue import Entry
     from xmcbench.method import Method
     from xmcbench.metrics import Definition
 
+Facts = Mapping[str, object]  # what --json prints: title → value
+XMCBENCH_ENTRY = f"""@software{{xmcbench,
+  title = {{xmcbench: extreme multi-label classification, compared honestly}},
+  author = {{{{The xmcbench developers}}}},
+  version = {{{__version__}}}
+}}"""
+
+# fact about a parameter → its key in the metadata of `param`, and its sentence
+OPTIONAL = {"none_means": "none", "query_values": "query", "tune_values": "tune", "control": "control"}
+SENTENCES = {
+    "none_means": " None: {}.",
+    "bounds": " Must be {}.",
+    "query_values": " Changes only prediction; values of a curve: {}.",
+    "tune_values": " --tune selects from: {}.",
+}
+
 
 def info(
     name: Annotated[str, typer.Argument(help="A method, data set or metric; or path/to/file.py:Class.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Describe a method, data set or metric.
 
     Shows the parameters of a method with the sources of their defaults; counts, licence, lineage and known issues of a
     data set; formula and definition of a metric.
     """
-    from xmcbench.cli.names import look_up
+    from xmcbench.data.catalogue import Entry
 
-    meanings = look_up(name)
-    facts: list[dict[str, Any]] = []
-    if meanings.method is not None:
-        facts.append(method_facts(meanings.method, name))
-    if meanings.dataset is not None:
-        facts.append(dataset_facts(meanings.dataset))
-    facts += [metric_facts(definition) for definition in meanings.metric]
-    if as_json:
-        typer.echo(json.dumps(facts, indent=1))
-    else:
-        typer.echo("\n\n".join(as_text(one) for one in facts))
+    facts = []
+    for meaning in look_up(name):
+        if isinstance(meaning, type):
+            facts.append(method_facts(meaning, name))
+        else:
+            facts.append(dataset_facts(meaning) if isinstance(meaning, Entry) else metric_facts(meaning))
+    typer.echo(json.dumps(facts, indent=1) if as_json else "\n\n".join(map(as_text, facts)))
 
 
-def method_facts(method: type[Method], name: str) -> dict[str, Any]:
+def cite(
+    names: Annotated[list[str] | None, typer.Argument(help="Methods, data sets and metrics that were used.")] = None,
+) -> None:
+    """Print BibTeX for methods, data sets and metrics, and for xmcbench itself."""
+    entries = [XMCBENCH_ENTRY]
+    for name in names or []:
+        citations = [m.info.citation if isinstance(m, type) else m.citation for m in look_up(name)]
+        # split into BibTeX entries, so that an entry shared by two data sets is printed once
+        texts = re.split(r"^(?=@)", "\n".join(citations), flags=re.M)
+        texts = [text.strip() for text in texts if text.strip()] or ["no citation is known"]
+        entries += [text if text.startswith("@") else f"% {name}: {text}" for text in texts]
+    typer.echo("\n\n".join(clean_lines(entry) for entry in dict.fromkeys(entries)))
+
+
+def look_up(name: str) -> list[type[Method] | Entry | Definition]:
+    """All methods, data sets and metrics of that name. Only methods are imported.
+
+    Raises
+    ------
+    UsageError : there is none; the hint offers similar names of all kinds. XmcError : the method can't be imported.
+    """
+    from xmcbench.data.catalogue import catalogue
+    from xmcbench.data.inventory import described
+    from xmcbench.runs import registry
+
+    meanings: list[type[Method] | Entry | Definition] = []
+    if name in registry.sources() or re.search(r"\.py:\w+$", name):
+        meanings.append(registry.get(name))
+    datasets = {alias.casefold(): entry for entry in catalogue().values() for alias in (entry.name, *entry.aliases)}
+    if name.casefold() in datasets or name.casefold().startswith("synthetic["):
+        meanings.append(described(name))
+    meanings += _metric(name)
+    if not meanings:
+        from xmcbench.metrics.names import METRICS
+
+        raise unknown("method, data set or metric", name, {*registry.sources(), *datasets, *METRICS})
+    return meanings
+
+
+def _metric(text: str) -> tuple[Definition, ...]:
+    """The definition of a full name such as "PSP(norm=none)@5", or all variants of a bare name such as "PSP"."""
+    from xmcbench.metrics import describe, parse
+
+    variants = tuple(d for d in describe() if d.metric.casefold() == text.casefold())
+    if variants:
+        return variants
+    try:
+        return (parse(text).definition,)
+    except UsageError:
+        return ()
+
+
+def method_facts(method: type[Method], name: str) -> Facts:
     """A method's `info`, and each parameter with its default, meaning and source."""
     from xmcbench.runs.registry import sources
 
-    method_info, source = method.info, sources().get(name)
-    parameters = [
-        {
-            "name": f.name,
-            "default": f.default,
-            "doc": f.metadata.get("doc", ""),
-            "source": f.metadata.get("source", ""),
-            **({"bounds": str(f.metadata["bounds"])} if f.metadata.get("bounds") else {}),
-            **({"none_means": f.metadata["none"]} if f.metadata.get("none") else {}),
-            **({"query_values": list(f.metadata["query"])} if f.metadata.get("query") else {}),
-            **({"tune_values": list(f.metadata["tune"])} if f.metadata.get("tune") else {}),
-            **({"control": True} if f.metadata.get("control") else {}),
-        }
-        for f in dataclasses.fields(method_info.parameters)
-    ]
+    about, source = method.info, sources().get(name)
+    docstring = method.__dict__.get("__doc__")  # not one inherited from a base class
     return {
-        "method": method_info.name,
-        "summary": method_info.summary,
-        "family": method_info.family,
-        "version": method_info.version,
+        "method": about.name,
+        **_attributes(about, "summary", "family", "version"),
         "origin": source.origin if source else name,
-        "needs": list(method_info.needs),
-        "wants_validation": method_info.wants_validation,
-        "deterministic": method_info.deterministic,
-        "seeded": method_info.seeded,
-        "devices": list(method_info.devices),
-        "about": _about(method),
-        "parameters": parameters,
-        "presets": {preset: dict(values) for preset, values in method_info.presets.items()},
-        "citation": method_info.citation,
+        **_attributes(about, "needs", "wants_validation", "deterministic", "seeded", "devices"),
+        "about": inspect.cleandoc(docstring) if docstring else "",
+        "parameters": [_parameter_facts(field) for field in dataclasses.fields(about.parameters)],
+        "presets": {preset: dict(values) for preset, values in about.presets.items()},
+        "citation": about.citation,
     }
 
 
-def dataset_facts(entry: Entry) -> dict[str, Any]:
+def _parameter_facts(field: dataclasses.Field[object]) -> Facts:
+    declared = field.metadata
+    always = {
+        "name": field.name,
+        "default": field.default,
+        "doc": declared.get("doc"),
+        "source": declared.get("source"),
+    }
+    bounds = str(declared.get("bounds") or "")
+    optional = {"bounds": bounds, **{key: declared.get(name) for key, name in OPTIONAL.items()}}
+    return {**always, **{key: value for key, value in optional.items() if value}}
+
+
+def _attributes(of: object, *names: str) -> Facts:
+    values = {name: getattr(of, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def dataset_facts(entry: Entry) -> Facts:
     """A catalogue entry, without the URLs of its files, which `xmcbench data where` shows."""
     return {
         "dataset": entry.name,
-        "title": entry.title,
-        "aliases": list(entry.aliases),
-        "revision": entry.revision,
-        "summary": entry.summary,
+        **_attributes(entry, "title", "aliases", "revision", "summary"),
         "views": [f"{view} (default)" if view == entry.default_view else view for view in entry.views],
         "expected": dict(entry.expected),
         "expected_source": entry.expected_source,
         "propensity": dict(zip(("A", "B"), entry.propensity, strict=True)),
-        "propensity_source": entry.propensity_source,
-        "licence": entry.licence,
-        "redistribution": entry.redistribution,
-        "homepage": entry.homepage,
-        "lineage": entry.lineage,
+        **_attributes(entry, "propensity_source", "licence", "redistribution", "homepage", "lineage"),
         "same_name_as": dict(entry.same_name_as),
-        "known_issues": list(entry.known_issues),
-        "citation": entry.citation,
+        **_attributes(entry, "known_issues", "citation"),
     }
 
 
-def metric_facts(definition: Definition) -> dict[str, Any]:
+def metric_facts(definition: Definition) -> Facts:
     """A metric's definition."""
-    variant = f"({definition.variant})" if definition.variant else ""
     return {
-        "metric": definition.metric + variant,
+        "metric": definition.metric + (f"({definition.variant})" if definition.variant else ""),
         "also_called": [f"{definition.metric}({same})" for same in definition.same],
-        "summary": definition.summary,
-        "formula": definition.formula,
-        "kind": definition.kind,
+        **_attributes(definition, "summary", "formula", "kind"),
         "cut_off": {"needed": "@k is needed", "optional": "@k may be given", "none": "takes no @k"}[definition.cut],
         "propensities": definition.weighted,
         "direction": "higher is better",  # for all metrics
@@ -118,60 +178,44 @@ def metric_facts(definition: Definition) -> dict[str, Any]:
     }
 
 
-def as_text(facts: dict[str, Any]) -> str:
+def as_text(facts: Facts) -> str:
     """Format facts: short ones in two columns, long ones below them with a title."""
-    from xmcbench.cli.plain import columns, paragraph
-    from xmcbench.escaping import clean_lines
-
     short, sections = [], []
     for key, value in facts.items():
         title = key.replace("_", " ")
-        if key == "parameters":
-            usual, controls = [p for p in value if "control" not in p], [p for p in value if "control" in p]
-            sections.append("parameters:\n" + ("\n".join(map(_parameter, usual)) or "  none"))
-            if controls:
-                sections.append("for controls and ablations:\n" + "\n".join(map(_parameter, controls)))
-        elif key in ("citation", "about") and value:
-            sections.append(f"{title}:\n" + clean_lines(value))
-        elif key == "presets" and value:
-            presets = {
-                name: ", ".join(f"{k}={v}" for k, v in values.items()) or "the defaults"
-                for name, values in value.items()
-            }
-            sections.append("presets, as in name[preset=…]:\n" + columns(presets.items(), "  "))
-        elif isinstance(value, dict) and value:
-            sections.append(f"{title}:\n" + columns(value.items(), "  "))
-        elif key == "known_issues" and value:
-            sections.append(f"{title}:\n" + "\n".join(paragraph(issue) for issue in value))
-        elif value not in ("", [], {}):
-            short.append((f"{title}:", _value(value)))
-    return "\n".join([columns(short), *sections])
+        match key, value:
+            case "parameters", list():
+                usual, controls = ([p for p in value if ("control" in p) is wanted] for wanted in (False, True))
+                sections.append("parameters:\n" + ("\n".join(map(_parameter, usual)) or "  none"))
+                if controls:
+                    sections.append("for controls and ablations:\n" + "\n".join(map(_parameter, controls)))
+            case _, "" | [] | {}:
+                pass
+            case "citation" | "about", _:
+                sections.append(f"{title}:\n{clean_lines(value)}")
+            case "presets", dict():
+                presets = {
+                    name: ", ".join(f"{k}={v}" for k, v in values.items()) or "the defaults"
+                    for name, values in value.items()
+                }
+                sections.append("presets, as in name[preset=…]:\n" + columns(presets.items(), "  "))
+            case "known_issues", list():
+                sections.append(f"{title}:\n" + "\n".join(map(paragraph, value)))
+            case _, dict():
+                sections.append(f"{title}:\n" + columns(value.items(), "  "))
+            case _, list():
+                short.append((f"{title}:", ", ".join("no limit" if part is None else str(part) for part in value)))
+            case _, bool():
+                short.append((f"{title}:", "yes" if value else "no"))
+            case _:
+                short.append((f"{title}:", str(value)))
+    return "\n".join([*([columns(short)] if short else []), *sections])
 
 
-def _about(method: type[Method]) -> str:
-    """The docstring of the class itself, not one inherited from a base class."""
-    docstring = method.__dict__.get("__doc__")
-    return inspect.cleandoc(docstring) if docstring else ""
-
-
-def _parameter(facts: dict[str, Any]) -> str:
-    from xmcbench.cli.plain import paragraph
-    from xmcbench.escaping import clean
-
-    none = f" None: {facts['none_means']}." if "none_means" in facts else ""
-    bounds = f" Must be {facts['bounds']}." if "bounds" in facts else ""
-    values = ", ".join(map(str, facts.get("query_values", ())))
-    query = f" Changes only prediction; values of a curve: {values}." if values else ""
-    tuned = ", ".join(map(str, facts.get("tune_values", ())))
-    tune = f" --tune selects from: {tuned}." if tuned else ""
-    head = f"  {clean(facts['name'])} = {clean(facts['default'])}"
-    return (
-        f"{head}\n{paragraph(facts['doc'] + '.' + none + bounds + query + tune, '      ')}\n"
-        f"{paragraph('from: ' + facts['source'], '      ')}"
-    )
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join("no limit" if part is None else str(part) for part in value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+def _parameter(facts: Mapping[str, Any]) -> str:
+    text = f"{facts['doc']}."
+    for key, form in SENTENCES.items():
+        if value := facts.get(key):
+            text += form.format(value if isinstance(value, str) else ", ".join(map(str, value)))
+    lines = (paragraph(part, " " * 6) for part in (text, f"from: {facts['source']}"))
+    return "\n".join([f"  {clean(facts['name'])} = {clean(facts['default'])}", *lines])

@@ -4,56 +4,65 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from xmcbench.cli.options import RESULTS, AsJson, Results
+from xmcbench.cli.terminal import number, paragraph, percent, print_table
 from xmcbench.errors import unknown
 
-Row = dict[str, Any]
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to list one kind of thing: its rows, and how its table fits a narrow terminal (see `print_table`)."""
+
+    rows: Callable[[Path], list[Row]]
+    drop: tuple[str, ...] = ()
+    short: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
 
 def ls(
     kind: Annotated[
         str | None, typer.Argument(help="methods, datasets, metrics or runs. Default: a summary of all.")
-    ] = (None),
-    results: Annotated[Path | None, typer.Option(help="Results folder, for runs.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    ] = None,
+    results: Results = RESULTS,
+    as_json: AsJson = False,
 ) -> None:
     """List methods, data sets, metrics or runs."""
-    from xmcbench.cli.plain import paragraph, table
-
     if kind is not None and kind not in KINDS:
         raise unknown("kind of thing", kind, KINDS)
-    rows = {name: list_of(results) for name, list_of in KINDS.items() if kind in (None, name)}
+    rows = {name: listed.rows(results) for name, listed in KINDS.items() if kind in (None, name)}
     if as_json:
         typer.echo(json.dumps(rows if kind is None else rows[kind], indent=1))
     elif kind is None:
         for name, entries in rows.items():
             words = ", ".join(dict.fromkeys(str(row["name"]) for row in entries))
-            if name == "runs":
-                words = f"{len(entries)} in {_results_folder(results)}"
-            typer.echo(f"{name}:\n{paragraph(words or 'none')}")
+            typer.echo(f"{name}:\n{paragraph(f'{len(entries)} in {results}' if name == 'runs' else words or 'none')}")
     elif rows[kind]:
-        titles = [key.replace("_", " ") for key in rows[kind][0]]
-        typer.echo(table([titles, *map(_cells, rows[kind])], short=SHORT.get(kind, {}), drop=DROP.get(kind, ())))
+        titles = [_title(key) for key in rows[kind][0]]
+        numbers = [_title(key) for key, value in rows[kind][0].items() if isinstance(value, int | float)]
+        cells = [[_cell(key, value) for key, value in row.items()] for row in rows[kind]]
+        print_table([titles, *cells], right=numbers, drop=KINDS[kind].drop, short=KINDS[kind].short)
     else:
-        typer.echo(f"no {kind}" + (f" in {_results_folder(results)}" if kind == "runs" else ""))
+        typer.echo(f"no {kind}" + (f" in {results}" if kind == "runs" else ""))
 
 
-def _methods(_: Path | None) -> list[Row]:
+def _methods(_: Path) -> list[Row]:
     from xmcbench.runs import registry
 
-    sources = registry.sources().values()
-    return [{"name": s.name, "from": s.origin, "defined_in": s.target} for s in sources]
+    return [{"name": s.name, "from": s.origin, "defined_in": s.target} for s in registry.sources().values()]
 
 
-def _datasets(_: Path | None) -> list[Row]:
+def _datasets(_: Path) -> list[Row]:
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.home import imported
 
-    rows = [
+    rows: list[Row] = [
         {
             "name": entry.name,
             "train": entry.expected.get("n_train"),
@@ -65,13 +74,12 @@ def _datasets(_: Path | None) -> list[Row]:
         }
         for entry in catalogue().values()
     ]
-    folder = imported()
-    imported_names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    unknown_facts: Row = {"train": None, "test": None, "labels": None, "views": [], "licence": "yours"}
-    return rows + [{"name": name, **unknown_facts, "title": "imported from your files"} for name in imported_names]
+    names = sorted(path.name for path in imported().glob("*") if path.is_dir())
+    unknown_facts: Row = {**dict.fromkeys(("train", "test", "labels")), "views": [], "licence": "yours"}
+    return rows + [{"name": name, **unknown_facts, "title": "imported from your files"} for name in names]
 
 
-def _metrics(_: Path | None) -> list[Row]:
+def _metrics(_: Path) -> list[Row]:
     from xmcbench.metrics import describe
 
     suffix = {"needed": "@k", "optional": "[@k]", "none": ""}
@@ -86,11 +94,11 @@ def _metrics(_: Path | None) -> list[Row]:
     ]
 
 
-def _runs(results: Path | None) -> list[Row]:
+def _runs(results: Path) -> list[Row]:
     from xmcbench.results.store import Store
 
     damaged: list[str] = []
-    records = Store(_results_folder(results)).records(damaged)
+    records = Store(results).records(damaged)
     for text in damaged:
         typer.echo(f"warning: {text}", err=True)
     return [
@@ -108,38 +116,27 @@ def _runs(results: Path | None) -> list[Row]:
     ]
 
 
-def _results_folder(results: Path | None) -> Path:
-    from xmcbench.cli.run import results_folder
-
-    return results or results_folder()
-
-
-KINDS: Mapping[str, Callable[[Path | None], list[Row]]] = {
-    "methods": _methods,
-    "datasets": _datasets,
-    "metrics": _metrics,
-    "runs": _runs,
+KINDS: Mapping[str, Kind] = {
+    "methods": Kind(_methods),
+    "datasets": Kind(_datasets, drop=("licence", "title")),
+    "metrics": Kind(_metrics, drop=("weighted", "kind")),
+    # `xmcbench compare` accepts the end of a run id
+    "runs": Kind(_runs, drop=("fit seconds", "seed"), short={"name": lambda run_id: run_id[-8:]}),
 }
 
 
-# How to fit a narrow terminal. `xmcbench compare` accepts the end of a run id.
-SHORT: Mapping[str, Mapping[str, Callable[[str], str]]] = {"runs": {"name": lambda run_id: run_id[-8:]}}
-DROP = {"datasets": ("title", "licence"), "metrics": ("weighted", "kind"), "runs": ("fit seconds", "seed")}
+def _title(key: str) -> str:
+    return f"{key} %" if "@" in key else key.replace("_", " ")
 
 
-def _cells(row: Row) -> list[str]:
-    return [_cell(key, value) for key, value in row.items()]
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if "@" in key:
-        return f"{100 * value:.2f} %"
-    if isinstance(value, bool):
-        return "propensities" if value else ""
-    if isinstance(value, list):
-        return ",".join(value)
-    if isinstance(value, float):
-        return f"{value:.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _cell(key: str, value: object) -> str:
+    match value:
+        case bool():
+            return "propensities" if value else ""
+        case float():
+            return percent(value) if "@" in key else f"{value:.1f}"
+        case None | int():
+            return number(value)
+        case list():
+            return ", ".join(value)
+    return str(value)

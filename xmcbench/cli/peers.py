@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from xmcbench.cli.options import AsJson
+from xmcbench.cli.terminal import columns
 from xmcbench.errors import UsageError, XmcError, unknown
 
 peers_app = typer.Typer(
@@ -15,9 +17,8 @@ peers_app = typer.Typer(
 
 
 @peers_app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """Show which peers are installed, and where."""
-    from xmcbench.cli.plain import columns
     from xmcbench.peers import environment
     from xmcbench.peers.packages import PEERS, installed
 
@@ -29,9 +30,11 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
         return
     lines = []
     for name, peer in PEERS.items():
-        note = "" if versions[name] in (None, peer.version) else f"; xmcbench was tested with {peer.version}"
-        description = f"{peer.distribution} {versions[name]}, in {places[name]}{note}"
-        lines.append((name, description if versions[name] else f"not installed: `xmcbench peers install {name}`"))
+        text = f"not installed: `xmcbench peers install {name}`"
+        if version := versions[name]:
+            note = "" if version == peer.version else f"; xmcbench was tested with {peer.version}"
+            text = f"{peer.distribution} {version}, in {places[name]}{note}"
+        lines.append((name, text))
     typer.echo(columns(lines))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
+from xmcbench.cli.terminal import duration, make_console, safe
 from xmcbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,85 +35,84 @@ Examples:
 
   xmcbench run --method my_method.py:MyMethod
 """
+Methods = Annotated[list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")]
+ClassInFile = Annotated[list[str] | None, typer.Option("--method", help="A class in a file: path/to/file.py:Class.")]
+Datasets = Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several values make a grid.")
+]
+Curve = Annotated[bool, typer.Option("--curve", help="Also run the other values of query parameters, with one fit.")]
+Tune = Annotated[
+    bool,
+    typer.Option(
+        "--tune",
+        help="Select parameters on validation rows (never on test rows) from the values shown by "
+        "`xmcbench info METHOD`; parameters that are set are not tuned. For one method: 'ovr[tune]'.",
+    ),
+]
+KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep fitted models in the results folder.")]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print one JSON record per line; other output goes to standard error.")
+]
 
 
 def run(
-    methods: Annotated[
-        list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")
-    ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="A class in a file: path/to/file.py:Class.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")] = None,
-    view: Annotated[str | None, typer.Option(help="Another view of the data set, such as `title`.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several values make a grid.")
-    ] = None,
+    methods: Methods = None,
+    method: ClassInFile = None,
+    dataset: Datasets = None,
+    view: DatasetView = None,
+    settings: Settings = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
     k: Annotated[int, typer.Option(min=1, help="Number of labels predicted per row.")] = 100,
-    metrics: Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")] = None,
-    results: Annotated[Path | None, typer.Option(help="Results folder. Default: XMCBENCH_RESULTS or results.")] = None,
+    metrics: Metrics = None,
+    results: Results = RESULTS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
     time_limit: Annotated[float | None, typer.Option(help="Time limit per run in seconds.")] = None,
-    curve: Annotated[bool, typer.Option(help="Also run the other values of query parameters, with one fit.")] = False,
-    tune: Annotated[
-        bool,
-        typer.Option(
-            help="Select parameters on validation rows (never on test rows) from the values shown by "
-            "`xmcbench info METHOD`; parameters that are set are not tuned. For one method: 'ovr[tune]'."
-        ),
-    ] = False,
-    again: Annotated[bool, typer.Option(help="Repeat finished runs from the start.")] = False,
-    offline: Annotated[bool, typer.Option(help="Never use the network.")] = False,
-    keep_models: Annotated[bool, typer.Option(help="Keep fitted models in the results folder.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON record per line; other output goes to standard error.")
-    ] = (False),
+    curve: Curve = False,
+    tune: Tune = False,
+    again: Annotated[bool, typer.Option("--again", help="Repeat finished runs from the start.")] = False,
+    offline: Offline = False,
+    keep_models: KeepModels = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Train and score methods on data sets; write one JSON record per run to the results folder."""
-    from xmcbench.cli.show import make_console
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
     from xmcbench.results.store import Store
     from xmcbench.runs.job import Options
     from xmcbench.runs.plan import make_plan
 
-    console = make_console(stderr=as_json)
-    typed_methods = [*(methods or []), *(method or [])]
-    if not typed_methods:
+    names = [*(methods or []), *(method or [])]
+    if not names:
         raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}", "Valid: auto, cpu, cuda.")
-    names = [str(name) for name in parse_all(split(metrics))] if metrics else []
+    scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
     plan = make_plan(
-        typed_methods,
+        names,
         list(dict.fromkeys(dataset or [DEFAULT_DATASET])),
         view=view,
         settings=settings or [],
-        seeds=whole_numbers(seeds),
+        seeds=_whole_numbers(seeds),
         k=k,
         curve=curve,
         tune=tune,
     )
-    store = Store(results or results_folder())
-    options = Options(device, threads, time_limit, again, names)
-    signal.signal(signal.SIGTERM, _interrupt)
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when a method first imports a Hugging Face library
-    data = load_all(plan, offline, console)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the run can be resumed
+    forbid_network(offline)
+    console, store = make_console(stderr=as_json), Store(results)
+    data = _load_all(plan, offline, console)
     _announce(plan, data, store, console)
-    records, stopped = _execute_plan(plan, data, store, options, console, as_json, keep_models)
-    console.print()
+    records = _execute_plan(plan, data, store, Options(device, threads, time_limit, again, scored), console, as_json)
+    if records[-1].status != "interrupted" and not keep_models:
+        _remove_models(plan, data, store, records)
     _finish(records, store, console)
-    if stopped or any(r.status not in ("ok", "skipped") for r in records):
+    if any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
 
 
-def results_folder() -> Path:
-    """The default results folder: XMCBENCH_RESULTS, else `results` in the current folder."""
-    return Path(os.environ.get("XMCBENCH_RESULTS") or "results")
-
-
-def whole_numbers(text: str) -> list[int]:
+def _whole_numbers(text: str) -> list[int]:
     """Parse seeds: "0,1,2" becomes [0, 1, 2]."""
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
@@ -124,23 +123,21 @@ def whole_numbers(text: str) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, Dataset]:
+def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, Dataset]:
     """Fetch and parse all data sets of the plan before the first run starts."""
-    from xmcbench.cli.show import StatusReporter, safe
+    from xmcbench.cli.progress import loading
     from xmcbench.data import load
 
     datasets: dict[str, Dataset] = {}
     for spec in plan:
         if spec.dataset not in datasets:
-            with console.status(f"data set {safe(spec.dataset)}") as status:
-                progress = StatusReporter(status, f"data set {spec.dataset}")
+            with loading(console, spec.dataset) as progress:
                 datasets[spec.dataset] = load(spec.dataset, spec.view, offline=offline, progress=progress)
     return datasets
 
 
 def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, console: Console) -> None:
-    from xmcbench.cli.show import duration, print_plan, safe
-    from xmcbench.cli.tuned import announced
+    from xmcbench.cli.show import announced, print_plan
 
     records = store.records()
     seconds = [_estimate(spec, data[spec.dataset], records) for spec in plan]
@@ -182,45 +179,42 @@ def _execute_plan(
     options: Options,
     console: Console,
     as_json: bool,
-    keep_models: bool,
-) -> tuple[list[Record], bool]:
-    """Execute the plan in order; return the records and whether the user stopped it."""
-    from xmcbench.cli import show
+) -> list[Record]:
+    """Execute the plan in order, until the user stops it."""
+    from xmcbench.cli.progress import reporter
+    from xmcbench.cli.show import line
     from xmcbench.results.execution import execute
-    from xmcbench.runs.work_folder import remove
 
     records: list[Record] = []
-    stopped = False
     for spec in plan:
-        with show.reporter(console, f"{spec.label} on {spec.dataset}") as reporter:
-            record, reused = execute(spec, data[spec.dataset], store, options, reporter)
+        with reporter(console, f"{spec.label} on {spec.dataset}") as progress:
+            record, reused = execute(spec, data[spec.dataset], store, options, progress)
         records.append(record)
-        console.print(show.line(record, reused), soft_wrap=True)
+        console.print(line(record, reused), soft_wrap=True)
         if as_json:
             print(json.dumps(record.raw, allow_nan=False, sort_keys=True), flush=True)
-        stopped = record.status == "interrupted"
-        if stopped:
+        if record.status == "interrupted":
+            console.print("stopped; run the same command again to resume", soft_wrap=True)
             break
-    if stopped:
-        console.print("stopped; run the same command again to resume", soft_wrap=True)
-    elif not keep_models:
-        for spec, record in zip(plan, records, strict=True):
-            if record.status == "ok":
-                device = record.environment.device or "cpu"
-                remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
-    return records, stopped
+    return records
+
+
+def _remove_models(plan: list[RunSpec], data: dict[str, Dataset], store: Store, records: list[Record]) -> None:
+    """Remove the work folders of successful runs; those of others are needed to resume."""
+    from xmcbench.runs.work_folder import remove
+
+    for spec, record in zip(plan, records, strict=True):
+        if record.status == "ok":
+            device = record.environment.device or "cpu"
+            remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
 
 
 def _finish(records: list[Record], store: Store, console: Console) -> None:
     from xmcbench.cli.show import print_results
 
+    console.print()
     print_results(console, records)
-    if records:
-        console.print(f"records: {store.folder / 'records'}", highlight=False, soft_wrap=True)
+    console.print(safe(f"records: {store.folder / 'records'}"), soft_wrap=True)
     for path in dict.fromkeys(record.notes.get("report", "") for record in records):
         if path.endswith(".md"):
-            console.print(f"report: {store.folder / path}", highlight=False, soft_wrap=True)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+            console.print(safe(f"report: {store.folder / path}"), soft_wrap=True)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.errors import UsageError
+from xmcbench.cli.options import PROPENSITY, RESULTS, Metrics, Results, propensity_of
+from xmcbench.cli.terminal import number, percent, print_table
+from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from xmcbench.metrics import Evaluation, Name, Truth
     from xmcbench.topk import TopK
 
-# Jain et al. 2016, section 5, for all data sets except Wikipedia (0.5,0.4) and Amazon (0.6,2.6)
-DEFAULT_PROPENSITY = "0.55,1.5"
 EPILOG = """
 Examples:
 
@@ -57,13 +57,11 @@ def score(
     view: Annotated[str | None, typer.Option(help="View of the data set.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Labels of the test rows: npz CSR or XMC text.")] = None,
     train_labels: Annotated[Path | None, typer.Option(help="Labels of the training rows, required by PSP.")] = None,
-    propensity: Annotated[
-        str | None, typer.Option(help=f"A,B of Jain et al. 2016. Default: {DEFAULT_PROPENSITY}.")
-    ] = None,
+    propensity: Annotated[str | None, typer.Option(help=f"A,B of Jain et al. 2016. Default: {PROPENSITY}.")] = None,
     filter_file: Annotated[
         Path | None, typer.Option("--filter", help="File with lines 'row label': pairs to ignore.")
     ] = None,
-    metrics: Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")] = None,
+    metrics: Metrics = None,
     engine: Annotated[str, typer.Option(help="xmcbench or pyxclib.")] = "xmcbench",
     samples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
@@ -74,7 +72,7 @@ def score(
     selection: Annotated[
         str, typer.Option(help="With --as: split on which epochs were selected: validation, test, none, unknown.")
     ] = "unknown",
-    results: Annotated[Path | None, typer.Option(help="With --as: results folder.")] = None,
+    results: Results = RESULTS,
 ) -> None:
     """Score a file of predictions."""
     against = load_truth(dataset, view, truth, train_labels, propensity, filter_file)
@@ -127,7 +125,7 @@ def load_truth(
 
     from xmcbench.data.formats import read_filter, read_labels
 
-    constants = _pair(propensity or DEFAULT_PROPENSITY)
+    constants = propensity_of(propensity or PROPENSITY)
     labels = read_labels(truth)
     built_truth = Truth.build(labels, None if train_labels is None else read_labels(train_labels), constants)
     pairs = np.zeros((0, 2), np.int64)
@@ -143,7 +141,6 @@ def wanted_metrics(metrics: str | None, truth: Truth, engine: str) -> list[Name]
     ------
     UsageError : unknown engine or metrics; the message names all of them.
     """
-    from xmcbench.errors import unknown
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.engines import DEFAULT_PYXCLIB, ENGINES
     from xmcbench.metrics.evaluation import default_metrics
@@ -197,14 +194,13 @@ def score_predictions(
     return Scored(topk, evaluation, values, notes)
 
 
-def _record(path: Path, against: Against, scored: Scored, name: str, selection: str, results: Path | None) -> None:
-    from xmcbench.cli.run import results_folder
+def _record(path: Path, against: Against, scored: Scored, name: str, selection: str, results: Path) -> None:
     from xmcbench.files import sha256_of
     from xmcbench.results.external import record_external
     from xmcbench.results.store import Store
 
     assert against.dataset is not None
-    store = Store(results or results_folder())
+    store = Store(results)
     record = record_external(
         store,
         against.dataset,
@@ -217,35 +213,14 @@ def _record(path: Path, against: Against, scored: Scored, name: str, selection: 
     typer.echo(f"record: {store.folder / 'records' / record.run_id}.json", err=True)
 
 
-def _pair(text: str) -> tuple[float, float]:
-    import math
-
-    try:
-        a, b = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--propensity {text!r} is not A,B", f"Two numbers, such as {DEFAULT_PROPENSITY}.") from error
-    if not (math.isfinite(a) and math.isfinite(b) and a >= 0 and b > 0):
-        raise UsageError(f"--propensity {text!r}: A must be at least 0, B above 0", f"Such as {DEFAULT_PROPENSITY}.")
-    return a, b
-
-
 def _print(scored: Scored) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.2f}"
-
-    table = Table("metric", box=None)
-    for title in ("%", "95 % interval", "best reachable", "rows"):
-        table.add_column(title, justify="right")
+    titles = ("metric", "%", "95 % interval", "best reachable", "rows")
+    rows = []
     for value in scored.evaluation.values:
         interval = "" if value.low is None else f"{percent(value.low)} … {percent(value.high)}"
-        value_text = percent(scored.values[value.name])
-        table.add_row(value.name, value_text, interval, percent(value.best), f"{value.rows:,}")
-    Console(highlight=False).print(table)
-    unlabelled = scored.evaluation.values[0].rows_without_labels
-    if unlabelled:
+        rows.append((value.name, percent(scored.values[value.name]), interval, percent(value.best), number(value.rows)))
+    print_table([titles, *rows], right=titles[1:])
+    if unlabelled := scored.evaluation.values[0].rows_without_labels:
         typer.echo(
             f"{unlabelled:,} rows have no true label; `xmcbench ls metrics` says what each metric does with them"
         )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli.options import RESULTS, AsJson, Offline, Results
+from xmcbench.cli.terminal import checks_hold, make_console, percent, print_check, print_table
 from xmcbench.errors import DataError, RegressionError, UsageError, XmcError
+from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
     from xmcbench.comparison.compare import Verdict
@@ -25,7 +29,7 @@ def verify(
             metavar="RECORD", help="Run id or a part of it, record file, label, or method name (newest run)."
         ),
     ],
-    results: Annotated[Path | None, typer.Option(help="Results folder. Default: XMCBENCH_RESULTS or results.")] = None,
+    results: Results = RESULTS,
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Also repeat the run, and judge the new run by the comparison rule.")
     ] = False,
@@ -33,8 +37,8 @@ def verify(
         Path | None,
         typer.Option(help="With --rerun: results folder for the new run. Default: the new run is not kept."),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    offline: Offline = False,
+    as_json: AsJson = False,
 ) -> None:
     """Verify a record: its seal, the files it names, and its scores, recomputed from stored predictions.
 
@@ -43,17 +47,24 @@ def verify(
 
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
-    from xmcbench.cli.run import results_folder
-    from xmcbench.comparison.verifying import FAILED, Check, check_files, check_record, check_scores
+    from xmcbench.cli.progress import loading
+    from xmcbench.comparison.verifying import (
+        FAILED,
+        UNCHECKED,
+        Check,
+        check_files,
+        check_record,
+        check_scores,
+        find_data,
+    )
     from xmcbench.results.store import Store
 
     if into is not None and not rerun:
         raise UsageError("--into needs --rerun")
-    store = Store(results or results_folder())
     verdicts: list[Verdict] = []
     run_id: str | None = None
     try:
-        record, home = _find_record(name, store)
+        record, home = _find_record(name, Store(results))
         run_id = record.run_id
         checks = [check_record(record)]
     except DataError as error:
@@ -63,10 +74,13 @@ def verify(
         checks += files
         dataset = None
         if "predictions" in arrays or rerun:
-            data_check, dataset = _load_data(record, offline)
+            with loading(make_console(stderr=True), record.dataset.name) as progress:
+                data_check, dataset = find_data(record, offline=offline, progress=progress)
             checks.append(data_check)
         checks.append(check_scores(record, arrays, dataset))
-        rerun_check, verdicts = _check_rerun(record, dataset, home, into) if rerun else (_rerun_not_requested(), [])
+        rerun_check = Check("re-run", UNCHECKED, "only with --rerun")
+        if rerun:
+            rerun_check, verdicts = _check_rerun(record, dataset, home, into)
         checks.append(rerun_check)
     if as_json:
         report = {"run_id": run_id, "checks": [vars(check) for check in checks]}
@@ -100,26 +114,10 @@ def _find_record(text: str, store: Store) -> tuple[Record, Store]:
         raise
 
 
-def _load_data(record: Record, offline: bool) -> tuple[Check, Dataset | None]:
-    from xmcbench.cli.show import StatusReporter, make_console
-    from xmcbench.comparison.verifying import find_data
-
-    with make_console(stderr=True).status("data set") as status:
-        return find_data(record, offline=offline, progress=StatusReporter(status, "data set"))
-
-
-def _rerun_not_requested() -> Check:
-    from xmcbench.comparison.verifying import UNCHECKED, Check
-
-    return Check("re-run", UNCHECKED, "only with --rerun")
-
-
 def _check_rerun(
     record: Record, dataset: Dataset | None, store: Store, into: Path | None
 ) -> tuple[Check, list[Verdict]]:
-    import tempfile
-
-    from xmcbench.cli.show import make_console, reporter
+    from xmcbench.cli.progress import reporter
     from xmcbench.comparison.rescoring import rerun
     from xmcbench.comparison.verifying import UNCHECKED, Check, check_rerun
     from xmcbench.results.store import Store
@@ -140,25 +138,16 @@ def _check_rerun(
 
 
 def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> None:
-    from xmcbench.cli.plain import columns, hanging
     from xmcbench.comparison.verifying import FAILED, HOLDS
-    from xmcbench.escaping import clean
 
-    marks = {HOLDS: typer.style("ok    ", fg="green"), FAILED: typer.style("FAILED", fg="red", bold=True)}
-    for check in checks:
-        reason = " ".join(check.why.split())
-        text = f"{check.what}: {reason}" if check.state in marks else f"{check.what} not checked: {reason}"
-        typer.echo(f"{marks.get(check.state, '–     ')} {hanging(text, 7)}")
+    results = [{HOLDS: True, FAILED: False}.get(check.state) for check in checks]
+    for check, ok in zip(checks, results, strict=True):
+        print_check(ok, f"{check.what}{' not checked' if ok is None else ''}: {' '.join(check.why.split())}")
     if verdicts:
-
-        def percent(x: float | None) -> str:
-            return "–" if x is None else f"{100 * x:.2f}"
-
         rows = [(v.metric, percent(v.expected), percent(v.got), f"{v.verdict} {v.why}".strip()) for v in verdicts]
-        typer.echo("\n" + columns([("metric", "on record", "re-run", "verdict"), *rows]))
-    passed, failed = (sum(check.state == state for check in checks) for state in (HOLDS, FAILED))
-    unchecked = f", {len(checks) - passed - failed} not made" if passed + failed < len(checks) else ""
-    typer.echo(f"{clean(run_id or 'record')}: {passed} of {len(checks)} checks hold{unchecked}")
+        typer.echo()
+        print_table([("metric", "on record", "re-run", "verdict"), *rows], right=("on record", "re-run"))
+    typer.echo(f"{clean(run_id or 'record')}: {checks_hold(results)}")
 
 
 def _judge(name: str, checks: list[Check]) -> None:

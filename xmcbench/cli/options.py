@@ -1,0 +1,46 @@
+"""Options that several commands share, and how their values are parsed."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xmcbench.errors import UsageError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DatasetView = Annotated[str | None, typer.Option("--view", help="bow, text, … Default: the data set's default view.")]
+Metrics = Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never use the network; use only local files and XMCBENCH_MIRROR.")
+]
+Results = Annotated[Path, typer.Option(envvar="XMCBENCH_RESULTS", help="Results folder.")]
+Run = Annotated[str, typer.Argument(help="Run id or a part of it, record file, label, or method name (newest run).")]
+
+RESULTS = Path("results")
+PROPENSITY = "0.55,1.5"  # Jain et al. 2016, section 5: except for Wikipedia (0.5,0.4) and Amazon (0.6,2.6)
+
+
+def propensity_of(text: str) -> tuple[float, float]:
+    """A and B of Jain et al. 2016 from text.
+
+    Raises
+    ------
+    UsageError : not two finite numbers with A at least 0 and B above 0, which labels without training rows need.
+    """
+    try:
+        a, b = map(float, text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--propensity {text!r} is not A,B", f"Two numbers, such as {PROPENSITY}.") from error
+    if not (math.isfinite(a) and math.isfinite(b) and a >= 0 and b > 0):
+        raise UsageError(f"--propensity {text!r}: A must be at least 0, B above 0", f"Such as {PROPENSITY}.")
+    return a, b
+
+
+def forbid_network(offline: bool) -> None:
+    """With `offline`, Hugging Face libraries don't use the network either; they read this when first imported."""
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"

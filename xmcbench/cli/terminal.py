@@ -1,0 +1,163 @@
+"""What commands print: tables, columns, paragraphs, checks, percentages and durations.
+
+On a terminal, output fits the width. A pipe or a file gets every cell in full, without colours. rich is imported
+inside functions, since it would double the time of `--help`.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import typer
+
+from xmcbench.escaping import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+PROSE = 100  # maximum width of running text in characters
+PIPE_WIDTH = 10_000  # characters; no table needs more
+ROUNDING = 1e-12  # differences of fractions below this are rounding errors of float64
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console of the terminal's width, or one that neither wraps nor truncates if output is a file or a pipe."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
+def safe(text: object) -> str:
+    """Text from data or plugins for rich markup: without control characters, and with markup escaped."""
+    from rich.markup import escape
+
+    return escape(clean(text))
+
+
+def styled(text: object, style: str) -> Text:
+    """A table cell in a style of rich, such as "bold red"."""
+    from rich.text import Text
+
+    return Text(clean(text), style)
+
+
+def print_table(
+    rows: Sequence[Sequence[object]],
+    *,
+    right: Collection[str] = (),
+    short: Mapping[str, Callable[[str], str]] = MappingProxyType({}),
+    drop: Sequence[str] = (),
+    console: Console | None = None,
+) -> None:
+    """Print rows, the first of them titles, as a table that fits the terminal.
+
+    Parameters
+    ----------
+    rows : cells are shown as text without control characters; cells made by `styled` keep their style.
+    right : titles of the columns to align at the right, such as numbers; these columns never wrap.
+    short : title → function that shortens the cells of a column; applied in this order while the table is too wide.
+    drop : titles of the columns to leave out if that isn't enough, in this order. After that, the widest texts wrap.
+    console : where to print; default: standard output.
+    """
+    console = console or make_console()
+    titles, *cells = rows
+    by_title = {str(title): [row[i] for row in cells] for i, title in enumerate(titles)}
+    dropped = []
+    for title, shorten in short.items():
+        if _too_wide(by_title, console):
+            by_title[title] = [shorten(str(cell)) for cell in by_title[title]]
+    for title in drop:
+        if title in by_title and _too_wide(by_title, console):
+            del by_title[title]
+            dropped.append(title)
+    typer.echo(_as_text(_table(by_title, right), console), file=console.file)
+    if dropped:
+        typer.echo(f"(no room for: {', '.join(dropped)}; --json has all)", file=console.file)
+
+
+def columns(rows: Iterable[Sequence[object]], indent: str = "", gap: int = 2) -> str:
+    """Rows as text in columns with `gap` spaces between them; on a narrow terminal, the widest column wraps."""
+    console = make_console()
+    console.width -= len(indent)
+    table = _table({str(i): column for i, column in enumerate(zip(*rows, strict=True))})
+    table.show_header, table.padding = False, (0, gap, 0, 0)
+    return textwrap.indent(_as_text(table, console), indent)
+
+
+def _table(by_title: Mapping[str, Iterable[object]], right: Collection[str] = ()) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for title in by_title:
+        number = title in right
+        table.add_column(Text(clean(title)), justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for row in zip(*by_title.values(), strict=True):
+        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
+    return table
+
+
+def _too_wide(by_title: Mapping[str, Iterable[object]], console: Console) -> bool:
+    unlimited = console.options.update(width=PIPE_WIDTH)
+    return console.measure(_table(by_title), options=unlimited).maximum > console.width
+
+
+def _as_text(table: Table, console: Console) -> str:
+    """The table as `console` shows it, without spaces at the ends of lines."""
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def paragraph(text: object, indent: str = "  ") -> str:
+    """Text wrapped between words at `PROSE` characters or at the width of the terminal."""
+    width = min(PROSE, make_console().width)
+    shape = textwrap.TextWrapper(width, indent, indent, break_on_hyphens=False, break_long_words=False)
+    return shape.fill(clean(text))
+
+
+def print_check(ok: bool | None, text: str) -> None:
+    """Print the result of one check; None: it was not made, or is plain information."""
+    style, mark = {True: ("green", "ok"), False: ("bold red", "FAILED"), None: ("", "–")}[ok]
+    first, *more = text.splitlines()
+    rows = [(styled(f"{mark:6}", style), first), *((" " * 6, line) for line in more)]
+    typer.echo(columns(rows, gap=1))
+
+
+def checks_hold(results: Sequence[bool | None]) -> str:
+    """Count the results of checks: "5 of 7 checks hold, 1 not made"."""
+    text = f"{results.count(True)} of {len(results)} checks hold"
+    return text + (f", {results.count(None)} not made" if None in results else "")
+
+
+def percent(fraction: float | None, *, sign: bool = False) -> str:
+    """A fraction as percent with two decimals, in scientific notation if these would hide it; "–" for None."""
+    if fraction is None:
+        return "–"
+    form = ".1e" if ROUNDING < abs(fraction) < 5e-5 else ".2f"
+    return format(100 * fraction, ("+" if sign else "") + form)
+
+
+def number(value: int | None) -> str:
+    """A count with commas between thousands; "–" for None."""
+    return "–" if value is None else f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 8 s, 3 min 20 s or 2 h 5 min; "?" for None."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
