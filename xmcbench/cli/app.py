@@ -52,8 +52,8 @@ app.command(epilog=EPILOG, no_args_is_help=True)(run)
 for command in (compare, merge, verify):
     app.command()(command)
 app.command(epilog=SCORE_EPILOG)(score)
-for command in (ls, info, cite, doctor, new):
-    app.command()(command)
+for other in (ls, info, cite, doctor, new):
+    app.command()(other)
 data_app.command("import", epilog=IMPORT_EPILOG)(import_)
 data_app.command("export")(export)
 for name, group in (("data", data_app), ("peers", peers_app), ("board", board_app), ("check", check_app)):

@@ -11,6 +11,7 @@ import typer
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.escaping import clean_lines
 
+BOARDS = Path("leaderboards")
 board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no_args_is_help=True)
 
 
@@ -21,13 +22,9 @@ def group() -> None:
 
 @board_app.command()
 def build(
-    folder: Annotated[
-        Path, typer.Option(help="Folder with records/ and board/; the files are written into it.")
-    ] = Path("leaderboards"),
+    folder: Annotated[Path, typer.Option(help="Folder with records/ and board/; gets the files.")] = BOARDS,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 3 if a file differs.")] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Repeat all pairwise tests instead of using the results in tests.json.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat pairwise tests, ignoring tests.json.")] = False,
 ) -> None:
     """Build README.md, tables/ (Markdown, CSV, LaTeX) and the page index.html from the records in a folder.
 
@@ -52,11 +49,9 @@ def build(
 def merge(
     sources: Annotated[list[Path], typer.Argument(metavar="FROM", help="Results folders.")],
     into: Annotated[Path, typer.Option(help="Results folder to merge into; created if missing.")],
-    slim: Annotated[
-        bool, typer.Option("--slim", help="Leave out predictions and full rows, which leaderboards don't need.")
-    ] = False,
+    slim: Annotated[bool, typer.Option("--slim", help="Leave out what leaderboards don't need: predictions.")] = False,
 ) -> None:
-    """Copy records and their files into one results folder; nothing is ever overwritten.
+    """Merge results folders. Records and their files are copied, and nothing is ever overwritten.
 
     A record is refused if it was tampered with, if a file it names is missing or changed, or if its run id exists with
     another content. The other records are merged, and the exit code is 4. Records of failed runs are merged too.

@@ -25,21 +25,17 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.results.store import Store
 
-check_app = typer.Typer(
-    help="Check a method against the contract, or scores against expected scores.", no_args_is_help=True
-)
+check_app = typer.Typer(help="Check a method, or scores of all methods.", no_args_is_help=True)
+EXPECTED = Path("leaderboards/expected")  # in a clone of the repository
+Only = Annotated[list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Check these; a part may be omitted.")]
 FAST = "fast"  # the set for CI: takes minutes, on data that is part of xmcbench
 
 
 @check_app.command()
 def method(
     name: Annotated[str, typer.Argument(help="A registered name, or path/to/file.py:Class.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter, such as fewer epochs.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda. Default: cpu, or cuda for a method that needs it.")
-    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda. Default: cpu if the method runs there.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a method against the contract.
@@ -72,24 +68,16 @@ def method(
 @check_app.command()
 def scores(
     which: Annotated[str, typer.Option("--set", help="Set of expected scores: fast or full.")] = FAST,
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Check only these; either part may be omitted.")
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(help="Keep records in this folder and reuse those of unchanged code. Default: keep none."),
-    ] = None,
-    expected: Annotated[Path, typer.Option(help="Folder of expected scores, with one file per set.")] = Path(
-        "leaderboards/expected"
-    ),
+    only: Only = None,
+    results: Annotated[Path | None, typer.Option(help="Keep records here; reuse those of unchanged code.")] = None,
+    expected: Annotated[Path, typer.Option(help="Folder of expected scores, with one file per set.")] = EXPECTED,
     offline: Offline = False,
-    update: Annotated[
-        Path | None,
-        typer.Option(metavar="RESULTS", help="Run nothing; update the set from the records in this folder."),
-    ] = None,
+    update: Annotated[Path | None, typer.Option(metavar="RESULTS", help="Update the set from these records.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run methods and compare their scores with expected ones; exit with 3 if one fell or can't be judged.
+    """Compare scores of methods with expected scores.
+
+    Runs the methods. Exit code 3 if a score fell or can't be judged.
 
     Examples: `xmcbench check scores` · `xmcbench check scores --set full --only tree/eurlex-4.3k --results kept`
     """
@@ -114,7 +102,7 @@ def scores(
         print_outcomes(console, outcomes)
     if len(outcomes) < len(entries):
         hint = "the same command resumes" if results else "use --results to keep finished runs"
-        console.print(f"stopped after {len(outcomes)} of {len(entries)}; {hint}", soft_wrap=True)
+        console.print(f"stopped after {len(outcomes)} of {len(entries)}; {hint}")
         raise typer.Exit(1)
     if problem := settle(outcomes, data_may_be_missing=which != FAST):
         raise RegressionError(*problem)
@@ -151,7 +139,7 @@ def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Co
         if outcome.record is not None and outcome.record.status == "interrupted":
             return outcomes
         outcomes.append(outcome)
-        console.print(line(outcome), soft_wrap=True)
+        console.print(line(outcome))
     for outcome in outcomes:  # only now, since entries that differ in query parameters share a fit
         if outcome.work is not None:
             remove(outcome.work)

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, AsJson, Results, Run
+from xmcbench.cli.options import RESULTS, RUN, AsJson, Results
 from xmcbench.cli.show import chosen
-from xmcbench.cli.terminal import number, percent, print_table
+from xmcbench.cli.terminal import number, percent, print_table, print_text
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.escaping import clean, clean_lines
 
@@ -26,30 +27,26 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Run,
+    a: Annotated[str, typer.Argument(help=RUN)],
     b: Annotated[str, typer.Argument(help="The run to compare with A; for a name, preferably a run on the same data.")],
     dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
     results: Results = RESULTS,
     samples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the test rows.")] = 1000,
-    differ: Annotated[
-        int,
-        typer.Option(min=0, help="Number of labels and documents to show that differ most; 0: don't load the data."),
-    ] = 5,
+    differ: Annotated[int, typer.Option(min=0, help="Labels and documents to show; 0: don't load the data.")] = 5,
     check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Exit with 3 if B is worse than A by the comparison rule, or if nothing can be judged."
-        ),
+        bool, typer.Option("--check", help="Exit with 3 if B is worse, or nothing can be judged.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs: B − A per metric, with a 95 % interval and a paired test over the same test rows.
+    """Compare two runs, metric by metric.
 
-    If the data set is on this machine, also shows the labels and the test rows with the largest differences.
+    Shows B − A with a 95 % interval and a paired test over the same test rows. If the data set is on this machine,
+    also shows the labels and the test rows with the largest differences.
 
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
     from xmcbench.comparison.compare import compare
+    from xmcbench.data.inventory import described
     from xmcbench.results.store import Store
 
     store = Store(results)
@@ -57,8 +54,11 @@ def compare(
     records = store.records(damaged)
     for text in damaged:
         typer.echo(f"warning: left out: {clean_lines(text)}", err=True)
-    first, second = store.find_pair(a, b, None if dataset is None else _canonical(dataset), records)
-    _report_selected(a, first, b, second)
+    if dataset is not None:
+        with suppress(UsageError):  # a data set that is imported, or only known from records, keeps its name
+            dataset = described(dataset).name
+    first, second = store.find_pair(a, b, dataset, records)
+    _report_selected(a, first, b, second, as_json)
     stores = _store_of(store, a), _store_of(store, b)
     verdicts = compare(first, second, records)
     gaps, grouped = _gaps(stores, first, second, verdicts, samples)
@@ -79,23 +79,10 @@ def compare(
         _check(first, second, verdicts)
 
 
-def _canonical(name: str) -> str:
-    """A data set's name as in records: aliases resolved, parameters of synthetic data in fixed order."""
-    from xmcbench.data.catalogue import entry
-    from xmcbench.data.synthetic import parameters
-
-    if name.partition("[")[0].strip().casefold() == "synthetic":
-        return parameters(name).name
-    try:
-        return entry(name).name
-    except UsageError:  # imported, or only known from records
-        return name
-
-
-def _report_selected(a: str, first: Record, b: str, second: Record) -> None:
-    """Report on standard error which runs were selected by anything but a full run id."""
+def _report_selected(a: str, first: Record, b: str, second: Record, as_json: bool) -> None:
+    """Report on standard error which runs were selected by anything but a full run id; text output shows all ids."""
     for letter, text, record in (("A", a, first), ("B", b, second)):
-        if text != record.run_id:
+        if as_json and text != record.run_id:
             typer.echo(f"{letter} is {clean(record.run_id)}", err=True)
     if first.run_id == second.run_id:
         typer.echo("note: A and B are the same run", err=True)
@@ -181,19 +168,18 @@ def _print_runs(first: Record, second: Record) -> None:
         data = record.dataset
         seed = "no seed" if record.seed is None else f"seed {record.seed}"
         status = "" if record.status == "ok" else f", status {record.status}"
-        run = f"{record.method.label} on {data.name} ({data.view}), {seed}{status}, {record.run_id}"
-        typer.echo(f"{name}: {clean(run)}")
+        print_text(f"{name}: {record.method.label} on {data.name} ({data.view}), {seed}{status}, {record.run_id}")
         if text := chosen(record):
-            typer.echo(f"   tuned: {clean(text)}")
+            print_text(f"   tuned: {text}")
 
 
 def print_gaps(verdicts: Sequence[Verdict], gaps: Sequence[Gap], grouped: bool) -> None:
     """Print a table of metrics in percent. `grouped`: near-duplicate rows were resampled and swapped together."""
     grouping = ", near-duplicates together" if grouped else ""
     adjustment = ", not adjusted for the number of metrics" if len(verdicts) > 1 else ""
-    typer.echo(
+    print_text(
         f"percent; interval: 95 % over the same test rows{grouping}; p: paired randomisation test{adjustment}; "
-        "won, lost: rows in which B is better or worse"
+        "won, lost: rows in which B is better or worse; verdict: B − A against the tolerance between seeds"
     )
     titles = ("metric", "A", "B", "B − A", "interval", "p", "won", "lost", "verdict")
     rows = []

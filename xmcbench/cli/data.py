@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import AsJson, DatasetView, Offline
-from xmcbench.cli.terminal import columns, make_console, number, print_table
+from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text
 from xmcbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all with local files.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the hashes of local files, and the counts of parsed data sets, with the expected ones.
+    """Check hashes of local files and counts of parsed data sets.
 
     Example: xmcbench data verify eurlex-4.3k
     """
@@ -61,20 +61,17 @@ def verify(
         rows = verified(entry)
         if not rows and not names:
             continue
-        differences = _count_differences(entry) if all(row.ok for row in rows) else []
-        problems += [row.problem for row in rows if not row.ok] + [
-            f"{entry.name}: {line}" for line in differences or []
-        ]
-        reports.append(
-            {"dataset": entry.name, "files": [vars(row) for row in rows], "counts": _count_verdict(differences)}
-        )
-        if not as_json:
+        counts, differences = _check_counts(entry) if all(row.ok for row in rows) else ("counts as expected", [])
+        problems += [row.problem for row in rows if not row.ok] + [f"{entry.name}: {line}" for line in differences]
+        reports.append({"dataset": entry.name, "files": [vars(row) for row in rows], "counts": counts})
+        if as_json:
+            continue
+        if rows:
             cells = [(r.dataset, r.file, r.place, number(r.size), "ok" if r.ok else "WRONG", r.hash) for r in rows]
             titles = ("data set", "file", "place", "bytes", "state", "compared with")
-            if rows:
-                short = {"compared with": _short_hash}
-                print_table([titles, *cells], right=("bytes",), short=short, drop=("data set", "bytes"))
-            typer.echo(f"{entry.name}: " + (_count_verdict(differences) if rows else _without_files(entry)))
+            short = {"compared with": _short_hash}
+            print_table([titles, *cells], right=("bytes",), short=short, drop=("data set", "bytes"))
+        print_text(f"{entry.name}: {counts if rows else _without_files(entry)}")
     if as_json:
         _json({"ok": not problems, "problems": problems, "datasets": reports})
         if problems:
@@ -87,7 +84,7 @@ def verify(
 def where(
     name: Annotated[str | None, typer.Argument(help="A data set; default: all.")] = None, as_json: AsJson = False
 ) -> None:
-    """Show folders and files, and whether they are local, in a mirror or missing.
+    """Show where files are: local, in a mirror or missing.
 
     Example: xmcbench data where eurlex-4k
     """
@@ -126,9 +123,9 @@ def clean(
     downloads: Annotated[bool, typer.Option("--downloads", help="Also remove downloaded files.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Remove parsed data sets from the cache; imported data sets and recorded hashes stay.
+    """Remove parsed data sets from the cache.
 
-    Without a name, also removes cached tokens and embeddings of encoders.
+    Imported data sets and recorded hashes stay. Without a name, also removes cached tokens and embeddings of encoders.
 
     Example: xmcbench data clean eurlex-4.3k --downloads
     """
@@ -148,7 +145,7 @@ def clean(
 
 @data_app.command()
 def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json: AsJson = False) -> None:
-    """Show the counts of a data set next to the expected ones, and its known issues.
+    """Show counts, expected counts and known issues.
 
     Example: xmcbench data stats icd10cm
     """
@@ -179,21 +176,17 @@ def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json
         typer.echo(columns([("-", issue) for issue in issues]))
 
 
-def _count_differences(entry: Entry) -> list[str] | None:
-    """Differences from the expected counts in the default view; None unless it is parsed and its files are local."""
+def _check_counts(entry: Entry) -> tuple[str, list[str]]:
+    """A verdict and the differences from the expected counts, if the default view is parsed and its files are local."""
     from xmcbench.data import load
     from xmcbench.data.inventory import differing, have, is_parsed
     from xmcbench.data.validate import counts
 
-    if not is_parsed(entry, entry.default_view) or (entry.forms and not have(entry, entry.default_view)):
-        return None
-    return differing(entry, counts(load(entry.name, offline=True)))
-
-
-def _count_verdict(differences: list[str] | None) -> str:
-    if differences is None:
-        return "not parsed from these files yet, so nothing was counted"
-    return "counts DIFFER" if differences else "counts as expected"
+    view = entry.default_view
+    if not is_parsed(entry, view) or (entry.forms and not have(entry, view)):
+        return "not parsed from these files yet, so nothing was counted", []
+    differences = differing(entry, counts(load(entry.name, offline=True)))
+    return "counts DIFFER" if differences else "counts as expected", differences
 
 
 def _without_files(entry: Entry) -> str:

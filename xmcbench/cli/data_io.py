@@ -46,15 +46,8 @@ ForDev = Annotated[File, typer.Option(help="The same for a development split.")]
 Folder = Annotated[File, typer.Option("--from", help="A folder written by `data export` or PECOS.")]
 LabelTexts = Annotated[File, typer.Option(help="Label texts: text of label i in line i, or lines NAME<TAB>TEXT.")]
 Pairs = Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")]
-Separator = Annotated[
-    str,
-    typer.Option(
-        help="tab, bar, semicolon, comma, space or other characters. Default: the first of these in the file."
-    ),
-]
-TextColumn = Annotated[
-    str, typer.Option(help="Column or key of the text in csv, tsv, jsonl; or several, as in title,content.")
-]
+Separator = Annotated[str, typer.Option(help="tab, bar, semicolon, comma, space, … Default: the first in the file.")]
+TextColumn = Annotated[str, typer.Option(help="Column or key of the text; or several, as in title,content.")]
 OneBased = Annotated[str, typer.Option(help="XMC text ids that start at 1: features, labels or both.")]
 
 
@@ -83,7 +76,7 @@ def import_(
     replace: Annotated[bool, typer.Option("--replace", help="Replace an imported data set of that name.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import a data set from your files; every command can then use it by its name.
+    """Import a data set from your files. Every command can then use it by its name.
 
     Labels may be names: they get ids in sorted order over all splits. Texts without features get a view `bow` (tf-idf
     of words, fitted on training texts) in addition to `text`. All files are checked; nothing is imported on an error.
@@ -147,9 +140,7 @@ def export(
     dataset: Annotated[str, typer.Argument(help="A data set of the catalogue, or an imported one.")],
     to: Annotated[Path, typer.Option(help="Folder to write to.")],
     view: DatasetView = None,
-    matrices: Annotated[
-        str, typer.Option("--format", help="npz (X.trn.npz, Y.trn.npz, …) or xmc (train.txt, …).")
-    ] = "npz",
+    matrices: Annotated[str, typer.Option("--format", help="npz (X.trn.npz, …) or xmc (train.txt, …).")] = "npz",
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing files.")] = False,
     offline: Offline = False,
 ) -> None:

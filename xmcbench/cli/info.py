@@ -62,7 +62,7 @@ def info(
 def cite(
     names: Annotated[list[str] | None, typer.Argument(help="Methods, data sets and metrics that were used.")] = None,
 ) -> None:
-    """Print BibTeX for methods, data sets and metrics, and for xmcbench itself."""
+    """Print BibTeX for methods, data sets, metrics and xmcbench."""
     entries = [XMCBENCH_ENTRY]
     for name in names or []:
         citations = [m.info.citation if isinstance(m, type) else m.citation for m in look_up(name)]
@@ -191,7 +191,9 @@ def as_text(facts: Facts) -> str:
                     sections.append("for controls and ablations:\n" + "\n".join(map(_parameter, controls)))
             case _, "" | [] | {}:
                 pass
-            case "citation" | "about", _:
+            case "about", str():
+                sections.append(f"{title}:\n" + columns((line,) for line in value.splitlines()))
+            case "citation", str():
                 sections.append(f"{title}:\n{clean_lines(value)}")
             case "presets", dict():
                 presets = {

@@ -27,9 +27,7 @@ class Kind:
 
 
 def ls(
-    kind: Annotated[
-        str | None, typer.Argument(help="methods, datasets, metrics or runs. Default: a summary of all.")
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(help="methods, datasets, metrics or runs. Default: all.")] = None,
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> None:
@@ -118,7 +116,7 @@ def _runs(results: Path) -> list[Row]:
 
 KINDS: Mapping[str, Kind] = {
     "methods": Kind(_methods),
-    "datasets": Kind(_datasets, drop=("licence", "title")),
+    "datasets": Kind(_datasets, drop=("title", "licence")),
     "metrics": Kind(_metrics, drop=("weighted", "kind")),
     # `xmcbench compare` accepts the end of a run id
     "runs": Kind(_runs, drop=("fit seconds", "seed"), short={"name": lambda run_id: run_id[-8:]}),

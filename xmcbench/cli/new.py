@@ -23,9 +23,7 @@ FILES = {
 def new(
     kind: Annotated[str, typer.Argument(metavar="method", help="Kind of skeleton; only 'method'.")],
     name: Annotated[str, typer.Argument(help="The method's name: lower case letters, digits and dashes.")],
-    to: Annotated[
-        Path | None, typer.Option("--to", help="Folder to write; it must not exist. Default: xmcbench-NAME.")
-    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder to write; must not exist. Default: xmcbench-NAME.")] = None,
 ) -> None:
     """Write a working plugin distribution to start from.
 
@@ -33,52 +31,40 @@ def new(
     """
     if kind != "method":
         raise UsageError(f"can't write a new {kind!r}", "Use: xmcbench new method NAME")
-    folder = Path(f"xmcbench-{name}") if to is None else to
-    write_skeleton(name, folder)
+    folder = to or Path(f"xmcbench-{name}")
+    module = write_skeleton(name, folder)
     typer.echo(f"Wrote {folder}. Next:\n")
     typer.echo(f'  pip install -e "{folder}[test]"\n  pytest {folder}\n  xmcbench run {name}\n')
-    typer.echo(f"Then put your own idea into {folder / FILES['method.py.tmpl'].format(package=_package(name))}.")
+    typer.echo(f"Then put your own idea into {module}.")
 
 
-def write_skeleton(name: str, folder: Path) -> None:
-    """Write the filled templates of `xmcbench/skeleton` to a new folder.
+def write_skeleton(name: str, folder: Path) -> Path:
+    """Write the filled templates of `xmcbench/skeleton` to a new folder; the path of the method's module.
 
     Raises
     ------
     UsageError : the name is invalid or in use, or the folder exists.
     """
     from xmcbench.files import atomic
-
-    _validate(name, folder)
-    placeholders = {
-        "name": name,
-        "distribution": f"xmcbench-{name}",
-        "package": _package(name),
-        "class_name": _class_name(name),
-        "title": name.replace("-", " ").capitalize(),
-    }
-    templates = Path(__file__).parents[1] / "skeleton"
-    for template, target in FILES.items():
-        text = Template((templates / template).read_text(encoding="utf-8")).substitute(placeholders)
-        with atomic(folder / target.format(package=placeholders["package"])) as file:
-            file.write(text.encode())
-
-
-def _validate(name: str, folder: Path) -> None:
     from xmcbench.runs import registry
 
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(_class_name(name)):
+    class_name = "".join(word.capitalize() for word in name.split("-"))
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(class_name):
         raise UsageError(f"{name!r} can't be a method's name", "Use lower case letters, digits and single dashes.")
-    if name in registry.sources():
-        existing = registry.sources()[name]
+    if existing := registry.sources().get(name):
         raise UsageError(f"a method {name!r} exists already, from {existing.origin}", "Choose another name.")
     if folder.exists():
         raise UsageError(f"{folder} exists already", "Choose another folder with --to.")
-
-
-def _package(name: str) -> str:
-    return "xmcbench_" + name.replace("-", "_")
-
-
-def _class_name(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("-"))
+    placeholders = {
+        "name": name,
+        "distribution": f"xmcbench-{name}",
+        "package": "xmcbench_" + name.replace("-", "_"),
+        "class_name": class_name,
+        "title": name.replace("-", " ").capitalize(),
+    }
+    targets = {template: folder / target.format(**placeholders) for template, target in FILES.items()}
+    for template, target in targets.items():
+        text = (Path(__file__).parents[1] / "skeleton" / template).read_text(encoding="utf-8")
+        with atomic(target) as file:
+            file.write(Template(text).substitute(placeholders).encode())
+    return targets["method.py.tmpl"]

@@ -14,11 +14,9 @@ from xmcbench.errors import UsageError
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DatasetView = Annotated[str | None, typer.Option("--view", help="bow, text, … Default: the data set's default view.")]
 Metrics = Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Never use the network; use only local files and XMCBENCH_MIRROR.")
-]
+Offline = Annotated[bool, typer.Option("--offline", help="Use no network, only local files and XMCBENCH_MIRROR.")]
 Results = Annotated[Path, typer.Option(envvar="XMCBENCH_RESULTS", help="Results folder.")]
-Run = Annotated[str, typer.Argument(help="Run id or a part of it, record file, label, or method name (newest run).")]
+RUN = "Run id or a part of it, record file, label, or method name (newest run)."
 
 RESULTS = Path("results")
 PROPENSITY = "0.55,1.5"  # Jain et al. 2016, section 5: except for Wikipedia (0.5,0.4) and Amazon (0.6,2.6)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from typing import Annotated
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmcbench.cli.options import AsJson
 from xmcbench.cli.terminal import columns
 from xmcbench.errors import UsageError, XmcError, unknown
+
+if TYPE_CHECKING:
+    from xmcbench.peers.packages import Peer
 
 peers_app = typer.Typer(
     help="Peers (other programs as methods): omikuji, napkinXC, PECOS.", no_args_is_help=True, rich_markup_mode=None
@@ -56,17 +62,11 @@ def install(
     from xmcbench.peers import environment
     from xmcbench.peers.packages import PEERS, installed
 
-    for name in names or PEERS:
-        if name not in PEERS:
-            raise unknown("peer", name, PEERS)
-    for name in dict.fromkeys(names or PEERS):
-        peer = PEERS[name]
+    for name, peer in {name: _peer(name) for name in names or PEERS}.items():
         if peer.apart:
             changed = environment.install(lambda step: typer.echo(step, err=True))
-        else:
-            changed = installed(name) != peer.version
-            if changed:
-                _pip(f"{peer.distribution}=={peer.version}")
+        elif changed := installed(name) != peer.version:
+            _pip(f"{peer.distribution}=={peer.version}")
         typer.echo(f"{name}: {peer.distribution} {peer.version}{'' if changed else ' was already installed'}")
 
 
@@ -74,21 +74,22 @@ def install(
 def remove(name: Annotated[str, typer.Argument(help="pecos, the only peer with a separate environment.")]) -> None:
     """Delete the separate environment of a peer."""
     from xmcbench.peers import environment
+
+    if not _peer(name).apart:
+        raise UsageError(f"{name} is installed in this environment", f"Run: pip uninstall {_peer(name).distribution}")
+    typer.echo(f"{name}: {'removed' if environment.remove() else 'was not installed'}")
+
+
+def _peer(name: str) -> Peer:
     from xmcbench.peers.packages import PEERS
 
     if name not in PEERS:
         raise unknown("peer", name, PEERS)
-    if not PEERS[name].apart:
-        raise UsageError(f"{name} is installed in this environment", f"Run: pip uninstall {PEERS[name].distribution}")
-    typer.echo(f"{name}: {'removed' if environment.remove() else 'was not installed'}")
+    return PEERS[name]
 
 
 def _pip(requirement: str) -> None:
     """Install a requirement into the running environment with pip and its configuration."""
-    import importlib.util
-    import subprocess
-    import sys
-
     if importlib.util.find_spec("pip") is None:
         raise XmcError(
             f"this environment has no pip to install {requirement}",

@@ -114,7 +114,7 @@ class LineReporter(_RunReporter):
     def _print_line(self, text: str) -> None:
         self.last_print = time.monotonic()
         parts = [self.label, self.name, text.strip(), self.best_score(), duration(self.last_print - self.start)]
-        self.console.print(" · ".join(part for part in parts if part), soft_wrap=True)
+        self.console.print(" · ".join(part for part in parts if part))
 
 
 def reporter(console: Console, label: str) -> BarReporter | LineReporter:

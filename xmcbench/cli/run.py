@@ -38,22 +38,18 @@ Examples:
 Methods = Annotated[list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")]
 ClassInFile = Annotated[list[str] | None, typer.Option("--method", help="A class in a file: path/to/file.py:Class.")]
 Datasets = Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several values make a grid.")
-]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several make a grid.")]
 Curve = Annotated[bool, typer.Option("--curve", help="Also run the other values of query parameters, with one fit.")]
 Tune = Annotated[
     bool,
     typer.Option(
         "--tune",
-        help="Select parameters on validation rows (never on test rows) from the values shown by "
-        "`xmcbench info METHOD`; parameters that are set are not tuned. For one method: 'ovr[tune]'.",
+        help="Select parameters that are not set on validation rows (never on test rows), from the values shown by "
+        "`xmcbench info METHOD`. For one method: 'ovr[tune]'.",
     ),
 ]
 KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep fitted models in the results folder.")]
-JsonLines = Annotated[
-    bool, typer.Option("--json", help="Print one JSON record per line; other output goes to standard error.")
-]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON record per line, and nothing else.")]
 
 
 def run(
@@ -76,7 +72,7 @@ def run(
     keep_models: KeepModels = False,
     as_json: JsonLines = False,
 ) -> None:
-    """Train and score methods on data sets; write one JSON record per run to the results folder."""
+    """Train and score methods on data sets. Each run writes a JSON record to the results folder."""
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
     from xmcbench.results.store import Store
@@ -151,7 +147,7 @@ def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, conso
         total += f", {len(plan) - len(estimates)} of them without an estimate"
     print_plan(console, rows, f"{len(plan)} runs, {total}; records go to {store.folder}")
     for line in announced(plan):
-        console.print(safe(line), soft_wrap=True)
+        console.print(safe(line))
 
 
 def _estimate(spec: RunSpec, dataset: Dataset, records: list[Record]) -> float | None:
@@ -190,11 +186,11 @@ def _execute_plan(
         with reporter(console, f"{spec.label} on {spec.dataset}") as progress:
             record, reused = execute(spec, data[spec.dataset], store, options, progress)
         records.append(record)
-        console.print(line(record, reused), soft_wrap=True)
+        console.print(line(record, reused))
         if as_json:
             print(json.dumps(record.raw, allow_nan=False, sort_keys=True), flush=True)
         if record.status == "interrupted":
-            console.print("stopped; run the same command again to resume", soft_wrap=True)
+            console.print("stopped; run the same command again to resume")
             break
     return records
 

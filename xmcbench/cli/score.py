@@ -32,6 +32,11 @@ Examples:
 """
 
 
+Selection = Annotated[
+    str, typer.Option(help="With --as: split on which epochs were selected: validation, test, none, unknown.")
+]
+
+
 @dataclass(frozen=True)
 class Against:
     """The truth, (m, 2) filter pairs, and the data set if there is one."""
@@ -58,20 +63,14 @@ def score(
     truth: Annotated[Path | None, typer.Option(help="Labels of the test rows: npz CSR or XMC text.")] = None,
     train_labels: Annotated[Path | None, typer.Option(help="Labels of the training rows, required by PSP.")] = None,
     propensity: Annotated[str | None, typer.Option(help=f"A,B of Jain et al. 2016. Default: {PROPENSITY}.")] = None,
-    filter_file: Annotated[
-        Path | None, typer.Option("--filter", help="File with lines 'row label': pairs to ignore.")
-    ] = None,
+    filter_file: Annotated[Path | None, typer.Option("--filter", help="Lines 'row label': pairs to ignore.")] = None,
     metrics: Metrics = None,
     engine: Annotated[str, typer.Option(help="xmcbench or pyxclib.")] = "xmcbench",
     samples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for intervals; 0: none.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help='Print only {"P@1": fraction, …}.')] = False,
-    as_name: Annotated[
-        str | None, typer.Option("--as", help="Write a record under this name, with method family external.")
-    ] = None,
-    selection: Annotated[
-        str, typer.Option(help="With --as: split on which epochs were selected: validation, test, none, unknown.")
-    ] = "unknown",
+    as_name: Annotated[str | None, typer.Option("--as", help="Write a record under this name.")] = None,
+    selection: Selection = "unknown",
     results: Results = RESULTS,
 ) -> None:
     """Score a file of predictions."""
@@ -116,9 +115,8 @@ def load_truth(
         data = load(dataset, view)
         return Against(Truth.of(data), data.test_filter, data)
     if truth is None:
-        raise UsageError(
-            "no data set and no truth given", "Give --dataset NAME, or --truth FILE (and --train-labels FILE for PSP)."
-        )
+        hint = "Give --dataset NAME, or --truth FILE (and --train-labels FILE for PSP)."
+        raise UsageError("no data set and no truth given", hint)
     if view is not None:
         raise UsageError("--view needs --dataset")
     import numpy as np
@@ -178,10 +176,9 @@ def score_predictions(
 
     truth, pairs = against.truth, against.pairs
     longest_filter = int(np.bincount(pairs[:, 0]).max(initial=0)) if len(pairs) else 0
-    largest_cutoff = depth(names, truth)
-    topk = read_predictions(
-        path, truth.n_rows, truth.n_labels, None if largest_cutoff is None else largest_cutoff + longest_filter
-    )
+    cutoff = depth(names, truth)
+    limit = None if cutoff is None else cutoff + longest_filter
+    topk = read_predictions(path, truth.n_rows, truth.n_labels, limit)
     filtered = topk.without(pairs, topk.k)
     near_groups = None if against.dataset is None else against.dataset.near_groups
     evaluation = evaluate(filtered, truth, names, samples=samples, seed=seed, groups=near_groups)
@@ -201,15 +198,8 @@ def _record(path: Path, against: Against, scored: Scored, name: str, selection: 
 
     assert against.dataset is not None
     store = Store(results)
-    record = record_external(
-        store,
-        against.dataset,
-        name,
-        scored.topk,
-        scored.evaluation,
-        file_sha256=sha256_of(path),
-        selection=selection,
-    )
+    made = {"file_sha256": sha256_of(path), "selection": selection}
+    record = record_external(store, against.dataset, name, scored.topk, scored.evaluation, **made)
     typer.echo(f"record: {store.folder / 'records' / record.run_id}.json", err=True)
 
 
@@ -221,6 +211,4 @@ def _print(scored: Scored) -> None:
         rows.append((value.name, percent(scored.values[value.name]), interval, percent(value.best), number(value.rows)))
     print_table([titles, *rows], right=titles[1:])
     if unlabelled := scored.evaluation.values[0].rows_without_labels:
-        typer.echo(
-            f"{unlabelled:,} rows have no true label; `xmcbench ls metrics` says what each metric does with them"
-        )
+        typer.echo(f"{unlabelled:,} rows have no true label; `xmcbench info METRIC` says how a metric treats them")

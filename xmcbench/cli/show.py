@@ -22,7 +22,7 @@ def print_plan(console: Console, rows: Sequence[tuple[str, str, int, str]], tota
     """Print the plan: rows (method, data set, seed, estimate), one per run, and a summary line."""
     console.print("[bold]Plan[/]")
     print_table([("method", "data set", "seed", "estimate"), *rows], right=("seed", "estimate"), console=console)
-    console.print(safe(total), soft_wrap=True)
+    console.print(safe(total))
 
 
 def announced(plan: Sequence[RunSpec]) -> list[str]:
@@ -67,18 +67,18 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
     for (title, _), group in groups.items():
         successful = [record for record in group if record.status == "ok"]
         if successful:
-            console.print(f"[bold]{safe(title)}, percent[/]", soft_wrap=True)
+            console.print(f"[bold]{safe(title)}, percent[/]")
             _print_scores(console, successful)
         for record in successful:
             if text := chosen(record):
                 seed = "" if record.method.deterministic else f", seed {record.seed}"
-                console.print(safe(f"{record.method.label}{seed}: {text}"), soft_wrap=True)
+                console.print(safe(f"{record.method.label}{seed}: {text}"))
         for record in group:
             if record.status != "ok":
                 reason = safe(" ".join((record.reason or "").split()))
-                console.print(f"{line(record)}: {reason}", soft_wrap=True)
+                console.print(f"{line(record)}: {reason}")
         for note in sorted({n for r in successful for n in [*r.noted("scoring"), *r.noted("remarks")]}):
-            console.print(f"note: {safe(note)}", soft_wrap=True)
+            console.print(f"note: {safe(note)}")
 
 
 def _print_scores(console: Console, records: Sequence[Record]) -> None:
@@ -92,7 +92,7 @@ def _print_scores(console: Console, records: Sequence[Record]) -> None:
     ]
     best = {one.name: one.best for one in first.metrics}
     optimum = first.best_reachable or {}  # synthetic data: the optimum given the generating distribution
-    for label, values in (("best reachable", best), ("knowing the world", optimum)):
+    for label, values in (("best reachable", best), ("optimal predictor", optimum)):
         if values:
             cells = [percent(values[name]) if name in values else "" for name in names]
             rows.append([styled(cell, "dim") for cell in (label, "", *cells, "", "", "")])

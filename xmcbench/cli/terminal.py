@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PROSE = 100  # maximum width of running text in characters
 PIPE_WIDTH = 10_000  # characters; no table needs more
+LAST = 40  # characters that a text in the last column gets before other columns are left out
 ROUNDING = 1e-12  # differences of fractions below this are rounding errors of float64
 
 
@@ -49,6 +50,11 @@ def styled(text: object, style: str) -> Text:
     return Text(clean(text), style)
 
 
+def print_text(text: object) -> None:
+    """Print a line of text, on a terminal wrapped between words."""
+    make_console().print(styled(text, ""))
+
+
 def print_table(
     rows: Sequence[Sequence[object]],
     *,
@@ -63,7 +69,8 @@ def print_table(
     ----------
     rows : cells are shown as text without control characters; cells made by `styled` keep their style.
     right : titles of the columns to align at the right, such as numbers; these columns never wrap.
-    short : title → function that shortens the cells of a column; applied in this order while the table is too wide.
+    short : title → function that shortens the cells of a column; applied in this order while the table is too wide for
+        `LAST` characters of a text in the last column.
     drop : titles of the columns to leave out if that isn't enough, in this order. After that, the widest texts wrap.
     console : where to print; default: standard output.
     """
@@ -72,10 +79,10 @@ def print_table(
     by_title = {str(title): [row[i] for row in cells] for i, title in enumerate(titles)}
     dropped = []
     for title, shorten in short.items():
-        if _too_wide(by_title, console):
+        if _too_wide(by_title, right, console):
             by_title[title] = [shorten(str(cell)) for cell in by_title[title]]
     for title in drop:
-        if title in by_title and _too_wide(by_title, console):
+        if title in by_title and _too_wide(by_title, right, console):
             del by_title[title]
             dropped.append(title)
     typer.echo(_as_text(_table(by_title, right), console), file=console.file)
@@ -105,9 +112,11 @@ def _table(by_title: Mapping[str, Iterable[object]], right: Collection[str] = ()
     return table
 
 
-def _too_wide(by_title: Mapping[str, Iterable[object]], console: Console) -> bool:
-    unlimited = console.options.update(width=PIPE_WIDTH)
-    return console.measure(_table(by_title), options=unlimited).maximum > console.width
+def _too_wide(by_title: Mapping[str, Iterable[object]], right: Collection[str], console: Console) -> bool:
+    table, unlimited = _table(by_title, right), console.options.update(width=PIPE_WIDTH)
+    if not table.columns[-1].no_wrap:
+        table.columns[-1].max_width = LAST
+    return console.measure(table, options=unlimited).maximum > console.width
 
 
 def _as_text(table: Table, console: Console) -> str:

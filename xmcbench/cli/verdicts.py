@@ -38,15 +38,14 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         if len(worst) > SHOWN:
             rows.append(["", "", f"{len(worst) - SHOWN} more", *[""] * 5])
     if rows:
-        console.print("not within tolerance, percent", soft_wrap=True)
+        console.print("not within tolerance, percent")
         print_table([titles, *rows], right=titles[3:7], drop=("difference",), console=console)
-        console.print("--json has all metrics of all entries", soft_wrap=True)
+        console.print("--json has all metrics of all entries")
     counts = Counter(outcome.verdict for outcome in outcomes)
     summary = ", ".join(f"{counts[word]} {_marked(word)}" for word in STYLE if counts[word])
-    console.print(f"{len(outcomes)} expected entries: {summary}", soft_wrap=True)
+    console.print(f"{len(outcomes)} expected entries: {summary}")
     if counts[IMPROVED]:
-        text = "some scores improved: update the expected scores, or a later fall goes unnoticed"
-        console.print(text, soft_wrap=True)
+        console.print("some scores improved: update the expected scores, or a later fall goes unnoticed")
 
 
 def _cells(outcome: Outcome, v: Verdict) -> list[object]:

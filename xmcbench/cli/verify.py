@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, AsJson, Offline, Results
-from xmcbench.cli.terminal import checks_hold, make_console, percent, print_check, print_table
+from xmcbench.cli.options import RESULTS, RUN, AsJson, Offline, Results
+from xmcbench.cli.terminal import checks_hold, make_console, percent, print_check, print_table, print_text
 from xmcbench.errors import DataError, RegressionError, UsageError, XmcError
-from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
     from xmcbench.comparison.compare import Verdict
@@ -23,27 +22,18 @@ if TYPE_CHECKING:
 
 
 def verify(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECORD", help="Run id or a part of it, record file, label, or method name (newest run)."
-        ),
-    ],
+    name: Annotated[str, typer.Argument(metavar="RECORD", help=RUN)],
     results: Results = RESULTS,
-    rerun: Annotated[
-        bool, typer.Option("--rerun", help="Also repeat the run, and judge the new run by the comparison rule.")
-    ] = False,
-    into: Annotated[
-        Path | None,
-        typer.Option(help="With --rerun: results folder for the new run. Default: the new run is not kept."),
-    ] = None,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Also repeat the run and judge the new scores.")] = False,
+    into: Annotated[Path | None, typer.Option(help="With --rerun: results folder to keep the new run in.")] = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Verify a record: its seal, the files it names, and its scores, recomputed from stored predictions.
+    """Check a record, its files and its scores.
 
-    Prints one line per check. Exit code 3 if the predictions or rows of the record give another score; 4 if a file is
-    missing or was changed. A slim copy has no predictions, so only the values for leaderboards and --rerun are checked.
+    Checks the seal, the files that the record names, and the scores, recomputed from stored predictions. Exit code 3
+    if the predictions or rows of the record give another score; 4 if a file is missing or was changed. A slim copy has
+    no predictions, so only the values for leaderboards and --rerun are checked.
 
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
@@ -87,7 +77,11 @@ def verify(
         print(json.dumps({**report, "rerun": [vars(verdict) for verdict in verdicts]}, allow_nan=False))
     else:
         _print(run_id, checks, verdicts)
-    _judge(run_id or name, checks)
+    failed = [check for check in checks if check.state == FAILED]
+    if changed := [check.what for check in failed if not check.score]:  # changed files take precedence over scores
+        raise DataError(f"{run_id or name}: changed or missing: {', '.join(changed)}")
+    if failed:
+        raise RegressionError(f"{run_id or name}: scores don't hold: {', '.join(check.what for check in failed)}")
 
 
 def _find_record(text: str, store: Store) -> tuple[Record, Store]:
@@ -147,15 +141,4 @@ def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> 
         rows = [(v.metric, percent(v.expected), percent(v.got), f"{v.verdict} {v.why}".strip()) for v in verdicts]
         typer.echo()
         print_table([("metric", "on record", "re-run", "verdict"), *rows], right=("on record", "re-run"))
-    typer.echo(f"{clean(run_id or 'record')}: {checks_hold(results)}")
-
-
-def _judge(name: str, checks: list[Check]) -> None:
-    """Raise an error if a check failed; changed files take precedence over scores."""
-    from xmcbench.comparison.verifying import FAILED
-
-    failed = [check for check in checks if check.state == FAILED]
-    if files := [check.what for check in failed if not check.score]:
-        raise DataError(f"{name}: changed or missing: {', '.join(files)}")
-    if failed:
-        raise RegressionError(f"{name}: scores don't hold: {', '.join(check.what for check in failed)}")
+    print_text(f"{run_id or 'record'}: {checks_hold(results)}")
