@@ -22,7 +22,7 @@ from xmcbench.method import TrainData
 
 
 class Reporter:
-    """Receives progress; this base class prints nothing. `xmcbench.cli.show` has the terminal reporters."""
+    """Receives progress; this base class prints nothing. `xmcbench.cli.progress` has the terminal reporters."""
 
     def phase(self, name: str) -> None:
         """A new phase begins."""

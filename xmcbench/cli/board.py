@@ -39,10 +39,8 @@ def build(
         typer.echo(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
         return
     if outdated := differing(folder, files):
-        raise RegressionError(
-            f"{folder}: files differ from what its records give: {', '.join(outdated)}",
-            f"Write them with: xmcbench board build --folder {folder}",
-        )
+        hint = f"Write them with: xmcbench board build --folder {folder}"
+        raise RegressionError(f"{folder}: files differ from what its records give: {', '.join(outdated)}", hint)
     typer.echo(f"{folder}: all {len(files)} files match its records")
 
 
@@ -62,10 +60,8 @@ def merge(
     from xmcbench.results.merging import merge as merged
     from xmcbench.results.store import Store
 
-    if not_results := [str(folder) for folder in sources if not (folder / "records").is_dir()]:
-        raise UsageError(
-            f"not a results folder: {', '.join(not_results)}", "A results folder has its records in records/."
-        )
+    if others := [str(folder) for folder in sources if not (folder / "records").is_dir()]:
+        raise UsageError(f"not a results folder: {', '.join(others)}", "A results folder has its records in records/.")
     counts: Counter[str] = Counter()
     for folder in sources:
         for outcome in merged(Store(folder), Store(into), slim=slim):

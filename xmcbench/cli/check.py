@@ -124,17 +124,15 @@ def _means(text: str, entry: Expected) -> bool:
 
 def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Console) -> list[Outcome]:
     """The outcomes of the entries, until the user stops the check."""
-    from xmcbench.cli.progress import BarReporter
+    from xmcbench.cli.progress import BarReporter, RunReporter
     from xmcbench.cli.verdicts import line
     from xmcbench.comparison.regression import check
-    from xmcbench.context import Reporter
     from xmcbench.runs.work_folder import remove
 
     data = _load(entries, offline, console)
     outcomes: list[Outcome] = []
     for entry in entries:
-        bar = BarReporter(console, str(entry)) if console.is_terminal else nullcontext(Reporter())
-        with bar as reporter:
+        with (BarReporter if console.is_terminal else RunReporter)(console, str(entry)) as reporter:
             outcome = check(entry, data[entry.dataset, entry.view], store, reporter)
         if outcome.record is not None and outcome.record.status == "interrupted":
             return outcomes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, RUN, AsJson, Results
+from xmcbench.cli.options import RESULTS, RUN, AsJson, Results, readable_records
 from xmcbench.cli.show import chosen
 from xmcbench.cli.terminal import number, percent, print_table, print_text
 from xmcbench.errors import DataError, RegressionError, UsageError
@@ -50,15 +50,17 @@ def compare(
     from xmcbench.results.store import Store
 
     store = Store(results)
-    damaged: list[str] = []
-    records = store.records(damaged)
-    for text in damaged:
-        typer.echo(f"warning: left out: {clean_lines(text)}", err=True)
+    records = readable_records(store)
     if dataset is not None:
         with suppress(UsageError):  # a data set that is imported, or only known from records, keeps its name
             dataset = described(dataset).name
     first, second = store.find_pair(a, b, dataset, records)
-    _report_selected(a, first, b, second, as_json)
+    if as_json:  # otherwise the first lines of the output have the run ids
+        for letter, text, record in (("A", a, first), ("B", b, second)):
+            if text != record.run_id:
+                typer.echo(f"{letter} is {clean(record.run_id)}", err=True)
+    if first.run_id == second.run_id:
+        typer.echo("note: A and B are the same run", err=True)
     stores = _store_of(store, a), _store_of(store, b)
     verdicts = compare(first, second, records)
     gaps, grouped = _gaps(stores, first, second, verdicts, samples)
@@ -77,15 +79,6 @@ def compare(
         typer.echo(f"\nno differences shown: {clean_lines(reason)}")
     if check:
         _check(first, second, verdicts)
-
-
-def _report_selected(a: str, first: Record, b: str, second: Record, as_json: bool) -> None:
-    """Report on standard error which runs were selected by anything but a full run id; text output shows all ids."""
-    for letter, text, record in (("A", a, first), ("B", b, second)):
-        if as_json and text != record.run_id:
-            typer.echo(f"{letter} is {clean(record.run_id)}", err=True)
-    if first.run_id == second.run_id:
-        typer.echo("note: A and B are the same run", err=True)
 
 
 def _store_of(store: Store, text: str) -> Store:
@@ -107,7 +100,6 @@ def _gaps(
     from xmcbench.comparison.paired import Paired, gaps, per_row
     from xmcbench.results.store import NotKept
 
-    paired: Paired | None = None
     if first.dataset.content_hash == second.dataset.content_hash:
         try:
             paired = Paired.of(per_row(stores[0], first), per_row(stores[1], second))
@@ -135,15 +127,14 @@ def _differences(
     if first.dataset.content_hash != second.dataset.content_hash:
         return None, "the two runs are on different data"
     try:
-        predictions = [home.predictions(record) for home, record in zip(stores, (first, second), strict=True)]
+        topk_a, topk_b = (home.predictions(record) for home, record in zip(stores, (first, second), strict=True))
     except NotKept as error:
         return None, str(error)
     try:
         dataset = dataset_of(first, offline=True)
     except (DataError, UsageError) as error:
         return None, str(error)
-    a, b = (final(record, topk, dataset) for record, topk in zip((first, second), predictions, strict=True))
-    return differences(a, b, dataset, count), None
+    return differences(final(first, topk_a, dataset), final(second, topk_b, dataset), dataset, count), None
 
 
 def _check(first: Record, second: Record, verdicts: list[Verdict]) -> None:
@@ -156,10 +147,8 @@ def _check(first: Record, second: Record, verdicts: list[Verdict]) -> None:
     if all(v.verdict == UNKNOWN for v in verdicts):
         failed = [f"{r.run_id} has status {r.status}" for r in (first, second) if r.status != "ok"]
         reasons = failed or sorted({v.why for v in verdicts}) or [f"{first.run_id} has no metrics"]
-        raise RegressionError(
-            f"nothing could be compared: {', '.join(reasons)}",
-            "Both runs need the same metrics, on the same data and the same kind of device.",
-        )
+        hint = "Both runs need the same metrics, on the same data and the same kind of device."
+        raise RegressionError(f"nothing could be compared: {', '.join(reasons)}", hint)
 
 
 def _print_runs(first: Record, second: Record) -> None:
@@ -184,24 +173,14 @@ def print_gaps(verdicts: Sequence[Verdict], gaps: Sequence[Gap], grouped: bool) 
     titles = ("metric", "A", "B", "B − A", "interval", "p", "won", "lost", "verdict")
     rows = []
     for v, gap in zip(verdicts, gaps, strict=True):
-        low, high = (percent(end, sign=True) for end in (gap.low, gap.high))
-        interval = "" if gap.low is None else f"[{low}, {high}]"
-        difference, counts = (
-            percent(gap.difference, sign=True),
-            ("" if x is None else number(x) for x in (gap.won, gap.lost)),
-        )
+        difference, low, high = (percent(x, sign=True) for x in (gap.difference, gap.low, gap.high))
+        paired = ["", "", "", ""]
+        if gap.p is not None:
+            p = f"{gap.p:.4f}" if gap.p >= 0.0001 else f"{gap.p:.0e}"
+            paired = [f"[{low}, {high}]", p, number(gap.won), number(gap.lost)]
         verdict = v.verdict + (f" ({v.why})" if v.why else "")
-        rows.append(
-            (v.metric, percent(v.expected), percent(v.got), difference, interval, p_value(gap.p), *counts, verdict)
-        )
+        rows.append((v.metric, percent(v.expected), percent(v.got), difference, *paired, verdict))
     print_table([titles, *rows], right=titles[1:-1], drop=("won", "lost"))
-
-
-def p_value(p: float | None) -> str:
-    """A p-value with four digits, in scientific notation if smaller; "" for None."""
-    if p is None:
-        return ""
-    return f"{p:.4f}" if p >= 0.0001 else f"{p:.0e}"
 
 
 def print_differences(differences: Differences) -> None:

@@ -30,18 +30,18 @@ def fetch(names: Names, view: DatasetView = None, offline: Offline = False) -> N
     from xmcbench.data.fetch import fetch_files
     from xmcbench.data.inventory import described
 
-    failed: list[DataError] = []
+    failed = []
     for entry in [described(name) for name in names]:  # resolves all names before the first download
         with reporter(make_console(stderr=True), entry.name) as progress:
             try:
                 files = fetch_files(entry, view, offline=offline, progress=progress)
             except DataError as error:
-                failed.append(error)
+                failed.append(str(error))
                 continue
         rows = [(entry.name, role, str(path)) for role, path in files.items()]
         typer.echo(columns(rows or [(entry.name, "needs no files: it is generated")]))
     if failed:
-        raise DataError("\n".join(str(error) for error in failed))
+        raise DataError("\n".join(failed))
 
 
 @data_app.command()
@@ -107,7 +107,11 @@ def where(
         print_table([("data set", "files", "parsed"), *rows])
         return
     entry = entries[0]
-    typer.echo(columns([("parsed", _parsed(entry)), ("files", folder(entry) if entry.forms else _summary(entry))]))
+    parse = "no"
+    if is_parsed(entry):  # loading also requires the source files
+        lost = " but its source files are missing, and loading needs them;" if entry.forms and not have(entry) else ""
+        parse = f"yes,{lost} {home() / 'parsed' / entry.name}"
+    typer.echo(columns([("parsed", parse), ("files", folder(entry) if entry.forms else _summary(entry))]))
     if files:
         cells = [(s.form, s.file, s.place, number(s.size), s.hash, s.path) for s in files]
         titles = ("form", "file", "place", "bytes", "hash", "path")
@@ -159,9 +163,8 @@ def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json
         data = load(name, view, offline=offline, progress=progress)
     entry = catalogue().get(data.name)  # None for an imported data set
     actual = counts(data)
-    expected = dict(entry.expected) if entry else {}
+    expected, issues = (dict(entry.expected), list(entry.known_issues)) if entry else ({}, [])
     differences = differing(entry, actual) if entry else []
-    issues = list(entry.known_issues) if entry else []
     head = {"name": data.name, "view": data.view, "revision": data.revision, "content_hash": data.content_hash}
     if as_json:
         _json({**head, "counts": actual, "expected": expected, "differs": differences, "known_issues": issues})
@@ -202,19 +205,7 @@ def _summary(entry: Entry) -> str:
 
     if not entry.forms:
         return "needs none: it is generated"
-    place = have(entry)
-    return f"complete, {place}" if place else "missing"
-
-
-def _parsed(entry: Entry) -> str:
-    """Whether and where the data set is parsed; loading also requires its source files."""
-    from xmcbench.data.home import home
-    from xmcbench.data.inventory import have, is_parsed
-
-    if not is_parsed(entry):
-        return "no"
-    missing = " but its source files are missing, and loading needs them;" if entry.forms and not have(entry) else ""
-    return f"yes,{missing} {home() / 'parsed' / entry.name}"
+    return f"complete, {place}" if (place := have(entry)) else "missing"
 
 
 def _short_hash(words: str) -> str:

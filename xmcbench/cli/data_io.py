@@ -13,7 +13,7 @@ from xmcbench.cli.options import PROPENSITY, AsJson, DatasetView, Offline, prope
 from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from xmcbench.data.importing import Imported, Plan
+    from xmcbench.data.importing import Imported
 
 EPILOG = """
 Examples:
@@ -97,20 +97,15 @@ def import_(
         propensity=propensity_of(propensity),
     )
     if folder is not None:
-        plan = _from_folder(folder, plan)
+        if plan.train or plan.test or plan.dev:
+            raise UsageError("--from can't be combined with single files", "Give one or the other.")
+        plan = plan.of_folder(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         imported = import_files(name, plan, replace=replace)
     for warning in caught:
         typer.echo(f"note: {warning.message}", err=True)
     _print_imported(imported, as_json)
-
-
-def _from_folder(folder: Path, plan: Plan) -> Plan:
-    """The plan with the files of a folder in the layout of PECOS and ELIAS."""
-    if plan.train or plan.test or plan.dev:
-        raise UsageError("--from can't be combined with single files", "Give one or the other.")
-    return plan.of_folder(folder)
 
 
 def _print_imported(imported: Imported, as_json: bool) -> None:

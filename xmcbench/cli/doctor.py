@@ -109,12 +109,10 @@ def _folders() -> list[Check]:
     existing = next(path for path in (home(), *home().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     mirror = os.environ.get("XMCBENCH_MIRROR")
-    if not mirror:
-        found = Check("mirror", None, "none; XMCBENCH_MIRROR may name a folder of already downloaded files")
-    elif Path(mirror).expanduser().is_dir():
-        found = Check("mirror", True, mirror)
-    else:
-        found = Check("mirror", False, f"XMCBENCH_MIRROR is {mirror}, which is not a folder")
+    found = Check("mirror", None, "none; XMCBENCH_MIRROR may name a folder of already downloaded files")
+    if mirror:
+        exists = Path(mirror).expanduser().is_dir()
+        found = Check("mirror", exists, mirror if exists else f"XMCBENCH_MIRROR is {mirror}, which is not a folder")
     return [
         _writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to."),
         Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"),
@@ -129,10 +127,10 @@ def _numba_cache() -> Check:
 
     import xmcbench
 
-    folders = [Path(xmcbench.__file__).parent / "sparse" / "__pycache__"]
-    folders.append(Path(platformdirs.user_cache_dir("numba", appauthor=False)))
-    if configured := os.environ.get("NUMBA_CACHE_DIR"):
-        folders = [Path(configured)]
+    of_user = Path(platformdirs.user_cache_dir("numba", appauthor=False))
+    configured = os.environ.get("NUMBA_CACHE_DIR")
+    next_to_source = Path(xmcbench.__file__).parent / "sparse" / "__pycache__"
+    folders = [Path(configured)] if configured else [next_to_source, of_user]
     hint = "Set NUMBA_CACHE_DIR to a folder you may write to, or every start compiles the kernels again."
     checks = [_writable("kernel cache", folder, hint) for folder in folders]
     return next((check for check in checks if check.ok), checks[0])
@@ -168,11 +166,8 @@ def _peers() -> list[Check]:
     """Installed versions of peers; a missing peer is not a problem."""
     from xmcbench.peers.packages import PEERS, installed
 
-    versions = {name: installed(name) for name in PEERS}
-    return [
-        Check(f"peer {name}", None, f"{peer.distribution} {versions[name]}" if versions[name] else "not installed")
-        for name, peer in PEERS.items()
-    ]
+    found = {name: (peer.distribution, installed(name)) for name, peer in PEERS.items()}
+    return [Check(f"peer {name}", None, f"{d} {v}" if v else "not installed") for name, (d, v) in found.items()]
 
 
 def probe(name: str) -> str:

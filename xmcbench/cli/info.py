@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,8 +30,7 @@ XMCBENCH_ENTRY = f"""@software{{xmcbench,
   version = {{{__version__}}}
 }}"""
 
-# fact about a parameter → its key in the metadata of `param`, and its sentence
-OPTIONAL = {"none_means": "none", "query_values": "query", "tune_values": "tune", "control": "control"}
+# optional fact about a parameter → its sentence
 SENTENCES = {
     "none_means": " None: {}.",
     "bounds": " Must be {}.",
@@ -82,6 +82,8 @@ def look_up(name: str) -> list[type[Method] | Entry | Definition]:
     """
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.inventory import described
+    from xmcbench.metrics import describe, parse
+    from xmcbench.metrics.names import METRICS
     from xmcbench.runs import registry
 
     meanings: list[type[Method] | Entry | Definition] = []
@@ -90,25 +92,12 @@ def look_up(name: str) -> list[type[Method] | Entry | Definition]:
     datasets = {alias.casefold(): entry for entry in catalogue().values() for alias in (entry.name, *entry.aliases)}
     if name.casefold() in datasets or name.casefold().startswith("synthetic["):
         meanings.append(described(name))
-    meanings += _metric(name)
+    variants = [definition for definition in describe() if definition.metric.casefold() == name.casefold()]
+    with suppress(UsageError):  # a bare name such as "PSP" means all variants, a full one such as "PSP@5" that one
+        meanings += variants or [parse(name).definition]
     if not meanings:
-        from xmcbench.metrics.names import METRICS
-
         raise unknown("method, data set or metric", name, {*registry.sources(), *datasets, *METRICS})
     return meanings
-
-
-def _metric(text: str) -> tuple[Definition, ...]:
-    """The definition of a full name such as "PSP(norm=none)@5", or all variants of a bare name such as "PSP"."""
-    from xmcbench.metrics import describe, parse
-
-    variants = tuple(d for d in describe() if d.metric.casefold() == text.casefold())
-    if variants:
-        return variants
-    try:
-        return (parse(text).definition,)
-    except UsageError:
-        return ()
 
 
 def method_facts(method: type[Method], name: str) -> Facts:
@@ -137,8 +126,13 @@ def _parameter_facts(field: dataclasses.Field[object]) -> Facts:
         "doc": declared.get("doc"),
         "source": declared.get("source"),
     }
-    bounds = str(declared.get("bounds") or "")
-    optional = {"bounds": bounds, **{key: declared.get(name) for key, name in OPTIONAL.items()}}
+    optional = {
+        "bounds": str(declared.get("bounds") or ""),
+        "none_means": declared.get("none"),
+        "query_values": declared.get("query"),
+        "tune_values": declared.get("tune"),
+        "control": declared.get("control"),
+    }
     return {**always, **{key: value for key, value in optional.items() if value}}
 
 
@@ -196,11 +190,9 @@ def as_text(facts: Facts) -> str:
             case "citation", str():
                 sections.append(f"{title}:\n{clean_lines(value)}")
             case "presets", dict():
-                presets = {
-                    name: ", ".join(f"{k}={v}" for k, v in values.items()) or "the defaults"
-                    for name, values in value.items()
-                }
-                sections.append("presets, as in name[preset=…]:\n" + columns(presets.items(), "  "))
+                texts = (", ".join(f"{k}={v}" for k, v in values.items()) for values in value.values())
+                presets = [(name, text or "the defaults") for name, text in zip(value, texts, strict=True)]
+                sections.append("presets, as in name[preset=…]:\n" + columns(presets, "  "))
             case "known_issues", list():
                 sections.append(f"{title}:\n" + "\n".join(map(paragraph, value)))
             case _, dict():

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, AsJson, Results
+from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records
 from xmcbench.cli.terminal import number, paragraph, percent, print_table
 from xmcbench.errors import unknown
 
@@ -95,10 +95,6 @@ def _metrics(_: Path) -> list[Row]:
 def _runs(results: Path) -> list[Row]:
     from xmcbench.results.store import Store
 
-    damaged: list[str] = []
-    records = Store(results).records(damaged)
-    for text in damaged:
-        typer.echo(f"warning: {text}", err=True)
     return [
         {
             "name": record.run_id,
@@ -110,7 +106,7 @@ def _runs(results: Path) -> list[Row]:
             "PSP@5": record.metric("PSP@5"),
             "fit_seconds": record.costs.fit_seconds,
         }
-        for record in records
+        for record in readable_records(Store(results))
     ]
 
 

@@ -1,15 +1,20 @@
-"""Options that several commands share, and how their values are parsed."""
+"""Options that several commands share, and what their values mean."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmcbench.errors import UsageError
+from xmcbench.escaping import clean_lines
+
+if TYPE_CHECKING:
+    from xmcbench.results.record import Record
+    from xmcbench.results.store import Store
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DatasetView = Annotated[str | None, typer.Option("--view", help="bow, text, … Default: the data set's default view.")]
@@ -36,6 +41,15 @@ def propensity_of(text: str) -> tuple[float, float]:
     if not (math.isfinite(a) and math.isfinite(b) and a >= 0 and b > 0):
         raise UsageError(f"--propensity {text!r}: A must be at least 0, B above 0", f"Such as {PROPENSITY}.")
     return a, b
+
+
+def readable_records(store: Store) -> list[Record]:
+    """The records of a results folder; damaged records are left out with a warning."""
+    damaged: list[str] = []
+    records = store.records(damaged)
+    for text in damaged:
+        typer.echo(f"warning: left out: {clean_lines(text)}", err=True)
+    return records
 
 
 def forbid_network(offline: bool) -> None:

@@ -17,9 +17,7 @@ from xmcbench.errors import UsageError, XmcError, unknown
 if TYPE_CHECKING:
     from xmcbench.peers.packages import Peer
 
-peers_app = typer.Typer(
-    help="Peers (other programs as methods): omikuji, napkinXC, PECOS.", no_args_is_help=True, rich_markup_mode=None
-)
+peers_app = typer.Typer(help="Peers (other programs as methods): omikuji, napkinXC, PECOS.", no_args_is_help=True)
 
 
 @peers_app.command("list")
@@ -28,20 +26,15 @@ def list_(as_json: AsJson = False) -> None:
     from xmcbench.peers import environment
     from xmcbench.peers.packages import PEERS, installed
 
-    versions = {name: installed(name) for name in PEERS}
-    places = {name: str(environment.folder()) if peer.apart else "this environment" for name, peer in PEERS.items()}
-    if as_json:
-        rows = [{"name": n, "installed": versions[n], "wanted": p.version, "in": places[n]} for n, p in PEERS.items()]
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    lines = []
+    rows, lines = [], []
     for name, peer in PEERS.items():
-        text = f"not installed: `xmcbench peers install {name}`"
-        if version := versions[name]:
-            note = "" if version == peer.version else f"; xmcbench was tested with {peer.version}"
-            text = f"{peer.distribution} {version}, in {places[name]}{note}"
-        lines.append((name, text))
-    typer.echo(columns(lines))
+        version = installed(name)
+        place = str(environment.folder()) if peer.apart else "this environment"
+        rows.append({"name": name, "installed": version, "wanted": peer.version, "in": place})
+        note = "" if version == peer.version else f"; xmcbench was tested with {peer.version}"
+        text = f"{peer.distribution} {version}, in {place}{note}"
+        lines.append((name, text if version else f"not installed: `xmcbench peers install {name}`"))
+    typer.echo(json.dumps(rows, indent=1) if as_json else columns(lines))
 
 
 @peers_app.command()
@@ -91,10 +84,8 @@ def _peer(name: str) -> Peer:
 def _pip(requirement: str) -> None:
     """Install a requirement into the running environment with pip and its configuration."""
     if importlib.util.find_spec("pip") is None:
-        raise XmcError(
-            f"this environment has no pip to install {requirement}",
-            "Install the extra with the tool that created the environment: xmcbench[peers].",
-        )
+        hint = "Install the extra with the tool that created the environment: xmcbench[peers]."
+        raise XmcError(f"this environment has no pip to install {requirement}", hint)
     typer.echo(f"pip install {requirement}", err=True)
     process = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", requirement])
     if process.returncode:

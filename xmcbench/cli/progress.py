@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,11 +19,17 @@ from xmcbench.context import Reporter
 WIDE = 110  # a terminal of this many characters has room for a bar and a note
 
 
-class _RunReporter(Reporter):
-    """Keeps the best validation score so far, of the first metric that a method reports."""
+class RunReporter(Reporter):
+    """Keeps the best validation score so far, of the first metric that a method reports; prints nothing."""
 
     def __init__(self, console: Console, label: str) -> None:
         self.console, self.label, self.metric, self.best = console, safe(label), "", -1.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def score(self, name: str, value: float) -> None:
         if self.metric in ("", name):
@@ -44,7 +51,7 @@ class _TruncatedColumn(TextColumn):
         return text
 
 
-class BarReporter(_RunReporter):
+class BarReporter(RunReporter):
     """One line per run on a terminal: name, phase, bar, elapsed and remaining time, best validation score.
 
     The remaining time is that of the phase. A narrow terminal shows no bar and no note.
@@ -67,7 +74,7 @@ class BarReporter(_RunReporter):
         )
         self.task = self.progress_bar.add_task(self.label, total=None, phase="", best="", note="")
 
-    def __enter__(self) -> BarReporter:
+    def __enter__(self) -> Self:
         self.progress_bar.start()
         return self
 
@@ -87,7 +94,7 @@ class BarReporter(_RunReporter):
         self.progress_bar.update(self.task, best=best if self.wide else best.replace("best validation", "best"))
 
 
-class LineReporter(_RunReporter):
+class LineReporter(RunReporter):
     """Plain lines for files and pipes: one per phase, and its progress every `EVERY` seconds."""
 
     EVERY = 15.0  # seconds
@@ -96,12 +103,6 @@ class LineReporter(_RunReporter):
         super().__init__(console, label)
         self.start = self.last_print = time.monotonic()
         self.name = ""
-
-    def __enter__(self) -> LineReporter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
     def phase(self, name: str) -> None:
         self.name = safe(name)
@@ -117,7 +118,7 @@ class LineReporter(_RunReporter):
         self.console.print(" · ".join(part for part in parts if part))
 
 
-def reporter(console: Console, label: str) -> BarReporter | LineReporter:
+def reporter(console: Console, label: str) -> RunReporter:
     """A bar on a terminal, plain lines elsewhere."""
     return BarReporter(console, label) if console.is_terminal else LineReporter(console, label)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
-from xmcbench.cli.terminal import duration, make_console, safe
+from xmcbench.cli.terminal import duration, make_console, print_table, safe
 from xmcbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def run(
     as_json: JsonLines = False,
 ) -> None:
     """Train and score methods on data sets. Each run writes a JSON record to the results folder."""
+    from xmcbench.cli.show import print_results
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
     from xmcbench.results.store import Store
@@ -85,16 +86,8 @@ def run(
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}", "Valid: auto, cpu, cuda.")
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
-    plan = make_plan(
-        names,
-        list(dict.fromkeys(dataset or [DEFAULT_DATASET])),
-        view=view,
-        settings=settings or [],
-        seeds=_whole_numbers(seeds),
-        k=k,
-        curve=curve,
-        tune=tune,
-    )
+    datasets, numbers = list(dict.fromkeys(dataset or [DEFAULT_DATASET])), _whole_numbers(seeds)
+    plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the run can be resumed
     forbid_network(offline)
     console, store = make_console(stderr=as_json), Store(results)
@@ -103,20 +96,22 @@ def run(
     records = _execute_plan(plan, data, store, Options(device, threads, time_limit, again, scored), console, as_json)
     if records[-1].status != "interrupted" and not keep_models:
         _remove_models(plan, data, store, records)
-    _finish(records, store, console)
+    console.print()
+    print_results(console, records)
+    console.print(safe(f"records: {store.folder / 'records'}"), soft_wrap=True)
+    for path in dict.fromkeys(record.notes.get("report", "") for record in records):
+        if path.endswith(".md"):
+            console.print(safe(f"report: {store.folder / path}"), soft_wrap=True)
     if any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
 
 
 def _whole_numbers(text: str) -> list[int]:
     """Parse seeds: "0,1,2" becomes [0, 1, 2]."""
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 0:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
         raise UsageError(f"--seeds {text!r}", "Give non-negative integers, as in --seeds 0,1,2.")
-    return list(dict.fromkeys(numbers))
+    return list(dict.fromkeys(map(int, parts)))
 
 
 def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, Dataset]:
@@ -133,19 +128,21 @@ def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str,
 
 
 def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, console: Console) -> None:
-    from xmcbench.cli.show import announced, print_plan
+    from xmcbench.cli.show import announced
 
-    records = store.records()
-    seconds = [_estimate(spec, data[spec.dataset], records) for spec in plan]
-    rows = [
-        (spec.label, f"{data[spec.dataset].name} ({data[spec.dataset].view})", spec.seed, duration(estimate))
-        for spec, estimate in zip(plan, seconds, strict=True)
-    ]
-    estimates = [estimate for estimate in seconds if estimate is not None]
+    records, estimates = store.records(), []
+    rows: list[tuple[object, ...]] = [("method", "data set", "seed", "estimate")]
+    for spec in plan:
+        dataset = data[spec.dataset]
+        seconds = _estimate(spec, dataset, records)
+        rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, duration(seconds)))
+        estimates += [] if seconds is None else [seconds]
     total = f"about {duration(sum(estimates))} in all" if estimates else "no estimate yet"
     if estimates and len(estimates) < len(plan):
         total += f", {len(plan) - len(estimates)} of them without an estimate"
-    print_plan(console, rows, f"{len(plan)} runs, {total}; records go to {store.folder}")
+    console.print("[bold]Plan[/]")
+    print_table(rows, right=("seed", "estimate"), console=console)
+    console.print(safe(f"{len(plan)} runs, {total}; records go to {store.folder}"))
     for line in announced(plan):
         console.print(safe(line))
 
@@ -169,12 +166,7 @@ def _estimate(spec: RunSpec, dataset: Dataset, records: list[Record]) -> float |
 
 
 def _execute_plan(
-    plan: list[RunSpec],
-    data: dict[str, Dataset],
-    store: Store,
-    options: Options,
-    console: Console,
-    as_json: bool,
+    plan: list[RunSpec], data: dict[str, Dataset], store: Store, options: Options, console: Console, as_json: bool
 ) -> list[Record]:
     """Execute the plan in order, until the user stops it."""
     from xmcbench.cli.progress import reporter
@@ -203,14 +195,3 @@ def _remove_models(plan: list[RunSpec], data: dict[str, Dataset], store: Store, 
         if record.status == "ok":
             device = record.environment.device or "cpu"
             remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
-
-
-def _finish(records: list[Record], store: Store, console: Console) -> None:
-    from xmcbench.cli.show import print_results
-
-    console.print()
-    print_results(console, records)
-    console.print(safe(f"records: {store.folder / 'records'}"), soft_wrap=True)
-    for path in dict.fromkeys(record.notes.get("report", "") for record in records):
-        if path.endswith(".md"):
-            console.print(safe(f"report: {store.folder / path}"), soft_wrap=True)

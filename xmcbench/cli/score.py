@@ -104,14 +104,16 @@ def load_truth(
     UsageError : neither or both are given, or the propensity isn't a pair of numbers.
     DataError : a file is missing or damaged.
     """
+    import numpy as np
+
+    from xmcbench.data import load
+    from xmcbench.data.formats import read_filter, read_labels
     from xmcbench.metrics import Truth
 
     bare = {"--truth": truth, "--train-labels": train_labels, "--propensity": propensity, "--filter": filter_file}
     if dataset is not None:
         if conflicting := [option for option, value in bare.items() if value is not None]:
             raise UsageError(f"--dataset brings its own labels: leave out {', '.join(conflicting)}")
-        from xmcbench.data import load
-
         data = load(dataset, view)
         return Against(Truth.of(data), data.test_filter, data)
     if truth is None:
@@ -119,17 +121,12 @@ def load_truth(
         raise UsageError("no data set and no truth given", hint)
     if view is not None:
         raise UsageError("--view needs --dataset")
-    import numpy as np
-
-    from xmcbench.data.formats import read_filter, read_labels
-
     constants = propensity_of(propensity or PROPENSITY)
-    labels = read_labels(truth)
-    built_truth = Truth.build(labels, None if train_labels is None else read_labels(train_labels), constants)
+    built = Truth.build(read_labels(truth), None if train_labels is None else read_labels(train_labels), constants)
     pairs = np.zeros((0, 2), np.int64)
     if filter_file is not None:
-        pairs = read_filter(filter_file, built_truth.n_rows, built_truth.n_labels)
-    return Against(built_truth, pairs, None)
+        pairs = read_filter(filter_file, built.n_rows, built.n_labels)
+    return Against(built, pairs, None)
 
 
 def wanted_metrics(metrics: str | None, truth: Truth, engine: str) -> list[Name]:
@@ -147,10 +144,9 @@ def wanted_metrics(metrics: str | None, truth: Truth, engine: str) -> list[Name]
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     if metrics is not None:
-        names = parse_all(split(metrics))
-        if not names:
-            raise UsageError("--metrics names no metric", "Such as --metrics P@1,PSP@5.")
-        return names
+        if names := parse_all(split(metrics)):
+            return names
+        raise UsageError("--metrics names no metric", "Such as --metrics P@1,PSP@5.")
     names = parse_all(DEFAULT_PYXCLIB if engine == "pyxclib" else default_metrics(truth))
     if truth.n_train == 0:
         typer.echo("note: no propensity metrics: they need --train-labels", err=True)
@@ -185,8 +181,8 @@ def score_predictions(
     values, notes = evaluation.fractions(), list(evaluation.notes)
     if engine == "pyxclib":
         pyxclib_values = with_pyxclib(filtered, truth, names)
-        differences = disagreements(pyxclib_values, values)
-        notes += differences or [f"pyxclib and xmcbench agree on all {len(pyxclib_values)} metrics"]
+        agreement = [f"pyxclib and xmcbench agree on all {len(pyxclib_values)} metrics"]
+        notes += disagreements(pyxclib_values, values) or agreement
         values = pyxclib_values
     return Scored(topk, evaluation, values, notes)
 

@@ -1,4 +1,4 @@
-"""What `xmcbench run` prints before and after the runs: the plan, one line per run, tables of results, tuning."""
+"""What `xmcbench run` prints about tuning, per run, and at the end: tables of results."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@100")
 DROP = ("PSP@1", "P@3", "MiB", "ms/row", "R@100")  # to fit into 80 characters
 STATUS_STYLE = {"ok": "green", "skipped": "yellow", "interrupted": "yellow"}
-
-
-def print_plan(console: Console, rows: Sequence[tuple[str, str, int, str]], total: str) -> None:
-    """Print the plan: rows (method, data set, seed, estimate), one per run, and a summary line."""
-    console.print("[bold]Plan[/]")
-    print_table([("method", "data set", "seed", "estimate"), *rows], right=("seed", "estimate"), console=console)
-    console.print(safe(total))
 
 
 def announced(plan: Sequence[RunSpec]) -> list[str]:
@@ -100,16 +93,14 @@ def _print_scores(console: Console, records: Sequence[Record]) -> None:
 
 
 def _cells(record: Record, names: Sequence[str]) -> list[str]:
-    costs = record.costs
-    predict = None if costs.predict_seconds is None else 1e3 * costs.predict_seconds / max(record.dataset.n_test, 1)
-    size = None if costs.model_bytes is None else costs.model_bytes / 2**20
+    costs, n_test = record.costs, max(record.dataset.n_test, 1)
     return [
         record.method.label,
         "" if record.method.deterministic else str(record.seed),
         *(percent(record.metric(name)) for name in names),
         duration(costs.fit_seconds),
-        "?" if predict is None else f"{predict:.2f}",
-        "?" if size is None else f"{size:.1f}",
+        "?" if costs.predict_seconds is None else f"{1e3 * costs.predict_seconds / n_test:.2f}",
+        "?" if costs.model_bytes is None else f"{costs.model_bytes / 2**20:.1f}",
     ]
 
 

@@ -96,14 +96,14 @@ def _find_record(text: str, store: Store) -> tuple[Record, Store]:
 
     if is_record_file(text):
         return record_file.read(Path(text)), Store(Path(text).resolve().parents[1])
-    for path in store.paths():
-        if path.stem == text:
-            return store.read(path), store
+    paths = {path.stem: path for path in store.paths()}
+    if text in paths:
+        return store.read(paths[text]), store
     try:
         return store.find(text), store
     except UsageError:
-        for path in store.paths():
-            if text and text in path.stem:
+        for stem, path in paths.items():
+            if text and text in stem:
                 store.read(path)
         raise
 
