@@ -97,6 +97,15 @@ class Bounded:
     name: str = param("a", "what it is called", "ours: a guess")
 
 
+def test_what_a_parameter_declares_is_in_its_metadata() -> None:
+    declared = param(0, "d", "ours: a test", least=0, below=2, control=True, query=(0, 1)).metadata
+    assert declared["bounds"] == Bounds(least=0, below=2)
+    assert (declared["control"], declared["query"], declared["tune"]) == (True, (0, 1), ())
+    assert param(0, "d", "ours: a test").metadata["bounds"] is None
+    with pytest.raises(TypeError, match="lest"):
+        param(0, "d", "ours: a test", lest=0)
+
+
 def test_values_out_of_bounds_are_refused_and_none_is_not() -> None:
     check_bounds("m", Bounded())
     check_bounds("m", Bounded(rate=1e-9, depth=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from typer.testing import CliRunner
 
 from xmcbench.cli import app as cli
 from xmcbench.cli.ls import Kind
@@ -31,3 +32,10 @@ def test_every_end_has_its_exit_code_and_a_word(
         cli.main()
     assert stop.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("group", [[], ["data"], ["peers"], ["board"], ["check"]])
+def test_no_summary_of_a_command_is_cut_off_in_80_columns(group: list[str]) -> None:
+    shown = CliRunner().invoke(cli.app, [*group, "--help"], env={"COLUMNS": "80"}).stdout
+    _, summaries = shown.split("Commands:")
+    assert not [line for line in summaries.splitlines() if line.endswith("...")]

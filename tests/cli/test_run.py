@@ -219,6 +219,7 @@ def _wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 1
         (["tree", "--device", "tpu"], 2, "Valid: auto, cpu, cuda"),
         (["tree", "--device", "cuda"], 0, "tree"),
         (["tree[mx_leaf=3]"], 2, "max_leaf"),
+        (["tree", "--set", "ovr.cost=1"], 2, "'ovr' is not a method of this run\n  Its methods: tree, popularity."),
         ([], 2, "xmcbench ls methods"),
     ],
 )

@@ -11,7 +11,6 @@ import typer
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.escaping import clean_lines
 
-BOARDS = Path("leaderboards")
 board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no_args_is_help=True)
 
 
@@ -22,14 +21,16 @@ def group() -> None:
 
 @board_app.command()
 def build(
-    folder: Annotated[Path, typer.Option(help="Folder with records/ and board/; gets the files.")] = BOARDS,
+    folder: Annotated[Path, typer.Option(help="Folder with records/ and board/; gets the files.")] = Path(
+        "leaderboards"
+    ),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 3 if a file differs.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Repeat pairwise tests, ignoring tests.json.")] = False,
 ) -> None:
-    """Build README.md, tables/ (Markdown, CSV, LaTeX) and the page index.html from the records in a folder.
+    """Build the leaderboards of a folder from its records.
 
-    Add records with `xmcbench merge RESULTS --into leaderboards --slim`. Existing files are overwritten, and a table
-    without a data set is removed.
+    Writes README.md, tables/ (Markdown, CSV, LaTeX) and the page index.html over existing files, and removes tables
+    without a data set. Add records with `xmcbench merge RESULTS --into leaderboards --slim`.
     """
     from xmcbench.board.build import differing, make, write
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from xmcbench.results.store import Store
 
 check_app = typer.Typer(help="Check a method, or scores of all methods.", no_args_is_help=True)
-EXPECTED = Path("leaderboards/expected")  # in a clone of the repository
 Only = Annotated[list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Check these; a part may be omitted.")]
 FAST = "fast"  # the set for CI: takes minutes, on data that is part of xmcbench
 
@@ -70,7 +69,7 @@ def scores(
     which: Annotated[str, typer.Option("--set", help="Set of expected scores: fast or full.")] = FAST,
     only: Only = None,
     results: Annotated[Path | None, typer.Option(help="Keep records here; reuse those of unchanged code.")] = None,
-    expected: Annotated[Path, typer.Option(help="Folder of expected scores, with one file per set.")] = EXPECTED,
+    expected: Annotated[Path, typer.Option(help="Folder of expected scores.")] = Path("leaderboards/expected"),
     offline: Offline = False,
     update: Annotated[Path | None, typer.Option(metavar="RESULTS", help="Update the set from these records.")] = None,
     as_json: AsJson = False,
@@ -174,7 +173,7 @@ def _update(path: Path, results: Path, only: Sequence[str]) -> None:
     entries = _chosen(entries, only)
     write(path, merged(read(path) if path.is_file() else [], entries))
     for entry in entries:
-        seeds = f"{entry.seeds} seed{'s' if entry.seeds > 1 else ''}"
+        seeds = "1 seed" if entry.seeds == 1 else f"{entry.seeds} seeds"
         typer.echo(f"{clean(entry)}: {len(entry.metrics)} metrics, tolerances from {seeds}")
     for text in left_out:
         typer.echo(f"left out: {clean(text)}", err=True)

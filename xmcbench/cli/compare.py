@@ -1,5 +1,4 @@
-"""`xmcbench compare A B`: compare two runs with paired intervals, paired tests and the comparison rule, and show the
-labels and documents in which they differ most."""
+"""`xmcbench compare A B`: paired intervals and tests, the comparison rule, and where two runs differ most."""
 
 from __future__ import annotations
 

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
 
-Names = Annotated[list[str], typer.Argument(help="Data sets listed by `xmcbench ls datasets`.")]
-
 
 @data_app.command()
-def fetch(names: Names, view: DatasetView = None, offline: Offline = False) -> None:
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Data sets listed by `xmcbench ls datasets`.")],
+    view: DatasetView = None,
+    offline: Offline = False,
+) -> None:
     """Download missing files and verify all files.
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
@@ -38,7 +40,7 @@ def fetch(names: Names, view: DatasetView = None, offline: Offline = False) -> N
             except DataError as error:
                 failed.append(str(error))
                 continue
-        rows = [(entry.name, role, str(path)) for role, path in files.items()]
+        rows = [(entry.name, role, path) for role, path in files.items()]
         typer.echo(columns(rows or [(entry.name, "needs no files: it is generated")]))
     if failed:
         raise DataError("\n".join(failed))
@@ -98,7 +100,7 @@ def where(
     if as_json:
         parsed = {entry.name: is_parsed(entry) for entry in entries}
         complete = {entry.name: not entry.forms or bool(have(entry)) for entry in entries}
-        places = {"home": str(home()), "mirror": None if mirror() is None else str(mirror())}
+        places = {"home": str(home()), "mirror": str(mirror() or "") or None}
         _json({**places, "parsed": parsed, "complete": complete, "files": [vars(state) for state in files]})
         return
     typer.echo(columns([("home", home()), ("mirror", mirror() or "none (XMCBENCH_MIRROR)")]))
@@ -107,10 +109,8 @@ def where(
         print_table([("data set", "files", "parsed"), *rows])
         return
     entry = entries[0]
-    parse = "no"
-    if is_parsed(entry):  # loading also requires the source files
-        lost = " but its source files are missing, and loading needs them;" if entry.forms and not have(entry) else ""
-        parse = f"yes,{lost} {home() / 'parsed' / entry.name}"
+    lost = " but its source files are missing, and loading needs them;" if entry.forms and not have(entry) else ""
+    parse = f"yes,{lost} {home() / 'parsed' / entry.name}" if is_parsed(entry) else "no"
     typer.echo(columns([("parsed", parse), ("files", folder(entry) if entry.forms else _summary(entry))]))
     if files:
         cells = [(s.form, s.file, s.place, number(s.size), s.hash, s.path) for s in files]
@@ -135,8 +135,7 @@ def clean(
     """
     from xmcbench.data.inventory import removable, remove
 
-    folders = removable(name, downloads)
-    if not folders:
+    if not (folders := removable(name, downloads)):
         typer.echo("nothing to remove")
         return
     print_table([("bytes", "folder"), *((number(size), path) for path, size in folders)], right=("bytes",))

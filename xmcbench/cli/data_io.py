@@ -144,11 +144,7 @@ def export(
     npz: X and Y as scipy CSR (`scipy.sparse.load_npz`), which PECOS and ELIAS read. xmc: features and labels in one
     text file per split, which Omikuji and napkinXC read. Texts, label texts and filter pairs are written as .txt.
 
-    Examples:
-
-      xmcbench data export icd10cm --to icd10cm-files
-
-      xmcbench data export eurlex-4.3k --view title --to titles --format xmc
+    Examples: `xmcbench data export icd10cm --to files` · `xmcbench data export eurlex-4.3k --to xmc --format xmc`
     """
     from xmcbench.data import load
     from xmcbench.data.folders import FORMATS

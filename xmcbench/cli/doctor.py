@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -61,8 +62,6 @@ def doctor(
 
 
 def _versions() -> list[Check]:
-    import platform
-
     import xmcbench
     from xmcbench.runs.provenance import code_state, versions
 
@@ -127,9 +126,9 @@ def _numba_cache() -> Check:
 
     import xmcbench
 
-    of_user = Path(platformdirs.user_cache_dir("numba", appauthor=False))
     configured = os.environ.get("NUMBA_CACHE_DIR")
     next_to_source = Path(xmcbench.__file__).parent / "sparse" / "__pycache__"
+    of_user = platformdirs.user_cache_path("numba", appauthor=False)
     folders = [Path(configured)] if configured else [next_to_source, of_user]
     hint = "Set NUMBA_CACHE_DIR to a folder you may write to, or every start compiles the kernels again."
     checks = [_writable("kernel cache", folder, hint) for folder in folders]

@@ -150,7 +150,8 @@ def dataset_facts(entry: Entry) -> Facts:
         "expected": dict(entry.expected),
         "expected_source": entry.expected_source,
         "propensity": dict(zip(("A", "B"), entry.propensity, strict=True)),
-        **_attributes(entry, "propensity_source", "licence", "redistribution", "homepage", "lineage"),
+        **_attributes(entry, "propensity_source", "licence", "redistribution", "homepage"),
+        "lineage": entry.lineage,
         "same_name_as": dict(entry.same_name_as),
         **_attributes(entry, "known_issues", "citation"),
     }

@@ -46,11 +46,7 @@ def install(
     pip installs omikuji and napkinxc into this environment. PECOS needs an older numpy and gets a separate environment
     in the home folder, which takes two gigabytes because it includes PyTorch.
 
-    Examples:
-
-      xmcbench peers install omikuji
-
-      xmcbench peers install && xmcbench run omikuji napkinxc pecos --dataset eurlex-4.3k
+    Examples: `xmcbench peers install omikuji` · `xmcbench peers install && xmcbench run omikuji napkinxc pecos`
     """
     from xmcbench.peers import environment
     from xmcbench.peers.packages import PEERS, installed

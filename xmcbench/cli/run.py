@@ -36,26 +36,13 @@ Examples:
   xmcbench run --method my_method.py:MyMethod
 """
 Methods = Annotated[list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")]
-ClassInFile = Annotated[list[str] | None, typer.Option("--method", help="A class in a file: path/to/file.py:Class.")]
-Datasets = Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several make a grid.")]
-Curve = Annotated[bool, typer.Option("--curve", help="Also run the other values of query parameters, with one fit.")]
-Tune = Annotated[
-    bool,
-    typer.Option(
-        "--tune",
-        help="Select parameters that are not set on validation rows (never on test rows), from the values shown by "
-        "`xmcbench info METHOD`. For one method: 'ovr[tune]'.",
-    ),
-]
-KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep fitted models in the results folder.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON record per line, and nothing else.")]
 
 
 def run(
     methods: Methods = None,
-    method: ClassInFile = None,
-    dataset: Datasets = None,
+    method: Annotated[list[str] | None, typer.Option(help="A class in a file: path/to/file.py:Class.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")] = None,
     view: DatasetView = None,
     settings: Settings = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
@@ -65,14 +52,19 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
     time_limit: Annotated[float | None, typer.Option(help="Time limit per run in seconds.")] = None,
-    curve: Curve = False,
-    tune: Tune = False,
+    curve: Annotated[bool, typer.Option("--curve", help="Also run other values of query parameters.")] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Select parameters that aren't set, on validation rows.")
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Repeat finished runs from the start.")] = False,
     offline: Offline = False,
-    keep_models: KeepModels = False,
-    as_json: JsonLines = False,
+    keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep fitted models in the folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON record per line, and nothing else.")] = False,
 ) -> None:
-    """Train and score methods on data sets. Each run writes a JSON record to the results folder."""
+    """Train and score methods on data sets. Each run writes a JSON record to the results folder.
+
+    --tune tries the values shown by `xmcbench info METHOD`, never on test rows; 'ovr[tune]' does so for one method.
+    """
     from xmcbench.cli.show import print_results
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split

@@ -32,11 +32,6 @@ Examples:
 """
 
 
-Selection = Annotated[
-    str, typer.Option(help="With --as: split on which epochs were selected: validation, test, none, unknown.")
-]
-
-
 @dataclass(frozen=True)
 class Against:
     """The truth, (m, 2) filter pairs, and the data set if there is one."""
@@ -70,10 +65,13 @@ def score(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help='Print only {"P@1": fraction, …}.')] = False,
     as_name: Annotated[str | None, typer.Option("--as", help="Write a record under this name.")] = None,
-    selection: Selection = "unknown",
+    selection: Annotated[str, typer.Option(help="Rows of selection: validation, test, none, unknown.")] = "unknown",
     results: Results = RESULTS,
 ) -> None:
-    """Score a file of predictions."""
+    """Score a file of predictions.
+
+    With --as, also writes a record; --selection says on which rows you selected epochs and parameters.
+    """
     against = load_truth(dataset, view, truth, train_labels, propensity, filter_file)
     if as_name is not None and (against.dataset is None or engine != "xmcbench"):
         raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")

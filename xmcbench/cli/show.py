@@ -28,9 +28,8 @@ def announced(plan: Sequence[RunSpec]) -> list[str]:
         grid = " × ".join(f"{name} {'|'.join(map(spell, values))}" for name, values in spec.grid or ())
         n_combinations, n_fits = len(combinations(spec)), len(fits(spec))
         count = f"{n_combinations} combinations" + (f" from {n_fits} fits" if n_fits < n_combinations else "")
-        lines.append(
-            f"tuning {spec.label}: {grid}, {count}; the best {BY} on validation rows is fitted as a normal run"
-        )
+        rule = f"the best {BY} on validation rows is fitted as a normal run"
+        lines.append(f"tuning {spec.label}: {grid}, {count}; {rule}")
     if untunable := dict.fromkeys(spec.label for spec in plan if spec.grid == ()):
         lines.append(f"nothing to tune: {', '.join(untunable)}")
     return lines
@@ -62,14 +61,12 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
         if successful:
             console.print(f"[bold]{safe(title)}, percent[/]")
             _print_scores(console, successful)
-        for record in successful:
+        for record in group:
             if text := chosen(record):
                 seed = "" if record.method.deterministic else f", seed {record.seed}"
                 console.print(safe(f"{record.method.label}{seed}: {text}"))
-        for record in group:
             if record.status != "ok":
-                reason = safe(" ".join((record.reason or "").split()))
-                console.print(f"{line(record)}: {reason}")
+                console.print(f"{line(record)}: {safe(' '.join((record.reason or '').split()))}")
         for note in sorted({n for r in successful for n in [*r.noted("scoring"), *r.noted("remarks")]}):
             console.print(f"note: {safe(note)}")
 

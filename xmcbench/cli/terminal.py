@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+Columns = Mapping[str, Iterable[object]]  # title → cells
 PROSE = 100  # maximum width of running text in characters
 PIPE_WIDTH = 10_000  # characters; no table needs more
 LAST = 40  # characters that a text in the last column gets before other columns are left out
@@ -94,28 +95,30 @@ def columns(rows: Iterable[Sequence[object]], indent: str = "", gap: int = 2) ->
     """Rows as text in columns with `gap` spaces between them; on a narrow terminal, the widest column wraps."""
     console = make_console()
     console.width -= len(indent)
-    table = _table({str(i): column for i, column in enumerate(zip(*rows, strict=True))})
-    table.show_header, table.padding = False, (0, gap, 0, 0)
-    return textwrap.indent(_as_text(table, console), indent)
+    by_number = {str(i): column for i, column in enumerate(zip(*rows, strict=True))}
+    return textwrap.indent(_as_text(_table(by_number, header=False, gap=gap), console), indent)
 
 
-def _table(by_title: Mapping[str, Iterable[object]], right: Collection[str] = ()) -> Table:
+def _table(
+    by_title: Columns, right: Collection[str] = (), *, header: bool = True, gap: int = 2, last: int | None = None
+) -> Table:
+    """A table without lines; `last` is the maximum width of the last column if that is text."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for title in by_title:
-        number = title in right
-        table.add_column(Text(clean(title)), justify="right" if number else "left", no_wrap=number, overflow="fold")
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, show_header=header)
+    for i, title in enumerate(by_title, 1):
+        if title in right:
+            table.add_column(Text(clean(title)), justify="right", no_wrap=True)
+        else:
+            table.add_column(Text(clean(title)), overflow="fold", max_width=last if i == len(by_title) else None)
     for row in zip(*by_title.values(), strict=True):
         table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
     return table
 
 
-def _too_wide(by_title: Mapping[str, Iterable[object]], right: Collection[str], console: Console) -> bool:
-    table, unlimited = _table(by_title, right), console.options.update(width=PIPE_WIDTH)
-    if not table.columns[-1].no_wrap:
-        table.columns[-1].max_width = LAST
+def _too_wide(by_title: Columns, right: Collection[str], console: Console) -> bool:
+    table, unlimited = _table(by_title, right, last=LAST), console.options.update(width=PIPE_WIDTH)
     return console.measure(table, options=unlimited).maximum > console.width
 
 
@@ -129,8 +132,8 @@ def _as_text(table: Table, console: Console) -> str:
 def paragraph(text: object, indent: str = "  ") -> str:
     """Text wrapped between words at `PROSE` characters or at the width of the terminal."""
     width = min(PROSE, make_console().width)
-    shape = textwrap.TextWrapper(width, indent, indent, break_on_hyphens=False, break_long_words=False)
-    return shape.fill(clean(text))
+    wrapper = textwrap.TextWrapper(width, indent, indent, break_on_hyphens=False, break_long_words=False)
+    return wrapper.fill(clean(text))
 
 
 def print_check(ok: bool | None, text: str) -> None:

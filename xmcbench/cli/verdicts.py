@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 STYLE = {OK: "green", OKISH: "yellow", IMPROVED: "cyan", FAIL: "bold red", UNKNOWN: "yellow"}
 ORDER = (FAIL, UNKNOWN, OKISH, IMPROVED)
 SHOWN = 6  # metrics per entry in the table: the others usually fail for the same reason
-UPDATE_HINT = "If the change is intended, raise the method's version and update the expected scores: CONTRIBUTING.md."
 
 
 def line(outcome: Outcome) -> str:
@@ -87,7 +86,8 @@ def settle(outcomes: Sequence[Outcome], *, data_may_be_missing: bool) -> tuple[s
     if not fell and not unjudged:
         return None
     count = f"of {len(outcomes)} expected entries {len(fell)} fell, {len(unjudged)} could not be judged"
-    return "\n".join([count, *fell, *unjudged]), UPDATE_HINT
+    hint = "If the change is intended, raise the method's version and update the expected scores: CONTRIBUTING.md."
+    return "\n".join([count, *fell, *unjudged]), hint
 
 
 def _fell(outcome: Outcome) -> str:

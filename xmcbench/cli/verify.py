@@ -121,8 +121,7 @@ def _check_rerun(
         return Check("re-run", UNCHECKED, reason), []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            label = f"{record.method.label} on {dataset.name}"
-            with reporter(make_console(stderr=True), label) as progress:
+            with reporter(make_console(stderr=True), f"{record.method.label} on {dataset.name}") as progress:
                 rerun_record = rerun(record, dataset, Store(into or Path(folder)), progress)
         except XmcError as error:
             return Check("re-run", UNCHECKED, str(error)), []
