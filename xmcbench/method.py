@@ -210,11 +210,10 @@ class TrainData(Inputs):
 
 def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
     if texts is None or isinstance(which, slice):
-        return texts if texts is None else texts[which]
+        return None if texts is None else texts[which]
     import numpy as np
 
-    selected = np.asarray(which)
-    return [texts[int(i)] for i in (np.flatnonzero(selected) if selected.dtype == bool else selected)]
+    return [texts[i] for i in np.arange(len(texts))[which]]
 
 
 @dataclass(frozen=True)
