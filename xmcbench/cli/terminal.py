@@ -158,8 +158,8 @@ def percent(fraction: float | None, *, sign: bool = False) -> str:
     return format(100 * fraction, ("+" if sign else "") + form)
 
 
-def number(value: int | None) -> str:
-    """A count with commas between thousands; "–" for None."""
+def number(value: float | None) -> str:
+    """A number with commas between thousands; "–" for None."""
     return "–" if value is None else f"{value:,}"
 
 
