@@ -61,6 +61,14 @@ def test_every_data_set_has_licence_citation_line_and_counts(name: str) -> None:
     assert "licence:" in text(name)
 
 
+def test_counts_propensities_and_presets_are_shown_as_text() -> None:
+    lines = [line.split() for line in text("icd10cm").splitlines()]
+    assert ["n_labels", "46881"] in lines
+    assert ["A", "0.55"] in lines
+    said = as_text({"method": "a", "presets": {"small": {"trees": 1, "beam": 2}, "usual": {}}})
+    assert said.endswith("presets, as in name[preset=…]:\n  small  trees=1, beam=2\n  usual  the defaults")
+
+
 def test_aliases_and_case_do_not_matter() -> None:
     assert facts("EURLex4K")[0]["dataset"] == "eurlex-4k"
 

@@ -184,7 +184,7 @@ def as_text(facts: Facts) -> str:
                 sections.append("parameters:\n" + ("\n".join(map(_parameter, usual)) or "  none"))
                 if controls:
                     sections.append("for controls and ablations:\n" + "\n".join(map(_parameter, controls)))
-            case _, "" | [] | {}:
+            case _ if value in ("", [], {}):
                 pass
             case "about", str():
                 sections.append(f"{title}:\n" + columns((line,) for line in value.splitlines()))
