@@ -20,8 +20,8 @@ STATUS_STYLE = {"ok": "green", "skipped": "yellow", "interrupted": "yellow"}
 
 def announced(plan: Sequence[RunSpec]) -> list[str]:
     """One line with the grid per method to tune, and one line for methods with nothing to tune."""
-    from xmcbench.runs.grid import BY, combinations, fits
     from xmcbench.runs.plan import spell
+    from xmcbench.runs.selection import BY, combinations, fits
 
     lines = []
     for spec in {spec.label: spec for spec in plan if spec.grid}.values():
@@ -103,7 +103,7 @@ def _cells(record: Record, names: Sequence[str]) -> list[str]:
 
 def chosen(record: Record) -> str:
     """The selected parameters, number of combinations, rows and failures of a tuned run; "" for other runs."""
-    from xmcbench.runs.grid import BY
+    from xmcbench.runs.selection import BY
     from xmcbench.runs.tuning import spell_values
 
     tuning, rows = record.selection.tuning, record.selection.rows
