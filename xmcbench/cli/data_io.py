@@ -110,7 +110,10 @@ def import_(
 
 def _print_imported(imported: Imported, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({**vars(imported), "folder": str(imported.folder), "counts": dict(imported.counts)}))
+        from msgspec.structs import asdict
+
+        fields = {name: value for name, value in asdict(imported).items() if name != "format"}
+        typer.echo(json.dumps({**fields, "folder": str(imported.folder)}))
         return
     c = imported.counts
     typer.echo(
