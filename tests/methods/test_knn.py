@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from tests.methods.subject import data, precision, predict, same
 from xmcbench.context import RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError
@@ -18,14 +19,8 @@ from xmcbench.method import Inputs, NoParams, TrainData
 from xmcbench.methods import knn as module
 from xmcbench.methods.knn import Knn, KnnParams
 from xmcbench.methods.popularity import Popularity
-from xmcbench.testing import worlds
 from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK
-
-
-def data(features: object, labels: object) -> TrainData:
-    x, y = sp.csr_matrix(np.array(features, np.float32)), sp.csr_matrix(np.array(labels, np.float32))
-    return TrainData(x, None, None, y.shape[1], y)
 
 
 def rows(features: object, n_labels: int) -> Inputs:
@@ -36,25 +31,6 @@ def fit(train: TrainData, folder: Path, **params: object) -> Knn:
     method = Knn(KnnParams(**params))  # type: ignore[arg-type]
     method.fit(train, RunContext(folder))
     return method
-
-
-def predict(method: Knn, inputs: Inputs, k: int, folder: Path, **query: int) -> TopK:
-    top = method.predict(inputs, k, RunContext(folder, query=query))
-    top.check(inputs.n_rows, inputs.n_labels)
-    return top
-
-
-def same(one: TopK, other: TopK) -> bool:
-    return np.array_equal(one.ids, other.ids) and np.array_equal(one.scores, other.scores)
-
-
-@pytest.fixture(scope="module")
-def world() -> Dataset:
-    return worlds.tiny(n_train=600, n_test=200)
-
-
-def precision(top: TopK, truth: sp.csr_matrix) -> float:
-    return float(np.mean([truth[row, top.ids[row, 0]] for row in range(top.n_rows)]))
 
 
 LINE = data([[1, 0], [3, 4], [0, 2], [0, 0]], [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 0], [1, 1, 1, 1]])

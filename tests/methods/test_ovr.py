@@ -10,46 +10,22 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from tests.methods.subject import Killer, data, precision, predict, same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError
-from xmcbench.method import Inputs, NoParams, TrainData
+from xmcbench.method import NoParams, TrainData
 from xmcbench.methods import ovr as module
 from xmcbench.methods.ovr import Ovr, OvrParams
 from xmcbench.methods.popularity import Popularity
-from xmcbench.testing import worlds
 from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK
-
-
-def data(features: np.ndarray, labels: np.ndarray) -> TrainData:
-    x, y = sp.csr_matrix(features.astype(np.float32)), sp.csr_matrix(labels.astype(np.float32))
-    return TrainData(x, None, None, labels.shape[1], y)
 
 
 def fit(train: TrainData, folder: Path, reporter: Reporter | None = None, **params: float) -> Ovr:
     method = Ovr(OvrParams(**params))  # type: ignore[arg-type]
     method.fit(train, RunContext(folder, reporter=reporter or Reporter()))
     return method
-
-
-def predict(method: Ovr, rows: Inputs, k: int, folder: Path) -> TopK:
-    top = method.predict(rows, k, RunContext(folder))
-    top.check(rows.n_rows, rows.n_labels)
-    return top
-
-
-def same(one: TopK, other: TopK) -> bool:
-    return np.array_equal(one.ids, other.ids) and np.array_equal(one.scores, other.scores)
-
-
-@pytest.fixture(scope="module")
-def world() -> Dataset:
-    return worlds.tiny(n_train=600, n_test=200)
-
-
-def precision(top: TopK, truth: sp.csr_matrix) -> float:
-    return float(np.mean([truth[row, top.ids[row, 0]] for row in range(top.n_rows)]))
 
 
 def test_margins_are_those_of_linear_svc(tmp_path: Path) -> None:
@@ -88,18 +64,6 @@ def test_saved_and_loaded(world: Dataset, tmp_path: Path) -> None:
         other.load(tmp_path / "model")
 
 
-class Killer(Reporter):
-    """Ends the run at the n-th word of progress."""
-
-    def __init__(self, after: int) -> None:
-        self.after, self.said = after, 0
-
-    def progress(self, done: float, total: float, note: str) -> None:
-        self.said += 1
-        if self.said > self.after:
-            raise KeyboardInterrupt
-
-
 def test_a_killed_fit_goes_on_and_ends_the_same(
     world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,13 +74,13 @@ def test_a_killed_fit_goes_on_and_ends_the_same(
     whole = fit(world.train_data(), tmp_path / "whole", reporter=counter)
     files = [path.name for path in (tmp_path / "whole" / "checkpoints").iterdir()]
     assert len(files) > 2
-    for after in range(counter.said):
+    for after in range(counter.reports):
         folder = tmp_path / f"killed-{after}"
         with pytest.raises(KeyboardInterrupt):
             fit(world.train_data(), folder, reporter=Killer(after))
         kept = list(folder.glob("checkpoints/*"))
         assert len(kept) < len(files)
-        assert kept or after < counter.said / 2
+        assert kept or after < counter.reports / 2
         resumed = fit(world.train_data(), folder)
         assert same(*(predict(m, world.test_inputs(), 6, tmp_path) for m in (whole, resumed)))
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from tests.methods.subject import Killer, data, precision, predict, same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError
-from xmcbench.method import Inputs, NoParams, TrainData
+from xmcbench.method import NoParams, TrainData
 from xmcbench.methods.popularity import Popularity
 from xmcbench.methods.tree import Bonsai, Parabel, Tree, XrLinear
 from xmcbench.methods.tree import growth as module
 from xmcbench.methods.tree.params import PRESETS, TreeParams
-from xmcbench.testing import worlds
 from xmcbench.testing.contract import contract_cases
 from xmcbench.topk import TopK
 
@@ -30,39 +30,10 @@ KINDS = {  # each with every part of the code it can reach, small
 }
 
 
-def data(features: np.ndarray, labels: np.ndarray) -> TrainData:
-    return TrainData(
-        sp.csr_matrix(features.astype(np.float32)),
-        None,
-        None,
-        labels.shape[1],
-        sp.csr_matrix(labels.astype(np.float32)),
-    )
-
-
 def fit(train: TrainData, folder: Path, params: TreeParams = SMALL, reporter: Reporter | None = None) -> Tree:
     method = Tree(params)
     method.fit(train, RunContext(folder, reporter=reporter or Reporter()))
     return method
-
-
-def predict(method: Tree, rows: Inputs, k: int, folder: Path, **query: int) -> TopK:
-    top = method.predict(rows, k, RunContext(folder, query=query))
-    top.check(rows.n_rows, rows.n_labels)
-    return top
-
-
-def same(one: TopK, other: TopK) -> bool:
-    return np.array_equal(one.ids, other.ids) and np.array_equal(one.scores, other.scores)
-
-
-@pytest.fixture(scope="module")
-def world() -> Dataset:
-    return worlds.tiny(n_train=600, n_test=200)
-
-
-def precision(top: TopK, truth: sp.csr_matrix) -> float:
-    return float(np.mean([truth[row, top.ids[row, 0]] for row in range(top.n_rows)]))
 
 
 def test_beats_the_floor(world: Dataset, tmp_path: Path) -> None:
@@ -90,18 +61,6 @@ def test_saved_and_loaded(kind: str, world: Dataset, tmp_path: Path) -> None:
         other.load(tmp_path / "model")
 
 
-class Killer(Reporter):
-    """Ends the run at the n-th word of progress."""
-
-    def __init__(self, after: int) -> None:
-        self.after, self.said = after, 0
-
-    def progress(self, done: float, total: float, note: str) -> None:
-        self.said += 1
-        if self.said > self.after:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_fit_goes_on_and_ends_the_same(
     kind: str, world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -111,13 +70,13 @@ def test_a_killed_fit_goes_on_and_ends_the_same(
     whole = fit(world.train_data(), tmp_path / "whole", KINDS[kind], reporter=counter)
     files = [path.name for path in (tmp_path / "whole" / "checkpoints").iterdir()]
     assert len(files) > 4
-    for after in range(0, counter.said, max(1, counter.said // 10)):
+    for after in range(0, counter.reports, max(1, counter.reports // 10)):
         folder = tmp_path / f"killed-{after}"
         with pytest.raises(KeyboardInterrupt):
             fit(world.train_data(), folder, KINDS[kind], reporter=Killer(after))
         kept = [path.name for path in (folder / "checkpoints").glob("*")]
         assert len(kept) < len(files)
-        assert kept or after < counter.said / 2
+        assert kept or after < counter.reports / 2
         resumed = fit(world.train_data(), folder, KINDS[kind])
         assert same(*(predict(m, world.test_inputs(), 6, tmp_path) for m in (whole, resumed)))
 

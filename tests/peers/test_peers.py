@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from tests.methods.subject import precision, same
 from xmcbench.context import RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit, UsageError, XmcError
@@ -41,14 +42,6 @@ def predict(method: Method, rows: Inputs, k: int, folder: Path, **query: Any) ->
     top.check(rows.n_rows, rows.n_labels)
     assert np.isfinite(top.scores[top.ids >= 0]).all()
     return top
-
-
-def precision(top: TopK, truth: sp.csr_matrix) -> float:
-    return float(np.mean([truth[row, top.ids[row, 0]] for row in range(top.n_rows)]))
-
-
-def same(one: TopK, other: TopK) -> bool:
-    return np.array_equal(one.ids, other.ids) and np.array_equal(one.scores, other.scores)
 
 
 def test_beats_the_floor(peer: Peer, world: Dataset, tmp_path: Path) -> None:

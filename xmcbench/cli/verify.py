@@ -38,15 +38,7 @@ def verify(
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
     from xmcbench.cli.progress import loading
-    from xmcbench.comparison.verifying import (
-        FAILED,
-        UNCHECKED,
-        Check,
-        check_files,
-        check_record,
-        check_scores,
-        find_data,
-    )
+    from xmcbench.comparison import verifying
     from xmcbench.results.store import Store
 
     if into is not None and not rerun:
@@ -56,19 +48,19 @@ def verify(
     try:
         record, home = _find_record(name, Store(results))
         run_id = record.run_id
-        checks = [check_record(record)]
+        checks = [verifying.check_record(record)]
     except DataError as error:
-        checks = [Check("record", FAILED, str(error))]
+        checks = [verifying.Check("record", verifying.FAILED, str(error))]
     else:
-        files, arrays = check_files(record, home)
+        files, arrays = verifying.check_files(record, home)
         checks += files
         dataset = None
         if "predictions" in arrays or rerun:
             with loading(make_console(stderr=True), record.dataset.name) as progress:
-                data_check, dataset = find_data(record, offline=offline, progress=progress)
+                data_check, dataset = verifying.find_data(record, offline=offline, progress=progress)
             checks.append(data_check)
-        checks.append(check_scores(record, arrays, dataset))
-        rerun_check = Check("re-run", UNCHECKED, "only with --rerun")
+        checks.append(verifying.check_scores(record, arrays, dataset))
+        rerun_check = verifying.Check("re-run", verifying.UNCHECKED, "only with --rerun")
         if rerun:
             rerun_check, verdicts = _check_rerun(record, dataset, home, into)
         checks.append(rerun_check)
@@ -77,7 +69,7 @@ def verify(
         print(json.dumps({**report, "rerun": [vars(verdict) for verdict in verdicts]}, allow_nan=False))
     else:
         _print(run_id, checks, verdicts)
-    failed = [check for check in checks if check.state == FAILED]
+    failed = [check for check in checks if check.state == verifying.FAILED]
     if changed := [check.what for check in failed if not check.score]:  # changed files take precedence over scores
         raise DataError(f"{run_id or name}: changed or missing: {', '.join(changed)}")
     if failed:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from xmcbench_elias.ranking.linear import Linear, kinds
 
+from tests.methods.subject import same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.errors import DataError
 from xmcbench.method import Inputs
@@ -20,11 +21,6 @@ from xmcbench.topk import TopK
 DATA = tiny()
 TRAIN, TEST = DATA.train_data(), DATA.test_inputs()
 BOTH = ("trees", "all")
-
-
-def same(one: TopK, other: TopK) -> None:
-    assert np.array_equal(one.ids, other.ids)
-    assert np.array_equal(one.scores, other.scores)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,7 @@ def test_they_are_bonsai_and_ovr_of_the_same_seed(both: tuple[Linear, RunContext
     for kind, method in methods.items():
         method.fit(TRAIN, RunContext(tmp_path / kind, root_seed=3))
         for k in (1, 5, 100):
-            same(linear.predict(kind, TEST, k, ctx), method.predict(TEST, k, RunContext(tmp_path)))
+            assert same(linear.predict(kind, TEST, k, ctx), method.predict(TEST, k, RunContext(tmp_path)))
     one = linear.predict("trees", TEST, 5, ctx)
     assert ((one.scores >= 0) & (one.scores <= 1)).all()
     other = Linear.fit(("trees",), TRAIN, RunContext(tmp_path / "other", root_seed=4), "ranker")
@@ -81,7 +77,7 @@ def test_saved_and_loaded(both: tuple[Linear, RunContext], tmp_path: Path) -> No
     again = Linear.load(tmp_path)
     assert tuple(again.methods) == BOTH
     for kind in BOTH:
-        same(again.predict(kind, TEST, 10, both[1]), both[0].predict(kind, TEST, 10, both[1]))
+        assert same(again.predict(kind, TEST, 10, both[1]), both[0].predict(kind, TEST, 10, both[1]))
     (tmp_path / "all" / "ovr.npz").unlink()
     with pytest.raises(DataError, match=r"ovr\.npz"):
         Linear.load(tmp_path)
@@ -117,7 +113,7 @@ def test_a_killed_fit_goes_on(both: tuple[Linear, RunContext], tmp_path: Path, a
     rest = Counted()
     again = fit(rest)
     for kind in BOTH:
-        same(again.predict(kind, TEST, 10, both[1]), both[0].predict(kind, TEST, 10, both[1]))
+        assert same(again.predict(kind, TEST, 10, both[1]), both[0].predict(kind, TEST, 10, both[1]))
     assert rest.calls < 7 or at == 1  # the trees that were finished are not trained again
 
 

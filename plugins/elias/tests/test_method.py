@@ -17,6 +17,7 @@ from xmcbench_elias.params import EliasParams, settled
 from xmcbench_elias.search.predict import validation_score
 from xmcbench_elias.training.building import build
 
+from tests.methods.subject import same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.data.split import carve
@@ -49,11 +50,6 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Elias, RunContext]:
 
 def predictions(run: tuple[Elias, RunContext], k: int = 5, data: Dataset = DATA) -> TopK:
     return run[0].predict(data.test_inputs(), k, run[1])
-
-
-def same(one: TopK, other: TopK) -> None:
-    assert np.array_equal(one.ids, other.ids)
-    assert np.array_equal(one.scores, other.scores)
 
 
 def test_learns_what_popularity_cannot(once: tuple[Elias, RunContext]) -> None:
@@ -106,7 +102,7 @@ def test_every_phase_is_timed_and_recorded(once: tuple[Elias, RunContext]) -> No
 
 
 def test_seed_decides_everything(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
-    same(predictions(fitted(tmp_path / "same")), predictions(once))
+    assert same(predictions(fitted(tmp_path / "same")), predictions(once))
     assert not np.array_equal(predictions(fitted(tmp_path / "other", seed=1)).scores, predictions(once).scores)
 
 
@@ -130,7 +126,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         Elias(SMALL).fit(DATA.train_data(), context(tmp_path, reporter=stop(phase, at)))
     assert list(tmp_path.rglob("*.npz"))
     run = fitted(tmp_path)
-    same(predictions(run), predictions(once))
+    assert same(predictions(run), predictions(once))
     assert run[1].notes["epochs"] == once[1].notes["epochs"]
 
 
@@ -140,7 +136,7 @@ def test_save_and_load(once: tuple[Elias, RunContext], tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     again = Elias(SMALL)
     again.load(tmp_path)
-    same(predictions((again, once[1])), predictions(once))
+    assert same(predictions((again, once[1])), predictions(once))
 
 
 def test_beam_is_read_from_the_query(once: tuple[Elias, RunContext]) -> None:
@@ -149,7 +145,7 @@ def test_beam_is_read_from_the_query(once: tuple[Elias, RunContext]) -> None:
 
     assert not np.array_equal(asked(beam=1, output="model").ids, asked(beam=8, output="model").ids)
     assert not np.array_equal(asked(beam=1).scores, asked(beam=8).scores)
-    same(asked(beam=SMALL.beam), predictions(once))
+    assert same(asked(beam=SMALL.beam), predictions(once))
 
 
 def test_rows_one_by_one_and_more_labels_than_there_are(once: tuple[Elias, RunContext]) -> None:

@@ -16,6 +16,7 @@ from xmcbench_elias.training import stages
 from xmcbench_elias.training.dual import Dual
 from xmcbench_elias.training.train import Stage, StageHistory, running_mean
 
+from tests.methods.subject import same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
 from xmcbench.errors import DataError
@@ -43,14 +44,9 @@ def top(run: Run, **query: Any) -> TopK:
     return run[0].predict(DATA.test_inputs(), 10, dataclasses.replace(run[1], query=query))
 
 
-def same(one: TopK, other: TopK) -> None:
-    assert np.array_equal(one.ids, other.ids)
-    assert np.array_equal(one.scores, other.scores)
-
-
 def same_outputs(one: Run, other: Run) -> None:
     for output in OUTPUTS:
-        same(top(one, output=output), top(other, output=output))
+        assert same(top(one, output=output), top(other, output=output))
 
 
 EVERYTHING = {"members": 2, "recluster": 2, "average": 2, "calibrate": True, "ranker": "both"}
@@ -123,7 +119,7 @@ def test_carved_rows_are_learned_from_in_the_end(carved: Run, tmp_path: Path) ->
     assert apart[1].notes["final ranking"] == carved[1].notes["final ranking"]
     for output in ("final", "model", "ranker", "dual"):
         assert not np.array_equal(top(apart, output=output).scores, top(carved, output=output).scores)
-    same(top(apart, output="stage1"), top(carved, output="stage1"))
+    assert same(top(apart, output="stage1"), top(carved, output="stage1"))
 
 
 @pytest.mark.parametrize("dual_epochs", [0, 1])
@@ -205,17 +201,17 @@ def test_outputs_that_were_not_trained_are_the_networks(tmp_path: Path) -> None:
     assert run[0].fitted.fusion is run[0].fitted.calibration is None
     assert "final ranking" not in run[1].notes
     for output in ("final", "ranker", "dual"):
-        same(top(run, output=output), top(run, output="model"))
+        assert same(top(run, output=output), top(run, output="model"))
 
 
 def test_the_ranker_shows_its_trees_or_what_it_has(everything: Run, tmp_path: Path) -> None:
     whole = everything[0].fitted
     assert whole is not None
-    same(top(everything, output="ranker"), whole.linear.predict("trees", DATA.test_inputs(), 10, everything[1]))
+    assert same(top(everything, output="ranker"), whole.linear.predict("trees", DATA.test_inputs(), 10, everything[1]))
     alone = fitted(tmp_path, ranker="all", stage1_epochs=1, stage2_epochs=1)
     assert alone[0].fitted is not None
     assert alone[0].fitted.parts() == ("model", "all", "dual")
-    same(top(alone, output="ranker"), whole.linear.predict("all", DATA.test_inputs(), 10, everything[1]))
+    assert same(top(alone, output="ranker"), whole.linear.predict("all", DATA.test_inputs(), 10, everything[1]))
 
 
 @pytest.mark.parametrize("index", ["tree", "random", "none"])
@@ -234,7 +230,7 @@ def test_controls_learn_and_differ_from_the_graph(tmp_path: Path, index: str) ->
 
 def test_the_network_is_the_same_whatever_the_ranker(carved: Run, tmp_path: Path) -> None:
     alone = fitted(tmp_path, carved=True, members=2, ranker="none")
-    same(top(alone, output="model"), top(carved, output="model"))
+    assert same(top(alone, output="model"), top(carved, output="model"))
 
 
 def test_the_running_mean_is_the_mean_and_leaves_the_index_out() -> None:
@@ -287,4 +283,4 @@ def test_the_index_is_sorted_once_not_once_a_query(everything: Run, monkeypatch:
     expected = top(everything)
     monkeypatch.setattr("xmcbench_elias.fitted.Searcher", None)
     monkeypatch.setattr("xmcbench_elias.search.predict.Searcher", None)
-    same(top(everything), expected)
+    assert same(top(everything), expected)

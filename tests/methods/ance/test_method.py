@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from tests.methods.subject import same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, Diverged, UsageError
@@ -24,7 +25,6 @@ from xmcbench.methods.popularity import Popularity
 from xmcbench.runs.plan import make_plan
 from xmcbench.testing import worlds
 from xmcbench.testing.contract import contract_cases
-from xmcbench.topk import TopK
 
 QUICK: dict[str, Any] = {"width": 32, "epochs": 4, "batch": 32}
 MACHINE = Machine(1, "cpu")
@@ -45,10 +45,6 @@ def precision(method: Any, world: Dataset, folder: Path) -> float:
     top = method.predict(world.test_inputs(), 5, RunContext(folder))
     top.check(200, world.n_labels)
     return float(np.mean([world.test.labels[row, top.ids[row, 0]] for row in range(top.n_rows)]))
-
-
-def same(one: TopK, other: TopK) -> bool:
-    return np.array_equal(one.ids, other.ids) and np.array_equal(one.scores, other.scores)
 
 
 @pytest.mark.parametrize(
