@@ -175,7 +175,7 @@ def print_gaps(verdicts: Sequence[Verdict], gaps: Sequence[Gap], grouped: bool) 
         difference, low, high = (percent(x, sign=True) for x in (gap.difference, gap.low, gap.high))
         paired = ["", "", "", ""]
         if gap.p is not None:
-            p = f"{gap.p:.4f}" if gap.p >= 0.0001 else f"{gap.p:.0e}"
+            p = f"{gap.p:.4f}" if gap.p >= 0.0001 else f"{gap.p:.0e}" if gap.p > 0 else "<1e-308"  # less than a float
             paired = [f"[{low}, {high}]", p, number(gap.won), number(gap.lost)]
         verdict = v.verdict + (f" ({v.why})" if v.why else "")
         rows.append((v.metric, percent(v.expected), percent(v.got), difference, *paired, verdict))
