@@ -11,12 +11,14 @@ import typer
 from typer.testing import CliRunner
 
 from xmcbench.cli.data_io import export, import_
+from xmcbench.cli.info import info
 from xmcbench.data import load
 from xmcbench.errors import DataError, UsageError
 
 APP = typer.Typer()
 APP.command("import")(import_)
 APP.command("export")(export)
+APP.command("info")(info)
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +61,15 @@ def test_what_was_decided_is_said(tmp_path: Path) -> None:
     labels.write_text("a,b,a\n\nb\n" * 10)
     texts = tmp_path / "t.txt"
     texts.write_text("".join(f"row {i}\n" for i in range(30)))
-    told = call("import", "--name", "mine", "--texts", texts, "--labels", labels)
+    label_texts = tmp_path / "names.txt"
+    label_texts.write_text("a\tfirst\nb\t\nc\tnever used\n")
+    told = call("import", "--name", "mine", "--texts", texts, "--labels", labels, "--label-texts", label_texts)
     assert told.exit_code == 0, told.output
+    described = call("info", "mine")
+    assert "texts of 3 labels, 1 of them empty" in described.output
+    assert "n_labels" in described.output
     for sentence in (
+        "texts of 3 labels, 1 of them empty",
         "train labels split at commas",
         "10 rows name a label twice; it counts once",
         "training rows have no label; they are kept",

@@ -20,6 +20,7 @@ from xmcbench.escaping import clean, clean_lines
 
 if TYPE_CHECKING:
     from xmcbench.data.catalogue import Entry
+    from xmcbench.data.importing import Imported
     from xmcbench.method import Method
     from xmcbench.metrics import Definition
 
@@ -49,7 +50,12 @@ def info(
     data set; formula and definition of a metric.
     """
     from xmcbench.data.catalogue import Entry
+    from xmcbench.data.importing import find_imported, imported_names
 
+    if name in imported_names():
+        facts = [imported_facts(find_imported(name))]
+        typer.echo(json.dumps(facts, indent=1) if as_json else as_text(facts[0]))
+        return
     facts = []
     for meaning in look_up(name):
         if isinstance(meaning, type):
@@ -154,6 +160,20 @@ def dataset_facts(entry: Entry) -> Facts:
         "lineage": entry.lineage,
         "same_name_as": dict(entry.same_name_as),
         **_attributes(entry, "known_issues", "citation"),
+    }
+
+
+def imported_facts(imported: Imported) -> Facts:
+    """What is known of a data set that was imported from a user's files."""
+    return {
+        "dataset": imported.name,
+        "revision": imported.revision,
+        "summary": "imported from files",
+        "folder": str(imported.folder),
+        "views": list(imported.views),
+        "counts": dict(imported.counts),
+        "propensity": dict(zip(("A", "B"), imported.propensity, strict=True)),
+        "notes": list(imported.notes),
     }
 
 

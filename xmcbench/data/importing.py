@@ -199,6 +199,9 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
     ]
     if labels.rows_naming_twice:
         notes.append(f"{labels.rows_naming_twice} rows name a label twice; it counts once")
+    if plan.label_texts is not None and (texts := labels.texts) is not None:
+        empty = sum(not text.strip() for text in texts)
+        notes.append(f"texts of {len(texts)} labels" + (f", {empty} of them empty" if empty else ""))
     splits = {name: Split(rows.features, rows.texts, labels.matrices[name]) for name, rows in rows_by_split.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)

@@ -93,7 +93,8 @@ def _rows_of_ids(names: Names, ids: Mapping[str, int], label_texts: Path | None)
             if name not in ids:
                 raise DataError(
                     f"{names.path}, line {number}: label {name[:80]!r} is not in {label_texts}",
-                    f"That file has {len(ids)} labels, one per line; ids count its lines from 0.",
+                    f"Each label needs a line there: its text, NAME<TAB>TEXT, or ids that count lines from 0. "
+                    f"That file has {len(ids)} different labels.",
                 )
         rows.append([ids[name] for name in row])
     return rows

@@ -50,6 +50,7 @@ def test_a_few_rows_are_learned_from_and_rows_without_labels_are_not(tmp_path: P
     assert whole.fusion is not None
     assert not np.array_equal(whole.fusion.weights, Fusion.usual(whole.fusion.parts).weights)
     assert ctx.notes["final ranking"]["rows"] == 10
+    assert ctx.notes["remarks"] == ["elias: the final ranking was learned on 10 validation rows, too few to rely on"]
     nothing = dataclasses.replace(TEST, labels=sp.csr_matrix(TEST.labels.shape, dtype=np.float32))
     whole, ctx = fitted(tmp_path / "nothing", nothing)
     assert whole.fusion is not None

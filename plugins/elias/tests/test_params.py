@@ -105,6 +105,8 @@ def test_what_lacks_is_said() -> None:
         ({"max_length": 0}, "max_length is 0"),
         ({"encoder": ""}, "encoder is empty"),
         ({"frozen": True}, "frozen=true has no meaning"),
+        ({"output": "ranker", "ranker": "none"}, "output=ranker needs what ranker=none leaves out"),
+        ({"output": "dual", "dual_epochs": 0}, "output=dual needs what dual_epochs=0 leaves out"),
     ],
 )
 def test_values_it_cannot_be_trained_with(values: dict[str, Any], said: str) -> None:

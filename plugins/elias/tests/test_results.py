@@ -340,11 +340,12 @@ def test_commands_make_all_that_tables_show() -> None:
 def test_command_line(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert results.main(["--runs"]) == 0
     assert capsys.readouterr().out.splitlines() == list(commands(Plan()))
-    assert results.main([str(runs), "--into", str(tmp_path)]) == 0  # boards that were not run, all of them
-    text = (tmp_path / results.FILE).read_text()
+    text = results.Document(results.Results(runs), Plan()).text(tmp_path / results.FIGURE)  # of no board is there a run
     assert text.count("\n### ") == 11 + 4 + 2
     assert "not run: `xmcbench run elias --dataset wordnet" in text
-    capsys.readouterr()
+    assert results.main([str(runs), "--into", str(tmp_path)]) == 4
+    assert "records is of these runs" in capsys.readouterr().err
+    assert not (tmp_path / results.FILE).exists()
     assert results.main([str(tmp_path)]) == 4
     assert "no records" in capsys.readouterr().err
     assert results.main([]) == 2

@@ -26,7 +26,7 @@ from xmcbench_elias.training.stages import Plan, finish, train_model, with_carve
 from xmcbench_elias.training.train import StageHistory
 
 ENOUGH = 5_000  # maximum number of validation rows for the final ranking; more rows are sampled evenly
-TELLING = 100  # if this many validation rows differ from every label text, the others are left out
+TELLING = 100  # validation rows that tell parts apart; if so many differ from every label text, the others are left out
 
 
 def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel:
@@ -110,6 +110,8 @@ def _final_ranking(
         return Fusion.usual(parts), None
     ctx = plan.ctx
     sample = validation.subset(spread(validation.data.n_rows, ENOUGH))
+    if sample.data.n_rows < TELLING:
+        ctx.remark(f"elias: the final ranking was learned on {sample.data.n_rows} validation rows, too few to rely on")
     beam = int(ctx.query.get("beam", plan.params.beam))  # runs with different beams share a fit
     tops = fitted.tops(sample.data.inputs(), sample.rows, plan.size.shortlist, beam, ctx)
     candidates, true_labels, label_counts = Candidates.of(tops), sample.data.labels, fitted.label_counts

@@ -47,6 +47,9 @@ class Elias:
 
     def __init__(self, params: EliasParams) -> None:
         encoders.check("elias", params)
+        if (params.output, params.ranker) == ("ranker", "none") or (params.output, params.dual_epochs) == ("dual", 0):
+            off = "ranker=none" if params.output == "ranker" else "dual_epochs=0"
+            raise UsageError(f"elias: output={params.output} needs what {off} leaves out", "Change one of the two.")
         self.params = params
         self.fitted: FittedModel | None = None
 

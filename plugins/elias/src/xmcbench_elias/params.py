@@ -127,7 +127,11 @@ class EliasParams(EliasControls):
         2, "final epochs of dual encoder and network over all rows, including carved validation rows", CHOICES, least=0
     )
     effort: float = param(
-        1.0, "factor on the epochs that the number of rows gives: 0.5 takes about half the time", "ours", above=0
+        1.0,
+        "factor on the epochs that the number of rows gives: 0.5 takes about half the time; epochs that are set, by a "
+        "preset too, stay as they are",
+        "ours",
+        above=0,
     )
     batch: int | None = by_labels("rows per step", above=0)
     encoder_rate: float | None = param(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xmcbench.errors import UsageError, XmcError
+from xmcbench.errors import DataError, UsageError, XmcError
 from xmcbench.escaping import clean_lines
 from xmcbench.files import atomic
 from xmcbench_elias.results.plan import Plan, commands
@@ -24,10 +24,12 @@ FILE, FIGURE = "RESULTS.md", "recall-by-frequency.svg"
 def write(folder: Path, into: Path, plan: Plan) -> Results:
     """Write RESULTS.md and its figure into a folder; returns the results they were made from.
 
-    DataError if there are no records, or a file cannot be written.
+    DataError if there are no records of the planned runs, or a file cannot be written.
     """
     results = Results(folder)
     text = Document(results, plan).text(into / FIGURE)
+    if not results.used:
+        raise DataError(f"{folder}: none of its {len(results.records)} records is of these runs", "--runs prints them.")
     with atomic(into / FILE) as file:
         file.write(text.encode())
     return results
