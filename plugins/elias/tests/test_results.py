@@ -35,10 +35,9 @@ from xmcbench.topk import TopK
 
 BOARD = Board("synthetic[rows=300,test=60,labels=60,features=300]", "bow")
 PLAN = Plan((BOARD,), (BOARD,), (BOARD,), (0.0, 10.0), (10,), (0, 1), (0,))
-RUN = (  # what is run: not the three members, one seed of the controls, one point of the sweeps, and ovr alone
+RUN = (  # what is run: not the three members, one seed of the controls, the default of the sweeps, and ovr
     ("elias[output=stage1|model|ranker|final]", "0,1"),
     ("elias[index=none|tree,ranker=none,output=model]", "0"),
-    ("elias[ranker=none,output=model]", "0"),
     ("ovr", "0,1"),
 )
 
@@ -171,8 +170,8 @@ def test_what_was_not_run_has_its_command(runs: Path, written: str) -> None:
     assert f"- not run, seeds 1: `{command(['elias[index=tree,ranker=none,output=model]'], BOARD, (1,))}`" in written
     sweep = tables(written, "λ and κ")[0]
     assert sweep[1][0] == "0"
-    (record,) = of(runs, "elias[ranker=none,output=model]")
-    assert sweep[1][:3] == ["0", "0", "1"]
+    record, _ = of(runs, "elias[output=model]")
+    assert sweep[1][:3] == ["0", "0", "2"]
     assert tables(written, "λ and κ")[1][1][:2] == ["10", f"{record.notes['settings']['kappa']}"]
     assert sweep[2][:4] == ["10", "–", "0", "not run"]
     assert sweep[2][7:] == ["0.05", "48.68", "40.05", "50.33", "68.95"]  # the paper's, in columns that say so
@@ -227,10 +226,10 @@ def test_recall_by_decile_adds_up(runs: Path, written: str) -> None:
 
 
 def test_head_names_versions_machines_and_records(runs: Path, written: str) -> None:
-    used = 8 + 2 + 1 + 2
+    used = 8 + 2 + 2
     assert f"python -m xmcbench_elias.results out` from {used} of {used + 1} records" in written  # and popularity
     version = of(runs, "elias")[0].method.version
-    assert f"- **Version** of elias: {version} (11 records, commits " in written
+    assert f"- **Version** of elias: {version} (10 records, commits " in written
     machine = of(runs, "elias")[0].environment.machine_class.costs
     assert f"- **Machine 1**: {machine}, 1 threads." in written
     assert "95 % interval" in written
