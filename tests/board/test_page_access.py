@@ -88,11 +88,11 @@ def test_on_a_phone_only_tables_scroll_sideways(reader: Reader) -> None:
     page = reader.page
     for width in (360, 320):
         page.set_viewport_size({"width": width, "height": 700})
-        page.locator("#beside li").nth(7).wait_for()
+        page.locator("#caption li").nth(7).wait_for()
         assert not reader.wide()
         numbers = page.locator("#plot .name").all_text_contents()
         assert sorted(numbers, key=int) == [str(i + 1) for i in range(8)]
-        assert page.locator("#beside li").count() == 8, "the names stand beside the plot"
+        assert page.locator("#caption li").count() == 8, "the names are next to the plot"
         page.get_by_role("link", name="<img src=x").click()
         assert not reader.wide()
         page.go_back()

@@ -26,7 +26,7 @@ def test_the_plot_follows_axis_metric_and_machine(reader: Reader) -> None:
             down = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
             assert across <= 0 or down <= 3, "names stand clear of each other"
     assert page.locator("#plot .busy").count() == 1
-    assert "popularity (the floor" in page.locator("#beside").inner_text()
+    assert "popularity (the floor" in page.locator("#caption").inner_text()
 
     page.get_by_role("combobox", name="Cost", exact=True).select_option("Memory (MiB)")
     page.get_by_label("Quality").select_option("R@100")
@@ -52,7 +52,7 @@ def test_the_frontier_is_what_nothing_beats(reader: Reader) -> None:
     best = {a for a, va, ca in points if not any(vb >= va and cb <= ca for b, vb, cb in points if b != a)}
     assert set(reader.page.locator("#plot .name.front").all_text_contents()) == best
     assert reader.page.locator("#plot .busy.front").count() == 0
-    assert "lower; the line leaves them out." in reader.page.locator("#beside").inner_text()
+    assert "lower; the line leaves them out." in reader.page.locator("#caption").inner_text()
 
 
 def test_busy_points_make_the_frontier_only_where_hardly_any_other_is_known(browser: Any, tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_busy_points_make_the_frontier_only_where_hardly_any_other_is_known(brow
         page = browser.new_page()
         page.goto((tmp_path / "index.html").as_uri())
         assert set(page.locator("#plot .name.front").all_text_contents()) == best
-        assert said in page.locator("#beside").inner_text()
+        assert said in page.locator("#caption").inner_text()
         assert page.locator("#plot .busy").count() == (1 if quiet else 2)
         if quiet:
             assert all(label in reader_text(page) for label in best)
             assert "bonsai" not in reader_text(page)
         page.get_by_role("combobox", name="Cost", exact=True).select_option("Memory (MiB)")
-        assert "Hollow" not in page.locator("#beside").inner_text(), "memory is what it is on a busy machine"
+        assert "Hollow" not in page.locator("#caption").inner_text(), "memory is what it is on a busy machine"
         page.close()
 
 

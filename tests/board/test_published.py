@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from xmcbench.board.model import Row, Value
-from xmcbench.board.published import PrintedCosts, Published, beside, load
+from xmcbench.board.published import PrintedCosts, Published, load, published_rows
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
 from xmcbench.runs import registry
@@ -101,7 +101,7 @@ def test_one_entry_worked_by_hand(tmp_path: Path) -> None:
     assert (entry.dataset, entry.data, entry.source) == ("eurlex-4k", "eurlex-4k", "Table 2 of a paper")
     assert entry.values == {"P@1": pytest.approx(0.8225), "P@3": pytest.approx(0.6871)}
     assert entry.costs == PrintedCosts(train_hours=0.02, device="CPU")
-    assert beside("eurlex-4k", "bow", [], [entry])[0].costs == "training 0.02 h, CPU"
+    assert published_rows("eurlex-4k", "bow", [], [entry])[0].costs == "training 0.02 h, CPU"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_one_entry_worked_by_hand(tmp_path: Path) -> None:
     ],
 )
 def test_the_gap_decides(tmp_path: Path, p1: float, verdict: str, why: str) -> None:
-    (said,) = beside("eurlex-4k", "bow", [row("tree", 0.9), row("parabel", p1)], read(tmp_path, HEAD + ENTRY))
+    (said,) = published_rows("eurlex-4k", "bow", [row("tree", 0.9), row("parabel", p1)], read(tmp_path, HEAD + ENTRY))
     assert said.verdict == verdict
     assert why in said.why
     assert said.ours == "parabel"
@@ -125,36 +125,36 @@ def test_the_gap_decides(tmp_path: Path, p1: float, verdict: str, why: str) -> N
 def test_the_first_label_that_was_run_is_compared(tmp_path: Path) -> None:
     entries = read(tmp_path, HEAD + ENTRY.replace('["parabel"]', '["pecos", "parabel"]'))
     both = [row("parabel", 0.5), row("pecos", 0.82)]
-    assert beside("eurlex-4k", "bow", both, entries)[0].ours == "pecos"
-    assert beside("eurlex-4k", "bow", both[:1], entries)[0].ours == "parabel"
+    assert published_rows("eurlex-4k", "bow", both, entries)[0].ours == "pecos"
+    assert published_rows("eurlex-4k", "bow", both[:1], entries)[0].ours == "parabel"
 
 
 def test_other_data_is_never_compared(tmp_path: Path) -> None:
     entries = read(tmp_path, HEAD + ENTRY.replace('"own"', '"else"'))
-    (said,) = beside("eurlex-4k", "bow", [row("parabel", 0.5)], entries)
+    (said,) = published_rows("eurlex-4k", "bow", [row("parabel", 0.5)], entries)
     assert (said.verdict, said.ours, said.gaps) == ("other data", None, None)
     assert "raw text" in said.data_version
     assert "other data than this table" in said.why
     of_another = HEAD.replace('"eurlex-4k"', '"eurlex-4k-text"') + ENTRY
     entries = read(tmp_path, of_another)
-    assert beside("eurlex-4k", "bow", [row("parabel", 0.5)], entries)[0].verdict == "other data"
-    assert beside("eurlex-4k-text", "bow", [row("parabel", 0.82)], entries)[0].verdict == "reproduced"
-    assert beside("eurlex-4k-text", "text", [row("parabel", 0.82)], entries)[0].verdict == "other data"
-    assert beside("bibtex", "bow", [row("parabel", 0.5)], entries) == []
+    assert published_rows("eurlex-4k", "bow", [row("parabel", 0.5)], entries)[0].verdict == "other data"
+    assert published_rows("eurlex-4k-text", "bow", [row("parabel", 0.82)], entries)[0].verdict == "reproduced"
+    assert published_rows("eurlex-4k-text", "text", [row("parabel", 0.82)], entries)[0].verdict == "other data"
+    assert published_rows("bibtex", "bow", [row("parabel", 0.5)], entries) == []
 
 
 def test_rows_of_another_lineage_and_predictions_from_outside_repeat_nothing(tmp_path: Path) -> None:
     entries = read(tmp_path, HEAD + ENTRY)
     for flag in ("other data lineage", "external predictions"):
-        (said,) = beside("eurlex-4k", "bow", [row("parabel", 0.82, (flag,))], entries)
+        (said,) = published_rows("eurlex-4k", "bow", [row("parabel", 0.82, (flag,))], entries)
         assert said.verdict == "not run here"
     for rows in ([], [row("tree", 0.8)], [row("parabel", None)], [row("parabel", 0.8, metric="R@10")]):
-        assert beside("eurlex-4k", "bow", rows, entries)[0].verdict == "not run here"
+        assert published_rows("eurlex-4k", "bow", rows, entries)[0].verdict == "not run here"
 
 
 def test_what_is_wrong_at_its_source_is_not_compared(tmp_path: Path) -> None:
     entries = read(tmp_path, HEAD + ENTRY + 'wrong = "a slip of the pen"\n')
-    (said,) = beside("eurlex-4k", "bow", [row("parabel", 0.5)], entries)
+    (said,) = published_rows("eurlex-4k", "bow", [row("parabel", 0.5)], entries)
     assert (said.verdict, said.why, said.ours) == ("wrong at its source", "a slip of the pen", None)
 
 

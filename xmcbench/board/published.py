@@ -154,7 +154,7 @@ def _faults(entry: Entry, file: _File) -> list[str]:
     return [f"{text}: mark it wrong" for text in invariants.broken(entry.values)]
 
 
-def beside(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Published]) -> list[PublishedRow]:
+def published_rows(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Published]) -> list[PublishedRow]:
     """The published values for one table, each with a verdict from the comparison with our rows."""
     return [_row(p, dataset, view, rows) for p in published if dataset in (p.dataset, p.data)]
 
@@ -162,7 +162,7 @@ def beside(dataset: str, view: str, rows: Sequence[Row], published: Sequence[Pub
 def published_alone(dataset: str, published: Sequence[Published]) -> Table:
     """The table of a data set without records; its counts are from the catalogue."""
     catalogue_entry = catalogue()[dataset]
-    rows = beside(dataset, catalogue_entry.default_view, (), published)
+    rows = published_rows(dataset, catalogue_entry.default_view, (), published)
     names = {name for row in rows for name in row.values}
     known = catalogue_entry.expected.get
     counts = known("n_train"), known("n_test"), known("n_features"), known("n_labels")

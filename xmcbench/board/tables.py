@@ -12,7 +12,7 @@ from xmcbench.board import pairs
 from xmcbench.board.entries import Entry, age, entries_of, failures_of, number, tables_of
 from xmcbench.board.evidence import Evidence
 from xmcbench.board.model import METRICS, Board, Facts, Row, Table
-from xmcbench.board.published import Published, beside, published_alone
+from xmcbench.board.published import Published, published_alone, published_rows
 from xmcbench.board.rows import UNRANKED, flags_of, row_of, value_of
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
@@ -94,7 +94,7 @@ def _table(
         slices=slices,
         ceilings={m: _ceiling(sorted(same_content, key=age, reverse=True), m) for m in names},
         rows=rows,
-        published=beside(name, view, rows, published),
+        published=published_rows(name, view, rows, published),
         failures=failures_of(members, entries),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +101,7 @@ def quiet() -> Iterator[None]:
             os.close(copy)
 
 
-class PeerMethod:
+class PeerMethod(ABC):
     """What all peers have: parameters, a model folder, and notes in it, since a peer's own files lack them.
 
     Attributes
@@ -133,9 +134,9 @@ class PeerMethod:
         write_npz(folder / NOTES, {"n_features": np.array(features.shape[1]), "labels": seen})
         self.load(folder)
 
+    @abstractmethod
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
         """Train on (n, d) features and (n, s) labels, and write the peer's files into a new `folder`."""
-        raise NotImplementedError
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; DataError if a file is missing or damaged, XmcError if the peer isn't installed."""
@@ -146,9 +147,9 @@ class PeerMethod:
         self.read(folder)
         self.n_features, self.seen, self.folder = int(arrays["n_features"]), arrays["labels"], folder
 
+    @abstractmethod
     def read(self, folder: Path) -> None:
         """Read the peer's files."""
-        raise NotImplementedError
 
     def ranked(self, predicted: Iterable[Sequence[tuple[int, float]]], n: int, k: int, ctx: RunContext) -> TopK:
         """Up to k labels of n rows from the (label, score) pairs of each row; nothing is predicted if n or k is 0."""

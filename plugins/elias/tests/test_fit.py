@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from xmcbench_elias import Elias
-from xmcbench_elias.fit import TELLING, fit
+from xmcbench_elias.fit import RELIABLE, fit
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.ranking.fusion import Fusion
@@ -72,7 +72,7 @@ def test_validation_rows_that_are_a_labels_own_text_are_left_out(tmp_path: Path)
             texts[row] = f" {(TRAIN.label_texts or [])[row % 40]}\n".upper()
         some = dataclasses.replace(held, texts=texts)
         left = fitted(tmp_path / str(own), some)[1].notes["final ranking"]["rows"]
-        assert left == (150 - own if 150 - own >= TELLING else 150)
+        assert left == (150 - own if 150 - own >= RELIABLE else 150)
     mute = dataclasses.replace(TRAIN, label_texts=None)
     assert fitted(tmp_path / "mute", some, mute, label_texts=False)[1].notes["final ranking"]["rows"] == 150
 

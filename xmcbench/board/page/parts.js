@@ -33,8 +33,8 @@ function tablesOf(table, parts, heading, about, what) {
   const rows = table.rows.filter((row) => [...names.values()].flat().some(([, place]) => row.values[place]));
   if (!rows.length) return [];
   const tables = [...names].map(([name, places]) => partTable(`${name} by ${what}, percent`, places, rows));
-  const said = about ? [el("p", { class: "facts" }, about)] : [];
-  return [el("h3", {}, heading), ...said, el("div", { class: "side" }, ...tables)];
+  const facts = about ? [el("p", { class: "facts" }, about)] : [];
+  return [el("h3", {}, heading), ...facts, el("div", { class: "side" }, ...tables)];
 }
 
 function partTable(caption, places, rows) {

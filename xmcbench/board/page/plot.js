@@ -119,8 +119,8 @@ const cut = (label) => (label.length > 34 ? `${label.slice(0, 33)}…` : label);
 /** The text of the plot for screen readers. */
 function summary(points, what) {
   const front = points.filter((point) => point.front);
-  const said = front.map(({ label, x, y }) => `${label} ${percent(y)} % at ${number(x)}`).join("; ");
-  return `${what}: ${points.length} methods; the frontier, from cheap to expensive: ${said}. The table has all values.`;
+  const onFrontier = front.map(({ label, x, y }) => `${label} ${percent(y)} % at ${number(x)}`).join("; ");
+  return `${what}: ${points.length} methods; the frontier, from cheap to expensive: ${onFrontier}. The table has all values.`;
 }
 
 function explain(points, missing, narrow, what) {
@@ -131,9 +131,9 @@ function explain(points, missing, narrow, what) {
   const use = aside ? "the line leaves them out" : `the line includes them, ${why}`;
   const whyHollow = `Hollow points were measured on a busy machine, so their true cost is lower; ${use}.`;
   const hollow = busy.length ? ` ${whyHollow}` : "";
-  const said = `${what}. Methods on the line: no ${other} is both better and cheaper.${hollow}`;
+  const caption = `${what}. Methods on the line: no ${other} is both better and cheaper.${hollow}`;
   const names = narrow ? [el("ol", {}, ...points.map((point) => el("li", {}, point.label)))] : [];
   const left = missing.length ? [el("p", {}, `Not drawn: ${missing.join(", ")}.`)] : [];
-  const line = points.length ? said : "No method has both this metric and this cost.";
-  get("beside").replaceChildren(el("p", {}, line), ...names, ...left);
+  const line = points.length ? caption : "No method has both this metric and this cost.";
+  get("caption").replaceChildren(el("p", {}, line), ...names, ...left);
 }

@@ -26,7 +26,7 @@ from xmcbench_elias.training.stages import Plan, finish, train_model, with_carve
 from xmcbench_elias.training.train import StageHistory
 
 ENOUGH = 5_000  # maximum number of validation rows for the final ranking; more rows are sampled evenly
-TELLING = 100  # validation rows that tell parts apart; if so many differ from every label text, the others are left out
+RELIABLE = 100  # validation rows that a choice can rely on; if so many differ from every label text, the others go
 
 
 def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel:
@@ -96,7 +96,7 @@ def _without_label_texts(validation: PreparedRows) -> PreparedRows:
         return validation
     normalised_labels = {text.strip().casefold() for text in label_texts}
     kept_rows = np.flatnonzero([text.strip().casefold() not in normalised_labels for text in texts])
-    return validation.subset(kept_rows) if TELLING <= len(kept_rows) < validation.data.n_rows else validation
+    return validation.subset(kept_rows) if RELIABLE <= len(kept_rows) < validation.data.n_rows else validation
 
 
 def _final_ranking(
@@ -110,7 +110,7 @@ def _final_ranking(
         return Fusion.usual(parts), None
     ctx = plan.ctx
     sample = validation.subset(spread(validation.data.n_rows, ENOUGH))
-    if sample.data.n_rows < TELLING:
+    if sample.data.n_rows < RELIABLE:
         ctx.remark(f"elias: the final ranking was learned on {sample.data.n_rows} validation rows, too few to rely on")
     beam = int(ctx.query.get("beam", plan.params.beam))  # runs with different beams share a fit
     tops = fitted.tops(sample.data.inputs(), sample.rows, plan.size.shortlist, beam, ctx)
