@@ -1,7 +1,9 @@
-"""`--engine pyxclib` against a small stand-in for xclib: PyPI has none to install in tests."""
+"""`--engine pyxclib`, with a small stand-in, and with the real xclib where it is installed (`tox -e pyxclib`)."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from xmcbench.errors import UsageError, XmcError
 from xmcbench.metrics import Truth, evaluate, parse_all
-from xmcbench.metrics.engines import DEFAULT_PYXCLIB, disagreements, with_pyxclib
+from xmcbench.metrics.engines import COMPUTES, DEFAULT_PYXCLIB, disagreements, with_pyxclib
+from xmcbench.topk import TopK
 
+ORACLES = Path(__file__).parents[1] / "oracles" / "data" / "pyxclib_seed0.npz"
 STAND_IN = '''
 """The part of pyxclib 5d13086 that the engine calls: sorted label ids, padded with id L; curves for k = 1 … K."""
 import numpy as np
@@ -49,7 +54,7 @@ FACTOR = 1.0
 
 
 @pytest.fixture
-def xclib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A module file `xclib.evaluation.xc_metrics` on the path, forgotten afterwards."""
     folder = tmp_path / "xclib/evaluation"
     folder.mkdir(parents=True)
@@ -62,12 +67,24 @@ def xclib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
+@pytest.fixture(params=["stand-in", "real"])
+def xclib(request: pytest.FixtureRequest) -> None:
+    """Each `xclib` that the engine can import here."""
+    if request.param == "stand-in":
+        request.getfixturevalue("stand_in")
+        return
+    try:
+        importlib.import_module("xclib.evaluation.xc_metrics")
+    except ImportError as error:
+        pytest.skip(f"pyxclib can't be imported ({error}): `tox -e pyxclib` installs it from its repository")
+
+
 def forget() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "xclib"]:
         del sys.modules[name]
 
 
-def test_agrees(xclib: Path, world: Callable[..., Any]) -> None:
+def test_agrees(xclib: None, world: Callable[..., Any]) -> None:
     topk, truth = world(0)
     names = parse_all([*DEFAULT_PYXCLIB, "PSP(like=pyxclib)@2", "P@20", "nDCG@20"])
     theirs = with_pyxclib(topk, truth, names)
@@ -77,8 +94,37 @@ def test_agrees(xclib: Path, world: Callable[..., Any]) -> None:
     assert disagreements(theirs, ours) == []
 
 
-def test_says_where_the_two_differ(xclib: Path, world: Callable[..., Any]) -> None:
-    xclib.write_text(STAND_IN.replace("FACTOR = 1.0", "FACTOR = 1.01"))
+@pytest.mark.parametrize("case", ["plain", "empty_rows", "short_rows", "wide"])
+def test_gives_the_stored_values(xclib: None, case: str) -> None:
+    """The stand-in computes what pyxclib 5d13086 computed, and another installed version of pyxclib still does."""
+    with np.load(ORACLES) as file:
+        known = {name.removeprefix(f"{case}/"): file[name] for name in file.files if name.startswith(f"{case}/")}
+    truth, predictions = (
+        sp.csr_matrix(tuple(known[f"{name}.{part}"] for part in ("data", "indices", "indptr")), known[f"{name}.shape"])
+        for name in ("truth", "pred")
+    )
+    labels = dataclasses.replace(
+        Truth.build(truth), inv_propensity=known["inv_propensity"], n_train=int(known["n_train"])
+    )
+    names = parse_all([f"{metric}@{k}" for metric in COMPUTES for k in range(1, 11)])
+    theirs = with_pyxclib(TopK.from_csr(predictions, 10), labels, names)
+    for metric in COMPUTES:
+        values = [theirs[f"{metric}@{k}"] for k in range(1, 11)]
+        np.testing.assert_allclose(values, known[metric], rtol=0, atol=1e-6)
+
+
+def test_cut_offs_beyond_the_predictions_and_the_labels(xclib: None) -> None:
+    """Two predictions for three labels: k = 5 is more than either, and both programs count misses."""
+    truth = Truth.build(sp.csr_matrix([[1, 0, 1], [0, 0, 0], [0, 1, 0]]), sp.csr_matrix(np.eye(3)[[0, 0, 1, 2, 2]]))
+    topk = TopK.from_arrays(np.array([[2, 1], [0, 1], [1, -1]]), np.array([[0.9, 0.5], [0.5, 0.5], [0.1, 0.0]]))
+    names = parse_all([f"{metric}@{k}" for metric in COMPUTES for k in (1, 3, 5)])
+    ours = evaluate(topk, truth, names, samples=0).fractions()
+    assert ours["P@5"] == pytest.approx(2 / 15)
+    assert disagreements(with_pyxclib(topk, truth, names), ours) == []
+
+
+def test_says_where_the_two_differ(stand_in: Path, world: Callable[..., Any]) -> None:
+    stand_in.write_text(STAND_IN.replace("FACTOR = 1.0", "FACTOR = 1.01"))
     topk, truth = world(0)
     names = parse_all(["P@1", "PSnDCG@3"])
     ours = evaluate(topk, truth, names, samples=0).fractions()
@@ -88,7 +134,7 @@ def test_says_where_the_two_differ(xclib: Path, world: Callable[..., Any]) -> No
     assert disagreements({"P@1": None}, {"P@1": None}) == []
 
 
-def test_truth_without_any_label_is_undefined_on_both_sides(xclib: Path, world: Callable[..., Any]) -> None:
+def test_truth_without_any_label_is_undefined_on_both_sides(xclib: None, world: Callable[..., Any]) -> None:
     topk, truth = world(0, empty=1.0)
     train = np.ones((5, truth.n_labels))
     bare = Truth.build(truth.labels, train)
@@ -120,11 +166,10 @@ def test_missing_pyxclib_says_how_to_install_it(world: Callable[..., Any], monke
 
 
 def test_from_the_command_line(
-    xclib: Path, world: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    xclib: None, world: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import json
 
-    import scipy.sparse as sp
     import typer
 
     from xmcbench.cli.score import score
