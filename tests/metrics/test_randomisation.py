@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from xmcbench.errors import UsageError
 from xmcbench.metrics import evaluate, holm, paired_test
@@ -84,6 +85,64 @@ def test_all_sign_patterns_counted(d: list[int], seed: int) -> None:
     assert found is not None
     assert found.p is not None
     assert abs(found.p - truth) < 5 * np.sqrt(truth * (1 - truth) / 10_000) + 2e-4
+
+
+def p_of(a: Any, b: Any, **options: Any) -> float:
+    found = paired_test(rows(a), rows(b), "M", **options)
+    assert found is not None
+    assert found.p is not None
+    return found.p
+
+
+def mean_difference(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    return np.mean(a - b, axis=axis)
+
+
+@pytest.mark.parametrize(("seed", "n"), [(0, 8), (1, 10), (2, 12), (3, 150)])
+def test_equal_to_scipys_permutation_test(seed: int, n: int) -> None:
+    """Swapping the pair of a row is scipy's permutation type `samples`, exact there up to 12 rows.
+
+    The tolerance is five standard errors of the random draws on each side, and 1/10,001 for the observed one.
+    """
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((2, n)).astype(np.float32).astype(np.float64)
+    a += 0.1
+    known = stats.permutation_test(
+        (a, b), mean_difference, permutation_type="samples", vectorized=True, n_resamples=9999, rng=rng
+    ).pvalue
+    assert p_of(a, b) == pytest.approx(known, abs=5 * np.sqrt(2 * known * (1 - known) / 10_000) + 2e-4)
+
+
+@pytest.mark.parametrize(("won", "lost"), [(6, 2), (9, 3), (40, 25), (3, 3)])
+def test_of_hits_and_misses_it_is_the_sign_test(won: int, lost: int) -> None:
+    """P@1 differs by 1, 0 or −1: the exact p is that of the binomial test on the rows that differ (McNemar's)."""
+    a, b = np.repeat([1, 0, 1], [won, lost, 30]), np.repeat([0, 1, 1], [won, lost, 30])
+    known = stats.binomtest(won, won + lost).pvalue
+    assert p_of(a, b) == pytest.approx(known, abs=5 * np.sqrt(known * (1 - known) / 10_000) + 2e-4)
+    if won + lost <= 12:  # where scipy's Wilcoxon test can visit all swaps: ranks are equal, so it is the same test
+        differ = a != b
+        ranks = stats.wilcoxon(a[differ], b[differ], method=stats.PermutationMethod(n_resamples=2**12)).pvalue
+        assert ranks == pytest.approx(known)
+
+
+def test_near_the_t_test_on_many_rows_and_not_on_few() -> None:
+    """Of many rows both p come from the same normal law. On few, the t-test assumes that differences are normal."""
+    rng = np.random.default_rng(11)
+    a, b = rng.random((2, 2000))
+    for shift in (0.005, 0.015, 0.02):
+        known = stats.ttest_rel(a + shift, b).pvalue
+        assert p_of(a + shift, b) == pytest.approx(known, abs=5 * np.sqrt(known * (1 - known) / 10_000) + 2e-3)
+    few = np.array([1.0, 1.1, 0.9, 1.0])
+    assert stats.ttest_rel(few, np.zeros(4)).pvalue < 0.001
+    assert p_of(few, np.zeros(4)) == pytest.approx(2 / 16, abs=0.017)  # no swap of four rows can say more
+
+
+def test_wilcoxon_asks_another_question() -> None:
+    """Ranks ignore how large a difference is; a metric is a mean, so its test must not ignore it."""
+    a, b = np.zeros(30), np.full(30, 0.01)
+    a[0] = 1.0  # one large gain, 29 small losses: the mean of a is larger
+    assert stats.wilcoxon(a, b).pvalue < 0.001
+    assert p_of(a, b) > 0.5
 
 
 @settings(max_examples=60, deadline=None)
