@@ -84,7 +84,8 @@ def forget() -> None:
         del sys.modules[name]
 
 
-def test_agrees(xclib: None, world: Callable[..., Any]) -> None:
+@pytest.mark.usefixtures("xclib")
+def test_agrees(world: Callable[..., Any]) -> None:
     topk, truth = world(0)
     names = parse_all([*DEFAULT_PYXCLIB, "PSP(like=pyxclib)@2", "P@20", "nDCG@20"])
     theirs = with_pyxclib(topk, truth, names)
@@ -95,7 +96,8 @@ def test_agrees(xclib: None, world: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("case", ["plain", "empty_rows", "short_rows", "wide"])
-def test_gives_the_stored_values(xclib: None, case: str) -> None:
+@pytest.mark.usefixtures("xclib")
+def test_gives_the_stored_values(case: str) -> None:
     """The stand-in computes what pyxclib 5d13086 computed, and another installed version of pyxclib still does."""
     with np.load(ORACLES) as file:
         known = {name.removeprefix(f"{case}/"): file[name] for name in file.files if name.startswith(f"{case}/")}
@@ -113,7 +115,8 @@ def test_gives_the_stored_values(xclib: None, case: str) -> None:
         np.testing.assert_allclose(values, known[metric], rtol=0, atol=1e-6)
 
 
-def test_cut_offs_beyond_the_predictions_and_the_labels(xclib: None) -> None:
+@pytest.mark.usefixtures("xclib")
+def test_cut_offs_beyond_the_predictions_and_the_labels() -> None:
     """Two predictions for three labels: k = 5 is more than either, and both programs count misses."""
     truth = Truth.build(sp.csr_matrix([[1, 0, 1], [0, 0, 0], [0, 1, 0]]), sp.csr_matrix(np.eye(3)[[0, 0, 1, 2, 2]]))
     topk = TopK.from_arrays(np.array([[2, 1], [0, 1], [1, -1]]), np.array([[0.9, 0.5], [0.5, 0.5], [0.1, 0.0]]))
@@ -134,7 +137,8 @@ def test_says_where_the_two_differ(stand_in: Path, world: Callable[..., Any]) ->
     assert disagreements({"P@1": None}, {"P@1": None}) == []
 
 
-def test_truth_without_any_label_is_undefined_on_both_sides(xclib: None, world: Callable[..., Any]) -> None:
+@pytest.mark.usefixtures("xclib")
+def test_truth_without_any_label_is_undefined_on_both_sides(world: Callable[..., Any]) -> None:
     topk, truth = world(0, empty=1.0)
     train = np.ones((5, truth.n_labels))
     bare = Truth.build(truth.labels, train)
@@ -165,9 +169,8 @@ def test_missing_pyxclib_says_how_to_install_it(world: Callable[..., Any], monke
     assert caught.value.exit_code == 1
 
 
-def test_from_the_command_line(
-    xclib: None, world: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("xclib")
+def test_from_the_command_line(world: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import json
 
     import typer

@@ -1,0 +1,125 @@
+"""Files that other programs write are read as meant or refused with what to do; `foreign/README.md` lists them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from xmcbench.cli.data_io import import_
+from xmcbench.data import load
+from xmcbench.data.spec import Split
+from xmcbench.errors import DataError, UsageError
+
+FOREIGN = Path(__file__).with_name("foreign")
+CELLS: dict[str, dict[str, Any]] = json.loads((FOREIGN / "cells.json").read_text("utf-8"))
+REASONS = {
+    "a list or array written as text is split inside its brackets": (
+        *("pandas_lists.csv", "pandas_arrays.csv", "pandas_tuples.csv", "pandas_ids_lists.csv", "r_lists.csv"),
+        *("mysql_json.csv", "postgres_array.csv", "json_encoded_list.jsonl"),
+    ),
+    "a missing value written as a word becomes a label": (
+        *("pandas_na_rep.csv", "r_na.csv", "mysql_null.tsv", "none_strings.csv"),
+    ),
+    "a whole number written as a float becomes a label of its own": ("pandas_float_ids.csv",),
+    "0 and 1 per class are read as the labels 0 and 1": ("json_multi_hot.jsonl", "savetxt_int.txt", "savetxt.txt"),
+    "rows are joined by their order, though both files have ids": ("pandas_labels_by_id.csv",),
+    "one row per label becomes one document per label": ("pandas_long.csv",),
+    "a name is split at its spaces": ("json_string_label.jsonl", "no_break_space.csv"),
+    "the separator is chosen anew for each split": ("separator_test.csv",),
+    "names that look the same are different labels": ("names_nfc_nfd.jsonl", "zero_width.csv"),
+    "quotes that are no csv quotes are misread": (
+        *("space_after_comma_in_rows.csv", "unquoted.tsv", "pandas_escapechar.csv"),
+    ),
+    "the first of two values of a key is dropped": ("json_same_key_twice.jsonl",),
+    "half a surrogate pair becomes a question mark": ("surrogate_text.jsonl", "surrogate_names.jsonl"),
+    "a carriage return ends no line": ("old_mac_texts.txt", "old_mac_labels.txt", "old_mac.csv"),
+    "lines that are JSON or a column name are read as texts": ("json_lines.txt", "header_lines_texts.txt"),
+    "an option is ignored": ("one_based_names.txt",),
+    "a file of another form is an encoding error": (
+        *("pandas_utf16.csv", "json_utf16.jsonl", "excel_unicode_text.txt", "upper.jsonl.GZ", "renamed.jsonl"),
+        *("pandas.jsonl.bz2", "pandas.jsonl.xz", "pandas.jsonl.zst", "pandas.csv.zip", "pandas.parquet"),
+        *("pandas.feather", "pandas.pkl", "pandas.xlsx", "numpy_labels.npy"),
+    ),
+    "the error names neither file nor columns, or not what to do": (
+        *("pandas_onehot.csv", "pandas_booleans.csv", "wide.csv", "space_after_comma.csv", "pecos_text.txt"),
+        *("fasttext.txt", "header_only.csv", "empty.jsonl", "pandas_semicolon.csv", "pandas_bar.csv"),
+        *("pandas_tab_in_csv.csv", "r_write_csv2.csv", "excel_sep_line.csv", "blank_first_line.csv", "mmwrite.mtx"),
+        *("unclosed_quote.csv", "pandas_records.json", "pandas_records_indented.json", "pandas_columns.json"),
+        *("r_jsonlite.json",),
+    ),
+}
+NOT_YET = {file: reason for reason, files in REASONS.items() for file in files}
+APP = typer.Typer()
+APP.command()(import_)
+
+
+@pytest.fixture(autouse=True)
+def home_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+
+
+def imported(options: list[str]) -> Any:
+    """The result of `xmcbench data import` with each file as training and as test file."""
+    words = [str(FOREIGN / word[1:-1]) if word.startswith("{") else word for word in options]
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    for option in ("--texts", "--labels", "--features"):
+        if option in given:
+            given.setdefault(f"--test-{option[2:]}", given[option])
+    words = [word for pair in given.items() for word in pair]
+    return CliRunner().invoke(APP, ["--name", "foreign", *words])
+
+
+def rows_of(split: Split, label_texts: Any) -> list[list[Any]]:
+    """[text or None, sorted label names or ids] per row."""
+    texts = split.texts if split.texts is not None else [None] * split.labels.shape[0]
+    names = [[label_texts[i] if label_texts is not None else i for i in row.indices] for row in split.labels]
+    return [[text, sorted(map(str, row))] for text, row in zip(texts, names, strict=True)]
+
+
+def differs(result: Any, outcome: dict[str, Any], file: str) -> str:
+    """What the result of an import has other than an outcome that is right; "" if nothing."""
+    if "refused" in outcome:
+        error = result.exception
+        if not isinstance(error, DataError | UsageError):
+            return f"not refused: {result.output}{error!r}"
+        message = re.sub(rf"{re.escape(str(FOREIGN))}/\S+?(?=[,:;\s]|$)", "", str(error))  # a name may match by itself
+        said = re.search(outcome["refused"], message, re.IGNORECASE | re.DOTALL) and file in str(error)
+        return "" if said else f"refused with {error}"
+    if result.exception is not None:
+        return f"refused with {result.exception!r}"
+    if not re.search(outcome.get("noted", ""), result.output, re.IGNORECASE):
+        return f"no word of it in {result.output}"
+    data = load("foreign", offline=True)
+    for split, kind in ((data.train, "rows"), (data.test, "test_rows" if "test_rows" in outcome else "rows")):
+        expected = [[text, sorted(map(str, names))] for text, names in outcome[kind]]
+        if (found := rows_of(split, data.label_texts)) != expected:
+            return f"read as {found}"
+        if "features" in outcome and abs(split.features.toarray() - outcome["features"]).max() > 1e-6:
+            return f"features {split.features.toarray()}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=pytest.mark.xfail(strict=True, reason=NOT_YET[file])) if file in NOT_YET else file
+        for file in CELLS
+    ],
+)
+def test_read_as_meant_or_refused(file: str) -> None:
+    result = imported(CELLS[file]["options"])
+    problems = [differs(result, outcome, file) for outcome in CELLS[file]["outcomes"]]
+    assert "" in problems, problems
+
+
+def test_every_file_is_described() -> None:
+    files = {path.name for path in FOREIGN.iterdir()} - {"README.md", "cells.json", ".gitattributes"}
+    described = re.findall(r"^\| `(.+?)` \|", (FOREIGN / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert set(described) == set(CELLS) == files
+    assert set(NOT_YET) <= files
