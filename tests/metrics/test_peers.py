@@ -233,6 +233,12 @@ def test_scores_that_only_float64_or_int64_tells_apart_are_ranked_as_the_peers_r
     assert TopK.from_arrays(np.array([[0, 1]]), scores).ids.tolist() == [[1, 0]]
 
 
+@pytest.mark.xfail(strict=True, reason="below the smallest float32, a score becomes −inf, which is padding")
+def test_scores_below_float32_are_predictions() -> None:
+    """Log-probabilities and masks of float64 may be that low; above the largest float32 there is an error already."""
+    assert TopK.from_arrays(np.array([[0, 1]]), np.array([[-2e39, -1e39]])).ids.tolist() == [[1, 0]]
+
+
 def test_propensities_are_those_of_napkinxc_for_labels_without_training_rows() -> None:
     theirs = pytest.importorskip("napkinxc.metrics", reason="napkinXC is not installed")
     train = sp.csr_matrix(np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]]))
