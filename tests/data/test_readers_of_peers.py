@@ -114,7 +114,7 @@ def test_we_read_what_scikit_learn_writes(zero_based: bool, tmp_path: Path) -> N
 
 
 def test_npz_has_the_members_that_pecos_reads(tmp_path: Path) -> None:
-    """`pecos.utils.smat_util.load_matrix` of PECOS 1.2.8 reads these members, and `format` must name a scipy class."""
+    """`pecos.utils.smat_util.load_matrix` (PECOS at 10b3969) reads these members; `format` must name a scipy class."""
     write_npz_csr(tmp_path / "y.npz", sp.csr_matrix(np.eye(3, dtype=np.float32)))
     with np.load(tmp_path / "y.npz") as file:
         assert {"data", "indices", "indptr", "shape", "format"} <= set(file.files)

@@ -122,7 +122,7 @@ def test_stored_zeros_are_true_labels_in_napkinxc_and_not_here() -> None:
 
 
 def test_pecos_by_hand() -> None:
-    """`pecos.utils.smat_util.Metrics` by its formula: precision and recall count every row, a missing rank is a miss.
+    """`pecos.utils.smat_util.Metrics` (PECOS at 10b3969) by its formula: every row counts, a missing rank is a miss.
 
     Per row, recall divides by max(|Y|, 1). Both are means over all rows, with and without labels: P and R here, not
     R(empty=skip). Equal scores are in rising order of label ids in both programs. A stored 0 in the predictions is a
