@@ -70,10 +70,10 @@ def test_what_was_decided_is_said(tmp_path: Path) -> None:
     assert "n_labels" in described.output
     for sentence in (
         "texts of 3 labels, 1 of them empty",
-        "train labels split at commas",
+        "labels split at commas, for example 'a', 'b'",
         "10 rows name a label twice; it counts once",
         "training rows have no label; they are kept",
-        "20% of the rows set aside for test",
+        "5 of 30 rows (17%; asked for: 20%) set aside for test",
         "Next: xmcbench run",
     ):
         assert sentence in told.output

@@ -38,17 +38,24 @@ Examples:
     with X.trn.npz, Y.trn.npz, X.tst.npz, Y.tst.npz, and optionally X.trn.txt, output-items.txt
 """
 File = Path | None
-Texts = Annotated[File, typer.Option(help="Training texts: one per line, or .jsonl, .csv, .tsv; optionally .gz.")]
-Labels = Annotated[File, typer.Option(help="Training labels: one row per line, .jsonl, .csv, npz or XMC text.")]
+Texts = Annotated[File, typer.Option(help="Training texts: one per line, or .jsonl, .json, .csv, .tsv, .parquet.")]
+Labels = Annotated[File, typer.Option(help="Training labels: one row per line, a table as for texts, npz, XMC text.")]
 Features = Annotated[File, typer.Option(help="Training features: npz (scipy CSR) or XMC text.")]
 ForTest = Annotated[File, typer.Option(help="The same for the test split.")]
 ForDev = Annotated[File, typer.Option(help="The same for a development split.")]
 Folder = Annotated[File, typer.Option("--from", help="A folder written by `data export` or PECOS.")]
 LabelTexts = Annotated[File, typer.Option(help="Label texts: text of label i in line i, or lines NAME<TAB>TEXT.")]
 Pairs = Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")]
-Separator = Annotated[str, typer.Option(help="tab, bar, semicolon, comma, space, … Default: the first in the file.")]
+Separator = Annotated[str, typer.Option(help="tab, bar, semicolon, comma, space, none or characters; default: found.")]
+Delimiter = Annotated[str, typer.Option(help="Of csv columns: comma, tab, semicolon, bar; default: found in line 1.")]
+ColumnNames = Annotated[str, typer.Option("--columns", help="Column names of csv or tsv without a header: a,b,c.")]
+IdColumn = Annotated[str, typer.Option(help="Column by which a table of labels is joined to the table of texts.")]
+Long = Annotated[bool, typer.Option("--long", help="The labels file has one line per row id and label.")]
+OneHot = Annotated[str, typer.Option(help="Label columns of 0 and 1, as in toxic,rude; * for all others.")]
+Missing = Annotated[str, typer.Option(help="Cells equal to this, such as NA, are empty.")]
+Literal = Annotated[bool, typer.Option("--literal", help="NA, nan, 3.0, TRUE and ['a'] are names as they are.")]
 TextColumn = Annotated[str, typer.Option(help="Column or key of the text; or several, as in title,content.")]
-OneBased = Annotated[str, typer.Option(help="XMC text ids that start at 1: features, labels or both.")]
+OneBased = Annotated[str, typer.Option(help="Ids that start at 1: features, labels or both.")]
 
 
 def import_(
@@ -67,8 +74,15 @@ def import_(
     train_filter: Pairs = None,
     test_filter: Pairs = None,
     label_separator: Separator = "",
+    delimiter: Delimiter = "",
+    columns: ColumnNames = "",
     text_column: TextColumn = "text",
     labels_column: Annotated[str, typer.Option(help="Column or key of the labels.")] = "labels",
+    id_column: IdColumn = "",
+    long: Long = False,
+    one_hot: OneHot = "",
+    missing: Missing = "",
+    literal: Literal = False,
     one_based: OneBased = "",
     test_share: Annotated[float, typer.Option(help="Share of test rows if no test files are given.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of that split.")] = 0,
@@ -82,8 +96,22 @@ def import_(
     of words, fitted on training texts) in addition to `text`. All files are checked; nothing is imported on an error.
     """
     from xmcbench.data.importing import Plan, import_files
-    from xmcbench.data.user_files import Reading, SplitFiles, parse_one_based
+    from xmcbench.data.label_cells import CellRules
+    from xmcbench.data.table_columns import Reading
+    from xmcbench.data.user_files import SplitFiles, parse_one_based
 
+    reading = Reading(
+        separator=label_separator,
+        text_column=text_column,
+        labels_column=labels_column,
+        one_based=parse_one_based(one_based),
+        delimiter=delimiter,
+        columns=tuple(name.strip() for name in columns.split(",")) if columns else (),
+        id_column=id_column,
+        long=long,
+        one_hot=one_hot,
+        cells=CellRules(missing, literal),
+    )
     plan = Plan(
         train=SplitFiles(texts, labels, features),
         test=SplitFiles(test_texts, test_labels, test_features),
@@ -91,13 +119,13 @@ def import_(
         label_texts=label_texts,
         train_filter=train_filter,
         test_filter=test_filter,
-        reading=Reading(label_separator, text_column, labels_column, parse_one_based(one_based)),
+        reading=reading,
         test_share=test_share,
         seed=seed,
         propensity=propensity_of(propensity),
     )
     if folder is not None:
-        if plan.train or plan.test or plan.dev:
+        if plan.train or plan.test or plan.dev or label_texts or train_filter or test_filter:
             raise UsageError("--from can't be combined with single files", "Give one or the other.")
         plan = plan.of_folder(folder)
     with warnings.catch_warnings(record=True) as caught:

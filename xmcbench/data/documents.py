@@ -30,7 +30,19 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         position = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
-        raise DataError(f"{path}, line {number}: {position} is not utf-8", "Convert the file to utf-8.") from error
+        raise DataError(f"{path}, line {number}: {position} is not utf-8", _encoding_hint(path, error)) from error
+
+
+def _encoding_hint(path: Path, error: UnicodeDecodeError) -> str:
+    """How to convert a file; names Windows-1252 only where few bytes of the line are other than ASCII."""
+    if error.reason == "unexpected end of data":
+        return "The file seems to be cut off within a character: get it again."
+    line = error.object
+    few = sum(byte > 0x7F for byte in line) <= 0.3 * len(line) or len(line) < 4
+    if few and not set(line) & {0x81, 0x8D, 0x8F, 0x90, 0x9D, 0x00}:
+        convert = f"iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > converted"
+        return f"It may be Windows-1252 or Latin-1. Convert it to utf-8, for example: {convert}"
+    return "Convert the file to utf-8 from the encoding in which it was written, for example with iconv."
 
 
 def read_lines(path: Path, expected: int | None = None) -> list[str]:

@@ -22,10 +22,12 @@ from xmcbench.data.catalogue import names
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, read_folder, write_folder
 from xmcbench.data.formats import with_filters
 from xmcbench.data.home import imported
+from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
+from xmcbench.data.table_columns import Reading
 from xmcbench.data.text import bow_words
-from xmcbench.data.user_files import Reading, SplitFiles, read_rows
+from xmcbench.data.user_files import SplitFiles, read_splits
 from xmcbench.data.validate import validate
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import lock_of, locked, replaced_folder, typed_json, write_json
@@ -84,6 +86,7 @@ class Plan:
             raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Give the files one by one instead.")
         return dataclasses.replace(
             self,
+            reading=dataclasses.replace(self.reading, cells=CellRules(literal=True)),  # programs wrote these files
             train=train,
             test=split_files("test"),
             dev=split_files("validation"),
@@ -190,22 +193,26 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         raise UsageError(
             "filter pairs need row numbers of a given split, but there are no test files", "Give the test files too."
         )
-    rows_by_split = {which: read_rows(files, plan.reading) for which, files in split_files.items() if files}
+    if plan.test and (plan.test_share, plan.seed) != (Plan.test_share, Plan.seed):
+        raise UsageError("--test-share and --seed choose test rows, but there are test files", "Leave them out.")
+    given = {which: files for which, files in split_files.items() if files}
+    rows_by_split, notes = read_splits(given, plan.reading, plan.label_texts)
     labels = label_space(rows_by_split, plan.label_texts, plan.reading)
-    notes = [
-        f"{which} labels split at {rows.names.separator}"
-        for which, rows in rows_by_split.items()
-        if rows.names is not None and rows.names.separator
-    ]
+    for which, rows in rows_by_split.items():
+        if empty := sum(not text.strip() for text in rows.texts or ()):
+            notes.append(f"{empty} {which} texts are empty")
     if labels.rows_naming_twice:
         notes.append(f"{labels.rows_naming_twice} rows name a label twice; it counts once")
     if plan.label_texts is not None and (texts := labels.texts) is not None:
-        empty = sum(not text.strip() for text in texts)
-        notes.append(f"texts of {len(texts)} labels" + (f", {empty} of them empty" if empty else ""))
+        without = [row for row, text in enumerate(texts, 1) if not text.strip()]
+        noted = f", {len(without)} of them empty, first in row {without[0]}" if without else ""
+        notes.append(f"texts of {len(texts)} labels{noted}")
     splits = {name: Split(rows.features, rows.texts, labels.matrices[name]) for name, rows in rows_by_split.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)
-        notes.append(f"{plan.test_share:.0%} of the rows set aside for test by a hash of each row, seed {plan.seed}")
+        n_test, n_rows = (sum(splits[s].labels.shape[0] for s in of) for of in (("test",), ("train", "test")))
+        share = f"{n_test} of {n_rows} rows ({n_test / n_rows:.0%}; asked for: {plan.test_share:.0%})"
+        notes.append(f"{share} set aside for test by a hash of each row, seed {plan.seed}; equal rows stay together")
     splits = with_bow(splits, notes)
     parsed = Parsed(splits["train"], splits["test"], splits.get("validation"), labels.texts)
     return with_filters(parsed, plan.train_filter, plan.test_filter), notes
@@ -226,13 +233,19 @@ def split_rows(rows: Split, share: float, seed: int) -> tuple[Split, Split]:
     if not 0 < share < 1:
         raise UsageError(f"--test-share {share} is not between 0 and 1")
     hash_limit = int(share * 2**64)
-    hashes = (hashlib.sha256(f"{seed}/".encode() + key).digest()[:8] for key in _equality_keys(rows))
+    keys = _equality_keys(rows)
+    hashes = (hashlib.sha256(f"{seed}/".encode() + key).digest()[:8] for key in keys)
     in_test = np.array([int.from_bytes(first, "big") < hash_limit for first in hashes], bool)
     if not in_test.any() or in_test.all():
         side = "test" if not in_test.any() else "train"
+        different, files = len(set(keys)), "Give --test-texts and --test-labels"
+        if different == 1:
+            rows_are = "the only row" if len(keys) == 1 else f"all {len(keys)} rows are equal, and equal rows"
+            raise DataError(f"{rows_are} can't be in train and test: {side} would be empty", f"{files}.")
         raise DataError(
-            f"{len(in_test)} rows are too few to set {share:.0%} aside: {side} would be empty",
-            "Give --test-texts and --test-labels, or another --test-share or --seed.",
+            f"{side} would be empty: a hash with seed {seed} puts {'none' if side == 'test' else 'all'} of the "
+            f"{different} different rows (of {len(keys)}) into test, where {share:.0%} is asked for",
+            f"{files}, or another --seed or --test-share.",
         )
     return _select_rows(rows, np.flatnonzero(~in_test)), _select_rows(rows, np.flatnonzero(in_test))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import scipy.sparse as sp
 
 from xmcbench.data.recipes import label_matrix
-from xmcbench.data.user_files import Names, Reading, SplitRows, read_label_texts
+from xmcbench.data.table_columns import Reading
+from xmcbench.data.user_files import Names, SplitRows, read_label_texts
 from xmcbench.errors import DataError
 
 
@@ -77,12 +78,13 @@ def vocabulary(path: Path, splits: Mapping[str, Names], reading: Reading) -> tup
         if named and first != number - 1:
             raise DataError(f"{path}, line {number}: {name!r} is already in line {first + 1}", "Names must differ.")
     used_names = {name for split_names in splits.values() for row in split_names.rows for name in row}
-    if used_names <= by_name.keys():
+    base = int("labels" in reading.one_based)
+    if not base and used_names <= by_name.keys():
         if len(by_name) < len(lines):
             raise DataError(f"{path}: label texts repeat, so they do not identify labels", "Use ids as labels.")
         return texts, by_name
     if all(name.isascii() and name.isdigit() for name in used_names):
-        return texts, {str(i): i for i in range(len(lines))}
+        return texts, {str(i + base): i for i in range(len(lines))}
     return texts, by_name
 
 
@@ -93,7 +95,8 @@ def _rows_of_ids(names: Names, ids: Mapping[str, int], label_texts: Path | None)
             if name not in ids:
                 raise DataError(
                     f"{names.path}, line {number}: label {name[:80]!r} is not in {label_texts}",
-                    f"Each label needs a line there: its text, NAME<TAB>TEXT, or ids that count lines from 0. "
+                    f"Each label needs a line there: its text, NAME<TAB>TEXT, or ids that count lines from 0 "
+                    f"(from 1 with --one-based labels). "
                     f"That file has {len(ids)} different labels.",
                 )
         rows.append([ids[name] for name in row])
@@ -106,5 +109,5 @@ def _from_matrices(splits: Mapping[str, SplitRows], label_texts: Path | None, re
     if len(set(widths.values())) > 1:
         description = ", ".join(f"{which} {width}" for which, width in widths.items())
         raise DataError(f"the label matrices differ in width: {description}", "All splits need one label space.")
-    texts = None if label_texts is None else read_label_texts(label_texts, reading)
+    texts = None if label_texts is None else read_label_texts(label_texts, reading, max(widths.values()))
     return LabelSpace(matrices, texts, 0)

@@ -1,42 +1,24 @@
-"""Read a user's files: texts and label names from lines, jsonl, csv or tsv; matrices from npz or XMC text."""
+"""Read a user's files into the rows of splits: texts and label names from lines and tables; matrices."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import scipy.sparse as sp
 
-from xmcbench.data.documents import json_lines, lines_of, read_lines
+from xmcbench.data.documents import lines_of
+from xmcbench.data.file_forms import check_plain, check_text, holds_arrays, kind_of, text_lines
 from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
+from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
+from xmcbench.data.label_cells import checked_text as checked
 from xmcbench.data.reading import read_sparse, read_xmc
+from xmcbench.data.table_columns import Columns, Reading, check_options, joined, read_columns
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import typed
 
-SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "space": None}  # None: any whitespace
-_SEPARATOR_WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", None: "whitespace"}
-MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Options for reading a user's files.
-
-    Attributes
-    ----------
-    separator : separator of label names: a key of `SEPARATORS` or the characters themselves; "" uses the first of tab,
-        bar, semicolon, comma that occurs in the file, or else whitespace.
-    text_column, labels_column : columns of csv and tsv files, keys of jsonl objects; several text columns are written
-        "title,content".
-    one_based : subset of "features" and "labels": the ids of XMC text that start at 1.
-    """
-
-    separator: str = ""
-    text_column: str = "text"
-    labels_column: str = "labels"
-    one_based: frozenset[str] = frozenset()
+EXAMPLES = 3  # label names that a note shows
 
 
 @dataclass(frozen=True)
@@ -53,12 +35,11 @@ class SplitFiles:
 
 @dataclass
 class Names:
-    """Label names of n rows, the line number of each row in `path`, and the separator in words."""
+    """Label names of n rows, and the line number of each row in `path`."""
 
     path: Path
-    rows: list[list[str]] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    separator: str = ""
+    rows: list[list[str]]
+    lines: list[int]
 
 
 @dataclass
@@ -71,90 +52,172 @@ class SplitRows:
     names: Names | None = None
 
 
-def read_rows(files: SplitFiles, reading: Reading) -> SplitRows:
-    """Read the files of one split and check that they have the same number of rows.
+def read_splits(
+    splits: Mapping[str, SplitFiles], reading: Reading, label_texts: Path | None = None
+) -> tuple[dict[str, SplitRows], list[str]]:
+    """(rows of each split, notes on decisions), with one separator of label names for all splits.
 
-    Labels are read from `files.labels`, else from the texts file (jsonl, csv), else from a features file in one-file
-    XMC form. DataError names the file and line, the numbers of rows, or the files if labels are in none or in two.
+    Labels are read from a split's `labels`, else from the texts file (a table), else from a features file in one-file
+    XMC form.
+
+    Raises
+    ------
+    DataError : with file and line, the numbers of rows, or the files if labels are in none or in two.
+    UsageError : an option that no file uses, or label cells that can be split in several ways.
     """
-    rows = SplitRows()
-    labels: dict[Path, Names | sp.csr_matrix] = {}
-    counts: dict[Path, int] = {}
-    if files.texts is not None:
-        rows.texts, names = read_texts(files.texts, reading)
-        counts[files.texts] = len(rows.texts)
-        if names is not None:
-            labels[files.texts] = names
+    texts = [files.texts for files in splits.values() if files.texts]
+    labels = [path for files in splits.values() if (path := files.labels or files.texts)]
+    check_options(reading, [*texts, *([label_texts] if label_texts else [])], labels)
+    if "features" in reading.one_based and not any(files.features for files in splits.values()):
+        raise UsageError("--one-based features is used by none of the files", "No file has features. Leave it out.")
+    notes: list[str] = []
+    rows, cells = {}, {}
+    for which, files in splits.items():
+        rows[which], found = _read_split(files, reading, notes)
+        if found is not None:
+            cells[which] = found
+    has_texts = any(isinstance(cell, str) for file in cells.values() for cell in file.cells)
+    if reading.separator and not has_texts:
+        raise UsageError("--label-separator is used by none of the files: no label cell is a text", "Leave it out.")
+    separator = decide_separator(list(cells.values()), reading.separator)
+    for which, file in cells.items():
+        label_names = split_cells(file, separator, reading.cells)
+        rows[which].names = Names(file.path, label_names, file.lines)
+        if "labels" in reading.one_based:
+            _check_one_based(file, label_names)
+    if cells:
+        how = "labels are lists"
+        if has_texts:
+            how = f"labels split at {WORDS.get(separator, repr(separator))}" if separator else "each cell is one label"
+        names = dict.fromkeys(name for split in rows.values() if split.names for r in split.names.rows for name in r)
+        notes.append(f"{how}, for example {', '.join(map(repr, list(names)[:EXAMPLES]))}")
+    return rows, notes
+
+
+def _check_one_based(file: LabelCells, names: list[list[str]]) -> None:
+    for number, row in zip(file.lines, names, strict=True):
+        bad = next((name for name in row if not (name.isascii() and name.isdigit()) or not name.strip("0")), None)
+        if bad is not None:
+            problem = f"{file.path}, line {number}: label {bad[:80]!r} is no id that counts from 1"
+            raise DataError(problem, "Leave out --one-based labels if labels are names, or ids that count from 0.")
+
+
+def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[SplitRows, LabelCells | None]:
+    """The rows of a split without label names, and the label cells that have the names."""
+    rows, found, texts_table = SplitRows(), {}, None
+    counts: dict[Path, tuple[int, int]] = {}  # the least and the most rows that a file may have
+    if files.texts is not None and kind_of(files.texts) == "lines":
+        rows.texts = _plain_texts(files.texts, reading)
+        counts[files.texts] = (len(rows.texts) - _blank_tail(rows.texts), len(rows.texts))
+    elif files.texts is not None:
+        texts_table = read_columns(
+            files.texts, reading, texts=True, labels=files.labels is None, optional=files.features is not None
+        )
+        rows.texts, count = texts_table.texts, len(texts_table.lines)
+        counts[files.texts] = (count, count)
+        if texts_table.labels or (files.labels is None and files.features is None):
+            found[files.texts] = _cells(files.texts, texts_table.lines, texts_table.labels, reading)
     if files.features is not None:
         rows.features, matrix = read_features(files.features, reading)
-        counts[files.features] = int(rows.features.shape[0])
+        counts[files.features] = (rows.features.shape[0],) * 2
         if matrix is not None:
-            labels[files.features] = matrix
+            found[files.features] = matrix
     if files.labels is not None:
-        labels = {files.labels: read_label_file(files.labels, reading)}
-    if len(labels) != 1:
-        sources = " and in ".join(map(str, labels)) or "none of the files"
-        raise DataError(f"labels are in {sources}", "Give --labels FILE (--test-labels, --dev-labels) to say which.")
-    [found] = labels.values()
-    rows.names, rows.labels = (found, None) if isinstance(found, Names) else (None, found)
-    n_labelled = len(found.rows) if isinstance(found, Names) else found.shape[0]
-    for path, count in counts.items():
-        if count != n_labelled:
+        found = {files.labels: _read_label_file(files.labels, texts_table, reading)}
+    if len(found) != 1:
+        sources = " and in ".join(map(str, found)) or "none of the files"
+        hint = "Give --labels FILE (--test-labels, --dev-labels) to say which, or a table with a column of labels."
+        raise DataError(f"labels are in {sources}", hint)
+    [(path, labels)] = found.items()
+    n_rows = _rows_in_common(counts, labels, files.labels or "in the same file")
+    for lines, file in ((rows.texts, files.texts), (labels.cells if isinstance(labels, LabelCells) else None, path)):
+        if lines is not None and len(lines) > n_rows:
+            notes.append(f"{len(lines) - n_rows} empty lines at the end of {file} are no rows")
+            del lines[n_rows:]
+    if isinstance(labels, LabelCells):
+        del labels.lines[n_rows:]
+        return rows, labels
+    rows.labels = labels
+    return rows, None
+
+
+def _rows_in_common(
+    counts: Mapping[Path, tuple[int, int]], labels: LabelCells | sp.csr_matrix, origin: Path | str
+) -> int:
+    """The number of rows of a split; DataError if its files can't have equally many, or have none.
+
+    Empty lines at the end of a file of lines are rows only if another file has these rows.
+    """
+    if isinstance(labels, LabelCells):
+        least, most = len(labels.cells) - labels.blank_tail, len(labels.cells)
+    else:
+        least = most = int(labels.shape[0])
+    n_rows = max(least, *(fewest for fewest, _ in counts.values())) if counts else least
+    for path, (fewest, at_most) in counts.items():
+        if n_rows > at_most or n_rows > most:
             raise DataError(
-                f"{path} has {count} rows, its labels ({files.labels or 'in the same file'}) {n_labelled}",
-                "Row i of one file belongs to row i of the other.",
+                f"{path} has {fewest} rows, its labels ({origin}) {least}",
+                "Row i of one file belongs to row i of the other; a row without labels is an empty line. "
+                "Tables are joined by a column of ids with --id-column.",
             )
-    return rows
+    if n_rows == 0:
+        raise DataError(f"{next(iter(counts), origin)}: no rows", "Is it the right file?")
+    return n_rows
 
 
-def read_texts(path: Path, reading: Reading) -> tuple[list[str], Names | None]:
-    """(texts, label names or None). Names come from the labels column of jsonl, csv and tsv, if there is one."""
-    if kind_of(path) == "lines":
-        return read_lines(path), None
-    texts: list[str] = []
-    values: list[tuple[int, object]] = []
-    has_labels = False
-    for number, row in _records(path):
-        texts.append(text_of(row, reading.text_column, f"{path}, line {number}"))
-        values.append((number, row.get(reading.labels_column)))
-        has_labels = has_labels or reading.labels_column in row
-    return texts, _names(path, values, reading) if has_labels else None
+def _blank_tail(lines: list[str]) -> int:
+    """The number of empty lines at the end."""
+    return sum(1 for _ in takewhile(lambda line: not line.strip(), reversed(lines)))
 
 
-def text_of(row: Mapping[str, object], column: str, where: str) -> str:
-    """The text in `column`, or in several comma-separated columns, joined with a space; null counts as empty."""
-    names = [column] if column in row else [name.strip() for name in column.split(",")]
-    values = {name: _value(row, name, where, "Give --text-column.") for name in names}
-    texts = [typed(value, str, f"{where}: {name}") for name, value in values.items() if value is not None]
-    return " ".join(filter(None, texts))
+def _plain_texts(path: Path, reading: Reading) -> list[str]:
+    texts = []
+    for number, line in text_lines(path):
+        if number == 1:
+            check_plain(path, line)
+        texts.append(checked(line, f"{path}, line {number}", reading.cells))
+    return texts
 
 
-def _value(row: Mapping[str, object], column: str, where: str, hint: str) -> object:
-    if column not in row:
-        raise DataError(f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:10]))}", hint)
-    return row[column]
+def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Reading) -> LabelCells:
+    """Label cells; a text from JSON or parquet is one label, unless a separator is given."""
+    split = kind_of(path) in ("lines", "csv", "tsv") or bool(reading.separator)
+    wheres = (f"{path}, line {number}" for number in lines)
+    pairs = zip(values, wheres, strict=True)
+    return LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
 
 
-def read_label_texts(path: Path, reading: Reading) -> list[str]:
-    """One text per label: the lines of the file, or the text column of jsonl, csv, tsv."""
-    if kind_of(path) == "lines":
-        return read_lines(path)
-    return [text_of(row, reading.text_column, f"{path}, line {number}") for number, row in _records(path)]
+def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[str]:
+    """One text per label: the lines of the file, or the text column of a table.
+
+    Empty lines at the end are no labels, except for those up to `at_least` labels.
+    """
+    if kind_of(path) != "lines":
+        return read_columns(path, reading, texts=True).texts
+    texts = _plain_texts(path, reading)
+    return texts[: max(at_least, len(texts) - _blank_tail(texts))]
 
 
-def read_label_file(path: Path, reading: Reading) -> Names | sp.csr_matrix:
-    """A label matrix (n, L), or `Names`."""
+def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> LabelCells | sp.csr_matrix:
+    """A label matrix (n, L), or label cells; those of a table are joined to the table of texts, if there is one."""
+    if kind_of(path) != "lines":
+        table = read_columns(path, reading, labels=True)
+        if texts is None and reading.id_column:
+            raise UsageError("--id-column: the texts are no table with ids", "Give texts as .csv, .tsv or .jsonl.")
+        lines, values = (table.lines, table.labels) if texts is None else joined(texts, table, reading)
+        return _cells(path, lines, values, reading)
+    if not holds_arrays(path):
+        check_text(path)
     if is_matrix(path):
         if not is_npz(path) and header_words(path) == 3:
             return read_features(path, reading)[1]
         if "labels" in reading.one_based and not is_npz(path):
             return as_labels(read_sparse(path, one_based=True))
         return read_labels(path)
-    if kind_of(path) == "lines":
-        return _names(path, list(lines_of(path)), reading)
-    column, hint = reading.labels_column, "Give --labels-column NAME."
-    values = [(number, _value(row, column, f"{path}, line {number}", hint)) for number, row in _records(path)]
-    return _names(path, values, reading)
+    plain = [line for _, line in text_lines(path)]
+    cells = _cells(path, list(range(1, len(plain) + 1)), plain, reading)
+    cells.blank_tail = _blank_tail(plain)
+    return cells
 
 
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
@@ -165,12 +228,6 @@ def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_m
     if header_words(path) == 3:
         return read_xmc(path, one_based_features=one_based, one_based_labels="labels" in reading.one_based)
     return read_sparse(path, one_based=one_based), None
-
-
-def kind_of(path: Path) -> str:
-    """ "jsonl", "csv", "tsv" or "lines", by the file name without .gz."""
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
-    return {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}.get(suffix, "lines")
 
 
 def is_matrix(path: Path) -> bool:
@@ -185,61 +242,6 @@ def is_matrix(path: Path) -> bool:
         if number == 1 and not all(word.isdigit() for word in line.split()):
             return False
     return False
-
-
-def _records(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """Yield (line number, {column: value}) of jsonl, csv or tsv; the first csv or tsv row holds the column names."""
-    kind = kind_of(path)
-    if kind == "jsonl":
-        yield from json_lines(path, dict[str, object])
-        return
-    csv.field_size_limit(MAX_FIELD)
-    lines = (line + "\n" for _, line in lines_of(path))
-    reader = csv.reader(lines, delimiter="\t" if kind == "tsv" else ",", strict=True)
-    try:
-        columns = next(reader, None)
-        if columns is None:
-            raise DataError(f"{path}: the file is empty", "Its first row names the columns.")
-        if len(set(columns)) < len(columns):
-            raise DataError(f"{path}, line 1: a column name occurs twice: {', '.join(columns)[:200]}")
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(columns):
-                raise DataError(
-                    f"{path}, line {reader.line_num}: {len(row)} columns, the first row names {len(columns)}",
-                    'Put texts with separators or newlines between double quotes ("").',
-                )
-            yield reader.line_num, dict(zip(columns, row, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}", "Is it a csv with quoted texts?") from error
-
-
-def _names(path: Path, values: Sequence[tuple[int, object]], reading: Reading) -> Names:
-    """The label names of rows (line number, value), given as a string to split or as a list of strings and numbers."""
-    strings = [value for _, value in values if isinstance(value, str)]
-    separator = separator_of(strings, reading.separator)
-    names = Names(path, separator=_SEPARATOR_WORDS.get(separator, repr(separator)) if strings else "")
-    for number, value in values:
-        if value is None:
-            row_names = []
-        elif isinstance(value, str):
-            row_names = value.split(separator)
-        else:
-            where = f"{path}, line {number}: labels must be names or whole numbers"
-            hint = 'As in {"text": "…", "labels": ["a", "b"]}.'
-            row_names = list(map(str, typed([value] if type(value) is int else value, list[str | int], where, hint)))
-        names.lines.append(number)
-        names.rows.append([name for name in map(str.strip, row_names) if name])
-    return names
-
-
-def separator_of(values: Sequence[str], separator: str) -> str | None:
-    """The separator of label strings (None: whitespace): the given one, or else the first usual one that occurs."""
-    if separator:
-        return SEPARATORS.get(separator, separator)
-    usual = filter(None, SEPARATORS.values())
-    return next((character for character in usual if any(character in value for value in values)), None)
 
 
 def parse_one_based(text: str) -> frozenset[str]:

@@ -1,0 +1,166 @@
+"""What form a user's file has: its kind by its name, forms that are not read by their first bytes, lines of text."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from xmcbench.data.documents import lines_of
+from xmcbench.data.reading import opened
+from xmcbench.errors import DataError
+
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+KINDS = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+HEAD = 1 << 16  # bytes that are looked at to recognise a form
+
+TABLE = "Save the table as .csv or .jsonl, and import that file."
+LINES = "Write one text per line into a utf-8 file, and import that file."
+MATRIX = "Matrices are features or labels: give the file as npz or XMC text with --features or --labels."
+UNPACK = "Unpack the archive, and give its files one by one."
+FORMS = (  # first bytes, what the file is, what to do; the first entry that matches counts
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls, .doc)", TABLE),
+    (b"%PDF", "a PDF document", LINES),
+    (b"{\\rtf", "an RTF document", LINES),
+    (b"PAR1", "a parquet file", "Name it .parquet: the name of a file says how the file is read."),
+    (b"ARROW1", "an Arrow (feather) file", TABLE),
+    (b"FEA1", "a feather file", TABLE),
+    (b"\xff\xff\xff\xff", "an Arrow stream", TABLE),
+    (b"ORC", "an ORC file", TABLE),
+    (b"Obj\x01", "an Avro file", TABLE),
+    (b"SQLite format 3\x00", "an SQLite database", TABLE),
+    (b"\x89HDF", "an HDF5 file", TABLE),
+    (b"MATLAB 5.0", "a MATLAB file", MATRIX),
+    (b"\x93NUMPY", "a numpy array (.npy)", MATRIX),
+    (b"RDX", "an R data file", TABLE),
+    (b"X\n\x00\x00\x00", "an R data file (.rds)", TABLE),
+    (b"\x89PNG", "a PNG image", LINES),
+    (b"\xff\xd8\xff", "a JPEG image", LINES),
+    (b"GIF8", "a GIF image", LINES),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+    (b"Rar!", "a RAR archive", UNPACK),
+    (b"\x1f\x8b", "a file compressed by gzip", "Give the name the ending .gz."),
+    (b"BZh", "a file compressed by bzip2", "Give the name the ending .bz2, or unpack the file."),
+    (b"\xfd7zXZ\x00", "a file compressed by xz", "Give the name the ending .xz, or unpack the file."),
+    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd", "Give the name the ending .zst, or unpack the file."),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Run git lfs pull."),
+)
+PICKLE = re.compile(rb"\x80[\x02-\x05]")
+MARKUP = re.compile(rb"\s*<(!doctype html|html|\?xml)[\s>]", re.I)
+ZIPPED = {  # a member's name begins with → what the archive is, and what to do
+    "xl/": ("an Excel workbook (.xlsx)", TABLE),
+    "word/": ("a Word document (.docx)", LINES),
+    "ppt/": ("a PowerPoint file (.pptx)", LINES),
+    "content.xml": ("an OpenDocument file (.ods, .odt)", TABLE),
+}
+UNICODE = (  # byte order marks; UTF-16 comes after UTF-32, whose mark begins in the same way
+    (b"\xff\xfe\x00\x00", "UTF-32LE"),
+    (b"\x00\x00\xfe\xff", "UTF-32BE"),
+    (b"\xff\xfe", "UTF-16LE"),
+    (b"\xfe\xff", "UTF-16BE"),
+)
+
+
+def kind_of(path: Path) -> str:
+    """ "json", "csv", "tsv", "parquet" or "lines", by the file name without the ending of a compression."""
+    name = Path(path.name.lower())
+    return KINDS.get(Path(name.stem).suffix if name.suffix in COMPRESSIONS else name.suffix, "lines")
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line without its newline) of a user's utf-8 text, unpacked if it is compressed.
+
+    DataError, with what the file is, if it is missing, empty, a folder, or not utf-8 text.
+    """
+    check_text(path)
+    for number, line in lines_of(path):
+        if "\0" in line:
+            column = line.index("\0") + 1
+            raise DataError(f"{path}, line {number}, column {column}: a NUL byte", "Text has none: get the file again.")
+        yield number, line
+
+
+def check_text(path: Path) -> None:
+    """DataError, with what the file is, unless its first bytes may be those of a utf-8 text."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a file", "Give one of its files, or --from FOLDER alone.")
+    with opened(path) as file:
+        head = file.read(HEAD)
+    if not head.removeprefix(b"\xef\xbb\xbf"):
+        raise DataError(f"{path}: the file is empty", "Is it the right file?")
+    form, hint = _unsupported(path, head)
+    if form:
+        raise DataError(f"{path} is {form}", hint)
+    if b"\r" in head.removesuffix(b"\r") and b"\n" not in head:
+        hint = f"Convert the line ends: tr '\\r' '\\n' < {path.name} > converted"
+        raise DataError(f"{path}, line 1: lines end with a carriage return alone, as on old Macs", hint)
+
+
+def _unsupported(path: Path, head: bytes) -> tuple[str, str]:
+    """(what the file is, what to do), or empty texts for a text."""
+    for first_bytes, encoding in UNICODE:
+        if head.startswith(first_bytes):
+            return f"{encoding[:6]} text", convert_hint(path, encoding)
+    for first_bytes, form, hint in FORMS:
+        if head.startswith(first_bytes):
+            return form, hint
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip_form(path)
+    if PICKLE.match(head):
+        return "a pickle", f"No pickle is loaded, since loading can run any program. {TABLE}"
+    if head[257:262] == b"ustar":
+        return "a tar archive", UNPACK
+    if MARKUP.match(head):
+        return "an HTML or XML page, not text", "Was an error page downloaded? Extract its texts into a file."
+    for zeros, encoding in ((head[1::2], "UTF-16LE"), (head[::2], "UTF-16BE")):
+        if len(zeros) > 1 and zeros.count(0) > 0.7 * len(zeros):
+            return f"probably {encoding[:6]} text: every second byte is 0", convert_hint(path, encoding)
+    return "", ""
+
+
+def holds_arrays(path: Path) -> bool:
+    """Whether a file is npz, or is named so: then the reader of matrices says what is wrong with it."""
+    members = _members(path)
+    return path.suffix.lower() == ".npz" or (bool(members) and all(name.endswith(".npy") for name in members))
+
+
+def _members(path: Path) -> list[str]:
+    """The names in a zip archive; none if it is damaged, compressed again, or not a zip archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return []
+
+
+def _zip_form(path: Path) -> tuple[str, str]:
+    names = _members(path)
+    for first, form in ZIPPED.items():
+        if any(name.startswith(first) for name in names):
+            return form
+    if holds_arrays(path):
+        return "an npz file, which holds arrays", MATRIX
+    return "a zip archive", UNPACK
+
+
+def convert_hint(path: Path, encoding: str) -> str:
+    return f"Convert it: iconv -f {encoding} -t UTF-8 '{path.name}' > converted, or save it as UTF-8 in the editor."
+
+
+def check_plain(path: Path, first: str) -> None:
+    """DataError if the first line of a file of plain lines is a JSON object: its name would make its text JSON code."""
+    if first.startswith("{"):
+        try:
+            json.loads(first)
+        except (ValueError, RecursionError):
+            return
+        raise DataError(f"{path}, line 1: a JSON object in a file of plain lines", "Name the file .jsonl.")

@@ -1,0 +1,238 @@
+"""Cells → label names: cells that hold lists, missing values, one separator for a whole import, names nobody typed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xmcbench.errors import DataError, UsageError
+
+SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "space": " ", "none": ""}
+WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", " ": "whitespace"}
+FOUND = ("bar", "semicolon", "comma")  # separators that are found without an option, if only one of them occurs
+LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --literal takes cells as they are."
+# What pandas.read_csv reads as missing (its default na_values, without the forms of old Windows), and NaT.
+MISSING = {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
+BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
+# A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
+CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
+BRACKETS = re.compile(r"\[(.*)\]|\((.*)\)|\{(.*)\}", re.S)
+ITEM = re.compile(
+    r"""\s*(?:("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|([+-]?\d+)|(None|nan|NaN|NA|null|<NA>))(?:\s*,|\s+|\s*\Z)""", re.S
+)
+QUOTES = ("'", '"')
+PAIRS = {"[": "]", "(": ")", "{": "}"}
+CLOSING = {closing: opening for opening, closing in PAIRS.items()}
+ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d+);")
+DIGIT_GROUPS = re.compile(r"\d+(\s+\d+)+")
+
+
+@dataclass(frozen=True)
+class CellRules:
+    """How cells are read: `literal` takes them as they are; a cell equal to `missing` ("" for none) is empty."""
+
+    missing: str = ""
+    literal: bool = False
+
+
+@dataclass
+class LabelCells:
+    """The label cells of n rows of `path`, each with its line: a list of names, or a text that may hold several."""
+
+    path: Path
+    lines: list[int]
+    cells: list[list[str] | str]
+    blank_tail: int = 0  # empty lines at the end of a file of lines
+
+
+def checked_text(value: str, where: str, rules: CellRules) -> str:
+    """The text of a cell, "" if it is `rules.missing`; DataError for `nan` and the like, or half a surrogate pair."""
+    text = value.strip()
+    if rules.missing and text == rules.missing:
+        return ""
+    if text in MISSING and not rules.literal:
+        raise DataError(f"{where}: the text is {text!r}, as programs write a missing value", _missing_hint(text))
+    if not value.isascii() and (bad := next((c for c in value if "\ud800" <= c <= "\udfff"), "")):
+        raise DataError(f"{where}: half of a surrogate pair, \\u{ord(bad):04x}", "Write the whole character.")
+    return value
+
+
+def _missing_hint(text: str) -> str:
+    return f"--missing {text!r} reads such a cell as empty, --literal as the text {text!r}."
+
+
+def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = True) -> list[str] | str:
+    """A label cell as a list of names, or as a text that still has to be split (only if `split`).
+
+    None and NaN are no label. A text such as `['a', 'b']` is a list, unless `rules.literal`. DataError for any other
+    type, for a list of anything but names and whole numbers, and for a text in brackets that is no list.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return []
+    if isinstance(value, str):
+        text = checked_text(value.strip(), where, CellRules(rules.missing, literal=True))
+        if not text:
+            return []
+        found = None if rules.literal else _listed(text, where)
+        if found is None and split:
+            if not rules.literal and _in_quotes(text):
+                raise DataError(f"{where}: the labels {text[:60]!r} are in quotes", LIST_HINT)
+            return text
+        value = [text] if found is None else found
+    names = value if isinstance(value, list) else [value]
+    for name in names:
+        if type(name) not in (str, int):
+            raise DataError(f"{where}: labels must be names or whole numbers, not {_shown(name)}", LIST_HINT)
+    return [checked_text(str(name), where, CellRules(literal=True)) for name in names]
+
+
+def _shown(value: object) -> str:
+    kinds = {"dict": "an object", "list": "a list within a list", "NoneType": "null", "bool": "true or false"}
+    return kinds.get(type(value).__name__, f"{value!r:.40}")
+
+
+def _listed(text: str, where: str) -> list[str] | None:
+    """The names of a text that is a list; None if it is no list; DataError if it has the brackets of one alone."""
+    inner = re.sub(r",\s*dtype=\S+\)$", ")", text)
+    if inner in ("character(0)", "set()"):
+        return []
+    if call := CALL.fullmatch(inner):
+        inner = call[1].strip() if BRACKETS.fullmatch(call[1].strip()) else f"[{call[1]}]"
+    brackets = BRACKETS.fullmatch(inner)
+    if brackets is None:
+        return None
+    content = next(group for group in brackets.groups() if group is not None)
+    names, position = [], 0
+    while content[position:].strip():
+        item = ITEM.match(content, position)
+        if item is None:
+            if inner.startswith("(") and not any(quote in content for quote in QUOTES):
+                return None  # a name such as (unknown)
+            raise DataError(f"{where}: {text[:60]!r} looks like a list, but is none that can be read", LIST_HINT)
+        if item[3]:
+            raise DataError(f"{where}: a missing value, {item[3]}, in the list {text[:60]!r}", LIST_HINT)
+        names.append(item[2] or _unquoted(item[1], where))
+        position = item.end()
+    return names
+
+
+def _unquoted(text: str, where: str) -> str:
+    """The text of an item in quotes, with the escapes of JSON or of Python."""
+    try:
+        return str(json.loads(text) if text.startswith('"') else ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        pass
+    try:
+        return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError) as error:
+        raise DataError(f"{where}: {text[:60]} is no text in quotes that can be read", LIST_HINT) from error
+
+
+def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
+    """The separator of all label cells that are texts: " " for whitespace, "" if each cell is one label.
+
+    `given`: a key of `SEPARATORS` or the characters themselves. Without it, a tab that occurs anywhere separates, or
+    else the only one of bar, semicolon and comma that occurs, or else whitespace between words with digits (ids).
+
+    Raises
+    ------
+    UsageError : `given` occurs in no cell and is no key of `SEPARATORS`; or cells can be split in several ways.
+    """
+    texts = [(file.path, number, cell) for file in files for number, cell in _texts(file)]
+    if given:
+        characters = "\t" if given == "\\t" else SEPARATORS.get(given, given)
+        if given not in SEPARATORS and texts and not any(characters in cell for _, _, cell in texts):
+            hint = f"One of {', '.join(SEPARATORS)}, or the characters that separate labels."
+            raise UsageError(f"--label-separator {given!r} occurs in no label cell", hint)
+        return characters
+    if any("\t" in cell for _, _, cell in texts):
+        return "\t"
+    first: dict[str, tuple[Path, int, str]] = {}  # the first cell with each separator
+    for path, number, cell in texts:
+        for name in FOUND:
+            if SEPARATORS[name] in cell:
+                first.setdefault(name, (path, number, cell))
+        if len(cell.split()) > 1 and not all(re.search(r"\d", word) for word in cell.split()):
+            first.setdefault("words", (path, number, cell))
+        elif len(cell.split()) > 1:
+            first.setdefault("ids", (path, number, cell))
+        if ENTITY.search(cell):
+            first.setdefault("entity", (path, number, cell))
+    present = [name for name in FOUND if name in first]
+    if present == ["semicolon"] and "entity" in first:  # the semicolon of &amp; separates nothing
+        raise _ambiguous([first["entity"]], present)
+    if len(present) > 1:
+        raise _ambiguous([first[name] for name in present], present)
+    if present:
+        separator = SEPARATORS[present[0]]
+        for path, number, cell in texts:
+            if any(DIGIT_GROUPS.fullmatch(name.strip()) for name in cell.split(separator)):
+                raise _ambiguous([first[present[0]], (path, number, cell)], [present[0], "space"])
+        return separator
+    if "words" in first:
+        raise _ambiguous([first["words"]], ["space"])
+    return " " if "ids" in first else ""
+
+
+def _texts(file: LabelCells) -> Iterator[tuple[int, str]]:
+    return ((number, cell) for number, cell in zip(file.lines, file.cells, strict=True) if isinstance(cell, str))
+
+
+def _ambiguous(cells: Sequence[tuple[Path, int, str]], names: Sequence[str]) -> UsageError:
+    places = dict.fromkeys(f"{path}, line {number}: {cell[:60]!r}" for path, number, cell in cells)
+    ways = " or ".join(WORDS[SEPARATORS[name]] for name in names)
+    options = ", ".join([*names, "none"])
+    hint = f"Give --label-separator, one of {options}; none: each line or cell is one label."
+    return UsageError(f"labels may be split at {ways}, or not at all: {'; '.join(places)}", hint)
+
+
+def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list[str]]:
+    """The label names of each row, without names that are empty; `separator` as from `decide_separator`.
+
+    DataError if some cells are lists and others texts, or for a name that nobody typed (see `_odd`).
+    """
+    listed = next((n for n, cell in zip(file.lines, file.cells, strict=True) if cell and isinstance(cell, list)), None)
+    rows = []
+    for number, cell in zip(file.lines, file.cells, strict=True):
+        if isinstance(cell, str) and listed is not None:
+            problem = f"{file.path}, line {number}: {cell[:60]!r} is no list, but the labels of line {listed} are one"
+            raise DataError(problem, LIST_HINT)
+        if isinstance(cell, str):
+            names = [cell] if separator == "" else cell.split(None if separator == " " else separator)
+        else:
+            names = cell
+        names = [name for name in map(str.strip, names) if name]
+        for name in () if rules.literal else names:
+            problem, hint = _odd(name)
+            if problem:
+                hint = f"{hint} --literal takes all names as they are."
+                raise DataError(f"{file.path}, line {number}: the label {name[:60]!r} {problem}", hint)
+        rows.append(names)
+    return rows
+
+
+def _odd(name: str) -> tuple[str, str]:
+    """(why a name is none that a person typed, what to do), or two empty texts."""
+    if name in MISSING:
+        hint = f"Leave the labels empty; --missing {name!r} reads a cell with this alone as no label."
+        return "is what programs write for a missing value", hint
+    if name in BOOLEANS:
+        return "is a truth value", "--one-hot reads a table with one column of truth values per label."
+    if re.fullmatch(r"[+-]?\d+\.0+", name):
+        return "looks like a whole number that became a fraction", "Write it without .0, in pandas: .astype('Int64')."
+    if _in_quotes(name) or (name[0] == '"' and name.count('"') == 1):
+        return "is in quotes", "Write names without quotes, or labels as a list: ['a', 'b']."
+    first, last = name[0], name[-1]
+    half = PAIRS.get(first, name) not in name or CLOSING.get(last, name) not in name
+    if half or (first in "[{" and last == PAIRS[first]):
+        return "has a bracket as lists have", "Write labels as a;b, or as a list: ['a', 'b']."
+    return "", ""
+
+
+def _in_quotes(text: str) -> bool:
+    return len(text) > 1 and text[0] in QUOTES and text[-1] == text[0]

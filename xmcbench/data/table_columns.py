@@ -1,0 +1,217 @@
+"""Columns of a user's table: texts, labels in one of three forms, and ids that join a table of labels to its texts."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xmcbench.data.file_forms import kind_of
+from xmcbench.data.label_cells import CellRules, checked_text
+from xmcbench.data.table_files import Row, table_rows
+from xmcbench.errors import DataError, UsageError
+from xmcbench.files import typed
+
+ONES, ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false")
+AS_TYPED = CellRules()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Options for reading a user's files.
+
+    Attributes
+    ----------
+    separator : separator of label names: a key of `label_cells.SEPARATORS` or the characters themselves; "" finds it.
+    text_column, labels_column : columns of csv, tsv and parquet files, keys of JSON objects; several text columns are
+        written "title,content".
+    one_based : subset of "features" and "labels": the ids that start at 1.
+    delimiter, columns : of csv and tsv files; see `table_files.table_rows`.
+    id_column : the column by which a table of labels is joined to a table of texts; "" joins row i to row i.
+    long : the table of labels has one line per row id and label.
+    one_hot : label columns of 0 and 1, as in "toxic,rude"; "*" for all columns but the texts' and the ids'.
+    cells : missing values, and whether texts and names are taken as they are.
+    """
+
+    separator: str = ""
+    text_column: str = "text"
+    labels_column: str = "labels"
+    one_based: frozenset[str] = frozenset()
+    delimiter: str = ""
+    columns: tuple[str, ...] = ()
+    id_column: str = ""
+    long: bool = False
+    one_hot: str = ""
+    cells: CellRules = AS_TYPED
+
+
+@dataclass
+class Columns:
+    """Cells of a table's rows, each with its line; `texts`, `labels` and `ids` are empty if they were not read."""
+
+    path: Path
+    lines: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    labels: list[object] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+
+def read_columns(
+    path: Path, reading: Reading, *, texts: bool = False, labels: bool = False, optional: bool = False
+) -> Columns:
+    """The text cells, the label cells (not needed if `optional`), and the ids, if there is a column of ids.
+
+    DataError with the line and the columns that exist if one is missing, also in a single row.
+    """
+    table = Columns(path)
+    one_hot: Sequence[str] = ()
+    label_column = "" if reading.one_hot or not labels else reading.labels_column
+    for number, row in table_rows(path, reading.delimiter, reading.columns):
+        where = f"{path}, line {number}"
+        if not table.lines:
+            one_hot = _one_hot_columns(row, reading) if reading.one_hot and labels else ()
+            label_column = "" if optional and label_column not in row else label_column
+        table.lines.append(number)
+        if texts:
+            table.texts.append(text_of(row, reading, where))
+        if one_hot:
+            table.labels.append([name for name in one_hot if _is_one(row, name, where)])
+        elif label_column:
+            table.labels.append(_value(row, label_column, "--labels-column", where))
+        id_column = reading.id_column or next((name for name in row if name.casefold() == "id"), "")
+        if reading.id_column or (id_column and len(table.ids) == len(table.lines) - 1):
+            table.ids.append(_id(row, id_column, where, needed=bool(reading.id_column)))
+    return table
+
+
+def text_of(row: Row, reading: Reading, where: str) -> str:
+    """The text in the text column, or in several comma-separated ones, joined with a space; null counts as empty."""
+    names = [reading.text_column] if reading.text_column in row else _names(reading.text_column)
+    texts = []
+    for name in names:
+        value = _value(row, name, "--text-column", where)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            continue
+        place = f"{where}: {name}"
+        texts.append(checked_text(typed(value, str, place), place, reading.cells))
+    return " ".join(filter(None, texts))
+
+
+def _names(text: str) -> list[str]:
+    """The column names of an option such as `title,content`; a name with a comma stands between double quotes."""
+    return next(csv.reader([text], skipinitialspace=True))
+
+
+def _value(row: Row, column: str, option: str, where: str) -> object:
+    if column not in row:
+        hint = f"Give {option}; --delimiter if the columns are not divided rightly; --columns if there is no header."
+        raise DataError(f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}", hint)
+    return row[column]
+
+
+def _one_hot_columns(row: Row, reading: Reading) -> list[str]:
+    if reading.one_hot == "*":
+        others = {reading.id_column, reading.text_column, *_names(reading.text_column), ""}
+        return [name for name in row if name not in others and name.casefold() != "id"]
+    return _names(reading.one_hot)
+
+
+def _is_one(row: Row, column: str, where: str) -> bool:
+    value = str(_value(row, column, "--one-hot", where)).strip().lower()
+    if value not in ONES + ZEROS:
+        hint = "Name the label columns: --one-hot first,second. Their cells are 0 or 1, false or true."
+        raise DataError(f"{where}, column {column!r}: {value[:40]!r} is neither 0 nor 1", hint)
+    return value in ONES
+
+
+def _id(row: Row, column: str, where: str, *, needed: bool) -> str:
+    value = _value(row, column, "--id-column", where) if needed else row.get(column)
+    text = str(value).strip() if type(value) in (str, int) else ""
+    if needed and not text:
+        raise DataError(f"{where}: the id in column {column!r} is empty, or is no text and no whole number")
+    return text
+
+
+def joined(texts: Columns, labels: Columns, reading: Reading) -> tuple[list[int], list[object]]:
+    """(lines, label cells) of `labels` in the order of the texts.
+
+    Without an id column, row i belongs to row i. In the long form, a cell is the list of all labels of an id.
+    DataError for an id that is in one file alone or twice, or if both files have a column `id` with other values.
+    """
+    if not reading.id_column:
+        pairs = zip(texts.ids, labels.ids, texts.lines, labels.lines, strict=False)
+        unequal = next(((a, b, n, m) for a, b, n, m in pairs if a != b), None)
+        if unequal and len(texts.ids) == len(labels.ids):
+            first, second, line, other_line = unequal
+            problem = f"{texts.path}, line {line} has id {first!r}, {labels.path}, line {other_line} has id {second!r}"
+            raise DataError(problem, "Give --id-column id to join the files by their ids, or sort them alike.")
+        return labels.lines, labels.labels
+    rows = _line_by_id(texts)
+    found: dict[str, int] = {}  # id → position of its first label cell
+    cells: dict[str, list[object]] = {}
+    for position, (name, cell) in enumerate(zip(labels.ids, labels.labels, strict=True)):
+        if name not in rows:
+            place = f"{labels.path}, line {labels.lines[position]}"
+            raise DataError(f"{place}: the id {name!r} is not in {texts.path}", "Both files need the same ids.")
+        found.setdefault(name, position)
+        cells.setdefault(name, []).append(cell)
+    if reading.long:
+        lines = [labels.lines[found[name]] if name in found else 0 for name in texts.ids]
+        return lines, [[c for c in cells.get(name, []) if c not in (None, "")] for name in texts.ids]
+    _line_by_id(labels)
+    for name, line in rows.items():
+        if name not in found:
+            hint = "Both files need the same ids; a row without labels has an empty cell."
+            raise DataError(f"{texts.path}, line {line}: the id {name!r} is not in {labels.path}", hint)
+    positions = [found[name] for name in texts.ids]
+    return [labels.lines[i] for i in positions], [labels.labels[i] for i in positions]
+
+
+def _line_by_id(table: Columns) -> Mapping[str, int]:
+    lines: dict[str, int] = {}
+    for name, line in zip(table.ids, table.lines, strict=True):
+        if name in lines:
+            hint = "Ids must differ. --long is for a file with one line per row and label."
+            raise DataError(f"{table.path}, line {line}: the id {name!r} is in line {lines[name]} already", hint)
+        lines[name] = line
+    return lines
+
+
+def check_options(reading: Reading, text_files: Sequence[Path], label_files: Sequence[Path]) -> None:
+    """UsageError for options that none of the files uses, or that contradict each other.
+
+    `text_files`: those with texts of rows or labels; `label_files`: those that labels of rows are read from.
+    """
+    of_texts = any(kind_of(path) != "lines" for path in text_files)
+    of_labels = any(kind_of(path) != "lines" for path in label_files)
+    delimited = any(kind_of(path) in ("csv", "tsv") for path in (*text_files, *label_files))
+    given = (
+        ("--text-column", reading.text_column != "text", of_texts, "a table of texts (.csv, .tsv, .jsonl, .parquet)"),
+        ("--labels-column", reading.labels_column != "labels", of_labels, "a table of labels"),
+        ("--id-column", bool(reading.id_column), of_labels, "a table of labels next to one of texts"),
+        ("--long", reading.long, of_labels, "a table of labels next to one of texts"),
+        ("--one-hot", bool(reading.one_hot), of_labels, "a table of labels"),
+        ("--delimiter", bool(reading.delimiter), delimited, "a csv or tsv file"),
+        ("--columns", bool(reading.columns), delimited, "a csv or tsv file"),
+        ("--missing", bool(reading.cells.missing), bool(text_files or label_files), "texts or labels"),
+    )
+    for option, is_given, is_used, needs in given:
+        if is_given and not is_used:
+            raise UsageError(f"{option} is used by none of the files", f"It is for {needs}. Leave it out.")
+    if reading.long and (not reading.id_column or reading.one_hot):
+        raise UsageError("--long needs --id-column, and has no --one-hot", "As in --long --id-column id.")
+    if reading.one_hot and reading.labels_column != "labels":
+        raise UsageError("--one-hot and --labels-column are two forms of labels", "Give one of them.")
+    texts, label = _names(reading.text_column), reading.labels_column
+    for option, names in (("--text-column", texts), ("--columns", reading.columns), ("--one-hot", _one_hot(reading))):
+        if len(set(names)) < len(names):
+            raise UsageError(f"{option} {','.join(names)}: a column is named twice", "Name each column once.")
+    in_one_file = not reading.one_hot and any(kind_of(p) != "lines" and p in text_files for p in label_files)
+    if in_one_file and label in (reading.text_column, *texts, reading.id_column):
+        raise UsageError(f"the column {label!r} can't be labels and texts or ids", "Give --labels-column.")
+
+
+def _one_hot(reading: Reading) -> list[str]:
+    return _names(reading.one_hot) if reading.one_hot else []

@@ -1,0 +1,242 @@
+"""Rows of a user's table: JSON lines, a JSON array of objects, csv, tsv, and parquet.
+
+Every reader yields (line number from 1, {column: value}). Cells of csv and tsv are texts, others have their types.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from xmcbench.data.file_forms import kind_of, text_lines
+from xmcbench.errors import DataError, UsageError
+
+Row = Mapping[str, object]
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
+MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
+BLANK = re.compile(r"[ \t\r\n]*")
+JSON_FORMS = "Write one object per line, or an array [{…}, {…}]; in pandas: to_json(orient='records', lines=True)."
+
+
+def table_rows(path: Path, delimiter: str = "", columns: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
+    """Yield the rows of a table; blank lines are skipped, except in a csv or tsv of one column, where they are errors.
+
+    `delimiter`: a key of `DELIMITERS` or a character; "" finds the one that occurs in line 1 of a csv, and is a tab for
+    tsv. `columns`: the names of the columns of a csv or tsv without a header. In parquet, a row's number is its "line".
+
+    Raises
+    ------
+    DataError : with line and, if it is known, column: a form that is not read, rows of different lengths, a quote that
+        is not closed, a column or key named twice, values that are not JSON objects.
+    UsageError : `delimiter` is not one character, or must be given, or pyarrow is not installed.
+    """
+    kind = kind_of(path)
+    if kind == "json":
+        yield from _json_rows(path)
+    elif kind == "parquet":
+        yield from _parquet_rows(path)
+    else:
+        yield from _named_cells(path, delimiter, columns)
+
+
+def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator[tuple[int, Row]]:
+    given, names = bool(columns), list(columns)
+    separator = _delimiter_of(path, delimiter)
+    rows = _tsv_rows(path) if kind_of(path) == "tsv" and separator == "\t" else _csv_rows(path, separator)
+    blank = 0  # line number of the last blank line
+    for first, last, cells in rows:
+        if not names:
+            names = [name.strip() for name in cells]
+            _check_columns(path, names)
+            continue
+        if given and [cell.strip().casefold() for cell in cells] == [name.casefold() for name in names]:
+            raise UsageError(
+                f"{path}, line {last} is a header, and --columns is for files without one", "Leave it out."
+            )
+        given = False  # only the first row may be mistaken for a header
+        if not cells or (len(names) == 1 and cells == [""] and first == last and kind_of(path) == "tsv"):
+            blank = last
+            continue
+        if blank and len(names) == 1:
+            raise DataError(f"{path}, line {blank}: a blank line", 'Is it an empty cell? Write "" for it.')
+        if len(cells) != len(names):
+            lines = f"line {last}" if first == last else f"lines {first} to {last}, joined by a quote in line {first}"
+            hint = 'Put texts with delimiters or newlines between double quotes (""). See --delimiter.'
+            if kind_of(path) == "tsv":
+                hint = "Cells of a tsv hold neither tabs nor newlines: save the table as csv. See --delimiter."
+            header = "--columns names" if columns else "the first row names"
+            raise DataError(f"{path}, {lines}: {len(cells)} columns, {header} {len(names)}", hint)
+        yield last, dict(zip(names, cells, strict=True))
+
+
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        listed = ", ".join(map(repr, names))[:200]
+        raise DataError(f"{path}, line 1: a column name occurs twice: {twice[0]!r} in {listed}", "Names must differ.")
+
+
+def _delimiter_of(path: Path, delimiter: str) -> str:
+    """The delimiter of a csv or tsv: the given one, a tab for tsv, or the one that line 1 has outside of quotes."""
+    if delimiter:
+        character = "\t" if delimiter == "\\t" else DELIMITERS.get(delimiter, delimiter)
+        if len(character) != 1 or character in '"\r\n':
+            raise UsageError(f"--delimiter {delimiter!r}", f"One of {', '.join(DELIMITERS)}, or one character.")
+        return character
+    if kind_of(path) == "tsv":
+        return "\t"
+    first_line = next(line for _, line in text_lines(path))
+    present = [name for name, char in DELIMITERS.items() if char in QUOTED.sub("", first_line)]
+    if len(present) > 1:
+        hint = f"Give --delimiter {' or '.join(present)}."
+        raise UsageError(f"{path}, line 1: its columns may be divided by {' or '.join(present)}", hint)
+    return DELIMITERS[present[0]] if present else ","
+
+
+def _tsv_rows(path: Path) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield (line, line, cells). Quotes are characters like others, unless a cell is wholly quoted as in csv.
+
+    Most programs that write tsv do not quote; those that do quote cells with quotes inside, and double these.
+    """
+    for number, line in text_lines(path):
+        cells = line.split("\t")
+        yield number, number, [c[1:-1].replace('""', '"') if QUOTED.fullmatch(c) else c for c in cells]
+
+
+def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield (first line, last line, cells) by the rules of RFC 4180; a blank line has no cells."""
+    csv.field_size_limit(MAX_FIELD)
+    row_lines: list[str] = []  # of the row that is being read
+
+    def lines() -> Iterator[str]:
+        for _, line in text_lines(path):
+            row_lines.append(line)
+            yield line + "\n"
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    first = 1
+    try:
+        for cells in reader:
+            yield first, reader.line_num, cells
+            first = reader.line_num + 1
+            row_lines.clear()
+    except csv.Error as error:
+        raise _quote_error(path, first, row_lines, delimiter, str(error)) from error
+
+
+def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, reason: str) -> DataError:
+    """The error for a row that starts in line `first`: where a quote opens, and where the reader noticed the fault."""
+    opened_at, position, in_quotes = (first, 1), 0, False
+    for number, line in enumerate(lines, first):
+        for position, character in enumerate(line):
+            at_start = position == 0 or line[position - 1] == delimiter
+            if character == '"' and (in_quotes or at_start):
+                in_quotes = not in_quotes
+                opened_at = (number, position + 1) if in_quotes and at_start else opened_at
+    last = first + len(lines) - 1
+    quote = f"{path}, line {opened_at[0]}, column {opened_at[1]}: the quote that opens here"
+    hint = 'A quote inside a quoted cell is written twice (""); a cell that begins with a quote is quoted as a whole.'
+    if "end of data" in reason:
+        return DataError(f"{quote} is not closed up to the end of the file, line {last}", hint)
+    if "expected after" in reason:
+        return DataError(f"{quote} closes in line {last} within a cell: {lines[-1][:60]!r}", hint)
+    if "new-line" in reason:
+        return DataError(f"{path}, line {last}: a carriage return within a cell", "Put the cell between double quotes.")
+    return DataError(f"{path}, line {last}: {reason}", hint)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    lines = ((number, line) for number, line in text_lines(path) if line.strip())
+    first = next(lines, (0, ""))
+    if first[1].lstrip().startswith("["):
+        yield from _array_rows(path, "\n".join(line for _, line in text_lines(path)))
+        return
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    for number, line in chain([first] if first[0] else [], lines):
+        try:
+            value = decoder.decode(line)
+        except (ValueError, RecursionError) as error:
+            raise _json_error(path, number, error) from error
+        yield number, _as_row(path, number, value)
+
+
+def _array_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
+    """Yield (line in which it begins, object) of each element of an array that is the whole of a file."""
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    number, counted = 1, 0
+    position, end = text.index("[") + 1, ""
+    try:
+        while end != "]":
+            position = _after_blanks(text, position)
+            if not end and text[position : position + 1] == "]":  # an array without elements
+                position += 1
+                break
+            number += text.count("\n", counted, position)
+            counted = position
+            value, after = decoder.raw_decode(text, position)
+            yield number, _as_row(path, number, value)
+            position = _after_blanks(text, after)
+            end = text[position : position + 1]
+            if end not in (",", "]") or not end:
+                raise json.JSONDecodeError("Expecting ',' or ']' after an element of the array", text, position)
+            position += 1
+        position = _after_blanks(text, position)
+        if position < len(text):
+            raise json.JSONDecodeError("Text after the array", text, position)
+    except (ValueError, RecursionError) as error:
+        raise _json_error(path, number, error, in_array=True) from error
+
+
+def _after_blanks(text: str, position: int) -> int:
+    blank = BLANK.match(text, position)
+    return blank.end() if blank else position
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A decoded object; ValueError if a key occurs twice, of which Python's decoder keeps the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in an object")
+    return found
+
+
+def _json_error(path: Path, number: int, error: Exception, *, in_array: bool = False) -> DataError:
+    """The error for the JSON text of line `number`, or of a whole file that is an array."""
+    if not isinstance(error, json.JSONDecodeError):
+        return DataError(f"{path}, line {number}: not JSON that can be read ({error})", JSON_FORMS)
+    where = f"{path}, line {error.lineno if in_array else number}, column {error.colno}"
+    if error.pos >= len(error.doc.rstrip()):
+        problem = "the array is not closed at the end of the file" if in_array else "a JSON object ends in another line"
+        return DataError(f"{where}: not JSON: {problem}", f"Was the file cut off? {JSON_FORMS}")
+    return DataError(f"{where}: not JSON ({error.msg})", JSON_FORMS)
+
+
+def _as_row(path: Path, number: int, value: object) -> Row:
+    if not isinstance(value, dict):
+        raise DataError(f"{path}, line {number}: expected a JSON object, found {type(value).__name__}", JSON_FORMS)
+    return value
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        hint = "pip install 'xmcbench[parquet]', or save the table as .csv or .jsonl."
+        raise UsageError(f"{path}: reading parquet needs the package pyarrow", hint) from error
+    number = 0
+    try:
+        table = parquet.ParquetFile(path)
+        _check_columns(path, table.schema_arrow.names)
+        for batch in table.iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a whole parquet file ({error})", "Get the file again.") from error
