@@ -14,6 +14,7 @@ from xmcbench.data.table_files import Row, table_rows
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import typed
 
+TEXT_HINT = "Write one object per row, with the text between double quotes; in pandas: to_json(orient='records')."
 ONES, ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false")
 AS_TYPED = CellRules()
 
@@ -95,7 +96,7 @@ def text_of(row: Row, reading: Reading, where: str) -> str:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             continue
         place = f"{where}: {name}"
-        texts.append(checked_text(typed(value, str, place), place, reading.cells))
+        texts.append(checked_text(typed(value, str, place, TEXT_HINT), place, reading.cells))
     return " ".join(filter(None, texts))
 
 
@@ -130,7 +131,7 @@ def _id(row: Row, column: str, where: str, *, needed: bool) -> str:
     value = _value(row, column, "--id-column", where) if needed else row.get(column)
     text = str(value).strip() if type(value) in (str, int) else ""
     if needed and not text:
-        raise DataError(f"{where}: the id in column {column!r} is empty, or is no text and no whole number")
+        raise DataError(f"{where}: the id in column {column!r} is empty, or no whole number", "Each row needs one.")
     return text
 
 

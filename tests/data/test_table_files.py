@@ -1,0 +1,134 @@
+"""Tables of every form give the same rows, and a damaged table is refused at the place of the damage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xmcbench.data import table_files
+from xmcbench.errors import DataError, UsageError
+
+
+def rows(folder: Path, name: str, content: str | bytes, **options: object) -> list[tuple[int, dict[str, object]]]:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return [(number, dict(row)) for number, row in table_files.table_rows(path, **options)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", "text,tags\na,x\nb,y\n"),
+        ("t.csv", "\ufefftext;tags\r\na;x\r\nb;y\r\n"),
+        ("t.csv", "text|tags\na|x\n\nb|y"),
+        ("t.csv", "text\ttags\na\tx\nb\ty\n\n\n"),
+        ("t.csv", '"text", tags\n"a",x\n"b",y\n'),
+        ("t.CSV", '"te,xt",tags\na,x\nb,y\n'),
+        ("t.tsv", "text\ttags\na\tx\nb\ty\n"),
+        ("t.jsonl", '{"text": "a", "tags": "x"}\n\n{"text": "b", "tags": "y"}\n'),
+        ("t.json", '[{"text": "a", "tags": "x"},\n {"text": "b",\n "tags": "y"}]\n'),
+        ("t.json", '\n[\n{"text": "a", "tags": "x"}, {"text": "b", "tags": "y"}\n]'),
+    ],
+)
+def test_rows_of_every_form(tmp_path: Path, name: str, content: str) -> None:
+    values = [list(row.values()) for _, row in rows(tmp_path, name, content)]
+    assert values == [["a", "x"], ["b", "y"]]
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    assert [n for n, _ in rows(tmp_path, "t.csv", 'a,b\n"x\ny",1\n\nz,2\n')] == [3, 5]
+    assert [n for n, _ in rows(tmp_path, "t.json", '[\n{"a": 1},\n\n{"a":\n2}, {"a": 3}]')] == [2, 4, 5]
+
+
+def test_delimiter_and_columns_can_be_said(tmp_path: Path) -> None:
+    assert rows(tmp_path, "t.csv", "a;b,c\n1;2,3\n", delimiter="semicolon") == [(2, {"a": "1", "b,c": "2,3"})]
+    assert rows(tmp_path, "t.csv", "1;2\n", columns=["x", "y"]) == [(1, {"x": "1", "y": "2"})]
+    assert rows(tmp_path, "t.tsv", "1,2\n", delimiter=",", columns=["x", "y"]) == [(1, {"x": "1", "y": "2"})]
+    assert rows(tmp_path, "t.csv", "1~2\n", delimiter="~", columns=["x", "y"]) == [(1, {"x": "1", "y": "2"})]
+    for content, options, says in (
+        ("a;b,c\n", {}, r"divided by comma or semicolon\n  Give --delimiter comma or semicolon"),
+        ("a,b\n", {"delimiter": "pipe"}, "--delimiter 'pipe'\n.*comma, tab, semicolon, bar"),
+        ("Text,Tags\na,b\n", {"columns": ["text", "tags"]}, "line 1 is a header"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            rows(tmp_path, "t.csv", content, **options)
+
+
+def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) -> None:
+    content = 'a\tb\n"x ""y"""\t"z"\n"Hi" he said\t6"\n"open\t""\n'
+    assert [list(row.values()) for _, row in rows(tmp_path, "t.tsv", content)] == [
+        ['x "y"', "z"],
+        ['"Hi" he said', '6"'],
+        ['"open', ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (
+            "t.csv",
+            'a,b\nx,"open\ny,1\nz,2\n',
+            r"line 2, column 3: the quote that opens here is not closed up to the end of the file, line 4",
+        ),
+        ("t.csv", 'a,b\n"open,1\ny,1\n"z",2\n', r"line 2, column 1: the quote that opens here closes in line 4 within"),
+        ("t.csv", 'a,b\n"x"y,2\n', r"line 2, column 1: the quote that opens here closes in line 2 within a cell"),
+        ("t.csv", 'a,b\n"x\ny"\n', r"lines 2 to 3, joined by a quote in line 2: 1 columns, the first row names 2"),
+        ("t.csv", "a,b\nx,y,z\n", r"line 2: 3 columns, the first row names 2"),
+        ("t.csv", "a,b\nx\ry,z\n", r"line 2: a carriage return within a cell"),
+        ("t.csv", "a, a\n1,2\n", r"line 1: a column name occurs twice: 'a'"),
+        ("t.csv", "a\nx\n\ny\n", r"line 3: a blank line\n.*write|line 3: a blank line"),
+        ("t.tsv", 'a\tb\n"x\ny"\tz\n', r"line 2: 1 columns, the first row names 2\n.*neither tabs nor newlines"),
+        ("t.json", '[{"a": 1}\n{"a": 2}]', r"line 2, column 1: not JSON \(Expecting ',' or '\]'"),
+        ("t.json", '[{"a": 1},\n', "not JSON: the array is not closed"),
+        ("t.json", '[{"a": 1}', "not JSON: the array is not closed"),
+        ("t.json", '[{"a": 1}] x', r"line 1, column 12: not JSON \(Text after the array"),
+        ("t.json", '[{"a": 1}, 3]', "line 1: expected a JSON object, found int"),
+        ("t.json", '{\n"a": 1\n}', "line 1, column 2: not JSON: a JSON object ends in another line"),
+        ("t.jsonl", '{"a": 1}\n{"a": 1, "a": 2}', "line 2: .*the key 'a' occurs twice"),
+        ("t.json", '[{"a": 1},\n{"a": 1, "a": 2}]', "line 2: .*the key 'a' occurs twice"),
+        ("t.jsonl", '{"a": 1}\n[1]\n', "line 2: expected a JSON object, found list"),
+        ("t.jsonl", '{"a": 1} {"a": 2}\n', r"line 1, column 10: not JSON \(Extra data"),
+        ("t.jsonl", "[" * 99_999, "not JSON"),
+    ],
+)
+def test_damage_is_named_where_it_is(tmp_path: Path, name: str, content: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        rows(tmp_path, name, content)
+    assert name in caught.value.message
+
+
+def test_an_empty_array_has_no_rows(tmp_path: Path) -> None:
+    assert rows(tmp_path, "t.json", " [ ]\n") == []
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"text": ["a", None], "labels": [["x", "y"], []], "score": [1.0, float("nan")]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    found = list(table_files.table_rows(tmp_path / "t.parquet"))
+    assert [(number, row["text"], row["labels"]) for number, row in found] == [(1, "a", ["x", "y"]), (2, None, [])]
+    whole = (tmp_path / "t.parquet").read_bytes()
+    for damaged in (whole[:-9], b"PAR1", b"text", b""):
+        (tmp_path / "bad.parquet").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"bad\.parquet: not a whole parquet file"):
+            list(table_files.table_rows(tmp_path / "bad.parquet"))
+    with pytest.raises(DataError, match=r"nowhere\.parquet"):
+        list(table_files.table_rows(tmp_path / "nowhere.parquet"))
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UsageError, match=r"pip install 'xmcbench\[parquet\]'"):
+        list(table_files.table_rows(tmp_path / "t.parquet"))
+
+
+def test_numbers_and_other_values_keep_their_types(tmp_path: Path) -> None:
+    row = {"a": [1, "x", None], "b": 2.5, "c": {"d": True}}
+    for name, content in (("t.jsonl", json.dumps(row)), ("t.json", json.dumps([row], indent=2))):
+        assert rows(tmp_path, name, content)[0][1] == row

@@ -1,0 +1,231 @@
+"""Files of splits become rows: one separator, columns, ids, one-hot and long tables, empty lines, unused options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from xmcbench.data.label_cells import CellRules
+from xmcbench.data.table_columns import Reading
+from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
+from xmcbench.errors import DataError, UsageError, XmcError
+
+
+def put(folder: Path, name: str, content: str) -> Path:
+    (folder / name).write_text(content, "utf-8", newline="")
+    return folder / name
+
+
+def read(files: SplitFiles, **options: object) -> SplitRows:
+    return read_splits({"train": files}, Reading(**options))[0]["train"]  # type: ignore[arg-type]
+
+
+def labels(files: SplitFiles, **options: object) -> list[list[str]]:
+    names = read(files, **options).names
+    assert names is not None
+    return names.rows
+
+
+def refused(files: SplitFiles, says: str, kind: type[XmcError] = DataError, **options: object) -> None:
+    with pytest.raises(kind, match=says) as caught:
+        read(files, **options)
+    assert caught.value.hint
+
+
+def test_all_splits_are_split_alike(tmp_path: Path) -> None:
+    texts, two = put(tmp_path, "t.txt", "one\ntwo\n"), put(tmp_path, "t1.txt", "three\n")
+    train = SplitFiles(texts, put(tmp_path, "y.txt", "machine learning;optics\noptics\n"))
+    test = SplitFiles(two, put(tmp_path, "yt.txt", "machine learning\n"))
+    found, notes = read_splits({"train": train, "test": test}, Reading())
+    assert found["test"].names is not None
+    assert found["test"].names.rows == [["machine learning"]]
+    assert notes == ["labels split at semicolons, for example 'machine learning', 'optics'"]
+    comma = SplitFiles(two, put(tmp_path, "yc.txt", "a,b\n"))
+    with pytest.raises(UsageError, match=r"semicolons or commas.*y\.txt, line 1: .*yc\.txt, line 1: 'a,b'"):
+        read_splits({"train": train, "test": comma}, Reading())
+    _, notes = read_splits({"train": test}, Reading(separator="none"))
+    assert notes == ["each cell is one label, for example 'machine learning'"]
+
+
+def test_a_text_in_json_is_one_label_unless_a_separator_is_given(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.jsonl", '{"text": "a", "labels": "x y, z"}\n{"text": "b", "labels": ["p"]}\n'))
+    assert labels(files) == [["x y, z"], ["p"]]
+    files = SplitFiles(
+        put(tmp_path, "u.jsonl", '{"text": "a", "labels": "x, z"}\n{"text": "b", "labels": "[\'p\']"}\n')
+    )
+    assert labels(files) == [["x, z"], ["p"]]
+    files = SplitFiles(put(tmp_path, "v.jsonl", '{"text": "a", "labels": "x, z"}\n{"text": "b", "labels": NaN}\n'))
+    assert labels(files, separator="comma") == [["x", "z"], []]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("text,tags\na,x\n", r"t\.csv, line 2: no 'labels' among 'text', 'tags'\n.*--labels-column"),
+        ("title,labels\na,x\n", r"t\.csv, line 2: no 'text' among 'title', 'labels'\n.*--text-column"),
+        ("text,labels\nnan,x\n", r"line 2: text: the text is 'nan'"),
+        ("text,labels\n", r"t\.csv: no rows"),
+    ],
+)
+def test_a_column_that_is_missing_is_named(tmp_path: Path, content: str, says: str) -> None:
+    refused(SplitFiles(put(tmp_path, "t.csv", content)), says)
+
+
+def test_keys_that_one_row_lacks(tmp_path: Path) -> None:
+    lines = ['{"text": "a", "labels": ["x"]}', '{"text": "b", "label": ["y"]}']
+    refused(SplitFiles(put(tmp_path, "t.jsonl", "\n".join(lines))), "line 2: no 'labels' among 'text', 'label'")
+    lines = ['{"text": null, "labels": null}', '{"text": NaN, "labels": ["x"]}']
+    rows = read(SplitFiles(put(tmp_path, "t.jsonl", "\n".join(lines))))
+    assert rows.texts == ["", ""]
+    refused(SplitFiles(put(tmp_path, "s.jsonl", '{"text": "\\ud800", "labels": []}')), "half of a surrogate pair")
+    refused(SplitFiles(put(tmp_path, "o.jsonl", '{"text": {"0": "a"}, "labels": {}}')), "line 1: text: expected")
+
+
+def test_missing_texts_and_labels_as_the_user_says(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.csv", "text,labels\nNA,x\nb,NA\n"))
+    rows = read(files, cells=CellRules(missing="NA"))
+    assert rows.texts == ["", "b"]
+    assert labels(files, cells=CellRules(missing="NA")) == [["x"], []]
+    assert labels(files, cells=CellRules(literal=True)) == [["x"], ["NA"]]
+
+
+def test_one_hot_columns(tmp_path: Path) -> None:
+    content = 'id,text,toxic,"rude, very",score\n1,a,1,0,0.5\n2,b,TRUE,1.0,0.1\n3,c,0,False,1\n'
+    files = SplitFiles(put(tmp_path, "t.csv", content))
+    assert labels(files, one_hot='toxic,"rude, very"') == [["toxic"], ["toxic", "rude, very"], []]
+    refused(files, r"line 2, column 'score': '0\.5' is neither 0 nor 1", one_hot="*")
+    refused(files, "line 2: no 'rude' among 'id', 'text'", one_hot="toxic,rude")
+    files = SplitFiles(put(tmp_path, "u.csv", "id,text,x,y\n1,a,1,0\n2,b,0,1\n"))
+    assert labels(files, one_hot="*") == [["x"], ["y"]]
+    files = SplitFiles(put(tmp_path, "u.jsonl", '{"text": "a", "x": true, "y": 0}\n{"text": "b", "x": 1, "y": null}'))
+    refused(files, "line 2, column 'y': 'none' is neither", one_hot="*")
+
+
+def test_labels_are_joined_by_their_ids(tmp_path: Path) -> None:
+    texts = put(tmp_path, "t.csv", "id,text\n7,a\n8,b\n9,c\n")
+    files = SplitFiles(texts, put(tmp_path, "y.csv", "id,labels\n9,z\n7,x;y\n8,\n"))
+    assert labels(files, id_column="id") == [["x", "y"], [], ["z"]]
+    refused(files, r"t\.csv, line 2 has id '7', .*y\.csv, line 2 has id '9'\n.*--id-column id")
+    y = put(tmp_path, "y.jsonl", "".join(json.dumps({"id": i, "labels": [f"l{i}"]}) + "\n" for i in (9, 8, 7)))
+    assert labels(SplitFiles(texts, y), id_column="id") == [["l7"], ["l8"], ["l9"]]
+    for content, says in (
+        ("id,labels\n9,z\n7,x\n", r"t\.csv, line 3: the id '8' is not in .*y\.csv"),
+        ("id,labels\n9,z\n7,x\n8,y\n6,w\n", r"y\.csv, line 5: the id '6' is not in .*t\.csv"),
+        ("id,labels\n9,z\n7,x\n8,y\n7,w\n", r"y\.csv, line 5: the id '7' is in line 3 already\n.*--long"),
+        ("id,labels\n9,z\n,x\n8,y\n", r"y\.csv, line 3: the id in column 'id' is empty"),
+        ("ID,labels\n9,z\n7,x\n8,y\n", r"y\.csv, line 2: no 'id' among 'ID', 'labels'"),
+    ):
+        refused(SplitFiles(texts, put(tmp_path, "y.csv", content)), says, id_column="id")
+    twice = put(tmp_path, "twice.csv", "id,text\n7,a\n7,b\n")
+    refused(
+        SplitFiles(twice, put(tmp_path, "y.csv", "id,labels\n7,z\n")), r"twice\.csv, line 3: the id '7'", id_column="id"
+    )
+    lines = put(tmp_path, "t.txt", "a\n")
+    refused(
+        SplitFiles(lines, put(tmp_path, "y.csv", "id,labels\n7,z\n")), "no table with ids", UsageError, id_column="id"
+    )
+
+
+def test_the_long_form(tmp_path: Path) -> None:
+    texts = put(tmp_path, "t.csv", "doc,text\nd1,a\nd2,b\nd3,c\n")
+    y = put(tmp_path, "y.csv", "doc,label\nd3,New York\nd1,x\nd3,y\n")
+    how = {"id_column": "doc", "labels_column": "label", "long": True}
+    assert labels(SplitFiles(texts, y), **how) == [["x"], [], ["New York", "y"]]
+    y = put(tmp_path, "y.csv", "doc,label\nd3,x\nd4,x\n")
+    refused(SplitFiles(texts, y), r"y\.csv, line 3: the id 'd4' is not in .*t\.csv", **how)
+
+
+@pytest.mark.parametrize(
+    ("texts", "names", "rows"),
+    [
+        ("a\nb\n", "x\ny\n", [["x"], ["y"]]),
+        ("a\nb", "x\n\n", [["x"], []]),
+        ("a\nb\n\n", "x\ny\n\n", [["x"], ["y"]]),
+        ("a\nb\n\n\n", "x\ny\n", [["x"], ["y"]]),
+        ("a\nb\n", "x\ny\n\n\n", [["x"], ["y"]]),
+        ("a\n\n", "x\ny\n", [["x"], ["y"]]),
+    ],
+)
+def test_empty_lines_at_the_end(tmp_path: Path, texts: str, names: str, rows: list[list[str]]) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", texts), put(tmp_path, "y.txt", names))
+    found, notes = read_splits({"train": files}, Reading())
+    assert found["train"].names is not None
+    assert found["train"].names.rows == rows
+    assert len(found["train"].texts or []) == 2
+    n_dropped = len(texts.splitlines()) + len(names.splitlines()) - 4
+    assert sum(int(note.split()[0]) for note in notes if "are no rows" in note) == n_dropped
+
+
+def test_numbers_of_rows_that_differ(tmp_path: Path) -> None:
+    texts = put(tmp_path, "t.txt", "a\nb\n\n")
+    refused(SplitFiles(texts, put(tmp_path, "y.txt", "x\n")), r"t\.txt has 2 rows, its labels \(.*y\.txt\) 1")
+    sp.save_npz(tmp_path / "y.npz", sp.csr_matrix(np.eye(3, dtype=np.float32)))
+    assert read(SplitFiles(texts, tmp_path / "y.npz")).texts == ["a", "b", ""]
+    refused(SplitFiles(put(tmp_path, "s.txt", "\n\n"), put(tmp_path, "z.txt", "\n\n")), r"s\.txt: no rows")
+
+
+def test_ids_that_count_from_1(tmp_path: Path) -> None:
+    texts, one = put(tmp_path, "t.txt", "a\nb\n"), frozenset(["labels"])
+    assert labels(SplitFiles(texts, put(tmp_path, "y.txt", "1,3\n2\n")), one_based=one) == [["1", "3"], ["2"]]
+    for content, bad in (("1,0\n2\n", "'0'"), ("1\nx\n", "'x'"), ("00\n1\n", "'00'")):
+        files = SplitFiles(texts, put(tmp_path, "y.txt", content))
+        refused(files, rf"y\.txt, line \d: label {bad} is no id that counts from 1", one_based=one)
+    rows = '{"text": "a", "labels": [0]}\n'
+    refused(SplitFiles(put(tmp_path, "t.jsonl", rows)), "line 1: label '0' is no id", one_based=one)
+    files = SplitFiles(texts, put(tmp_path, "y.txt", "1\n2\n"))
+    refused(files, "--one-based features is used by none", UsageError, one_based=frozenset(["features"]))
+
+
+def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
+    path = put(tmp_path, "l.txt", "a\n\nc\n\n\n")
+    assert read_label_texts(path, Reading()) == ["a", "", "c"]
+    assert read_label_texts(path, Reading(), at_least=4) == ["a", "", "c", ""]
+    with pytest.raises(DataError, match=r"l\.txt, line 1: the text is 'None'"):
+        read_label_texts(put(tmp_path, "l.txt", "None\n"), Reading())
+    with pytest.raises(DataError, match="a JSON object in a file of plain lines"):
+        read_label_texts(put(tmp_path, "l.txt", '{"text": "x"}\n'), Reading())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"text_column": "body"}, "--text-column is used by none of the files"),
+        ({"labels_column": "tags"}, "--labels-column is used by none of the files"),
+        ({"id_column": "id"}, "--id-column is used by none of the files"),
+        ({"long": True}, "--long is used by none of the files"),
+        ({"one_hot": "*"}, "--one-hot is used by none of the files"),
+        ({"delimiter": ";"}, "--delimiter is used by none of the files"),
+        ({"columns": ("a",)}, "--columns is used by none of the files"),
+    ],
+)
+def test_an_option_that_no_file_uses(tmp_path: Path, options: dict[str, object], says: str) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", "a\n"), put(tmp_path, "y.txt", "x\n"))
+    refused(files, says, UsageError, **options)
+
+
+def test_options_that_contradict_each_other(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.csv", "text,labels\na,x\n"))
+    refused(files, "a column is named twice", UsageError, text_column="text,text")
+    refused(files, "a column is named twice", UsageError, one_hot="a,a")
+    refused(files, "a column is named twice", UsageError, columns=("a", "a"))
+    refused(files, "can't be labels and texts", UsageError, text_column="labels")
+    refused(files, "--long needs --id-column", UsageError, long=True)
+    refused(files, "two forms of labels", UsageError, one_hot="x", labels_column="y")
+    lists = SplitFiles(put(tmp_path, "l.csv", "text,labels\na,['x']\n"))
+    refused(lists, "--label-separator is used by none", UsageError, separator="comma")
+
+
+@pytest.mark.parametrize("name", ["y.txt", "y.xlsx"])
+def test_labels_in_a_form_that_is_not_read(tmp_path: Path, name: str) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("xl/workbook.xml", "x")
+    refused(SplitFiles(put(tmp_path, "t.txt", "a\n"), tmp_path / name), "is an Excel workbook")
+    (tmp_path / name).write_bytes("1 2\n".encode("utf-16"))
+    refused(SplitFiles(put(tmp_path, "t.txt", "a\n"), tmp_path / name), "is UTF-16 text")
+    refused(SplitFiles(put(tmp_path, "t.txt", "a\n"), tmp_path), "is a folder")
