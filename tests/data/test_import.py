@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from xmcbench.data import formats
+from xmcbench.data.folders import export
 from xmcbench.data.home import imported
 from xmcbench.data.importing import (
     Imported,
@@ -20,6 +21,7 @@ from xmcbench.data.importing import (
     imported_names,
     split_rows,
 )
+from xmcbench.data.label_cells import CellRules
 from xmcbench.data.spec import Dataset, Split
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.user_files import SplitFiles
@@ -172,6 +174,35 @@ def test_label_texts_name_the_labels(
     assert data.label_texts == texts
 
 
+def test_ids_of_labels_count_lines_from_0_or_1(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", TEXTS[:2]), put(tmp_path, "y.txt", ["1,3", "2"]))
+    names = put(tmp_path, "names.txt", ["cat", "dog", "eel", ""])
+    refused(Plan(files, files, label_texts=names), r"y\.txt, line 1: label '3' is not in .*\n.*--one-based labels")
+    how = Reading(one_based=frozenset(["labels"]))
+    import_files("mine", Plan(files, files, label_texts=names, reading=how))
+    assert rows(read_imported("mine")) == [["cat", "eel"], ["dog"]]
+    numbers = put(tmp_path, "numbers.txt", ["3", "2", "1"])  # with ids said, they are not texts of labels
+    import_files("mine", Plan(files, files, label_texts=numbers, reading=how), replace=True)
+    assert [row.indices.tolist() for row in read_imported("mine").train.labels] == [[0, 2], [1]]
+
+
+def test_label_texts_without_text_are_said(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", TEXTS[:2]), put(tmp_path, "y.txt", ["0", "2"]))
+    done = import_files("mine", Plan(files, files, label_texts=put(tmp_path, "l.txt", ["cat", "", "eel", ""])))
+    assert done.counts["n_labels"] == 3
+    assert "texts of 3 labels, 1 of them empty, first in row 2" in done.notes
+
+
+def test_the_exported_words_null_and_nan_come_back(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"word {i}", "labels": ["null" if i % 2 else "NaN"]}) for i in range(20)]
+    how = Reading(cells=CellRules(literal=True))
+    files = SplitFiles(put(tmp_path, "t.jsonl", lines))
+    done = import_files("mine", Plan(files, files, reading=how))
+    export(read_imported("mine"), tmp_path / "out")
+    back = import_files("back", Plan(SplitFiles()).of_folder(tmp_path / "out"))
+    assert back.revision == done.revision
+
+
 def test_raw_files_of_the_lf_data_sets(tmp_path: Path) -> None:
     labels = [{"uid": "L0", "title": "cats", "content": None}, {"uid": "L1", "title": "dogs", "content": "barking"}]
     documents = [
@@ -210,6 +241,24 @@ def test_split_of_features_alone_keeps_equal_rows_together() -> None:
     train, test = split_rows(Split(features, None, sp.csr_matrix(np.ones((100, 1), np.float32))), 0.3, 0)
     assert test.features.shape[0] % 5 == 0
     assert not set(train.features.indices) & set(test.features.indices)
+
+
+def test_the_share_that_was_set_aside_is_said(tmp_path: Path) -> None:
+    texts = [f"text {i % 3}" for i in range(20)]
+    files = SplitFiles(put(tmp_path, "t.txt", texts), put(tmp_path, "y.txt", ["a"] * 20))
+    done = import_files("mine", Plan(files, seed=1))
+    n_test = done.counts["n_test"]
+    assert f"{n_test} of 20 rows ({n_test / 20:.0%}; asked for: 20%) set aside for test" in done.notes[1]
+
+
+def test_why_no_row_can_be_set_aside(tmp_path: Path) -> None:
+    labels = put(tmp_path, "y.txt", ["a"] * 50)
+    equal = SplitFiles(put(tmp_path, "t.txt", ["Same  text"] * 25 + ["same text"] * 25), labels)
+    refused(Plan(equal), "all 50 rows are equal, and equal rows can't be in train and test")
+    few = SplitFiles(put(tmp_path, "f.txt", ["a"] * 25 + ["b"] * 25), labels)
+    refused(Plan(few, test_share=0.01), r"seed 0 puts none of the 2 different rows \(of 50\) into test, where 1%")
+    refused(Plan(few, few, test_share=0.3), "--test-share and --seed choose test rows", UsageError)
+    refused(Plan(few, few, seed=1), "--test-share and --seed choose test rows", UsageError)
 
 
 def refused(plan: Plan, says: str, kind: type[Exception] = DataError, name: str = "mine") -> None:

@@ -141,12 +141,13 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
 
     Raises
     ------
-    UsageError : `given` occurs in no cell and is no key of `SEPARATORS`; or cells can be split in several ways.
+    UsageError : `given` is a word that is no key of `SEPARATORS` and in no cell; or cells can be split in several ways.
     """
     texts = [(file.path, number, cell) for file in files for number, cell in _texts(file)]
     if given:
         characters = "\t" if given == "\\t" else SEPARATORS.get(given, given)
-        if given not in SEPARATORS and texts and not any(characters in cell for _, _, cell in texts):
+        is_word = given not in SEPARATORS and given.isalnum()
+        if is_word and texts and not any(characters in cell for _, _, cell in texts):
             hint = f"One of {', '.join(SEPARATORS)}, or the characters that separate labels."
             raise UsageError(f"--label-separator {given!r} occurs in no label cell", hint)
         return characters

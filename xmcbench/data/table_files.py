@@ -18,21 +18,21 @@ from xmcbench.errors import DataError, UsageError
 Row = Mapping[str, object]
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
 MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
-QUOTED = re.compile(r'"(?:[^"]|"")*"')
+QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 BLANK = re.compile(r"[ \t\r\n]*")
 JSON_FORMS = "Write one object per line, or an array [{…}, {…}]; in pandas: to_json(orient='records', lines=True)."
 
 
 def table_rows(path: Path, delimiter: str = "", columns: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
-    """Yield the rows of a table; blank lines are skipped, except in a csv or tsv of one column, where they are errors.
+    """Yield the rows of a table. Blank lines are skipped in JSON, and at the end of csv and tsv.
 
     `delimiter`: a key of `DELIMITERS` or a character; "" finds the one that occurs in line 1 of a csv, and is a tab for
     tsv. `columns`: the names of the columns of a csv or tsv without a header. In parquet, a row's number is its "line".
 
     Raises
     ------
-    DataError : with line and, if it is known, column: a form that is not read, rows of different lengths, a quote that
-        is not closed, a column or key named twice, values that are not JSON objects.
+    DataError : with line and, if it is known, column: a form that is not read, rows of different lengths, a blank line
+        between rows of csv, a quote that is not closed, a column or key named twice, values that are not JSON objects.
     UsageError : `delimiter` is not one character, or must be given, or pyarrow is not installed.
     """
     kind = kind_of(path)
@@ -59,11 +59,12 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
                 f"{path}, line {last} is a header, and --columns is for files without one", "Leave it out."
             )
         given = False  # only the first row may be mistaken for a header
-        if not cells or (len(names) == 1 and cells == [""] and first == last and kind_of(path) == "tsv"):
+        if not cells:
             blank = last
             continue
-        if blank and len(names) == 1:
-            raise DataError(f"{path}, line {blank}: a blank line", 'Is it an empty cell? Write "" for it.')
+        if blank:
+            hint = 'Remove the line; or, if it is a row of empty cells, write "" for the first of them.'
+            raise DataError(f"{path}, line {blank}: a blank line between rows", hint)
         if len(cells) != len(names):
             lines = f"line {last}" if first == last else f"lines {first} to {last}, joined by a quote in line {first}"
             hint = 'Put texts with delimiters or newlines between double quotes (""). See --delimiter.'
@@ -104,7 +105,7 @@ def _tsv_rows(path: Path) -> Iterator[tuple[int, int, list[str]]]:
     Most programs that write tsv do not quote; those that do quote cells with quotes inside, and double these.
     """
     for number, line in text_lines(path):
-        cells = line.split("\t")
+        cells = line.split("\t") if line else []
         yield number, number, [c[1:-1].replace('""', '"') if QUOTED.fullmatch(c) else c for c in cells]
 
 
@@ -119,14 +120,28 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]
             yield line + "\n"
 
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    cell = rf'(?:{QUOTED.pattern}|[^"\n{re.escape(delimiter)}]*)'
+    row_form = re.compile(rf"{cell}(?:{re.escape(delimiter)}{cell})*")
     first = 1
     try:
         for cells in reader:
+            if any('"' in line for line in row_lines):
+                _check_quotes(path, first, "\n".join(row_lines), row_form)
             yield first, reader.line_num, cells
             first = reader.line_num + 1
             row_lines.clear()
     except csv.Error as error:
         raise _quote_error(path, first, row_lines, delimiter, str(error)) from error
+
+
+def _check_quotes(path: Path, first: int, row: str, row_form: re.Pattern[str]) -> None:
+    """DataError for a quote within a cell that is not quoted: two such quotes could join rows unseen."""
+    found = row_form.match(row)
+    end = found.end() if found else 0
+    if end < len(row):
+        line, column = first + row.count("\n", 0, end), end - row.rfind("\n", 0, end)
+        hint = 'Put the cell between double quotes, and write each quote in it twice: "6"" nails".'
+        raise DataError(f"{path}, line {line}, column {column}: a quote within a cell that is not quoted", hint)
 
 
 def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, reason: str) -> DataError:

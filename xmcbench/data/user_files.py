@@ -77,7 +77,8 @@ def read_splits(
         if found is not None:
             cells[which] = found
     has_texts = any(isinstance(cell, str) for file in cells.values() for cell in file.cells)
-    if reading.separator and not has_texts:
+    has_lists = any(cell and isinstance(cell, list) for file in cells.values() for cell in file.cells)
+    if reading.separator and not has_texts and (has_lists or not cells):
         raise UsageError("--label-separator is used by none of the files: no label cell is a text", "Leave it out.")
     separator = decide_separator(list(cells.values()), reading.separator)
     for which, file in cells.items():
@@ -173,7 +174,7 @@ def _blank_tail(lines: list[str]) -> int:
 def _plain_texts(path: Path, reading: Reading) -> list[str]:
     texts = []
     for number, line in text_lines(path):
-        if number == 1:
+        if number == 1 and not reading.cells.literal:
             check_plain(path, line)
         texts.append(checked(line, f"{path}, line {number}", reading.cells))
     return texts
