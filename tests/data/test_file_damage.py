@@ -21,6 +21,7 @@ from xmcbench.errors import XmcError
 Rows = list[tuple[str, list[str]]]
 Files = dict[str, bytes]
 SEPARATOR = "~"  # of labels, in the forms that need one
+SYNTAX = 'tex,labs;[]{}":\n\t\\u0d8\'"é1.eE-'
 HEADER = "text,labels"
 
 
@@ -159,3 +160,17 @@ def test_a_damaged_compressed_file_is_refused_or_read_whole(tmp_path: Path, data
     files = {"t.jsonl.gz": gzip.compress(as_json_lines(rows)["t.jsonl"])}
     files = damaged(files, data, data.draw(st.sampled_from(["flip", "drop", "cut"])))
     assert read_or_refuse(tmp_path, files) in (rows, None)  # the time in a gzip header is no part of the text
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.json", "t.jsonl.gz", "t.txt", "t.parquet"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(st.binary(max_size=60), st.text(st.sampled_from(SYNTAX), max_size=60).map(str.encode)),
+    header=st.sampled_from([b"", b"text,labels\n", b"text\tlabels\n", b'[{"text": ', b'{"text": "a", "labels": ']),
+)
+def test_any_bytes_are_rows_or_an_error_with_the_name(tmp_path: Path, name: str, content: bytes, header: bytes) -> None:
+    content = header + content
+    files = {name: gzip.compress(content) if name.endswith(".gz") else content}
+    if name == "t.txt":
+        files |= {"y.txt": content}
+    read_or_refuse(tmp_path, files)

@@ -48,10 +48,10 @@ FORMS = (  # first bytes, what the file is, what to do; the first entry that mat
     (b"GIF8", "a GIF image", LINES),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!", "a RAR archive", UNPACK),
-    (b"\x1f\x8b", "a file compressed by gzip", "Give the name the ending .gz."),
-    (b"BZh", "a file compressed by bzip2", "Give the name the ending .bz2, or unpack the file."),
-    (b"\xfd7zXZ\x00", "a file compressed by xz", "Give the name the ending .xz, or unpack the file."),
-    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd", "Give the name the ending .zst, or unpack the file."),
+    (b"\x1f\x8b", "a file compressed by gzip", "Unpack it."),
+    (b"BZh", "a file compressed by bzip2", "Unpack it."),
+    (b"\xfd7zXZ\x00", "a file compressed by xz", "Unpack it."),
+    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd", "Unpack it."),
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Run git lfs pull."),
 )
 PICKLE = re.compile(rb"\x80[\x02-\x05]")

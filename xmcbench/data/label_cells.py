@@ -18,6 +18,7 @@ FOUND = ("bar", "semicolon", "comma")  # separators that are found without an op
 LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --literal takes cells as they are."
 # What pandas.read_csv reads as missing (its default na_values, without the forms of old Windows), and NaT.
 MISSING = {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
+MISSING |= {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}  # errors of spreadsheets
 BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
 # A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
 CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
@@ -98,9 +99,9 @@ def _shown(value: object) -> str:
 
 def _listed(text: str, where: str) -> list[str] | None:
     """The names of a text that is a list; None if it is no list; DataError if it has the brackets of one alone."""
-    inner = re.sub(r",\s*dtype=\S+\)$", ")", text)
-    if inner in ("character(0)", "set()"):
+    if text == "character(0)":
         return []
+    inner = re.sub(r"np\.(?:str_|int64|int32)\(([^()]*)\)", r"\1", re.sub(r",\s*dtype=\S+\)$", ")", text))
     if call := CALL.fullmatch(inner):
         inner = call[1].strip() if BRACKETS.fullmatch(call[1].strip()) else f"[{call[1]}]"
     brackets = BRACKETS.fullmatch(inner)
@@ -226,6 +227,8 @@ def _odd(name: str) -> tuple[str, str]:
         return "is a truth value", "--one-hot reads a table with one column of truth values per label."
     if re.fullmatch(r"[+-]?\d+\.0+", name):
         return "looks like a whole number that became a fraction", "Write it without .0, in pandas: .astype('Int64')."
+    if re.fullmatch(r"\d+(\.\d+)?E[+-]\d+", name):
+        return "looks like a number that a spreadsheet shortened", "Format the column as text or as whole numbers."
     if _in_quotes(name) or (name[0] == '"' and name.count('"') == 1):
         return "is in quotes", "Write names without quotes, or labels as a list: ['a', 'b']."
     first, last = name[0], name[-1]

@@ -107,7 +107,7 @@ def _names(text: str) -> list[str]:
 
 def _value(row: Row, column: str, option: str, where: str) -> object:
     if column not in row:
-        hint = f"Give {option}; --delimiter if the columns are not divided rightly; --columns if there is no header."
+        hint = f"Give {option} NAME. In csv and tsv, line 1 names the columns, unless --columns does; see --delimiter."
         raise DataError(f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}", hint)
     return row[column]
 

@@ -87,7 +87,7 @@ def read_splits(
         if "labels" in reading.one_based:
             _check_one_based(file, label_names)
     if cells:
-        how = "labels are lists"
+        how = "labels are not split"
         if has_texts:
             how = f"labels split at {WORDS.get(separator, repr(separator))}" if separator else "each cell is one label"
         names = dict.fromkeys(name for split in rows.values() if split.names for r in split.names.rows for name in r)
