@@ -58,12 +58,7 @@ def as_lines(rows: Rows) -> Files:
 DELIMITED = [("comma", ",", "\n"), ("semicolon", ";", "\r\n"), ("bar", "|", "\n"), ("tab", "\t", "\n")]
 CSV = {
     f"csv {name} {quoting}": as_csv(delimiter, quoting, end)
-    for name, delimiter, end in (
-        ("comma", ",", "\n"),
-        ("semicolon", ";", "\r\n"),
-        ("bar", "|", "\n"),
-        ("tab", "\t", "\n"),
-    )
+    for name, delimiter, end in DELIMITED
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
 }
 WITH_NEWLINES = {**CSV, "json lines": as_json_lines, "json array": as_json_array}

@@ -88,6 +88,8 @@ def test_a_cell_is_what_it_says(cell: object, names: list[str] | None) -> None:
         ("TRUE", "truth value"),
         ("1.00E+05", "a spreadsheet shortened"),
         ("#REF!", "missing value"),
+        (r"\N", "missing value"),
+        (["a\nb"], "a tab or a line end"),
         ([["b"]], "a list within a list"),
         ([{"name": "b"}], "an object"),
         ([None], "null"),
@@ -137,6 +139,9 @@ def test_lists_and_texts_are_not_mixed() -> None:
         (["1 22", "3"], [["1", "22"], ["3"]]),
         (["E11.9 I10"], [["E11.9", "I10"]]),
         (["R&D", "sales"], [["R&D"], ["sales"]]),
+        (["体育，政治", "体育"], [["体育", "政治"], ["体育"]]),
+        (["New York\nRome", "Rome"], [["New York", "Rome"], ["Rome"]]),
+        (["0,1", "1"], [["0", "1"], ["1"]]),
     ],
 )
 def test_a_separator_is_found_where_only_one_is_possible(cells: list[str], rows: list[list[str]]) -> None:
@@ -152,6 +157,7 @@ def test_a_separator_is_found_where_only_one_is_possible(cells: list[str], rows:
         (["1 2", "x y"], "whitespace", "space, none"),
         (["1,2 3", "4"], "commas or whitespace", "comma, space, none"),
         (["R&amp;D", "x"], "semicolons", "semicolon, none"),
+        (["a,b，c"], "commas or '，'", "comma, ，, none"),
     ],
 )
 def test_a_separator_that_cannot_be_known_is_asked_for(cells: list[str], ways: str, options: str) -> None:
@@ -161,6 +167,13 @@ def test_a_separator_that_cannot_be_known_is_asked_for(cells: list[str], ways: s
     assert f"one of {options}; none:" in caught.value.hint
     for option in options.split(", "):
         names_of(*cells, separator=option)
+
+
+@pytest.mark.parametrize("cells", [["0,1,0", "1,0,0"], ["0 1 1 0"], ["1;1", "0;1"]])
+def test_zeros_and_ones_are_no_names(cells: list[str]) -> None:
+    with pytest.raises(DataError, match=r"y\.csv, line 2: the labels of each row are \d zeros and ones\n.*--one-hot"):
+        names_of(*cells)
+    assert names_of(*cells, rules=CellRules(literal=True))
 
 
 def test_one_separator_for_all_files() -> None:
@@ -174,7 +187,7 @@ def test_a_given_separator_must_occur() -> None:
     assert names_of("a::b", separator="::") == [["a", "b"]]
     assert names_of("a\tb", separator="\\t") == [["a", "b"]]
     assert names_of("a", separator="comma") == [["a"]]
-    with pytest.raises(UsageError, match=r"'commas' occurs in no label cell\n.*comma, space, none"):
+    with pytest.raises(UsageError, match=r"'commas' occurs in no label cell\n.*comma, newline, space, none"):
         names_of("a,b", separator="commas")
 
 

@@ -130,11 +130,26 @@ def test_labels_are_joined_by_their_ids(tmp_path: Path) -> None:
     )
 
 
+def test_ids_that_repeat_are_said(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.csv", "id,text,labels\n7,a,x\n7,a,y\n"))
+    found, notes = read_splits({"train": files}, Reading())
+    assert found["train"].texts == ["a", "a"]
+    assert any("ids repeat in" in note and "'7'" in note for note in notes)
+
+
 def test_the_long_form(tmp_path: Path) -> None:
     texts = put(tmp_path, "t.csv", "doc,text\nd1,a\nd2,b\nd3,c\n")
     y = put(tmp_path, "y.csv", "doc,label\nd3,New York\nd1,x\nd3,y\n")
     how = {"id_column": "doc", "labels_column": "label", "long": True}
     assert labels(SplitFiles(texts, y), **how) == [["x"], [], ["New York", "y"]]
+    one = put(tmp_path, "one.csv", "doc,text,label\nd3,c,x y\nd1,a,x\nd3,c,y\nd2,b,\n")
+    rows = read(SplitFiles(one), **how)
+    assert rows.texts == ["c", "a", "b"]
+    assert rows.names is not None
+    assert rows.names.rows == [["x y", "y"], ["x"], []]
+    refused(SplitFiles(one), "line 4: the id 'd3' is in line 2 already", id_column="doc", labels_column="label")
+    two = put(tmp_path, "two.csv", "doc,text,label\nd3,c,x\nd3,b,y\n")
+    refused(SplitFiles(two), "line 3: the id 'd3' has another text than in line 2", **how)
     y = put(tmp_path, "y.csv", "doc,label\nd3,x\nd4,x\n")
     refused(SplitFiles(texts, y), r"y\.csv, line 3: the id 'd4' is not in .*t\.csv", **how)
 

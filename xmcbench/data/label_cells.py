@@ -12,13 +12,15 @@ from pathlib import Path
 
 from xmcbench.errors import DataError, UsageError
 
-SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "space": " ", "none": ""}
-WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", " ": "whitespace"}
-FOUND = ("bar", "semicolon", "comma")  # separators that are found without an option, if only one of them occurs
+SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "newline": "\n", "space": " ", "none": ""}
+WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", "\n": "line ends", " ": "whitespace"}
+# Separators that are found without an option, if only one of them occurs; the last ones are those of Chinese texts.
+FOUND = {name: SEPARATORS.get(name, name) for name in ("bar", "semicolon", "comma", "newline", "；", "，", "、")}
 LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --literal takes cells as they are."
 # What pandas.read_csv reads as missing (its default na_values, without the forms of old Windows), and NaT.
 MISSING = {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
 MISSING |= {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}  # errors of spreadsheets
+MISSING |= {r"\N"}  # of databases
 BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
 # A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
 CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
@@ -138,7 +140,7 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     """The separator of all label cells that are texts: " " for whitespace, "" if each cell is one label.
 
     `given`: a key of `SEPARATORS` or the characters themselves. Without it, a tab that occurs anywhere separates, or
-    else the only one of bar, semicolon and comma that occurs, or else whitespace between words with digits (ids).
+    else the only one of `FOUND` that occurs, or else whitespace between words with digits (ids).
 
     Raises
     ------
@@ -156,8 +158,8 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
         return "\t"
     first: dict[str, tuple[Path, int, str]] = {}  # the first cell with each separator
     for path, number, cell in texts:
-        for name in FOUND:
-            if SEPARATORS[name] in cell:
+        for name, separator in FOUND.items():
+            if separator in cell:
                 first.setdefault(name, (path, number, cell))
         if len(cell.split()) > 1 and not all(re.search(r"\d", word) for word in cell.split()):
             first.setdefault("words", (path, number, cell))
@@ -171,7 +173,7 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     if len(present) > 1:
         raise _ambiguous([first[name] for name in present], present)
     if present:
-        separator = SEPARATORS[present[0]]
+        separator = FOUND[present[0]]
         for path, number, cell in texts:
             if any(DIGIT_GROUPS.fullmatch(name.strip()) for name in cell.split(separator)):
                 raise _ambiguous([first[present[0]], (path, number, cell)], [present[0], "space"])
@@ -187,7 +189,8 @@ def _texts(file: LabelCells) -> Iterator[tuple[int, str]]:
 
 def _ambiguous(cells: Sequence[tuple[Path, int, str]], names: Sequence[str]) -> UsageError:
     places = dict.fromkeys(f"{path}, line {number}: {cell[:60]!r}" for path, number, cell in cells)
-    ways = " or ".join(WORDS[SEPARATORS[name]] for name in names)
+    characters = [SEPARATORS.get(name, name) for name in names]
+    ways = " or ".join(WORDS.get(separator, repr(separator)) for separator in characters)
     options = ", ".join([*names, "none"])
     hint = f"Give --label-separator, one of {options}; none: each line or cell is one label."
     return UsageError(f"labels may be split at {ways}, or not at all: {'; '.join(places)}", hint)
@@ -198,6 +201,7 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
 
     DataError if some cells are lists and others texts, or for a name that nobody typed (see `_odd`).
     """
+    checked: set[str] = set()
     listed = next((n for n, cell in zip(file.lines, file.cells, strict=True) if cell and isinstance(cell, list)), None)
     rows = []
     for number, cell in zip(file.lines, file.cells, strict=True):
@@ -210,12 +214,24 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
             names = cell
         names = [name for name in map(str.strip, names) if name]
         for name in () if rules.literal else names:
-            problem, hint = _odd(name)
+            problem, hint = _odd(name) if name not in checked else ("", "")
+            checked.add(name)
             if problem:
                 hint = f"{hint} --literal takes all names as they are."
                 raise DataError(f"{file.path}, line {number}: the label {name[:60]!r} {problem}", hint)
         rows.append(names)
+    if not rules.literal and _one_hot_lines(rows):
+        problem = f"{file.path}, line {file.lines[0]}: the labels of each row are {len(rows[0])} zeros and ones"
+        hint = "Give names of labels, or a table with a column per label and --one-hot. --literal takes them as names."
+        raise DataError(problem, hint)
     return rows
+
+
+def _one_hot_lines(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows have a 0 or 1 for every label instead of names: equally many, and one of them twice in a row."""
+    if not rows or not rows[0] or any(len(row) != len(rows[0]) or not {"0", "1"}.issuperset(row) for row in rows):
+        return False
+    return any(len(set(row)) < len(row) for row in rows)
 
 
 def _odd(name: str) -> tuple[str, str]:
@@ -235,6 +251,8 @@ def _odd(name: str) -> tuple[str, str]:
     half = PAIRS.get(first, name) not in name or CLOSING.get(last, name) not in name
     if half or (first in "[{" and last == PAIRS[first]):
         return "has a bracket as lists have", "Write labels as a;b, or as a list: ['a', 'b']."
+    if not name.isprintable() and any(c in name for c in "\n\r\t"):
+        return "has a tab or a line end in it", "Give --label-separator if it separates labels."
     return "", ""
 
 

@@ -74,6 +74,8 @@ def read_columns(
         if not table.lines:
             one_hot = _one_hot_columns(row, reading) if reading.one_hot and labels else ()
             label_column = "" if optional and label_column not in row else label_column
+        if optional and not label_column and reading.labels_column in row:
+            raise DataError(f"{where}: labels, where the rows before have none", "Give labels to all rows, or to none.")
         table.lines.append(number)
         if texts:
             table.texts.append(text_of(row, reading, where))
@@ -133,6 +135,32 @@ def _id(row: Row, column: str, where: str, *, needed: bool) -> str:
     if needed and not text:
         raise DataError(f"{where}: the id in column {column!r} is empty, or no whole number", "Each row needs one.")
     return text
+
+
+def one_row_per_id(table: Columns, reading: Reading) -> Columns:
+    """The table itself, or in the long form one row per id, with the list of the labels of all its lines.
+
+    DataError if an id is in two rows, or in the long form with two texts.
+    """
+    if not reading.long:
+        _line_by_id(table)
+        return table
+    rows: dict[str, int] = {}
+    found = Columns(table.path)
+    for line, text, label, name in zip(table.lines, table.texts, table.labels, table.ids, strict=True):
+        row = rows.setdefault(name, len(found.ids))
+        if row == len(found.ids):
+            found.lines.append(line)
+            found.texts.append(text)
+            found.labels.append([])
+            found.ids.append(name)
+        if text != found.texts[row]:
+            problem = f"{table.path}, line {line}: the id {name!r} has another text than in line {found.lines[row]}"
+            raise DataError(problem, "All lines of an id need the same text.")
+        labels = found.labels[row]
+        if isinstance(labels, list) and label not in (None, ""):
+            labels.append(label)
+    return found
 
 
 def joined(texts: Columns, labels: Columns, reading: Reading) -> tuple[list[int], list[object]]:

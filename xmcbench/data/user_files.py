@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, 
 from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
 from xmcbench.data.label_cells import checked_text as checked
 from xmcbench.data.reading import read_sparse, read_xmc
-from xmcbench.data.table_columns import Columns, Reading, check_options, joined, read_columns
+from xmcbench.data.table_columns import Columns, Reading, check_options, joined, one_row_per_id, read_columns
 from xmcbench.errors import DataError, UsageError
 
 EXAMPLES = 3  # label names that a note shows
@@ -91,7 +92,8 @@ def read_splits(
         if has_texts:
             how = f"labels split at {WORDS.get(separator, repr(separator))}" if separator else "each cell is one label"
         names = dict.fromkeys(name for split in rows.values() if split.names for r in split.names.rows for name in r)
-        notes.append(f"{how}, for example {', '.join(map(repr, list(names)[:EXAMPLES]))}")
+        examples = ", ".join(map(repr, list(names)[:EXAMPLES])) or "none"
+        notes.append(f"{how}, for example {examples}")
     return rows, notes
 
 
@@ -111,9 +113,7 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         rows.texts = _plain_texts(files.texts, reading)
         counts[files.texts] = (len(rows.texts) - _blank_tail(rows.texts), len(rows.texts))
     elif files.texts is not None:
-        texts_table = read_columns(
-            files.texts, reading, texts=True, labels=files.labels is None, optional=files.features is not None
-        )
+        texts_table = _table_of_texts(files.texts, files, reading, notes)
         rows.texts, count = texts_table.texts, len(texts_table.lines)
         counts[files.texts] = (count, count)
         if texts_table.labels or (files.labels is None and files.features is None):
@@ -140,6 +140,18 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         return rows, labels
     rows.labels = labels
     return rows, None
+
+
+def _table_of_texts(path: Path, files: SplitFiles, reading: Reading, notes: list[str]) -> Columns:
+    """The columns of a table of texts, and of their labels if there is no other file of labels."""
+    alone = files.labels is None
+    table = read_columns(path, reading, texts=True, labels=alone, optional=files.features is not None)
+    if reading.id_column and alone and table.labels:
+        return one_row_per_id(table, reading)
+    if not reading.id_column and len(set(table.ids)) < len(table.ids):
+        name = next(name for name, count in Counter(table.ids).items() if count > 1)
+        notes.append(f"ids repeat in {path}, for example {name!r}: each line is a row; see --id-column and --long")
+    return table
 
 
 def _rows_in_common(
@@ -194,7 +206,7 @@ def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[st
     Empty lines at the end are no labels, except for those up to `at_least` labels.
     """
     if kind_of(path) != "lines":
-        return read_columns(path, reading, texts=True).texts
+        return read_columns(path, replace(reading, id_column=""), texts=True).texts
     texts = _plain_texts(path, reading)
     return texts[: max(at_least, len(texts) - _blank_tail(texts))]
 
