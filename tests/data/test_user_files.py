@@ -51,6 +51,14 @@ def test_all_splits_are_split_alike(tmp_path: Path) -> None:
     assert notes == ["each cell is one label, for example 'machine learning'"]
 
 
+def test_empty_names_are_counted(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.txt", "a\nb\n"), put(tmp_path, "y.txt", "x;;y;\nz\n"))
+    found, notes = read_splits({"train": files}, Reading())
+    assert found["train"].names is not None
+    assert found["train"].names.rows == [["x", "y"], ["z"]]
+    assert "2 empty label names, as in a;;b, are no labels" in notes
+
+
 def test_a_text_in_json_is_one_label_unless_a_separator_is_given(tmp_path: Path) -> None:
     files = SplitFiles(put(tmp_path, "t.jsonl", '{"text": "a", "labels": "x y, z"}\n{"text": "b", "labels": ["p"]}\n'))
     assert labels(files) == [["x y, z"], ["p"]]

@@ -24,6 +24,8 @@ Examples:
 
   xmcbench data import --name tickets --texts t.csv --text-column body --labels-column tags
 
+  xmcbench data import --name comments --texts train.csv --text-column comment --one-hot toxic,rude
+
   xmcbench data import --name laws --texts x.txt --labels y.txt --test-texts tx.txt --test-labels ty.txt
 
   xmcbench data import --name mine --features train.txt --test-features test.txt
@@ -46,7 +48,7 @@ ForDev = Annotated[File, typer.Option(help="The same for a development split.")]
 Folder = Annotated[File, typer.Option("--from", help="A folder written by `data export` or PECOS.")]
 LabelTexts = Annotated[File, typer.Option(help="Label texts: text of label i in line i, or lines NAME<TAB>TEXT.")]
 Pairs = Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")]
-Separator = Annotated[str, typer.Option(help="tab, bar, semicolon, comma, space, none or characters; default: found.")]
+Separator = Annotated[str, typer.Option(help="tab, bar, semicolon, comma, newline, space, none, or characters.")]
 Delimiter = Annotated[str, typer.Option(help="Of csv columns: comma, tab, semicolon, bar; default: found in line 1.")]
 ColumnNames = Annotated[str, typer.Option("--columns", help="Column names of csv or tsv without a header: a,b,c.")]
 IdColumn = Annotated[str, typer.Option(help="Column by which a table of labels is joined to the table of texts.")]
@@ -94,6 +96,7 @@ def import_(
 
     Labels may be names: they get ids in sorted order over all splits. Texts without features get a view `bow` (tf-idf
     of words, fitted on training texts) in addition to `text`. All files are checked; nothing is imported on an error.
+    The page docs/files.md says how each form of file is read.
     """
     from xmcbench.data.importing import Plan, import_files
     from xmcbench.data.label_cells import CellRules

@@ -51,6 +51,7 @@ class LabelCells:
     lines: list[int]
     cells: list[list[str] | str]
     blank_tail: int = 0  # empty lines at the end of a file of lines
+    empty_names: int = 0  # as between the separators of a;;b; counted by `split_cells`
 
 
 def checked_text(value: str, where: str, rules: CellRules) -> str:
@@ -212,7 +213,9 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
             names = [cell] if separator == "" else cell.split(None if separator == " " else separator)
         else:
             names = cell
-        names = [name for name in map(str.strip, names) if name]
+        stripped = [name.strip() for name in names]
+        names = [name for name in stripped if name]
+        file.empty_names += len(stripped) - len(names)
         for name in () if rules.literal else names:
             problem, hint = _odd(name) if name not in checked else ("", "")
             checked.add(name)

@@ -94,6 +94,8 @@ def read_splits(
         names = dict.fromkeys(name for split in rows.values() if split.names for r in split.names.rows for name in r)
         examples = ", ".join(map(repr, list(names)[:EXAMPLES])) or "none"
         notes.append(f"{how}, for example {examples}")
+    if empty := sum(file.empty_names for file in cells.values()):
+        notes.append(f"{empty} empty label names, as in a;;b, are no labels")
     return rows, notes
 
 
@@ -127,7 +129,7 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         found = {files.labels: _read_label_file(files.labels, texts_table, reading)}
     if len(found) != 1:
         sources = " and in ".join(map(str, found)) or "none of the files"
-        hint = "Give --labels FILE (--test-labels, --dev-labels) to say which, or a table with a column of labels."
+        hint = "Give --labels FILE (--test-labels, --dev-labels), or texts and labels in one table (.csv, .jsonl, …)."
         raise DataError(f"labels are in {sources}", hint)
     [(path, labels)] = found.items()
     n_rows = _rows_in_common(counts, labels, files.labels or "in the same file")
