@@ -73,6 +73,7 @@ def array() -> bytes:
         (zipped("word/document.xml"), "is a Word document"),
         (zipped("mimetype", "content.xml"), "is an OpenDocument file"),
         (zipped("a.csv"), "is a zip archive"),
+        (b"PK\x03\x04 cut off", "is a damaged zip archive"),
         (zipped("a.npy"), "is an npz file"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "is an old Office file"),
         (b"%PDF-1.7\n", "is a PDF"),

@@ -298,7 +298,7 @@ def test_bad_files_are_refused_whole(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("t.jsonl", '{"text": "a", "labels": ["x"]}\n{"txt": "b"}\n', r"line 2: no 'text' among 'txt'"),
-        ("t.jsonl", '{"text": "a", "labels": ["x"]}\n{"text": 3}\n', "line 2: text: expected str, got int"),
+        ("t.jsonl", '{"text": "a", "labels": ["x"]}\n{"text": 3}\n', "line 2: text: expected a text, found 3"),
         ("t.jsonl", '{"text": "a", "labels": ["x"]}\n{"text": "b", "labels": [["y"]]}\n', "line 2: labels must be"),
         ("t.jsonl", '{"text": "a", "labels": {"x": 1}}\n', "line 1: labels must be"),
         ("t.jsonl", '{"text": "a"\n', "line 1, column 13: not JSON"),

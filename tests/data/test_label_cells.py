@@ -90,7 +90,7 @@ def test_a_cell_is_what_it_says(cell: object, names: list[str] | None) -> None:
         ("#REF!", "missing value"),
         (r"\N", "missing value"),
         (["a\nb"], "a tab or a line end"),
-        ([["b"]], "a list within a list"),
+        ([["b"]], "not a list"),
         ([{"name": "b"}], "an object"),
         ([None], "null"),
         (["a", float("nan")], "nan"),

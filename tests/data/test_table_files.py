@@ -88,11 +88,16 @@ def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) ->
         ("t.json", '[{"a": 1}', "not JSON: the array is not closed"),
         ("t.json", '[{"a": 1}] x', r"line 1, column 12: not JSON \(Text after the array"),
         ("t.json", '[{"a": 1}, 3]', "line 1: expected a JSON object, found int"),
-        ("t.json", '{\n"a": 1\n}', "line 1, column 2: not JSON: a JSON object ends in another line"),
+        ("t.json", '{\n"a": 1\n}', "line 1, column 2: not JSON: the object does not end in this line"),
         ("t.jsonl", '{"a": 1}\n{"a": 1, "a": 2}', "line 2: .*the key 'a' occurs twice"),
         ("t.json", '[{"a": 1},\n{"a": 1, "a": 2}]', "line 2: .*the key 'a' occurs twice"),
         ("t.jsonl", '{"a": 1}\n[1]\n', "line 2: expected a JSON object, found list"),
         ("t.jsonl", '{"a": 1} {"a": 2}\n', r"line 1, column 10: not JSON \(Extra data"),
+        (
+            "t.jsonl",
+            '{"a": 1}\n{"a": "b',
+            "line 2, column 7: not JSON: the object does not end in this line\n.*cut off",
+        ),
         ("t.jsonl", "[" * 99_999, "not JSON"),
     ],
 )

@@ -90,7 +90,10 @@ def test_keys_that_one_row_lacks(tmp_path: Path) -> None:
     rows = read(SplitFiles(put(tmp_path, "t.jsonl", "\n".join(lines))))
     assert rows.texts == ["", ""]
     refused(SplitFiles(put(tmp_path, "s.jsonl", '{"text": "\\ud800", "labels": []}')), "half of a surrogate pair")
-    refused(SplitFiles(put(tmp_path, "o.jsonl", '{"text": {"0": "a"}, "labels": {}}')), "line 1: text: expected")
+    refused(
+        SplitFiles(put(tmp_path, "o.jsonl", '{"text": {"0": "a"}, "labels": {}}')),
+        "line 1: text: expected a text, found an object",
+    )
 
 
 def test_missing_texts_and_labels_as_the_user_says(tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ def _zip_form(path: Path) -> tuple[str, str]:
             return form
     if holds_arrays(path):
         return "an npz file, which holds arrays", MATRIX
+    if not names:
+        return "a damaged zip archive (.xlsx, .docx and .npz are zip archives too)", "Get the file again."
     return "a zip archive", UNPACK
 
 

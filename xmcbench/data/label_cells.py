@@ -91,12 +91,13 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     names = value if isinstance(value, list) else [value]
     for name in names:
         if type(name) not in (str, int):
-            raise DataError(f"{where}: labels must be names or whole numbers, not {_shown(name)}", LIST_HINT)
+            raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", LIST_HINT)
     return [checked_text(str(name), where, CellRules(literal=True)) for name in names]
 
 
-def _shown(value: object) -> str:
-    kinds = {"dict": "an object", "list": "a list within a list", "NoneType": "null", "bool": "true or false"}
+def shown(value: object) -> str:
+    """A value of JSON in the words of a message."""
+    kinds = {"dict": "an object", "list": "a list", "NoneType": "null", "bool": "true or false"}
     return kinds.get(type(value).__name__, f"{value!r:.40}")
 
 

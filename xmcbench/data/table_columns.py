@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xmcbench.data.file_forms import kind_of
-from xmcbench.data.label_cells import CellRules, checked_text
+from xmcbench.data.label_cells import CellRules, checked_text, shown
 from xmcbench.data.table_files import Row, table_rows
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import typed
 
 TEXT_HINT = "Write one object per row, with the text between double quotes; in pandas: to_json(orient='records')."
 ONES, ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false")
@@ -98,7 +97,9 @@ def text_of(row: Row, reading: Reading, where: str) -> str:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             continue
         place = f"{where}: {name}"
-        texts.append(checked_text(typed(value, str, place, TEXT_HINT), place, reading.cells))
+        if not isinstance(value, str):
+            raise DataError(f"{place}: expected a text, found {shown(value)}", TEXT_HINT)
+        texts.append(checked_text(value, place, reading.cells))
     return " ".join(filter(None, texts))
 
 

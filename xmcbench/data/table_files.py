@@ -226,8 +226,10 @@ def _json_error(path: Path, number: int, error: Exception, *, in_array: bool = F
     if not isinstance(error, json.JSONDecodeError):
         return DataError(f"{path}, line {number}: not JSON that can be read ({error})", JSON_FORMS)
     where = f"{path}, line {error.lineno if in_array else number}, column {error.colno}"
-    if error.pos >= len(error.doc.rstrip()):
-        problem = "the array is not closed at the end of the file" if in_array else "a JSON object ends in another line"
+    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+        problem = (
+            "the array is not closed at the end of the file" if in_array else "the object does not end in this line"
+        )
         return DataError(f"{where}: not JSON: {problem}", f"Was the file cut off? {JSON_FORMS}")
     return DataError(f"{where}: not JSON ({error.msg})", JSON_FORMS)
 
