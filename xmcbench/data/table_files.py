@@ -227,16 +227,14 @@ def _json_error(path: Path, number: int, error: Exception, *, in_array: bool = F
         return DataError(f"{path}, line {number}: not JSON that can be read ({error})", JSON_FORMS)
     where = f"{path}, line {error.lineno if in_array else number}, column {error.colno}"
     if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
-        problem = (
-            "the array is not closed at the end of the file" if in_array else "the object does not end in this line"
-        )
+        problem = "the array does not end in this file" if in_array else "the object does not end in this line"
         return DataError(f"{where}: not JSON: {problem}", f"Was the file cut off? {JSON_FORMS}")
     return DataError(f"{where}: not JSON ({error.msg})", JSON_FORMS)
 
 
 def _as_row(path: Path, number: int, value: object) -> Row:
     if not isinstance(value, dict):
-        raise DataError(f"{path}, line {number}: expected a JSON object, found {type(value).__name__}", JSON_FORMS)
+        raise DataError(f"{path}, line {number}: expected a JSON object, found {value!r:.40}", JSON_FORMS)
     return value
 
 
