@@ -1,39 +1,17 @@
-"""Files of splits become rows: one separator, columns, ids, one-hot and long tables, empty lines, unused options."""
+"""Files of splits become rows: one separator, lists, ids that count from 1, empty lines, forms that are not read."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench.data.label_cells import CellRules
+from tests.data.user_rows import labels, put, read, refused
 from xmcbench.data.table_columns import Reading
-from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
-from xmcbench.errors import DataError, UsageError, XmcError
-
-
-def put(folder: Path, name: str, content: str) -> Path:
-    (folder / name).write_text(content, "utf-8", newline="")
-    return folder / name
-
-
-def read(files: SplitFiles, **options: object) -> SplitRows:
-    return read_splits({"train": files}, Reading(**options))[0]["train"]  # type: ignore[arg-type]
-
-
-def labels(files: SplitFiles, **options: object) -> list[list[str]]:
-    names = read(files, **options).names
-    assert names is not None
-    return names.rows
-
-
-def refused(files: SplitFiles, says: str, kind: type[XmcError] = DataError, **options: object) -> None:
-    with pytest.raises(kind, match=says) as caught:
-        read(files, **options)
-    assert caught.value.hint
+from xmcbench.data.user_files import SplitFiles, read_label_texts, read_splits
+from xmcbench.errors import DataError, UsageError
 
 
 def test_all_splits_are_split_alike(tmp_path: Path) -> None:
@@ -68,101 +46,6 @@ def test_a_text_in_json_is_one_label_unless_a_separator_is_given(tmp_path: Path)
     assert labels(files) == [["x, z"], ["p"]]
     files = SplitFiles(put(tmp_path, "v.jsonl", '{"text": "a", "labels": "x, z"}\n{"text": "b", "labels": NaN}\n'))
     assert labels(files, separator="comma") == [["x", "z"], []]
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("text,tags\na,x\n", r"t\.csv, line 2: no 'labels' among 'text', 'tags'\n.*--labels-column"),
-        ("title,labels\na,x\n", r"t\.csv, line 2: no 'text' among 'title', 'labels'\n.*--text-column"),
-        ("text,labels\nnan,x\n", r"line 2: text: the text is 'nan'"),
-        ("text,labels\n", r"t\.csv: no rows"),
-    ],
-)
-def test_a_column_that_is_missing_is_named(tmp_path: Path, content: str, says: str) -> None:
-    refused(SplitFiles(put(tmp_path, "t.csv", content)), says)
-
-
-def test_keys_that_one_row_lacks(tmp_path: Path) -> None:
-    lines = ['{"text": "a", "labels": ["x"]}', '{"text": "b", "label": ["y"]}']
-    refused(SplitFiles(put(tmp_path, "t.jsonl", "\n".join(lines))), "line 2: no 'labels' among 'text', 'label'")
-    lines = ['{"text": null, "labels": null}', '{"text": NaN, "labels": ["x"]}']
-    rows = read(SplitFiles(put(tmp_path, "t.jsonl", "\n".join(lines))))
-    assert rows.texts == ["", ""]
-    refused(SplitFiles(put(tmp_path, "s.jsonl", '{"text": "\\ud800", "labels": []}')), "half of a surrogate pair")
-    refused(
-        SplitFiles(put(tmp_path, "o.jsonl", '{"text": {"0": "a"}, "labels": {}}')),
-        "line 1: text: expected a text, found an object",
-    )
-
-
-def test_missing_texts_and_labels_as_the_user_says(tmp_path: Path) -> None:
-    files = SplitFiles(put(tmp_path, "t.csv", "text,labels\nNA,x\nb,NA\n"))
-    rows = read(files, cells=CellRules(missing="NA"))
-    assert rows.texts == ["", "b"]
-    assert labels(files, cells=CellRules(missing="NA")) == [["x"], []]
-    assert labels(files, cells=CellRules(literal=True)) == [["x"], ["NA"]]
-
-
-def test_one_hot_columns(tmp_path: Path) -> None:
-    content = 'id,text,toxic,"rude, very",score\n1,a,1,0,0.5\n2,b,TRUE,1.0,0.1\n3,c,0,False,1\n'
-    files = SplitFiles(put(tmp_path, "t.csv", content))
-    assert labels(files, one_hot='toxic,"rude, very"') == [["toxic"], ["toxic", "rude, very"], []]
-    refused(files, r"line 2, column 'score': '0\.5' is neither 0 nor 1", one_hot="*")
-    refused(files, "line 2: no 'rude' among 'id', 'text'", one_hot="toxic,rude")
-    files = SplitFiles(put(tmp_path, "u.csv", "id,text,x,y\n1,a,1,0\n2,b,0,1\n"))
-    assert labels(files, one_hot="*") == [["x"], ["y"]]
-    files = SplitFiles(put(tmp_path, "u.jsonl", '{"text": "a", "x": true, "y": 0}\n{"text": "b", "x": 1, "y": null}'))
-    refused(files, "line 2, column 'y': 'none' is neither", one_hot="*")
-
-
-def test_labels_are_joined_by_their_ids(tmp_path: Path) -> None:
-    texts = put(tmp_path, "t.csv", "id,text\n7,a\n8,b\n9,c\n")
-    files = SplitFiles(texts, put(tmp_path, "y.csv", "id,labels\n9,z\n7,x;y\n8,\n"))
-    assert labels(files, id_column="id") == [["x", "y"], [], ["z"]]
-    refused(files, r"t\.csv, line 2 has id '7', .*y\.csv, line 2 has id '9'\n.*--id-column id")
-    y = put(tmp_path, "y.jsonl", "".join(json.dumps({"id": i, "labels": [f"l{i}"]}) + "\n" for i in (9, 8, 7)))
-    assert labels(SplitFiles(texts, y), id_column="id") == [["l7"], ["l8"], ["l9"]]
-    for content, says in (
-        ("id,labels\n9,z\n7,x\n", r"t\.csv, line 3: the id '8' is not in .*y\.csv"),
-        ("id,labels\n9,z\n7,x\n8,y\n6,w\n", r"y\.csv, line 5: the id '6' is not in .*t\.csv"),
-        ("id,labels\n9,z\n7,x\n8,y\n7,w\n", r"y\.csv, line 5: the id '7' is in line 3 already\n.*--long"),
-        ("id,labels\n9,z\n,x\n8,y\n", r"y\.csv, line 3: the id in column 'id' is empty"),
-        ("ID,labels\n9,z\n7,x\n8,y\n", r"y\.csv, line 2: no 'id' among 'ID', 'labels'"),
-    ):
-        refused(SplitFiles(texts, put(tmp_path, "y.csv", content)), says, id_column="id")
-    twice = put(tmp_path, "twice.csv", "id,text\n7,a\n7,b\n")
-    refused(
-        SplitFiles(twice, put(tmp_path, "y.csv", "id,labels\n7,z\n")), r"twice\.csv, line 3: the id '7'", id_column="id"
-    )
-    lines = put(tmp_path, "t.txt", "a\n")
-    refused(
-        SplitFiles(lines, put(tmp_path, "y.csv", "id,labels\n7,z\n")), "no table with ids", UsageError, id_column="id"
-    )
-
-
-def test_ids_that_repeat_are_said(tmp_path: Path) -> None:
-    files = SplitFiles(put(tmp_path, "t.csv", "id,text,labels\n7,a,x\n7,a,y\n"))
-    found, notes = read_splits({"train": files}, Reading())
-    assert found["train"].texts == ["a", "a"]
-    assert any("ids repeat in" in note and "'7'" in note for note in notes)
-
-
-def test_the_long_form(tmp_path: Path) -> None:
-    texts = put(tmp_path, "t.csv", "doc,text\nd1,a\nd2,b\nd3,c\n")
-    y = put(tmp_path, "y.csv", "doc,label\nd3,New York\nd1,x\nd3,y\n")
-    how = {"id_column": "doc", "labels_column": "label", "long": True}
-    assert labels(SplitFiles(texts, y), **how) == [["x"], [], ["New York", "y"]]
-    one = put(tmp_path, "one.csv", "doc,text,label\nd3,c,x y\nd1,a,x\nd3,c,y\nd2,b,\n")
-    rows = read(SplitFiles(one), **how)
-    assert rows.texts == ["c", "a", "b"]
-    assert rows.names is not None
-    assert rows.names.rows == [["x y", "y"], ["x"], []]
-    refused(SplitFiles(one), "line 4: the id 'd3' is in line 2 already", id_column="doc", labels_column="label")
-    two = put(tmp_path, "two.csv", "doc,text,label\nd3,c,x\nd3,b,y\n")
-    refused(SplitFiles(two), "line 3: the id 'd3' has another text than in line 2", **how)
-    y = put(tmp_path, "y.csv", "doc,label\nd3,x\nd4,x\n")
-    refused(SplitFiles(texts, y), r"y\.csv, line 3: the id 'd4' is not in .*t\.csv", **how)
 
 
 @pytest.mark.parametrize(
@@ -214,35 +97,6 @@ def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
         read_label_texts(put(tmp_path, "l.txt", "None\n"), Reading())
     with pytest.raises(DataError, match="a JSON object in a file of plain lines"):
         read_label_texts(put(tmp_path, "l.txt", '{"text": "x"}\n'), Reading())
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"text_column": "body"}, "--text-column is used by none of the files"),
-        ({"labels_column": "tags"}, "--labels-column is used by none of the files"),
-        ({"id_column": "id"}, "--id-column is used by none of the files"),
-        ({"long": True}, "--long is used by none of the files"),
-        ({"one_hot": "*"}, "--one-hot is used by none of the files"),
-        ({"delimiter": ";"}, "--delimiter is used by none of the files"),
-        ({"columns": ("a",)}, "--columns is used by none of the files"),
-    ],
-)
-def test_an_option_that_no_file_uses(tmp_path: Path, options: dict[str, object], says: str) -> None:
-    files = SplitFiles(put(tmp_path, "t.txt", "a\n"), put(tmp_path, "y.txt", "x\n"))
-    refused(files, says, UsageError, **options)
-
-
-def test_options_that_contradict_each_other(tmp_path: Path) -> None:
-    files = SplitFiles(put(tmp_path, "t.csv", "text,labels\na,x\n"))
-    refused(files, "a column is named twice", UsageError, text_column="text,text")
-    refused(files, "a column is named twice", UsageError, one_hot="a,a")
-    refused(files, "a column is named twice", UsageError, columns=("a", "a"))
-    refused(files, "can't be labels and texts", UsageError, text_column="labels")
-    refused(files, "--long needs --id-column", UsageError, long=True)
-    refused(files, "two forms of labels", UsageError, one_hot="x", labels_column="y")
-    lists = SplitFiles(put(tmp_path, "l.csv", "text,labels\na,['x']\n"))
-    refused(lists, "--label-separator is used by none", UsageError, separator="comma")
 
 
 @pytest.mark.parametrize("name", ["y.txt", "y.xlsx"])
