@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import pickle
 import sqlite3
 import tarfile
@@ -122,6 +123,13 @@ def test_a_database_a_folder_and_no_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=says):
             list(text_lines(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Unix")
+def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is a pipe or a device"):
+        list(text_lines(tmp_path / "pipe"))
 
 
 def test_text_is_read_as_it_is(tmp_path: Path) -> None:

@@ -85,6 +85,14 @@ def test_labels_are_joined_by_their_ids(tmp_path: Path) -> None:
     )
 
 
+def test_a_column_of_labels_next_to_a_file_of_labels_is_said(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.csv", "text,labels\na,x\n"), put(tmp_path, "y.txt", "y\n"))
+    found, notes = read_splits({"train": files}, Reading())
+    assert found["train"].names is not None
+    assert found["train"].names.rows == [["y"]]
+    assert any("the column 'labels' of" in note and "is not read" in note for note in notes)
+
+
 def test_ids_that_repeat_are_said(tmp_path: Path) -> None:
     files = SplitFiles(put(tmp_path, "t.csv", "id,text,labels\n7,a,x\n7,a,y\n"))
     found, notes = read_splits({"train": files}, Reading())

@@ -93,6 +93,8 @@ def check_text(path: Path) -> None:
     """DataError, with what the file is, unless its first bytes may be those of a utf-8 text."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a file", "Give one of its files, or --from FOLDER alone.")
+    if path.exists() and not path.is_file():  # a pipe is empty when it is opened again
+        raise DataError(f"{path} is a pipe or a device", "Files are read several times: write its content into a file.")
     with opened(path) as file:
         head = file.read(HEAD)
     if not head.removeprefix(b"\xef\xbb\xbf"):
@@ -129,7 +131,7 @@ def _unsupported(path: Path, head: bytes) -> tuple[str, str]:
 
 def holds_arrays(path: Path) -> bool:
     """Whether a file is npz, or is named so: then the reader of matrices says what is wrong with it."""
-    members = _members(path)
+    members = _members(path) if path.is_file() else []
     return path.suffix.lower() == ".npz" or (bool(members) and all(name.endswith(".npy") for name in members))
 
 

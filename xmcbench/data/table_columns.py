@@ -56,6 +56,7 @@ class Columns:
     texts: list[str] = field(default_factory=list)
     labels: list[object] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    unread_labels: bool = False  # there is a column of labels, and it was not asked for
 
 
 def read_columns(
@@ -71,6 +72,7 @@ def read_columns(
     for number, row in table_rows(path, reading.delimiter, reading.columns):
         where = f"{path}, line {number}"
         if not table.lines:
+            table.unread_labels = not labels and reading.labels_column in row
             one_hot = _one_hot_columns(row, reading) if reading.one_hot and labels else ()
             label_column = "" if optional and label_column not in row else label_column
         if optional and not label_column and reading.labels_column in row:

@@ -148,6 +148,8 @@ def _table_of_texts(path: Path, files: SplitFiles, reading: Reading, notes: list
     """The columns of a table of texts, and of their labels if there is no other file of labels."""
     alone = files.labels is None
     table = read_columns(path, reading, texts=True, labels=alone, optional=files.features is not None)
+    if table.unread_labels:
+        notes.append(f"the column {reading.labels_column!r} of {path} is not read: labels are in {files.labels}")
     if reading.id_column and alone and table.labels:
         return one_row_per_id(table, reading)
     if not reading.id_column and len(set(table.ids)) < len(table.ids):
