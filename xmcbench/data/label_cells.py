@@ -111,11 +111,12 @@ def _listed(text: str, where: str) -> list[str] | None:
     brackets = BRACKETS.fullmatch(inner)
     if brackets is None:
         return None
-    content = next(group for group in brackets.groups() if group is not None)
+    content = next(group for group in brackets.groups() if group is not None).strip()
+    is_list = not inner.startswith("(") or "," in content  # Python prints a tuple of one as ('a',)
     names, position = [], 0
-    while content[position:].strip():
+    while position < len(content):
         item = ITEM.match(content, position)
-        if item is None:
+        if item is None or not is_list:
             if inner.startswith("(") and not any(quote in content for quote in QUOTES):
                 return None  # a name such as (unknown)
             raise DataError(f"{where}: {text[:60]!r} looks like a list, but is none that can be read", LIST_HINT)
