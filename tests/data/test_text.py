@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from xmcbench.data.text import bow_eurlex, bow_words, bow_words_chars, tfidf_bow
+from xmcbench.data.text import bow_eurlex, bow_words, bow_words_chars, tfidf_bow, words_of
 from xmcbench.errors import DataError
 
 
@@ -54,3 +57,37 @@ def test_rare_words_of_large_imports_are_dropped() -> None:
 def test_texts_without_words() -> None:
     with pytest.raises(DataError, match="tf-idf of 2 training texts fails: empty vocabulary"):
         tfidf_bow(["", "!"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("東京は2020年", ["東", "京", "は", "東京", "京は", "東京は", "2020", "年"]),
+        ("ワインabc・酒", ["ワ", "イ", "ン", "ワイ", "イン", "ワイン", "abc", "酒"]),
+        ("ที่นี่", ["ที่", "นี่", "ที่นี่"]),
+        ("ລາວ", ["ລ", "າ", "ວ", "ລາ", "າວ", "ລາວ"]),
+        ("ខ្មែរ", ["ខ្", "មែ", "រ", "ខ្មែ", "មែរ", "ខ្មែរ"]),
+        ("မြန်မာ", ["မြ", "န်", "မာ", "မြန်", "န်မာ", "မြန်မာ"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("한국어 문장", ["한국어", "문장"]),
+    ],
+)
+def test_scripts_without_spaces_give_character_ngrams(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+
+
+@given(st.text(st.characters(max_codepoint=0x8FF) | st.sampled_from(" _\u0301\u20ac\uac00\U0001f600\u00ad")))
+def test_words_of_other_scripts_are_those_of_the_pattern(text: str) -> None:
+    assert words_of(text) == re.findall(r"\b\w+\b", text)
+
+
+def test_other_scripts_keep_their_features_bit_by_bit() -> None:
+    texts = ["Ein Bär im l'été", "naïve cafe\u0301 x_1", "Привет мир", "مرحبا", "Ωμέγα 12.5"] * 3
+    expected = tfidf_bow(texts, texts[:2], sublinear_tf=True, min_df=1, token_pattern=r"\b\w+\b")
+    for found, known in zip(bow_words(texts, texts[:2]), expected, strict=True):
+        assert all(np.array_equal(getattr(found, a), getattr(known, a)) for a in ("data", "indices", "indptr"))
+
+
+def test_chinese_texts_with_a_common_word_share_a_feature() -> None:
+    first, second = bow_words(["我喜欢红酒", "红酒很贵"])[0].toarray()
+    assert first @ second > 0
