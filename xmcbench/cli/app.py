@@ -13,6 +13,8 @@ from xmcbench.cli.board import board_app, merge
 from xmcbench.cli.check import check_app
 from xmcbench.cli.compare import compare
 from xmcbench.cli.data import data_app
+from xmcbench.cli.data_files import verify as verify_files
+from xmcbench.cli.data_files import where
 from xmcbench.cli.data_io import EPILOG as IMPORT_EPILOG
 from xmcbench.cli.data_io import export, import_
 from xmcbench.cli.doctor import doctor
@@ -54,6 +56,8 @@ for command in (compare, merge, verify):
 app.command(epilog=SCORE_EPILOG)(score)
 for other in (ls, info, cite, doctor, new):
     app.command()(other)
+data_app.command("verify")(verify_files)
+data_app.command()(where)
 data_app.command("import", epilog=IMPORT_EPILOG)(import_)
 data_app.command("export")(export)
 for name, group in (("data", data_app), ("peers", peers_app), ("board", board_app), ("check", check_app)):

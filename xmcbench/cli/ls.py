@@ -12,9 +12,10 @@ import typer
 
 from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records
 from xmcbench.cli.terminal import number, paragraph, percent, print_table
-from xmcbench.errors import unknown
+from xmcbench.errors import DataError, unknown
 
 Row = Mapping[str, object]
+COUNTS = {"train": "n_train", "test": "n_test", "labels": "n_labels"}  # column of data sets → name of the count
 
 
 @dataclass(frozen=True)
@@ -58,23 +59,32 @@ def _methods(_: Path) -> list[Row]:
 
 def _datasets(_: Path) -> list[Row]:
     from xmcbench.data.catalogue import catalogue
-    from xmcbench.data.home import imported
+    from xmcbench.data.imported import imported_names
 
     rows: list[Row] = [
         {
             "name": entry.name,
-            "train": entry.expected.get("n_train"),
-            "test": entry.expected.get("n_test"),
-            "labels": entry.expected.get("n_labels"),
+            **{title: entry.expected.get(count) for title, count in COUNTS.items()},
             "views": list(entry.views),
             "licence": entry.licence,
             "title": entry.title,
         }
         for entry in catalogue().values()
     ]
-    names = sorted(path.name for path in imported().glob("*") if path.is_dir())
-    unknown_facts: Row = {**dict.fromkeys(("train", "test", "labels")), "views": [], "licence": "yours"}
-    return rows + [{"name": name, **unknown_facts, "title": "imported from your files"} for name in names]
+    return rows + [_imported_row(name) for name in imported_names()]
+
+
+def _imported_row(name: str) -> Row:
+    from xmcbench.data.imported import find_imported
+
+    try:
+        found = find_imported(name)
+    except DataError:
+        damaged = "imported, but damaged: see `xmcbench data verify`"
+        return {"name": name, **dict.fromkeys(COUNTS), "views": [], "licence": "yours", "title": damaged}
+    counts = {title: found.counts.get(count) for title, count in COUNTS.items()}
+    title = f"imported from your files, revision {found.revision}"
+    return {"name": name, **counts, "views": list(found.views), "licence": "yours", "title": title}
 
 
 def _metrics(_: Path) -> list[Row]:

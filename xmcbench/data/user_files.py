@@ -135,11 +135,11 @@ def _value(row: Mapping[str, object], column: str, where: str, hint: str) -> obj
     return row[column]
 
 
-def read_label_texts(path: Path, reading: Reading) -> list[str]:
-    """One text per label: the lines of the file, or the text column of jsonl, csv, tsv."""
+def read_label_texts(path: Path, reading: Reading) -> list[tuple[int, str]]:
+    """(line number, text) per label: the lines of the file, or the text column of jsonl, csv, tsv."""
     if kind_of(path) == "lines":
-        return read_lines(path)
-    return [text_of(row, reading.text_column, f"{path}, line {number}") for number, row in _records(path)]
+        return list(lines_of(path))
+    return [(number, text_of(row, reading.text_column, f"{path}, line {number}")) for number, row in _records(path)]
 
 
 def read_label_file(path: Path, reading: Reading) -> Names | sp.csr_matrix:
