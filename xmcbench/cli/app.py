@@ -21,6 +21,7 @@ from xmcbench.cli.doctor import doctor
 from xmcbench.cli.info import cite, info
 from xmcbench.cli.ls import ls
 from xmcbench.cli.new import new
+from xmcbench.cli.options import EachOptionOnce
 from xmcbench.cli.peers import peers_app
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
@@ -62,6 +63,9 @@ data_app.command("import", epilog=IMPORT_EPILOG)(import_)
 data_app.command("export")(export)
 for name, group in (("data", data_app), ("peers", peers_app), ("board", board_app), ("check", check_app)):
     app.add_typer(group, name=name)
+for group in (app, data_app, peers_app, board_app, check_app):
+    for registered in group.registered_commands:
+        registered.cls = EachOptionOnce
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ def doctor(
     full: Annotated[bool, typer.Option("--full", help="Also import torch and look for a GPU.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, machine, folders, imported data sets and every plugin.
+    """Check versions, machine, folders, imported data and plugins.
 
     Each file of an imported data set is read and compared with its hash at import. Each plugin is imported in a
     separate process. Exit code 1 if a problem was found.
