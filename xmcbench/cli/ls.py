@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records
 from xmcbench.cli.terminal import number, paragraph, percent, print_table
 from xmcbench.errors import DataError, unknown
+
+if TYPE_CHECKING:
+    from xmcbench.results.record import Record
 
 Row = Mapping[str, object]
 COUNTS = {"train": "n_train", "test": "n_test", "labels": "n_labels"}  # column of data sets → name of the count
@@ -110,7 +113,8 @@ def _runs(results: Path) -> list[Row]:
             "name": record.run_id,
             "status": record.status,
             "method": record.method.label,
-            "dataset": f"{record.dataset.name} ({record.dataset.view})",
+            "dataset": f"{record.dataset.name} ({record.dataset.view}){_earlier(record)}",
+            "revision": record.dataset.revision,
             "seed": record.seed,
             "P@1": record.metric("P@1"),
             "PSP@5": record.metric("PSP@5"),
@@ -120,12 +124,18 @@ def _runs(results: Path) -> list[Row]:
     ]
 
 
+def _earlier(record: Record) -> str:
+    from xmcbench.data.imported import replaced_by
+
+    return ", imported again since" if replaced_by(record.dataset.name, record.dataset.revision) else ""
+
+
 KINDS: Mapping[str, Kind] = {
     "methods": Kind(_methods),
     "datasets": Kind(_datasets, drop=("title", "licence")),
     "metrics": Kind(_metrics, drop=("weighted", "kind")),
     # `xmcbench compare` accepts the end of a run id
-    "runs": Kind(_runs, drop=("fit seconds", "seed"), short={"name": lambda run_id: run_id[-8:]}),
+    "runs": Kind(_runs, drop=("revision", "fit seconds", "seed"), short={"name": lambda run_id: run_id[-8:]}),
 }
 
 

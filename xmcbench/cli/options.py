@@ -33,8 +33,8 @@ class EachOptionOnce(typer.core.TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Raises UsageError: an option that takes one value is given twice."""
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        single = [p for p in order if p.param_type_name == "option" and not p.multiple and not p.is_flag]
+        given: list[Any] = self.make_parser(ctx).parse_args(args=list(args))[2]
+        single = [p for p in given if p.param_type_name == "option" and not p.multiple and not p.is_flag]
         for option in single:
             if single.count(option) > 1:
                 listed = "comma-separated" in (option.help or "").casefold()

@@ -122,6 +122,15 @@ def find_imported(name: str) -> Imported:
     return msgspec.structs.replace(found, name=name.casefold())
 
 
+def replaced_by(name: str, revision: str | None) -> str | None:
+    """The revision that the import of that name has now if it is another one; None also without a whole import."""
+    try:
+        now = find_imported(name).revision
+    except (DataError, UsageError):
+        return None
+    return None if now == revision else now
+
+
 def _seal(raw: Mapping[str, object]) -> str:
     rest = {key: value for key, value in raw.items() if key != "seal"}
     return "sha256:" + hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
