@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from xmcbench.data import load
+from xmcbench.data.folders import read_folder
 from xmcbench.data.home import home, imported
 from xmcbench.data.imported import Imported, content_fault, file_faults, find_imported, imported_names, remove_imported
 from xmcbench.data.importing import Plan, import_files
 from xmcbench.data.inventory import imported_states
+from xmcbench.data.spec import Parsed
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
 
@@ -119,6 +121,22 @@ def test_an_import_says_what_it_changes(tmp_path: Path) -> None:
     (second.folder / "Y.trn.npz").write_bytes(b"")
     third = make(tmp_path, replace=True)
     assert "can't be compared, since it is damaged" in third.changes[0]
+
+
+def test_an_import_that_is_replaced_while_it_is_read_is_not_taken_for_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path)
+
+    def slow(folder: Path, **options: bool) -> Parsed:
+        monkeypatch.setattr("xmcbench.data.imported.read_folder", read_folder)
+        make(tmp_path, ("c", "d"), replace=True)
+        return read_folder(folder, **options)
+
+    monkeypatch.setattr("xmcbench.data.imported.read_folder", slow)
+    with pytest.raises(DataError, match="mine was imported again while it was read"):
+        load("mine", offline=True)
+    assert load("mine", offline=True).revision == find_imported("mine").revision
 
 
 def test_remove_takes_the_import_and_its_parsed_views(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcbench.data.text import bow_eurlex, bow_words, bow_words_chars, tfidf_bow, words_of
+from xmcbench.data.text import bow_eurlex, bow_words, bow_words_chars, has_unspaced, tfidf_bow, words_of
 from xmcbench.errors import DataError
 
 
@@ -74,6 +74,7 @@ def test_texts_without_words() -> None:
 )
 def test_scripts_without_spaces_give_character_ngrams(text: str, words: list[str]) -> None:
     assert words_of(text) == words
+    assert has_unspaced(text) == (len(words) > 2)
 
 
 @given(st.text(st.characters(max_codepoint=0x8FF) | st.sampled_from(" _\u0301\u20ac\uac00\U0001f600\u00ad")))

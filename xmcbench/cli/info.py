@@ -224,7 +224,7 @@ def as_text(facts: Facts) -> str:
                 texts = (", ".join(f"{k}={v}" for k, v in values.items()) for values in value.values())
                 presets = [(name, text or "the defaults") for name, text in zip(value, texts, strict=True)]
                 sections.append("presets, as in name[preset=…]:\n" + columns(presets, "  "))
-            case "known_issues", list():
+            case "known_issues" | "notes" | "changes", list():
                 sections.append(f"{title}:\n" + "\n".join(map(paragraph, value)))
             case _, dict():
                 sections.append(f"{title}:\n" + columns(value.items(), "  "))

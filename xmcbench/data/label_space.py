@@ -24,6 +24,7 @@ from xmcbench.errors import DataError
 # no part of this: they change how letters and emoji look.
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
 _ENDS = re.compile(rf"^[\s{INVISIBLE}]+|[\s{INVISIBLE}]+$")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WHITESPACE, _INSIDE = re.compile(r"\s+"), re.compile(f"[{INVISIBLE}]")
 
 
@@ -38,7 +39,18 @@ class LabelSpace:
 
 def canonical(name: str) -> str:
     """The name in Unicode's form NFC, without whitespace and invisible characters at its ends."""
-    return unicodedata.normalize("NFC", _ENDS.sub("", name))
+    return unicodedata.normalize("NFC", _trimmed(name))
+
+
+def _trimmed(name: str) -> str:
+    plain = name.isascii() and name.isprintable() and name == name.strip(" ")  # most names, and fast to see
+    return name if plain else _ENDS.sub("", name)
+
+
+def _visible(form: str) -> str:
+    """What a reader sees of a name: invisible characters left out, each run of whitespace as one space."""
+    plain = form.isascii() and form.isprintable() and "  " not in form
+    return form if plain else _INSIDE.sub("", _WHITESPACE.sub(" ", form))
 
 
 def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, reading: Reading) -> LabelSpace:
@@ -162,7 +174,7 @@ def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], lis
     DataError, with file and line, if a name has half of a surrogate pair, which no utf-8 text can hold.
     """
     forms = {name: canonical(name) for part in splits.values() for row in part.rows for name in row}
-    if broken := {name for name in forms if any("\ud800" <= character <= "\udfff" for character in name)}:
+    if broken := {name for name in forms if _SURROGATE.search(name)}:
         part, number, name = next(
             (part, number, name)
             for part in splits.values()
@@ -175,9 +187,9 @@ def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], lis
     spellings: dict[str, set[str]] = defaultdict(set)
     alike: dict[str, set[str]] = defaultdict(set)
     for name, form in forms.items():
-        spellings[form].add(_ENDS.sub("", name))
-        alike[_INSIDE.sub("", _WHITESPACE.sub(" ", form))].add(form)
-    trimmed = sorted(name for name in forms if _ENDS.sub("", name) != name)
+        spellings[form].add(_trimmed(name))
+        alike[_visible(form)].add(form)
+    trimmed = sorted(name for name in forms if _trimmed(name) != name)
     merged = sorted(form for form, several in spellings.items() if len(several) > 1)
     pairs = sorted(sorted(several) for several in alike.values() if len(several) > 1)
     notes = []

@@ -13,7 +13,7 @@ from xmcbench.data.catalogue import Entry, entry, listed_names, names
 from xmcbench.data.recipes import recipe
 from xmcbench.data.spec import Dataset, Parsed
 from xmcbench.data.validate import validate
-from xmcbench.errors import unknown
+from xmcbench.errors import DataError, unknown
 
 
 @dataclass(frozen=True)
@@ -105,4 +105,11 @@ def _imported_source(name: str, view: str | None) -> Source:
     check_files(facts, lambda path: remembered(path).sha256)
     files = sorted(path for path in facts.folder.rglob("[!.]*") if path.is_file())
     depends_on = {"view": view, "files": {path.name: remembered(path).sha256 for path in files}}
-    return Source(facts.name, view, facts.revision, facts.propensity, depends_on, partial(facts.parse, view))
+
+    def parse() -> Parsed:
+        parsed = facts.parse(view)
+        if find_imported(name) != facts:
+            raise DataError(f"{facts.name} was imported again while it was read", "Repeat the command.")
+        return parsed
+
+    return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse)

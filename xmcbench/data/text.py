@@ -77,6 +77,11 @@ def words_of(text: str) -> list[str]:
     return words
 
 
+def has_unspaced(text: str) -> bool:
+    """Whether a text has letters of a script without spaces between words; see `words_of`."""
+    return bool(_SPECIAL.search(text)) and bool(_word_patterns()[1].search(text))
+
+
 # First and last code points. Of these, letters and combining marks count; digits and punctuation do not.
 UNSPACED = (
     (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
