@@ -122,6 +122,12 @@ def test_labels_without_text_and_without_rows_are_reported(tmp_path: Path) -> No
     ]
 
 
+def test_texts_that_repeat_are_refused_with_both_lines_unless_they_are_empty(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"names\.txt, line 3: 'cat' is already in line 1: label texts repeat"):
+        space([["cat"]], lines(tmp_path, "cat", "dog", "cat"))
+    assert ids(space([["cat"]], lines(tmp_path, "", "cat", ""))) == [[1]]
+
+
 def test_texts_of_matrices_are_whole_lines(tmp_path: Path) -> None:
     rows = SplitRows(labels=sp.csr_matrix([[1.0, 0.0]]))
     found = label_space({"train": rows}, lines(tmp_path, "x\tcat", "y\tdog"), READING)

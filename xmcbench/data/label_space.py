@@ -113,7 +113,7 @@ def vocabulary(
         first = by_name.setdefault(name, i)
         if named and not name:
             raise DataError(f"{path}, line {number}: no name before the tab", "Each line is NAME<TAB>TEXT.")
-        if first != i:
+        if first != i and name:  # no row can name a label by an empty text
             repeated = repeated or f"{path}, line {number}: {name[:80]!r} is already in line {numbered[first][0]}"
     if named and repeated:
         raise DataError(repeated, "Names must differ.")

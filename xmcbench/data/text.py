@@ -87,7 +87,10 @@ UNSPACED = (
     (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
     (0x1000, 0x109F),  # Burmese
     (0x1780, 0x17FF),  # Khmer
-    (0x3005, 0x31FF),  # kana, bopomofo
+    (0x3005, 0x3006),  # Chinese and Japanese repetition and closing marks
+    (0x3031, 0x312F),  # kana, bopomofo
+    (0x31A0, 0x31BF),  # bopomofo
+    (0x31F0, 0x31FF),  # kana
     (0x3400, 0x9FFF),  # Chinese characters
     (0xA9E0, 0xA9FF),  # Burmese
     (0xAA60, 0xAA7F),  # Burmese
