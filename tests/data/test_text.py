@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from xmcbench.data.text import (
     UNSPACED,
     VOWEL_SIGNS,
+    bow_any_script,
     bow_eurlex,
     bow_words,
     bow_words_chars,
@@ -60,6 +61,7 @@ def test_eurlex_recipe_drops_words_of_fewer_than_five_texts() -> None:
 
 def test_rare_words_of_large_imports_are_dropped() -> None:
     assert bow_words(["same", "rare"])[0].shape[1] == 2
+    assert bow_any_script(["same"] * 9_999 + ["rare"])[0].shape[1] == 1
     assert bow_words(["same"] * 9_999 + ["rare"])[0].shape[1] == 1
 
 
@@ -100,10 +102,14 @@ def test_words_of_other_scripts_are_those_of_the_pattern(text: str) -> None:
 def test_other_scripts_keep_their_features_bit_by_bit() -> None:
     texts = ["Ein Bär im l'été", "naïve cafe\u0301 x_1", "Привет мир", "مرحبا", "Ωμέγα 12.5"] * 3
     expected = tfidf_bow(texts, texts[:2], sublinear_tf=True, min_df=1, token_pattern=r"\b\w+\b")
-    for found, known in zip(bow_words(texts, texts[:2]), expected, strict=True):
+    for found, known in zip(bow_any_script(texts, texts[:2]), expected, strict=True):
         assert all(np.array_equal(getattr(found, a), getattr(known, a)) for a in ("data", "indices", "indptr"))
 
 
+def test_data_sets_of_the_catalogue_keep_their_words() -> None:
+    assert bow_words(["東京 to"])[0].shape[1] == 2
+
+
 def test_chinese_texts_with_a_common_word_share_a_feature() -> None:
-    first, second = bow_words(["我喜欢红酒", "红酒很贵"])[0].toarray()
+    first, second = bow_any_script(["我喜欢红酒", "红酒很贵"])[0].toarray()
     assert first @ second > 0

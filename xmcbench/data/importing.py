@@ -19,7 +19,7 @@ from xmcbench.data.formats import with_filters
 from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
-from xmcbench.data.text import bow_words, has_unspaced
+from xmcbench.data.text import bow_any_script, has_unspaced
 from xmcbench.data.user_files import Reading, SplitFiles, read_rows
 from xmcbench.data.validate import validate
 from xmcbench.errors import DataError, UsageError
@@ -168,7 +168,7 @@ def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
     """The splits with tf-idf features added if they have only texts."""
     if any(split.features is not None or split.texts is None for split in splits.values()):
         return splits
-    matrices = bow_words(*(list(split.texts or []) for split in splits.values()))
+    matrices = bow_any_script(*(list(split.texts or []) for split in splits.values()))
     notes.append("view bow made from the texts: word unigrams, sublinear tf-idf, fitted on the training texts")
     if any(has_unspaced(text) for split in splits.values() for text in split.texts or ()):
         notes.append("in scripts without spaces between words, bow has characters and their 2- and 3-grams")

@@ -51,9 +51,21 @@ def bow_words_chars(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
 
 
 def bow_words(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
-    r"""Words (`words_of`; sublinear, min_df 1 below 10,000 training texts, else 2): the view of an import."""
-    min_df = 1 if len(train) < 10_000 else 2
-    return tfidf_bow(train, *others, sublinear_tf=True, min_df=min_df, tokenizer=words_of, token_pattern=None)
+    r"""Word unigrams (`\b\w+\b`, sublinear, min_df 1 below 10,000 training texts, else 2)."""
+    return tfidf_bow(train, *others, sublinear_tf=True, min_df=_min_df(train), token_pattern=r"\b\w+\b")
+
+
+def bow_any_script(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+    """As `bow_words`, with the words of `words_of`: the view of an import.
+
+    Data sets of the catalogue keep `bow_words`, since their content must not change.
+    """
+    options = {"tokenizer": words_of, "token_pattern": None}
+    return tfidf_bow(train, *others, sublinear_tf=True, min_df=_min_df(train), **options)
+
+
+def _min_df(train: Texts) -> int:
+    return 1 if len(train) < 10_000 else 2
 
 
 def words_of(text: str) -> list[str]:
