@@ -103,6 +103,15 @@ def test_ids_that_count_from_one_are_suspected(tmp_path: Path) -> None:
         space([["1"], ["3"], ["2"]], lines(tmp_path, "cat", "dog", "eel"))
 
 
+def test_ids_from_one_are_not_hidden_by_an_empty_last_line(tmp_path: Path) -> None:
+    """With it, "3" would be an id, and every label would have the text of the next."""
+    with pytest.raises(DataError, match=r"y\.txt, line 2: label 3 has no text \(the last line of .*no row has label 0"):
+        space([["1"], ["3"], ["2"]], lines(tmp_path, "cat", "dog", "eel", ""))
+    assert ids(space([["1"], ["3"], ["0"]], lines(tmp_path, "cat", "dog", "eel", ""))) == [[1], [3], [0]]
+    found = space([["1"], ["2"]], lines(tmp_path, "cat", "dog", "eel"))
+    assert "labels are ids, which count the lines of names.txt from 0; no row has label 0" in found.notes
+
+
 def test_a_line_without_tab_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"label 'C7' is not in(.|\n)*Line 2 has no tab, so whole lines are texts"):
         space([["C7"]], lines(tmp_path, "C7\tcat", "dog"))

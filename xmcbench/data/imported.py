@@ -124,9 +124,11 @@ def find_imported(name: str) -> Imported:
 
 def replaced_by(name: str, revision: str | None) -> str | None:
     """The revision that the import of that name has now if it is another one; None also without a whole import."""
+    if not is_imported(name):
+        return None
     try:
         now = find_imported(name).revision
-    except (DataError, UsageError):
+    except DataError:
         return None
     return None if now == revision else now
 

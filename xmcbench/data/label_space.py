@@ -24,6 +24,7 @@ from xmcbench.errors import DataError
 # no part of this: they change how letters and emoji look.
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
 _ENDS = re.compile(rf"^[\s{INVISIBLE}]+|[\s{INVISIBLE}]+$")
+_EACH_LABEL = "Each label needs a line there: its text, NAME<TAB>TEXT, or ids that count lines from 0."
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WHITESPACE, _INSIDE = re.compile(r"\s+"), re.compile(f"[{INVISIBLE}]")
 
@@ -127,29 +128,44 @@ def vocabulary(
             by_name,
             [*notes, f"labels are {'the names before the tab' if named else 'the lines'} of {path.name}"],
         )
-    # Names that are partly texts of the file and partly numbers are no ids: a guess could renumber all labels.
-    as_ids = unknown == used_names and all(name.isascii() and name.isdigit() for name in used_names)
-    ids = {str(i): i for i in range(len(lines))} if as_ids else by_name
-    if used_names <= ids.keys():
-        return texts, ids, [*notes, f"labels are ids, which count the lines of {path.name} from 0"]
-    part, number, name = next(
+    # Labels that are partly texts of the file and partly numbers are no ids: a guess could renumber all labels.
+    if unknown != used_names or not all(name.isascii() and name.isdigit() for name in used_names):
+        part, number, name = _first_row(splits, unknown)
+        hint = f"{_EACH_LABEL} That file has {len(by_name)} different labels."
+        without_tab = [number for number, line in numbered if "\t" not in line]
+        if 0 < len(without_tab) < len(lines):
+            hint += f" Line {without_tab[0]} has no tab, so whole lines are texts."
+        raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
+    note = f"labels are ids, which count the lines of {path.name} from 0"
+    note += "" if "0" in used_names else "; no row has label 0"
+    return texts, _ids(path, texts, used_names, splits), [*notes, note]
+
+
+def _ids(path: Path, texts: Sequence[str], used_names: set[str], splits: Mapping[str, Names]) -> dict[str, int]:
+    """Name → id of labels that are line numbers from 0; DataError for a number without a line, or ids from 1."""
+    ids = {str(i): i for i in range(len(texts))}
+    from_one = "" if "0" in used_names else " The ids seem to count from 1: subtract 1 from each."
+    if unknown := used_names - ids.keys():
+        part, number, name = _first_row(splits, unknown)
+        hint = f"{_EACH_LABEL} That file has {len(texts)} lines." + (from_one if name == str(len(texts)) else "")
+        raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
+    last = str(len(texts) - 1)
+    if from_one and last in used_names and not canonical(texts[-1]):
+        part, number, _ = _first_row(splits, {last})
+        where = f"{part.path}, line {number}: label {last}"
+        raise DataError(f"{where} has no text (the last line of {path}), and no row has label 0", from_one.strip())
+    return ids
+
+
+def _first_row(splits: Mapping[str, Names], wanted: set[str]) -> tuple[Names, int, str]:
+    """(split, line number, name) of the first row that has one of the wanted names."""
+    return next(
         (part, number, name)
         for part in splits.values()
         for number, row in zip(part.lines, part.rows, strict=True)
         for name in row
-        if name not in ids
+        if name in wanted
     )
-    hint = "Each label needs a line there: its text, NAME<TAB>TEXT, or ids that count lines from 0. "
-    hint += f"That file has {len(by_name)} different labels."
-    if as_ids and "0" not in used_names and name == str(len(lines)):
-        hint += " The ids seem to count from 1: subtract 1 from each."
-    if (
-        not named
-        and (without_tab := [number for number, line in numbered if "\t" not in line])
-        and len(without_tab) < len(lines)
-    ):
-        hint += f" Line {without_tab[0]} has no tab, so whole lines are texts."
-    raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
 
 
 def _from_matrices(splits: Mapping[str, SplitRows], label_texts: Path | None, reading: Reading) -> LabelSpace:
@@ -175,13 +191,7 @@ def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], lis
     """
     forms = {name: canonical(name) for part in splits.values() for row in part.rows for name in row}
     if broken := {name for name in forms if _SURROGATE.search(name)}:
-        part, number, name = next(
-            (part, number, name)
-            for part in splits.values()
-            for number, row in zip(part.lines, part.rows, strict=True)
-            for name in row
-            if name in broken
-        )
+        part, number, name = _first_row(splits, broken)
         message = f"{part.path}, line {number}: label {name[:80]!r} has half of a surrogate pair"
         raise DataError(message, "Write the character itself, or both halves of its escape.")
     spellings: dict[str, set[str]] = defaultdict(set)
