@@ -113,7 +113,7 @@ def test_runs_of_an_earlier_revision_stay_apart() -> None:
     scored = call("score", predictions, "--dataset", "mine", "--metrics", "P@1")
     assert isinstance(scored.exception, DataError)
     assert f"on mine, revision {first}; mine here has revision {revision()}" in str(scored.exception)
-    shown(*run)
+    assert "1 record on mine (bow) with other content: they stay apart" in shown(*run)
     new = next(row for row in json.loads(shown("ls", "runs", "--json")) if row["revision"] == revision())
     shown("score", Path("results/predictions") / f"{new['name']}.npz", "--dataset", "mine", "--metrics", "P@1")
     compared = shown("compare", old["name"], new["name"])

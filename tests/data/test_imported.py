@@ -139,6 +139,12 @@ def test_an_import_that_is_replaced_while_it_is_read_is_not_taken_for_the_old_on
     assert load("mine", offline=True).revision == find_imported("mine").revision
 
 
+def test_the_stored_form_of_an_import_is_not_a_folder_to_import(tmp_path: Path) -> None:
+    folder = make(tmp_path).folder
+    with pytest.raises(DataError, match=r"is the imported data set mine itself\n.*data export mine --to FOLDER"):
+        Plan(SplitFiles()).of_folder(folder)
+
+
 def test_remove_takes_the_import_and_its_parsed_views(tmp_path: Path) -> None:
     make(tmp_path)
     load("mine", offline=True)

@@ -62,7 +62,7 @@ def compare(
                 typer.echo(f"{letter} is {clean(record.run_id)}", err=True)
     if first.run_id == second.run_id:
         typer.echo("note: A and B are the same run", err=True)
-    for letter, record in (("A", first), ("B", second)):
+    for letter, record in {first.run_id: ("A", first), second.run_id: ("B", second)}.values():
         if now := replaced_by(record.dataset.name, record.dataset.revision):
             was = f"{letter} is on revision {record.dataset.revision} of {clean(record.dataset.name)}"
             typer.echo(f"note: {was}, which was imported again since: now {now}", err=True)

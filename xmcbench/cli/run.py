@@ -149,6 +149,11 @@ def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, conso
     console.print("[bold]Plan[/]")
     print_table(rows, right=("seed", "estimate"), console=console)
     console.print(safe(f"{len(plan)} runs, {total}; records go to {store.folder}"))
+    for dataset in data.values():
+        same_name = [r.dataset for r in records if (r.dataset.name, r.dataset.view) == (dataset.name, dataset.view)]
+        if earlier := sum(part.content_hash != dataset.content_hash for part in same_name):
+            count = f"{earlier} record{'s' * (earlier > 1)}"
+            console.print(safe(f"{count} on {dataset.name} ({dataset.view}) with other content: they stay apart"))
     for line in announced(plan):
         console.print(safe(line))
 

@@ -16,6 +16,7 @@ from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters
+from xmcbench.data.home import imported
 from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
@@ -62,8 +63,12 @@ class Plan:
         In addition to the layout of `xmcbench.data.folders`, finds PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt
         and raw/Y.txt of ELIAS. Where texts are in a .jsonl and in a .txt, the .jsonl is read.
 
-        DataError if the folder has neither Y.trn.npz nor train.txt, or a .jsonl and a .txt hold other texts.
+        DataError if the folder has neither Y.trn.npz nor train.txt, or a .jsonl and a .txt hold other texts, or it is
+        the stored form of an import.
         """
+        if folder.resolve().parent == imported().resolve():
+            hint = f"Write its files first: `xmcbench data export {folder.name} --to FOLDER`; then give that folder."
+            raise DataError(f"{folder} is the imported data set {folder.name} itself", hint)
 
         def first_existing(*names: str) -> Path | None:
             return next((folder / name for name in names if (folder / name).is_file()), None)
