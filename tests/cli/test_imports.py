@@ -126,7 +126,7 @@ def test_remove_asks_and_says_which_records_stay() -> None:
     shown("run", "popularity", "--dataset", "mine", "--threads", "1")
     refused = call("data", "remove", "mine", answer="n\n")
     assert isinstance(refused.exception, UsageError)
-    assert "1 records in results are of runs on mine. They stay" in refused.output
+    assert "1 record of runs on mine in results will stay: popularity" in refused.output
     assert imported().joinpath("mine").is_dir()
     assert "removed mine" in call("data", "remove", "Mine", answer="y\n").output
     assert not imported().joinpath("mine").exists()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xmcbench.cli.options import RESULTS, AsJson, DatasetView, Offline, Results, readable_records
-from xmcbench.cli.terminal import columns, make_console, number, print_table
+from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text
 from xmcbench.errors import DataError, UsageError, unknown
 
 data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
@@ -66,18 +66,20 @@ def remove(
     from xmcbench.data.imported import imported_names, is_imported, remove_imported
     from xmcbench.results.store import Store
 
-    if name.casefold() in catalogue_names() or name.strip().casefold().startswith("synthetic["):
-        hint = f"`xmcbench data clean {name} --downloads` removes its files from the cache."
-        raise UsageError(f"{name} is a data set of the catalogue, which can't be removed", hint)
     if not is_imported(name):
+        if name.casefold() in catalogue_names() or name.strip().casefold().startswith("synthetic["):
+            hint = f"`xmcbench data clean {name} --downloads` removes its files from the cache."
+            raise UsageError(f"{name} is a data set of the catalogue, which can't be removed", hint)
         raise unknown("imported data set", name, imported_names())
     folder = imported() / name.casefold()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     typer.echo(f"{folder}, {size:,} bytes")
     on_it = [record for record in readable_records(Store(results)) if record.dataset.name == folder.name]
     if on_it:
-        typer.echo(f"{len(on_it):,} records in {results} are of runs on {folder.name}. They stay, but without the data")
-        typer.echo("they can't be scored again. The same files imported again give the same data.")
+        methods = ", ".join(dict.fromkeys(record.method.label for record in on_it))
+        records = "1 record" if len(on_it) == 1 else f"{len(on_it):,} records"
+        print_text(f"{records} of runs on {folder.name} in {results} will stay: {methods}")
+        typer.echo("Without the data they can't be scored again; the same files imported again give the same data.")
     if not yes and not typer.confirm(f"Remove {folder.name}?"):
         raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
     remove_imported(folder.name)

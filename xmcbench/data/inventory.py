@@ -57,12 +57,12 @@ def described(name: str) -> Entry:
 
 
 def data_set(name: str) -> Entry | str:
-    """The catalogue's entry of that name as `described`, or the name of an imported data set; UsageError as there."""
+    """The catalogue's entry of that name as `described`, else the name of an imported data set, else a UsageError."""
+    if name.casefold() in names() or name.strip().casefold().startswith("synthetic["):
+        return described(name)
     if is_imported(name):
         return name.casefold()
-    if name.casefold() not in names() and not name.strip().casefold().startswith("synthetic["):
-        raise unknown("data set", name, {*listed_names(), *imported_names()})
-    return described(name)
+    raise unknown("data set", name, {*listed_names(), *imported_names()})
 
 
 def have(dataset: Entry, view: str | None = None) -> str:
