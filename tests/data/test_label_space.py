@@ -84,7 +84,7 @@ def test_names_match_label_texts_in_any_form(tmp_path: Path) -> None:
     found = space([["cafe\u0301"], ["tea"]], lines(tmp_path, "caf\u00e9\u200b", "tea"))
     assert ids(found) == [[0], [1]]
     assert found.texts == ["caf\u00e9\u200b", "tea"]  # texts stay as they are in the file
-    assert "labels are the lines of names.txt" in found.notes
+    assert "labels are texts of names.txt" in found.notes
 
 
 def test_numbers_are_ids_only_if_none_is_a_name(tmp_path: Path) -> None:
@@ -113,8 +113,9 @@ def test_ids_from_one_are_not_hidden_by_an_empty_last_line(tmp_path: Path) -> No
 
 
 def test_a_line_without_tab_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"label 'C7' is not in(.|\n)*Line 2 has no tab, so whole lines are texts"):
-        space([["C7"]], lines(tmp_path, "C7\tcat", "dog"))
+    for label in ("C7", "1"):  # a number must not become the id of the next line
+        with pytest.raises(DataError, match=r"names\.txt, line 3: no tab, but rows name labels by what other lines"):
+            space([[label]], lines(tmp_path, f"{label}\tcat", "2\tdog", ""))
     with pytest.raises(DataError, match=r"names\.txt, line 2: no name before the tab"):
         space([["C7"]], lines(tmp_path, "C7\tcat", "\tdog"))
     with pytest.raises(DataError, match=r"names\.txt, line 3: 'C7' is already in line 1"):
@@ -126,9 +127,16 @@ def test_labels_without_text_and_without_rows_are_reported(tmp_path: Path) -> No
     assert found.texts == ["cat", "\u00a0", "dog", ""]
     assert list(found.notes) == [
         "texts of 4 labels, 2 of them empty (names.txt, lines 2, 4)",
-        "labels are the names before the tab of names.txt",
+        "labels are names before the tab of names.txt",
         "3 of 4 labels are in no row; they are kept",
     ]
+
+
+def test_texts_of_jsonl_may_have_tabs(tmp_path: Path) -> None:
+    path = tmp_path / "names.jsonl"
+    path.write_text('{"text": "a\\tb"}\n{"text": "c\\td"}\n')
+    found = space([["c\td"], ["a\tb"]], path)
+    assert (ids(found), found.texts) == ([[1], [0]], ["a\tb", "c\td"])
 
 
 def test_texts_that_repeat_are_refused_with_both_lines_unless_they_are_empty(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from xmcbench.data.recipes import label_matrix
-from xmcbench.data.user_files import Names, Reading, SplitRows, read_label_texts
+from xmcbench.data.user_files import Names, Reading, SplitRows, kind_of, read_label_texts
 from xmcbench.errors import DataError
 
 # Soft hyphen, zero-width space, marks of writing direction, word joiner, byte order mark. Joiners (U+200C, U+200D) are
@@ -105,7 +105,8 @@ def vocabulary(
     """(label texts, name → id, notes) of a label file; see `label_space`."""
     numbered = read_label_texts(path, reading)
     lines = [line for _, line in numbered]
-    named = bool(lines) and all("\t" in line for line in lines)
+    by_lines = kind_of(path) == "lines"  # a text of csv or jsonl may have tabs
+    named = by_lines and bool(lines) and all("\t" in line for line in lines)
     texts = [line.partition("\t")[2] for line in lines] if named else lines
     by_name: dict[str, int] = {}
     repeated = ""
@@ -123,18 +124,17 @@ def vocabulary(
     if not unknown:
         if repeated:
             raise DataError(f"{repeated}: label texts repeat, so they do not identify labels", "Use ids as labels.")
-        return (
-            texts,
-            by_name,
-            [*notes, f"labels are {'the names before the tab' if named else 'the lines'} of {path.name}"],
-        )
+        found_as = "names before the tab" if named else "texts"
+        return texts, by_name, [*notes, f"labels are {found_as} of {path.name}"]
+    without_tab = [number for number, line in numbered if "\t" not in line]
+    heads = {canonical(line.partition("\t")[0]) for line in lines if "\t" in line}
+    if by_lines and without_tab and used_names & heads:
+        message = f"{path}, line {without_tab[0]}: no tab, but rows name labels by what other lines have before a tab"
+        raise DataError(message, "Each line is NAME<TAB>TEXT, or each line is a text.")
     # Labels that are partly texts of the file and partly numbers are no ids: a guess could renumber all labels.
     if unknown != used_names or not all(name.isascii() and name.isdigit() for name in used_names):
         part, number, name = _first_row(splits, unknown)
         hint = f"{_EACH_LABEL} That file has {len(by_name)} different labels."
-        without_tab = [number for number, line in numbered if "\t" not in line]
-        if 0 < len(without_tab) < len(lines):
-            hint += f" Line {without_tab[0]} has no tab, so whole lines are texts."
         raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
     note = f"labels are ids, which count the lines of {path.name} from 0"
     note += "" if "0" in used_names else "; no row has label 0"
