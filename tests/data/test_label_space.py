@@ -150,3 +150,5 @@ def test_texts_of_matrices_are_whole_lines(tmp_path: Path) -> None:
     found = label_space({"train": rows}, lines(tmp_path, "x\tcat", "y\tdog"), READING)
     assert found.texts == ["x\tcat", "y\tdog"]
     assert any("whole lines of names.txt with their tabs" in note for note in found.notes)
+    with pytest.raises(DataError, match=r"names\.txt: 3 label texts for 2 labels\n.*Line 3 is empty: remove it\?"):
+        label_space({"train": rows}, lines(tmp_path, "cat", "dog", ""), READING)

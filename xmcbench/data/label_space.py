@@ -178,6 +178,10 @@ def _from_matrices(splits: Mapping[str, SplitRows], label_texts: Path | None, re
         return LabelSpace(matrices, None, _unused(matrices))
     numbered = read_label_texts(label_texts, reading)
     texts = [text for _, text in numbered]
+    if len(texts) != (width := next(iter(widths.values()))):
+        empty = f" Line {numbered[-1][0]} is empty: remove it?" if texts and not canonical(texts[-1]) else ""
+        hint = f"Each column of the label matrices needs one line, in the same order.{empty}"
+        raise DataError(f"{label_texts}: {len(texts)} label texts for {width} labels", hint)
     notes = _texts_notes(label_texts, texts, numbered)
     if texts and all("\t" in text for text in texts):
         notes.append(f"label texts are whole lines of {label_texts.name} with their tabs, since labels are matrices")
