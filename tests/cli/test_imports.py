@@ -45,6 +45,7 @@ def test_commands_take_an_import_like_a_data_set_of_the_catalogue() -> None:
     make()
     folder = str(imported() / "mine")
     assert f"needs no download: it is imported  {folder}" in shown("data", "fetch", "mine")
+    assert "unknown view of mine 'title'" in str(call("data", "fetch", "mine", "--view", "title").exception)
     assert f"as imported, revision {revision()}" in shown("data", "verify", "mine")
     assert "mine" in [report["dataset"] for report in json.loads(shown("data", "verify", "--json"))["datasets"]]
     where = shown("data", "where", "Mine")

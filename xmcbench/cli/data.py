@@ -33,6 +33,7 @@ def fetch(
     for target in [data_set(name) for name in dict.fromkeys(names)]:  # finds all names before the first download
         if isinstance(target, str):
             imported = find_imported(target)
+            imported.view(view)  # refuses an unknown view
             check_files(imported)
             typer.echo(columns([(target, "needs no download: it is imported", imported.folder)]))
             continue
