@@ -32,10 +32,14 @@ def fetch(
     failed = []
     for target in [data_set(name) for name in dict.fromkeys(names)]:  # finds all names before the first download
         if isinstance(target, str):
-            imported = find_imported(target)
-            imported.view(view)  # refuses an unknown view
-            check_files(imported)
-            typer.echo(columns([(target, "needs no download: it is imported", imported.folder)]))
+            try:
+                imported = find_imported(target)
+                imported.view(view)  # refuses an unknown view
+                check_files(imported)
+            except DataError as error:
+                failed.append(str(error))
+            else:
+                typer.echo(columns([(target, "needs no download: it is imported", imported.folder)]))
             continue
         with reporter(make_console(stderr=True), target.name) as progress:
             try:
