@@ -224,3 +224,15 @@ def test_the_board_hangs_on_the_records_alone(folder: Path, new_run: NewRun) -> 
     store = Store(folder)
     everything = store.records()
     assert board_of(everything, store, Cache()) == board_of(everything[::-1], store, Cache())
+
+
+@pytest.mark.parametrize("revisions", [("f" * 12, "0" * 12), ("0" * 12, "f" * 12)])
+def test_the_newest_run_decides_which_revision_of_an_import_is_ranked(
+    folder: Path, new_run: NewRun, revisions: tuple[str, str]
+) -> None:
+    for label, revision in zip(("old", "new"), revisions, strict=True):
+        dataset = {"revision": revision, "content_hash": f"sha256:{revision}"}
+        new_run(label, hits(0.5), dataset=dataset, method={"deterministic": True})
+    rows = by_label(table_of(folder))
+    assert "other data lineage" in rows["old"].flags
+    assert "other data lineage" not in rows["new"].flags

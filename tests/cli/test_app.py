@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from xmcbench.cli import app as cli
+from xmcbench.cli import run
 from xmcbench.cli.ls import Kind
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,41 @@ def test_every_end_has_its_exit_code_and_a_word(
         cli.main()
     assert stop.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "tree", "--seeds", "0", "--seeds=1"], "--seeds is given 2 times\n  Put its values into one"),
+        (
+            ["run", "tree", "--metrics", "P@1", "--metrics", "P@5"],
+            "--metrics is given 2 times\n  Put its values into one",
+        ),
+        (["run", "tree", "--k", "1", "--k", "2"], "--k is given 2 times\n  Give it once."),
+        (["data", "import", "--name", "a", "--texts", "x", "--texts", "y"], "--texts is given 2 times"),
+        (["data", "stats", "a", "--view", "bow", "--view", "text"], "--view is given 2 times"),
+        (["run", "tree", "--dataset", "icd10cm,edict"], "--dataset 'icd10cm,edict' is not one data set\n  Repeat"),
+        (["run", "tree", "--dataset", "icd10cm", "--dataset", "synthetic[rows=1,rows=2]"], "rows is given twice"),
+        (["check", "method", "tree", "--set", "k=1", "--set", "cost=1"], "unknown parameter"),
+        (["check", "method", "tree", "--set", "cost=1", "--set", "cost=2"], "cost is given twice"),
+    ],
+)
+def test_an_option_with_one_value_is_given_once(words: list[str], says: str) -> None:
+    result = CliRunner().invoke(cli.app, words)
+    assert isinstance(result.exception, UsageError)
+    assert says in str(result.exception)
+
+
+def test_flags_and_lists_may_repeat() -> None:
+    shown = CliRunner().invoke(cli.app, ["ls", "metrics", "--json", "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert CliRunner().invoke(cli.app, ["run", "--help"]).exit_code == 0
+    assert run._dataset_names(
+        ["Eurlex-4.3K", "eurlex-4.3k", "synthetic[test=5,rows=10]", "Synthetic[rows=10, test=5]"]
+    ) == [
+        "eurlex-4.3k",
+        "synthetic[rows=10,test=5]",
+    ]
 
 
 @pytest.mark.parametrize("group", [[], ["data"], ["peers"], ["board"], ["check"]])

@@ -225,7 +225,7 @@ def _wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 1
 )
 def test_usage_errors_say_what_would_be_right(tmp_path: Path, words: list[str], code: int, said: str) -> None:
     if not words:
-        words = ["--threads", "1"]
+        words = ["--offline"]
     done = run(*words, cwd=tmp_path)
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stdout + done.stderr

@@ -79,7 +79,7 @@ def test_superseded_and_failed_runs_are_not_expected() -> None:
         (record("mine", 0, 0.5, code={"method": {"sha256": "ab"}}), "a class in a file"),
         (record("gone", 0, 0.5), "unknown method 'gone'"),
         (record("tree", 0, 0.5, method={"version": "0"}), "version 0 on record"),
-        (record("tree[arity=16,arity=2]", 0, 0.5), "this label means tree"),
+        (record("tree[cost=0.3,arity=2]", 0, 0.5), "this label means tree"),
         (record("tree[bouquets=3]", 0, 0.5), "unknown parameter of tree 'bouquets'"),
         (record("omikuji", 0, 0.5), "runs with the same seed differ"),
     ],

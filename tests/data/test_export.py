@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from xmcbench.data import load
 from xmcbench.data.cache import content_hash
-from xmcbench.data.folders import export
+from xmcbench.data.folders import FORMATS, export
 from xmcbench.data.importing import Plan, import_files
+from xmcbench.data.label_space import canonical
 from xmcbench.data.spec import Dataset, Parsed
-from xmcbench.data.user_files import SplitFiles
+from xmcbench.data.user_files import Reading, SplitFiles
 from xmcbench.errors import DataError, UsageError
 from xmcbench.testing.worlds import tiny
 
@@ -93,6 +98,79 @@ def test_line_ends_in_texts_become_blanks(tmp_path: Path) -> None:
     lines = (tmp_path / "out" / "X.trn.txt").read_text("utf-8").split("\n")
     assert lines[:2] == ["one two three", "a b"]
     assert len(lines) == 61
+
+
+@given(
+    names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=6),
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=4, max_size=4),
+)
+@example(names=["a\tb", "a\nb", "c\r", "\ufeffd", "e\u2028f", "g\x0bh\x85i"], texts=["\ufeffa\rb", "\n", "", "\u2029"])
+@settings(max_examples=6, deadline=None)
+def test_any_name_and_text_comes_back(names: list[str], texts: list[str]) -> None:
+    """Import of names and texts → export → import: the same content, and the same label for each row."""
+    with TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        folder = Path(place)
+        patch.setenv("XMCBENCH_HOME", str(folder / "home"))
+        rows = [{"text": f"word {text}", "labels": [names[i % len(names)], "x"]} for i, text in enumerate(texts)]
+        source = folder / "rows.jsonl"
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        first = import_files("first", Plan(SplitFiles(source), SplitFiles(source)))
+        data = load("first", offline=True)
+        assert list(data.test.texts or ()) == [row["text"] for row in rows]
+        found = [{(data.label_texts or ())[i] for i in row.indices} for row in data.train.labels]
+        assert found == [{canonical(name) for name in row["labels"]} - {""} for row in rows]
+        export(data, folder / "out")
+        second = import_files("second", Plan(SplitFiles()).of_folder(folder / "out"))
+        assert second.revision == first.revision
+        assert list(second.parse().label_texts or ()) == list(data.label_texts or ())
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=15, max_size=15), st.sampled_from(FORMATS))
+@example(
+    ["\ufefffirst", " ends ", "\r", "\n", "", "\x1c", "\t", "a\tb", "\u00a0", '"', "\\n", "\x00", "\x85", "l\r", "m"],
+    "npz",
+)
+@settings(max_examples=10, deadline=None)
+def test_any_label_text_and_text_comes_back(texts: list[str], matrices: str) -> None:
+    """Export → import of a data set whose texts keep their spaces and line ends at both ends."""
+    data = world()
+    splits = {
+        name: dataclasses.replace(split, texts=texts[:1] * len(split.texts or ()))
+        for name, split in data.splits.items()
+    }
+    data = dataclasses.replace(data, **splits, label_texts=texts)
+    with TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XMCBENCH_HOME", str(Path(place) / "home"))
+        export(data, Path(place) / "out", matrices=matrices)
+        done = import_files("back", Plan(SplitFiles()).of_folder(Path(place) / "out"))
+        assert list(done.parse().label_texts or ()) == texts
+        assert list(done.parse().test.texts or ()) == list(data.test.texts or ())
+        assert done.revision in hash_of(data)
+
+
+def test_texts_with_line_ends_are_also_exported_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+    data = world()
+    assert data.label_texts is not None
+    data = dataclasses.replace(data, label_texts=["two\nlines", "tab\there", *data.label_texts[2:]])
+    out = tmp_path / "out"
+    names = {path.name for path in export(data, out)}
+    assert {"output-items.txt", "output-items.jsonl"} <= names
+    assert "X.trn.jsonl" not in names  # each of these texts is one line of the .txt
+    assert json.loads((out / "output-items.jsonl").read_text("utf-8").split("\n")[0]) == {"text": "two\nlines"}
+    done = import_files("back", Plan(SplitFiles(), reading=Reading(text_column="body")).of_folder(out))
+    assert done.revision in hash_of(data)
+    lines = (out / "output-items.txt").read_text("utf-8")
+    (out / "output-items.txt").write_text(lines.replace("tab", "tap"), "utf-8")
+    with pytest.raises(DataError, match=r"output-items\.txt and output-items\.jsonl differ in line 2"):
+        Plan(SplitFiles()).of_folder(out)
+    (out / "output-items.txt").write_text(lines + "more\n", "utf-8")
+    with pytest.raises(DataError, match=r"output-items\.jsonl ends before line 16"):
+        Plan(SplitFiles()).of_folder(out)
+    (out / "output-items.txt").unlink()
+    assert done.revision in hash_of(data)
+    export(dataclasses.replace(data, label_texts=["one"] * 15), out, replace=True)
+    assert not (out / "output-items.jsonl").exists()
 
 
 def test_full_folders_are_left_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from xmcbench.cli.data import data_app
+from xmcbench.cli.app import data_app
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError, UsageError, XmcError
 

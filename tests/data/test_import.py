@@ -190,7 +190,7 @@ def test_label_texts_without_text_are_said(tmp_path: Path) -> None:
     files = SplitFiles(put(tmp_path, "t.txt", TEXTS[:2]), put(tmp_path, "y.txt", ["0", "2"]))
     done = import_files("mine", Plan(files, files, label_texts=put(tmp_path, "l.txt", ["cat", "", "eel", ""])))
     assert done.counts["n_labels"] == 3
-    assert "texts of 3 labels, 1 of them empty, first in row 2" in done.notes
+    assert "texts of 3 labels, 1 of them empty (l.txt, line 2)" in done.notes
 
 
 def test_the_exported_words_null_and_nan_come_back(tmp_path: Path) -> None:

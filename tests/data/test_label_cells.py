@@ -25,6 +25,7 @@ def names_of(*values: object, separator: str = "", rules: CellRules = RULES) -> 
 @pytest.mark.parametrize(
     ("cell", "names"),
     [
+        (["a\nb", "c\td"], ["a\nb", "c\td"]),
         ("['a', 'b']", ["a", "b"]),
         ('["a", "b c"]', ["a", "b c"]),
         ("('a',)", ["a"]),
@@ -94,7 +95,6 @@ def test_a_cell_is_what_it_says(cell: object, names: list[str] | None) -> None:
         ("1.00E+05", "a spreadsheet shortened"),
         ("#REF!", "missing value"),
         (r"\N", "missing value"),
-        (["a\nb"], "a tab or a line end"),
         ([["b"]], "not a list"),
         ([{"name": "b"}], "an object"),
         ([None], "null"),
@@ -111,6 +111,11 @@ def test_a_cell_that_is_no_label_is_refused_with_its_line(cell: object, says: st
     with pytest.raises(DataError, match=says) as caught:
         names_of(cell)
     assert "y.csv, line 2" in caught.value.message
+
+
+def test_a_line_end_that_remains_in_a_cell_is_refused() -> None:
+    with pytest.raises(DataError, match="has a tab or a line end in it"):
+        split_cells(LabelCells(Path("y.csv"), [2], ["a;b\nc"]), ";", CellRules())
 
 
 def test_names_that_look_missing_can_be_meant() -> None:

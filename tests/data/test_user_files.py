@@ -91,8 +91,8 @@ def test_ids_that_count_from_1(tmp_path: Path) -> None:
 
 def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
     path = put(tmp_path, "l.txt", "a\n\nc\n\n\n")
-    assert read_label_texts(path, Reading()) == ["a", "", "c"]
-    assert read_label_texts(path, Reading(), at_least=4) == ["a", "", "c", ""]
+    assert read_label_texts(path, Reading()) == [(1, "a"), (2, ""), (3, "c")]
+    assert read_label_texts(path, Reading(), at_least=4) == [(1, "a"), (2, ""), (3, "c"), (4, "")]
     with pytest.raises(DataError, match=r"l\.txt, line 1: the text is 'None'"):
         read_label_texts(put(tmp_path, "l.txt", "None\n"), Reading())
     with pytest.raises(DataError, match="a JSON object in a file of plain lines"):

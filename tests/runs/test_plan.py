@@ -73,6 +73,32 @@ def test_the_floor_is_always_planned_once() -> None:
     assert labels("popularity", "toy") == ["popularity/d/0", "toy/d/0"]
 
 
+@pytest.mark.parametrize(
+    ("methods", "settings", "says"),
+    [
+        (
+            ["toy[beam=5,beam=9]"],
+            [],
+            "'toy[beam=5,beam=9]': beam is given twice\n  For one run with each value: toy[beam=5|9].",
+        ),
+        (["toy[beam=5|6, beam=9]"], [], "toy[beam=5|6|9]."),
+        (["toy[tune,tune]"], [], "tune is given twice\n  Give it once."),
+        (["toy[preset=wide,preset=usual]"], [], "preset is given twice"),
+        (["toy"], ["beam=5", "beam=9"], "--set 'beam=9': '--set beam=5' sets beam of toy already"),
+        (["toy"], ["beam=5", "toy.beam=9"], "For one run with each value: --set toy.beam=5,9"),
+        (["toy[beam=5|6]"], ["beam=9"], "--set 'beam=9': 'toy[beam=5|6]' sets beam of toy already"),
+    ],
+)
+def test_a_parameter_is_set_once(methods: list[str], settings: list[str], says: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        make_plan(methods, ["d"], settings=settings)
+    assert says in str(refused.value)
+
+
+def test_what_is_said_twice_is_planned_once() -> None:
+    assert labels("toy", "toy", "toy[beam=5|5|10]", seeds=[0]) == ["toy/d/0", "toy[beam=5]/d/0", "popularity/d/0"]
+
+
 def test_brackets_set_and_bars_span_a_grid() -> None:
     assert labels("toy[beam=20,rate=0.1|0.2]") == [
         "toy[beam=20,rate=0.1]/d/0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -106,11 +107,16 @@ def _columns(entries: Sequence[Entry]) -> list[str]:
 
 
 def _content(entries: Sequence[Entry]) -> str:
-    """The content hash of the newest revision; of several, the one with most entries, then with the newest run."""
+    """The content hash of the newest revision; of several, the one with most entries, then with the newest run.
+
+    The revision of an import is a part of its content hash, which has no order: there, the newest run decides.
+    """
     counts = Counter(e.content for e in entries)
 
     def newer(entry: Entry) -> tuple[int, str, int, tuple[float, str]]:
         revision = str(entry.newest.dataset.revision)
+        if re.fullmatch("[0-9a-f]{12}", revision):
+            return -1, "", 0, age(entry.newest)
         return number(revision), revision, counts[entry.content], age(entry.newest)
 
     return max(entries, key=newer).content

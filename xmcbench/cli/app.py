@@ -13,12 +13,15 @@ from xmcbench.cli.board import board_app, merge
 from xmcbench.cli.check import check_app
 from xmcbench.cli.compare import compare
 from xmcbench.cli.data import data_app
+from xmcbench.cli.data_files import verify as verify_files
+from xmcbench.cli.data_files import where
 from xmcbench.cli.data_io import EPILOG as IMPORT_EPILOG
 from xmcbench.cli.data_io import export, import_
 from xmcbench.cli.doctor import doctor
 from xmcbench.cli.info import cite, info
 from xmcbench.cli.ls import ls
 from xmcbench.cli.new import new
+from xmcbench.cli.options import EachOptionOnce
 from xmcbench.cli.peers import peers_app
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
@@ -54,10 +57,15 @@ for command in (compare, merge, verify):
 app.command(epilog=SCORE_EPILOG)(score)
 for other in (ls, info, cite, doctor, new):
     app.command()(other)
+data_app.command("verify")(verify_files)
+data_app.command()(where)
 data_app.command("import", epilog=IMPORT_EPILOG)(import_)
 data_app.command("export")(export)
 for name, group in (("data", data_app), ("peers", peers_app), ("board", board_app), ("check", check_app)):
     app.add_typer(group, name=name)
+for group in (app, data_app, peers_app, board_app, check_app):
+    for registered in group.registered_commands:
+        registered.cls = EachOptionOnce
 
 
 def main() -> None:

@@ -50,6 +50,8 @@ def method(
         parameter, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set {text!r} lacks '='", "Write --set NAME=VALUE.")
+        if parameter.strip() in values:
+            raise UsageError(f"--set {text!r}: {parameter.strip()} is given twice", "Give it once.")
         values[parameter.strip()] = parse_value(checked.info, parameter.strip(), value)
     results = []
     for finding in findings(name, params=build(checked, values) if values else None, device=device):

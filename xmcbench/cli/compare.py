@@ -45,14 +45,16 @@ def compare(
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
     from xmcbench.comparison.compare import compare
-    from xmcbench.data.inventory import described
+    from xmcbench.data.imported import replaced_by
+    from xmcbench.data.inventory import data_set
     from xmcbench.results.store import Store
 
     store = Store(results)
     records = readable_records(store)
     if dataset is not None:
-        with suppress(UsageError):  # a data set that is imported, or only known from records, keeps its name
-            dataset = described(dataset).name
+        with suppress(UsageError):  # a data set that is only known from records keeps its name
+            known = data_set(dataset)
+            dataset = known if isinstance(known, str) else known.name
     first, second = store.find_pair(a, b, dataset, records)
     if as_json:  # otherwise the first lines of the output have the run ids
         for letter, text, record in (("A", a, first), ("B", b, second)):
@@ -60,6 +62,10 @@ def compare(
                 typer.echo(f"{letter} is {clean(record.run_id)}", err=True)
     if first.run_id == second.run_id:
         typer.echo("note: A and B are the same run", err=True)
+    for letter, record in {first.run_id: ("A", first), second.run_id: ("B", second)}.values():
+        if now := replaced_by(record.dataset.name, record.dataset.revision):
+            was = f"{letter} is on revision {record.dataset.revision} of {clean(record.dataset.name)}"
+            typer.echo(f"note: {was}, which was imported again since: now {now}", err=True)
     stores = _store_of(store, a), _store_of(store, b)
     verdicts = compare(first, second, records)
     gaps, grouped = _gaps(stores, first, second, verdicts, samples)

@@ -1,19 +1,15 @@
-"""`xmcbench data`: fetch, verify, where, clean and stats."""
+"""`xmcbench data`: fetch, remove, clean and stats. `data_files` has verify and where, `data_io` import and export."""
 
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from xmcbench.cli.options import AsJson, DatasetView, Offline
+from xmcbench.cli.options import RESULTS, AsJson, DatasetView, Offline, Results, readable_records
 from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text
-from xmcbench.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from xmcbench.data.catalogue import Entry
+from xmcbench.errors import DataError, UsageError, unknown
 
 data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
 
@@ -30,95 +26,69 @@ def fetch(
     """
     from xmcbench.cli.progress import reporter
     from xmcbench.data.fetch import fetch_files
-    from xmcbench.data.inventory import described
+    from xmcbench.data.imported import check_files, find_imported
+    from xmcbench.data.inventory import data_set
 
     failed = []
-    for entry in [described(name) for name in names]:  # resolves all names before the first download
-        with reporter(make_console(stderr=True), entry.name) as progress:
+    for target in [data_set(name) for name in dict.fromkeys(names)]:  # finds all names before the first download
+        if isinstance(target, str):
             try:
-                files = fetch_files(entry, view, offline=offline, progress=progress)
+                imported = find_imported(target)
+                imported.view(view)  # refuses an unknown view
+                check_files(imported)
+            except DataError as error:
+                failed.append(str(error))
+            else:
+                typer.echo(columns([(target, "needs no download: it is imported", imported.folder)]))
+            continue
+        with reporter(make_console(stderr=True), target.name) as progress:
+            try:
+                files = fetch_files(target, view, offline=offline, progress=progress)
             except DataError as error:
                 failed.append(str(error))
                 continue
-        rows = [(entry.name, role, path) for role, path in files.items()]
-        typer.echo(columns(rows or [(entry.name, "needs no files: it is generated")]))
+        rows = [(target.name, role, path) for role, path in files.items()]
+        typer.echo(columns(rows or [(target.name, "needs no files: it is generated")]))
     if failed:
         raise DataError("\n".join(failed))
 
 
 @data_app.command()
-def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all with local files.")] = None,
-    as_json: AsJson = False,
+def remove(
+    name: Annotated[str, typer.Argument(help="An imported data set.")],
+    results: Results = RESULTS,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Check hashes of local files and counts of parsed data sets.
+    """Remove an imported data set.
 
-    Example: xmcbench data verify eurlex-4.3k
+    Records of runs on it stay in their results folders. Data sets of the catalogue can't be removed: `data clean`
+    removes their files.
+
+    Example: xmcbench data remove mine
     """
-    from xmcbench.data.catalogue import catalogue
-    from xmcbench.data.inventory import described, verified
+    from xmcbench.data.catalogue import names as catalogue_names
+    from xmcbench.data.home import imported
+    from xmcbench.data.imported import imported_names, is_imported, remove_imported
+    from xmcbench.results.store import Store
 
-    reports, problems = [], []
-    for entry in [described(name) for name in names] if names else list(catalogue().values()):
-        rows = verified(entry)
-        if not rows and not names:
-            continue
-        counts, differences = _check_counts(entry) if all(row.ok for row in rows) else ("counts as expected", [])
-        problems += [row.problem for row in rows if not row.ok] + [f"{entry.name}: {line}" for line in differences]
-        reports.append({"dataset": entry.name, "files": [vars(row) for row in rows], "counts": counts})
-        if as_json:
-            continue
-        if rows:
-            cells = [(r.dataset, r.file, r.place, number(r.size), "ok" if r.ok else "WRONG", r.hash) for r in rows]
-            titles = ("data set", "file", "place", "bytes", "state", "compared with")
-            short = {"compared with": _short_hash}
-            print_table([titles, *cells], right=("bytes",), short=short, drop=("data set", "bytes"))
-        print_text(f"{entry.name}: {counts if rows else _without_files(entry)}")
-    if as_json:
-        _json({"ok": not problems, "problems": problems, "datasets": reports})
-        if problems:
-            raise typer.Exit(DataError.exit_code)
-    elif problems:
-        raise DataError("\n".join(problems))
-
-
-@data_app.command()
-def where(
-    name: Annotated[str | None, typer.Argument(help="A data set; default: all.")] = None, as_json: AsJson = False
-) -> None:
-    """Show where files are: local, in a mirror or missing.
-
-    Example: xmcbench data where eurlex-4k
-    """
-    from xmcbench.data.catalogue import catalogue
-    from xmcbench.data.home import home
-    from xmcbench.data.inventory import described, have, is_parsed, states
-    from xmcbench.data.places import folder, instructions, mirror
-
-    entries = [described(name)] if name else list(catalogue().values())
-    files = [state for entry in entries for state in states(entry)]
-    if as_json:
-        parsed = {entry.name: is_parsed(entry) for entry in entries}
-        complete = {entry.name: not entry.forms or bool(have(entry)) for entry in entries}
-        places = {"home": str(home()), "mirror": str(mirror() or "") or None}
-        _json({**places, "parsed": parsed, "complete": complete, "files": [vars(state) for state in files]})
-        return
-    typer.echo(columns([("home", home()), ("mirror", mirror() or "none (XMCBENCH_MIRROR)")]))
-    if name is None:
-        rows = [(e.name, _summary(e), "yes" if is_parsed(e) else "no") for e in entries]
-        print_table([("data set", "files", "parsed"), *rows])
-        return
-    entry = entries[0]
-    lost = " but its source files are missing, and loading needs them;" if entry.forms and not have(entry) else ""
-    parse = f"yes,{lost} {home() / 'parsed' / entry.name}" if is_parsed(entry) else "no"
-    typer.echo(columns([("parsed", parse), ("files", folder(entry) if entry.forms else _summary(entry))]))
-    if files:
-        cells = [(s.form, s.file, s.place, number(s.size), s.hash, s.path) for s in files]
-        titles = ("form", "file", "place", "bytes", "hash", "path")
-        print_table([titles, *cells], right=("bytes",), short={"hash": _short_hash}, drop=("path", "form"))
-    if entry.forms and not have(entry):
-        for view in entry.views:
-            typer.echo(f"\nBy hand, for view {view}:\n  {instructions(entry, view)}")
+    if not is_imported(name):
+        if name.casefold() in catalogue_names() or name.strip().casefold().startswith("synthetic["):
+            hint = f"`xmcbench data clean {name} --downloads` removes its files from the cache."
+            raise UsageError(f"{name} is a data set of the catalogue, which can't be removed", hint)
+        raise unknown("imported data set", name, imported_names())
+    folder = imported() / name.casefold()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    typer.echo(f"{folder}, {size:,} bytes")
+    on_it = [record for record in readable_records(Store(results)) if record.dataset.name == folder.name]
+    if on_it:
+        methods = ", ".join(dict.fromkeys(record.method.label for record in on_it))
+        records = "1 record" if len(on_it) == 1 else f"{len(on_it):,} records"
+        print_text(f"{records} of runs on {folder.name} in {results} will stay: {methods}")
+        typer.echo("Without the data they can't be scored again; the same files imported again give the same data.")
+    if not yes and not typer.confirm(f"Remove {folder.name}?"):
+        raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
+    remove_imported(folder.name)
+    typer.echo(f"removed {folder.name}")
 
 
 @data_app.command()
@@ -176,41 +146,6 @@ def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json
         typer.echo(columns([*lines, *((f"not {other}:", why) for other, why in entry.same_name_as.items())]))
     if issues := [*(f"DIFFERS {d}" for d in differences), *issues]:
         typer.echo(columns([("-", issue) for issue in issues]))
-
-
-def _check_counts(entry: Entry) -> tuple[str, list[str]]:
-    """A verdict and the differences from the expected counts, if the default view is parsed and its files are local."""
-    from xmcbench.data import load
-    from xmcbench.data.inventory import differing, have, is_parsed
-    from xmcbench.data.validate import counts
-
-    view = entry.default_view
-    if not is_parsed(entry, view) or (entry.forms and not have(entry, view)):
-        return "not parsed from these files yet, so nothing was counted", []
-    differences = differing(entry, counts(load(entry.name, offline=True)))
-    return "counts DIFFER" if differences else "counts as expected", differences
-
-
-def _without_files(entry: Entry) -> str:
-    if not entry.forms:
-        return "needs no files"
-    known = all(f.hash_known for form in entry.forms for f in ([form.archive] if form.archive else form.files))
-    return "no local files" + ("" if known else "; no hash is published: it is recorded at first download")
-
-
-def _summary(entry: Entry) -> str:
-    """Whether the files of at least one form are complete, and where."""
-    from xmcbench.data.inventory import have
-
-    if not entry.forms:
-        return "needs none: it is generated"
-    return f"complete, {place}" if (place := have(entry)) else "missing"
-
-
-def _short_hash(words: str) -> str:
-    """Shorten a description of a hash: eight hexadecimal digits, without explanations."""
-    short = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24,}\b", r"\1…", words)
-    return short.split(", ")[0].split(": ")[0]
 
 
 def _json(value: object) -> None:

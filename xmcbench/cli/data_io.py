@@ -13,7 +13,7 @@ from xmcbench.cli.options import PROPENSITY, AsJson, DatasetView, Offline, prope
 from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from xmcbench.data.importing import Imported
+    from xmcbench.data.imported import Imported
 
 EPILOG = """
 Examples:
@@ -143,7 +143,7 @@ def _print_imported(imported: Imported, as_json: bool) -> None:
     if as_json:
         from msgspec.structs import asdict
 
-        fields = {name: value for name, value in asdict(imported).items() if name != "format"}
+        fields = {name: value for name, value in asdict(imported).items() if name not in ("format", "files", "seal")}
         typer.echo(json.dumps({**fields, "folder": str(imported.folder)}))
         return
     c = imported.counts
@@ -153,6 +153,10 @@ def _print_imported(imported: Imported, as_json: bool) -> None:
     )
     for note in imported.notes:
         typer.echo(f"  {note}")
+    if imported.changes:
+        typer.echo("replaces an earlier import:")
+    for change in imported.changes:
+        typer.echo(f"  {change}")
     unusual = {
         "train_rows_without_labels": "training rows have no label",
         "test_rows_without_labels": "test rows have no label",
@@ -176,7 +180,8 @@ def export(
     """Write a data set's files for other programs.
 
     npz: X and Y as scipy CSR (`scipy.sparse.load_npz`), which PECOS and ELIAS read. xmc: features and labels in one
-    text file per split, which Omikuji and napkinXC read. Texts, label texts and filter pairs are written as .txt.
+    text file per split, which Omikuji and napkinXC read. Texts, label texts and filter pairs are written as .txt. If
+    a text has line ends, which are spaces in .txt, a .jsonl next to it has the texts unchanged.
 
     Examples: `xmcbench data export icd10cm --to files` · `xmcbench data export eurlex-4.3k --to xmc --format xmc`
     """

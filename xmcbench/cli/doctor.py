@@ -45,11 +45,12 @@ def doctor(
     full: Annotated[bool, typer.Option("--full", help="Also import torch and look for a GPU.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, machine, folders and every plugin.
+    """Check versions, machine, folders, imported data and plugins.
 
-    Each plugin is imported in a separate process. Exit code 1 if a problem was found.
+    Each file of an imported data set is read and compared with its hash at import. Each plugin is imported in a
+    separate process. Exit code 1 if a problem was found.
     """
-    checks = [*_versions(), *_machine(full), *_folders(), *_plugins(), *_peers()]
+    checks = [*_versions(), *_machine(full), *_folders(), *_imports(), *_plugins(), *_peers()]
     problems = sum(check.ok is False for check in checks)
     if as_json:
         typer.echo(json.dumps({"problems": problems, "checks": [vars(check) for check in checks]}, indent=1))
@@ -118,6 +119,25 @@ def _folders() -> list[Check]:
         found,
         _numba_cache(),
     ]
+
+
+def _imports() -> list[Check]:
+    """Whether the files of every imported data set are those that were imported."""
+    from xmcbench.data.imported import find_imported, imported_names
+    from xmcbench.data.inventory import imported_states
+    from xmcbench.errors import DataError
+
+    checks = []
+    for name in imported_names():
+        try:
+            found = find_imported(name)
+        except DataError as error:
+            checks.append(Check(f"data set {name}", False, str(error)))
+            continue
+        problems = dict.fromkeys(state.problem for state in imported_states(found, verify=True) if not state.ok)
+        detail = "\n".join(problems) or f"{found.folder}, revision {found.revision}"
+        checks.append(Check(f"data set {name}", not problems, detail))
+    return checks
 
 
 def _numba_cache() -> Check:

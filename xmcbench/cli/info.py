@@ -20,7 +20,7 @@ from xmcbench.escaping import clean, clean_lines
 
 if TYPE_CHECKING:
     from xmcbench.data.catalogue import Entry
-    from xmcbench.data.importing import Imported
+    from xmcbench.data.imported import Imported
     from xmcbench.method import Method
     from xmcbench.metrics import Definition
 
@@ -50,16 +50,14 @@ def info(
     data set; formula and definition of a metric.
     """
     from xmcbench.data.catalogue import Entry
-    from xmcbench.data.importing import find_imported, imported_names
+    from xmcbench.data.imported import Imported
 
-    if name in imported_names():
-        facts = [imported_facts(find_imported(name))]
-        typer.echo(json.dumps(facts, indent=1) if as_json else as_text(facts[0]))
-        return
     facts = []
     for meaning in look_up(name):
         if isinstance(meaning, type):
             facts.append(method_facts(meaning, name))
+        elif isinstance(meaning, Imported):
+            facts.append(imported_facts(meaning))
         else:
             facts.append(dataset_facts(meaning) if isinstance(meaning, Entry) else metric_facts(meaning))
     typer.echo(json.dumps(facts, indent=1) if as_json else "\n\n".join(map(as_text, facts)))
@@ -71,7 +69,7 @@ def cite(
     """Print BibTeX for methods, data sets, metrics and xmcbench."""
     entries = [XMCBENCH_ENTRY]
     for name in names or []:
-        citations = [m.info.citation if isinstance(m, type) else m.citation for m in look_up(name)]
+        citations = [m.info.citation if isinstance(m, type) else _citation(m) for m in look_up(name)]
         # split into BibTeX entries, so that an entry shared by two data sets is printed once
         texts = re.split(r"^(?=@)", "\n".join(citations), flags=re.M)
         texts = [text.strip() for text in texts if text.strip()] or ["no citation is known"]
@@ -79,30 +77,41 @@ def cite(
     typer.echo("\n\n".join(clean_lines(entry) for entry in dict.fromkeys(entries)))
 
 
-def look_up(name: str) -> list[type[Method] | Entry | Definition]:
-    """All methods, data sets and metrics of that name. Only methods are imported.
+def _citation(meaning: Entry | Definition | Imported) -> str:
+    from xmcbench.data.imported import Imported
+
+    imported = "imported from your files, so only you know whom to cite"
+    return imported if isinstance(meaning, Imported) else meaning.citation
+
+
+def look_up(name: str) -> list[type[Method] | Entry | Definition | Imported]:
+    """All methods, data sets and metrics of that name. Only methods are loaded.
 
     Raises
     ------
     UsageError : there is none; the hint offers similar names of all kinds. XmcError : the method can't be imported.
+    DataError : the data set is imported, and its meta.json is damaged.
     """
     from xmcbench.data.catalogue import catalogue
+    from xmcbench.data.imported import find_imported, imported_names, is_imported
     from xmcbench.data.inventory import described
     from xmcbench.metrics import describe, parse
     from xmcbench.metrics.names import METRICS
     from xmcbench.runs import registry
 
-    meanings: list[type[Method] | Entry | Definition] = []
+    meanings: list[type[Method] | Entry | Definition | Imported] = []
     if name in registry.sources() or re.search(r"\.py:\w+$", name):
         meanings.append(registry.get(name))
     datasets = {alias.casefold(): entry for entry in catalogue().values() for alias in (entry.name, *entry.aliases)}
     if name.casefold() in datasets or name.casefold().startswith("synthetic["):
         meanings.append(described(name))
+    if is_imported(name):
+        meanings.append(find_imported(name))
     variants = [definition for definition in describe() if definition.metric.casefold() == name.casefold()]
     with suppress(UsageError):  # a bare name such as "PSP" means all variants, a full one such as "PSP@5" that one
         meanings += variants or [parse(name).definition]
     if not meanings:
-        raise unknown("method, data set or metric", name, {*registry.sources(), *datasets, *METRICS})
+        raise unknown("method, data set or metric", name, {*registry.sources(), *datasets, *imported_names(), *METRICS})
     return meanings
 
 
@@ -174,6 +183,7 @@ def imported_facts(imported: Imported) -> Facts:
         "counts": dict(imported.counts),
         "propensity": dict(zip(("A", "B"), imported.propensity, strict=True)),
         "notes": list(imported.notes),
+        "changes": list(imported.changes),
     }
 
 
@@ -214,7 +224,7 @@ def as_text(facts: Facts) -> str:
                 texts = (", ".join(f"{k}={v}" for k, v in values.items()) for values in value.values())
                 presets = [(name, text or "the defaults") for name, text in zip(value, texts, strict=True)]
                 sections.append("presets, as in name[preset=…]:\n" + columns(presets, "  "))
-            case "known_issues", list():
+            case "known_issues" | "notes" | "changes", list():
                 sections.append(f"{title}:\n" + "\n".join(map(paragraph, value)))
             case _, dict():
                 sections.append(f"{title}:\n" + columns(value.items(), "  "))

@@ -6,15 +6,19 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records
 from xmcbench.cli.terminal import number, paragraph, percent, print_table
-from xmcbench.errors import unknown
+from xmcbench.errors import DataError, unknown
+
+if TYPE_CHECKING:
+    from xmcbench.results.record import Record
 
 Row = Mapping[str, object]
+COUNTS = {"train": "n_train", "test": "n_test", "labels": "n_labels"}  # column of data sets → name of the count
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,32 @@ def _methods(_: Path) -> list[Row]:
 
 def _datasets(_: Path) -> list[Row]:
     from xmcbench.data.catalogue import catalogue
-    from xmcbench.data.home import imported
+    from xmcbench.data.imported import imported_names
 
     rows: list[Row] = [
         {
             "name": entry.name,
-            "train": entry.expected.get("n_train"),
-            "test": entry.expected.get("n_test"),
-            "labels": entry.expected.get("n_labels"),
+            **{title: entry.expected.get(count) for title, count in COUNTS.items()},
             "views": list(entry.views),
             "licence": entry.licence,
             "title": entry.title,
         }
         for entry in catalogue().values()
     ]
-    names = sorted(path.name for path in imported().glob("*") if path.is_dir())
-    unknown_facts: Row = {**dict.fromkeys(("train", "test", "labels")), "views": [], "licence": "yours"}
-    return rows + [{"name": name, **unknown_facts, "title": "imported from your files"} for name in names]
+    return rows + [_imported_row(name) for name in imported_names()]
+
+
+def _imported_row(name: str) -> Row:
+    from xmcbench.data.imported import find_imported
+
+    try:
+        found = find_imported(name)
+    except DataError:
+        damaged = "imported, but damaged: see `xmcbench data verify`"
+        return {"name": name, **dict.fromkeys(COUNTS), "views": [], "licence": "yours", "title": damaged}
+    counts = {title: found.counts.get(count) for title, count in COUNTS.items()}
+    title = f"imported from your files, revision {found.revision}"
+    return {"name": name, **counts, "views": list(found.views), "licence": "yours", "title": title}
 
 
 def _metrics(_: Path) -> list[Row]:
@@ -100,7 +113,8 @@ def _runs(results: Path) -> list[Row]:
             "name": record.run_id,
             "status": record.status,
             "method": record.method.label,
-            "dataset": f"{record.dataset.name} ({record.dataset.view})",
+            "dataset": f"{record.dataset.name} ({record.dataset.view}){_earlier(record)}",
+            "revision": record.dataset.revision,
             "seed": record.seed,
             "P@1": record.metric("P@1"),
             "PSP@5": record.metric("PSP@5"),
@@ -110,12 +124,18 @@ def _runs(results: Path) -> list[Row]:
     ]
 
 
+def _earlier(record: Record) -> str:
+    from xmcbench.data.imported import replaced_by
+
+    return ", imported again since" if replaced_by(record.dataset.name, record.dataset.revision) else ""
+
+
 KINDS: Mapping[str, Kind] = {
     "methods": Kind(_methods),
     "datasets": Kind(_datasets, drop=("title", "licence")),
     "metrics": Kind(_metrics, drop=("weighted", "kind")),
     # `xmcbench compare` accepts the end of a run id
-    "runs": Kind(_runs, drop=("fit seconds", "seed"), short={"name": lambda run_id: run_id[-8:]}),
+    "runs": Kind(_runs, drop=("revision", "fit seconds", "seed"), short={"name": lambda run_id: run_id[-8:]}),
 }
 
 

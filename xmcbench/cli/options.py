@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from xmcbench.errors import UsageError
 from xmcbench.escaping import clean_lines
@@ -25,6 +26,21 @@ RUN = "Run id or a part of it, record file, label, or method name (newest run)."
 
 RESULTS = Path("results")
 PROPENSITY = "0.55,1.5"  # Jain et al. 2016, section 5: except for Wikipedia (0.5,0.4) and Amazon (0.6,2.6)
+
+
+class EachOptionOnce(typer.core.TyperCommand):
+    """A command that refuses a second value of an option, of which the parser would silently use the last."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raises UsageError: an option that takes one value is given twice."""
+        given: list[Any] = self.make_parser(ctx).parse_args(args=list(args))[2]
+        single = [p for p in given if p.param_type_name == "option" and not p.multiple and not p.is_flag]
+        for option in single:
+            if single.count(option) > 1:
+                listed = "comma-separated" in (option.help or "").casefold()
+                hint = "Put its values into one, with commas between them." if listed else "Give it once."
+                raise UsageError(f"{option.opts[-1]} is given {single.count(option)} times", hint)
+        return super().parse_args(ctx, args)
 
 
 def propensity_of(text: str) -> tuple[float, float]:

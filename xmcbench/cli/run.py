@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +79,7 @@ def run(
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r}", "Valid: auto, cpu, cuda.")
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
-    datasets, numbers = list(dict.fromkeys(dataset or [DEFAULT_DATASET])), _whole_numbers(seeds)
+    datasets, numbers = _dataset_names(dataset or [DEFAULT_DATASET]), _whole_numbers(seeds)
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the run can be resumed
     forbid_network(offline)
@@ -98,8 +99,21 @@ def run(
         raise typer.Exit(1)
 
 
+def _dataset_names(texts: list[str]) -> list[str]:
+    """The full names of data sets, each once: "eurlex-4.3K" and "EURLEX-4.3k" are one; UsageError if one is unknown."""
+    from xmcbench.data.inventory import data_set
+
+    names = []
+    for text in texts:
+        if "," in re.sub(r"\[[^]]*\]", "", text):  # commas in brackets separate parameters of synthetic
+            raise UsageError(f"--dataset {text!r} is not one data set", "Repeat the option: --dataset a --dataset b.")
+        found = data_set(text)
+        names.append(found if isinstance(found, str) else found.name)
+    return list(dict.fromkeys(names))
+
+
 def _whole_numbers(text: str) -> list[int]:
-    """Parse seeds: "0,1,2" becomes [0, 1, 2]."""
+    """Parse seeds: "0,1,2" becomes [0, 1, 2]; a repeated seed counts once."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() for part in parts):
         raise UsageError(f"--seeds {text!r}", "Give non-negative integers, as in --seeds 0,1,2.")
@@ -135,6 +149,11 @@ def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, conso
     console.print("[bold]Plan[/]")
     print_table(rows, right=("seed", "estimate"), console=console)
     console.print(safe(f"{len(plan)} runs, {total}; records go to {store.folder}"))
+    for dataset in data.values():
+        same_name = [r.dataset for r in records if (r.dataset.name, r.dataset.view) == (dataset.name, dataset.view)]
+        if earlier := sum(part.content_hash != dataset.content_hash for part in same_name):
+            count = f"{earlier} record{'s' * (earlier > 1)}"
+            console.print(safe(f"{count} on {dataset.name} ({dataset.view}) with other content: they stay apart"))
     for line in announced(plan):
         console.print(safe(line))
 

@@ -11,7 +11,7 @@ import typer
 
 from xmcbench.cli.options import PROPENSITY, RESULTS, Metrics, Results, propensity_of
 from xmcbench.cli.terminal import number, percent, print_table
-from xmcbench.errors import UsageError, unknown
+from xmcbench.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +75,8 @@ def score(
     against = load_truth(dataset, view, truth, train_labels, propensity, filter_file)
     if as_name is not None and (against.dataset is None or engine != "xmcbench"):
         raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")
+    if against.dataset is not None:
+        _check_owner(predictions, against.dataset)
     names = wanted_metrics(metrics, against.truth, engine)
     scored = score_predictions(predictions, against, names, engine, 0 if as_json and not as_name else samples, seed)
     for note in scored.notes:
@@ -85,6 +87,26 @@ def score(
         _print(scored)
     if as_name is not None:
         _record(predictions, against, scored, as_name, selection, results)
+
+
+def _check_owner(path: Path, dataset: Dataset) -> None:
+    """Raise DataError for predictions of a results folder whose record is of another revision of the data set.
+
+    They may have as many rows and labels, but these are others.
+    """
+    from xmcbench.results import record_file
+
+    record_path = path.resolve().parent.parent / "records" / f"{path.stem}.json"
+    if path.resolve().parent.name != "predictions" or not record_path.is_file():
+        return
+    facts = record_file.read(record_path).dataset
+    same_revision = (facts.name, facts.revision) == (dataset.name, dataset.revision)
+    if facts.content_hash != dataset.content_hash and not same_revision:
+        raise DataError(
+            f"{path}: predictions of run {record_path.stem} on {facts.name}, revision {facts.revision}; "
+            f"{dataset.name} here has revision {dataset.revision}",
+            "Run the method again. If rows and labels are the same, copy the file out of the results folder.",
+        )
 
 
 def load_truth(

@@ -34,9 +34,12 @@ def dataset_of(record: Record, *, offline: bool, progress: Reporter | None = Non
     facts = record.dataset
     dataset = load(facts.name, facts.view, offline=offline, progress=progress)
     if dataset.content_hash != facts.content_hash:
+        why = "another file or reader."
+        if dataset.revision != facts.revision:
+            why = f"revision {dataset.revision} here, {facts.revision} on record, to which the run belongs."
         raise OtherContent(
             f"{dataset.name} ({dataset.view}): the content here differs from that of run {record.run_id}",
-            f"Here {dataset.content_hash}, on record {facts.content_hash}: another revision, file or reader.",
+            f"Here {dataset.content_hash}, on record {facts.content_hash}: {why}",
         )
     return dataset
 

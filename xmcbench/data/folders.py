@@ -1,8 +1,10 @@
 """A data set as a folder of plain files in the layout of PECOS and ELIAS, used by exports and imports.
 
 X.trn.npz Y.trn.npz X.tst.npz Y.tst.npz    features and labels, scipy CSR; X/Y.dev.npz for a development split
-X.trn.txt X.tst.txt X.dev.txt              raw texts, one per line; or X.*.jsonl, one JSON string per line
-output-items.txt                           label texts, one per line; or output-items.jsonl
+X.trn.txt X.tst.txt X.dev.txt              raw texts, one per line
+output-items.txt                           label texts, one per line
+X.*.jsonl output-items.jsonl               texts unchanged: {"text": …} per line if a text doesn't fit into a line of
+                                           the .txt next to it; in imports a JSON string per line, and no .txt
 filter_labels_train.txt, …_test.txt        pairs `row label` to exclude from evaluation
 train.txt test.txt dev.txt                 instead of npz: one-file XMC text
 """
@@ -10,10 +12,13 @@ train.txt test.txt dev.txt                 instead of npz: one-file XMC text
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
-from xmcbench.data.documents import read_lines
+import msgspec
+
+from xmcbench.data.documents import json_lines, read_lines
 from xmcbench.data.formats import read_labels, read_matrix, with_filters, write_npz_csr, write_xmc
 from xmcbench.data.spec import Dataset, Parsed, Split
 from xmcbench.errors import DataError, UsageError, unknown
@@ -24,10 +29,17 @@ SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
 XMC_NAMES = {"train": "train.txt", "test": "test.txt", "validation": "dev.txt"}
 FILTERS = {"train": "filter_labels_train.txt", "test": "filter_labels_test.txt"}
 LABEL_TEXTS = "output-items"
+BOM = "\ufeff"  # readers take it off the first line of a file
 NAMES = frozenset(
     [f"{kind}.{short}.{end}" for kind in "XY" for short in SHORT.values() for end in ("npz", "txt", "jsonl")]
     + [*XMC_NAMES.values(), *FILTERS.values(), f"{LABEL_TEXTS}.txt", f"{LABEL_TEXTS}.jsonl", "meta.json"]
 )
+
+
+class _Text(msgspec.Struct):
+    """A line of an exported .jsonl."""
+
+    text: str
 
 
 def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: str = "txt") -> list[Path]:
@@ -36,7 +48,8 @@ def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: st
     Parameters
     ----------
     matrices : one of `FORMATS`.
-    texts : "txt", where line ends within a text become spaces, or "jsonl", which keeps texts unchanged.
+    texts : "txt", where line ends within a text become spaces and .jsonl next to it has the unchanged texts, or
+        "jsonl": JSON strings alone.
 
     Raises
     ------
@@ -46,7 +59,7 @@ def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: st
     for which, split in data.splits.items():
         written += _write_split(folder, which, split, matrices, texts)
     if data.label_texts is not None:
-        written.append(_write_texts(folder / LABEL_TEXTS, data.label_texts, texts))
+        written += _write_texts(folder / LABEL_TEXTS, data.label_texts, texts)
     for which, pairs in (("train", data.train_filter), ("test", data.test_filter)):
         if len(pairs):
             written.append(folder / FILTERS[which])
@@ -68,17 +81,47 @@ def _write_split(folder: Path, which: str, split: Split, matrices: str, texts: s
                 written.append(folder / f"{kind}.{SHORT[which]}.npz")
                 write_npz_csr(written[-1], matrix)
     if split.texts is not None:
-        written.append(_write_texts(folder / f"X.{SHORT[which]}", split.texts, texts))
+        written += _write_texts(folder / f"X.{SHORT[which]}", split.texts, texts)
     return written
 
 
-def _write_texts(stem: Path, texts: Sequence[str], kind: str) -> Path:
+def _write_texts(stem: Path, texts: Sequence[str], kind: str) -> list[Path]:
+    if kind == "jsonl":
+        return [_write_lines(stem, "jsonl", map(_json, texts))]
+    written = [_write_lines(stem, "txt", map(one_line, texts))]
+    if any(one_line(text) != text for text in texts) or (len(texts) and texts[0].startswith(BOM)):
+        written.append(_write_lines(stem, "jsonl", (_json({"text": text}) for text in texts)))
+    return written
+
+
+def _write_lines(stem: Path, kind: str, lines: Iterable[str]) -> Path:
     path = stem.with_name(f"{stem.name}.{kind}")
     with atomic(path) as file:
-        for text in texts:
-            line = json.dumps(text, ensure_ascii=False) if kind == "jsonl" else " ".join(text.splitlines())
-            file.write(line.encode("utf-8", "replace") + b"\n")
+        file.writelines(line.encode("utf-8", "replace") + b"\n" for line in lines)
     return path
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def one_line(text: str) -> str:
+    """The text with a space for each line end, including those that only some programs take for one, as U+2028."""
+    return " ".join(text.splitlines())
+
+
+def check_same_texts(stem: Path) -> None:
+    """DataError, with the line, if STEM.txt exists and is not what an export writes next to STEM.jsonl."""
+    txt, jsonl = (stem.with_name(f"{stem.name}.{kind}") for kind in ("txt", "jsonl"))
+    if not txt.exists():
+        return
+    hint = f"Both hold the same texts, {jsonl.name} with their line ends. Remove the file that you don't want."
+    texts = (item.text for _, item in json_lines(jsonl, _Text))
+    for number, (line, text) in enumerate(zip_longest(read_lines(txt), texts), 1):
+        if line is None or text is None:
+            raise DataError(f"{txt if line is None else jsonl} ends before line {number} of the other", hint)
+        if line.removeprefix(BOM) != one_line(text).removeprefix(BOM):
+            raise DataError(f"{txt} and {jsonl.name} differ in line {number}", hint)
 
 
 def read_folder(folder: Path, *, with_features: bool = True) -> Parsed:

@@ -1,14 +1,9 @@
-"""`xmcbench data import`: read a user's files and store them as a named data set.
-
-HOME/imported/NAME/    the layout of `xmcbench.data.folders` with texts as jsonl, and meta.json
-"""
+"""`xmcbench data import`: read a user's files and store them as a named data set (`xmcbench.data.imported`)."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,22 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.data.cache import content_hash
-from xmcbench.data.catalogue import names
-from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, read_folder, write_folder
+from xmcbench.data.changes import changes
+from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters
 from xmcbench.data.home import imported
+from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store
 from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.table_columns import Reading
-from xmcbench.data.text import bow_words
+from xmcbench.data.text import bow_any_script, has_unspaced
 from xmcbench.data.user_files import SplitFiles, read_splits
 from xmcbench.data.validate import validate
-from xmcbench.errors import DataError, UsageError, unknown
-from xmcbench.files import lock_of, locked, replaced_folder, typed_json, write_json
+from xmcbench.errors import DataError, UsageError
+from xmcbench.files import lock_of, locked, replaced_folder
 
-FORMAT = 1  # version of meta.json
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 JAIN_MEAN = (0.55, 1.5)  # A, B for data sets that are neither Amazon nor Wikipedia: Jain et al. 2016, section 5
 NO_FILES, DEFAULT_READING = SplitFiles(), Reading()
 
@@ -69,16 +63,27 @@ class Plan:
         """The plan with the files of a folder: npz or XMC text, texts, label texts, filters.
 
         In addition to the layout of `xmcbench.data.folders`, finds PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt
-        and raw/Y.txt of ELIAS. DataError if the folder has neither Y.trn.npz nor train.txt.
+        and raw/Y.txt of ELIAS. Where texts are in a .jsonl and in a .txt, the .jsonl is read.
+
+        DataError if the folder has neither Y.trn.npz nor train.txt, or a .jsonl and a .txt hold other texts, or it is
+        the stored form of an import.
         """
+        if folder.resolve().parent == imported().resolve():
+            hint = f"Write its files first: `xmcbench data export {folder.name} --to FOLDER`; then give that folder."
+            raise DataError(f"{folder} is the imported data set {folder.name} itself", hint)
 
         def first_existing(*names: str) -> Path | None:
             return next((folder / name for name in names if (folder / name).is_file()), None)
 
+        def exact_texts(stem: str, raw: str) -> Path | None:
+            if (folder / f"{stem}.jsonl").is_file():
+                check_same_texts(folder / stem)
+            return first_existing(f"{stem}.jsonl", f"{stem}.txt", raw)
+
         def split_files(which: str) -> SplitFiles:
             xmc_text, short = first_existing(XMC_NAMES[which]), SHORT[which]
             features = first_existing(f"X.{short}.npz", f"tfidf-attnxml/X.{short}.npz") or xmc_text
-            texts = first_existing(f"X.{short}.txt", f"raw/{short}_X.txt")
+            texts = exact_texts(f"X.{short}", f"raw/{short}_X.txt")
             return SplitFiles(texts, first_existing(f"Y.{short}.npz") or xmc_text, features)
 
         train = split_files("train")
@@ -86,47 +91,15 @@ class Plan:
             raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Give the files one by one instead.")
         return dataclasses.replace(
             self,
-            reading=dataclasses.replace(self.reading, cells=CellRules(literal=True)),  # programs wrote these files
             train=train,
             test=split_files("test"),
             dev=split_files("validation"),
-            label_texts=first_existing(f"{LABEL_TEXTS}.txt", "raw/Y.txt"),
+            label_texts=exact_texts(LABEL_TEXTS, "raw/Y.txt"),
             train_filter=first_existing(FILTERS["train"]),
             test_filter=first_existing(FILTERS["test"]),
+            # Programs wrote these files, and "text" is the key in an exported .jsonl.
+            reading=dataclasses.replace(self.reading, text_column="text", cells=CellRules(literal=True)),
         )
-
-
-class _Version(msgspec.Struct):
-    format: int
-
-
-class Imported(msgspec.Struct, frozen=True):
-    """The content of an import's meta.json; `revision` is a prefix of its content hash, `views` has the default first.
-
-    `counts` are those of `xmcbench.data.validate.counts`, `propensity` is (A, B) of Jain et al. 2016.
-    """
-
-    name: str
-    revision: str
-    views: tuple[str, ...]
-    propensity: tuple[float, float]
-    counts: Mapping[str, int | float]
-    notes: tuple[str, ...]
-    format: int = FORMAT
-
-    @property
-    def folder(self) -> Path:
-        return imported() / self.name
-
-    def view(self, name: str | None = None) -> str:
-        """`name`, or the default view for None; UsageError if there is no such view."""
-        if name is not None and name not in self.views:
-            raise unknown(f"view of {self.name}", name, self.views)
-        return name or self.views[0]
-
-    def parse(self, view: str | None = None) -> Parsed:
-        """Read the files: view `bow` has features, and texts if available; view `text` has only texts."""
-        return read_folder(self.folder, with_features=self.view(view) == "bow")
 
 
 def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
@@ -147,41 +120,30 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
         counts=validate(parsed, f"{name} (to be imported)"),
         notes=tuple(notes),
     )
-    with locked(lock_of(new.folder)), replaced_folder(new.folder) as folder:
-        write_folder(folder, parsed, texts="jsonl")
-        write_json(folder / "meta.json", msgspec.to_builtins(new))
-    return new
+    with locked(lock_of(new.folder)):
+        new = msgspec.structs.replace(new, changes=_changes(new, parsed))
+        with replaced_folder(new.folder) as folder:
+            store(folder, new, parsed)
+    return find_imported(name)
 
 
-def check_name(name: str, *, replace: bool = False) -> None:
-    """Raise UsageError for an invalid name, a name of the catalogue, or, without `replace`, of an existing import."""
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is not a valid name of a data set", "Lower case letters, digits, '.', '_' and '-'.")
-    if name in names():
-        raise UsageError(f"{name} is a data set of the catalogue", "Choose another name.")
-    if (imported() / name).exists() and not replace:
-        raise UsageError(f"{name} is imported already ({imported() / name})", "Another --name, or --replace.")
-
-
-def imported_names() -> list[str]:
-    """Sorted names of all imported data sets."""
-    return sorted(path.parent.name for path in imported().glob("*/meta.json") if NAME.fullmatch(path.parent.name))
-
-
-def find_imported(name: str) -> Imported:
-    """The imported data set of that name; UsageError if there is none, DataError if its meta.json is damaged."""
-    if name not in imported_names():
-        raise unknown("imported data set", name, imported_names())
-    path = imported() / name / "meta.json"
-    damaged, hint = f"{path}: damaged", "Import the files again with --replace."
+def _changes(new: Imported, parsed: Parsed) -> tuple[str, ...]:
+    """What differs from the import of the same name that is stored now; empty if there is none."""
+    if new.name not in imported_names():
+        return ()
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{damaged} ({error})", hint) from error
-    written_by = typed_json(text, _Version, damaged, hint).format
-    if written_by != FORMAT:
-        raise DataError(f"{path}: format {written_by}, this version reads {FORMAT}", "Import the files again.")
-    return msgspec.structs.replace(typed_json(text, Imported, damaged, hint), name=name)
+        old = find_imported(new.name)
+        check_files(old)
+        old_parsed = old.parse()
+    except DataError as error:
+        return (f"the earlier import can't be compared, since it is damaged: {error.message}",)
+    lines = []
+    if old.propensity != new.propensity:
+        lines.append(f"propensity A, B {old.propensity} → {new.propensity}")
+    if old.revision == new.revision:
+        return (f"the same rows and labels as before, revision {old.revision}", *lines)
+    belong = f"earlier runs, models and predictions belong to revision {old.revision}"
+    return (f"revision {old.revision} → {new.revision}; {belong}", *lines, *changes(old_parsed, parsed))
 
 
 def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
@@ -201,12 +163,7 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
     for which, rows in rows_by_split.items():
         if empty := sum(not text.strip() for text in rows.texts or ()):
             notes.append(f"{empty} {which} texts are empty")
-    if labels.rows_naming_twice:
-        notes.append(f"{labels.rows_naming_twice} rows name a label twice; it counts once")
-    if plan.label_texts is not None and (texts := labels.texts) is not None:
-        without = [row for row, text in enumerate(texts, 1) if not text.strip()]
-        noted = f", {len(without)} of them empty, first in row {without[0]}" if without else ""
-        notes.append(f"texts of {len(texts)} labels{noted}")
+    notes += labels.notes
     splits = {name: Split(rows.features, rows.texts, labels.matrices[name]) for name, rows in rows_by_split.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)
@@ -222,8 +179,10 @@ def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
     """The splits with tf-idf features added if they have only texts."""
     if any(split.features is not None or split.texts is None for split in splits.values()):
         return splits
-    matrices = bow_words(*(list(split.texts or []) for split in splits.values()))
+    matrices = bow_any_script(*(list(split.texts or []) for split in splits.values()))
     notes.append("view bow made from the texts: word unigrams, sublinear tf-idf, fitted on the training texts")
+    if any(has_unspaced(text) for split in splits.values() for text in split.texts or ()):
+        notes.append("in scripts without spaces between words, bow has characters and their 2- and 3-grams")
     pairs = zip(splits.items(), matrices, strict=True)
     return {which: dataclasses.replace(split, features=matrix) for (which, split), matrix in pairs}
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from xmcbench.data.catalogue import Entry, File, catalogue, entry, names
+from xmcbench.data.catalogue import Entry, File, catalogue, entry, listed_names, names
 from xmcbench.data.hashes import check, hashes_of
 from xmcbench.data.home import home
+from xmcbench.data.imported import AGAIN, Imported, content_fault, file_faults, imported_names, is_imported
 from xmcbench.data.places import Place, folder, known_hash, places
 from xmcbench.errors import DataError, unknown
 from xmcbench.files import cannot_write
@@ -23,7 +24,8 @@ class State:
 
     Attributes
     ----------
-    place : "downloads", "mirror", "package", "missing", or "missing, optional".
+    form : the form's name; "imported" for the files of an import.
+    place : "downloads", "mirror", "package", "imported", "missing", or "missing, optional".
     hash : the hash that the file was or would be compared with, in words.
     ok : None if the file was not compared.
     problem : if not ok, the reason and the remedy.
@@ -54,6 +56,15 @@ def described(name: str) -> Entry:
     return entry(name)
 
 
+def data_set(name: str) -> Entry | str:
+    """The catalogue's entry of that name as `described`, else the name of an imported data set, else a UsageError."""
+    if name.casefold() in names() or name.strip().casefold().startswith("synthetic["):
+        return described(name)
+    if is_imported(name):
+        return name.casefold()
+    raise unknown("data set", name, {*listed_names(), *imported_names()})
+
+
 def have(dataset: Entry, view: str | None = None) -> str:
     """The kind of place that has a complete form (of that view), as archive or as files; "" if none is complete."""
     for form in dataset.forms if view is None else dataset.forms_for(view):
@@ -76,6 +87,23 @@ def verified(dataset: Entry) -> list[State]:
         for form, file, place in _entry_files(dataset)
         if place is not None
     ]
+
+
+def imported_states(imported: Imported, *, verify: bool = False) -> list[State]:
+    """State of every file of an import; with `verify`, each is read in full and compared with its hash at import."""
+    faults = file_faults(imported) if verify or not imported.files else dict.fromkeys(imported.files, "")
+    states = []
+    for name, fault in faults.items():
+        path = imported.folder / name
+        size = path.stat().st_size if path.is_file() else None
+        place = "missing" if size is None else "imported"
+        hash_text = f"sha256 {imported.files[name]}" if name in imported.files else "no hash recorded"
+        problem = f"{path}: {fault}\n  {AGAIN}" if fault else ""
+        ok = not fault if verify else None
+        states.append(State(imported.name, "imported", name, place, str(path), size, hash_text, ok, problem))
+    if verify and not imported.files and (fault := content_fault(imported)):
+        states = [replace(state, ok=False, problem=fault) for state in states]
+    return states
 
 
 def _entry_files(dataset: Entry) -> list[tuple[str, File, Place | None]]:
@@ -114,9 +142,9 @@ def differing(dataset: Entry, counted: Mapping[str, int | float]) -> list[str]:
     ]
 
 
-def is_parsed(dataset: Entry, view: str = "*") -> bool:
-    """Whether that view, by default any view, is in the cache."""
-    return any((home() / "parsed" / dataset.name).glob(f"{view}-*/meta.json"))
+def is_parsed(name: str, view: str = "*") -> bool:
+    """Whether that view of the data set, by default any view, is in the cache."""
+    return any((home() / "parsed" / name).glob(f"{view}-*/meta.json"))
 
 
 def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
@@ -132,8 +160,10 @@ def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     else:
         if name.casefold() in names():
             name = entry(name).name
+        elif is_imported(name):
+            name = name.casefold()
         elif name not in (cached := {path.name for path in folders}):
-            raise unknown("data set", name, {*catalogue(), *cached})
+            raise unknown("data set", name, {*catalogue(), *imported_names(), *cached})
         folders = [path for path in folders if path.name == name]
     return [(path, sum(f.stat().st_size for f in path.rglob("*") if f.is_file())) for path in folders]
 

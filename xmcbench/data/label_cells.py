@@ -219,7 +219,7 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
         names = [name for name in stripped if name]
         file.empty_names += len(stripped) - len(names)
         for name in () if rules.literal else names:
-            problem, hint = _odd(name) if name not in checked else ("", "")
+            problem, hint = _odd(name, typed=isinstance(cell, str)) if name not in checked else ("", "")
             checked.add(name)
             if problem:
                 hint = f"{hint} --literal takes all names as they are."
@@ -239,8 +239,8 @@ def _one_hot_lines(rows: Sequence[Sequence[str]]) -> bool:
     return any(len(set(row)) < len(row) for row in rows)
 
 
-def _odd(name: str) -> tuple[str, str]:
-    """(why a name is none that a person typed, what to do), or two empty texts."""
+def _odd(name: str, *, typed: bool) -> tuple[str, str]:
+    """(why a name is none that a person typed, what to do), or two empty texts; names of a list may have tabs."""
     if name in MISSING:
         hint = f"Leave the labels empty; --missing {name!r} reads a cell with this alone as no label."
         return "is what programs write for a missing value", hint
@@ -256,7 +256,7 @@ def _odd(name: str) -> tuple[str, str]:
     half = PAIRS.get(first, name) not in name or CLOSING.get(last, name) not in name
     if half or (first in "[{" and last == PAIRS[first]):
         return "has a bracket as lists have", "Write labels as a;b, or as a list: ['a', 'b']."
-    if not name.isprintable() and any(c in name for c in "\n\r\t"):
+    if typed and not name.isprintable() and any(c in name for c in "\n\r\t"):
         return "has a tab or a line end in it", "Give --label-separator if it separates labels."
     return "", ""
 

@@ -1,26 +1,59 @@
-"""Map label names to ids: one label space for all splits of a user's files."""
+"""Map label names to ids: one label space for all splits of a user's files.
+
+Names that differ only by their Unicode form, or by spaces and invisible characters at their ends, are one label: see
+`canonical`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import scipy.sparse as sp
 
+from xmcbench.data.file_forms import kind_of
 from xmcbench.data.recipes import label_matrix
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.user_files import Names, SplitRows, read_label_texts
 from xmcbench.errors import DataError
 
+# Soft hyphen, zero-width space, marks of writing direction, word joiner, byte order mark. Joiners (U+200C, U+200D) are
+# no part of this: they change how letters and emoji look.
+INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
+_ENDS = re.compile(rf"^[\s{INVISIBLE}]+|[\s{INVISIBLE}]+$")
+_EACH_LABEL = "Each label needs a line there: its text, NAME<TAB>TEXT, or ids that count lines from 0."
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WHITESPACE, _INSIDE = re.compile(r"\s+"), re.compile(f"[{INVISIBLE}]")
+
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """Label matrices (n, L) by split, the label texts or None, and the number of rows with a repeated label."""
+    """Label matrices (n, L) by split, the label texts or None, and notes about decisions made while reading."""
 
     matrices: Mapping[str, sp.csr_matrix]
     texts: Sequence[str] | None
-    rows_naming_twice: int
+    notes: Sequence[str]
+
+
+def canonical(name: str) -> str:
+    """The name in Unicode's form NFC, without whitespace and invisible characters at its ends."""
+    return unicodedata.normalize("NFC", _trimmed(name))
+
+
+def _trimmed(name: str) -> str:
+    plain = name.isascii() and name.isprintable() and name == name.strip(" ")  # most names, and fast to see
+    return name if plain else _ENDS.sub("", name)
+
+
+def _visible(form: str) -> str:
+    """What a reader sees of a name: invisible characters left out, each run of whitespace as one space."""
+    plain = form.isascii() and form.isprintable() and "  " not in form
+    return form if plain else _INSIDE.sub("", _WHITESPACE.sub(" ", form))
 
 
 def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, reading: Reading) -> LabelSpace:
@@ -28,35 +61,37 @@ def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, readi
 
     Without `label_texts`, the labels are the names in all splits in sorted order (numerically if all are whole
     numbers), including names without a training row, and each name is its label's text. With `label_texts`, line i (or
-    row i of jsonl, csv) is the text of label i. Names in the splits must then be ids, or texts of that file, or, if
-    every line of it is `name<TAB>text`, the names before the tab.
+    row i of jsonl, csv) is the text of label i. Names in the splits must then be texts of that file, or, if every line
+    of it is `name<TAB>text`, the names before the tab, or else ids that count its lines from 0. A label may be in no
+    row; a label that a row names twice counts once.
 
     Raises
     ------
     DataError : a name that is not in `label_texts` (with file and line), matrices of different widths, matrices in some
         splits and names in others, or no label at all.
     """
-    with_names = {which: rows.names for which, rows in splits.items() if rows.names is not None}
-    if with_names and len(with_names) < len(splits):
-        split_without_names = next(which for which in splits if which not in with_names)
+    as_read = {which: rows.names for which, rows in splits.items() if rows.names is not None}
+    if as_read and len(as_read) < len(splits):
+        split_without_names = next(which for which in splits if which not in as_read)
         raise DataError(
-            f"labels of {', '.join(with_names)} are names, those of {split_without_names} a matrix", "Give both alike."
+            f"labels of {', '.join(as_read)} are names, those of {split_without_names} a matrix", "Give both alike."
         )
-    if not with_names:
+    if not as_read:
         return _from_matrices(splits, label_texts, reading)
+    names, notes = _canonical_names(as_read)
+    used_names = {name for part in names.values() for row in part.rows for name in row}
     if label_texts is None:
-        used_names = {name for names in with_names.values() for row in names.rows for name in row}
         if not used_names:
-            raise DataError(f"{next(iter(with_names.values())).path}: no row has a label", "See --label-separator.")
+            raise DataError(f"{next(iter(names.values())).path}: no row has a label", "See --label-separator.")
         texts = in_order(used_names)
         ids = {name: i for i, name in enumerate(texts)}
     else:
-        texts, ids = vocabulary(label_texts, with_names, reading)
+        texts, ids, more_notes = vocabulary(label_texts, used_names, names, reading)
+        notes += more_notes
     matrices = {
-        which: label_matrix(_rows_of_ids(names, ids, label_texts), len(texts)) for which, names in with_names.items()
+        which: label_matrix([[ids[n] for n in row] for row in p.rows], len(texts)) for which, p in names.items()
     }
-    rows_naming_twice = sum(len(set(row)) < len(row) for names in with_names.values() for row in names.rows)
-    return LabelSpace(matrices, texts, rows_naming_twice)
+    return LabelSpace(matrices, texts, [*_twice(names), *notes, *_unused(matrices)])
 
 
 def in_order(names: set[str]) -> list[str]:
@@ -66,41 +101,71 @@ def in_order(names: set[str]) -> list[str]:
     return sorted(names)
 
 
-def vocabulary(path: Path, splits: Mapping[str, Names], reading: Reading) -> tuple[list[str], dict[str, int]]:
-    """(label texts, name → id) of a label file; see `label_space`."""
-    lines = read_label_texts(path, reading)
-    named = bool(lines) and all("\t" in line for line in lines)
-    names = [line.partition("\t")[0] for line in lines] if named else lines
+def vocabulary(
+    path: Path, used_names: set[str], splits: Mapping[str, Names], reading: Reading
+) -> tuple[list[str], dict[str, int], list[str]]:
+    """(label texts, name → id, notes) of a label file; see `label_space`."""
+    numbered = read_label_texts(path, reading)
+    lines = [line for _, line in numbered]
+    by_lines = kind_of(path) == "lines"  # a text of csv or jsonl may have tabs
+    named = by_lines and bool(lines) and all("\t" in line for line in lines)
     texts = [line.partition("\t")[2] for line in lines] if named else lines
     by_name: dict[str, int] = {}
-    for number, name in enumerate(names, 1):
-        first = by_name.setdefault(name.strip(), number - 1)
-        if named and first != number - 1:
-            raise DataError(f"{path}, line {number}: {name!r} is already in line {first + 1}", "Names must differ.")
-    used_names = {name for split_names in splits.values() for row in split_names.rows for name in row}
+    repeated = ""
+    for i, (number, line) in enumerate(numbered):
+        name = canonical(line.partition("\t")[0] if named else line)
+        first = by_name.setdefault(name, i)
+        if named and not name:
+            raise DataError(f"{path}, line {number}: no name before the tab", "Each line is NAME<TAB>TEXT.")
+        if first != i and name:  # no row can name a label by an empty text
+            repeated = repeated or f"{path}, line {number}: {name[:80]!r} is already in line {numbered[first][0]}"
+    if named and repeated:
+        raise DataError(repeated, "Names must differ.")
+    notes = _texts_notes(path, texts, numbered)
     base = int("labels" in reading.one_based)
-    if not base and used_names <= by_name.keys():
-        if len(by_name) < len(lines):
-            raise DataError(f"{path}: label texts repeat, so they do not identify labels", "Use ids as labels.")
-        return texts, by_name
-    if all(name.isascii() and name.isdigit() for name in used_names):
-        return texts, {str(i + base): i for i in range(len(lines))}
-    return texts, by_name
+    unknown = used_names - by_name.keys()
+    if not unknown and not base:
+        if repeated:
+            raise DataError(f"{repeated}: label texts repeat, so they do not identify labels", "Use ids as labels.")
+        found_as = "names before the tab" if named else "texts"
+        return texts, by_name, [*notes, f"labels are {found_as} of {path.name}"]
+    without_tab = [number for number, line in numbered if "\t" not in line]
+    heads = {canonical(line.partition("\t")[0]) for line in lines if "\t" in line}
+    if by_lines and without_tab and used_names & heads:
+        message = f"{path}, line {without_tab[0]}: no tab, but rows name labels by what other lines have before a tab"
+        raise DataError(message, "Each line is NAME<TAB>TEXT, or each line is a text.")
+    # Labels that are partly texts of the file and partly numbers are no ids: a guess could renumber all labels.
+    if not base and (unknown != used_names or not all(name.isascii() and name.isdigit() for name in used_names)):
+        part, number, name = _first_row(splits, unknown)
+        hint = f"{_EACH_LABEL} That file has {len(by_name)} different labels."
+        raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
+    note = f"labels are ids, which count the lines of {path.name} from {base}"
+    note += "" if str(base) in used_names else f"; no row has label {base}"
+    return texts, _ids(path, texts, base, used_names, splits), [*notes, note]
 
 
-def _rows_of_ids(names: Names, ids: Mapping[str, int], label_texts: Path | None) -> list[list[int]]:
-    rows = []
-    for number, row in zip(names.lines, names.rows, strict=True):
-        for name in row:
-            if name not in ids:
-                raise DataError(
-                    f"{names.path}, line {number}: label {name[:80]!r} is not in {label_texts}",
-                    f"Each label needs a line there: its text, NAME<TAB>TEXT, or ids that count lines from 0 "
-                    f"(from 1 with --one-based labels). "
-                    f"That file has {len(ids)} different labels.",
-                )
-        rows.append([ids[name] for name in row])
-    return rows
+def _ids(
+    path: Path, texts: Sequence[str], base: int, used_names: set[str], splits: Mapping[str, Names]
+) -> dict[str, int]:
+    """Name → id of labels that are line numbers from `base`; DataError for a number without a line, or ids from 1."""
+    ids = {str(i + base): i for i in range(len(texts))}
+    from_one = "" if base or "0" in used_names else " The ids seem to count from 1: see --one-based labels."
+    if unknown := used_names - ids.keys():
+        part, number, name = _first_row(splits, unknown)
+        hint = f"{_EACH_LABEL} That file has {len(texts)} lines." + (from_one if name == str(len(texts)) else "")
+        raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
+    return ids
+
+
+def _first_row(splits: Mapping[str, Names], wanted: set[str]) -> tuple[Names, int, str]:
+    """(split, line number, name) of the first row that has one of the wanted names."""
+    return next(
+        (part, number, name)
+        for part in splits.values()
+        for number, row in zip(part.lines, part.rows, strict=True)
+        for name in row
+        if name in wanted
+    )
 
 
 def _from_matrices(splits: Mapping[str, SplitRows], label_texts: Path | None, reading: Reading) -> LabelSpace:
@@ -109,5 +174,79 @@ def _from_matrices(splits: Mapping[str, SplitRows], label_texts: Path | None, re
     if len(set(widths.values())) > 1:
         description = ", ".join(f"{which} {width}" for which, width in widths.items())
         raise DataError(f"the label matrices differ in width: {description}", "All splits need one label space.")
-    texts = None if label_texts is None else read_label_texts(label_texts, reading, max(widths.values()))
-    return LabelSpace(matrices, texts, 0)
+    if label_texts is None:
+        return LabelSpace(matrices, None, _unused(matrices))
+    width = next(iter(widths.values()))
+    numbered = read_label_texts(label_texts, reading, width)
+    texts = [text for _, text in numbered]
+    if len(texts) != width:
+        hint = "Each column of the label matrices needs one line, in the same order."
+        raise DataError(f"{label_texts}: {len(texts)} label texts for {width} labels", hint)
+    notes = _texts_notes(label_texts, texts, numbered)
+    if texts and all("\t" in text for text in texts):
+        notes.append(f"label texts are whole lines of {label_texts.name} with their tabs, since labels are matrices")
+    return LabelSpace(matrices, texts, [*notes, *_unused(matrices)])
+
+
+def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], list[str]]:
+    """The names of each split in their canonical form, and notes about the names that this changed.
+
+    DataError, with file and line, if a name has half of a surrogate pair, which no utf-8 text can hold.
+    """
+    forms = {name: canonical(name) for part in splits.values() for row in part.rows for name in row}
+    if broken := {name for name in forms if _SURROGATE.search(name)}:
+        part, number, name = _first_row(splits, broken)
+        message = f"{part.path}, line {number}: label {name[:80]!r} has half of a surrogate pair"
+        raise DataError(message, "Write the character itself, or both halves of its escape.")
+    spellings: dict[str, set[str]] = defaultdict(set)
+    alike: dict[str, set[str]] = defaultdict(set)
+    for name, form in forms.items():
+        spellings[form].add(_trimmed(name))
+        alike[_visible(form)].add(form)
+    trimmed = sorted(name for name in forms if _trimmed(name) != name)
+    merged = sorted(form for form, several in spellings.items() if len(several) > 1)
+    pairs = sorted(sorted(several) for several in alike.values() if len(several) > 1)
+    notes = []
+    if trimmed:
+        notes.append(f"spaces and invisible characters at the ends of label names are left out: {_escaped(trimmed)}")
+    if merged:
+        notes.append(f"names in several Unicode forms are one label each: {_escaped(merged)}")
+    if pairs:
+        examples = "; ".join(_escaped(several) for several in pairs[:3])
+        notes.append(f"different labels although only spaces or invisible characters inside differ: {examples}")
+    rows = {w: [[form for name in row if (form := forms[name])] for row in part.rows] for w, part in splits.items()}
+    return {which: replace(part, rows=rows[which]) for which, part in splits.items()}, notes
+
+
+def _escaped(names: Sequence[str]) -> str:
+    """The first names with escapes, since they look alike or have characters that are not visible."""
+    return ", ".join(ascii(name[:80]) for name in names[:3]) + (
+        f", … ({len(names):,} in all)" if len(names) > 3 else ""
+    )
+
+
+def _texts_notes(path: Path, texts: Sequence[str], numbered: Sequence[tuple[int, str]]) -> list[str]:
+    empty = [number for text, (number, _) in zip(texts, numbered, strict=True) if not canonical(text)]
+    lines = f"line{'s' * (len(empty) > 1)} {', '.join(map(str, empty[:5]))}{', …' if len(empty) > 5 else ''}"
+    return [f"texts of {len(texts)} labels" + (f", {len(empty)} of them empty ({path.name}, {lines})" if empty else "")]
+
+
+def _twice(splits: Mapping[str, Names]) -> list[str]:
+    places = [
+        f"{part.path.name}, line {number}"
+        for part in splits.values()
+        for number, row in zip(part.lines, part.rows, strict=True)
+        if len(set(row)) < len(row)
+    ]
+    return [f"{len(places)} rows name a label twice; it counts once (first: {places[0]})"] if places else []
+
+
+def _unused(matrices: Mapping[str, sp.csr_matrix]) -> list[str]:
+    parts: Iterable[sp.csr_matrix] = matrices.values()
+    used = np.unique(np.concatenate([np.unique(matrix.indices) for matrix in parts]))
+    n_labels = int(next(iter(matrices.values())).shape[1])
+    return (
+        [f"{n_labels - len(used):,} of {n_labels:,} labels are in no row; they are kept"]
+        if len(used) < n_labels
+        else []
+    )

@@ -13,7 +13,7 @@ from xmcbench.data.catalogue import Entry, entry, listed_names, names
 from xmcbench.data.recipes import recipe
 from xmcbench.data.spec import Dataset, Parsed
 from xmcbench.data.validate import validate
-from xmcbench.errors import unknown
+from xmcbench.errors import DataError, unknown
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def find(name: str, view: str | None, *, offline: bool, reporter: Reporter) -> S
         return _synthetic_source(name, view)
     if name.casefold() in names():
         return _catalogue_source(entry(name), view, offline=offline, reporter=reporter)
-    from xmcbench.data.importing import imported_names
+    from xmcbench.data.imported import imported_names, is_imported
 
-    if name in (imports := imported_names()):
+    if is_imported(name):
         return _imported_source(name, view)
-    raise unknown("data set", name, {*listed_names(), *imports})
+    raise unknown("data set", name, {*listed_names(), *imported_names()})
 
 
 def _catalogue_source(facts: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
@@ -98,10 +98,18 @@ def _synthetic_source(name: str, view: str | None) -> Source:
 
 def _imported_source(name: str, view: str | None) -> Source:
     from xmcbench.data.hashes import remembered
-    from xmcbench.data.importing import find_imported
+    from xmcbench.data.imported import check_files, find_imported
 
     facts = find_imported(name)
     view = facts.view(view)
-    files = sorted(path for path in facts.folder.rglob("*") if path.is_file())
+    check_files(facts, lambda path: remembered(path).sha256)
+    files = sorted(path for path in facts.folder.rglob("[!.]*") if path.is_file())
     depends_on = {"view": view, "files": {path.name: remembered(path).sha256 for path in files}}
-    return Source(name, view, facts.revision, facts.propensity, depends_on, partial(facts.parse, view))
+
+    def parse() -> Parsed:
+        parsed = facts.parse(view)
+        if find_imported(name) != facts:
+            raise DataError(f"{facts.name} was imported again while it was read", "Repeat the command.")
+        return parsed
+
+    return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse)

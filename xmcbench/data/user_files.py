@@ -204,15 +204,16 @@ def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Read
     return LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
 
 
-def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[str]:
-    """One text per label: the lines of the file, or the text column of a table.
+def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[tuple[int, str]]:
+    """(line number, text) per label: the lines of the file, or the text column of a table.
 
     Empty lines at the end are no labels, except for those up to `at_least` labels.
     """
     if kind_of(path) != "lines":
-        return read_columns(path, replace(reading, id_column=""), texts=True).texts
+        table = read_columns(path, replace(reading, id_column=""), texts=True)
+        return list(zip(table.lines, table.texts, strict=True))
     texts = _plain_texts(path, reading)
-    return texts[: max(at_least, len(texts) - _blank_tail(texts))]
+    return list(enumerate(texts[: max(at_least, len(texts) - _blank_tail(texts))], 1))
 
 
 def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> LabelCells | sp.csr_matrix:

@@ -3,7 +3,8 @@ r"""The bag-of-words encoder: a weighted sum of feature embeddings, then a resid
 Features are those of the data set, or, if the encoder reads texts, word unigrams (`\b\w+\b`, in one text or more) and
 character 3- to 5-grams inside words (in two texts or more). Each half is tf-idf with sublinear counts and rows of
 length 1: the recipe of icd10cm's view `bow` (`xmcbench.data.text.bow_words_chars`). Character n-grams match similar
-spellings, which is the only information about labels without documents.
+spellings, which is the only information about labels without documents. In Chinese, Japanese, Thai and other scripts
+without spaces between words, a word is a whole clause here; only the character n-grams match parts of it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 `elias[beam=20]` sets a parameter, `elias[beam=10|20]` makes two runs. `--set epochs=3` sets a parameter for every
 method that has it, `--set tree.trees=1,3` sets a grid for one method. `elias[tune]` selects the tunable parameters on
 validation rows, as `--tune` does for every method; parameters that are set are not tuned.
+
+A parameter is set once per method: a second value, in brackets or by `--set`, is refused. Equal runs are planned once.
 """
 
 from __future__ import annotations
@@ -137,6 +139,7 @@ class _Request:
     method: type[Method]
     values: dict[str, list[Any]]
     tune: bool
+    already_set: dict[str, tuple[str, str]]  # parameter → (the text that set it, its values with commas between them)
 
 
 def make_plan(
@@ -235,22 +238,29 @@ def _parse(text: str, curve: bool, tune: bool) -> _Request:
         raise UsageError(f"{text!r} is not a method", "Write name or name[parameter=value,parameter=value|value].")
     method = registry.get(match["name"])
     grid: dict[str, list[Any]] = {}
+    already_set: dict[str, tuple[str, str]] = {}
     if curve:
         grid = {name: list(values) for name, values in method.info.query_parameters().items()}
     for part in filter(None, (match["inside"] or "").split(",")):
+        name, equals, value = part.partition("=")
+        name = name.strip()
+        if name in already_set:
+            both = f"{already_set[name][1]},{value}".replace(",", "|")
+            hint = f"For one run with each value: {match['name']}[{name}={both}]." if equals else "Give it once."
+            raise UsageError(f"{text!r}: {name} is given twice", hint)
+        already_set[name] = text, value.replace("|", ",")
         if part.strip() == "tune":
             tune = True
             continue
-        name, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"{text!r}: {part!r} lacks '='", "Write name[parameter=value,parameter=value|value].")
-        grid[name.strip()] = [parse_value(method.info, name.strip(), v) for v in value.split("|")]
+        grid[name] = [parse_value(method.info, name, v) for v in value.split("|")]
     if tune and curve and grid_of(method.info, ()):
         raise UsageError(
             f"{text!r}: a curve comes from one fit, but tuning may select a different fit for each of its values",
             "Tune first, then run --curve with the selected values.",
         )
-    return _Request(match["name"], method, grid, tune)
+    return _Request(match["name"], method, grid, tune, already_set)
 
 
 def _apply(settings: Iterable[str], requests: list[_Request]) -> list[str]:
@@ -274,6 +284,13 @@ def _apply(settings: Iterable[str], requests: list[_Request]) -> list[str]:
             valid = {name for request in requests for name in _settable(request.method.info)}
             problems.append(str(unknown("parameter", name, valid)))
         for request in targets:
+            if name in request.already_set:
+                earlier, values = request.already_set[name]
+                hint = f"Set it once. For one run with each value: --set {path.strip()}={values},{value}"
+                problem = UsageError(f"--set {text!r}: {earlier!r} sets {name} of {request.source} already", hint)
+                problems.append(str(problem))
+                continue
+            request.already_set[name] = f"--set {text}", value
             try:
                 request.values[name] = [parse_value(request.method.info, name, v) for v in value.split(",")]
             except UsageError as error:

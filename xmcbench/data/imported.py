@@ -1,0 +1,200 @@
+"""Imported data sets: what is stored of them, whether it is still what was stored, and how to remove it.
+
+HOME/imported/NAME/    the layout of `xmcbench.data.folders` with texts as jsonl, and meta.json
+
+meta.json has the hash of every other file, and a seal: the hash of everything else in meta.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from xmcbench.data.cache import content_hash
+from xmcbench.data.catalogue import names
+from xmcbench.data.folders import read_folder, write_folder
+from xmcbench.data.home import home, imported
+from xmcbench.data.spec import Parsed
+from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.files import TEMPORARY, cannot_write, lock_of, locked, sha256_of, typed, typed_json, write_json
+
+FORMAT = 1  # version of meta.json
+META = "meta.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+AGAIN = "Import the files again with --replace."
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """The content of an import's meta.json; `revision` is a prefix of its content hash, `views` has the default first.
+
+    `counts` are those of `xmcbench.data.validate.counts`, `propensity` is (A, B) of Jain et al. 2016. `changes` says
+    what differs from the import that this one replaced. `files` is the sha256 of each file by name; it and `seal` are
+    empty in imports of earlier versions.
+    """
+
+    name: str
+    revision: str
+    views: tuple[str, ...]
+    propensity: tuple[float, float]
+    counts: Mapping[str, int | float]
+    notes: tuple[str, ...]
+    format: int = FORMAT
+    changes: tuple[str, ...] = ()
+    files: Mapping[str, str] = {}
+    seal: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return imported() / self.name
+
+    def view(self, name: str | None = None) -> str:
+        """`name`, or the default view for None; UsageError if there is no such view."""
+        if name is not None and name not in self.views:
+            raise unknown(f"view of {self.name}", name, self.views)
+        return name or self.views[0]
+
+    def parse(self, view: str | None = None) -> Parsed:
+        """Read the files: view `bow` has features, and texts if available; view `text` has only texts."""
+        return read_folder(self.folder, with_features=self.view(view) == "bow")
+
+
+def check_name(name: str, *, replace: bool = False) -> None:
+    """Raise UsageError for an invalid name, a name of the catalogue, or, without `replace`, of an existing import."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is not a valid name of a data set", "Lower case letters, digits, '.', '_' and '-'.")
+    if name in names():
+        raise UsageError(f"{name} is a data set of the catalogue", "Choose another name.")
+    if (imported() / name).exists() and not replace:
+        raise UsageError(f"{name} is imported already ({imported() / name})", "Another --name, or --replace.")
+
+
+def imported_names() -> list[str]:
+    """Sorted names of all imported data sets, including damaged ones."""
+    return sorted(path.name for path in imported().glob("*") if path.is_dir() and NAME.fullmatch(path.name))
+
+
+def is_imported(name: str) -> bool:
+    """Whether a data set of that name, ignoring case, is imported."""
+    return name.casefold() in imported_names()
+
+
+def store(folder: Path, new: Imported, parsed: Parsed) -> None:
+    """Write the files of an import into an empty folder; DataError if the folder can't be written."""
+    files = {path.name: sha256_of(path) for path in write_folder(folder, parsed, texts="jsonl")}
+    raw = msgspec.to_builtins(msgspec.structs.replace(new, files=files))
+    write_json(folder / META, {**raw, "seal": _seal(raw)})
+
+
+def find_imported(name: str) -> Imported:
+    """The imported data set of that name, ignoring case.
+
+    Raises
+    ------
+    UsageError : there is none.
+    DataError : its meta.json is missing, damaged, edited, or of another format.
+    """
+    if not is_imported(name):
+        raise unknown("imported data set", name, imported_names())
+    path = imported() / name.casefold() / META
+    damaged = f"{path}: damaged"
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{damaged} ({error.strerror or error})", AGAIN) from error
+    raw = typed_json(text, dict[str, object], damaged, AGAIN)
+    written_by = typed(raw, _Version, damaged, AGAIN).format
+    if written_by != FORMAT:
+        raise DataError(f"{path}: format {written_by}, this version reads {FORMAT}", "Import the files again.")
+    found = typed(raw, Imported, damaged, AGAIN)
+    if (found.files or found.seal) and found.seal != _seal(raw):
+        raise DataError(f"{damaged} (it was changed after the import)", AGAIN)
+    return msgspec.structs.replace(found, name=name.casefold())
+
+
+def replaced_by(name: str, revision: str | None) -> str | None:
+    """The revision that the import of that name has now if it is another one; None also without a whole import."""
+    if not is_imported(name):
+        return None
+    try:
+        now = find_imported(name).revision
+    except DataError:
+        return None
+    return None if now == revision else now
+
+
+def _seal(raw: Mapping[str, object]) -> str:
+    rest = {key: value for key, value in raw.items() if key != "seal"}
+    return "sha256:" + hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def file_faults(of: Imported, hash_of: Callable[[Path], str] = sha256_of) -> dict[str, str]:
+    """File name → what is wrong with it, "" if nothing is; for the files of meta.json and all others in the folder.
+
+    Hidden files, which desktops leave in folders, are ignored. The files of an import without hashes are compared with
+    its revision by `content_fault` alone.
+    """
+    existing = [path.relative_to(of.folder) for path in sorted(of.folder.rglob("*")) if path.is_file()]
+    existing = [path for path in existing if not path.name.startswith(".") and str(path) != META]
+    faults = dict.fromkeys(of.files, "missing") | {
+        str(path): "not part of the import" if of.files else "" for path in existing
+    }
+    for name, expected in of.files.items():
+        path = of.folder / name
+        if not path.is_file():
+            continue
+        try:
+            faults[name] = "" if hash_of(path) == expected else "changed after the import"
+        except OSError as error:
+            faults[name] = f"can't be read ({error.strerror or error})"
+    return faults
+
+
+def check_files(of: Imported, hash_of: Callable[[Path], str] = sha256_of) -> None:
+    """DataError with each file of `file_faults` that is missing, changed, or not part of the import."""
+    faults = [f"{of.folder / name}: {fault}" for name, fault in file_faults(of, hash_of).items() if fault]
+    if faults:
+        hint = f"{AGAIN} A file that is not part of the import can be moved away instead."
+        raise DataError(f"{of.name}: the imported files are damaged\n  " + "\n  ".join(faults), hint)
+
+
+def content_fault(of: Imported) -> str:
+    """What is wrong with the content of an import whose meta.json has no hashes of files; "" if nothing is."""
+    try:
+        found = content_hash(of.parse(of.view())).removeprefix("sha256:")
+    except DataError as error:
+        return str(error)
+    same = found.startswith(of.revision)
+    return "" if same else f"{of.folder}: revision {found[:12]}, but {of.revision} was imported\n  {AGAIN}"
+
+
+def remove_imported(name: str) -> None:
+    """Remove an import, even a damaged one, and its parsed views; no other process writes it meanwhile.
+
+    Raises
+    ------
+    UsageError : there is no import of that name.
+    DataError : the folder can't be removed.
+    """
+    folder = imported() / name
+    with locked(lock_of(folder)):
+        if name not in imported_names():
+            raise unknown("imported data set", name, imported_names())
+        try:
+            # moved away first, so that a process that is killed here leaves no half of a data set
+            hidden = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{name}-", dir=imported()))
+            folder.rename(hidden / name)
+            shutil.rmtree(hidden)
+            shutil.rmtree(home() / "parsed" / name, ignore_errors=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
