@@ -27,6 +27,38 @@ if TYPE_CHECKING:
 WIDEST = 2**31 - 1  # ids are int32
 BLOCK = 1 << 24  # bytes per search for line ends
 CUT_OFF = (b".", b"e", b"E", b"-", b"+", b",", b":")  # ends of a line whose last number is incomplete
+FOREIGN = {  # first bytes, enough of them that no text begins so by chance → what the file is
+    b"\x89HDF\r\n": "an HDF5 file",
+    b"MATLAB 5.0 MAT-file": "a MATLAB file",
+    b"MATLAB 7.3 MAT-file": "a MATLAB file",
+    b"PAR1\x15": "a Parquet file",
+    b"ARROW1": "an Arrow or Feather file",
+    b"\xff\xff\xff\xff": "an Arrow stream",
+    b"FEA1\x00": "a Feather file",
+    b"Obj\x01": "an Avro file",
+    b"SQLite format 3": "an SQLite database",
+    b"RDX2\n": "an R file",
+    b"RDX3\n": "an R file",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
+    b"%PDF-": "a PDF",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!\x1a": "a RAR archive",
+    b"\x04\x22\x4d\x18": "an lz4 file",
+    b"\x7fELF": "a program",
+    b"ccopy_reg\n": "a Python pickle",
+    b"cnumpy.": "a Python pickle",
+    b"(dp0\n": "a Python pickle",
+    b"(lp0\n": "a Python pickle",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself",
+    b"%%MatrixMarket": "a Matrix Market file",
+}
+ZIPPED = {  # beginning of the first name in a zip archive → what the file is
+    b"[Content_Types].xml": "an Excel or Word file",
+    b"_rels/": "an Excel or Word file",
+    b"xl/": "an Excel file",
+    b"docProps/": "an Excel or Word file",
+    b"mimetype": "an OpenDocument or EPUB file",
+}
 IMPLAUSIBLE_WIDTH = 10**8  # a header width above this and above the file's bytes is rejected, nothing is allocated
 
 
@@ -69,6 +101,27 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
         raise DataError(f"{path}: not a whole gzip file ({error})", "Get the file again.") from error
     except OSError as error:
         raise cannot_read(path, error) from error
+
+
+def unsupported(first_bytes: bytes) -> str | None:
+    """What a file is, as in "a Python pickle", if no reader here reads it; None for texts and numpy's .npy and .npz.
+
+    `first_bytes` : the first 512 bytes of the content, unpacked as by `opened`. An npz is a zip archive of .npy files.
+    """
+    if first_bytes.startswith(b"PK\x03\x04"):
+        name_length = int.from_bytes(first_bytes[26:28], "little")
+        name = first_bytes[30 : 30 + name_length]
+        if name.endswith(b".npy"):
+            return None
+        if name.endswith(b"/data.pkl"):
+            return "a PyTorch file, which is a zip archive with a Python pickle"
+        known = next((what for start, what in ZIPPED.items() if name.startswith(start)), None)
+        return f"{known}, which is a zip archive" if known else "a zip archive, and not numpy's npz"
+    if len(first_bytes) > 1 and first_bytes[0] == 0x80 and 2 <= first_bytes[1] <= 5:
+        return "a Python pickle"
+    if first_bytes[257:262] == b"ustar":
+        return "a tar archive"
+    return next((what for start, what in FOREIGN.items() if first_bytes.startswith(start)), None)
 
 
 def load_bytes(path: Path) -> NDArray[np.uint8]:
