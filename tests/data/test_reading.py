@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import pickle
 import tarfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
-from xmcbench.data.reading import unsupported
+from xmcbench.data.reading import load_bytes, opened, unsupported
+from xmcbench.errors import DataError
+
+TEXT = b"3 5 4\n0,2 0:0.5 3:1.25\n 1:2\n3 4:-1e-3\n"
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("packing", PACK)
+@pytest.mark.parametrize("name", ["x.txt", "X.TXT.GZ", "x.zst", "x"])
+def test_compression_is_seen_by_content(tmp_path: Path, packing: str, name: str) -> None:
+    (tmp_path / name).write_bytes(PACK[packing](TEXT) + PACK[packing](b"and more\n"))  # two members, as `cat` makes
+    assert load_bytes(tmp_path / name).tobytes() == TEXT + b"and more\n"
+    with opened(tmp_path / name) as file:
+        assert file.readline() == b"3 5 4\n"
+    (tmp_path / name).write_bytes(PACK[packing](b""))
+    assert load_bytes(tmp_path / name).tobytes() == b""
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_truncated_and_damaged_files_are_named(tmp_path: Path, packing: str) -> None:
+    path = tmp_path / "x.txt"
+    packed = PACK[packing](np.random.default_rng(0).bytes(5000))
+    middle = len(packed) // 2
+    for content in (packed[:-3], packed[:middle], packed[:middle] + b"0123456789" + packed[middle + 10 :]):
+        path.write_bytes(content)
+        if packing == "zstd" and len(content) == len(packed):
+            continue  # noise is stored as it is, and zstandard writes no checksum unless asked
+        with pytest.raises(DataError, match=f"x.txt: not a whole {packing} file"):
+            load_bytes(path)
+
+
+def test_the_name_counts_where_the_content_is_neither_compressed_nor_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.GZ"
+    path.write_bytes(TEXT)  # unpacked on its way, as browsers do
+    assert load_bytes(path).tobytes() == TEXT
+    for content in (b"", b"\0" + gzip.compress(TEXT)[1:]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"x.GZ: not a gzip file"):
+            load_bytes(path)
+    path.write_bytes(b"BZh is no header\n")
+    assert load_bytes(path).tobytes() == b"BZh is no header\n"
 
 
 def zipped(name: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import warnings
 import zlib
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 WIDEST = 2**31 - 1  # ids are int32
 BLOCK = 1 << 24  # bytes per search for line ends
 CUT_OFF = (b".", b"e", b"E", b"-", b"+", b",", b":")  # ends of a line whose last number is incomplete
+FIRST = 512  # bytes that show what a file is
+PACKINGS = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd"}
 FOREIGN = {  # first bytes, enough of them that no text begins so by chance → what the file is
     b"\x89HDF\r\n": "an HDF5 file",
     b"MATLAB 5.0 MAT-file": "a MATLAB file",
@@ -69,9 +74,9 @@ class DataWarning(UserWarning):
 def read_sparse(path: Path, *, one_based: bool = False, threads: int | None = None) -> sp.csr_matrix:
     """Read the two-file form: a header `rows columns`, then one line of `id:value` pairs per row, possibly empty.
 
-    Returns (rows, columns) float32 CSR with sorted ids; explicit zeros are kept. `path` may end in .gz. CRLF and a byte
-    order mark are accepted. `one_based`: ids in the file start at 1. The matrix does not depend on `threads` (None:
-    numba's number of threads). DataError names the file and line of a fault.
+    Returns (rows, columns) float32 CSR with sorted ids; explicit zeros are kept. The file may be compressed. CRLF and a
+    byte order mark are accepted. `one_based`: ids in the file start at 1. The matrix does not depend on `threads`
+    (None: numba's number of threads). DataError names the file and line of a fault.
     """
     return _read(path, with_labels=False, bases=(0, int(one_based)), threads=threads)[0]
 
@@ -93,20 +98,75 @@ def read_xmc(
 
 @contextmanager
 def opened(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a file for reading, unpacked if its name ends in .gz; DataError if it is missing or damaged."""
+    """Open a file for reading, unpacked if its content is gzip, bzip2, xz or zstd, whatever its name.
+
+    Raises
+    ------
+    DataError : the file is missing, or damaged: truncated, or named as compressed although its content is neither
+        compressed nor text.
+    """
+    packing = ""
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            yield file
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error})", "Get the file again.") from error
+        with open(path, "rb") as raw:
+            first = raw.peek(FIRST)[:FIRST]
+            packing = _packing(first)
+            if not packing and (promised := ENDINGS.get(path.suffix.lower())) and (b"\0" in first or not first):
+                raise DataError(f"{path}: not a {promised} file, as its name says, and no text", "Get the file again.")
+            with _unpacked(raw, packing) as file:
+                yield file
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        if not packing:  # the error is of the code that reads
+            raise
+        raise _not_whole(path, packing, error) from error
     except OSError as error:
+        if packing and error.errno is None:  # gzip and bz2 report damage so
+            raise _not_whole(path, packing, error) from error
         raise cannot_read(path, error) from error
+
+
+def _packing(first: bytes) -> str:
+    """The compression of a file that begins with `first`, or ""."""
+    if first.startswith(b"BZh") and first[4:10] not in (b"1AY&SY", b"\x17rE8P\x90"):  # "BZh" may begin a text
+        return ""
+    return next((name for start, name in PACKINGS.items() if first.startswith(start)), "")
+
+
+def _unpacked(raw: io.BufferedReader, packing: str) -> io.BufferedIOBase:
+    """`raw`, unpacked while it is read; zstd is unpacked at once, since its stream reader does not notice a cut end."""
+    if packing == "gzip":
+        return gzip.GzipFile(fileobj=raw)
+    if packing == "bzip2":
+        return bz2.BZ2File(raw)
+    if packing == "xz":
+        return lzma.LZMAFile(raw)
+    return io.BytesIO(_unpack_zstd(raw.read())) if packing == "zstd" else raw
+
+
+def _unpack_zstd(data: bytes) -> bytes:
+    """The content of all frames; EOFError if the last one is cut off, zlib.error if one is damaged."""
+    import zstandard
+
+    content = []
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            content.append(frame.decompress(data))
+        except zstandard.ZstdError as error:
+            raise zlib.error(str(error)) from error
+        if not frame.eof:
+            raise EOFError("the file ends within a frame")
+        data = frame.unused_data
+    return b"".join(content)
+
+
+def _not_whole(path: Path, packing: str, error: Exception) -> DataError:
+    return DataError(f"{path}: not a whole {packing} file ({error})", "Get the file again.")
 
 
 def unsupported(first_bytes: bytes) -> str | None:
     """What a file is, as in "a Python pickle", if no reader here reads it; None for texts and numpy's .npy and .npz.
 
-    `first_bytes` : the first 512 bytes of the content, unpacked as by `opened`. An npz is a zip archive of .npy files.
+    `first_bytes` : the first `FIRST` bytes of the content, unpacked as by `opened`. An npz is a zip of .npy files.
     """
     if first_bytes.startswith(b"PK\x03\x04"):
         name_length = int.from_bytes(first_bytes[26:28], "little")
@@ -125,9 +185,9 @@ def unsupported(first_bytes: bytes) -> str | None:
 
 
 def load_bytes(path: Path) -> NDArray[np.uint8]:
-    """A file's bytes: memory-mapped, or unpacked in memory if its name ends in .gz."""
+    """A file's bytes: memory-mapped, or unpacked in memory if they are compressed."""
     with opened(path) as file:
-        if path.suffix == ".gz" or os.fstat(file.fileno()).st_size == 0:  # an empty file can't be mapped
+        if not isinstance(file, io.BufferedReader) or os.fstat(file.fileno()).st_size == 0:  # can't be mapped
             return np.frombuffer(file.read(), np.uint8)
         return np.asarray(np.memmap(path, np.uint8, mode="r"))  # numba is slow with `np.memmap` objects
 
