@@ -242,6 +242,15 @@ def test_truth_of_a_dataset_uses_its_official_training_rows() -> None:
     assert truth.n_train == n
 
 
+def test_ties_are_noted() -> None:
+    truth = Truth.build(np.array([[1, 0, 0, 0]] * 3))
+    scores = np.array([[3, 2, 2, 1], [4, 3, 2, 1], [1, 1, 0, 0]])
+    topk = TopK.from_arrays(np.tile(np.arange(4), (3, 1)), scores)
+    assert evaluate(topk, truth, ["P@1"]).notes[0].startswith("1 of 3 rows have labels of equal scores")
+    assert evaluate(topk, truth, ["P@2"]).notes[0].startswith("2 of 3 rows")
+    assert evaluate(TopK.from_arrays(topk.ids, topk.scores - np.arange(4)), truth, ["P@4", "RR"]).notes == []
+
+
 def test_what_does_not_fit_is_refused(by_hand: tuple[TopK, Truth]) -> None:
     topk, truth = by_hand
     with pytest.raises(DataError, match=r"\(2, 3\).*3 rows"):
@@ -255,8 +264,14 @@ def test_what_does_not_fit_is_refused(by_hand: tuple[TopK, Truth]) -> None:
         evaluate(TopK(outside, topk.scores), truth)
     twice = topk.ids.copy()
     twice[0] = [1, 1, 0]
-    with pytest.raises(DataError, match="row 0 names a label twice"):
+    with pytest.raises(DataError, match="row 0 names label 1 twice"):
         evaluate(TopK(twice, topk.scores), truth)
+    twice[0], twice[2] = [0, 1, 4], [0, 0, 2]
+    assert 0 not in truth.labels[[2]].indices  # a label that is false is also found
+    with pytest.raises(DataError, match="row 2 names label 0 twice"):
+        evaluate(TopK(twice, topk.scores), truth)
+    twice[2] = [0, 2, 0]
+    evaluate(TopK(twice, topk.scores), truth, ["P@2"])  # ranks that no metric reads don't count
     with pytest.raises(UsageError, match="Did you mean 'tail'") as caught:
         evaluate(topk, truth, ["P@1:tial", "P@1", "P@3:depth9"])
     assert "depth9" in str(caught.value)

@@ -16,7 +16,7 @@ from xmcbench.metrics.partition import everywhere
 from xmcbench.metrics.stats import Stats
 from xmcbench.metrics.truth import BY_FREQUENCY, Truth
 from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals
-from xmcbench.topk import TopK
+from xmcbench.topk import PAD, TopK
 
 
 @dataclass(frozen=True)
@@ -145,18 +145,28 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
     ids = np.ascontiguousarray(topk.ids, np.int32)
     deepest = depth(metrics, truth)
     width = topk.k if deepest is None else min(topk.k, deepest)
-    ranks, faults = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.uint8)
+    ranks, outside = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.bool_)
     over_labels = [name.k or 1 for name in metrics if name.definition.kind == "over labels"]
     top_ids = np.empty((truth.n_rows, min(width, max(over_labels, default=0))), np.int32)
-    pattern, found = kernels.Pattern(truth.indptr, truth.indices), kernels.Ranks(ranks, faults, top_ids)
+    pattern, found = kernels.Pattern(truth.indptr, truth.indices), kernels.Ranks(ranks, outside, top_ids)
     entries = ids, width, pattern, truth.n_labels, found
     everywhere(truth.n_rows, lambda begin, end: kernels.find_ranks(begin, end, *entries))
-    if faults.any():
-        row = int(np.flatnonzero(faults)[0])
-        if faults[row] == kernels.OUTSIDE:
-            raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
-        raise DataError(f"predictions: row {row} names a label twice", "Build predictions with TopK.from_arrays.")
+    if outside.any():
+        row = int(outside.argmax())
+        raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
+    everywhere(truth.n_rows, lambda begin, end: _reject_repeats(begin, ids[begin:end, :width]))
     return ranks, top_ids
+
+
+def _reject_repeats(first: int, ids: NDArray[np.int32]) -> None:
+    """DataError if a row of `ids`, which begin at row `first`, names a label twice, true or false."""
+    by_id = np.sort(ids, axis=1)
+    repeated = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
+    if repeated.any():
+        row = int(repeated.any(axis=1).argmax())
+        label = int(by_id[row, 1:][repeated[row]][0])
+        message = f"predictions: row {first + row} names label {label} twice"
+        raise DataError(message, "Build predictions with TopK.from_arrays.")
 
 
 @dataclass(frozen=True)
@@ -303,7 +313,14 @@ def _check_needs(metrics: list[Name], truth: Truth) -> None:
 
 
 def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
+    notes = []
     short = [str(n) for n in metrics if n.k is not None and min(n.k, truth.n_labels) > topk.k]
-    if not short:
-        return []
-    return [f"predictions have {topk.k} labels per row: the missing ones count as misses in {', '.join(short)}"]
+    if short:
+        notes.append(f"predictions have {topk.k} labels per row: the missing ones count as misses in {', '.join(short)}")
+    deepest = min(topk.k, depth(metrics, truth) or topk.k)
+    if n_tied := int(topk.tied(deepest).sum()):
+        notes.append(
+            f"{n_tied:,} of {topk.n_rows:,} rows have labels of equal scores that compete for the first {deepest} ranks: "
+            "they are ordered by rising label id, and other programs may order them otherwise"
+        )
+    return notes
