@@ -227,12 +227,17 @@ def _check_values(ids: NDArray[Any], scores: NDArray[Any]) -> None:
             f"predictions: row {row} has a score that is NaN, +inf or −inf: label {ids[row, at]}, {scores[row, at]}",
             "Scores must be finite; only id −1 marks padding.",
         )
+    reject_repeats(ids)
+
+
+def reject_repeats(ids: NDArray[Any], first: int = 0) -> None:
+    """DataError if a row of (n, k) ids names a label twice; the message counts rows from `first`."""
     by_id = np.sort(ids, axis=1)
     repeated = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
     if repeated.any():
         row = int(repeated.any(axis=1).argmax())
         label = int(by_id[row, 1:][repeated[row]][0])
-        raise DataError(f"predictions: row {row} names label {label} twice", "Merge its scores before ranking.")
+        raise DataError(f"predictions: row {first + row} names label {label} twice", "Merge its scores before ranking.")
 
 
 def _ordered(ids: NDArray[np.int32], scores: NDArray[Any]) -> bool:

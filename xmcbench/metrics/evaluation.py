@@ -16,7 +16,7 @@ from xmcbench.metrics.partition import everywhere
 from xmcbench.metrics.stats import Stats
 from xmcbench.metrics.truth import BY_FREQUENCY, Truth
 from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals
-from xmcbench.topk import PAD, TopK
+from xmcbench.topk import TopK, reject_repeats
 
 
 @dataclass(frozen=True)
@@ -154,19 +154,8 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
     if outside.any():
         row = int(outside.argmax())
         raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
-    everywhere(truth.n_rows, lambda begin, end: _reject_repeats(begin, ids[begin:end, :width]))
+    everywhere(truth.n_rows, lambda begin, end: reject_repeats(ids[begin:end, :width], begin))
     return ranks, top_ids
-
-
-def _reject_repeats(first: int, ids: NDArray[np.int32]) -> None:
-    """DataError if a row of `ids`, which begin at row `first`, names a label twice, true or false."""
-    by_id = np.sort(ids, axis=1)
-    repeated = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
-    if repeated.any():
-        row = int(repeated.any(axis=1).argmax())
-        label = int(by_id[row, 1:][repeated[row]][0])
-        message = f"predictions: row {first + row} names label {label} twice"
-        raise DataError(message, "Build predictions with TopK.from_arrays.")
 
 
 @dataclass(frozen=True)
@@ -316,11 +305,12 @@ def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
     notes = []
     short = [str(n) for n in metrics if n.k is not None and min(n.k, truth.n_labels) > topk.k]
     if short:
-        notes.append(f"predictions have {topk.k} labels per row: the missing ones count as misses in {', '.join(short)}")
+        missing = f"the missing ones count as misses in {', '.join(short)}"
+        notes.append(f"predictions have {topk.k} labels per row: {missing}")
     deepest = min(topk.k, depth(metrics, truth) or topk.k)
     if n_tied := int(topk.tied(deepest).sum()):
         notes.append(
-            f"{n_tied:,} of {topk.n_rows:,} rows have labels of equal scores that compete for the first {deepest} ranks: "
-            "they are ordered by rising label id, and other programs may order them otherwise"
+            f"{n_tied:,} of {topk.n_rows:,} rows have labels of equal scores among those for the first {deepest} ranks: "
+            "they are ordered by rising label id; other programs may order them otherwise"
         )
     return notes
