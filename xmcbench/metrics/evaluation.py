@@ -310,7 +310,7 @@ def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
     deepest = min(topk.k, depth(metrics, truth) or topk.k)
     if n_tied := int(topk.tied(deepest).sum()):
         notes.append(
-            f"{n_tied:,} of {topk.n_rows:,} rows have labels of equal scores among those for the first {deepest} ranks: "
+            f"{n_tied:,} of {topk.n_rows:,} rows have labels of equal scores that compete for the first {deepest}: "
             "they are ordered by rising label id; other programs may order them otherwise"
         )
     return notes
