@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from xmcbench.data.cache import content_hash
 from xmcbench.data.catalogue import names
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, read_folder, write_folder
-from xmcbench.data.formats import with_filters
+from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import imported
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.text import bow_words
-from xmcbench.data.user_files import Reading, SplitFiles, read_rows
+from xmcbench.data.user_files import Reading, SplitFiles, SplitRows, read_label_texts, read_rows
 from xmcbench.data.validate import validate
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import lock_of, locked, replaced_folder, typed_json, write_json
@@ -191,6 +191,7 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
             "filter pairs need row numbers of a given split, but there are no test files", "Give the test files too."
         )
     rows_by_split = {which: read_rows(files, plan.reading) for which, files in split_files.items() if files}
+    _give_one_width(rows_by_split, split_files, plan)
     labels = label_space(rows_by_split, plan.label_texts, plan.reading)
     notes = [
         f"{which} labels split at {rows.names.separator}"
@@ -208,7 +209,21 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         notes.append(f"{plan.test_share:.0%} of the rows set aside for test by a hash of each row, seed {plan.seed}")
     splits = with_bow(splits, notes)
     parsed = Parsed(splits["train"], splits["test"], splits.get("validation"), labels.texts)
-    return with_filters(parsed, plan.train_filter, plan.test_filter), notes
+    one_based = "labels" in plan.reading.one_based
+    return with_filters(parsed, plan.train_filter, plan.test_filter, one_based=one_based), notes
+
+
+def _give_one_width(splits: Mapping[str, SplitRows], files: Mapping[str, SplitFiles], plan: Plan) -> None:
+    """Widen matrices of files without a header to the widest of all splits, and labels to the number of their texts."""
+    features = [(files[name].features, rows.features) for name, rows in splits.items() if rows.features is not None]
+    with_one_width(features)
+    labels = [
+        (files[name].labels or files[name].features, rows.labels)
+        for name, rows in splits.items()
+        if rows.labels is not None
+    ]
+    texts = plan.label_texts if labels else None
+    with_one_width(labels, 0 if texts is None else len(read_label_texts(texts, plan.reading)))
 
 
 def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:

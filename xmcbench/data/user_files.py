@@ -10,8 +10,7 @@ from pathlib import Path
 import scipy.sparse as sp
 
 from xmcbench.data.documents import json_lines, lines_of, read_lines
-from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
-from xmcbench.data.reading import read_sparse, read_xmc
+from xmcbench.data.formats import NPY, NPZ, OTHER, SVMLIGHT, form_of, read_both, read_labels
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import typed
 
@@ -145,11 +144,8 @@ def read_label_texts(path: Path, reading: Reading) -> list[str]:
 def read_label_file(path: Path, reading: Reading) -> Names | sp.csr_matrix:
     """A label matrix (n, L), or `Names`."""
     if is_matrix(path):
-        if not is_npz(path) and header_words(path) == 3:
-            return read_features(path, reading)[1]
-        if "labels" in reading.one_based and not is_npz(path):
-            return as_labels(read_sparse(path, one_based=True))
-        return read_labels(path)
+        bases = reading.one_based
+        return read_labels(path, one_based="labels" in bases, one_based_features="features" in bases)
     if kind_of(path) == "lines":
         return _names(path, list(lines_of(path)), reading)
     column, hint = reading.labels_column, "Give --labels-column NAME."
@@ -158,13 +154,9 @@ def read_label_file(path: Path, reading: Reading) -> Names | sp.csr_matrix:
 
 
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
-    """(features, labels if the file is in one-file XMC form, else None)."""
-    one_based = "features" in reading.one_based
-    if is_npz(path):
-        return read_matrix(path), None
-    if header_words(path) == 3:
-        return read_xmc(path, one_based_features=one_based, one_based_labels="labels" in reading.one_based)
-    return read_sparse(path, one_based=one_based), None
+    """(features, labels if the file has both, else None)."""
+    bases = reading.one_based
+    return read_both(path, one_based_features="features" in bases, one_based_labels="labels" in bases)
 
 
 def kind_of(path: Path) -> str:
@@ -174,11 +166,17 @@ def kind_of(path: Path) -> str:
 
 
 def is_matrix(path: Path) -> bool:
-    """Whether a file is npz, or text with two or three whole numbers in line 1 and id:value pairs after it."""
-    if is_npz(path):
+    """Whether a file is npz, npy, svmlight, or text with two or three whole numbers in line 1 and id:value pairs after.
+
+    DataError if it is of a form that is never read.
+    """
+    form = form_of(path)
+    if form in (NPZ, NPY):
         return True
-    if kind_of(path) != "lines" or header_words(path) not in (2, 3):
+    if kind_of(path) != "lines" or form == OTHER:
         return False
+    if form == SVMLIGHT:
+        return True
     for number, line in lines_of(path):
         if number > 1 and ":" in line:
             return all(":" in word for word in line.split()[1:])
