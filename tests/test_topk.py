@@ -198,8 +198,8 @@ def test_what_is_no_prediction_is_refused(ids: Any, scores: Any, said: str) -> N
 
 
 def test_a_label_twice_is_found_in_a_csr_with_duplicates() -> None:
-    matrix = sp.csr_matrix((np.ones(2, np.float32), np.array([3, 3]), np.array([0, 2])), shape=(1, 5))
-    with pytest.raises(DataError, match="label 3 twice"):
+    matrix = sp.csr_matrix((np.ones(2, np.float32), np.array([3, 3]), np.array([0, 2, 2, 2])), shape=(3, 5))
+    with pytest.raises(DataError, match="row 0 names label 3 twice"):
         TopK.from_csr(matrix, 2)
 
 

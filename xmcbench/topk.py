@@ -7,6 +7,7 @@ stays that of the given scores. Rows with fewer labels are padded with id −1 a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from xmcbench.files import read_npz, write_npz
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+Numbers = Sequence[int] | NDArray[np.int64]
 
 PAD = -1
 LARGEST = float(np.finfo(np.float32).max)
@@ -53,8 +56,12 @@ class TopK:
         DataError : shapes differ, ids aren't integers from −1 to 2³¹ − 1, a label's score is NaN or infinite, or a row
             holds a label twice (the message names the row).
         """
-        ids, scores = np.asarray(ids), np.asarray(scores)
-        _check_values(ids, scores)
+        return cls._ranked(np.asarray(ids), np.asarray(scores), k, range(len(ids)))
+
+    @classmethod
+    def _ranked(cls, ids: NDArray[Any], scores: NDArray[Any], k: int | None, rows: Numbers) -> TopK:
+        """`from_arrays`; errors name a row by its number in `rows`."""
+        _check_values(ids, scores, rows)
         if scores.dtype in (np.float16, np.bool_):  # float32 holds all their values
             scores = scores.astype(np.float32)
         ids = ids.astype(np.int32)
@@ -91,7 +98,7 @@ class TopK:
             similar_end = int(np.searchsorted(lengths, widest, side="right"))
             stop = min(similar_end, start + max(1, 20_000_000 // widest))  # bounds the memory of the padded arrays
             rows = by_length[start:stop]
-            part = cls.from_arrays(*_padded(scores[rows], int(lengths[stop - 1])), top.k)
+            part = cls._ranked(*_padded(scores[rows], int(lengths[stop - 1])), top.k, rows)
             top.ids[rows, : part.k], top.scores[rows, : part.k] = part.ids, part.scores
             if given is not None and part.given is not None:
                 given[rows, : part.k] = part.given
@@ -125,7 +132,7 @@ class TopK:
             raise DataError(f"predictions: row {row} names label {label}, valid are 0 to {n_labels - 1}")
         if self.scores.dtype != np.float32:
             raise DataError(f"predictions: scores are {self.scores.dtype}, expected float32")
-        _check_values(self.ids, self.scores)
+        _check_values(self.ids, self.scores, range(n_rows))
         padding = self.ids == PAD
         falling = (self.scores[:, :-1] >= self.scores[:, 1:]) & (padding[:, :-1] <= padding[:, 1:])
         wrong = (padding & (self.scores != -np.inf)).any(axis=1) | ~falling.all(axis=1)
@@ -204,8 +211,8 @@ def checked(topk: object, n_rows: int, n_labels: int) -> TopK:
     return topk
 
 
-def _check_values(ids: NDArray[Any], scores: NDArray[Any]) -> None:
-    """Raise DataError unless `ids` and `scores` are what `TopK.from_arrays` accepts."""
+def _check_values(ids: NDArray[Any], scores: NDArray[Any], rows: Numbers) -> None:
+    """Raise DataError unless `ids` and `scores` are what `TopK.from_arrays` accepts; it has a number of `rows`."""
     if ids.ndim != 2 or ids.shape != scores.shape:
         raise DataError(f"predictions: ids {ids.shape} and scores {scores.shape} must both be (rows, k)")
     if ids.size == 0:
@@ -218,26 +225,27 @@ def _check_values(ids: NDArray[Any], scores: NDArray[Any]) -> None:
         raise DataError(f"predictions: label {ids.max()} is above {np.iinfo(np.int32).max}")
     if ids.min() < PAD:
         row = int((ids < PAD).any(axis=1).argmax())
-        raise DataError(f"predictions: row {row} names label {ids[row].min()}", "Only id −1 marks padding.")
+        raise DataError(f"predictions: row {rows[row]} names label {ids[row].min()}", "Only id −1 marks padding.")
     not_finite = ~np.isfinite(scores) & (ids != PAD)
     if not_finite.any():
         row = int(not_finite.any(axis=1).argmax())
         at = int(not_finite[row].argmax())
         raise DataError(
-            f"predictions: row {row} has a score that is NaN, +inf or −inf: label {ids[row, at]}, {scores[row, at]}",
+            f"predictions: row {rows[row]} has a score that is NaN, +inf or −inf: "
+            f"label {ids[row, at]}, {scores[row, at]}",
             "Scores must be finite; only id −1 marks padding.",
         )
-    reject_repeats(ids)
+    reject_repeats(ids, rows)
 
 
-def reject_repeats(ids: NDArray[Any], first: int = 0) -> None:
-    """DataError if a row of (n, k) ids names a label twice; the message counts rows from `first`."""
+def reject_repeats(ids: NDArray[Any], rows: Numbers) -> None:
+    """DataError if a row of (n, k) ids names a label twice; the message names the row by its number in `rows`, (n,)."""
     by_id = np.sort(ids, axis=1)
     repeated = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
     if repeated.any():
         row = int(repeated.any(axis=1).argmax())
         label = int(by_id[row, 1:][repeated[row]][0])
-        raise DataError(f"predictions: row {first + row} names label {label} twice", "Merge its scores before ranking.")
+        raise DataError(f"predictions: row {rows[row]} names label {label} twice", "Merge its scores before ranking.")
 
 
 def _ordered(ids: NDArray[np.int32], scores: NDArray[Any]) -> bool:

@@ -242,6 +242,38 @@ def test_truth_of_a_dataset_uses_its_official_training_rows() -> None:
     assert truth.n_train == n
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "rarest", "defined"),
+    [
+        (0.55, 1.5, 0, True),
+        (0.5, 0.0, 1, True),
+        (0.5, 0.0, 0, False),
+        (0.5, -0.5, 1, True),
+        (0.5, -0.5, 0, False),
+        (2.0, -0.5, 0, False),
+        (0.0, 0.5, 0, True),
+        (5000.0, 1.5, 0, False),
+    ],
+)
+def test_propensities_where_the_formula_is_defined(a: float, b: float, rarest: int, defined: bool) -> None:
+    """0 < p ≤ 1 where every N_l + B is above 0; metrics without propensities need none of it."""
+    train = np.zeros((5, 2))
+    train[:, 0] = 1
+    train[:rarest, 1] = 1
+    truth = Truth.build(np.eye(2), train, (a, b))
+    topk = TopK.from_arrays(np.array([[0], [1]]), np.ones((2, 1)))
+    assert evaluate(topk, truth, ["P@1"]).fractions() == {"P@1": 1.0}
+    if defined:
+        p = 1 / truth.inv_propensity
+        assert ((p > 0) & (p <= 1)).all()
+        expected = 1 / (1 + (math.log(5) - 1) * (b + 1) ** a * math.exp(-a * math.log(rarest + b)))
+        assert p[1] == pytest.approx(expected, rel=1e-12)
+        assert evaluate(topk, truth, ["PSP@1"]).fractions() == {"PSP@1": 1.0}
+    else:
+        with pytest.raises(DataError, match="no propensity above 0"):
+            evaluate(topk, truth, ["PSP@1"])
+
+
 def test_ties_are_noted() -> None:
     truth = Truth.build(np.array([[1, 0, 0, 0]] * 3))
     scores = np.array([[3, 2, 2, 1], [4, 3, 2, 1], [1, 1, 0, 0]])

@@ -136,6 +136,11 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
     """
     check_name(name, replace=replace)
     parsed, notes = read_plan(plan)
+    labels = parsed.train.labels
+    fewest = int(np.bincount(labels.indices, minlength=labels.shape[1]).min(initial=labels.shape[0]))
+    if fewest + plan.propensity[1] <= 0:
+        message = f"B of --propensity is {plan.propensity[1]:g}, and a label has {fewest} training rows"
+        raise UsageError(message, "Their sum must be above 0 for every label: choose a larger B.")
     new = Imported(
         name=name,
         revision=content_hash(parsed).removeprefix("sha256:")[:12],

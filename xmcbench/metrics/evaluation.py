@@ -154,7 +154,7 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
     if outside.any():
         row = int(outside.argmax())
         raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
-    everywhere(truth.n_rows, lambda begin, end: reject_repeats(ids[begin:end, :width], begin))
+    everywhere(truth.n_rows, lambda begin, end: reject_repeats(ids[begin:end, :width], range(begin, end)))
     return ranks, top_ids
 
 
@@ -288,10 +288,16 @@ def _check_needs(metrics: list[Name], truth: Truth) -> None:
     for name in metrics:
         if name.definition.weighted and truth.n_train == 0:
             faults.append(f"{name} needs the training labels\n  Propensities come from them: give --train-labels.")
-        elif name.definition.weighted and (truth.inv_propensity < 1).any():
+        elif name.definition.weighted and truth.n_train < 3:
             raise DataError(
                 f"{name}: with {truth.n_train} training rows Jain et al.'s propensities exceed 1",
                 "They need at least 3 training rows.",
+            )
+        elif name.definition.weighted and not np.isfinite(truth.inv_propensity).all():
+            label = int((~np.isfinite(truth.inv_propensity)).argmax())
+            raise DataError(
+                f"{name}: with these A and B, label {label} has no propensity above 0",
+                "A label's training rows plus B must be above 0: choose B above 0 if a label may have no training row.",
             )
         elif name.slice in BY_FREQUENCY and truth.n_train == 0:
             faults.append(f"{name} needs the training labels\n  Frequencies come from them: give --train-labels.")
