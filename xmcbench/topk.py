@@ -173,7 +173,8 @@ class TopK:
         scores = (self.scores if self.given is None else self.given)[:, : k + 1]
         ids = self.ids[:, : k + 1]
         # Labels with equal scores have rising ids, and padding is not above the id before it.
-        return ((scores[:, :-1] == scores[:, 1:]) & (ids[:, :-1] < ids[:, 1:])).any(axis=1)
+        tied: NDArray[np.bool_] = (scores[:, :-1] == scores[:, 1:]) & (ids[:, :-1] < ids[:, 1:])
+        return np.asarray(tied.any(axis=1))
 
     def save(self, path: Path) -> None:
         """Write `ids` and `scores` atomically as a compressed npz file, with `RANKED` if needed."""

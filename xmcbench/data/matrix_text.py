@@ -151,6 +151,7 @@ def _read(path: Path, form: Form, threads: int | None) -> tuple[sp.csr_matrix, s
     from xmcbench.data import xmc_text
 
     original = buffer = load_bytes(path)
+    n_rows: int | None
     if form.header:
         names = ["points", "features", "labels"] if form.with_labels else ["rows", "columns"]
         header, body = _header(path, buffer, names)

@@ -51,6 +51,7 @@ class Given:
         """The k best labels per row (None: all); DataError, with the file, for what `TopK` rejects."""
         try:
             if self.arrays is None:
+                assert self.matrix is not None
                 widest = int(np.diff(self.matrix.indptr).max(initial=0))
                 return TopK.from_csr(self.matrix, max(1, widest if k is None else k))
             ids, scores = self.arrays
@@ -65,6 +66,7 @@ class Given:
     def csr(self, n_labels: int, pairs: NDArray[np.int64]) -> sp.csr_matrix:
         """(n, L) CSR of the scores as given, without the (m, 2) filter `pairs`."""
         if self.arrays is None:
+            assert self.matrix is not None
             rows = np.repeat(np.arange(self.matrix.shape[0]), np.diff(self.matrix.indptr))
             ids, scores, shape = self.matrix.indices, self.matrix.data, self.matrix.shape
         else:
@@ -93,10 +95,9 @@ def read_given(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fals
     path = Path(path)
     form = form_of(path)
     if form == NPZ and (arrays := _arrays(path)) is not None:
-        given = _from_arrays(path, *arrays[:2], n_labels, one_based)
-        given = Given(path, given, ranked=arrays[2] and given[1].dtype == np.float32)
-        _check_rows(path, len(arrays[0]), n_rows)
-        return given
+        ids, scores = _checked(path, *arrays[:2], n_labels, one_based)
+        _check_rows(path, len(ids), n_rows)
+        return Given(path, (ids, scores), ranked=arrays[2] and scores.dtype == np.float32)
     if form == ONE_FILE:
         raise DataError(f"{path}: its header has three numbers, as of features and labels, not predictions", ACCEPTED)
     if form == NPZ:
@@ -118,7 +119,7 @@ def read_given(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fals
     return Given(path, matrix=matrix)
 
 
-def _from_arrays(
+def _checked(
     path: Path, ids: NDArray[Any], scores: NDArray[Any], n_labels: int, one_based: bool
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """The same arrays, checked, with ids that count from 0."""
