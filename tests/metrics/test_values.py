@@ -278,7 +278,7 @@ def test_ties_are_noted() -> None:
     truth = Truth.build(np.array([[1, 0, 0, 0]] * 3))
     scores = np.array([[3, 2, 2, 1], [4, 3, 2, 1], [1, 1, 0, 0]])
     topk = TopK.from_arrays(np.tile(np.arange(4), (3, 1)), scores)
-    assert evaluate(topk, truth, ["P@1"]).notes[0].startswith("1 of 3 rows have labels of equal scores")
+    assert evaluate(topk, truth, ["P@1"]).notes[0].startswith("1 of 3 rows have equal scores within the first 1 labels")
     assert evaluate(topk, truth, ["P@2"]).notes[0].startswith("2 of 3 rows")
     assert evaluate(TopK.from_arrays(topk.ids, topk.scores - np.arange(4)), truth, ["P@4", "RR"]).notes == []
 

@@ -83,13 +83,15 @@ def score(
         warnings.simplefilter("always")
         files = dataset, view, truth, train_labels, propensity, filter_file
         against = load_truth(*files, one_based="truth" in bases)
+    for warning in caught:
+        typer.echo(f"note: {warning.message}", err=True)
     if as_name is not None and (against.dataset is None or engine != "xmcbench"):
         raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")
     names = wanted_metrics(metrics, against.truth, engine)
     samples = 0 if as_json and not as_name else samples
     given = "predictions" in bases
     scored = score_predictions(predictions, against, names, engine, samples, seed, one_based=given)
-    for note in [*(warning.message for warning in caught), *scored.notes]:
+    for note in scored.notes:
         typer.echo(f"note: {note}", err=True)
     if as_json:
         typer.echo(json.dumps(scored.values, allow_nan=False))

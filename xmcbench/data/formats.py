@@ -36,15 +36,15 @@ NUMBERS = re.compile(rb"[-+\d.,]+")  # the labels of a line, perhaps wrong ones
 PAIR = re.compile(rb"(\d+|qid):\S+")
 
 
-def form_of(path: Path) -> str:
+def form_of(path: Path, accepted: str = MATRICES) -> str:
     """The form of a matrix file, seen from its content: `NPZ`, `NPY`, `ONE_FILE`, `TWO_FILE`, `SVMLIGHT`, or `OTHER`.
 
-    DataError if the file is missing, damaged, or of a form that is never read, such as a pickle.
+    DataError if the file is missing, damaged, or of a form that is never read, such as a pickle; `accepted`: its hint.
     """
     with opened(path) as file:
         head = file.read(HEAD)
     if foreign := unsupported(head[:FIRST]):
-        raise DataError(f"{path}: {foreign}, which is not read here", MATRICES)
+        raise DataError(f"{path}: {foreign}, which is not read here", accepted)
     if head.startswith((b"PK\x03\x04", b"\x93NUMPY")):
         return NPZ if head.startswith(b"PK") else NPY
     lines = head.removeprefix(BOM).split(b"\n")
@@ -55,6 +55,17 @@ def form_of(path: Path) -> str:
     regular = [_is_svmlight(content) for content in contents]
     has_pairs = any(b":" in words[-1] for words, is_regular in zip(contents, regular, strict=True) if is_regular)
     return SVMLIGHT if has_pairs and regular[0] else OTHER
+
+
+def no_matrix(path: Path, accepted: str = MATRICES) -> DataError:
+    """The error for a text of form `OTHER`, with its first line and the `accepted` forms."""
+    with opened(path) as file:
+        line = file.readline(HEAD)
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return DataError(f"{path}: a text in UTF-16", "Save it as UTF-8. " + accepted)
+    excerpt = repr(line[:60].removeprefix(BOM).decode("utf-8", "backslashreplace").strip()) if line else "nothing"
+    found = f"found {excerpt}, neither a header of whole numbers nor id:value pairs"
+    return DataError(f"{path}, line 1: {found}" if line else f"{path}: the file is empty", accepted)
 
 
 def _is_svmlight(words: list[bytes]) -> bool:
@@ -85,8 +96,10 @@ def read_both(
         bases = {"one_based_features": one_based_features, "one_based_labels": one_based_labels}
         features, labels = read_svmlight(path, **bases)
         return features, labels if labels.nnz else None
-    if form in (TWO_FILE, OTHER):  # text of another form has no header, and the error says so
+    if form == TWO_FILE:
         return read_sparse(path, one_based=one_based_features), None
+    if form == OTHER:
+        raise no_matrix(path)
     matrix = as_float32(path, read_npz_csr(path) if form == NPZ else sp.csr_matrix(read_npy(path)))
     return from_one(path, matrix) if one_based_features else matrix, None
 
@@ -122,7 +135,9 @@ def from_one(path: Path, matrix: sp.csr_matrix) -> sp.csr_matrix:
     in_first = np.flatnonzero(matrix.indices == 0)
     if len(in_first):
         row = int(np.searchsorted(matrix.indptr, in_first[0], side="right")) - 1
-        raise DataError(f"{path}: row {row} has id 0 in a file with one-based ids", "Remove the one-based option.")
+        raise DataError(
+            f"{path}: row {row} has id 0 in a file with one-based ids", "Leave out --one-based for this file."
+        )
     return matrix[:, 1:]
 
 

@@ -48,7 +48,7 @@ def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], l
 
 def _parse_id(token: str, kind: str, text: Text, where: str) -> int:
     width, base = (text.n_labels, text.label_base) if kind == "label" else (text.n_features, text.feature_base)
-    run = f"from {base} to {width - 1 + base}"
+    run = f"from {base} to {width - 1 + base}" if text.header or text.exact else f"from {base}"
     if re.fullmatch(r"-\d+", token):
         raise DataError(f"{where}: {kind} id {_quoted(token)} is negative", f"Ids run {run}.")
     if not re.fullmatch(r"\d+", token):
@@ -56,7 +56,7 @@ def _parse_id(token: str, kind: str, text: Text, where: str) -> int:
         raise DataError(f"{where}: {_quoted(token)} is not a {kind} id", hint)
     value = int(token[:30])
     if value < base:
-        raise DataError(f"{where}: {kind} id 0 in a file with one-based ids", "Remove the one-based option.")
+        raise DataError(f"{where}: {kind} id 0 in a file with one-based ids", "Leave out --one-based for this file.")
     if value >= width + base:
         stated, correct = (
             ("the header's width", "Correct the header, or check") if text.header else ("the width", "Check")

@@ -34,7 +34,7 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
                 matrix.check_format(full_check=True)
             matrix = sp.csr_matrix(matrix)
     except DAMAGED as error:
-        raise DataError(f"{path}: not a sparse matrix in npz form ({error})", SPARSE) from error
+        raise DataError(f"{path}: not a sparse matrix in npz form ({reason(error)})", SPARSE) from error
     _check_numbers(path, matrix.dtype, matrix.shape)
     non_finite = np.flatnonzero(~np.isfinite(matrix.data))
     if len(non_finite):
@@ -71,9 +71,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         with opened(path) as file:
             array = np.load(io.BytesIO(file.read()), allow_pickle=False)
     except DAMAGED as error:
-        objects = "pickle" in str(error).lower()
-        reason = "it holds Python objects, which are not loaded" if objects else str(error)
-        raise DataError(f"{path}: not a whole npy file of numbers ({reason})", "Save an array of numbers.") from error
+        raise DataError(f"{path}: not a whole npy file of numbers ({reason(error)})", "Save numbers.") from error
     if array.ndim != 2:
         raise DataError(f"{path}: an array of shape {array.shape}, not a matrix", "Its shape must be (rows, columns).")
     _check_numbers(path, array.dtype, array.shape)
@@ -83,6 +81,11 @@ def read_npy(path: Path) -> NDArray[Any]:
         column = int(non_finite[row].argmax())
         raise DataError(f"{path}: row {row}, column {column} is {array[row, column]}", "All values must be finite.")
     return np.asarray(array)
+
+
+def reason(error: Exception) -> str:
+    """Why numpy can't load a file, in the words of its user."""
+    return "it holds Python objects, which are never loaded" if "pickle" in str(error).lower() else str(error)
 
 
 def as_float32(path: Path, matrix: sp.csr_matrix) -> sp.csr_matrix:

@@ -316,7 +316,7 @@ def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
     deepest = min(topk.k, depth(metrics, truth) or topk.k)
     if n_tied := int(topk.tied(deepest).sum()):
         notes.append(
-            f"{n_tied:,} of {topk.n_rows:,} rows have labels of equal scores that compete for the first {deepest}: "
-            "they are ordered by rising label id; other programs may order them otherwise"
+            f"{n_tied:,} of {topk.n_rows:,} rows have equal scores within the first {deepest} labels or across that "
+            "limit: the lower label id comes first, and other programs may choose otherwise"
         )
     return notes

@@ -13,9 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from xmcbench.data.formats import NPY, NPZ, ONE_FILE, SVMLIGHT, form_of, from_one
+from xmcbench.data.formats import NPY, NPZ, ONE_FILE, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
 from xmcbench.data.matrix_text import read_scores
-from xmcbench.data.numpy_files import read_npy, read_npz_csr
+from xmcbench.data.numpy_files import read_npy, read_npz_csr, reason
 from xmcbench.data.reading import opened
 from xmcbench.errors import DataError
 from xmcbench.metrics.json_predictions import is_json, read_json
@@ -93,23 +93,23 @@ def read_given(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fals
     DataError : damaged file, other rows or labels than (n_rows, n_labels), an id outside, a score that isn't finite.
     """
     path = Path(path)
-    form = form_of(path)
+    form = form_of(path, ACCEPTED)
     if form == NPZ and (arrays := _arrays(path)) is not None:
         ids, scores = _checked(path, *arrays[:2], n_labels, one_based)
         _check_rows(path, len(ids), n_rows)
         return Given(path, (ids, scores), ranked=arrays[2] and scores.dtype == np.float32)
     if form == ONE_FILE:
-        raise DataError(f"{path}: its header has three numbers, as of features and labels, not predictions", ACCEPTED)
+        raise DataError(f"{path}, line 1: three numbers, as of features and labels, not of predictions", ACCEPTED)
     if form == NPZ:
         matrix = from_one(path, read_npz_csr(path)) if one_based else read_npz_csr(path)
     elif form == NPY:
-        matrix = _from_dense(path, read_npy(path), one_based)
+        matrix = _from_dense(path, read_npy(path), n_labels, one_based)
+    elif form in (TWO_FILE, SVMLIGHT):
+        matrix = read_scores(path, n_rows, n_labels, header=form == TWO_FILE, one_based=one_based)
     elif is_json(path):
         matrix = read_json(path, n_labels, one_based=one_based)
     else:
-        # Text of another form is read as if it had a header, and the error says what a header is.
-        header = form != SVMLIGHT
-        matrix = read_scores(path, n_rows, n_labels, header=header, one_based=one_based)
+        raise no_matrix(path, ACCEPTED)
     _check_rows(path, int(matrix.shape[0]), n_rows)
     if matrix.shape[1] != n_labels:
         raise DataError(
@@ -141,12 +141,18 @@ def _checked(
     return (np.where(real, ids.astype(np.int64) - base, PAD) if one_based else ids), scores
 
 
-def _from_dense(path: Path, scores: NDArray[Any], one_based: bool) -> sp.csr_matrix:
+def _from_dense(path: Path, scores: NDArray[Any], n_labels: int, one_based: bool) -> sp.csr_matrix:
     """CSR in which every entry is stored."""
-    if one_based and scores.shape[1]:
+    if scores.shape[1] != n_labels + one_based:
+        raise DataError(
+            f"{path}: a dense matrix {scores.shape}, expected a score for each of {n_labels + one_based} labels",
+            "Label ids need scores next to them: numpy.savez(file, ids=ids, scores=scores).",
+        )
+    if one_based:
         if scores[:, 0].any():
             row = int(np.flatnonzero(scores[:, 0])[0])
-            raise DataError(f"{path}: row {row} has a score for id 0 in a file with one-based ids", "See --one-based.")
+            message = f"{path}: row {row} has a score for id 0 in a file with one-based ids"
+            raise DataError(message, "Leave out --one-based for this file.")
         scores = scores[:, 1:]
     n, width = scores.shape
     indices = np.tile(np.arange(width, dtype=np.int32), n)
@@ -167,8 +173,9 @@ def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any], bool] | None:
                     return npz[ids], npz[scores], RANKED in npz.files
                 members = ", ".join(f"{name} {npz[name].shape}" for name in npz.files)
     except _DAMAGED as error:
-        raise DataError(f"{path}: not a whole npz of plain arrays ({error})", ACCEPTED) from error
-    raise DataError(f"{path}: contains {members or 'nothing'}, not predictions", ACCEPTED)
+        raise DataError(f"{path}: not a whole npz of plain arrays ({reason(error)})", ACCEPTED) from error
+    missing = "ids without scores" if ids else "scores without ids" if scores else "not predictions"
+    raise DataError(f"{path}: contains {members or 'nothing'}: {missing}", ACCEPTED)
 
 
 def _check_rows(path: Path, n_predicted: int, n_rows: int) -> None:
