@@ -154,3 +154,19 @@ def test_from_the_command_line(
     captured = capsys.readouterr()
     assert tuple(json.loads(captured.out)) == DEFAULT_PYXCLIB
     assert "agree on all 12 metrics" in captured.err
+
+
+def test_pyxclib_ranks_the_scores_as_given(xclib: Path, tmp_path: Path) -> None:
+    """Scores that float32 can't tell apart; both programs must rank the true label, 0, first."""
+    from xmcbench.cli.score import Against, score_predictions
+
+    scores = np.array([[1 + 1e-12, 1.0, 0.5]])
+    truth = Truth.build(np.array([[1, 0, 0]]))
+    np.savez(tmp_path / "p.npz", ids=[[1, 0, 2]], scores=scores[:, [1, 0, 2]])
+    against = Against(truth, np.zeros((0, 2), np.int64), None)
+    scored = score_predictions(tmp_path / "p.npz", against, parse_all(["P@1"]), "pyxclib", samples=0)
+    assert scored.values == {"P@1": 1.0}
+    assert scored.notes == ["pyxclib and xmcbench agree on all 1 metrics"]
+    np.savez(tmp_path / "p.npz", ids=[[1, 0, 2]], scores=[[1, 1, 0]])
+    notes = score_predictions(tmp_path / "p.npz", against, parse_all(["P@1"]), "pyxclib", samples=0).notes
+    assert notes[0].startswith("1 of 1 rows have equal scores")

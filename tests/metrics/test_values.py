@@ -221,7 +221,7 @@ def test_no_rows_and_no_columns() -> None:
 
 def test_label_matrix_values_duplicates_and_order_do_not_matter() -> None:
     messy = sp.csr_matrix(
-        (np.array([2.0, 0.0, -1.0, 3.0]), np.array([3, 1, 0, 0]), np.array([0, 2, 4, 4])), shape=(3, 4)
+        (np.array([2.0, 0.0, 1.0, 3.0]), np.array([3, 1, 0, 0]), np.array([0, 2, 4, 4])), shape=(3, 4)
     )
     before = messy.indices.copy()
     truth = Truth.build(messy, messy)
@@ -272,6 +272,11 @@ def test_propensities_where_the_formula_is_defined(a: float, b: float, rarest: i
     else:
         with pytest.raises(DataError, match="no propensity above 0"):
             evaluate(topk, truth, ["PSP@1"])
+
+
+def test_negative_values_are_no_labels() -> None:
+    with pytest.raises(DataError, match="row 1 has a negative value"):
+        Truth.build(np.array([[1, 0], [1, -1]]))
 
 
 def test_ties_are_noted() -> None:

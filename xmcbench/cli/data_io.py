@@ -48,7 +48,7 @@ LabelTexts = Annotated[File, typer.Option(help="Label texts: text of label i in 
 Pairs = Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")]
 Separator = Annotated[str, typer.Option(help="tab, bar, semicolon, comma, space, … Default: the first in the file.")]
 TextColumn = Annotated[str, typer.Option(help="Column or key of the text; or several, as in title,content.")]
-OneBased = Annotated[str, typer.Option(help="XMC text ids that start at 1: features, labels or both.")]
+OneBased = Annotated[str, typer.Option(help="Ids that start at 1: features, labels (and filters), or both.")]
 
 
 def import_(
