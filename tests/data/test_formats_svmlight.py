@@ -109,12 +109,14 @@ def test_all_splits_get_one_width(tmp_path: Path) -> None:
 
 NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.floats(1e-5, 1e5).map(repr),
     st.integers(-(2**70), 2**70).map(str),
+    st.from_regex(r"[0-9]{16,18}[eE]-?(1?[0-9]|2[0-2])", fullmatch=True),
     st.from_regex(r"[+-]?[0-9]{1,25}(\.[0-9]{0,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=20), st.booleans())
 def test_scores_equal_pythons_float(tmp_path_factory: pytest.TempPathFactory, texts: list[str], header: bool) -> None:
     path = tmp_path_factory.mktemp("scores") / "p.txt"

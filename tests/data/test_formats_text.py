@@ -122,6 +122,7 @@ def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
         (GOOD.replace(b"1:2", b"1:1e39"), 3, "too large for float32"),
         (GOOD.replace(b"1:2", b"1:1e999"), 3, "too large for float32"),
         (GOOD.replace(b"1:2", b"1:3.4028236e38"), 3, "too large for float32"),
+        (GOOD.replace(b"1:2", b"1:123456789012345678e22"), 3, "too large for float32"),
         (GOOD.replace(b"1:2", b"1:0x1"), 3, "no number after ':'"),
         (GOOD.replace(b"1:2", b"1:1_0"), 3, "no number after ':'"),
         (GOOD.replace(b"1:2", b"1:2:3"), 3, "no number after ':'"),

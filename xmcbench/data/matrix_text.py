@@ -166,8 +166,9 @@ def _read(path: Path, form: Form, threads: int | None) -> tuple[sp.csr_matrix, s
         bases = form.label_base, form.feature_base
         text = xmc_text.Text(buffer, starts, form.with_labels, n_labels, n_features, *bases, form.header, form.exact)
         rows = _parse(text, threads, pool)
-    for row in np.flatnonzero(rows.status == xmc_text.LOOK).tolist():
-        _parse_in_python(path, text, row, _number(original, starts, row), rows)
+    irregular = np.flatnonzero(rows.status == xmc_text.LOOK)
+    for row, number in zip(irregular.tolist(), _numbers(original, starts[irregular]), strict=True):
+        _parse_in_python(path, text, row, number, rows)
     n = len(starts) - 1
     if not form.header:
         n_labels = int(rows.label_ids.max(initial=-1)) + 1
@@ -181,7 +182,7 @@ def _read(path: Path, form: Form, threads: int | None) -> tuple[sp.csr_matrix, s
         labels.has_canonical_format = False
         labels.sum_duplicates()
         labels.data[:] = 1
-        first = _number(original, starts, int(repeats[0]))
+        [first] = _numbers(original, starts[repeats[:1]])
         problem = f"{len(repeats)} rows name a label twice, first in line {first}; it counts once"
         warnings.warn(f"{path}: {problem}", DataWarning, stacklevel=3)
     labels.has_sorted_indices = labels.has_canonical_format = True
@@ -248,20 +249,21 @@ def _line_starts(
         )
     for extra in range(n_rows, n_lines):
         if _line(buffer, starts, extra).strip():
-            number = _number(original, starts, extra)
+            [number] = _numbers(original, starts[[extra]])
             raise DataError(
                 f"{path}, line {number}: {says} {n_rows} rows, the file holds more ({n_lines})",
                 "Correct the first line." if header else "One line for each row.",
             )
     if unfinished and n_rows == n_lines and _line(buffer, starts, n_rows - 1).endswith(CUT_OFF):
-        number = _number(original, starts, n_rows - 1)
+        [number] = _numbers(original, starts[[n_rows - 1]])
         raise DataError(f"{path}, line {number}: the last line is cut off", "Get the file again.")
     return starts[: n_rows + 1]
 
 
-def _number(buffer: NDArray[np.uint8], starts: NDArray[np.int64], row: int) -> int:
-    """The line number, from 1, of a row in the file."""
-    return int(np.count_nonzero(buffer[: starts[row]] == ord("\n"))) + 1
+def _numbers(buffer: NDArray[np.uint8], starts: NDArray[np.int64]) -> list[int]:
+    """The numbers, from 1, of the lines that begin at `starts`, which ascend."""
+    newlines = np.flatnonzero(buffer[: starts[-1]] == ord("\n")) if len(starts) else starts
+    return [int(number) + 1 for number in np.searchsorted(newlines, starts)]
 
 
 def _line(buffer: NDArray[np.uint8], starts: NDArray[np.int64], row: int) -> bytes:
