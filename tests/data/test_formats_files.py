@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import gzip
+import io
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xmcbench.data import formats
 from xmcbench.data.reading import DataWarning
 from xmcbench.errors import DataError
+
+
+def saved(save: Callable[..., None], matrix: Any) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, matrix)
+    return buffer.getvalue()
+
 
 MATRIX = sp.csr_matrix(np.array([[0, 2, 0], [1, 0, 3]], np.float64))
 
@@ -60,6 +74,9 @@ def broken(**changes: np.ndarray) -> dict[str, np.ndarray]:
         ({"data": np.array([1.0, np.nan, 2.0])}, "row 1 holds a value that is NaN"),
         ({"data": np.array([1e300, 1.0, 2.0])}, "row 0 holds a value"),
         ({"data": np.array([1j, 1.0, 2.0])}, "values are complex128"),
+        ({"format": np.array(3)}, "not a sparse matrix"),
+        ({"format": np.array(b"csc"), "indptr": np.array([0, 1, 2, 3])}, "not a sparse matrix"),  # row 2 of 2
+        ({"data": np.ones((3, 2))}, "not a sparse matrix"),
     ],
 )
 def test_broken_npz(tmp_path: Path, changes: dict[str, np.ndarray], says: str) -> None:
@@ -120,6 +137,37 @@ def test_bad_filter_lines(tmp_path: Path, line: bytes, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         formats.read_filter(path, 3, 4)
     assert "line 2" in caught.value.message
+
+
+CONTENTS = [
+    saved(sp.save_npz, MATRIX),
+    saved(np.save, MATRIX.toarray()),
+    b"2 3\n1:2\n0:1 2:3\n",
+    b"2 3 4\n1,2 1:2\n0:1 2:3\n",
+    b"# c\n1,2 qid:1 1:2 # x\n3 0:1 2:0.12345678901234567\n",
+]
+EDITS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 20), st.binary(max_size=3)), max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(CONTENTS), EDITS, st.booleans(), st.booleans())
+def test_any_damage_is_an_error_for_the_user(
+    tmp_path_factory: pytest.TempPathFactory,
+    content: bytes,
+    edits: list[tuple[int, int, bytes]],
+    packed: bool,
+    base: bool,
+) -> None:
+    for at, length, new in edits:
+        content = content[:at] + new + content[at + length :]
+    path = tmp_path_factory.mktemp("damaged") / "m"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with warnings.catch_warnings(), suppress(DataError):
+        warnings.simplefilter("ignore")
+        formats.read_both(path, one_based_features=base)
+    with warnings.catch_warnings(), suppress(DataError):
+        warnings.simplefilter("ignore")
+        formats.read_labels(path, one_based=base)
 
 
 def test_dense_npy(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,24 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.reading import opened
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, XmcError
 
 WIDEST = 2**31 - 1  # ids are int32
 SPARSE = "Write a sparse matrix with scipy.sparse.save_npz, or a dense one with numpy.save."
-DAMAGED = (ValueError, KeyError, EOFError, IndexError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+@contextmanager
+def loading(path: Path, form: str, hint: str) -> Iterator[Any]:
+    """The file, opened for numpy; an error of numpy or scipy about its content becomes a DataError: not `form`."""
+    try:
+        with opened(path) as file:
+            yield file if isinstance(file, io.BufferedReader) else io.BytesIO(file.read())
+    except XmcError:
+        raise
+    except Exception as error:  # numpy, scipy and zipfile raise many types for damaged files
+        objects = "pickle" in str(error).lower()
+        reason = "it holds Python objects, which are never loaded" if objects else str(error) or type(error).__name__
+        raise DataError(f"{path}: not {form} ({reason})", hint) from error
 
 
 def read_npz_csr(path: Path) -> sp.csr_matrix:
@@ -26,15 +39,11 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
     DataError if it is damaged, no sparse matrix, or has ids out of range or twice in a row, or values that aren't
     finite numbers.
     """
-    try:
-        with opened(path) as file:
-            source = file if isinstance(file, io.BufferedReader) else io.BytesIO(file.read())
-            matrix: Any = _load_sparse(path, source)
-            if matrix.format == "csr":
-                matrix.check_format(full_check=True)
-            matrix = sp.csr_matrix(matrix)
-    except DAMAGED as error:
-        raise DataError(f"{path}: not a sparse matrix in npz form ({reason(error)})", SPARSE) from error
+    with loading(path, "a sparse matrix in npz form", SPARSE) as file:
+        matrix: Any = _load_sparse(path, file)
+        if matrix.format in ("csr", "csc", "bsr"):  # scipy's conversions don't check bounds
+            matrix.check_format(full_check=True)
+        matrix = sp.csr_matrix(matrix)
     _check_numbers(path, matrix.dtype, matrix.shape)
     non_finite = np.flatnonzero(~np.isfinite(matrix.data))
     if len(non_finite):
@@ -53,25 +62,22 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
     return matrix
 
 
-def _load_sparse(path: Path, source: Any) -> Any:
+def _load_sparse(path: Path, file: Any) -> Any:
     """What scipy reads from an npz; DataError that names the arrays if they are those of something else."""
-    with np.load(source, allow_pickle=False) as npz:
+    with np.load(file, allow_pickle=False) as npz:
         if "format" not in npz.files:
             arrays = [f"{name} {npz[name].shape}" for name in npz.files]
             dense = len(arrays) == 1 and npz[npz.files[0]].ndim == 2
             what = "a dense matrix, not a sparse matrix" if dense else "not a sparse matrix"
             raise DataError(f"{path}: {what} in npz form: it contains {', '.join(arrays) or 'nothing'}", SPARSE)
-    source.seek(0)
-    return sp.load_npz(source)  # with allow_pickle=False
+    file.seek(0)
+    return sp.load_npz(file)  # with allow_pickle=False
 
 
 def read_npy(path: Path) -> NDArray[Any]:
     """A dense matrix as `numpy.save` writes it, (rows, columns) numbers of its own type; DataError otherwise."""
-    try:
-        with opened(path) as file:
-            array = np.load(io.BytesIO(file.read()), allow_pickle=False)
-    except DAMAGED as error:
-        raise DataError(f"{path}: not a whole npy file of numbers ({reason(error)})", "Save numbers.") from error
+    with loading(path, "a whole npy file of numbers", "Save an array of numbers with numpy.save.") as file:
+        array = np.load(file, allow_pickle=False)
     if array.ndim != 2:
         raise DataError(f"{path}: an array of shape {array.shape}, not a matrix", "Its shape must be (rows, columns).")
     _check_numbers(path, array.dtype, array.shape)
@@ -81,11 +87,6 @@ def read_npy(path: Path) -> NDArray[Any]:
         column = int(non_finite[row].argmax())
         raise DataError(f"{path}: row {row}, column {column} is {array[row, column]}", "All values must be finite.")
     return np.asarray(array)
-
-
-def reason(error: Exception) -> str:
-    """Why numpy can't load a file, in the words of its user."""
-    return "it holds Python objects, which are never loaded" if "pickle" in str(error).lower() else str(error)
 
 
 def as_float32(path: Path, matrix: sp.csr_matrix) -> sp.csr_matrix:

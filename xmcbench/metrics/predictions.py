@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,7 @@ from numpy.typing import NDArray
 
 from xmcbench.data.formats import NPY, NPZ, ONE_FILE, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
 from xmcbench.data.matrix_text import read_scores
-from xmcbench.data.numpy_files import read_npy, read_npz_csr, reason
-from xmcbench.data.reading import opened
+from xmcbench.data.numpy_files import loading, read_npy, read_npz_csr
 from xmcbench.errors import DataError
 from xmcbench.metrics.json_predictions import is_json, read_json
 from xmcbench.topk import PAD, RANKED, TopK
@@ -28,7 +24,6 @@ ACCEPTED = (
     "scipy.sparse.save_npz; npy of all scores, (rows, labels); text with a line of id:score pairs per row, with or "
     "without a first line 'rows labels'; JSON with a row per line, such as [[id, score], …]."
 )
-_DAMAGED = (ValueError, KeyError, EOFError, TypeError, IndexError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -161,19 +156,14 @@ def _from_dense(path: Path, scores: NDArray[Any], n_labels: int, one_based: bool
 
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any], bool] | None:
     """(ids, scores, whether columns are ranked) of an npz, or None for that of a sparse matrix."""
-    try:
-        with opened(path) as file:
-            source = file if isinstance(file, io.BufferedReader) else io.BytesIO(file.read())
-            with np.load(source, allow_pickle=False) as npz:
-                if "indptr" in npz.files or "format" in npz.files:
-                    return None
-                ids = next((name for name in IDS if name in npz.files), None)
-                scores = next((name for name in SCORES if name in npz.files), None)
-                if ids and scores:
-                    return npz[ids], npz[scores], RANKED in npz.files
-                members = ", ".join(f"{name} {npz[name].shape}" for name in npz.files)
-    except _DAMAGED as error:
-        raise DataError(f"{path}: not a whole npz of plain arrays ({reason(error)})", ACCEPTED) from error
+    with loading(path, "a whole npz of plain arrays", ACCEPTED) as file, np.load(file, allow_pickle=False) as npz:
+        if "indptr" in npz.files or "format" in npz.files:
+            return None
+        ids = next((name for name in IDS if name in npz.files), None)
+        scores = next((name for name in SCORES if name in npz.files), None)
+        if ids and scores:
+            return npz[ids], npz[scores], RANKED in npz.files
+        members = ", ".join(f"{name} {npz[name].shape}" for name in npz.files)
     missing = "ids without scores" if ids else "scores without ids" if scores else "not predictions"
     raise DataError(f"{path}: contains {members or 'nothing'}: {missing}", ACCEPTED)
 
