@@ -156,11 +156,15 @@ def test_truth_without_a_header(run: Any, files: dict[str, Path], tmp_path: Path
     (tmp_path / "t.svm").write_text("0,5 0:1\n3 1:1\n4\n1 0:1\n")
     (tmp_path / "small.svm").write_text("0 0:1\n3 1:1\n4\n1 0:1\n")
     metrics = "--metrics", "P@1", "--json"
-    expected = run(files["csr.npz"], "--truth", files["truth.npz"], *metrics)
-    assert run(files["csr.npz"], "--truth", tmp_path / "t.svm", *metrics) == expected
-    # No label of the truth is as large as the 6 labels of the training labels.
-    both = "--truth", tmp_path / "small.svm", "--train-labels", files["train.npz"]
-    assert run(files["csr.npz"], *both, *metrics)[0] == 0
+    code, out, err = run(files["csr.npz"], "--truth", tmp_path / "t.svm", *metrics)
+    assert (code, out) == run(files["csr.npz"], "--truth", files["truth.npz"], *metrics)[:2]
+    assert "t.svm has no header: 6 labels, by the largest id; --n-labels tells of more" in err
+    small = "--truth", tmp_path / "small.svm", *metrics  # its largest label is 4
+    assert "predictions over 6 labels, the truth has 5" in run(files["csr.npz"], *small)[2]
+    assert run(files["csr.npz"], *small, "--train-labels", files["train.npz"])[0] == 0
+    assert run(files["csr.npz"], *small, "--n-labels", 6)[::2] == (0, "")
+    code, _, err = run(files["csr.npz"], "--truth", files["truth.npz"], "--n-labels", 7, *metrics)
+    assert (code, "--n-labels 7: " in err, "has 6 labels" in err) == (2, True, True)
 
 
 def test_table_shows_intervals_and_the_best(run: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,7 @@ def score(
     propensity: Annotated[str | None, typer.Option(help=f"A,B of Jain et al. 2016. Default: {PROPENSITY}.")] = None,
     filter_file: Annotated[Path | None, typer.Option("--filter", help="Lines 'row label': pairs to ignore.")] = None,
     one_based: Annotated[str, typer.Option(help=ONE_BASED)] = "",
+    n_labels: Annotated[int, typer.Option(min=0, help="Number of labels, if the truth has no header.")] = 0,
     metrics: Metrics = None,
     engine: Annotated[str, typer.Option(help="xmcbench or pyxclib.")] = "xmcbench",
     samples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for intervals; 0: none.")] = 1000,
@@ -82,7 +83,7 @@ def score(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         files = dataset, view, truth, train_labels, propensity, filter_file
-        against = load_truth(*files, one_based="truth" in bases)
+        against = load_truth(*files, one_based="truth" in bases, n_labels=n_labels)
     for warning in caught:
         typer.echo(f"note: {warning.message}", err=True)
     if as_name is not None and (against.dataset is None or engine != "xmcbench"):
@@ -110,8 +111,12 @@ def load_truth(
     filter_file: Path | None,
     *,
     one_based: bool = False,
+    n_labels: int = 0,
 ) -> Against:
-    """Load the truth by the name of a data set or from files. `one_based`: ids in the files count from 1.
+    """Load the truth by the name of a data set or from files.
+
+    `one_based`: ids in the files count from 1. `n_labels`: number of labels, or 0 for what the files say; a truth in
+    svmlight text without a header has as many as its largest id tells, or as the training labels have.
 
     Raises
     ------
@@ -121,13 +126,16 @@ def load_truth(
     import numpy as np
 
     from xmcbench.data import load
-    from xmcbench.data.formats import read_filter, read_labels, with_one_width
+    from xmcbench.data.formats import SVMLIGHT, form_of, read_filter, read_labels, with_one_width
+    from xmcbench.data.reading import DataWarning
     from xmcbench.metrics import Truth
 
     bare = {"--truth": truth, "--train-labels": train_labels, "--propensity": propensity, "--filter": filter_file}
     if dataset is not None:
         if conflicting := [option for option, value in bare.items() if value is not None]:
             raise UsageError(f"--dataset brings its own labels: leave out {', '.join(conflicting)}")
+        if n_labels:
+            raise UsageError("--n-labels is for --truth FILE", "The data set has its number of labels.")
         if one_based:
             raise UsageError("--one-based truth is for --truth FILE", "With --dataset: --one-based predictions.")
         data = load(dataset, view)
@@ -140,7 +148,12 @@ def load_truth(
     constants = propensity_of(propensity or PROPENSITY)
     test = read_labels(truth, one_based=one_based)
     train = None if train_labels is None else read_labels(train_labels, one_based=one_based)
-    with_one_width([(truth, test), *([] if train is None else [(train_labels, train)])])
+    with_one_width([(truth, test), *([] if train is None else [(train_labels, train)])], n_labels)
+    if n_labels and test.shape[1] != n_labels:
+        raise UsageError(f"--n-labels {n_labels}: {truth} has {test.shape[1]} labels", "Leave the option out.")
+    if not n_labels and form_of(truth) == SVMLIGHT:
+        note = f"{truth} has no header: {test.shape[1]} labels, by the largest id; --n-labels tells of more"
+        warnings.warn(note, DataWarning, stacklevel=2)
     built = Truth.build(test, train, constants)
     pairs = np.zeros((0, 2), np.int64)
     if filter_file is not None:
