@@ -82,7 +82,7 @@ def test_without_equals_brute_force(world: tuple[list[dict[int, float]], int], k
 
 
 def test_hand_worked_ties_and_padding() -> None:
-    top = TopK.from_arrays(np.array([[7, 2, 9, -1], [5, -3, 1, 0]]), np.array([[1.0, 1.0, 2.0, 9.0], [0, 1, -INF, 0]]))
+    top = TopK.from_arrays(np.array([[7, 2, 9, -1], [5, -1, -1, 0]]), np.array([[1.0, 1, 2, 9], [0, 1, np.nan, 0]]))
     assert top.ids.tolist() == [[9, 2, 7, PAD], [0, 5, PAD, PAD]]
     assert top.scores.tolist() == [[2.0, 1.0, 1.0, -INF], [0.0, 0.0, -INF, -INF]]
     assert (top.ids.dtype, top.scores.dtype) == (np.int32, np.float32)
@@ -90,9 +90,70 @@ def test_hand_worked_ties_and_padding() -> None:
     assert top.cut(2).ids.tolist() == [[9, 2], [0, 5]]
 
 
-def test_ties_are_those_of_float32() -> None:
-    scores = np.array([[1.0, 1.0 + 1e-12]])  # different in float64, equal in what is kept
-    assert TopK.from_arrays(np.array([[1, 2]]), scores).ids.tolist() == [[1, 2]]
+MAX = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize(
+    ("scores", "stored"),
+    [
+        (np.array([[1.0, 1.0 + 1e-12, 0.5]]), [1.0, 1.0, 0.5]),
+        (np.array([[2**53, 2**53 + 1, 5]]), [2.0**53, 2.0**53, 5.0]),
+        (np.array([[2**64 - 2, 2**64 - 1, 0]], np.uint64), [2.0**64, 2.0**64, 0.0]),
+        (np.array([[-(2**63) + 1, 2**63 - 1, -(2**63)]]), [2.0**63, -(2.0**63), -(2.0**63)]),
+        (np.array([[1e-60, 2e-60, 0.0]]), [0.0, 0.0, 0.0]),
+        (np.array([[1e39, 1e300, -1e300]]), [MAX, MAX, -MAX]),
+        (np.array([[-2e39, -1e39, -1e300]]), [-MAX, -MAX, -MAX]),
+        (np.array([[1, 2, 0]], np.float16), [2.0, 1.0, 0.0]),
+        (np.array([[False, True, False]]), [1.0, 0.0, 0.0]),
+    ],
+)
+def test_scores_are_ranked_at_the_precision_in_which_they_are_given(scores: Any, stored: list[float]) -> None:
+    """The second score is the highest, the third the lowest; float32 can't tell some of them apart."""
+    top = TopK.from_arrays(np.array([[3, 7, 5]]), scores)
+    assert top.ids.tolist() == [[7, 3, 5]]
+    assert top.scores.tolist() == [stored]
+    top.check(1, 8)
+    if scores.dtype == np.float16:  # scipy has no such matrices
+        return
+    matrix = sp.csr_matrix((scores[0], np.array([3, 7, 5]), np.array([0, 3, 3])), shape=(2, 8))
+    assert TopK.from_csr(matrix, 2).ids.tolist() == [[7, 3], [PAD, PAD]]
+
+
+def test_the_order_of_given_scores_is_kept(tmp_path: Path) -> None:
+    """Equal as float32, falling as given: labels 9, 4, 6, 2."""
+    scores = 1 + np.array([[3e-12, 1e-12, 0.0, 2e-12]])
+    top = TopK.from_arrays(np.array([[9, 6, 2, 4]]), scores)
+    top.check(1, 10)
+    top.save(tmp_path / "p.npz")
+    for kept in (top, TopK.load(tmp_path / "p.npz")):
+        assert kept.ids.tolist() == [[9, 4, 6, 2]]
+        assert kept.cut(2).ids.tolist() == [[9, 4]]
+        assert kept.without(np.array([[0, 4]]), 4).ids.tolist() == [[9, 6, 2, PAD]]
+        kept.without(np.array([[0, 4]]), 4).check(1, 10)
+    assert not top.without(np.array([[0, 4]]), 4).tied(3).any()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(-(2**63), 2**63 - 1)), unique_by=lambda p: p[0], max_size=9),
+    st.sampled_from([np.int64, np.float64]),
+    st.integers(1, 10),
+)
+def test_any_given_precision_equals_brute_force(pairs: list[tuple[int, int]], dtype: Any, k: int) -> None:
+    scores = np.array([score for _, score in pairs], np.int64).astype(dtype)
+    ids = np.array([[label for label, _ in pairs]], np.int64).reshape(1, -1)
+    expected, _ = ranked(dict(zip(ids[0].tolist(), scores.tolist(), strict=True)), k)
+    assert TopK.from_arrays(ids, scores[None], k).ids[0].tolist() == expected
+
+
+def test_ties_are_counted_as_given_among_the_first_k_and_at_the_boundary() -> None:
+    ids = np.array([[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, -1, -1]])
+    scores = np.array([[4, 3, 3, 1], [4, 3, 2, 2], [4, 3, 2, 2 - 1e-12], [1, 0.5, 0, 0]])
+    top = TopK.from_arrays(ids, scores)
+    assert top.tied(1).tolist() == [False] * 4
+    assert top.tied(2).tolist() == [True, False, False, False]
+    assert top.tied(3).tolist() == [True, True, False, False]
+    assert top.tied(9).tolist() == [True, True, False, False]
+    assert TopK.from_arrays(ids, scores.astype(np.float32)).tied(3).tolist() == [True, True, True, False]
 
 
 def test_minus_zero_ties_with_zero() -> None:
@@ -122,7 +183,10 @@ def test_from_csr_in_pieces_equals_from_csr_at_once(monkeypatch: pytest.MonkeyPa
         ([[1, 2]], [[1.0]], r"\(1, 2\) and scores \(1, 1\)"),
         ([1, 2], [1.0, 2.0], r"must both be \(rows, k\)"),
         ([[1, 2], [1, 2]], [[1.0, 0.0], [np.nan, 0.0]], "row 1 has a score that is NaN"),
-        ([[1, 2]], [[np.inf, 0.0]], "row 0 has a score that is NaN or \\+inf"),
+        ([[1, 2]], [[np.inf, 0.0]], "row 0 has a score that is NaN, \\+inf or −inf: label 1, inf"),
+        ([[1, 2]], [[-np.inf, 0.0]], "row 0 has a score .* label 1, -inf\n.*only id −1 marks padding"),
+        ([[1, 2], [3, -2]], [[1.0, 0.0], [1.0, 0.0]], "row 1 names label -2\n.*Only id −1 marks padding"),
+        ([[1, 2]], [["a", "b"]], "scores are <U1, not numbers"),
         ([[1, 2], [4, 4]], [[1.0, 0.0], [1.0, 0.0]], "row 1 names label 4 twice"),
         ([[1e0, 2.5]], [[1.0, 0.0]], "ids are float64"),
         ([[1, 2**40]], [[1.0, 0.0]], "label 1099511627776"),
@@ -134,8 +198,8 @@ def test_what_is_no_prediction_is_refused(ids: Any, scores: Any, said: str) -> N
 
 
 def test_a_label_twice_is_found_in_a_csr_with_duplicates() -> None:
-    matrix = sp.csr_matrix((np.ones(2, np.float32), np.array([3, 3]), np.array([0, 2])), shape=(1, 5))
-    with pytest.raises(DataError, match="label 3 twice"):
+    matrix = sp.csr_matrix((np.ones(2, np.float32), np.array([3, 3]), np.array([0, 2, 2, 2])), shape=(3, 5))
+    with pytest.raises(DataError, match="row 0 names label 3 twice"):
         TopK.from_csr(matrix, 2)
 
 
@@ -149,10 +213,7 @@ GOOD = TopK.from_arrays(np.array([[1, 2], [0, -1]]), np.array([[2.0, 1.0], [0.5,
         (TopK(GOOD.ids[:1], GOOD.scores[:1]), "expected int32 with 2 rows"),
         (TopK(GOOD.ids.astype(np.int64), GOOD.scores), "ids are int64"),
         (TopK(GOOD.ids[:, ::-1], GOOD.scores[:, ::-1]), "row 0 is not ordered"),
-        (
-            TopK(np.array([[2, 1], [0, -1]], np.int32), np.array([[1, 1], [1, -INF]], np.float32)),
-            "row 0 is not ordered",
-        ),
+        (TopK(np.array([[2, 1], [0, -1]], np.int32), np.array([[1, 1], [1, -INF]], np.float32)), ""),
         (TopK(np.array([[1, 3], [0, -1]], np.int32), GOOD.scores), "row 0 names label 3, valid are 0 to 2"),
         (TopK(np.array([[1, 2], [0, -5]], np.int32), GOOD.scores), "row 1 names label -5"),
         (TopK(np.array([[1, 1], [0, -1]], np.int32), GOOD.scores), "row 0 names label 1 twice"),

@@ -1,11 +1,13 @@
 """Predictions: the k best label ids of each row and their scores.
 
-The order is always score descending, then label id ascending. Rows with fewer labels are padded with id −1 and score
-−inf; padding counts as a miss.
+The order of the columns is the ranking: score descending, compared at the precision in which the scores are given, and
+among equal scores label id ascending. Scores are stored as float32, which may make different scores equal; the order
+stays that of the given scores. Rows with fewer labels are padded with id −1 and score −inf; padding counts as a miss.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,11 @@ from xmcbench.files import read_npz, write_npz
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+Numbers = Sequence[int] | NDArray[np.int64]
+
 PAD = -1
+LARGEST = float(np.finfo(np.float32).max)
+RANKED = "ranked"  # in a file: float32 scores tie where the given scores did not, so the order of columns must be kept
 
 
 @dataclass(frozen=True)
@@ -30,46 +36,48 @@ class TopK:
     ----------
     ids : (n, k) int32, best first, −1 at padding.
     scores : (n, k) float32, non-increasing, −inf at padding.
+    given : (n, k) the scores at the precision in which they were given, any value at padding; None if that is float32,
+        or is not known. Not saved. `tied` reads it.
     """
 
     ids: NDArray[np.int32]
     scores: NDArray[np.float32]
+    given: NDArray[Any] | None = None
 
     @classmethod
     def from_arrays(cls, ids: NDArray[Any], scores: NDArray[Any], k: int | None = None) -> TopK:
-        """Sort (n, m) candidates into the order of predictions and keep k.
+        """Rank (n, m) candidates by their scores as given, ties by label id, and keep k.
 
-        Entries with a negative id or score −inf are padding.
+        Scores are floats or integers of any precision. Entries with id −1 are padding, and their scores are not read.
+        Scores beyond float32 are stored as its largest or smallest finite number.
 
         Raises
         ------
-        DataError : shapes differ, ids aren't integers below 2³¹, a score is NaN or +inf, or a row holds a label
-            twice (the message names the row).
+        DataError : shapes differ, ids aren't integers from −1 to 2³¹ − 1, a label's score is NaN or infinite, or a row
+            holds a label twice (the message names the row).
         """
-        ids, scores = np.asarray(ids), np.asarray(scores, dtype=np.float32)
-        if ids.ndim != 2 or ids.shape != scores.shape:
-            raise DataError(f"predictions: ids {ids.shape} and scores {scores.shape} must both be (rows, k)")
-        if ids.size and not np.issubdtype(ids.dtype, np.integer):
-            raise DataError(f"predictions: ids are {ids.dtype}, not whole numbers")
-        if ids.size and ids.max() > np.iinfo(np.int32).max:
-            raise DataError(f"predictions: label {ids.max()} is above {np.iinfo(np.int32).max}")
-        not_finite = np.isnan(scores) | (scores == np.inf)
-        if not_finite.any():
-            row = int(np.flatnonzero(not_finite.any(axis=1))[0])
-            raise DataError(f"predictions: row {row} has a score that is NaN or +inf", "Scores must be finite.")
-        ids = np.where((ids < 0) | (scores == -np.inf), PAD, ids).astype(np.int32)
-        scores = np.where(ids == PAD, np.float32(-np.inf), scores)
-        by_id = np.sort(ids, axis=1)
-        repeated = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
-        if repeated.any():
-            row = int(np.flatnonzero(repeated.any(axis=1))[0])
-            label = int(by_id[row, 1:][repeated[row]][0])
-            raise DataError(f"predictions: row {row} names label {label} twice", "Merge its scores before ranking.")
-        if not _ordered(ids, scores):
-            order = np.lexsort((ids, -scores), axis=1)
+        return cls._ranked(np.asarray(ids), np.asarray(scores), k, range(len(ids)))
+
+    @classmethod
+    def _ranked(cls, ids: NDArray[Any], scores: NDArray[Any], k: int | None, rows: Numbers) -> TopK:
+        """`from_arrays`; errors name a row by its number in `rows`."""
+        _check_values(ids, scores, rows)
+        if scores.dtype in (np.float16, np.bool_):  # float32 holds all their values
+            scores = scores.astype(np.float32)
+        ids = ids.astype(np.int32)
+        padding = ids == PAD
+        if scores.dtype.kind == "f":
+            scores = np.where(padding, scores.dtype.type(-np.inf), scores)
+            order = None if _ordered(ids, scores) else np.lexsort((ids, -scores), axis=1)
+        else:
+            order = np.lexsort((ids, ~scores, padding), axis=1)  # ~x falls as x rises, and can't overflow as −x can
+        if order is not None:
             ids, scores = np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        k = ids.shape[1] if k is None else k
-        return cls(np.ascontiguousarray(ids[:, :k]), np.ascontiguousarray(scores[:, :k]))
+        ids, scores = np.ascontiguousarray(ids[:, :k]), np.ascontiguousarray(scores[:, :k])
+        if scores.dtype == np.float32:
+            return cls(ids, scores)
+        stored = np.clip(scores, -LARGEST, LARGEST).astype(np.float32)
+        return cls(ids, np.where(ids == PAD, np.float32(-np.inf), stored), scores)
 
     @classmethod
     def padding(cls, n_rows: int, k: int) -> TopK:
@@ -81,8 +89,8 @@ class TopK:
         """The k best stored entries of each row; explicit zeros are predictions with score 0."""
         counts = np.diff(scores.indptr)
         n = scores.shape[0]
-        ids = np.full((n, min(max(int(counts.max(initial=0)), 1), k)), PAD, np.int32)
-        best_scores = np.full(ids.shape, -np.inf, np.float32)
+        top = cls.padding(n, min(max(int(counts.max(initial=0)), 1), k))
+        given = None if scores.dtype == np.float32 else np.zeros(top.ids.shape, scores.dtype)
         by_length = np.argsort(counts, kind="stable")
         lengths, start = counts[by_length], 0
         while start < n:  # rows of similar length together, so that one long row does not pad all others
@@ -90,10 +98,12 @@ class TopK:
             similar_end = int(np.searchsorted(lengths, widest, side="right"))
             stop = min(similar_end, start + max(1, 20_000_000 // widest))  # bounds the memory of the padded arrays
             rows = by_length[start:stop]
-            top = cls.from_arrays(*_padded(scores[rows], int(lengths[stop - 1])), k)
-            ids[rows, : top.k], best_scores[rows, : top.k] = top.ids[:, : ids.shape[1]], top.scores[:, : ids.shape[1]]
+            part = cls._ranked(*_padded(scores[rows], int(lengths[stop - 1])), top.k, rows)
+            top.ids[rows, : part.k], top.scores[rows, : part.k] = part.ids, part.scores
+            if given is not None and part.given is not None:
+                given[rows, : part.k] = part.given
             start = stop
-        return cls(ids, best_scores)
+        return cls(top.ids, top.scores, given)
 
     @property
     def n_rows(self) -> int:
@@ -122,18 +132,20 @@ class TopK:
             raise DataError(f"predictions: row {row} names label {label}, valid are 0 to {n_labels - 1}")
         if self.scores.dtype != np.float32:
             raise DataError(f"predictions: scores are {self.scores.dtype}, expected float32")
-        ordered = TopK.from_arrays(self.ids, self.scores)
-        differs = (ordered.ids != self.ids) | (ordered.scores != self.scores)
-        if differs.any():
-            row = int(np.flatnonzero(differs.any(axis=1))[0])
+        _check_values(self.ids, self.scores, range(n_rows))
+        padding = self.ids == PAD
+        falling = (self.scores[:, :-1] >= self.scores[:, 1:]) & (padding[:, :-1] <= padding[:, 1:])
+        wrong = (padding & (self.scores != -np.inf)).any(axis=1) | ~falling.all(axis=1)
+        if wrong.any():
             raise DataError(
-                f"predictions: row {row} is not ordered by falling score, then rising label id, padding last",
+                f"predictions: row {int(wrong.argmax())} is not ordered by falling score, padding last with score −inf",
                 "Build predictions with TopK.from_arrays.",
             )
 
     def cut(self, k: int) -> TopK:
         """The first k columns."""
-        return TopK(np.ascontiguousarray(self.ids[:, :k]), np.ascontiguousarray(self.scores[:, :k]))
+        given = None if self.given is None else np.ascontiguousarray(self.given[:, :k])
+        return TopK(np.ascontiguousarray(self.ids[:, :k]), np.ascontiguousarray(self.scores[:, :k]), given)
 
     def without(self, pairs: NDArray[np.int64], k: int) -> TopK:
         """Remove the (row, label) pairs, (m, 2) int, close the gaps, and keep k columns.
@@ -141,18 +153,35 @@ class TopK:
         Label-feature data sets list such pairs (a product is no recommendation for itself); the official evaluation
         removes them before it keeps the first k.
         """
-        if len(pairs) == 0:
+        rows = np.unique(pairs[:, 0])
+        rows = rows[rows < self.n_rows]
+        if len(rows) == 0:
             return self.cut(k)
         width = np.int64(max(int(self.ids.max(initial=0)), int(pairs[:, 1].max())) + 1)
-        removed_keys = np.unique(pairs[:, 0].astype(np.int64) * width + pairs[:, 1])
-        keys = np.arange(self.n_rows, dtype=np.int64)[:, None] * width + self.ids
-        removed = np.isin(keys, removed_keys) & (self.ids != PAD)
-        ids = np.where(removed, PAD, self.ids)
-        return TopK.from_arrays(ids, np.where(removed, np.float32(-np.inf), self.scores), k)
+        removed = np.isin(rows[:, None] * width + self.ids[rows], pairs[:, 0].astype(np.int64) * width + pairs[:, 1])
+        removed &= self.ids[rows] != PAD
+        order = np.argsort(removed, axis=1, kind="stable")  # the other labels stay in order
+        top = TopK(self.ids.copy(), self.scores.copy(), None if self.given is None else self.given.copy())
+        top.ids[rows] = np.take_along_axis(np.where(removed, PAD, self.ids[rows]), order, axis=1)
+        top.scores[rows] = np.take_along_axis(np.where(removed, -np.inf, self.scores[rows]), order, axis=1)
+        if top.given is not None:
+            top.given[rows] = np.take_along_axis(top.given[rows], order, axis=1)
+        return top.cut(k)
+
+    def tied(self, k: int) -> NDArray[np.bool_]:
+        """(n,) whether two of a row's first k labels, or labels k and k + 1, have equal scores as given."""
+        scores = (self.scores if self.given is None else self.given)[:, : k + 1]
+        ids = self.ids[:, : k + 1]
+        # Labels with equal scores have rising ids, and padding is not above the id before it.
+        tied: NDArray[np.bool_] = (scores[:, :-1] == scores[:, 1:]) & (ids[:, :-1] < ids[:, 1:])
+        return np.asarray(tied.any(axis=1))
 
     def save(self, path: Path) -> None:
-        """Write `ids` and `scores` atomically as a compressed npz file."""
-        write_npz(path, {"ids": self.ids, "scores": self.scores})
+        """Write `ids` and `scores` atomically as a compressed npz file, with `RANKED` if needed."""
+        arrays: dict[str, NDArray[Any]] = {"ids": self.ids, "scores": self.scores}
+        if not _ordered(self.ids, self.scores):
+            arrays[RANKED] = np.array(True)
+        write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> TopK:
@@ -183,15 +212,53 @@ def checked(topk: object, n_rows: int, n_labels: int) -> TopK:
     return topk
 
 
-def _ordered(ids: NDArray[np.int32], scores: NDArray[np.float32]) -> bool:
+def _check_values(ids: NDArray[Any], scores: NDArray[Any], rows: Numbers) -> None:
+    """Raise DataError unless `ids` and `scores` are what `TopK.from_arrays` accepts; it has a number of `rows`."""
+    if ids.ndim != 2 or ids.shape != scores.shape:
+        raise DataError(f"predictions: ids {ids.shape} and scores {scores.shape} must both be (rows, k)")
+    if ids.size == 0:
+        return
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise DataError(f"predictions: ids are {ids.dtype}, not whole numbers")
+    if scores.dtype.kind not in "fiub":
+        raise DataError(f"predictions: scores are {scores.dtype}, not numbers")
+    if ids.max() > np.iinfo(np.int32).max:
+        raise DataError(f"predictions: label {ids.max()} is above {np.iinfo(np.int32).max}")
+    if ids.min() < PAD:
+        row = int((ids < PAD).any(axis=1).argmax())
+        raise DataError(f"predictions: row {rows[row]} names label {ids[row].min()}", "Only id −1 marks padding.")
+    not_finite = ~np.isfinite(scores) & (ids != PAD)
+    if not_finite.any():
+        row = int(not_finite.any(axis=1).argmax())
+        at = int(not_finite[row].argmax())
+        raise DataError(
+            f"predictions: row {rows[row]} has a score that is NaN, +inf or −inf: "
+            f"label {ids[row, at]}, {scores[row, at]}",
+            "Scores must be finite; only id −1 marks padding.",
+        )
+    reject_repeats(ids, rows)
+
+
+def reject_repeats(ids: NDArray[Any], rows: Numbers) -> None:
+    """DataError if a row of (n, k) ids names a label twice; the message names the row by its number in `rows`, (n,)."""
+    by_id = np.sort(ids, axis=1)
+    repeated = (by_id[:, 1:] == by_id[:, :-1]) & (by_id[:, 1:] != PAD)
+    if repeated.any():
+        row = int(repeated.any(axis=1).argmax())
+        label = int(by_id[row, 1:][repeated[row]][0])
+        raise DataError(f"predictions: row {rows[row]} names label {label} twice", "Merge its scores before ranking.")
+
+
+def _ordered(ids: NDArray[np.int32], scores: NDArray[Any]) -> bool:
+    """Whether scores fall and ties are in the order of ids; `scores` are floats with −inf at padding."""
     falling = scores[:, :-1] > scores[:, 1:]
     tied = (scores[:, :-1] == scores[:, 1:]) & ((ids[:, :-1] < ids[:, 1:]) | (ids[:, 1:] == PAD))
     return bool((falling | tied).all())
 
 
-def _padded(matrix: sp.csr_matrix, width: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _padded(matrix: sp.csr_matrix, width: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     ids = np.full((matrix.shape[0], width), PAD, np.int64)
-    scores = np.full(ids.shape, -np.inf, np.float32)
+    scores = np.zeros(ids.shape, matrix.dtype)
     filled = np.arange(width) < np.diff(matrix.indptr)[:, None]
     ids[filled], scores[filled] = matrix.indices, matrix.data
     return ids, scores

@@ -54,7 +54,7 @@ def main() -> None:
 
     from sklearn.datasets import load_svmlight_file
 
-    from xmcbench.data.reading import read_xmc
+    from xmcbench.data.matrix_text import read_xmc
 
     def theirs(path: Path) -> Any:
         return load_svmlight_file(f"{path}.svm", n_features=5000, dtype=np.float32, multilabel=True, zero_based=True)

@@ -92,8 +92,8 @@ def test_warnings_of_readers_are_notes(tmp_path: Path) -> None:
     ("words", "says", "kind"),
     [
         (["--propensity", "1"], "is not A,B", UsageError),
-        (["--propensity", "nan,1"], "A must be at least 0, B above 0", UsageError),
-        (["--propensity", "0.5,0"], "A must be at least 0, B above 0", UsageError),
+        (["--propensity", "nan,1"], "A must be at least 0, B above −1", UsageError),
+        (["--propensity", "0.5,-1"], "A must be at least 0, B above −1", UsageError),
         (["--one-based", "rows"], "One of features, labels, both", UsageError),
         (["--from", "."], "--from can't be combined with single files", UsageError),
         (["--label-texts", "nowhere.txt"], "No such file", DataError),

@@ -184,6 +184,8 @@ def test_a_catalogue_of_one_entry() -> None:
         ('[datasets.x]\ntitel = "X"', "catalogue entry x: object contains unknown field titel"),
         ("[datasets.x]", "catalogue entry x: object missing required field title"),
         (slip(cite='["Nobody"]'), "catalogue entry x: cite names 'Nobody'"),
+        (slip(propensity="[-1, 1.5]"), "catalogue entry x: propensity -1,1.5: A must be at least 0, B above −1"),
+        (slip(propensity="[1, -1.5]"), "catalogue entry x: propensity 1,-1.5"),
         (slip(views="3"), "catalogue entry x: views: expected array, got int"),
         (slip(expected='{ n_test = "3" }'), r"catalogue entry x: expected\[...\]: expected int, got str"),
         (slip(forms='[{ name = "f", views = [], layout = "l" }]'), "entry x, form 1: unknown layout 'l'"),

@@ -294,6 +294,40 @@ def test_bad_files_are_refused_whole(tmp_path: Path) -> None:
     refused(Plan(splits[0], splits[0], label_texts=names), "2 label texts for 1 labels")
 
 
+def test_svmlight_without_a_header_gets_one_width(tmp_path: Path) -> None:
+    """Test rows have features and labels beyond those of training, and the last label has a text alone."""
+    train = SplitFiles(features=put(tmp_path, "train.svm", ["0,1 0:1 2:0.5", "1 1:1"]))
+    test = SplitFiles(features=put(tmp_path, "test.svm", ["3 6:1"]))
+    import_files("mine", Plan(train, test))
+    data = read_imported("mine")
+    assert (data.train.features.shape, data.test.features.shape) == ((2, 7), (1, 7))
+    assert (data.train.labels.shape, data.test.labels.shape) == ((2, 4), (1, 4))
+    texts = put(tmp_path, "names.txt", list("abcde"))
+    import_files("mine", Plan(train, test, label_texts=texts), replace=True)
+    assert read_imported("mine").n_labels == 5
+    labels = SplitFiles(train.features, put(tmp_path, "y.txt", ["0:1 1:1", "3:1"]), train.features)
+    import_files("mine", Plan(dataclasses.replace(labels, texts=None), test), replace=True)
+    assert read_imported("mine").train.labels.indices.tolist() == [0, 1, 3]
+
+
+def test_dense_npy_and_filters_that_count_from_1(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([[0, 1.5], [2, 0]]))
+    np.save(tmp_path / "y.npy", np.array([[0, 1, 0], [0, 1, 1]]))
+    files = SplitFiles(features=tmp_path / "x.npy", labels=tmp_path / "y.npy")
+    pairs = put(tmp_path, "filter.txt", ["2 1"])
+    import_files("mine", Plan(files, files, test_filter=pairs, reading=Reading(one_based=frozenset(["labels"]))))
+    data = read_imported("mine")
+    assert data.train.features.toarray().tolist() == [[0, 1.5], [2, 0]]
+    assert data.train.labels.toarray().tolist() == [[1, 0], [1, 1]]
+    assert data.test_filter.tolist() == [[1, 0]]
+
+
+def test_propensities_must_be_defined_for_all_labels(tmp_path: Path) -> None:
+    train, test = (SplitFiles(features=put(tmp_path, f"{name}.svm", [f"{name} 0:1"] * 3)) for name in "01")
+    refused(Plan(train, test, propensity=(0.5, 0.0)), "B of --propensity is 0, and a label has 0 training", UsageError)
+    import_files("mine", Plan(train, train, propensity=(0.5, 0.0)))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

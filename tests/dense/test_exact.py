@@ -36,8 +36,8 @@ def drawn(n: int, n_labels: int, width: int, seed: int) -> tuple[Floats, Floats,
 def full_sort(queries: Floats, labels: Floats, bias: Floats | None, k: int) -> TopK:
     scores = queries @ labels.T + (0 if bias is None else bias)
     pad = ((0, 0), (0, max(0, k - len(labels))))
-    ids = np.broadcast_to(np.arange(len(labels)), scores.shape)
-    return TopK.from_arrays(np.pad(ids, pad, constant_values=PAD), np.pad(scores, pad, constant_values=-np.inf), k)
+    ids = np.where(scores == -np.inf, PAD, np.arange(len(labels)))
+    return TopK.from_arrays(np.pad(ids, pad, constant_values=PAD), np.pad(scores, pad), k)
 
 
 def same(one: TopK, other: TopK) -> None:

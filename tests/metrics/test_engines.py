@@ -16,19 +16,26 @@ import scipy.sparse as sp
 from xmcbench.errors import UsageError, XmcError
 from xmcbench.metrics import Truth, evaluate, parse_all
 from xmcbench.metrics.engines import COMPUTES, DEFAULT_PYXCLIB, disagreements, with_pyxclib
+from xmcbench.metrics.predictions import Given
 from xmcbench.topk import TopK
 
 ORACLES = Path(__file__).parents[1] / "oracles" / "data" / "pyxclib_seed0.npz"
 STAND_IN = '''
-"""The part of pyxclib 5d13086 that the engine calls: sorted label ids, padded with id L; curves for k = 1 … K."""
+"""What the engine calls of pyxclib 5d13086: CSR scores, ranked with ties in any order; curves for k = 1 … K."""
 import numpy as np
+import scipy.sparse as sp
 
 class Metrics:
     def __init__(self, true_labels, inv_psp=None, remove_invalid=False):
         self.labels, self.inv_psp = true_labels, inv_psp
 
-    def eval(self, pred_labels, K=5, sorted=False):
-        assert sorted and np.issubdtype(pred_labels.dtype, np.integer) and pred_labels.shape[1] >= K
+    def eval(self, scores, K=5, sorted=False):
+        assert sp.issparse(scores) and scores.shape == self.labels.shape and not sorted
+        scores.sort_indices()
+        pred_labels = np.full((scores.shape[0], K), scores.shape[1])
+        for i, (a, b) in enumerate(zip(scores.indptr, scores.indptr[1:])):
+            best = np.argsort(scores.data[a:b])[::-1][:K]
+            pred_labels[i, : len(best)] = scores.indices[a:b][best]
         dense = np.hstack([self.labels.toarray(), np.zeros((self.labels.shape[0], 1))])
         hit = np.take_along_axis(dense, pred_labels[:, :K], axis=1)
         discount = 1 / np.log2(np.arange(K) + 2)
@@ -79,6 +86,12 @@ def xclib(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"pyxclib can't be imported ({error}): `tox -e pyxclib` installs it from its repository")
 
 
+def scores_of(topk: TopK, truth: Truth) -> sp.csr_matrix:
+    """Distinct scores as given, in the order of the predictions."""
+    scores = np.tile(-np.arange(topk.k, dtype=np.float64), (topk.n_rows, 1))
+    return Given(Path("p.npz"), (topk.ids, scores)).csr(truth.n_labels, np.zeros((0, 2), np.int64))
+
+
 def forget() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "xclib"]:
         del sys.modules[name]
@@ -88,7 +101,7 @@ def forget() -> None:
 def test_agrees(world: Callable[..., Any]) -> None:
     topk, truth = world(0)
     names = parse_all([*DEFAULT_PYXCLIB, "PSP(like=pyxclib)@2", "P@20", "nDCG@20"])
-    theirs = with_pyxclib(topk, truth, names)
+    theirs = with_pyxclib(scores_of(topk, truth), truth, names)
     ours = evaluate(topk, truth, names, samples=0).fractions()
     assert list(theirs) == list(ours)
     assert theirs == pytest.approx(ours, abs=1e-6)
@@ -109,7 +122,7 @@ def test_gives_the_stored_values(case: str) -> None:
         Truth.build(truth), inv_propensity=known["inv_propensity"], n_train=int(known["n_train"])
     )
     names = parse_all([f"{metric}@{k}" for metric in COMPUTES for k in range(1, 11)])
-    theirs = with_pyxclib(TopK.from_csr(predictions, 10), labels, names)
+    theirs = with_pyxclib(scores_of(TopK.from_csr(predictions, 10), labels), labels, names)
     for metric in COMPUTES:
         values = [theirs[f"{metric}@{k}"] for k in range(1, 11)]
         np.testing.assert_allclose(values, known[metric], rtol=0, atol=1e-6)
@@ -123,7 +136,7 @@ def test_cut_offs_beyond_the_predictions_and_the_labels() -> None:
     names = parse_all([f"{metric}@{k}" for metric in COMPUTES for k in (1, 3, 5)])
     ours = evaluate(topk, truth, names, samples=0).fractions()
     assert ours["P@5"] == pytest.approx(2 / 15)
-    assert disagreements(with_pyxclib(topk, truth, names), ours) == []
+    assert disagreements(with_pyxclib(scores_of(topk, truth), truth, names), ours) == []
 
 
 def test_says_where_the_two_differ(stand_in: Path, world: Callable[..., Any]) -> None:
@@ -131,7 +144,7 @@ def test_says_where_the_two_differ(stand_in: Path, world: Callable[..., Any]) ->
     topk, truth = world(0)
     names = parse_all(["P@1", "PSnDCG@3"])
     ours = evaluate(topk, truth, names, samples=0).fractions()
-    (sentence,) = disagreements(with_pyxclib(topk, truth, names), ours)
+    (sentence,) = disagreements(with_pyxclib(scores_of(topk, truth), truth, names), ours)
     assert sentence.startswith("PSnDCG@3: pyxclib 0.")
     assert disagreements({"P@1": None}, {"P@1": 0.5}) == ["P@1: pyxclib None, xmcbench 0.5 (undefined)"]
     assert disagreements({"P@1": None}, {"P@1": None}) == []
@@ -143,7 +156,7 @@ def test_truth_without_any_label_is_undefined_on_both_sides(world: Callable[...,
     train = np.ones((5, truth.n_labels))
     bare = Truth.build(truth.labels, train)
     names = parse_all(["P@1", "PSP@3"])
-    assert with_pyxclib(topk, bare, names) == {"P@1": 0.0, "PSP@3": None}
+    assert with_pyxclib(scores_of(topk, truth), bare, names) == {"P@1": 0.0, "PSP@3": None}
     assert evaluate(topk, bare, names, samples=0).fractions() == {"P@1": 0.0, "PSP@3": None}
 
 
@@ -151,20 +164,20 @@ def test_truth_without_any_label_is_undefined_on_both_sides(world: Callable[...,
 def test_what_pyxclib_does_not_compute(world: Callable[..., Any], name: str) -> None:
     topk, truth = world(0)
     with pytest.raises(UsageError, match="pyxclib does not compute"):
-        with_pyxclib(topk, truth, parse_all([name]))
+        with_pyxclib(scores_of(topk, truth), truth, parse_all([name]))
 
 
 def test_propensity_needs_training_labels(world: Callable[..., Any]) -> None:
     topk, truth = world(0)
     with pytest.raises(UsageError, match="training labels"):
-        with_pyxclib(topk, Truth.build(truth.labels), parse_all(["PSP@1"]))
+        with_pyxclib(scores_of(topk, truth), Truth.build(truth.labels), parse_all(["PSP@1"]))
 
 
 def test_missing_pyxclib_says_how_to_install_it(world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     topk, truth = world(0)
     monkeypatch.setitem(sys.modules, "xclib.evaluation.xc_metrics", None)
     with pytest.raises(XmcError, match="can't be imported") as caught:
-        with_pyxclib(topk, truth, parse_all(["P@1"]))
+        with_pyxclib(scores_of(topk, truth), truth, parse_all(["P@1"]))
     assert "git+https://github.com/kunaldahiya/pyxclib@5d13086" in str(caught.value)
     assert caught.value.exit_code == 1
 
@@ -187,3 +200,20 @@ def test_from_the_command_line(world: Callable[..., Any], tmp_path: Path, capsys
     captured = capsys.readouterr()
     assert tuple(json.loads(captured.out)) == DEFAULT_PYXCLIB
     assert "agree on all 12 metrics" in captured.err
+
+
+@pytest.mark.usefixtures("xclib")
+def test_pyxclib_ranks_the_scores_as_given(tmp_path: Path) -> None:
+    """Scores that float32 can't tell apart; both programs must rank the true label, 0, first."""
+    from xmcbench.cli.score import Against, score_predictions
+
+    scores = np.array([[1 + 1e-12, 1.0, 0.5]])
+    truth = Truth.build(np.array([[1, 0, 0]]))
+    np.savez(tmp_path / "p.npz", ids=[[1, 0, 2]], scores=scores[:, [1, 0, 2]])
+    against = Against(truth, np.zeros((0, 2), np.int64), None)
+    scored = score_predictions(tmp_path / "p.npz", against, parse_all(["P@1"]), "pyxclib", samples=0)
+    assert scored.values == {"P@1": 1.0}
+    assert scored.notes == ["pyxclib and xmcbench agree on all 1 metrics"]
+    np.savez(tmp_path / "p.npz", ids=[[1, 0, 2]], scores=[[1, 1, 0]])
+    notes = score_predictions(tmp_path / "p.npz", against, parse_all(["P@1"]), "pyxclib", samples=0).notes
+    assert notes[0].startswith("1 of 1 rows have equal scores")

@@ -111,6 +111,62 @@ def test_the_filter_leaves_enough_ranks(run: Any, tmp_path: Path) -> None:
     assert (code, json.loads(out)) == (0, {"P@1": 1.0})
 
 
+def test_ids_that_count_from_1(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    """All files shifted by one give the same values, and only they; a filter shifts its rows too."""
+    (tmp_path / "f.txt").write_text("1 1\n3 2\n")
+    (tmp_path / "f1.txt").write_text("2 2\n4 3\n")
+    for name in ("csr", "truth", "train"):
+        matrix = sp.load_npz(files[f"{name}.npz"])
+        shifted = sp.csr_matrix((matrix.data, matrix.indices + 1, matrix.indptr), (matrix.shape[0], 7))
+        sp.save_npz(tmp_path / f"{name}1.npz", shifted)
+    metrics = "--metrics", "P@1,PSP@2,Coverage@3", "--json"
+    filtered = run(files["csr.npz"], *options(files, "--filter", tmp_path / "f.txt", *metrics))
+    ones = {name: tmp_path / f"{name.partition('.')[0]}1.npz" for name in ("truth.npz", "train.npz")}
+    both = options(ones, "--filter", tmp_path / "f1.txt", *metrics, "--one-based")
+    assert run(tmp_path / "csr1.npz", *both, "both") == filtered
+    assert run(files["csr.npz"], *both, "truth") == filtered
+    one = options(files, "--filter", tmp_path / "f.txt", *metrics)
+    assert run(tmp_path / "csr1.npz", *one, "--one-based", "predictions") == filtered
+    assert filtered[0] == 0
+    code, _, err = run(files["csr.npz"], *both, "both")
+    assert (code, "id 0 in a file with one-based ids" in err) == (4, True)
+    code, _, err = run(tmp_path / "csr1.npz", *one)
+    assert (code, "say so with --one-based" in err) == (4, True)
+    code, _, err = run(files["csr.npz"], "--dataset", "eurlex-4.3k", "--one-based", "truth")
+    assert (code, "With --dataset: --one-based predictions" in err) == (2, True)
+
+
+def test_ties_filtered_true_labels_and_repeated_pairs_are_said(
+    run: Any, files: dict[str, Path], tmp_path: Path
+) -> None:
+    scores = np.array([[0.5, 0.5 + 1e-12, 0.1], [0.5, 0.5, 0.1], [3, 2, 2], [3, 2, 1]])
+    np.savez(tmp_path / "p.npz", ids=np.tile([5, 0, 3], (4, 1)), scores=scores)
+    (tmp_path / "f.txt").write_text("1 3\n1 3\n2 1\n")
+    command = tmp_path / "p.npz", "--truth", files["truth.npz"], "--json", "--metrics"
+    code, out, err = run(*command, "P@1")
+    assert (code, json.loads(out)) == (0, {"P@1": 0.25})
+    assert "1 of 4 rows have equal scores within the first 1 labels or across that limit" in err
+    assert "2 of 4 rows have equal scores within the first 2" in run(*command, "P@2", "--filter", tmp_path / "f.txt")[2]
+    err = run(*command, "P@1", "--filter", tmp_path / "f.txt")[2]
+    assert "1 pairs repeat earlier ones; each counts once" in err
+    assert "1 of 2 filter pairs are true labels: removed from predictions, they count as misses" in err
+
+
+def test_truth_without_a_header(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "t.svm").write_text("0,5 0:1\n3 1:1\n4\n1 0:1\n")
+    (tmp_path / "small.svm").write_text("0 0:1\n3 1:1\n4\n1 0:1\n")
+    metrics = "--metrics", "P@1", "--json"
+    code, out, err = run(files["csr.npz"], "--truth", tmp_path / "t.svm", *metrics)
+    assert (code, out) == run(files["csr.npz"], "--truth", files["truth.npz"], *metrics)[:2]
+    assert "t.svm has no header: 6 labels, by the largest id; --n-labels tells of more" in err
+    small = "--truth", tmp_path / "small.svm", *metrics  # its largest label is 4
+    assert "predictions over 6 labels, the truth has 5" in run(files["csr.npz"], *small)[2]
+    assert run(files["csr.npz"], *small, "--train-labels", files["train.npz"])[0] == 0
+    assert run(files["csr.npz"], *small, "--n-labels", 6)[::2] == (0, "")
+    code, _, err = run(files["csr.npz"], "--truth", files["truth.npz"], "--n-labels", 7, *metrics)
+    assert (code, "--n-labels 7: " in err, "has 6 labels" in err) == (2, True, True)
+
+
 def test_table_shows_intervals_and_the_best(run: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     code, out, err = run(files["csr.npz"], *options(files), "--metrics", "P@3,Coverage@1")
@@ -151,7 +207,10 @@ def test_default_metrics_without_training_labels(run: Any, files: dict[str, Path
         (["--metrics", "P@1:nowhere"], ("nowhere", "head")),
         (["--engine", "xclib"], ("'pyxclib'",)),
         (["--propensity", "0.55"], ("is not A,B",)),
-        (["--propensity", "0.5,-1"], ("B above 0",)),
+        (["--propensity", "0.5,-1"], ("A must be at least 0, B above −1",)),
+        (["--propensity", "-0.5,1"], ("A must be at least 0",)),
+        (["--propensity", "inf,1"], ("A must be at least 0",)),
+        (["--one-based", "labels"], ("unknown value of --one-based 'labels'", "both, predictions, truth")),
         (["--dataset", "eurlex-4.3k"], ("leave out --truth",)),
         (["--view", "bow"], ("--view needs --dataset",)),
     ],

@@ -221,7 +221,7 @@ def test_no_rows_and_no_columns() -> None:
 
 def test_label_matrix_values_duplicates_and_order_do_not_matter() -> None:
     messy = sp.csr_matrix(
-        (np.array([2.0, 0.0, -1.0, 3.0]), np.array([3, 1, 0, 0]), np.array([0, 2, 4, 4])), shape=(3, 4)
+        (np.array([2.0, 0.0, 1.0, 3.0]), np.array([3, 1, 0, 0]), np.array([0, 2, 4, 4])), shape=(3, 4)
     )
     before = messy.indices.copy()
     truth = Truth.build(messy, messy)
@@ -242,6 +242,52 @@ def test_truth_of_a_dataset_uses_its_official_training_rows() -> None:
     assert truth.n_train == n
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "rarest", "defined"),
+    [
+        (0.55, 1.5, 0, True),
+        (0.5, 0.0, 1, True),
+        (0.5, 0.0, 0, False),
+        (0.5, -0.5, 1, True),
+        (0.5, -0.5, 0, False),
+        (2.0, -0.5, 0, False),
+        (0.0, 0.5, 0, True),
+        (5000.0, 1.5, 0, False),
+    ],
+)
+def test_propensities_where_the_formula_is_defined(a: float, b: float, rarest: int, defined: bool) -> None:
+    """0 < p ≤ 1 where every N_l + B is above 0; metrics without propensities need none of it."""
+    train = np.zeros((5, 2))
+    train[:, 0] = 1
+    train[:rarest, 1] = 1
+    truth = Truth.build(np.eye(2), train, (a, b))
+    topk = TopK.from_arrays(np.array([[0], [1]]), np.ones((2, 1)))
+    assert evaluate(topk, truth, ["P@1"]).fractions() == {"P@1": 1.0}
+    if defined:
+        p = 1 / truth.inv_propensity
+        assert ((p > 0) & (p <= 1)).all()
+        expected = 1 / (1 + (math.log(5) - 1) * (b + 1) ** a * math.exp(-a * math.log(rarest + b)))
+        assert p[1] == pytest.approx(expected, rel=1e-12)
+        assert evaluate(topk, truth, ["PSP@1"]).fractions() == {"PSP@1": 1.0}
+    else:
+        with pytest.raises(DataError, match="no propensity above 0"):
+            evaluate(topk, truth, ["PSP@1"])
+
+
+def test_negative_values_are_no_labels() -> None:
+    with pytest.raises(DataError, match="row 1 has a negative value"):
+        Truth.build(np.array([[1, 0], [1, -1]]))
+
+
+def test_ties_are_noted() -> None:
+    truth = Truth.build(np.array([[1, 0, 0, 0]] * 3))
+    scores = np.array([[3, 2, 2, 1], [4, 3, 2, 1], [1, 1, 0, 0]])
+    topk = TopK.from_arrays(np.tile(np.arange(4), (3, 1)), scores)
+    assert evaluate(topk, truth, ["P@1"]).notes[0].startswith("1 of 3 rows have equal scores within the first 1 labels")
+    assert evaluate(topk, truth, ["P@2"]).notes[0].startswith("2 of 3 rows")
+    assert evaluate(TopK.from_arrays(topk.ids, topk.scores - np.arange(4)), truth, ["P@4", "RR"]).notes == []
+
+
 def test_what_does_not_fit_is_refused(by_hand: tuple[TopK, Truth]) -> None:
     topk, truth = by_hand
     with pytest.raises(DataError, match=r"\(2, 3\).*3 rows"):
@@ -255,8 +301,14 @@ def test_what_does_not_fit_is_refused(by_hand: tuple[TopK, Truth]) -> None:
         evaluate(TopK(outside, topk.scores), truth)
     twice = topk.ids.copy()
     twice[0] = [1, 1, 0]
-    with pytest.raises(DataError, match="row 0 names a label twice"):
+    with pytest.raises(DataError, match="row 0 names label 1 twice"):
         evaluate(TopK(twice, topk.scores), truth)
+    twice[0], twice[2] = [0, 1, 4], [0, 0, 2]
+    assert 0 not in truth.labels[[2]].indices  # a label that is false is also found
+    with pytest.raises(DataError, match="row 2 names label 0 twice"):
+        evaluate(TopK(twice, topk.scores), truth)
+    twice[2] = [0, 2, 0]
+    evaluate(TopK(twice, topk.scores), truth, ["P@2"])  # ranks that no metric reads don't count
     with pytest.raises(UsageError, match="Did you mean 'tail'") as caught:
         evaluate(topk, truth, ["P@1:tial", "P@1", "P@3:depth9"])
     assert "depth9" in str(caught.value)

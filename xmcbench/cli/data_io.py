@@ -57,7 +57,7 @@ OneHot = Annotated[str, typer.Option(help="Label columns of 0 and 1, as in toxic
 Missing = Annotated[str, typer.Option(help="Cells equal to this, such as NA, are empty.")]
 Literal = Annotated[bool, typer.Option("--literal", help="NA, nan, 3.0, TRUE and ['a'] are names as they are.")]
 TextColumn = Annotated[str, typer.Option(help="Column or key of the text; or several, as in title,content.")]
-OneBased = Annotated[str, typer.Option(help="Ids that start at 1: features, labels or both.")]
+OneBased = Annotated[str, typer.Option(help="Ids that start at 1: features, labels (and filters), or both.")]
 
 
 def import_(

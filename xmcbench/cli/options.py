@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,14 +47,16 @@ def propensity_of(text: str) -> tuple[float, float]:
 
     Raises
     ------
-    UsageError : not two finite numbers with A at least 0 and B above 0, which labels without training rows need.
+    UsageError : not two numbers, or outside the formula's domain, see `xmcbench.data.catalogue.propensity_fault`.
     """
+    from xmcbench.data.catalogue import propensity_fault
+
     try:
         a, b = map(float, text.split(","))
     except ValueError as error:
         raise UsageError(f"--propensity {text!r} is not A,B", f"Two numbers, such as {PROPENSITY}.") from error
-    if not (math.isfinite(a) and math.isfinite(b) and a >= 0 and b > 0):
-        raise UsageError(f"--propensity {text!r}: A must be at least 0, B above 0", f"Such as {PROPENSITY}.")
+    if fault := propensity_fault(a, b):
+        raise UsageError(f"--{fault}", f"Such as {PROPENSITY}.")
     return a, b
 
 

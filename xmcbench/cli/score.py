@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from xmcbench.metrics import Evaluation, Name, Truth
     from xmcbench.topk import TopK
 
+BASES = {"": (), "predictions": ("predictions",), "truth": ("truth",), "both": ("predictions", "truth")}
+ONE_BASED = "Files whose ids start at 1: predictions, truth (with training labels and filter), or both."
 EPILOG = """
 Examples:
 
@@ -52,13 +55,15 @@ class Scored:
 
 
 def score(
-    predictions: Annotated[Path, typer.Argument(help="npz (CSR, or ids and scores) or XMC text.")],
+    predictions: Annotated[Path, typer.Argument(help="npz (CSR, or ids and scores), npy, text or JSON.")],
     dataset: Annotated[str | None, typer.Option(help="Data set with these test rows.")] = None,
     view: Annotated[str | None, typer.Option(help="View of the data set.")] = None,
-    truth: Annotated[Path | None, typer.Option(help="Labels of the test rows: npz CSR or XMC text.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Labels of the test rows: npz, npy or text.")] = None,
     train_labels: Annotated[Path | None, typer.Option(help="Labels of the training rows, required by PSP.")] = None,
     propensity: Annotated[str | None, typer.Option(help=f"A,B of Jain et al. 2016. Default: {PROPENSITY}.")] = None,
     filter_file: Annotated[Path | None, typer.Option("--filter", help="Lines 'row label': pairs to ignore.")] = None,
+    one_based: Annotated[str, typer.Option(help=ONE_BASED)] = "",
+    n_labels: Annotated[int, typer.Option(min=0, help="Number of labels, if the truth has no header.")] = 0,
     metrics: Metrics = None,
     engine: Annotated[str, typer.Option(help="xmcbench or pyxclib.")] = "xmcbench",
     samples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for intervals; 0: none.")] = 1000,
@@ -72,13 +77,23 @@ def score(
 
     With --as, also writes a record; --selection says on which rows you selected epochs and parameters.
     """
-    against = load_truth(dataset, view, truth, train_labels, propensity, filter_file)
+    if one_based not in BASES:
+        raise unknown("value of --one-based", one_based, BASES.keys() - {""})
+    bases = BASES[one_based]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        files = dataset, view, truth, train_labels, propensity, filter_file
+        against = load_truth(*files, one_based="truth" in bases, n_labels=n_labels)
+    for warning in caught:
+        typer.echo(f"note: {warning.message}", err=True)
     if as_name is not None and (against.dataset is None or engine != "xmcbench"):
         raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")
     if against.dataset is not None:
         _check_owner(predictions, against.dataset)
     names = wanted_metrics(metrics, against.truth, engine)
-    scored = score_predictions(predictions, against, names, engine, 0 if as_json and not as_name else samples, seed)
+    samples = 0 if as_json and not as_name else samples
+    given = "predictions" in bases
+    scored = score_predictions(predictions, against, names, engine, samples, seed, one_based=given)
     for note in scored.notes:
         typer.echo(f"note: {note}", err=True)
     if as_json:
@@ -116,8 +131,14 @@ def load_truth(
     train_labels: Path | None,
     propensity: str | None,
     filter_file: Path | None,
+    *,
+    one_based: bool = False,
+    n_labels: int = 0,
 ) -> Against:
     """Load the truth by the name of a data set or from files.
+
+    `one_based`: ids in the files count from 1. `n_labels`: number of labels, or 0 for what the files say; a truth in
+    svmlight text without a header has as many as its largest id tells, or as the training labels have.
 
     Raises
     ------
@@ -127,13 +148,18 @@ def load_truth(
     import numpy as np
 
     from xmcbench.data import load
-    from xmcbench.data.formats import read_filter, read_labels
+    from xmcbench.data.formats import SVMLIGHT, form_of, read_filter, read_labels, with_one_width
+    from xmcbench.data.reading import DataWarning
     from xmcbench.metrics import Truth
 
     bare = {"--truth": truth, "--train-labels": train_labels, "--propensity": propensity, "--filter": filter_file}
     if dataset is not None:
         if conflicting := [option for option, value in bare.items() if value is not None]:
             raise UsageError(f"--dataset brings its own labels: leave out {', '.join(conflicting)}")
+        if n_labels:
+            raise UsageError("--n-labels is for --truth FILE", "The data set has its number of labels.")
+        if one_based:
+            raise UsageError("--one-based truth is for --truth FILE", "With --dataset: --one-based predictions.")
         data = load(dataset, view)
         return Against(Truth.of(data), data.test_filter, data)
     if truth is None:
@@ -142,10 +168,18 @@ def load_truth(
     if view is not None:
         raise UsageError("--view needs --dataset")
     constants = propensity_of(propensity or PROPENSITY)
-    built = Truth.build(read_labels(truth), None if train_labels is None else read_labels(train_labels), constants)
+    test = read_labels(truth, one_based=one_based)
+    train = None if train_labels is None else read_labels(train_labels, one_based=one_based)
+    with_one_width([(truth, test), *([] if train is None else [(train_labels, train)])], n_labels)
+    if n_labels and test.shape[1] != n_labels:
+        raise UsageError(f"--n-labels {n_labels}: {truth} has {test.shape[1]} labels", "Leave the option out.")
+    if not n_labels and form_of(truth) == SVMLIGHT:
+        note = f"{truth} has no header: {test.shape[1]} labels, by the largest id; --n-labels tells of more"
+        warnings.warn(note, DataWarning, stacklevel=2)
+    built = Truth.build(test, train, constants)
     pairs = np.zeros((0, 2), np.int64)
     if filter_file is not None:
-        pairs = read_filter(filter_file, built.n_rows, built.n_labels)
+        pairs = read_filter(filter_file, built.n_rows, built.n_labels, one_based=one_based)
     return Against(built, pairs, None)
 
 
@@ -175,9 +209,16 @@ def wanted_metrics(metrics: str | None, truth: Truth, engine: str) -> list[Name]
 
 
 def score_predictions(
-    path: Path, against: Against, names: list[Name], engine: str = "xmcbench", samples: int = 1000, seed: int = 0
+    path: Path,
+    against: Against,
+    names: list[Name],
+    engine: str = "xmcbench",
+    samples: int = 1000,
+    seed: int = 0,
+    *,
+    one_based: bool = False,
 ) -> Scored:
-    """Read predictions, remove filter pairs, keep the first k, and score.
+    """Read predictions, remove filter pairs, keep the first k, and score. `one_based`: ids in the file count from 1.
 
     Raises
     ------
@@ -188,23 +229,37 @@ def score_predictions(
     from xmcbench.metrics import evaluate
     from xmcbench.metrics.engines import disagreements, with_pyxclib
     from xmcbench.metrics.evaluation import depth
-    from xmcbench.metrics.predictions import read_predictions
+    from xmcbench.metrics.predictions import read_given
 
     truth, pairs = against.truth, against.pairs
     longest_filter = int(np.bincount(pairs[:, 0]).max(initial=0)) if len(pairs) else 0
     cutoff = depth(names, truth)
     limit = None if cutoff is None else cutoff + longest_filter
-    topk = read_predictions(path, truth.n_rows, truth.n_labels, limit)
+    given = read_given(path, truth.n_rows, truth.n_labels, one_based=one_based)
+    topk = given.topk(truth.n_labels, None if limit is None else limit + 1)  # one more shows ties for the last rank
     filtered = topk.without(pairs, topk.k)
     near_groups = None if against.dataset is None else against.dataset.near_groups
     evaluation = evaluate(filtered, truth, names, samples=samples, seed=seed, groups=near_groups)
-    values, notes = evaluation.fractions(), list(evaluation.notes)
+    values, notes = evaluation.fractions(), [*filtered_truth(pairs, truth), *evaluation.notes]
     if engine == "pyxclib":
-        pyxclib_values = with_pyxclib(filtered, truth, names)
+        pyxclib_values = with_pyxclib(given.csr(truth.n_labels, pairs), truth, names)
         agreement = [f"pyxclib and xmcbench agree on all {len(pyxclib_values)} metrics"]
         notes += disagreements(pyxclib_values, values) or agreement
         values = pyxclib_values
-    return Scored(topk, evaluation, values, notes)
+    return Scored(topk if limit is None else topk.cut(limit), evaluation, values, notes)
+
+
+def filtered_truth(pairs: NDArray[np.int64], truth: Truth) -> list[str]:
+    """A note if filter pairs are true labels: predictions never have them, so they count as misses."""
+    import numpy as np
+
+    true = np.repeat(np.arange(truth.n_rows), np.diff(truth.indptr)) * truth.n_labels + truth.indices
+    n_true = int(np.isin(pairs[:, 0] * truth.n_labels + pairs[:, 1], true).sum())
+    if n_true == 0:
+        return []
+    return [
+        f"{n_true:,} of {len(pairs):,} filter pairs are true labels: removed from predictions, they count as misses"
+    ]
 
 
 def _record(path: Path, against: Against, scored: Scored, name: str, selection: str, results: Path) -> None:

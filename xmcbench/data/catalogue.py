@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -139,6 +140,16 @@ def entry(name: str) -> Entry:
     return names()[name.casefold()]
 
 
+def propensity_fault(a: float, b: float) -> str:
+    """What is wrong with A and B of Jain et al. 2016 for all data, or "".
+
+    p_l = 1 / (1 + C (N_l + B)^−A) with C = (ln N − 1) (B + 1)^A needs B + 1 > 0, and does not fall with N_l if A ≥ 0.
+    Whether 0 < p_l ≤ 1 then depends on the data too: on N ≥ 3, so that C > 0, and N_l + B > 0 for every label.
+    """
+    finite = math.isfinite(a) and math.isfinite(b)
+    return "" if finite and a >= 0 and b > -1 else f"propensity {a:g},{b:g}: A must be at least 0, B above −1"
+
+
 class _Tables(msgspec.Struct, forbid_unknown_fields=True):
     """The tables of `catalogue.toml`; `layouts` are lists of files that several data sets share."""
 
@@ -161,6 +172,8 @@ def _entry(name: str, table: dict[str, object], tables: _Tables) -> Entry:
     values = typed({"name": name, **table}, Entry, where)
     if unknown_keys := [key for key in values.cite if key not in tables.citations]:
         raise DataError(f"{where}: cite names {unknown_keys[0]!r}, which is not under [citations]")
+    if fault := propensity_fault(*values.propensity):
+        raise DataError(f"{where}: {fault}")
     return msgspec.structs.replace(
         values,
         citation="\n".join(tables.citations[key].strip() for key in values.cite),

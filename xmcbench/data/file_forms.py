@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xmcbench.data.documents import lines_of
-from xmcbench.data.reading import opened
+from xmcbench.data.reading import ENDINGS, opened
 from xmcbench.errors import DataError
 
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 KINDS = {
     ".jsonl": "json",
     ".ndjson": "json",
@@ -48,10 +47,10 @@ FORMS = (  # first bytes, what the file is, what to do; the first entry that mat
     (b"GIF8", "a GIF image", LINES),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!", "a RAR archive", UNPACK),
-    (b"\x1f\x8b", "a file compressed by gzip", "Unpack it."),
-    (b"BZh", "a file compressed by bzip2", "Unpack it."),
-    (b"\xfd7zXZ\x00", "a file compressed by xz", "Unpack it."),
-    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd", "Unpack it."),
+    (b"\x1f\x8b", "a file compressed by gzip, and once more", "Unpack it once."),
+    (b"BZh91AY&SY", "a file compressed by bzip2, and once more", "Unpack it once."),
+    (b"\xfd7zXZ\x00", "a file compressed by xz, and once more", "Unpack it once."),
+    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd, and once more", "Unpack it once."),
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Run git lfs pull."),
 )
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
@@ -73,7 +72,7 @@ UNICODE = (  # byte order marks; UTF-16 comes after UTF-32, whose mark begins in
 def kind_of(path: Path) -> str:
     """ "json", "csv", "tsv", "parquet" or "lines", by the file name without the ending of a compression."""
     name = Path(path.name.lower())
-    return KINDS.get(Path(name.stem).suffix if name.suffix in COMPRESSIONS else name.suffix, "lines")
+    return KINDS.get(Path(name.stem).suffix if name.suffix in ENDINGS else name.suffix, "lines")
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -130,9 +129,14 @@ def _unsupported(path: Path, head: bytes) -> tuple[str, str]:
 
 
 def holds_arrays(path: Path) -> bool:
-    """Whether a file is npz, or is named so: then the reader of matrices says what is wrong with it."""
-    members = _members(path) if path.is_file() else []
-    return path.suffix.lower() == ".npz" or (bool(members) and all(name.endswith(".npy") for name in members))
+    """Whether a file is npz or npy, or is named so: then the reader of matrices says what is wrong with it."""
+    if path.suffix.lower() in (".npz", ".npy") or not path.is_file():
+        return path.suffix.lower() in (".npz", ".npy")
+    with opened(path) as file:
+        if file.read(6) == b"\x93NUMPY":
+            return True
+    members = _members(path)
+    return bool(members) and all(name.endswith(".npy") for name in members)
 
 
 def _members(path: Path) -> list[str]:

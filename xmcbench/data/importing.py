@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
-from xmcbench.data.formats import with_filters
+from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import imported
 from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store
 from xmcbench.data.label_cells import CellRules
@@ -23,7 +24,7 @@ from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.text import bow_any_script, has_unspaced
-from xmcbench.data.user_files import SplitFiles, read_splits
+from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
 from xmcbench.data.validate import validate
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import lock_of, locked, replaced_folder
@@ -112,6 +113,11 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
     """
     check_name(name, replace=replace)
     parsed, notes = read_plan(plan)
+    labels = parsed.train.labels
+    fewest = int(np.bincount(labels.indices, minlength=labels.shape[1]).min(initial=labels.shape[0]))
+    if fewest + plan.propensity[1] <= 0:
+        message = f"B of --propensity is {plan.propensity[1]:g}, and a label has {fewest} training rows"
+        raise UsageError(message, "Their sum must be above 0 for every label: choose a larger B.")
     new = Imported(
         name=name,
         revision=content_hash(parsed).removeprefix("sha256:")[:12],
@@ -159,6 +165,7 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         raise UsageError("--test-share and --seed choose test rows, but there are test files", "Leave them out.")
     given = {which: files for which, files in split_files.items() if files}
     rows_by_split, notes = read_splits(given, plan.reading, plan.label_texts)
+    _give_one_width(rows_by_split, split_files, plan)
     labels = label_space(rows_by_split, plan.label_texts, plan.reading)
     for which, rows in rows_by_split.items():
         if empty := sum(not text.strip() for text in rows.texts or ()):
@@ -172,7 +179,21 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         notes.append(f"{share} set aside for test by a hash of each row, seed {plan.seed}; equal rows stay together")
     splits = with_bow(splits, notes)
     parsed = Parsed(splits["train"], splits["test"], splits.get("validation"), labels.texts)
-    return with_filters(parsed, plan.train_filter, plan.test_filter), notes
+    one_based = "labels" in plan.reading.one_based
+    return with_filters(parsed, plan.train_filter, plan.test_filter, one_based=one_based), notes
+
+
+def _give_one_width(splits: Mapping[str, SplitRows], files: Mapping[str, SplitFiles], plan: Plan) -> None:
+    """Widen matrices of files without a header to the widest of all splits, and labels to the number of their texts."""
+    features = [(files[name].features, rows.features) for name, rows in splits.items() if rows.features is not None]
+    with_one_width(features)
+    labels = [
+        (files[name].labels or files[name].features, rows.labels)
+        for name, rows in splits.items()
+        if rows.labels is not None
+    ]
+    texts = plan.label_texts if labels else None
+    with_one_width(labels, 0 if texts is None else len(read_label_texts(texts, plan.reading)))
 
 
 def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:

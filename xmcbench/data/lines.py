@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 STRAY = "The line is cut off, has a stray character, or doesn't hold id:value pairs."
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST, LARGEST64 = float(np.finfo(np.float32).max), float(np.finfo(np.float64).max)
 
 
 def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], list[int], list[float]]:
@@ -26,39 +26,44 @@ def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], l
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where}: byte 0x{line[error.start]:02x} at column {error.start + 1} is not ASCII",
-            "These files hold only digits, ':', ',', '.' and spaces. Is it the raw text, or compressed (name it .gz)?",
+            "These files hold only digits, ':', ',', '.' and spaces. Is it the raw text?",
         ) from error
     tokens = characters.replace("\t", " ").split(" ")
     has_labels = text.with_labels and tokens[0] and ":" not in tokens[0]
     names = tokens.pop(0).split(",") if has_labels else []
-    labels = {_parse_id(token, "label", text.n_labels, text.label_base, where) for token in names}
+    labels = {_parse_id(token, "label", text, where) for token in names}
     pairs: dict[int, float] = {}
     for token in filter(None, tokens):
         name, colon, value = token.partition(":")
         if not colon:
             raise DataError(f"{where}: {_quoted(token)} is not an id:value pair", STRAY)
-        feature = _parse_id(name, "column", text.n_features, text.feature_base, where)
+        feature = _parse_id(name, "column", text, where)
         if feature in pairs:
             id_in_file = feature + text.feature_base
             raise DataError(f"{where}: id {id_in_file} occurs twice", "Add the two values, or keep one.")
-        pairs[feature] = _parse_value(value, token, where)
+        pairs[feature] = _parse_value(value, token, text.exact, where)
     ordered = sorted(pairs)
     return sorted(labels), ordered, [pairs[i] for i in ordered]
 
 
-def _parse_id(token: str, kind: str, width: int, base: int, where: str) -> int:
-    run = f"from {base} to {width - 1 + base}"
+def _parse_id(token: str, kind: str, text: Text, where: str) -> int:
+    width, base = (text.n_labels, text.label_base) if kind == "label" else (text.n_features, text.feature_base)
+    run = f"from {base} to {width - 1 + base}" if text.header or text.exact else f"from {base}"
     if re.fullmatch(r"-\d+", token):
         raise DataError(f"{where}: {kind} id {_quoted(token)} is negative", f"Ids run {run}.")
     if not re.fullmatch(r"\d+", token):
-        raise DataError(f"{where}: {_quoted(token)} is not a {kind} id", STRAY)
+        hint = "Ids are whole numbers." if NUMBER.fullmatch(token) else STRAY
+        raise DataError(f"{where}: {_quoted(token)} is not a {kind} id", hint)
     value = int(token[:30])
     if value < base:
-        raise DataError(f"{where}: {kind} id 0 in a file with one-based ids", "Remove the one-based option.")
+        raise DataError(f"{where}: {kind} id 0 in a file with one-based ids", "Leave out --one-based for this file.")
     if value >= width + base:
+        stated, correct = (
+            ("the header's width", "Correct the header, or check") if text.header else ("the width", "Check")
+        )
         raise OutOfRange(
-            f"{where}: {kind} id {_quoted(token)} is outside: the header's width is {width}, so ids run {run}",
-            "Correct the header, or check whether the file counts ids from 1.",
+            f"{where}: {kind} id {_quoted(token)} is outside: {stated} is {width}, so ids run {run}",
+            f"{correct} whether the file counts ids from 1.",
             kind,
         )
     return value - base
@@ -72,16 +77,17 @@ class OutOfRange(DataError):
         self.kind = kind
 
 
-def _parse_value(text: str, token: str, where: str) -> float:
+def _parse_value(text: str, token: str, exact: bool, where: str) -> float:
     if not NUMBER.fullmatch(text):
         if text.lstrip("+-").lower() in ("nan", "inf", "infinity"):
             raise DataError(f"{where}: {_quoted(token)}: the value must be finite", "Remove the pair or give a number.")
         raise DataError(f"{where}: {_quoted(token)}: no number after ':'", STRAY)
     value = float(text)
     with np.errstate(over="ignore"):
-        fits = bool(np.isfinite(np.float32(value)))
+        fits = bool(np.isfinite(value if exact else np.float32(value)))
     if not fits:
-        raise DataError(f"{where}: {_quoted(token)}: too large for float32 (largest {LARGEST:.6g})")
+        largest = f"float64 (largest {LARGEST64:.6g})" if exact else f"float32 (largest {LARGEST:.6g})"
+        raise DataError(f"{where}: {_quoted(token)}: too large for {largest}")
     return value
 
 

@@ -12,10 +12,9 @@ import scipy.sparse as sp
 
 from xmcbench.data.documents import lines_of
 from xmcbench.data.file_forms import check_plain, check_text, holds_arrays, kind_of, text_lines
-from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
+from xmcbench.data.formats import NPY, NPZ, OTHER, SVMLIGHT, form_of, read_both, read_labels
 from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
 from xmcbench.data.label_cells import checked_text as checked
-from xmcbench.data.reading import read_sparse, read_xmc
 from xmcbench.data.table_columns import Columns, Reading, check_options, joined, one_row_per_id, read_columns
 from xmcbench.errors import DataError, UsageError
 
@@ -227,11 +226,8 @@ def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> Lab
     if not holds_arrays(path):
         check_text(path)
     if is_matrix(path):
-        if not is_npz(path) and header_words(path) == 3:
-            return read_features(path, reading)[1]
-        if "labels" in reading.one_based and not is_npz(path):
-            return as_labels(read_sparse(path, one_based=True))
-        return read_labels(path)
+        bases = reading.one_based
+        return read_labels(path, one_based="labels" in bases, one_based_features="features" in bases)
     plain = [line for _, line in text_lines(path)]
     cells = _cells(path, list(range(1, len(plain) + 1)), plain, reading)
     cells.blank_tail = _blank_tail(plain)
@@ -239,21 +235,23 @@ def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> Lab
 
 
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
-    """(features, labels if the file is in one-file XMC form, else None)."""
-    one_based = "features" in reading.one_based
-    if is_npz(path):
-        return read_matrix(path), None
-    if header_words(path) == 3:
-        return read_xmc(path, one_based_features=one_based, one_based_labels="labels" in reading.one_based)
-    return read_sparse(path, one_based=one_based), None
+    """(features, labels if the file has both, else None)."""
+    bases = reading.one_based
+    return read_both(path, one_based_features="features" in bases, one_based_labels="labels" in bases)
 
 
 def is_matrix(path: Path) -> bool:
-    """Whether a file is npz, or text with two or three whole numbers in line 1 and id:value pairs after it."""
-    if is_npz(path):
+    """Whether a file is npz, npy, svmlight, or text with two or three whole numbers in line 1 and id:value pairs after.
+
+    DataError if it is of a form that is never read.
+    """
+    form = form_of(path)
+    if form in (NPZ, NPY):
         return True
-    if kind_of(path) != "lines" or header_words(path) not in (2, 3):
+    if kind_of(path) != "lines" or form == OTHER:
         return False
+    if form == SVMLIGHT:
+        return True
     for number, line in lines_of(path):
         if number > 1 and ":" in line:
             return all(":" in word for word in line.split()[1:])

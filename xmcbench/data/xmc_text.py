@@ -3,9 +3,10 @@
 The kernels parse only regular lines. Any other line is marked `LOOK` and left to Python (`xmcbench.data.lines`), which
 either parses it or reports its error. Lines are independent of each other, so threads don't change the result.
 
-Values equal `np.float32(float(text))`. With at most 15 digits and a power of ten of at most 22, one float64 operation
-is correctly rounded. Longer numbers are computed with a bounded error and accepted if both ends of the error interval
-round to the same float32; otherwise Python parses the line.
+Values equal `np.float32(float(text))`, or `float(text)` in an `exact` text. With at most 15 digits and a power of ten
+of at most 22, one float64 operation is correctly rounded, and with at most 18 digits almost always two are. Longer
+numbers are computed with a bounded error and accepted if both ends of the error interval round to the same float32;
+otherwise, and in an `exact` text, Python parses the line.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ OK, LOOK, TWICE = 0, 1, 2  # LOOK: Python must parse the row; TWICE: a label is 
 SPACE, TAB, RETURN, COMMA, COLON = 32, 9, 13, 44, 58
 POWERS = 10.0 ** np.arange(23)
 MARGIN = 2.0**-50  # four units in the last place; the three roundings and the truncated digits cause an error below two
+SPLIT = 2.0**27 + 1  # splits a float64 into two halves whose products are exact
 MAX_DIGITS = 18  # decimal digits that fit into an int64
 
 
@@ -33,6 +35,8 @@ class Text(NamedTuple):
     n_features: int
     label_base: int  # first valid id, 0 or 1
     feature_base: int
+    header: bool  # line 1 states the widths
+    exact: bool  # values are read as float64
 
 
 class Rows(NamedTuple):
@@ -42,7 +46,7 @@ class Rows(NamedTuple):
     label_ids: NDArray[np.int32]
     feature_starts: NDArray[np.int64]
     feature_ids: NDArray[np.int32]
-    values: NDArray[np.float32]
+    values: NDArray[Any]  # float32, or float64 if `Text.exact`
     status: NDArray[np.uint8]
 
 
@@ -95,8 +99,33 @@ def parse_id(buffer: Any, p: Any, end: Any) -> tuple[Any, Any]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any]:
-    """(value, position after it, clean) of a decimal number."""
+def scaled(mantissa: Any, power: Any) -> tuple[Any, Any]:
+    """(mantissa · 10^power, whether it is correctly rounded) for an int64 of up to 18 digits and |power| ≤ 22.
+
+    The quotient or product in float64 is corrected by its rounding error (Dekker, Numerische Mathematik 1971).
+    """
+    high = float(mantissa)
+    low = float(mantissa - np.int64(high))
+    scale = POWERS[abs(power)]
+    value = high / scale if power < 0 else high * scale
+    factor = value if power < 0 else high
+    product = factor * scale
+    a, b = factor * SPLIT, scale * SPLIT
+    a = a - (a - factor)
+    b = b - (b - scale)
+    error = ((a * b - product) + a * (scale - b) + (factor - a) * b) + (factor - a) * (scale - b)
+    if power < 0:
+        rest = ((high - product) - error + low) / scale
+        bound = (abs(high - product) + abs(error) + abs(low)) / scale * MARGIN
+    else:
+        rest = error + low * scale
+        bound = (abs(error) + abs(low * scale)) * MARGIN
+    return value + rest, value + (rest - bound) == value + (rest + bound)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any, Any]:
+    """(float64 value, position after it, right as float32, right as float64) of a decimal number."""
     negative = p < end and buffer[p] == 45
     if p < end and (buffer[p] == 45 or buffer[p] == 43):
         p += 1
@@ -125,16 +154,21 @@ def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any]:
             p += 1
         exponent, p = parse_id(buffer, p, end)
         if exponent < 0:
-            return np.float32(0), p, False
+            return 0.0, p, False, False
         power += -exponent if negative_exponent else exponent
     if not has_digits:
-        return np.float32(0), p, False
+        return 0.0, p, False, False
     if mantissa == 0:
-        return np.float32(-0.0 if negative else 0.0), p, True
+        return -0.0 if negative else 0.0, p, True, True
     if power < -44 or power > 44:
-        return np.float32(0), p, False
+        return 0.0, p, False, False
     value = float(mantissa)
     exact = digits <= 15 and -22 <= power <= 22
+    if not exact and digits <= MAX_DIGITS and -22 <= power <= 22:
+        value, exact = scaled(mantissa, power)
+        if exact:
+            return -value if negative else value, p, np.isfinite(np.float32(value)), True
+        value = float(mantissa)
     step = min(22, max(-22, power))
     value = value * POWERS[step] if step >= 0 else value / POWERS[-step]
     remaining_power = power - step
@@ -143,8 +177,7 @@ def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any]:
         value = -value
     low = np.float32(value - value * MARGIN)
     clean = exact or low == np.float32(value + value * MARGIN)
-    rounded = np.float32(value)
-    return rounded, p, clean and np.isfinite(rounded)
+    return value, p, clean and np.isfinite(np.float32(value)), exact
 
 
 @njit(cache=True, nogil=True)
@@ -175,8 +208,9 @@ def parse_labels(buffer: Any, start: Any, end: Any, width: Any, base: Any, ids: 
 
 
 @njit(cache=True, nogil=True)
-def parse_features(buffer: Any, start: Any, end: Any, width: Any, base: Any, ids: Any, values: Any) -> int:
+def parse_features(text: Any, start: Any, end: Any, ids: Any, values: Any) -> int:
     """Parse `f:v f:v …` into `ids` and `values`, sorted by id; returns the row's status."""
+    buffer, width, base = text.buffer, text.n_features, text.feature_base
     p, previous, ascending, n = start, -1, True, 0
     while True:
         while p < end and (buffer[p] == SPACE or buffer[p] == TAB):
@@ -187,8 +221,8 @@ def parse_features(buffer: Any, start: Any, end: Any, width: Any, base: Any, ids
         feature -= base
         if feature < 0 or feature >= width or n >= len(ids) or p >= end or buffer[p] != COLON:
             return LOOK
-        value, p, clean = parse_value(buffer, p + 1, end)
-        if not clean or (p < end and buffer[p] != SPACE and buffer[p] != TAB):
+        value, p, right, exact = parse_value(buffer, p + 1, end)
+        if not (exact if text.exact else right) or (p < end and buffer[p] != SPACE and buffer[p] != TAB):
             return LOOK
         ascending &= feature > previous
         previous = feature
@@ -220,6 +254,6 @@ def parse_rows(text: Any, first: Any, last: Any, rows: Any) -> None:
             start = stop
         ids = rows.feature_ids[rows.feature_starts[row] : rows.feature_starts[row + 1]]
         values = rows.values[rows.feature_starts[row] : rows.feature_starts[row + 1]]
-        if parse_features(text.buffer, start, end, text.n_features, text.feature_base, ids, values) == LOOK:
+        if parse_features(text, start, end, ids, values) == LOOK:
             row_status = LOOK
         rows.status[row] = row_status

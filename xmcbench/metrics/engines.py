@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xmcbench.errors import UsageError, XmcError
 from xmcbench.metrics.names import Name
 from xmcbench.metrics.truth import Truth
-from xmcbench.topk import PAD, TopK
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 ENGINES = ("xmcbench", "pyxclib")
 COMPUTES = ("P", "nDCG", "PSP", "PSnDCG")  # in the order in which `xc_metrics.Metrics.eval` returns them
@@ -26,10 +28,11 @@ INSTALL = (
 )
 
 
-def with_pyxclib(topk: TopK, truth: Truth, names: Sequence[Name]) -> dict[str, float | None]:
+def with_pyxclib(scores: sp.csr_matrix, truth: Truth, names: Sequence[Name]) -> dict[str, float | None]:
     """Fractions by name from `xclib.evaluation.xc_metrics.Metrics`; None where pyxclib returns NaN.
 
-    pyxclib gets sorted label ids, padded with id L, so that its undefined order of ties does not matter.
+    `scores` : (n, L) scores at the precision in which they were given, filter pairs removed. pyxclib ranks them itself,
+    so that it checks our ranking too; its order of labels with equal scores is undefined.
 
     Raises
     ------
@@ -49,12 +52,9 @@ def with_pyxclib(topk: TopK, truth: Truth, names: Sequence[Name]) -> dict[str, f
     except ImportError as error:
         raise XmcError(f"--engine pyxclib: xclib can't be imported ({error})", INSTALL) from error
     k = max(name.k or 1 for name in names)
-    ids = np.full((topk.n_rows, k), truth.n_labels, np.int64)
-    width = min(k, topk.k)
-    ids[:, :width] = np.where(topk.ids[:, :width] == PAD, truth.n_labels, topk.ids[:, :width])
     labels = truth.labels.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        curves = xc.Metrics(labels, truth.inv_propensity if weighted else None).eval(ids, k, sorted=True)
+        curves = xc.Metrics(labels, truth.inv_propensity if weighted else None).eval(scores, k)
     fractions: dict[str, float | None] = {}
     for name in names:
         value = float(np.ravel(curves[COMPUTES.index(name.metric)])[(name.k or 1) - 1])

@@ -16,7 +16,7 @@ from xmcbench.metrics.partition import everywhere
 from xmcbench.metrics.stats import Stats
 from xmcbench.metrics.truth import BY_FREQUENCY, Truth
 from xmcbench.metrics.uncertainty import DENOMINATOR, Pair, intervals
-from xmcbench.topk import TopK
+from xmcbench.topk import TopK, reject_repeats
 
 
 @dataclass(frozen=True)
@@ -145,17 +145,16 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
     ids = np.ascontiguousarray(topk.ids, np.int32)
     deepest = depth(metrics, truth)
     width = topk.k if deepest is None else min(topk.k, deepest)
-    ranks, faults = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.uint8)
+    ranks, outside = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.bool_)
     over_labels = [name.k or 1 for name in metrics if name.definition.kind == "over labels"]
     top_ids = np.empty((truth.n_rows, min(width, max(over_labels, default=0))), np.int32)
-    pattern, found = kernels.Pattern(truth.indptr, truth.indices), kernels.Ranks(ranks, faults, top_ids)
+    pattern, found = kernels.Pattern(truth.indptr, truth.indices), kernels.Ranks(ranks, outside, top_ids)
     entries = ids, width, pattern, truth.n_labels, found
     everywhere(truth.n_rows, lambda begin, end: kernels.find_ranks(begin, end, *entries))
-    if faults.any():
-        row = int(np.flatnonzero(faults)[0])
-        if faults[row] == kernels.OUTSIDE:
-            raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
-        raise DataError(f"predictions: row {row} names a label twice", "Build predictions with TopK.from_arrays.")
+    if outside.any():
+        row = int(outside.argmax())
+        raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
+    everywhere(truth.n_rows, lambda begin, end: reject_repeats(ids[begin:end, :width], range(begin, end)))
     return ranks, top_ids
 
 
@@ -289,10 +288,16 @@ def _check_needs(metrics: list[Name], truth: Truth) -> None:
     for name in metrics:
         if name.definition.weighted and truth.n_train == 0:
             faults.append(f"{name} needs the training labels\n  Propensities come from them: give --train-labels.")
-        elif name.definition.weighted and (truth.inv_propensity < 1).any():
+        elif name.definition.weighted and truth.n_train < 3:
             raise DataError(
                 f"{name}: with {truth.n_train} training rows Jain et al.'s propensities exceed 1",
                 "They need at least 3 training rows.",
+            )
+        elif name.definition.weighted and not np.isfinite(truth.inv_propensity).all():
+            label = int((~np.isfinite(truth.inv_propensity)).argmax())
+            raise DataError(
+                f"{name}: with these A and B, label {label} has no propensity above 0",
+                "A label's training rows plus B must be above 0: choose B above 0 if a label may have no training row.",
             )
         elif name.slice in BY_FREQUENCY and truth.n_train == 0:
             faults.append(f"{name} needs the training labels\n  Frequencies come from them: give --train-labels.")
@@ -303,7 +308,15 @@ def _check_needs(metrics: list[Name], truth: Truth) -> None:
 
 
 def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
+    notes = []
     short = [str(n) for n in metrics if n.k is not None and min(n.k, truth.n_labels) > topk.k]
-    if not short:
-        return []
-    return [f"predictions have {topk.k} labels per row: the missing ones count as misses in {', '.join(short)}"]
+    if short:
+        missing = f"the missing ones count as misses in {', '.join(short)}"
+        notes.append(f"predictions have {topk.k} labels per row: {missing}")
+    deepest = min(topk.k, depth(metrics, truth) or topk.k)
+    if n_tied := int(topk.tied(deepest).sum()):
+        notes.append(
+            f"{n_tied:,} of {topk.n_rows:,} rows have equal scores within the first {deepest} labels or across that "
+            "limit: the lower label id comes first, and other programs may choose otherwise"
+        )
+    return notes

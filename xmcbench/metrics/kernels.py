@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-OUTSIDE, TWICE = 1, 2  # faults of a row
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64 adds this to its state for each draw
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)  # Ciura, FCT 2001
 
@@ -31,13 +30,12 @@ class Ranks(NamedTuple):
     Attributes
     ----------
     ranks : (nnz,) int32, of each true label: 1 for the first, 0 where the label is not predicted.
-    faults : (n,) uint8: 0, `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for a row where a true label is
-        predicted twice.
+    outside : (n,) bool, whether the row has a label not in −1 … L − 1.
     top_ids : (n, s) int32 with s ≤ width: the first s columns of the predictions, contiguous.
     """
 
     ranks: NDArray[np.int32]
-    faults: NDArray[np.uint8]
+    outside: NDArray[np.bool_]
     top_ids: NDArray[np.int32]
 
 
@@ -53,7 +51,6 @@ def find_ranks(begin, end, ids, width, truth, n_labels, found):  # type: ignore[
     ranks, top_ids = found.ranks, found.top_ids
     none = np.int32(0)
     rising = np.arange(1, width + 1).astype(np.int32)
-    falling = rising[::-1].copy()
     for i in range(begin, end):
         row = ids[i, :width]
         for j in range(top_ids.shape[1]):
@@ -62,18 +59,12 @@ def find_ranks(begin, end, ids, width, truth, n_labels, found):  # type: ignore[
         for j in range(width):
             low = min(low, row[j])
             high = max(high, row[j])
-        if low < -1 or high >= n_labels:
-            found.faults[i] = OUTSIDE
+        found.outside[i] = low < -1 or high >= n_labels
         for e in range(truth.indptr[i], truth.indptr[i + 1]):
-            label = truth.indices[e]
-            last, first = none, none  # last rank of the label, and first rank counted from the end
+            label, rank = truth.indices[e], none
             for j in range(width):  # no early exit, and all values are int32: the compiler vectorises this loop
-                same = row[j] == label
-                last = max(last, rising[j] if same else none)
-                first = max(first, falling[j] if same else none)
-            ranks[e] = last
-            if last > 0 and last + first != width + 1:
-                found.faults[i] = TWICE
+                rank = max(rank, rising[j] if row[j] == label else none)
+            ranks[e] = rank
 
 
 @njit(nogil=True, cache=True)

@@ -28,10 +28,13 @@ def inverse_propensity(train_counts: NDArray[np.int64], n_train: int, a: float, 
 
     Returns
     -------
-    (L,) float64; at least 1 if n_train is at least 3.
+    (L,) float64; below 1 if n_train is below 3, NaN or infinite for labels where the formula is not defined: where
+    N_l + B is not above 0, or a power is beyond float64. See also `xmcbench.data.catalogue.propensity_fault`.
     """
-    c = (np.log(n_train) - 1.0) * np.power(b + 1.0, a)
-    return np.asarray(1.0 + c * np.power(train_counts + b, -a), np.float64)
+    defined = np.where(train_counts + b > 0, train_counts + b, np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        c = (np.log(n_train) - 1.0) * np.power(b + 1.0, a)
+        return np.asarray(1.0 + c * np.power(defined, -a), np.float64)
 
 
 PSP = Definition(

@@ -50,7 +50,7 @@ class Truth:
         label_groups: Mapping[str, NDArray[np.bool_]] | None = None,
         row_groups: Mapping[str, NDArray[np.bool_]] | None = None,
     ) -> Truth:
-        """A `Truth` from sparse label matrices; any stored value except 0 makes a label true.
+        """A `Truth` from sparse label matrices; any value above 0 makes a label true.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class Truth:
             metrics and no slices by frequency.
         propensity : (A, B); the default is Jain et al.'s for all data except Wikipedia and Amazon.
 
-        Raises DataError: shapes disagree, no training rows, or two slices of one name.
+        Raises DataError: shapes disagree, no training rows, a negative value, or two slices of one name.
         """
         labels = _clean(test_labels)
         n, width = labels.shape
@@ -132,6 +132,9 @@ def _clean(matrix: Any) -> sp.csr_matrix:
     import scipy.sparse as sp
 
     source = sp.csr_matrix(matrix)
+    if (source.data < 0).any():
+        row = int(np.searchsorted(source.indptr, (source.data < 0).argmax(), side="right")) - 1
+        raise DataError(f"the truth or the training labels: row {row} has a negative value", "1 marks a true label.")
     copy = sp.csr_matrix((source.data != 0, source.indices.copy(), source.indptr.copy()), shape=source.shape)
     copy.sum_duplicates()
     copy.eliminate_zeros()

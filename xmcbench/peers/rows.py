@@ -153,9 +153,9 @@ class PeerMethod(ABC):
 
     def ranked(self, predicted: Iterable[Sequence[tuple[int, float]]], n: int, k: int, ctx: RunContext) -> TopK:
         """Up to k labels of n rows from the (label, score) pairs of each row; nothing is predicted if n or k is 0."""
-        ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
+        ids, scores = np.full((n, k), PAD, np.int32), np.zeros((n, k))  # float64: scores are ranked as given
         if n == 0 or k == 0:
-            return TopK(ids, scores)
+            return TopK.padding(n, k)
         for row, pairs in enumerate(predicted):
             if pairs:
                 ids[row, : len(pairs)], scores[row, : len(pairs)] = zip(*pairs, strict=True)

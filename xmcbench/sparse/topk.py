@@ -20,7 +20,7 @@ FREE = np.iinfo(np.int32).max
 def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK:
     """The k best of (n, m) candidates in any order, no label twice in a row; id −1 or score −inf is padding.
 
-    The result of `TopK.from_arrays`, without its checks and without sorting candidates that are cut off.
+    The result of `TopK.from_arrays` for what isn't padding, without its checks and without sorting what is cut off.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xmcbench.data.documents import read_lf_json, read_lines
 from xmcbench.data.formats import read_labels, read_matrix, with_filters
-from xmcbench.data.reading import read_xmc
+from xmcbench.data.matrix_text import read_xmc
 from xmcbench.data.recipes import Files, Options, label_matrix
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.errors import DataError
