@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import dump_svmlight_file
 
 from xmcbench.data import formats, matrix_text
+from xmcbench.data.reading import DataWarning
 from xmcbench.errors import DataError
 
 X = np.array([[0.5, 0, 1.25], [0, 0, 0], [0, -3e-7, 0]])
@@ -98,12 +100,12 @@ def test_all_splits_get_one_width(tmp_path: Path) -> None:
     for name, content in (("a", "0 0:1\n"), ("b", "4 6:1\n"), ("c", "1 3\n0:1\n")):
         (tmp_path / name).write_text(content)
     a, b = ((tmp_path / name, formats.read_both(tmp_path / name)[0]) for name in "ab")
-    formats.with_one_width([a, b])
+    formats.with_one_width([a, b], "labels")
     assert (a[1].shape, b[1].shape) == ((1, 7), (1, 7))
-    formats.with_one_width([a, b], 9)
+    formats.with_one_width([a, b], "labels", 9)
     assert (a[1].shape, b[1].shape) == ((1, 9), (1, 9))
     c = (tmp_path / "c", formats.read_matrix(tmp_path / "c"))
-    formats.with_one_width([a, c])
+    formats.with_one_width([a, c], "labels")
     assert c[1].shape == (1, 3)
 
 
@@ -124,3 +126,13 @@ def test_scores_equal_pythons_float(tmp_path_factory: pytest.TempPathFactory, te
     path.write_text(first + " ".join(f"{i}:{text}" for i, text in enumerate(texts)) + "\n")
     read = matrix_text.read_scores(path, 1, len(texts), header=header)
     assert read.data.tobytes() == np.array([float(text) for text in texts]).tobytes()
+
+
+def test_ids_that_may_count_from_one_are_suspected(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text("0,1 1:2\n1 3:1\n")
+    with pytest.warns(DataWarning, match=r"train\.txt: no row has id 0 of features; .* give --one-based features"):
+        formats.with_one_width([(path, formats.read_both(path)[0])], "features")
+    from_one = formats.read_both(path, one_based_features=True)[0]
+    with warnings.catch_warnings(action="error"):
+        formats.with_one_width([(path, from_one)], "features")

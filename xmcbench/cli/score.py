@@ -170,7 +170,7 @@ def load_truth(
     constants = propensity_of(propensity or PROPENSITY)
     test = read_labels(truth, one_based=one_based)
     train = None if train_labels is None else read_labels(train_labels, one_based=one_based)
-    with_one_width([(truth, test), *([] if train is None else [(train_labels, train)])], n_labels)
+    with_one_width([(truth, test), *([] if train is None else [(train_labels, train)])], "truth", n_labels)
     if n_labels and test.shape[1] != n_labels:
         raise UsageError(f"--n-labels {n_labels}: {truth} has {test.shape[1]} labels", "Leave the option out.")
     if not n_labels and form_of(truth) == SVMLIGHT:

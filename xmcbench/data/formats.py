@@ -141,15 +141,20 @@ def from_one(path: Path, matrix: sp.csr_matrix) -> sp.csr_matrix:
     return matrix[:, 1:]
 
 
-def with_one_width(files: Sequence[tuple[Path | None, sp.csr_matrix]], width: int = 0) -> None:
+def with_one_width(files: Sequence[tuple[Path | None, sp.csr_matrix]], what: str, width: int = 0) -> None:
     """Widen, in place, the matrices of svmlight files to the widest of all `files` or to `width`.
 
-    Such a file has no header: its matrix is as wide as its largest id, and other splits may have larger ids.
+    Such a file has no header: its matrix is as wide as its largest id, and other splits may have larger ids. Nothing in
+    it says where ids begin either, so a `DataWarning` tells if no file has id 0. `what`: a value of --one-based.
     """
     widest = max([width, *(int(matrix.shape[1]) for _, matrix in files)], default=width)
-    for path, matrix in files:
-        if path is not None and matrix.shape[1] < widest and form_of(path) == SVMLIGHT:
+    headerless = [(path, matrix) for path, matrix in files if path is not None and form_of(path) == SVMLIGHT]
+    for _, matrix in headerless:
+        if matrix.shape[1] < widest:
             matrix.resize(matrix.shape[0], widest)
+    if headerless and all(matrix.nnz and matrix.indices.min() > 0 for _, matrix in files):
+        text = f"{headerless[0][0]}: no row has id 0 of {what}; if ids count from 1, give --one-based {what}"
+        warnings.warn(DataWarning(text), stacklevel=2)
 
 
 def as_labels(matrix: sp.csr_matrix) -> sp.csr_matrix:

@@ -186,14 +186,14 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
 def _give_one_width(splits: Mapping[str, SplitRows], files: Mapping[str, SplitFiles], plan: Plan) -> None:
     """Widen matrices of files without a header to the widest of all splits, and labels to the number of their texts."""
     features = [(files[name].features, rows.features) for name, rows in splits.items() if rows.features is not None]
-    with_one_width(features)
+    with_one_width(features, "features")
     labels = [
         (files[name].labels or files[name].features, rows.labels)
         for name, rows in splits.items()
         if rows.labels is not None
     ]
     texts = plan.label_texts if labels else None
-    with_one_width(labels, 0 if texts is None else len(read_label_texts(texts, plan.reading)))
+    with_one_width(labels, "labels", 0 if texts is None else len(read_label_texts(texts, plan.reading)))
 
 
 def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
