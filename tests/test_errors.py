@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from xmcbench.errors import DataError, Diverged, RegressionError, TimeLimit, UsageError, XmcError, unknown
+from xmcbench.errors import (
+    DataError,
+    Diverged,
+    RegressionError,
+    Terminated,
+    TimeLimit,
+    UsageError,
+    XmcError,
+    counted,
+    explain,
+    unknown,
+)
 
 
 def test_exit_codes() -> None:
@@ -57,3 +68,14 @@ def test_twenty_names_are_all_listed_and_of_more_that_no_command_lists_the_first
 
 def test_control_characters_of_a_wrong_name_are_escaped() -> None:
     assert "\x1b" not in unknown("method", "\x1b[2J", ["a"]).message
+
+
+def test_a_stop_says_who_stopped_it_and_how_to_go_on() -> None:
+    for stop, name in ((KeyboardInterrupt(), "Ctrl-C"), (Terminated(), "SIGTERM")):
+        status, reason = explain(stop)
+        assert (status, name in reason, "the same command" in reason) == ("interrupted", True, True)
+    assert "user" not in explain(Terminated())[1]
+
+
+def test_one_of_a_thing_has_no_s() -> None:
+    assert [counted(n, "run") for n in (0, 1, 2000)] == ["0 runs", "1 run", "2,000 runs"]

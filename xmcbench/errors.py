@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+class Terminated(KeyboardInterrupt):
+    """The signal SIGTERM: the system or another program asks this process to end. Handled like Ctrl-C."""
+
+
 class XmcError(Exception):
     """An error that a user can act on: `message` says what failed and where, `hint` says what to do next."""
 
@@ -50,10 +54,15 @@ class Diverged(XmcError):
     """Training produced a value that is not finite; the runner records status `diverged`."""
 
 
+RESUME = "run the same command again: it resumes from here"
+
+
 def explain(error: BaseException) -> tuple[str, str]:
     """The (status, reason) that a record holds for `error`."""
+    if isinstance(error, Terminated):
+        return "interrupted", f"stopped by SIGTERM, which the system or another program sent; {RESUME}"
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "stopped by the user; the next run resumes from here"
+        return "interrupted", f"stopped by Ctrl-C; {RESUME}"
     if isinstance(error, TimeLimit):
         return "timeout", str(error)
     if isinstance(error, Diverged | FloatingPointError):
@@ -69,6 +78,11 @@ def where(error: BaseException) -> str:
 
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return "\n".join(f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line}" for f in frames)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an s unless the number is 1: "1 run", "2,000 runs"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 FEW = 20  # a message lists all valid names only up to this number

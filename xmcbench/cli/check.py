@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import AsJson, Offline, forbid_network
-from xmcbench.cli.terminal import checks_hold, make_console, print_check
+from xmcbench.cli.terminal import checks_hold, make_console, print_check, stop_on_sigterm
 from xmcbench.errors import DataError, RegressionError, UsageError, unknown
 from xmcbench.escaping import clean
 
@@ -91,7 +90,7 @@ def scores(
         return
     entries = _chosen(read(path), only or [])
     console = make_console(stderr=as_json)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: prints the outcomes so far
+    stop_on_sigterm()  # then prints the outcomes so far
     forbid_network(offline)
     with tempfile.TemporaryDirectory() if results is None else nullcontext(results) as folder:
         outcomes = _check(entries, Store(Path(folder)), offline, console)

@@ -43,6 +43,8 @@ def line(record: Record, reused: bool = False) -> str:
         parts.append(f"P@1 {percent(p1)}")
     if costs.fit_seconds is not None:
         parts.append(f"fit {duration(costs.fit_seconds)}")
+    if (costs.compile_seconds or 0.0) >= 0.05 and not reused:
+        parts.append(f"compiling {duration(costs.compile_seconds)}, once")
     if costs.tune_seconds is not None:
         parts.append(f"tuning {duration(costs.tune_seconds)}")
     if reused:
@@ -96,8 +98,8 @@ def _cells(record: Record, names: Sequence[str]) -> list[str]:
         "" if record.method.deterministic else str(record.seed),
         *(percent(record.metric(name)) for name in names),
         duration(costs.fit_seconds),
-        "?" if costs.predict_seconds is None else f"{1e3 * costs.predict_seconds / n_test:.2f}",
-        "?" if costs.model_bytes is None else f"{costs.model_bytes / 2**20:.1f}",
+        "–" if costs.predict_seconds is None else f"{1e3 * costs.predict_seconds / n_test:.2f}",
+        "–" if costs.model_bytes is None else f"{costs.model_bytes / 2**20:.1f}",
     ]
 
 

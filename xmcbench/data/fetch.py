@@ -46,7 +46,7 @@ def fetch_files(
             reporter.phase("fetch")
 
             def report(name: str, done: int, total: int | None) -> None:
-                reporter.progress(done, total or done, f"{name}, {done / 1e6:,.1f} MB")
+                reporter.progress(done, total or 0, f"{name}, {done / 1e6:,.1f} MB")
 
             for form in forms:
                 if (files := _downloaded_files(entry, form, problems, report)) is not None:
