@@ -47,7 +47,6 @@ def test_nothing_is_offered_where_nothing_is_near() -> None:
         ("method", "xmcbench ls methods"),
         ("data set", "xmcbench ls datasets"),
         ("metric", "xmcbench ls metrics"),
-        ("run in results", "xmcbench ls runs --results results"),
         ("method, data set or metric", "xmcbench ls"),
         ("parameter of elias", "xmcbench info elias"),
     ],
@@ -58,6 +57,11 @@ def test_of_many_names_the_nearest_are_offered_and_the_command_that_lists_all(ki
     assert hint.count("name0") == 5
     assert hint.endswith(f" `{command}` lists all of them.")
     assert unknown(kind, "zzz", (f"name{i:03}" for i in range(100))).hint == f"`{command}` lists all of them."
+
+
+def test_a_command_may_be_given() -> None:
+    hint = unknown("run in my results on d:", "x", map(str, range(99)), "ls here").hint
+    assert hint == "`ls here` lists all of them."
 
 
 def test_twenty_names_are_all_listed_and_of_more_that_no_command_lists_the_first_twenty() -> None:

@@ -88,8 +88,16 @@ def counted(number: int, noun: str) -> str:
 FEW = 20  # a message lists all valid names only up to this number
 
 
-def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """The error for an unknown name. Its hint offers the nearest valid name, then all names or where to list them."""
+def install_extra(extra: str) -> str:
+    """How to install an extra of this package, which is on no index: from its checkout."""
+    return f"in a checkout of xmcbench: pip install -e '.[{extra}]'"
+
+
+def unknown(kind: str, name: str, valid: Iterable[str], listed_by: str = "") -> UsageError:
+    """The error for an unknown name. Its hint offers the nearest valid name, then all names or where to list them.
+
+    `listed_by`: the command that lists all names, if that doesn't follow from the kind.
+    """
     names = sorted(valid)
     by_folded = {n.casefold(): n for n in reversed(names)}
     similar = [by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=5, cutoff=0.5)]
@@ -98,7 +106,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
         hints.append(f"Known: {', '.join(names) or 'none'}")
     else:
         hints += [f"Also near: {', '.join(similar[1:])}."] if similar[1:] else []
-        command = _listed_by(kind)
+        command = listed_by or _listed_by(kind)
         sample = f"Known: {', '.join(names[:FEW])}, … ({len(names)} in all)"
         hints.append(f"`{command}` lists all of them." if command else sample)
     return UsageError(f"unknown {kind} {name!r}", " ".join(hints))
@@ -108,8 +116,6 @@ def _listed_by(kind: str) -> str:
     """The command that lists all names of a kind, or "" if there is none."""
     if kind.startswith("parameter of "):
         return f"xmcbench info {kind.removeprefix('parameter of ')}"
-    if kind.startswith("run in "):
-        return f"xmcbench ls runs --results {kind.removeprefix('run in ')}"
     if " or " in kind:  # of several kinds
         return "xmcbench ls"
     commands = {"method": "methods", "data set": "datasets", "metric": "metrics"}

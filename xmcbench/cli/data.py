@@ -10,7 +10,7 @@ import typer
 
 from xmcbench.cli.options import AsJson, DatasetView, Offline
 from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
     from xmcbench.data.catalogue import Entry
@@ -143,7 +143,7 @@ def clean(
     if not yes and not typer.confirm(f"Remove {len(folders)} folders, {total:,} bytes?"):
         raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
     remove([path for path, _ in folders])
-    typer.echo(f"removed {len(folders)} folders, {total:,} bytes")
+    typer.echo(f"removed {counted(len(folders), 'folder')}, {counted(total, 'byte')}")
 
 
 @data_app.command()

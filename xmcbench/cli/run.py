@@ -75,7 +75,7 @@ def run(
     if not names:
         raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
     if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}", "Valid: auto, cpu, cuda.")
+        raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
     datasets, numbers = list(dict.fromkeys(dataset or [DEFAULT_DATASET])), _whole_numbers(seeds)
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
@@ -106,7 +106,7 @@ def _whole_numbers(text: str) -> list[int]:
     """Parse seeds: "0,1,2" becomes [0, 1, 2]."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--seeds {text!r}", "Give non-negative integers, as in --seeds 0,1,2.")
+        raise UsageError(f"--seeds {text!r}: seeds are whole numbers from 0", "Separate them by commas: --seeds 0,1,2.")
     return list(dict.fromkeys(map(int, parts)))
 
 

@@ -72,9 +72,8 @@ def score(
 
     With --as, also writes a record; --selection says on which rows you selected epochs and parameters.
     """
+    _check_record_options(as_name, selection, dataset, engine)
     against = load_truth(dataset, view, truth, train_labels, propensity, filter_file)
-    if as_name is not None and (against.dataset is None or engine != "xmcbench"):
-        raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")
     names = wanted_metrics(metrics, against.truth, engine)
     scored = score_predictions(predictions, against, names, engine, 0 if as_json and not as_name else samples, seed)
     for note in scored.notes:
@@ -85,6 +84,17 @@ def score(
         _print(scored)
     if as_name is not None:
         _record(predictions, against, scored, as_name, selection, results)
+
+
+def _check_record_options(as_name: str | None, selection: str, dataset: str | None, engine: str) -> None:
+    """Check the options of a record before anything is read or computed; UsageError if one of them is wrong."""
+    from xmcbench.results.external import check_claims
+
+    check_claims("a name" if as_name is None else as_name, selection)
+    if as_name is not None and (dataset is None or engine != "xmcbench"):
+        raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")
+    if as_name is None and selection != "unknown":
+        raise UsageError("--selection needs --as", "It is a statement in the record that --as writes.")
 
 
 def load_truth(
@@ -205,4 +215,5 @@ def _print(scored: Scored) -> None:
         rows.append((value.name, percent(scored.values[value.name]), interval, percent(value.best), number(value.rows)))
     print_table([titles, *rows], right=titles[1:])
     if unlabelled := scored.evaluation.values[0].rows_without_labels:
-        typer.echo(f"{unlabelled:,} rows have no true label; `xmcbench info METRIC` says how a metric treats them")
+        have = "row has" if unlabelled == 1 else "rows have"
+        typer.echo(f"{unlabelled:,} {have} no true label; `xmcbench info METRIC` says how a metric treats them")

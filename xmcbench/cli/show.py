@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xmcbench.cli.terminal import duration, percent, print_table, safe, styled
+from xmcbench.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +28,8 @@ def announced(plan: Sequence[RunSpec]) -> list[str]:
     for spec in {spec.label: spec for spec in plan if spec.grid}.values():
         grid = " × ".join(f"{name} {'|'.join(map(spell, values))}" for name, values in spec.grid or ())
         n_combinations, n_fits = len(combinations(spec)), len(fits(spec))
-        count = f"{n_combinations} combinations" + (f" from {n_fits} fits" if n_fits < n_combinations else "")
+        count = counted(n_combinations, "combination")
+        count += f" from {counted(n_fits, 'fit')}" if n_fits < n_combinations else ""
         rule = f"the best {BY} on validation rows is fitted as a normal run"
         lines.append(f"tuning {spec.label}: {grid}, {count}; {rule}")
     if untunable := dict.fromkeys(spec.label for spec in plan if spec.grid == ()):
@@ -114,7 +116,8 @@ def chosen(record: Record) -> str:
     trials = tuning.trials
     best = {name: record.method.parameters[name] for name in tuning.grid}
     score = next(trial.score for trial in trials if trial.parameters == best and trial.score is not None)
-    text = f"{spell_values(best)}, the best {BY} of {len(trials)} combinations on {rows:,} validation rows: "
+    tried, on = counted(len(trials), "combination"), counted(rows or 0, "validation row")
+    text = f"{spell_values(best)}, the best {BY} of {tried} on {on}: "
     text += percent(score)
     if trials[0].parameters == best:
         text += ", at the defaults"

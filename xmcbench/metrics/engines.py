@@ -21,7 +21,7 @@ COMPUTES = ("P", "nDCG", "PSP", "PSnDCG")  # in the order in which `xc_metrics.M
 DEFAULT_PYXCLIB = tuple(f"{metric}@{k}" for metric in COMPUTES for k in (1, 3, 5))
 TOLERANCE = 1e-6  # pyxclib sums nDCG and PSnDCG into float32
 INSTALL = (
-    "Install it from its repository: pip install cython numpy setuptools six, then "
+    "Install it from its repository: pip install --upgrade setuptools wheel cython numpy six, then "
     "pip install --no-build-isolation --no-deps 'xclib @ git+https://github.com/kunaldahiya/pyxclib@5d13086'"
 )
 
@@ -38,7 +38,10 @@ def with_pyxclib(topk: TopK, truth: Truth, names: Sequence[Name]) -> dict[str, f
     """
     for name in names:
         if name.metric not in COMPUTES or name.params not in ((), ("like=pyxclib",)) or name.slice:
-            raise UsageError(f"pyxclib does not compute {name}", f"With --engine pyxclib: {', '.join(COMPUTES)} @k.")
+            raise UsageError(
+                f"pyxclib does not compute {name}",
+                f"It computes {', '.join(COMPUTES)}, each with a cut-off, as in P@5.",
+            )
     if not names:
         return {}
     weighted = any(name.definition.weighted for name in names)

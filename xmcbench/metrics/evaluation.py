@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.errors import DataError, UsageError, counted, unknown
 from xmcbench.metrics.labels import LabelStats
 from xmcbench.metrics.names import DEFAULT, Name, parse_all
 from xmcbench.metrics.partition import everywhere
@@ -155,7 +155,9 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
         row = int(np.flatnonzero(faults)[0])
         if faults[row] == kernels.OUTSIDE:
             raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
-        raise DataError(f"predictions: row {row} names a label twice", "Build predictions with TopK.from_arrays.")
+        raise DataError(
+            f"predictions: row {row} names a label twice", "Name each label once per row, with its best score."
+        )
     return ranks, top_ids
 
 
@@ -306,4 +308,5 @@ def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
     short = [str(n) for n in metrics if n.k is not None and min(n.k, truth.n_labels) > topk.k]
     if not short:
         return []
-    return [f"predictions have {topk.k} labels per row: the missing ones count as misses in {', '.join(short)}"]
+    missing = f"the missing ones count as misses in {', '.join(short)}"
+    return [f"predictions have {counted(topk.k, 'label')} per row: {missing}"]
