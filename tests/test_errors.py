@@ -14,6 +14,7 @@ from xmcbench.errors import (
     explain,
     unknown,
 )
+from xmcbench.escaping import one_line
 
 
 def test_exit_codes() -> None:
@@ -37,6 +38,7 @@ def test_the_nearest_name_is_offered_whatever_its_case(name: str, near: str) -> 
 
 
 def test_nothing_is_offered_where_nothing_is_near() -> None:
+    assert "Did you mean" not in unknown("data set", "nothing", ["ding", "elias"]).hint
     assert unknown("method", "zzzz", ["elias"]).hint == "Known: elias"
     assert unknown("method", "zzzz", []).hint == "Known: none"
 
@@ -79,6 +81,20 @@ def test_a_stop_says_who_stopped_it_and_how_to_go_on() -> None:
         status, reason = explain(stop)
         assert (status, name in reason, "the same command" in reason) == ("interrupted", True, True)
     assert "user" not in explain(Terminated())[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("no limit\n  Raise it.", "no limit. Raise it."),
+        ("what:\n  a\n\n  b ", "what: a. b"),
+        ("one  line", "one line"),
+        ("", ""),
+        ("\n", ""),
+    ],
+)
+def test_message_and_hint_on_one_line_are_sentences(text: str, line: str) -> None:
+    assert one_line(text) == line
 
 
 def test_one_of_a_thing_has_no_s() -> None:

@@ -100,7 +100,7 @@ def unknown(kind: str, name: str, valid: Iterable[str], listed_by: str = "") -> 
     """
     names = sorted(valid)
     by_folded = {n.casefold(): n for n in reversed(names)}
-    similar = [by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=5, cutoff=0.5)]
+    similar = [by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=5, cutoff=0.6)]
     hints = [f"Did you mean {similar[0]!r}?"] if similar else []
     if len(names) <= FEW:
         hints.append(f"Known: {', '.join(names) or 'none'}")

@@ -393,6 +393,9 @@ def test_all_common_seeds_count_and_are_named(own: Path) -> None:
     apart = json.loads(invoke(own, "one", "far", "--json").stdout)
     assert apart["notes"][0] == "different seeds: 5 of A, 9 of B; A and B share no seed"
     assert (apart["a_runs"], apart["b_runs"]) == ({"one-5": 5}, {"far-9": 9})
+    add(store, like, "short-0", {"P@1": [0, 0, 0, 0]}, k=10, seed=1)
+    notes = json.loads(invoke(own, "short-0", "one-1", "--json").stdout)["notes"]
+    assert notes == ["A predicts 10 labels per row, B 100: labels beyond that count as misses"]
     one_run = json.loads(invoke(own, "one-1", "two", "--json").stdout)
     assert (one_run["a_runs"], one_run["b_runs"]) == ({"one-1": 1}, {"two-1": 1}), "a run id is that run alone"
     fixed = replace(like.method, name="fixed", label="fixed", deterministic=True)

@@ -226,6 +226,8 @@ def _wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 1
         (["tree", "--seeds", "a"], 2, "--seeds 0,1,2"),
         (["tree", "--tune", "--curve"], 2, "a curve comes from one fit"),
         (["tree", "--device", "tpu"], 2, "Valid: auto, cpu, cuda"),
+        (["tree", "--time-limit", "-3"], 2, "must be above 0 seconds"),
+        (["tree", "--time-limit", "nan"], 2, "must be above 0 seconds"),
         (["tree", "--device", "cuda"], 0, "tree"),
         (["tree[mx_leaf=3]"], 2, "max_leaf"),
         (["tree", "--set", "ovr.cost=1"], 2, "'ovr' is not a method of this run\n  Its methods: tree, popularity."),

@@ -221,6 +221,12 @@ def test_only_what_is_named_is_run(made: Path, only: list[str], methods: list[st
     assert [entry["method"] for entry in json.loads(invoke(made, "--json", *words).stdout)] == methods
 
 
+def test_an_unknown_set_names_those_that_are_there(made: Path) -> None:
+    result = invoke(made, "--set", "fsat")
+    assert isinstance(result.exception, DataError)
+    assert "Sets in this folder: fast." in str(result.exception)
+
+
 def test_a_set_without_entries_does_not_pass(tmp_path: Path) -> None:
     (tmp_path / "expected").mkdir()
     (tmp_path / "expected" / "fast.toml").write_text("expected = []\n")

@@ -98,6 +98,8 @@ def _notes(runs_a: list[Record], runs_b: list[Record], all_a: list[Record], all_
     notes = []
     if runs_a[0].seed != runs_b[0].seed and not any(run.method.deterministic for run in (runs_a[0], runs_b[0])):
         notes.append(f"different seeds: {runs_a[0].seed} of A, {runs_b[0].seed} of B; A and B share no seed")
+    if runs_a[0].k != runs_b[0].k:
+        notes.append(f"A predicts {runs_a[0].k} labels per row, B {runs_b[0].k}: labels beyond that count as misses")
     for side, used, found in (("A", runs_a, all_a), ("B", runs_b, all_b)):
         if unused := [str(run.seed) for run in found if run not in used]:
             notes.append(f"{side} also has {'seed' if len(unused) == 1 else 'seeds'} {', '.join(unused)}, not used")

@@ -76,6 +76,8 @@ def run(
         raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
+    if time_limit is not None and not time_limit > 0:
+        raise UsageError(f"--time-limit {time_limit:g}: the limit must be above 0 seconds")
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
     datasets, numbers = list(dict.fromkeys(dataset or [DEFAULT_DATASET])), _whole_numbers(seeds)
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)

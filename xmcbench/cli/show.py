@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from xmcbench.cli.terminal import duration, percent, print_table, safe, styled
 from xmcbench.errors import counted
+from xmcbench.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +71,7 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
                 seed = "" if record.method.deterministic else f", seed {record.seed}"
                 console.print(safe(f"{record.method.label}{seed}: {text}"))
             if record.status != "ok":
-                console.print(f"{line(record)}: {safe(' '.join((record.reason or '').split()))}")
+                console.print(f"{line(record)}: {safe(one_line(record.reason or ''))}")
         for note in sorted({n for r in successful for n in [*r.noted("scoring"), *r.noted("remarks")]}):
             console.print(f"note: {safe(note)}")
 
@@ -124,6 +125,6 @@ def chosen(record: Record) -> str:
     elif trials[0].score is not None:
         text += f", {percent(trials[0].score)} at the defaults"
     if failed := [trial for trial in trials if trial.score is None]:
-        reason = " ".join(str(failed[0].reason).split())
+        reason = one_line(failed[0].reason)
         text += f"; {len(failed)} failed, {spell_values(failed[0].parameters)}: {reason}"
     return text

@@ -164,6 +164,9 @@ class Store:
             hint = f"Give more of the run id; `{self._listed_by}` lists all of them."
             raise UsageError(f"{text!r} matches {len(by_part)} runs", hint)
         if not by_part:
+            if not on_dataset:
+                hint = "`xmcbench run METHOD` adds runs; --results names another folder."
+                raise UsageError(f"no runs in {where}, so none is {text!r}", hint)
             valid = {r.run_id for r in on_dataset} | {r.method.name for r in on_dataset}
             raise unknown(f"run in {where}:", text, valid, self._listed_by)
         return by_part
