@@ -54,11 +54,23 @@ def test_the_remaining_time_follows_the_elapsed_one_and_only_if_it_is_known(now:
         reporter.phase("train")
         assert "left" not in line_of(reporter)
         assert "--" not in line_of(reporter)
+        reporter.progress(1, 8, "")
         now[0] = 12.0
-        reporter.progress(1, 4, "")
-        assert re.search(r"0:00:0\d, 36 s left", line_of(reporter)), "three times as long as the first quarter took"
-        reporter.progress(4, 4, "")
+        reporter.progress(2, 8, "")
+        assert re.search(r"0:00:0\d, 1 min 12 s left", line_of(reporter)), "six times as long as one eighth took"
+        reporter.progress(8, 8, "")
         assert "left" not in line_of(reporter)
+
+
+def test_a_phase_that_begins_far_on_was_not_that_fast(now: list[float]) -> None:
+    with bar() as reporter:
+        reporter.phase("train")
+        now[0] = 1.0
+        reporter.progress(6, 10, "resumed")
+        now[0] = 3.0
+        assert "left" not in line_of(reporter)
+        reporter.progress(7, 10, "")
+        assert "6.0 s left" in line_of(reporter), "two seconds a tenth"
 
 
 @pytest.mark.parametrize("make", [RunReporter, BarReporter])
@@ -94,6 +106,7 @@ def test_a_run_that_is_done_opens_no_bar() -> None:
 def test_compilation_is_a_phase_of_its_own_that_enters_no_remaining_time(now: list[float]) -> None:
     with bar() as reporter:
         reporter.phase("predict")
+        reporter.progress(1, 4, "")
         reporter.compiling(True)
         assert "compiling, once" in line_of(reporter)
         now[0] = 100.0
@@ -102,7 +115,7 @@ def test_compilation_is_a_phase_of_its_own_that_enters_no_remaining_time(now: li
         assert "compiling" not in line_of(reporter)
         now[0] = 102.0
         reporter.progress(1, 2, "")
-        assert "2.0 s left" in line_of(reporter)
+        assert "4.0 s left" in line_of(reporter)
 
 
 def test_plain_lines_name_compilation_once(now: list[float]) -> None:
@@ -112,11 +125,12 @@ def test_plain_lines_name_compilation_once(now: list[float]) -> None:
     for _ in range(3):
         reporter.compiling(True)
         reporter.compiling(False)
+    reporter.progress(1, 8, "rows")
     now[0] = 20.0
-    reporter.progress(1, 4, "rows")
+    reporter.progress(2, 8, "rows")
     reporter.progress(1, 0, "rows")
     lines = [line.split(" · ")[1:] for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
-    assert lines == [["predict", "0.0 s"], ["compiling, once", "0.0 s"], ["predict", "25% rows 1 min 0 s left", "20 s"]]
+    assert lines == [["predict", "0.0 s"], ["compiling, once", "0.0 s"], ["predict", "25% rows 2 min 0 s left", "20 s"]]
 
 
 def test_a_finished_run_names_its_compilation() -> None:

@@ -31,8 +31,8 @@ class RunReporter(Reporter):
 
     def __init__(self, console: Console, label: str) -> None:
         self.console, self.label, self.metric, self.best = console, safe(label), "", -1.0
-        self.name, self.largest = "", 0.0
-        self.phase_start = self.compiling_since = time.monotonic()
+        self.name, self.largest, self.first = "", 0.0, 0.0
+        self.first_time = self.compiling_since = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -42,27 +42,31 @@ class RunReporter(Reporter):
 
     def phase(self, name: str) -> None:
         if safe(name) != self.name:
-            self.name, self.largest, self.phase_start = safe(name), 0.0, time.monotonic()
+            self.name, self.largest, self.first, self.first_time = safe(name), 0.0, 0.0, time.monotonic()
 
     def share(self, done: float, total: float) -> float | None:
         """The share of the phase that is done, 0 to 1; None if unknown."""
         share = min(1.0, done / total) if total > 0 else 0.0
         if not 0 < share >= self.largest:
             return None
+        if self.largest == 0:  # reached earlier, by a run that was stopped or by another phase, at unknown speed
+            self.first, self.first_time = share, time.monotonic()
         self.largest = share
         return share
 
     def left(self, share: float | None) -> str:
-        """The remaining time of the phase if it goes on at the same speed; "" if unknown, as in its first second."""
-        seconds = time.monotonic() - self.phase_start
-        return "" if share is None or share == 1 or seconds < 1 else f"{duration(seconds * (1 - share) / share)} left"
+        """The remaining time of the phase at the speed since its first report; "" if that is unknown or just began."""
+        seconds = time.monotonic() - self.first_time
+        if share is None or not self.first < share < 1 or seconds < 1:
+            return ""
+        return f"{duration(seconds * (1 - share) / (share - self.first))} left"
 
     def compiling(self, begins: bool) -> None:
         now = time.monotonic()
         if begins:
             self.compiling_since = now
         else:
-            self.phase_start += now - self.compiling_since  # the rest of the phase compiles no more
+            self.first_time += now - self.compiling_since  # the rest of the phase compiles no more
 
     def score(self, name: str, value: float) -> None:
         if self.metric in ("", name):
