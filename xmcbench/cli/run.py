@@ -74,10 +74,7 @@ def run(
     names = [*(methods or []), *(method or [])]
     if not names:
         raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
-    if time_limit is not None and not time_limit > 0:
-        raise UsageError(f"--time-limit {time_limit:g}: the limit must be above 0 seconds")
+    _check_limits(device, time_limit)
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
     datasets, numbers = list(dict.fromkeys(dataset or [DEFAULT_DATASET])), _whole_numbers(seeds)
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
@@ -102,6 +99,13 @@ def run(
             console.print(safe(f"report: {store.folder / path}"), soft_wrap=True)
     if any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
+
+
+def _check_limits(device: str, time_limit: float | None) -> None:
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
+    if time_limit is not None and not time_limit > 0:
+        raise UsageError(f"--time-limit {time_limit:g}: the limit must be above 0 seconds")
 
 
 def _whole_numbers(text: str) -> list[int]:

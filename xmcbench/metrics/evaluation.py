@@ -293,7 +293,7 @@ def _check_needs(metrics: list[Name], truth: Truth) -> None:
             faults.append(f"{name} needs the training labels\n  Propensities come from them: give --train-labels.")
         elif name.definition.weighted and (truth.inv_propensity < 1).any():
             raise DataError(
-                f"{name}: with {truth.n_train} training rows Jain et al.'s propensities exceed 1",
+                f"{name}: with {counted(truth.n_train, 'training row')} Jain et al.'s propensities exceed 1",
                 "They need at least 3 training rows.",
             )
         elif name.slice in BY_FREQUENCY and truth.n_train == 0:
