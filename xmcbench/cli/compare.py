@@ -37,10 +37,11 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs, metric by metric; of names, the means over all seeds that both have.
+    """Compare two runs, metric by metric.
 
-    Shows B − A with a 95 % interval and a paired test over the same test rows, from which the verdict follows. If the
-    data set is on this machine, also shows the labels and the test rows with the largest differences.
+    A name means the mean over all its seeds that the other side has, too. Shows B − A with a 95 % interval and a
+    paired test over the same test rows, from which the verdict follows. If the data set is on this machine, also shows
+    the labels and the test rows with the largest differences.
 
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
