@@ -58,6 +58,13 @@ def test_phases_add_up_and_are_timed_even_if_they_fail(ctx: RunContext) -> None:
     assert ctx.phases["fail"] > 0
 
 
+def test_phases_are_measured_by_the_clock_of_the_run(tmp_path: Path) -> None:
+    ctx = RunContext(tmp_path, clock=iter([10.0, 12.5]).__next__)
+    with ctx.phase("train"):
+        pass
+    assert ctx.phases == {"train": 2.5}
+
+
 def test_past_the_deadline_progress_and_phase_raise(tmp_path: Path) -> None:
     ctx = RunContext(tmp_path, deadline=time.monotonic() + 0.05)
     ctx.progress(0, 1)

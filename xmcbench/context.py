@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,9 @@ class Reporter:
 
     def score(self, name: str, value: float) -> None:
         """A validation score, as a fraction."""
+
+    def compiling(self, begins: bool) -> None:
+        """Numba begins (or ends) to compile kernels, in any thread; the phase continues afterwards."""
 
 
 class Checkpoints:
@@ -79,6 +82,7 @@ class RunContext:
     validation_is_carved : the validation rows were taken from the training rows, so a method may train on them once
         everything is selected. Official development rows are for selection only.
     query : values of all query parameters: the defaults in `fit`, the run's values in `predict`.
+    clock : seconds for measuring times; in a run, the clock stands still while numba compiles or loads kernels.
     deadline : `time.monotonic()` value after which `progress` and `phase` raise `TimeLimit`; None means no limit.
     """
 
@@ -89,6 +93,7 @@ class RunContext:
     validation: TrainData | None = None
     validation_is_carved: bool = False
     query: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    clock: Callable[[], float] = time.perf_counter
     deadline: float | None = None
     reporter: Reporter = field(default_factory=Reporter)
     phases: dict[str, float] = field(default_factory=dict)
@@ -112,11 +117,11 @@ class RunContext:
         """Time a named part of the work; the seconds of phases with the same name are summed."""
         self.check()
         self.reporter.phase(name)
-        start = time.perf_counter()
+        start = self.clock()
         try:
             yield
         finally:
-            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
+            self.phases[name] = self.phases.get(name, 0.0) + self.clock() - start
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         """Report the progress of the phase. The call is cheap; it raises `TimeLimit` after the deadline."""

@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+class Terminated(KeyboardInterrupt):
+    """The signal SIGTERM: the system or another program asks this process to end. Handled like Ctrl-C."""
+
+
 class XmcError(Exception):
     """An error that a user can act on: `message` says what failed and where, `hint` says what to do next."""
 
@@ -50,10 +54,15 @@ class Diverged(XmcError):
     """Training produced a value that is not finite; the runner records status `diverged`."""
 
 
+RESUME = "run the same command again: it resumes from here"
+
+
 def explain(error: BaseException) -> tuple[str, str]:
     """The (status, reason) that a record holds for `error`."""
+    if isinstance(error, Terminated):
+        return "interrupted", f"stopped by SIGTERM, which the system or another program sent; {RESUME}"
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "stopped by the user; the next run resumes from here"
+        return "interrupted", f"stopped by Ctrl-C; {RESUME}"
     if isinstance(error, TimeLimit):
         return "timeout", str(error)
     if isinstance(error, Diverged | FloatingPointError):
@@ -71,20 +80,33 @@ def where(error: BaseException) -> str:
     return "\n".join(f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line}" for f in frames)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an s unless the number is 1: "1 run", "2,000 runs"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 FEW = 20  # a message lists all valid names only up to this number
 
 
-def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """The error for an unknown name. Its hint offers the nearest valid name, then all names or where to list them."""
+def install_extra(extra: str) -> str:
+    """How to install an extra of this package, which is on no index: from its checkout."""
+    return f"in a checkout of xmcbench: pip install -e '.[{extra}]'"
+
+
+def unknown(kind: str, name: str, valid: Iterable[str], listed_by: str = "") -> UsageError:
+    """The error for an unknown name. Its hint offers the nearest valid name, then all names or where to list them.
+
+    `listed_by`: the command that lists all names, if that doesn't follow from the kind.
+    """
     names = sorted(valid)
     by_folded = {n.casefold(): n for n in reversed(names)}
-    similar = [by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=5, cutoff=0.5)]
+    similar = [by_folded[f] for f in difflib.get_close_matches(name.casefold(), list(by_folded), n=5, cutoff=0.6)]
     hints = [f"Did you mean {similar[0]!r}?"] if similar else []
     if len(names) <= FEW:
         hints.append(f"Known: {', '.join(names) or 'none'}")
     else:
         hints += [f"Also near: {', '.join(similar[1:])}."] if similar[1:] else []
-        command = _listed_by(kind)
+        command = listed_by or _listed_by(kind)
         sample = f"Known: {', '.join(names[:FEW])}, … ({len(names)} in all)"
         hints.append(f"`{command}` lists all of them." if command else sample)
     return UsageError(f"unknown {kind} {name!r}", " ".join(hints))
@@ -94,8 +116,6 @@ def _listed_by(kind: str) -> str:
     """The command that lists all names of a kind, or "" if there is none."""
     if kind.startswith("parameter of "):
         return f"xmcbench info {kind.removeprefix('parameter of ')}"
-    if kind.startswith("run in "):
-        return f"xmcbench ls runs --results {kind.removeprefix('run in ')}"
     if " or " in kind:  # of several kinds
         return "xmcbench ls"
     commands = {"method": "methods", "data set": "datasets", "metric": "metrics"}

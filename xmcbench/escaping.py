@@ -8,6 +8,12 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
+def one_line(text: object) -> str:
+    """A message and its hint as one line, with a full stop between lines that have no punctuation."""
+    *lines, last = [" ".join(line.split()) for line in str(text).splitlines() if line.strip()] or [""]
+    return " ".join([*(line if line[-1] in ".:;,!?" else f"{line}." for line in lines), last])
+
+
 def clean_lines(text: object) -> str:
     """Apply `clean` to each line of `text`."""
     return "\n".join(clean(line) for line in str(text).splitlines())

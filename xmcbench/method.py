@@ -13,8 +13,8 @@ Rules beyond the members:
 - Tuning, if requested, constructs, fits, warms up and predicts for validation rows with each query value. It neither
   saves nor loads, and does not call `report`.
 - `predict` gets k plus the length of the longest filter row, at most L, as its `k`. It is called again for single
-  rows to measure latency. It may use `inputs.label_texts`. Compilation during `fit` counts as fitting time; move it
-  to `warm_up` if that is fairer.
+  rows to measure latency. It may use `inputs.label_texts`. The harness measures compilation by numba apart from the
+  times of fit and prediction; any other compilation counts, unless it is in `warm_up`.
 - Raise `xmcbench.errors.Diverged` when training produces a value that is not finite. Any other exception becomes
   status `error`, and the next run starts from the beginning. After Ctrl-C, a kill, a time limit or an out-of-memory
   error the next run resumes from `ctx.checkpoints`.

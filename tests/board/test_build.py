@@ -119,7 +119,7 @@ def test_memory_of_another_version_is_not_used(filled: Path) -> None:
 def test_no_board_with_a_bad_record(filled: Path, change: Callable[[str], str], said: str) -> None:
     path = next(p for p in (filled / "records").glob("*-a.json"))
     path.write_text(change(path.read_text()))
-    with pytest.raises(DataError, match="1 refused") as error:
+    with pytest.raises(DataError, match="1 record refused") as error:
         make(filled)
     assert said in str(error.value)
     assert path.name in str(error.value)

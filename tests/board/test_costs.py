@@ -39,3 +39,6 @@ def test_a_run_that_compiled_its_kernels_is_none_to_time(new_run: NewRun) -> Non
     second = new_run("tree", seed=1, costs={"fit_seconds": 1.0, "compile_seconds": 0.01})
     (alone,), (both,) = costs_of([first]), costs_of([first, second])
     assert (alone.busy, both.busy, both.fit_seconds) == (True, False, 1.0)
+    apart = new_run("tree", costs={"fit_seconds": 2.0, "compile_seconds": 16.0, "compile_excluded": True})
+    (alone,) = costs_of([apart])
+    assert (alone.busy, alone.fit_seconds) == (False, 2.0), "times without compilation are as good as any"

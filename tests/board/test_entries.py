@@ -89,7 +89,7 @@ def test_predictions_that_another_took_the_name_of_are_told(folder: Path, new_ru
     new_run("Alice", seed=None, method={"version": "abc", "family": "external"})
     everything = Store(folder).records()
     assert failures_of(everything, entries_of(everything)) == [
-        "Alice: 1 earlier predictions under this name aren't shown"
+        "Alice: not shown: 1 earlier file of predictions under this name"
     ]
 
 

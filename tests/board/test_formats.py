@@ -113,6 +113,13 @@ def test_latex_escapes_what_is_special(table: Table) -> None:
     assert latex.escaped("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
 
 
+def test_latex_of_a_table_without_tested_metrics_says_so(table: Table) -> None:
+    untested = latex.table(replace(table, tested=[]))
+    assert "No metric was tested" in untested
+    assert ", ," not in untested
+    assert f", {table.tested[0]}, Holm's correction, 5\\%)." in latex.table(table)
+
+
 def test_the_index_links_to_every_table(board: Board) -> None:
     text = markdown.index(board, ["toy--bow"])
     assert "Made from 9 records" in text

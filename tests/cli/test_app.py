@@ -16,7 +16,11 @@ from xmcbench.errors import DataError, UsageError
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (KeyboardInterrupt(), 128 + signal.SIGINT, "interrupted\n"),
+        (
+            KeyboardInterrupt(),
+            128 + signal.SIGINT,
+            "interrupted; run the same command again: downloads and runs resume\n",
+        ),
         (DataError("it broke", "mend it"), 4, "error: it broke\n  mend it\n"),
         (SystemExit(3), 3, ""),
     ],

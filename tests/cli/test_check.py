@@ -77,7 +77,7 @@ def test_a_fit_that_fails_is_said_once(method_file: Path) -> None:
         (["method", "no-such-thing"], "unknown method"),
         (["method", "FILE:Demo", "--set", "min_rows"], "lacks '='"),
         (["method", "FILE:Demo", "--set", "min_row=1"], "unknown parameter"),
-        (["method", "FILE:Demo", "--set", "min_rows=many"], "is not int"),
+        (["method", "FILE:Demo", "--set", "min_rows=many"], "is not a whole number"),
         (["method", "tree", "--set", "preset="], "unknown preset of tree ''"),
         (["method", "tree", "--set", "trees=0"], "tree: trees is 0, must be above 0"),
         (["method", "FILE:Nobody"], "unknown class"),

@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from xmcbench.cli import compare, terminal
 from xmcbench.cli.app import app
-from xmcbench.comparison.compare import Verdict
 from xmcbench.comparison.differences import Differences, Label
 from xmcbench.comparison.paired import Gap
 from xmcbench.errors import DataError, RegressionError, UsageError
@@ -148,8 +147,11 @@ def test_a_slim_copy_has_intervals_for_what_leaderboards_need(runs: Path, own: P
         shutil.rmtree(own / kind)
     slim = metrics(own, "popularity", "tree")
     for name in ("P@1", "P@5", "nDCG@5", "PSP@5", "R@100"):
-        assert slim[name] == whole[name]
-    assert slim["P@3"] == {**whole["P@3"], **dict.fromkeys(("low", "high", "p", "won", "lost"))}
+        assert slim[name] == {**whole[name], "p_adjusted": slim[name]["p_adjusted"]}
+        assert slim[name]["p"] <= slim[name]["p_adjusted"] <= 5 * slim[name]["p"], "adjusted for five metrics"
+    untested = dict.fromkeys(("low", "high", "p", "p_adjusted", "won", "lost"))
+    untested |= {"verdict": "UNKNOWN", "why": "no per-row numbers to test"}
+    assert slim["P@3"] == {**whole["P@3"], **untested}
     said = json.loads(invoke(own, "popularity", "tree", "--json").stdout)
     assert said["differences"] is None
     assert "missing" in said["no_differences"]
@@ -178,13 +180,13 @@ def test_a_narrow_terminal_shows_all_numbers_but_rows_won_and_lost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(terminal, "make_console", lambda: Console(width=80, highlight=False))
-    verdicts = [Verdict("R@100:seen-labels", 0.5, 0.25, 0.001, "IMPROVED")]
-    compare.print_gaps(verdicts, [Gap(-0.25, -0.3, -0.2, 4e-110, 1234567, 89)], True)
+    gap = Gap("R@100:seen-labels", 0.5, 0.25, -0.25, -0.3, -0.2, 4e-110, 4e-110, 1234567, 89, "INCONCLUSIVE")
+    compare.print_gaps([gap], True)
     label = Label(131072, "[b]" + "long " * 40 + "\x1b[2J", 7654321, 1111, 222, 333)
     compare.print_differences(Differences(5, [label], []))
     said = capsys.readouterr().out
     lines = [line.split() for line in said.splitlines()]
-    assert ["R@100:seen-labels", "50.00", "25.00", "-25.00", "[-30.00,", "-20.00]", "4e-110", "IMPROVED"] in lines
+    assert ["R@100:seen-labels", "50.00", "25.00", "-25.00", "[-30.00,", "-20.00]", "4e-110", "INCONCLUSIVE"] in lines
     assert ["131072", "7,654,321", "1,111", "222", "333", "[b]long"] in [line[:6] for line in lines]
     assert "no room for: won, lost" in said
     assert "documents: both runs have the same hits within the first 5" in said
@@ -219,8 +221,9 @@ def test_json_is_all_there_is_on_standard_output(runs: Path) -> None:
     a, b = Store(runs).find_pair("popularity", "tree")
     said = json.loads(result.stdout)
     assert (said["a"], said["b"]) == (a.run_id, b.run_id)
-    keys = {"metric", "expected", "got", "tolerance", "verdict", "why"}
-    keys |= {"difference", "low", "high", "p", "won", "lost"}
+    keys = {"metric", "expected", "got", "verdict", "why"}
+    keys |= {"difference", "low", "high", "p", "p_adjusted", "won", "lost"}
+    assert (said["a_runs"], said["b_runs"], said["notes"]) == ({a.run_id: 0}, {b.run_id: 0}, [])
     assert all(set(row) == keys for row in said["metrics"])
     assert f"A is {a.run_id}\nB is {b.run_id}\n" == result.stderr
     assert invoke(runs, a.run_id, b.run_id, "--json").stderr == ""
@@ -235,7 +238,7 @@ def test_the_table(runs: Path) -> None:
     line = next(line for line in said.splitlines() if line.split()[:1] == ["P@1"])
     shown = [f"{100 * row[key]:.2f}" for key in ("expected", "got")]
     low, gap, high = (f"{100 * row[key]:+.2f}" for key in ("low", "difference", "high"))
-    p = f"{row['p']:.4f}" if row["p"] >= 0.0001 else f"{row['p']:.0e}"
+    p = f"{row['p_adjusted']:.4f}" if row["p_adjusted"] >= 0.0001 else f"{row['p_adjusted']:.0e}"
     assert line.split() == [
         "P@1",
         *shown,
@@ -247,7 +250,8 @@ def test_the_table(runs: Path) -> None:
         str(row["lost"]),
         "IMPROVED",
     ]
-    assert "not adjusted for the number of metrics" in said
+    tested = sum(row["p"] is not None for row in metrics(runs, "popularity", "tree").values())
+    assert f"adjusted for {tested} metrics (Holm)" in said
     assert f"A: popularity on {SMALL} (bow), seed 0, " in said
 
 
@@ -308,23 +312,115 @@ def test_a_check_that_compares_nothing_fails(own: Path) -> None:
 def test_one_verdict_is_enough_to_pass(own: Path) -> None:
     store = Store(own)
     like = store.find("tree")
-    value = next(m for m in like.metrics if m.name == "P@1")
-    add(store, like, "only-one", None, metrics=[value])
+    add(store, like, "only-one", {"P@1": store.rows(like)["P@1"].tolist()})
     found = metrics(own, "tree", "only-one")
-    assert found["P@1"]["verdict"] == "OK"
-    assert {row["verdict"] for name, row in found.items() if name != "P@1"} == {"UNKNOWN"}
+    assert found["P@1"]["verdict"] == "SAME"
+    assert {(row["verdict"], row["why"]) for name, row in found.items() if name != "P@1"} == {
+        ("UNKNOWN", "no value in B")
+    }
+    backwards = metrics(own, "only-one", "tree")
+    assert set(backwards) == set(found), "a metric that only one side has is shown"
+    assert backwards["P@3"]["why"] == "no value in A"
     assert invoke(own, "tree", "only-one", "--check").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict", "code"),
+    [
+        ([1, 1, 0, 0], [1, 1, 0, 0], "SAME", 0),
+        ([1, 0, 1, 0], [0, 1, 0, 1], "INCONCLUSIVE", 0),  # equal in sum, not in any row
+        ([0, 0, 0], [1, 1, 1], "INCONCLUSIVE", 0),  # better in each of three rows, which chance does in 2 of 8 cases
+        ([0], [1], "INCONCLUSIVE", 0),
+        ([0] * 20, [1] * 20, "IMPROVED", 0),
+        ([1] * 20, [0] * 20, "FAIL", 3),
+        ([0.5] * 20, [0.5002] * 20, "IMPROVED", 0),  # small, and no chance
+        ([1] * 10 + [0] * 9, [0] * 10 + [1] * 9, "INCONCLUSIVE", 0),
+    ],
+)
+def test_verdict_check_and_exit_code_follow_from_one_test(
+    own: Path, a: list[float], b: list[float], verdict: str, code: int
+) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    add(store, like, "hand-a", {"P@1": a})
+    add(store, like, "hand-b", {"P@1": b})
+    row = metrics(own, "hand-a", "hand-b")["P@1"]
+    assert row["verdict"] == verdict
+    decided = row["p_adjusted"] <= 0.05 and not row["low"] <= 0 <= row["high"]
+    assert decided is (verdict in ("IMPROVED", "FAIL"))
+    result = invoke(own, "hand-a", "hand-b", "--check")
+    assert (result.exit_code if result.exception is None else getattr(result.exception, "exit_code", 0)) == code
+    assert f"1 metric: 1 {verdict}" in result.stdout
+
+
+def test_p_is_adjusted_for_all_metrics(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    add(store, like, "alone-a", {"P@1": [0.0] * 6})
+    add(store, like, "alone-b", {"P@1": [1.0] * 6})  # p = 2/64
+    add(store, like, "two-a", {"P@1": [0.0] * 6, "P@3": [0.0] * 6})
+    add(store, like, "two-b", {"P@1": [1.0] * 6, "P@3": [1.0] * 5 + [0.0]})
+    alone, two = metrics(own, "alone-a", "alone-b")["P@1"], metrics(own, "two-a", "two-b")["P@1"]
+    assert (alone["verdict"], two["verdict"]) == ("IMPROVED", "INCONCLUSIVE")
+    assert two["p_adjusted"] == pytest.approx(2 * two["p"])
+
+
+def test_all_common_seeds_count_and_are_named(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    several = replace(like.method, deterministic=False)
+
+    def seeds(name: str, rows: dict[int, list[float]]) -> None:
+        method = replace(several, name=name, label=name)
+        for seed, values in rows.items():
+            add(store, like, f"{name}-{seed}", {"P@1": values}, seed=seed, method=method)
+
+    seeds("one", {0: [0, 0, 1, 0], 1: [0, 0, 1, 1], 5: [1, 1, 1, 1]})
+    seeds("two", {1: [1, 1, 1, 0], 0: [1, 1, 0, 0], 7: [0, 0, 0, 0]})
+    seeds("far", {9: [1, 1, 1, 1]})
+    result = invoke(own, "one", "two", "--json")
+    said = json.loads(result.stdout)
+    assert said["a_runs"] == {"one-0": 0, "one-1": 1}
+    assert said["b_runs"] == {"two-0": 0, "two-1": 1}
+    (row,) = said["metrics"]
+    assert (row["expected"], row["got"], row["difference"]) == (3 / 8, 5 / 8, 2 / 8)
+    assert (row["won"], row["lost"]) == (2, 2), "the rows' means are compared: 0 0 1 ½ with 1 1 ½ 0"
+    assert said["notes"] == ["A also has seed 5, not used", "B also has seed 7, not used"]
+    shown = invoke(own, "one", "two").stdout
+    assert "mean of seeds 0, 1" in shown
+    for run_id in ("one-0", "one-1", "two-0", "two-1"):
+        assert f": {run_id}" in shown
+    apart = json.loads(invoke(own, "one", "far", "--json").stdout)
+    assert apart["notes"][0] == "different seeds: 5 of A, 9 of B; A and B share no seed"
+    assert (apart["a_runs"], apart["b_runs"]) == ({"one-5": 5}, {"far-9": 9})
+    add(store, like, "short-0", {"P@1": [0, 0, 0, 0]}, k=10, seed=1)
+    notes = json.loads(invoke(own, "short-0", "one-1", "--json").stdout)["notes"]
+    assert notes == ["A predicts 10 labels per row, B 100: labels beyond that count as misses"]
+    one_run = json.loads(invoke(own, "one-1", "two", "--json").stdout)
+    assert (one_run["a_runs"], one_run["b_runs"]) == ({"one-1": 1}, {"two-1": 1}), "a run id is that run alone"
+    fixed = replace(like.method, name="fixed", label="fixed", deterministic=True)
+    add(store, like, "fixed-0", {"P@1": [0, 0, 0, 0]}, method=fixed)
+    floor = json.loads(invoke(own, "fixed", "two", "--json").stdout)
+    assert (floor["a_runs"], len(floor["b_runs"])) == ({"fixed-0": 0}, 3), "a deterministic run counts for every seed"
+
+
+def test_identical_predictions_are_the_same_in_every_metric(own: Path) -> None:
+    store = Store(own)
+    like = store.find("tree")
+    method = replace(like.method, name="copy", label="copy")
+    copy = record_file.changed(like, run_id="copy", spec_hash="copy", method=method)
+    store.add(copy, store.predictions(like), store.rows(like))
+    assert {row["verdict"] for row in metrics(own, "tree", "copy").values()} == {"SAME"}
 
 
 def test_predictions_of_unknown_origin_compare_with_runs_on_any_device(own: Path) -> None:
     store = Store(own)
     like = store.find("tree")
     method = replace(like.method, name="theirs", label="theirs", family="external", deterministic=True)
-    add(store, like, "external", {"P@1": [1, 0]}, environment={}, seed=None, method=method)
-    add(store, like, "gpu", {"P@1": [1, 0]}, environment={"device": "cuda"})
+    add(store, like, "external", {"P@1": [1, 0] * 30}, environment={}, seed=None, method=method)
+    add(store, like, "gpu", {"P@1": [1, 0] * 30}, environment={"device": "cuda"})
     for words in (("theirs", "gpu"), ("gpu", "theirs"), ("theirs", "tree")):
         assert metrics(own, *words)["P@1"]["verdict"] != "UNKNOWN"
-    assert metrics(own, "theirs", "gpu")["P@1"]["tolerance"] == 1e-9
     assert "A: theirs on " in invoke(own, "theirs", "gpu").stdout
     assert "(bow), no seed, external" in invoke(own, "theirs", "gpu").stdout
 
@@ -339,8 +435,11 @@ def test_missing_rows_leave_plain_differences(own: Path) -> None:
     assert "no paired intervals" in result.stderr
     assert record.board.file in result.stderr
     for row in json.loads(result.stdout)["metrics"]:
-        nothing = dict.fromkeys(("low", "high", "p", "won", "lost"))
-        assert row == {**whole[row["metric"]], **nothing}
+        nothing = dict.fromkeys(("low", "high", "p", "p_adjusted", "won", "lost"))
+        assert row == {**whole[row["metric"]], **nothing, "verdict": "UNKNOWN", "why": "no rows to pair"}
+    check = invoke(own, "popularity", "tree", "--check")
+    assert isinstance(check.exception, RegressionError)
+    assert "nothing could be compared: no rows to pair" in str(check.exception)
     assert invoke(own, "popularity", "tree").exit_code == 0
 
 

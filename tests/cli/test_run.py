@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,11 +105,16 @@ def test_json_is_all_there_is_on_standard_output(tmp_path: Path) -> None:
     assert not list((tmp_path / "out" / "work").glob("*/*")), "nothing is left over after success"
     again = run("popularity", "tree", "--json", cwd=tmp_path)
     assert again.stdout == done.stdout, "what is done is shown, not run again"
+    assert "2 runs, 2 already done; records go to out" in again.stderr, "what is done enters no estimate"
+    assert not [line for line in again.stderr.splitlines() if line.startswith("tree on")], "and shows no progress"
+    more = run("popularity", "tree", "--json", "--seeds", "0,1", cwd=tmp_path)
+    assert "3 runs, 2 already done, about " in more.stderr
 
 
 def test_a_table_with_the_floor_and_the_best_reachable(tmp_path: Path) -> None:
     done = run("tree", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert not re.search(r"\?|--:--|estimate", done.stdout), "what is unknown is not shown"
     for word in ("Plan", "tree", "popularity", "best reachable", "P@1", "PSP@5", "R@100"):
         assert word in done.stdout, word
 
@@ -136,7 +142,10 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, sign: signal.Signals
     assert process.returncode == (-9 if sign == signal.SIGKILL else 1)
     if sign != signal.SIGKILL:
         assert "run the same command again" in said
-        assert [r["status"] for r in records(tmp_path)] == ["interrupted"]
+        (stopped,) = records(tmp_path)
+        assert stopped["status"] == "interrupted"
+        name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[sign]
+        assert stopped["reason"].startswith(f"stopped by {name}"), "who stopped the run is not guessed"
     done = run("--method", "slow.py:Slow", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[0])
@@ -217,6 +226,8 @@ def _wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 1
         (["tree", "--seeds", "a"], 2, "--seeds 0,1,2"),
         (["tree", "--tune", "--curve"], 2, "a curve comes from one fit"),
         (["tree", "--device", "tpu"], 2, "Valid: auto, cpu, cuda"),
+        (["tree", "--time-limit", "-3"], 2, "must be above 0 seconds"),
+        (["tree", "--time-limit", "nan"], 2, "must be above 0 seconds"),
         (["tree", "--device", "cuda"], 0, "tree"),
         (["tree[mx_leaf=3]"], 2, "max_leaf"),
         (["tree", "--set", "ovr.cost=1"], 2, "'ovr' is not a method of this run\n  Its methods: tree, popularity."),

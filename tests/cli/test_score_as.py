@@ -136,3 +136,19 @@ def test_lists_and_comparisons_take_it(predictions: Path, tmp_path: Path) -> Non
     worse = invoke("compare", row["name"], "popularity", "--results", out, "--check")
     assert isinstance(worse.exception, RegressionError)
     assert "worse" in str(worse.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--as", "My/method"], "is no valid name"),
+        (["--as", "Mine", "--selection", "train"], "Valid: "),
+        (["--selection", "train"], "Valid: "),
+        (["--selection", "test"], "--selection needs --as"),
+        (["--as", "Mine", "--engine", "pyxclib"], "--as needs --dataset and the engine xmcbench"),
+    ],
+)
+def test_options_of_a_record_are_checked_before_anything_is_read(tmp_path: Path, words: list[str], said: str) -> None:
+    result = invoke("score", str(tmp_path / "missing.npz"), "--dataset", "nowhere", *words)
+    assert isinstance(result.exception, UsageError), result.output
+    assert said in str(result.exception)

@@ -121,7 +121,7 @@ def test_a_method_two_points_worse_is_caught(own: Path, monkeypatch: pytest.Monk
     assert (p1["verdict"], said["tree"]["verdict"], said["popularity"]["verdict"]) == ("FAIL", "FAIL", "OK")
     wanted = f"tree on {DATA} (bow): P@1 {100 * p1['got']:.2f} where {100 * tree.metrics['P@1'].value:.2f} ± "
     assert wanted in str(result.exception)
-    assert "of 2 expected entries 1 fell, 0 could not be judged" in str(result.exception)
+    assert "1 of 2 expected entries fell, 0 could not be judged" in str(result.exception)
     assert "CONTRIBUTING.md" in result.exception.hint
     table = invoke(own).stdout
     line = next(line for line in table.splitlines() if " P@1 " in line)
@@ -158,7 +158,7 @@ def test_a_raised_version_wants_expected_scores_anew(own: Path, monkeypatch: pyt
     monkeypatch.setattr(Tree, "info", dataclasses.replace(Tree.info, version="77"))
     result = invoke(own)
     assert isinstance(result.exception, RegressionError)
-    assert "0 fell, 1 could not be judged" in str(result.exception)
+    assert "0 of 2 expected entries fell, 1 could not be judged" in str(result.exception)
     assert f"method version 77, expected of {read(own / 'expected' / 'fast.toml')[1].version}: update the entry" in str(
         result.exception
     )
@@ -174,7 +174,7 @@ def test_other_data_and_a_method_that_fails_do_not_pass(own: Path, monkeypatch: 
     result = invoke(own)
     assert isinstance(result.exception, RegressionError)
     for said in (
-        "0 fell, 2 could not be judged",
+        "0 of 2 expected entries fell, 2 could not be judged",
         "other data",
         "out_of_memory: MemoryError: no room [bold]here[/bold]",
     ):
@@ -219,6 +219,20 @@ def test_data_that_is_not_here_is_forgiven_in_other_sets_once_something_was_judg
 def test_only_what_is_named_is_run(made: Path, only: list[str], methods: list[str]) -> None:
     words = [word for text in only for word in ("--only", text)]
     assert [entry["method"] for entry in json.loads(invoke(made, "--json", *words).stdout)] == methods
+
+
+def test_an_unknown_set_names_those_that_are_there(made: Path) -> None:
+    result = invoke(made, "--set", "fsat")
+    assert isinstance(result.exception, DataError)
+    assert "Sets in this folder: fast." in str(result.exception)
+
+
+def test_a_set_without_entries_does_not_pass(tmp_path: Path) -> None:
+    (tmp_path / "expected").mkdir()
+    (tmp_path / "expected" / "fast.toml").write_text("expected = []\n")
+    result = invoke(tmp_path)
+    assert isinstance(result.exception, DataError)
+    assert "no entries" in str(result.exception)
 
 
 def test_bad_requests(made: Path, tmp_path: Path) -> None:
@@ -267,7 +281,7 @@ def test_what_was_stopped_goes_on(
         stopped = invoke(own, *kept)
         assert stopped.exit_code == 1
         assert "OK · popularity" in stopped.stdout
-        assert "stopped after 1 of 2; the same command resumes" in stopped.stdout
+        assert "stopped after 1 of 2 entries; the same command resumes" in stopped.stdout
         assert "use --results to keep finished runs" in invoke(own).stdout
 
     def never(*_: Any) -> None:

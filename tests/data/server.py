@@ -34,6 +34,7 @@ class Resource:
     statuses: list[int] = field(default_factory=list)  # one answer each, before the real ones
     kind: str = "application/octet-stream"
     pause: float = 0.0  # seconds between pieces of 64 KiB
+    retry_after: str = ""  # header of the answers in `statuses`
 
 
 class Server:
@@ -120,7 +121,10 @@ def page(handler: BaseHTTPRequestHandler, text: str, cookie: str = "") -> None:
 
 def send(handler: BaseHTTPRequestHandler, resource: Resource) -> None:
     if resource.statuses:
-        handler.send_error(resource.statuses.pop(0))
+        handler.send_response(resource.statuses.pop(0))
+        handler.send_header("Retry-After", resource.retry_after)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
         return
     content, start, total = resource.content, 0, len(resource.content)
     asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))

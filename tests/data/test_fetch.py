@@ -16,6 +16,7 @@ import pytest
 
 from xmcbench.data import fetch, hashes
 from xmcbench.data.catalogue import Entry, File, Form, entry
+from xmcbench.data.drive import page_in
 from xmcbench.data.fetch import fetch_files
 from xmcbench.data.places import folder
 from xmcbench.errors import DataError, UsageError
@@ -78,6 +79,8 @@ def test_nothing_here_says_what_to_put_where(home: Path) -> None:
         "https://drive.google.com/file/d/0B3lPMIHmG6vGU0VTR1pCejFpWjg/view?resourcekey=0-SurjZ4z_5Tr38jENzf2Iwg",
         *("002fcbb4dfe516224f91c311f4940a8be9215188", "57aa8c3f73c1f53fe99d147651e87ecb5ba8ad8f"),
         "xmcbench data fetch eurlex-4k",
+        "Data sets that need no download: icd10cm",
+        "synthetic",
     ):
         assert part in text
     assert (home / "downloads" / "eurlex-4k").is_dir()  # the folder to put them into is there
@@ -112,6 +115,51 @@ def test_an_edited_copy_is_refused_and_put_aside() -> None:
     assert f"expected git blob {git_blob(TRAIN)}" in text
     assert f"got      git blob {git_blob(TRAIN.replace(bytes([10]), bytes([13, 10])))}" in text
     assert sorted(p.name for p in folder(toy_entry).glob("toy*")) == ["toy_test.txt", "toy_train.txt.bad"]
+
+
+QUOTA = b"\xef\xbb\xbf<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body>Sorry</body>"
+
+
+@pytest.mark.parametrize("name", ["Toy.zip", "toy_train.txt"])
+def test_a_web_page_that_a_browser_saved_is_named_and_stays(name: str) -> None:
+    toy_entry = toy()
+    page = put(folder(toy_entry) / name, QUOTA)
+    with pytest.raises(DataError) as caught:
+        fetch_files(toy_entry, offline=True)
+    assert f"{page}: a web page ('Google Drive - Quota exceeded') instead of the file: remove it" in str(caught.value)
+    assert page.read_bytes() == QUOTA
+    assert not list(folder(toy_entry).glob("*.bad"))
+
+
+def test_an_xml_file_is_no_web_page() -> None:
+    assert page_in(b'<?xml version="1.0"?><ICD10CM.tabular><title>a</title>') is None
+    assert page_in(b"3 5 2\n0 1:2\n") is None
+    assert page_in(b"") is None
+    assert page_in(b"<!-- saved --><HTML><body>x") == "a web page"
+
+
+def test_what_is_no_archive_is_called_so() -> None:
+    toy_entry = toy()
+    put(folder(toy_entry) / "Toy.zip", b'{"error": "not found"}')
+    with pytest.raises(DataError, match=r"Toy\.zip: neither a zip nor a tar archive\n"):
+        fetch_files(toy_entry, offline=True)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1, 2]", "\x00\xff", '{"toy/toy_train.txt": {"sha256": 1}}'])
+def test_damaged_recorded_hashes_are_an_error_and_stay(home: Path, damage: str) -> None:
+    toy_entry = toy(files=(File("train", "toy_train.txt"), File("test", "toy_test.txt")), archive=None)
+    put(folder(toy_entry) / "toy_train.txt", TRAIN)
+    put(folder(toy_entry) / "toy_test.txt", TEST)
+    ledger = put(home / "recorded-hashes.json", damage.encode("latin-1"))
+    put(home / "file-hashes.json", b"{")  # a cache, which is written anew
+    with pytest.raises(DataError) as caught:
+        fetch_files(toy_entry, offline=True)
+    assert "recorded-hashes.json" in str(caught.value)
+    assert "first downloads" in str(caught.value)
+    assert ledger.read_bytes() == damage.encode("latin-1")
+    assert (folder(toy_entry) / "toy_train.txt").read_bytes() == TRAIN, "the user's file is not at fault"
+    ledger.unlink()
+    assert set(fetch_files(toy_entry, offline=True)) == {"train", "test"}
 
 
 def test_the_real_fragment_is_not_the_real_test_file(shared: Path) -> None:

@@ -7,7 +7,10 @@ import importlib.util
 import json
 import random
 import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import formatdate
 from pathlib import Path
 from types import ModuleType
 
@@ -128,6 +131,36 @@ def test_a_part_with_wrong_bytes_starts_again_once(server, tmp_path: Path) -> No
 def test_a_passing_error_is_retried(server, tmp_path: Path, status: int) -> None:
     get(server.add("/f", CONTENT, statuses=[status, status]), tmp_path / "f")
     assert len(server.log) == 3
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        (formatdate(1_700_000_009, usegmt=True), 9.0),
+        (formatdate(1_600_000_000, usegmt=True), 0.0),
+        ("Tue, 14 Nov 2023 22:13:29 -0000", 9.0),
+        ("soon", 0.0),
+        ("", 0.0),
+        ("-3", 0.0),
+    ],
+)
+def test_a_server_says_when_to_come_again(monkeypatch, header: str, seconds: float) -> None:
+    class Now(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.fromtimestamp(1_700_000_000, tz)
+
+    monkeypatch.setattr(module, "datetime", Now)
+    assert module._retry_after(header) == seconds
+
+
+def test_a_longer_wait_than_a_user_has_patience_for_is_said(server, tmp_path: Path) -> None:
+    url = server.add("/f", CONTENT, statuses=[503] * 99, retry_after=formatdate(time.time() + 3570, usegmt=True))
+    with pytest.raises(Failed, match=r"HTTP status 503 .*; the server asks to try again in 60 minutes"):
+        get(url, tmp_path / "f")
+    assert len(server.log) == 1
 
 
 def test_errors_that_stay_end_it(server, tmp_path: Path) -> None:

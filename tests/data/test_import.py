@@ -291,7 +291,7 @@ def test_bad_files_are_refused_whole(tmp_path: Path) -> None:
     sp.save_npz(tmp_path / "wide.npz", sp.csr_matrix(np.ones((40, 2))))
     splits = SplitFiles(texts, tmp_path / "y.npz"), SplitFiles(texts, tmp_path / "wide.npz")
     refused(Plan(*splits), "differ in width: train 1, test 2")
-    refused(Plan(splits[0], splits[0], label_texts=names), "2 label texts for 1 labels")
+    refused(Plan(splits[0], splits[0], label_texts=names), "2 label texts for 1 label")
 
 
 def test_svmlight_without_a_header_gets_one_width(tmp_path: Path) -> None:

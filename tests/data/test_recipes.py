@@ -126,7 +126,7 @@ def test_pecos(tmp_path: Path, view: str) -> None:
     assert parsed.train.texts == ["one", "two"]
     assert parsed.label_texts == ["a", "b"]
     files["label_texts"].write_text("a\n")
-    with pytest.raises(DataError, match="1 lines, expected 2"):
+    with pytest.raises(DataError, match="1 line, expected 2"):
         run("pecos", files, view)
 
 

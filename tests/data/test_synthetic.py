@@ -30,7 +30,7 @@ def test_name_and_parameters() -> None:
     ("name", "said"),
     [
         ("synthetic[label=3]", "Did you mean 'labels'"),
-        ("synthetic[labels=many]", "labels='many' is not of type int"),
+        ("synthetic[labels=many]", "labels='many' is not a whole number"),
         ("synthetic[labels=1]", "labels=1: at least 2"),
         ("synthetic[noise=1.5]", "between 0 and 1"),
         ("synthetic[noise=nan]", "between 0 and 1"),

@@ -92,7 +92,7 @@ def test_each_problem_is_found(says: str) -> None:
 
 def test_all_problems_are_reported_together() -> None:
     bad = dataclasses.replace(WORLD, label_texts=["x"], test_filter=np.array([[99, 0]]))
-    with pytest.raises(DataError, match=r"mine has 2 problems:\n  - .*filter|mine has 2 problems:\n  - 1 label texts"):
+    with pytest.raises(DataError, match=r"mine has 2 problems:\n  - .*filter|mine has 2 problems:\n  - 1 label text "):
         validate(bad, "mine")
 
 

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 @pytest.fixture
 def faiss() -> None:
-    pytest.importorskip("faiss", reason="faiss isn't installed: pip install 'xmcbench[ann]'")
+    pytest.importorskip("faiss", reason="faiss isn't installed: pip install -e '.[ann]'")
 
 
 def drawn(n_labels: int = 1500, width: int = 16) -> tuple[Floats, Floats]:

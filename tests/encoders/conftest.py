@@ -16,7 +16,7 @@ WORDS += ["the", "fracture", "##s", "##ish", *"abcdefghij", *(f"##{c}" for c in 
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a BERT with 2 layers of width 16, which reads up to 64 tokens."""
     if importlib.util.find_spec("transformers") is None:
-        pytest.skip("transformers is not installed: pip install 'xmcbench[text]'")
+        pytest.skip("transformers is not installed: pip install -e '.[text]'")
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

@@ -21,7 +21,7 @@ from xmcbench.encoders.params import EncoderParams
 from xmcbench.encoders.pretrained import is_whole, pooling_of
 from xmcbench.encoders.tokens import Tokens
 from xmcbench.encoders.transformer import Halved, TransformerEncoder, has_half, in_half, pool
-from xmcbench.errors import DataError, UsageError, XmcError
+from xmcbench.errors import DataError, UsageError, XmcError, install_extra
 from xmcbench.method import Inputs
 
 TEXTS = ["fever of unknown cause", "Yellow fever", "fracture of the left arm arm arm", "", "feverish a b c"]
@@ -316,7 +316,7 @@ def test_what_a_user_without_transformers_is_told(monkeypatch: pytest.MonkeyPatc
     params = EncoderParams(encoder=name)
     sentence = packages.missing(params)
     assert sentence is not None
-    assert "needs transformers, which is not installed: pip install 'xmcbench[text]'" in sentence
+    assert f"needs transformers, which is not installed; {install_extra('text')}" in sentence
     assert said in sentence
     with pytest.raises(XmcError, match="needs transformers"):
         new_encoder(params, inputs(), None, 0, "cpu")

@@ -139,3 +139,49 @@ def test_compiling_is_timed_and_what_the_cache_has_is_not(tmp_path: Path) -> Non
     assert second == 0.0
     (cached, _), _ = run()
     assert cached == 0.0
+
+
+CLOCK = """
+import threading, time
+from numba import njit
+from xmcbench.runs.measure import Compilation, query_latency
+
+@njit
+def slow(x):
+    total = 0.0
+    for i in range(x.size): total += x.flat[i] ** 0.5
+    return total
+
+@njit
+def slow_again(x): return slow(x) + 1.0
+
+import numpy as np
+told = []
+compilation = Compilation(told.append)
+with compilation:
+    before, wall = compilation.clock(), time.perf_counter()
+    kinds = np.float64, np.float32, np.int64
+    found = query_latency(lambda row: slow(np.ones(9, kinds[row])), 3, 60.0, compilation.clock)
+    assert found["query_p99_ms"] < 20, found  # each row compiles for another type
+    workers = [threading.Thread(target=slow_again, args=(np.ones((2, 2), kind),)) for kind in (int, float)]
+    for worker in workers: worker.start()
+    for worker in workers: worker.join()
+    passed, wall = compilation.clock() - before, time.perf_counter() - wall
+assert compilation.seconds > 0.1
+assert abs(wall - passed - compilation.seconds) < 0.01, (wall, passed, compilation.seconds)
+assert passed < 0.2 * wall, (passed, wall)
+assert told[:2] == [True, False] and len(told) % 2 == 0, told
+def fails(compiling): raise RuntimeError("the display is broken")
+with Compilation(fails) as compilation: slow(np.ones(3, np.int8))
+assert compilation.seconds > 0
+import sys, numba.core
+sys.modules["numba.core.event"] = None  # as in a numba that has no such events
+del numba.core.event
+with Compilation() as compilation: slow(np.ones(3, np.int16))
+assert compilation.seconds == 0
+"""
+
+
+def test_the_clock_stands_still_while_any_thread_compiles_and_no_run_fails() -> None:
+    done = subprocess.run([sys.executable, "-c", CLOCK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -219,7 +219,7 @@ def test_values_take_the_type_of_their_annotation(name: str, text: str, value: o
     ("methods", "settings", "said"),
     [
         (["toy[bem=3]"], [], "beam"),
-        (["toy[beam=ten]"], [], "is not int"),
+        (["toy[beam=ten]"], [], "is not a whole number"),
         (["toy[beam]"], [], "lacks '='"),
         (["toy[rate=inf]"], [], "is not a finite number"),
         (["toy[loss=square]"], [], "Valid: hinge, log"),

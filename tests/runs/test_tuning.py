@@ -97,6 +97,7 @@ class Told(Reporter):
     def __init__(self) -> None:
         self.phases: list[str] = []
         self.notes: list[str] = []
+        self.shares: list[float] = []
         self.scores: list[float] = []
 
     def phase(self, name: str) -> None:
@@ -104,6 +105,8 @@ class Told(Reporter):
 
     def progress(self, done: float, total: float, note: str) -> None:
         self.notes.append(note)
+        if self.phases[-1].startswith("tuning"):
+            self.shares.append(done / total)
 
     def score(self, name: str, value: float) -> None:
         self.scores.append(value)
@@ -184,6 +187,8 @@ def test_query_parameters_share_a_fit_and_every_combination_is_told(store: Store
     assert told.notes[0] == "train half"
     assert len(told.scores) == 6
     assert record.costs.tune_seconds == record.costs.phases["tune"] > 0
+    assert told.shares == sorted(told.shares), "progress counts combinations, and never begins again"
+    assert told.shares[-1] > 0
 
 
 def test_of_equal_scores_the_one_nearest_to_the_defaults_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

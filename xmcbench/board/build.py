@@ -19,7 +19,7 @@ from xmcbench.board.html import page
 from xmcbench.board.model import Board
 from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, counted
 from xmcbench.files import atomic
 from xmcbench.results.store import Store
 
@@ -42,9 +42,12 @@ def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
     damaged: list[str] = []
     records = store.records(damaged)
     if damaged:
-        raise DataError(f"{folder}: {len(damaged)} refused\n" + "\n".join(damaged), "Repair or remove these records.")
+        refused = "\n".join([f"{folder}: {counted(len(damaged), 'record')} refused", *damaged])
+        raise DataError(refused, "Repair or remove these records.")
     if not records:
-        raise DataError(f"{folder}: no records in it", f"Add some: xmcbench merge results --into {folder} --slim")
+        raise DataError(
+            f"{folder}: no records in it", f"Add records with `xmcbench merge results --into {folder} --slim`."
+        )
     cache = Cache() if fresh else Cache.read(folder / TESTS)
     published_values = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
     files = rendered(board_of(records, store, cache, published_values))

@@ -10,7 +10,7 @@ from xmcbench.board.entries import age
 from xmcbench.board.model import Costs
 from xmcbench.results.record import Record
 
-BUSY = 0.1  # share of the machine used by others, or of the time used by compilation, above which a run counts as busy
+BUSY = 0.1  # share of the machine used by others, or of its times used by compilation, above which a run counts as busy
 MEDIANS = ("fit_seconds", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes")  # fields as in a record
 
 
@@ -32,7 +32,8 @@ def is_busy(run: Record) -> bool:
     """Whether other processes, or the first compilation of kernels, took much of the run; unknown counts as no."""
     costs = run.costs
     seconds = sum(part or 0.0 for part in (costs.fit_seconds, costs.predict_seconds, costs.warm_up_seconds))
-    return (costs.others_cpu or 0.0) > BUSY or (costs.compile_seconds or 0.0) > BUSY * seconds > 0
+    compiling = 0.0 if costs.compile_excluded else costs.compile_seconds or 0.0
+    return (costs.others_cpu or 0.0) > BUSY or compiling > BUSY * seconds > 0
 
 
 def _medians(machine: str, threads: int | None, runs: Sequence[Record]) -> Costs:

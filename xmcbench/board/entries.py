@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from xmcbench.comparison.compare import same_but_seed
+from xmcbench.errors import counted
 from xmcbench.results.record import Record
 from xmcbench.results.store import standing
 
@@ -93,7 +94,8 @@ def failures_of(records: Sequence[Record], entries: Sequence[Entry]) -> list[str
             label = entry.newest.method.label
             versions = {r.method.version for r in records if r.is_external and r.method.label == label}
             if len(versions) > 1:
-                messages.append(f"{label}: {len(versions) - 1} earlier predictions under this name aren't shown")
+                earlier = counted(len(versions) - 1, "earlier file")
+                messages.append(f"{label}: not shown: {earlier} of predictions under this name")
     return messages
 
 

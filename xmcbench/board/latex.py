@@ -26,12 +26,16 @@ def escaped(text: object) -> str:
 def table(table: Table) -> str:
     """A `tabular` in a `table`; needs the package booktabs."""
     first = table.tested[0] if table.tested else ""
+    meaning = "No metric was tested, so that no row has a rank."
+    if first:
+        meaning = (
+            "Every method of a better rank is significantly better than every method of a worse rank"
+            f" (paired randomisation tests over documents, {first}, Holm's correction, 5%)."
+        )
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped(table.title)} ({escaped(table.view)}), percent. Every method of a better rank"
-        rf" is significantly better than every method of a worse rank (paired randomisation tests over documents,"
-        rf" {escaped(first)}, Holm's correction, 5\%).}}",
+        rf"\caption{{{escaped(table.title)} ({escaped(table.view)}), percent. {escaped(meaning)}}}",
         rf"\begin{{tabular}}{{rl{'r' * len(table.metrics)}}}",
         r"\toprule",
         " & ".join(["rank", "method", *map(escaped, table.metrics)]) + r" \\",

@@ -83,7 +83,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        typer.echo("interrupted", err=True)  # typer turns Ctrl-C into an exit without a message
+        # typer turns Ctrl-C into an exit without a message
+        typer.echo("interrupted; run the same command again: downloads and runs resume", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)

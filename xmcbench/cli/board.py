@@ -40,7 +40,7 @@ def build(
         typer.echo(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
         return
     if outdated := differing(folder, files):
-        hint = f"Write them with: xmcbench board build --folder {folder}"
+        hint = f"Write them with `xmcbench board build --folder {folder}`."
         raise RegressionError(f"{folder}: files differ from what its records give: {', '.join(outdated)}", hint)
     typer.echo(f"{folder}: all {len(files)} files match its records")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import AsJson, Offline, forbid_network
-from xmcbench.cli.terminal import checks_hold, make_console, print_check
-from xmcbench.errors import DataError, RegressionError, UsageError, unknown
+from xmcbench.cli.terminal import checks_hold, make_console, print_check, stop_on_sigterm
+from xmcbench.errors import DataError, RegressionError, UsageError, counted, unknown
 from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
@@ -92,8 +91,10 @@ def scores(
         _update(path, update, only or [])
         return
     entries = _chosen(read(path), only or [])
+    if not entries:
+        raise DataError(f"{path}: no entries, so nothing can be checked", "`--update RESULTS` adds them from records.")
     console = make_console(stderr=as_json)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: prints the outcomes so far
+    stop_on_sigterm()  # then prints the outcomes so far
     forbid_network(offline)
     with tempfile.TemporaryDirectory() if results is None else nullcontext(results) as folder:
         outcomes = _check(entries, Store(Path(folder)), offline, console)
@@ -103,7 +104,7 @@ def scores(
         print_outcomes(console, outcomes)
     if len(outcomes) < len(entries):
         hint = "the same command resumes" if results else "use --results to keep finished runs"
-        console.print(f"stopped after {len(outcomes)} of {len(entries)}; {hint}")
+        console.print(f"stopped after {len(outcomes)} of {len(entries)} entries; {hint}")
         raise typer.Exit(1)
     if problem := settle(outcomes, data_may_be_missing=which != FAST):
         raise RegressionError(*problem)
@@ -175,8 +176,8 @@ def _update(path: Path, results: Path, only: Sequence[str]) -> None:
     entries = _chosen(entries, only)
     write(path, merged(read(path) if path.is_file() else [], entries))
     for entry in entries:
-        seeds = "1 seed" if entry.seeds == 1 else f"{entry.seeds} seeds"
-        typer.echo(f"{clean(entry)}: {len(entry.metrics)} metrics, tolerances from {seeds}")
+        found = f"{counted(len(entry.metrics), 'metric')}, tolerances from {counted(entry.seeds, 'seed')}"
+        typer.echo(f"{clean(entry)}: {found}")
     for text in left_out:
         typer.echo(f"left out: {clean(text)}", err=True)
-    typer.echo(f"{path}: {len(entries)} entries written")
+    typer.echo(f"{path}: {len(entries)} {'entry' if len(entries) == 1 else 'entries'} written")

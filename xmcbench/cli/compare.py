@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,11 +15,10 @@ import typer
 from xmcbench.cli.options import RESULTS, RUN, AsJson, Results, readable_records
 from xmcbench.cli.show import chosen
 from xmcbench.cli.terminal import number, percent, print_table, print_text
-from xmcbench.errors import DataError, RegressionError, UsageError
+from xmcbench.errors import DataError, RegressionError, UsageError, counted
 from xmcbench.escaping import clean, clean_lines
 
 if TYPE_CHECKING:
-    from xmcbench.comparison.compare import Verdict
     from xmcbench.comparison.differences import Differences
     from xmcbench.comparison.paired import Gap
     from xmcbench.results.record import Record
@@ -39,12 +39,13 @@ def compare(
 ) -> None:
     """Compare two runs, metric by metric.
 
-    Shows B − A with a 95 % interval and a paired test over the same test rows. If the data set is on this machine,
-    also shows the labels and the test rows with the largest differences.
+    A name means the mean over all its seeds that the other side has, too. Shows B − A with a 95 % interval and a
+    paired test over the same test rows, from which the verdict follows. If the data set is on this machine, also shows
+    the labels and the test rows with the largest differences.
 
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
-    from xmcbench.comparison.compare import compare
+    from xmcbench.comparison.paired import seeds_of, with_common_seeds
     from xmcbench.data.imported import replaced_by
     from xmcbench.data.inventory import data_set
     from xmcbench.results.store import Store
@@ -56,34 +57,37 @@ def compare(
             known = data_set(dataset)
             dataset = known if isinstance(known, str) else known.name
     first, second = store.find_pair(a, b, dataset, records)
-    if as_json:  # otherwise the first lines of the output have the run ids
-        for letter, text, record in (("A", a, first), ("B", b, second)):
-            if text != record.run_id:
-                typer.echo(f"{letter} is {clean(record.run_id)}", err=True)
-    if first.run_id == second.run_id:
-        typer.echo("note: A and B are the same run", err=True)
     for letter, record in {first.run_id: ("A", first), second.run_id: ("B", second)}.values():
         if now := replaced_by(record.dataset.name, record.dataset.revision):
             was = f"{letter} is on revision {record.dataset.revision} of {clean(record.dataset.name)}"
             typer.echo(f"note: {was}, which was imported again since: now {now}", err=True)
+    all_a, all_b = (seeds_of(run, store.fitting(text, records, dataset)) for run, text in ((first, a), (second, b)))
+    runs_a, runs_b = with_common_seeds(all_a, all_b, first, second)
     stores = _store_of(store, a), _store_of(store, b)
-    verdicts = compare(first, second, records)
-    gaps, grouped = _gaps(stores, first, second, verdicts, samples)
+    if as_json:  # otherwise the first lines of the output have the run ids
+        _name_runs("A", a, runs_a)
+        _name_runs("B", b, runs_b)
+    else:
+        _print_runs("A", runs_a)
+        _print_runs("B", runs_b)
+    notes = _notes(runs_a, runs_b, all_a, all_b)
+    for note in notes:
+        typer.echo(f"note: {clean(note)}", err=True)
+    gaps, grouped = _gaps(stores, runs_a, runs_b, samples)
     if not as_json:
-        _print_runs(first, second)
-        print_gaps(verdicts, gaps, grouped)
-    most_different, reason = _differences(stores, first, second, differ)
+        print_gaps(gaps, grouped)
+    most_different, reason = _differences(stores, runs_a[0], runs_b[0], differ)
     if as_json:
-        rows = [{**vars(verdict), **vars(gap)} for verdict, gap in zip(verdicts, gaps, strict=True)]
-        report = {"a": first.run_id, "b": second.run_id, "metrics": rows, "near_duplicates_together": grouped}
+        report = {"metrics": [vars(gap) for gap in gaps], "near_duplicates_together": grouped, "notes": notes}
         report |= {"differences": None if most_different is None else asdict(most_different), "no_differences": reason}
-        print(json.dumps(report, allow_nan=False))
+        print(json.dumps({**_runs_as_json("a", runs_a), **_runs_as_json("b", runs_b), **report}, allow_nan=False))
     elif most_different is not None:
-        print_differences(most_different)
+        seeds = f"; A with seed {runs_a[0].seed}, B with seed {runs_b[0].seed}"
+        print_differences(most_different, seeds if len(runs_a) + len(runs_b) > 2 else "")
     elif reason:
         typer.echo(f"\nno differences shown: {clean_lines(reason)}")
     if check:
-        _check(first, second, verdicts)
+        _check(runs_a[0], runs_b[0], gaps)
 
 
 def _store_of(store: Store, text: str) -> Store:
@@ -93,25 +97,44 @@ def _store_of(store: Store, text: str) -> Store:
     return Store(Path(text).resolve().parents[1]) if is_record_file(text) else store
 
 
+def _notes(runs_a: list[Record], runs_b: list[Record], all_a: list[Record], all_b: list[Record]) -> list[str]:
+    """What a reader may not expect of the runs that are compared."""
+    ids = [[run.run_id for run in runs] for runs in (runs_a, runs_b)]
+    if ids[0] == ids[1]:
+        return ["A and B are the same run" if len(ids[0]) == 1 else "A and B are the same runs"]
+    notes = []
+    if runs_a[0].seed != runs_b[0].seed and not any(run.method.deterministic for run in (runs_a[0], runs_b[0])):
+        notes.append(f"different seeds: {runs_a[0].seed} of A, {runs_b[0].seed} of B; A and B share no seed")
+    if runs_a[0].k != runs_b[0].k:
+        notes.append(f"A predicts {runs_a[0].k} labels per row, B {runs_b[0].k}: labels beyond that count as misses")
+    for side, used, found in (("A", runs_a, all_a), ("B", runs_b, all_b)):
+        if unused := [str(run.seed) for run in found if run not in used]:
+            notes.append(f"{side} also has {'seed' if len(unused) == 1 else 'seeds'} {', '.join(unused)}, not used")
+    return notes
+
+
 def _gaps(
-    stores: tuple[Store, Store], first: Record, second: Record, verdicts: list[Verdict], samples: int
+    stores: tuple[Store, Store], runs_a: list[Record], runs_b: list[Record], samples: int
 ) -> tuple[list[Gap], bool]:
-    """B − A per verdict, and whether near-duplicates were grouped; prints the reason if rows can't be paired.
+    """B − A per metric, and whether near-duplicates were grouped; prints the reason if rows can't be paired.
 
     Raises
     ------
     DataError : a file was changed, or does not reproduce the recorded values.
     """
-    from xmcbench.comparison.paired import Paired, gaps, per_row
+    from xmcbench.comparison.paired import Paired, compared, mean_rows, per_row
     from xmcbench.results.store import NotKept
 
-    if first.dataset.content_hash == second.dataset.content_hash:
+    if runs_a[0].dataset.content_hash == runs_b[0].dataset.content_hash:
         try:
-            paired = Paired.of(per_row(stores[0], first), per_row(stores[1], second))
-            return gaps(paired, verdicts, samples), paired.groups is not None
+            sides = [
+                mean_rows([per_row(s, run) for run in runs]) for s, runs in zip(stores, (runs_a, runs_b), strict=True)
+            ]
+            paired = Paired.of(*sides)
+            return compared(runs_a, runs_b, paired, samples), paired.groups is not None
         except (NotKept, UsageError) as error:  # files are missing, or the record names the wrong data
-            typer.echo(f"no paired intervals: {clean_lines(error)}", err=True)
-    return gaps(None, verdicts, samples), False
+            typer.echo(f"no paired intervals and no test: {clean_lines(error)}", err=True)
+    return compared(runs_a, runs_b, None, samples), False
 
 
 def _differences(
@@ -142,54 +165,84 @@ def _differences(
     return differences(final(first, topk_a, dataset), final(second, topk_b, dataset), dataset, count), None
 
 
-def _check(first: Record, second: Record, verdicts: list[Verdict]) -> None:
+def _check(first: Record, second: Record, gaps: Sequence[Gap]) -> None:
     """Raise RegressionError if B is worse, or if nothing was judged: a check without comparison must not pass."""
     from xmcbench.comparison.compare import FAIL, UNKNOWN
 
-    worse = [v.metric for v in verdicts if v.verdict == FAIL]
-    if worse:
-        raise RegressionError(f"{second.run_id} is worse than {first.run_id} in {', '.join(worse)}")
-    if all(v.verdict == UNKNOWN for v in verdicts):
+    if worse := [gap.metric for gap in gaps if gap.verdict == FAIL]:
+        raise RegressionError(f"B, {second.method.label}, is worse than A, {first.method.label}: {', '.join(worse)}")
+    if all(gap.verdict == UNKNOWN for gap in gaps):
         failed = [f"{r.run_id} has status {r.status}" for r in (first, second) if r.status != "ok"]
-        reasons = failed or sorted({v.why for v in verdicts}) or [f"{first.run_id} has no metrics"]
-        hint = "Both runs need the same metrics, on the same data and the same kind of device."
+        reasons = failed or sorted({gap.why for gap in gaps}) or [f"{first.run_id} has no metrics"]
+        hint = "Both runs need the same metrics and stored rows, on the same data and the same kind of device."
         raise RegressionError(f"nothing could be compared: {', '.join(reasons)}", hint)
 
 
-def _print_runs(first: Record, second: Record) -> None:
-    """Print which runs A and B are."""
-    for name, record in (("A", first), ("B", second)):
-        data = record.dataset
-        seed = "no seed" if record.seed is None else f"seed {record.seed}"
-        status = "" if record.status == "ok" else f", status {record.status}"
-        print_text(f"{name}: {record.method.label} on {data.name} ({data.view}), {seed}{status}, {record.run_id}")
-        if text := chosen(record):
+def _runs_as_json(side: str, runs: Sequence[Record]) -> dict[str, object]:
+    """The newest run of a side, and the seed of each run used."""
+    newest = max(runs, key=lambda run: (run.started_utc, run.run_id))
+    return {side: newest.run_id, f"{side}_runs": {run.run_id: run.seed for run in runs}}
+
+
+def _name_runs(letter: str, text: str, runs: Sequence[Record]) -> None:
+    """Say on standard error which runs a name means."""
+    for run in runs:
+        if text != run.run_id:
+            seed = f", seed {run.seed}" if len(runs) > 1 else ""
+            typer.echo(f"{letter} is {clean(run.run_id)}{seed}", err=True)
+
+
+def _print_runs(letter: str, runs: Sequence[Record]) -> None:
+    """Print which runs A or B is."""
+    first = runs[0]
+    seeds = [run.seed for run in runs]
+    data = f"{first.method.label} on {first.dataset.name} ({first.dataset.view})"
+    if len(runs) == 1:
+        status = "" if first.status == "ok" else f", status {first.status}"
+        print_text(f"{letter}: {data}, {'no seed' if None in seeds else f'seed {seeds[0]}'}{status}, {first.run_id}")
+    else:
+        print_text(f"{letter}: {data}, mean of seeds {', '.join(map(str, seeds))}")
+    for run in runs:
+        if len(runs) > 1:
+            print_text(f"   seed {run.seed}: {run.run_id}")
+        if text := chosen(run):
             print_text(f"   tuned: {text}")
 
 
-def print_gaps(verdicts: Sequence[Verdict], gaps: Sequence[Gap], grouped: bool) -> None:
+def print_gaps(gaps: Sequence[Gap], grouped: bool) -> None:
     """Print a table of metrics in percent. `grouped`: near-duplicate rows were resampled and swapped together."""
+    from xmcbench.comparison.paired import ALPHA
+
     grouping = ", near-duplicates together" if grouped else ""
-    adjustment = ", not adjusted for the number of metrics" if len(verdicts) > 1 else ""
+    tested = sum(gap.p is not None for gap in gaps)
+    adjustment = f", adjusted for {counted(tested, 'metric')} (Holm)" if tested > 1 else ""
     print_text(
-        f"percent; interval: 95 % over the same test rows{grouping}; p: paired randomisation test{adjustment}; "
-        "won, lost: rows in which B is better or worse; verdict: B − A against the tolerance between seeds"
+        f"percent; interval: 95 % of B − A over the same test rows{grouping}, of each metric alone; "
+        f"p: paired randomisation test{adjustment}; won, lost: rows in which B is better or worse; "
+        f"verdict: INCONCLUSIVE unless p ≤ {ALPHA} and 0 is outside the interval"
     )
     titles = ("metric", "A", "B", "B − A", "interval", "p", "won", "lost", "verdict")
     rows = []
-    for v, gap in zip(verdicts, gaps, strict=True):
+    for gap in gaps:
         difference, low, high = (percent(x, sign=True) for x in (gap.difference, gap.low, gap.high))
         paired = ["", "", "", ""]
-        if gap.p is not None:
-            p = f"{gap.p:.4f}" if gap.p >= 0.0001 else f"{gap.p:.0e}" if gap.p > 0 else "<1e-308"  # less than a float
-            paired = [f"[{low}, {high}]", p, number(gap.won), number(gap.lost)]
-        verdict = v.verdict + (f" ({v.why})" if v.why else "")
-        rows.append((v.metric, percent(v.expected), percent(v.got), difference, *paired, verdict))
+        if gap.p_adjusted is not None:
+            paired = [f"[{low}, {high}]", _p(gap.p_adjusted), number(gap.won), number(gap.lost)]
+        verdict = gap.verdict + (f" ({gap.why})" if gap.why else "")
+        rows.append((gap.metric, percent(gap.expected), percent(gap.got), difference, *paired, verdict))
     print_table([titles, *rows], right=titles[1:-1], drop=("won", "lost"))
+    counts = Counter(gap.verdict for gap in gaps)
+    print_text(f"{counted(len(gaps), 'metric')}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
 
 
-def print_differences(differences: Differences) -> None:
-    """Print the labels and documents with the largest gains of B, then of A."""
+def _p(value: float) -> str:
+    if value >= 0.0001:
+        return f"{value:.4f}"
+    return f"{value:.0e}" if value > 0 else "<1e-308"  # less than a float
+
+
+def print_differences(differences: Differences, seeds: str = "") -> None:
+    """Print the labels and documents with the largest gains of B, then of A; `seeds` says of which runs."""
     labels = [
         (x.label, *map(number, (x.train_rows, x.test_rows, x.a_hits, x.b_hits)), x.text or "")
         for x in differences.labels
@@ -203,7 +256,7 @@ def print_differences(differences: Differences) -> None:
         ("documents", ("test row", "labels", "A", "B", "text"), documents, f"hits {first}"),
     ):
         if rows:
-            typer.echo(f"\n{kind} that differ most: {meaning}")
+            typer.echo(f"\n{kind} that differ most: {meaning}{seeds}")
             print_table([titles, *rows], right=titles[:-1])
         else:
             typer.echo(f"\n{kind}: both runs have the same hits {first}")

@@ -9,7 +9,7 @@ import typer
 
 from xmcbench.cli.options import RESULTS, AsJson, DatasetView, Offline, Results, readable_records
 from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text
-from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.errors import DataError, UsageError, counted, unknown
 
 data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
 
@@ -113,7 +113,7 @@ def clean(
     if not yes and not typer.confirm(f"Remove {len(folders)} folders, {total:,} bytes?"):
         raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
     remove([path for path, _ in folders])
-    typer.echo(f"removed {len(folders)} folders, {total:,} bytes")
+    typer.echo(f"removed {counted(len(folders), 'folder')}, {counted(total, 'byte')}")
 
 
 @data_app.command()

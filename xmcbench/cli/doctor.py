@@ -84,7 +84,11 @@ def _dependencies() -> Check:
     try:
         requirements = requires("xmcbench") or []
     except PackageNotFoundError:
-        return Check("dependencies", False, "xmcbench isn't installed (only on sys.path): pip install it")
+        return Check(
+            "dependencies",
+            False,
+            "xmcbench is imported from a folder, not installed; in its checkout: pip install -e .",
+        )
     names = [re.split(r"[^A-Za-z0-9._-]", text)[0] for text in requirements if "extra ==" not in text]
     missing = [name for name in names if not any(distributions(name=name))]
     detail = f"missing: {', '.join(missing)}" if missing else f"all {len(names)} installed"

@@ -80,9 +80,9 @@ def _peer(name: str) -> Peer:
 def _pip(requirement: str) -> None:
     """Install a requirement into the running environment with pip and its configuration."""
     if importlib.util.find_spec("pip") is None:
-        hint = "Install the extra with the tool that created the environment: xmcbench[peers]."
+        hint = f"Install {requirement} with the tool that created this environment."
         raise XmcError(f"this environment has no pip to install {requirement}", hint)
     typer.echo(f"pip install {requirement}", err=True)
     process = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", requirement])
     if process.returncode:
-        raise XmcError(f"pip could not install {requirement}; its output is above")
+        raise XmcError(f"pip could not install {requirement}; its output is above", "Is there a network connection?")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from datetime import timedelta
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.status import Status
 from rich.table import Column
 from rich.text import Text
@@ -17,19 +18,55 @@ from xmcbench.cli.terminal import duration, percent, safe
 from xmcbench.context import Reporter
 
 WIDE = 110  # a terminal of this many characters has room for a bar and a note
+COMPILING = "compiling, once"  # kernels, on this machine; numba caches them
 
 
 class RunReporter(Reporter):
-    """Keeps the best validation score so far, of the first metric that a method reports; prints nothing."""
+    """Keeps the phase, the share of it that is done, and the best validation score of the first metric that a method
+    reports; prints nothing.
+
+    Loops within a phase may report shares of their own. A share below the largest one so far would look like a step
+    back: the share then counts as unknown.
+    """
 
     def __init__(self, console: Console, label: str) -> None:
         self.console, self.label, self.metric, self.best = console, safe(label), "", -1.0
+        self.name, self.largest, self.first = "", 0.0, 0.0
+        self.first_time = self.compiling_since = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def phase(self, name: str) -> None:
+        if safe(name) != self.name:
+            self.name, self.largest, self.first, self.first_time = safe(name), 0.0, 0.0, time.monotonic()
+
+    def share(self, done: float, total: float) -> float | None:
+        """The share of the phase that is done, 0 to 1; None if unknown."""
+        share = min(1.0, done / total) if total > 0 else 0.0
+        if not 0 < share >= self.largest:
+            return None
+        if self.largest == 0:  # reached earlier, by a run that was stopped or by another phase, at unknown speed
+            self.first, self.first_time = share, time.monotonic()
+        self.largest = share
+        return share
+
+    def left(self, share: float | None) -> str:
+        """The remaining time of the phase at the speed since its first report; "" if that is unknown or just began."""
+        seconds = time.monotonic() - self.first_time
+        if share is None or not self.first < share < 1 or seconds < 1:
+            return ""
+        return f"{duration(seconds * (1 - share) / (share - self.first))} left"
+
+    def compiling(self, begins: bool) -> None:
+        now = time.monotonic()
+        if begins:
+            self.compiling_since = now
+        else:
+            self.first_time += now - self.compiling_since  # the rest of the phase compiles no more
 
     def score(self, name: str, value: float) -> None:
         if self.metric in ("", name):
@@ -51,10 +88,23 @@ class _TruncatedColumn(TextColumn):
         return text
 
 
-class BarReporter(RunReporter):
-    """One line per run on a terminal: name, phase, bar, elapsed and remaining time, best validation score.
+class _TimesColumn(ProgressColumn):
+    """Elapsed time of the run, then the remaining time of the phase if it is known."""
 
-    The remaining time is that of the phase. A narrow terminal shows no bar and no note.
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+
+    def render(self, task: Task) -> Text:
+        elapsed, left = timedelta(seconds=int(task.elapsed or 0)), task.fields["left"]
+        return Text(f"{elapsed}, {left}" if left else f"{elapsed}")
+
+
+class BarReporter(RunReporter):
+    """One line per run on a terminal: name, phase, bar, elapsed time of the run, remaining time of the phase, best
+    validation score.
+
+    The line appears with the first phase, so that a run that is already done shows none. A narrow terminal shows no
+    bar and no note.
     """
 
     def __init__(self, console: Console, label: str) -> None:
@@ -64,34 +114,39 @@ class BarReporter(RunReporter):
             _TruncatedColumn("{task.description}"),
             TextColumn("[cyan]{task.fields[phase]}"),
             *([BarColumn(bar_width=20)] if self.wide else []),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
+            _TimesColumn(),
             TextColumn("{task.fields[best]}"),
             *([_TruncatedColumn("[dim]{task.fields[note]}")] if self.wide else []),
             console=console,
             transient=True,
         )
-        self.task = self.progress_bar.add_task(self.label, total=None, phase="", best="", note="")
-
-    def __enter__(self) -> Self:
-        self.progress_bar.start()
-        return self
+        task = self.progress_bar.add_task(self.label, total=None, phase="", left="", best="", note="")
+        self.task = next(one for one in self.progress_bar.tasks if one.id == task)
 
     def __exit__(self, *_: object) -> None:
         self.progress_bar.stop()
 
     def phase(self, name: str) -> None:
-        # A new task per phase would restart the elapsed time, so only the counters are reset.
-        self.progress_bar.update(self.task, phase=safe(name), completed=0, total=None, note="")
+        super().phase(name)
+        self._show(None, phase=self.name, note="")
+        self.progress_bar.start()
 
     def progress(self, done: float, total: float, note: str) -> None:
-        self.progress_bar.update(self.task, completed=done, total=total, note=safe(note))
+        self._show(self.share(done, total), note=safe(note))
+
+    def compiling(self, begins: bool) -> None:
+        super().compiling(begins)
+        self._show(None, phase=COMPILING if begins else self.name)
+
+    def _show(self, share: float | None, **fields: Any) -> None:
+        # A new task per phase would restart the elapsed time, and `update` ignores a total of None.
+        self.task.total = None if share is None else 1.0
+        self.progress_bar.update(self.task.id, completed=share or 0.0, left=self.left(share), **fields)
 
     def score(self, name: str, value: float) -> None:
         super().score(name, value)
         best = self.best_score()
-        self.progress_bar.update(self.task, best=best if self.wide else best.replace("best validation", "best"))
+        self.progress_bar.update(self.task.id, best=best if self.wide else best.replace("best validation", "best"))
 
 
 class LineReporter(RunReporter):
@@ -102,19 +157,27 @@ class LineReporter(RunReporter):
     def __init__(self, console: Console, label: str) -> None:
         super().__init__(console, label)
         self.start = self.last_print = time.monotonic()
-        self.name = ""
+        self.compiled = False
 
     def phase(self, name: str) -> None:
-        self.name = safe(name)
-        self._print_line("")
+        super().phase(name)
+        self._print_line(self.name, "")
 
     def progress(self, done: float, total: float, note: str) -> None:
+        share = self.share(done, total)
         if time.monotonic() - self.last_print >= self.EVERY:
-            self._print_line(safe(f"{done / total:.0%} {note}" if total else note))
+            parts = ("" if share is None else f"{share:.0%}", safe(note), self.left(share))
+            self._print_line(self.name, " ".join(part for part in parts if part))
 
-    def _print_line(self, text: str) -> None:
+    def compiling(self, begins: bool) -> None:
+        super().compiling(begins)
+        if begins and not self.compiled:  # kernels are compiled one by one: a line for each would say nothing more
+            self.compiled = True
+            self._print_line(COMPILING, "")
+
+    def _print_line(self, phase: str, text: str) -> None:
         self.last_print = time.monotonic()
-        parts = [self.label, self.name, text.strip(), self.best_score(), duration(self.last_print - self.start)]
+        parts = [self.label, phase, text, self.best_score(), duration(self.last_print - self.start)]
         self.console.print(" · ".join(part for part in parts if part))
 
 

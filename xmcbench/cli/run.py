@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
-from xmcbench.cli.terminal import duration, make_console, print_table, safe
-from xmcbench.errors import UsageError
+from xmcbench.cli.terminal import duration, make_console, print_table, safe, stop_on_sigterm
+from xmcbench.errors import UsageError, counted, explain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,17 +75,21 @@ def run(
     names = [*(methods or []), *(method or [])]
     if not names:
         raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}", "Valid: auto, cpu, cuda.")
+    _check_limits(device, time_limit)
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
     datasets, numbers = _dataset_names(dataset or [DEFAULT_DATASET]), _whole_numbers(seeds)
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the run can be resumed
+    stop_on_sigterm()
     forbid_network(offline)
     console, store = make_console(stderr=as_json), Store(results)
-    data = _load_all(plan, offline, console)
-    _announce(plan, data, store, console)
-    records = _execute_plan(plan, data, store, Options(device, threads, time_limit, again, scored), console, as_json)
+    options = Options(device, threads, time_limit, again, scored)
+    try:
+        data = _load_all(plan, offline, console)
+        _announce(plan, data, store, options, console)
+    except KeyboardInterrupt as stop:  # later, execution makes a record of it
+        console.print(explain(stop)[1])
+        raise typer.Exit(1) from stop
+    records = _execute_plan(plan, data, store, options, console, as_json)
     if records[-1].status != "interrupted" and not keep_models:
         _remove_models(plan, data, store, records)
     console.print()
@@ -112,11 +115,18 @@ def _dataset_names(texts: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _check_limits(device: str, time_limit: float | None) -> None:
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
+    if time_limit is not None and not time_limit > 0:
+        raise UsageError(f"--time-limit {time_limit:g}: the limit must be above 0 seconds")
+
+
 def _whole_numbers(text: str) -> list[int]:
     """Parse seeds: "0,1,2" becomes [0, 1, 2]; a repeated seed counts once."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--seeds {text!r}", "Give non-negative integers, as in --seeds 0,1,2.")
+        raise UsageError(f"--seeds {text!r}: seeds are whole numbers from 0", "Separate them by commas: --seeds 0,1,2.")
     return list(dict.fromkeys(map(int, parts)))
 
 
@@ -133,27 +143,40 @@ def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str,
     return datasets
 
 
-def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, console: Console) -> None:
+def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, options: Options, console: Console) -> None:
+    """Print the runs of the plan, which of them are done, and an estimate of the others' time."""
     from xmcbench.cli.show import announced
+    from xmcbench.results.store import standing
+    from xmcbench.runs.machine import pick_device
 
-    records, estimates = store.records(), []
+    records = store.records()
+    done = set() if options.again else {record.spec_hash for record in standing(records)}
+    estimates: list[float | None] = []  # of the runs that are not done
     rows: list[tuple[object, ...]] = [("method", "data set", "seed", "estimate")]
     for spec in plan:
         dataset = data[spec.dataset]
-        seconds = _estimate(spec, dataset, records)
-        rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, duration(seconds)))
-        estimates += [] if seconds is None else [seconds]
-    total = f"about {duration(sum(estimates))} in all" if estimates else "no estimate yet"
-    if estimates and len(estimates) < len(plan):
-        total += f", {len(plan) - len(estimates)} of them without an estimate"
+        estimate = "done"
+        if spec.spec_hash(dataset.content_hash, pick_device(options.device, spec.info.devices)) not in done:
+            estimates.append(seconds := _estimate(spec, dataset, records))
+            estimate = "" if seconds is None else duration(seconds)
+        rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, estimate))
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
+    parts = [counted(len(plan), "run")]
+    if n_done := len(plan) - len(estimates):
+        parts.append(f"{n_done} already done")
+    if known := [seconds for seconds in estimates if seconds is not None]:
+        parts.append(f"about {duration(sum(known))}")
+        if unknown := len(estimates) - len(known):
+            parts[-1] += f" and {counted(unknown, 'run')} without an estimate"
     console.print("[bold]Plan[/]")
     print_table(rows, right=("seed", "estimate"), console=console)
-    console.print(safe(f"{len(plan)} runs, {total}; records go to {store.folder}"))
+    console.print(safe(f"{', '.join(parts)}; records go to {store.folder}"))
     for dataset in data.values():
         same_name = [r.dataset for r in records if (r.dataset.name, r.dataset.view) == (dataset.name, dataset.view)]
         if earlier := sum(part.content_hash != dataset.content_hash for part in same_name):
-            count = f"{earlier} record{'s' * (earlier > 1)}"
-            console.print(safe(f"{count} on {dataset.name} ({dataset.view}) with other content: they stay apart"))
+            count = f"{counted(earlier, 'record')} on {dataset.name} ({dataset.view})"
+            console.print(safe(f"{count} with other content: they stay apart"))
     for line in announced(plan):
         console.print(safe(line))
 
@@ -171,7 +194,8 @@ def _estimate(spec: RunSpec, dataset: Dataset, records: list[Record]) -> float |
         if similar and record.status == "ok":
             costs = record.costs
             once = sum(cost or 0.0 for cost in (costs.fit_seconds, costs.warm_up_seconds, costs.predict_seconds))
-            return float(fit_count * once)
+            compiling = 0.0 if costs.compile_excluded else costs.compile_seconds or 0.0
+            return float(fit_count * max(0.0, once - compiling))
     author_seconds = spec.info.seconds.get(dataset.name)
     return None if author_seconds is None else fit_count * author_seconds
 
@@ -193,8 +217,7 @@ def _execute_plan(
         if as_json:
             print(json.dumps(record.raw, allow_nan=False, sort_keys=True), flush=True)
         if record.status == "interrupted":
-            console.print("stopped; run the same command again to resume")
-            break
+            break  # the reason of the record says how to resume
     return records
 
 

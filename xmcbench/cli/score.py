@@ -77,6 +77,7 @@ def score(
 
     With --as, also writes a record; --selection says on which rows you selected epochs and parameters.
     """
+    _check_record_options(as_name, selection, dataset, engine)
     if one_based not in BASES:
         raise unknown("value of --one-based", one_based, BASES.keys() - {""})
     bases = BASES[one_based]
@@ -86,8 +87,6 @@ def score(
         against = load_truth(*files, one_based="truth" in bases, n_labels=n_labels)
     for warning in caught:
         typer.echo(f"note: {warning.message}", err=True)
-    if as_name is not None and (against.dataset is None or engine != "xmcbench"):
-        raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")
     if against.dataset is not None:
         _check_owner(predictions, against.dataset)
     names = wanted_metrics(metrics, against.truth, engine)
@@ -122,6 +121,17 @@ def _check_owner(path: Path, dataset: Dataset) -> None:
             f"{dataset.name} here has revision {dataset.revision}",
             "Run the method again. If rows and labels are the same, copy the file out of the results folder.",
         )
+
+
+def _check_record_options(as_name: str | None, selection: str, dataset: str | None, engine: str) -> None:
+    """Check the options of a record before anything is read or computed; UsageError if one of them is wrong."""
+    from xmcbench.results.external import check_claims
+
+    check_claims("a name" if as_name is None else as_name, selection)
+    if as_name is not None and (dataset is None or engine != "xmcbench"):
+        raise UsageError("--as needs --dataset and the engine xmcbench", "A record identifies its data set by content.")
+    if as_name is None and selection != "unknown":
+        raise UsageError("--selection needs --as", "It is a statement in the record that --as writes.")
 
 
 def load_truth(
@@ -282,4 +292,5 @@ def _print(scored: Scored) -> None:
         rows.append((value.name, percent(scored.values[value.name]), interval, percent(value.best), number(value.rows)))
     print_table([titles, *rows], right=titles[1:])
     if unlabelled := scored.evaluation.values[0].rows_without_labels:
-        typer.echo(f"{unlabelled:,} rows have no true label; `xmcbench info METRIC` says how a metric treats them")
+        have = "row has" if unlabelled == 1 else "rows have"
+        typer.echo(f"{unlabelled:,} {have} no true label; `xmcbench info METRIC` says how a metric treats them")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xmcbench.cli.terminal import duration, percent, print_table, safe, styled
+from xmcbench.errors import counted
+from xmcbench.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +29,8 @@ def announced(plan: Sequence[RunSpec]) -> list[str]:
     for spec in {spec.label: spec for spec in plan if spec.grid}.values():
         grid = " × ".join(f"{name} {'|'.join(map(spell, values))}" for name, values in spec.grid or ())
         n_combinations, n_fits = len(combinations(spec)), len(fits(spec))
-        count = f"{n_combinations} combinations" + (f" from {n_fits} fits" if n_fits < n_combinations else "")
+        count = counted(n_combinations, "combination")
+        count += f" from {counted(n_fits, 'fit')}" if n_fits < n_combinations else ""
         rule = f"the best {BY} on validation rows is fitted as a normal run"
         lines.append(f"tuning {spec.label}: {grid}, {count}; {rule}")
     if untunable := dict.fromkeys(spec.label for spec in plan if spec.grid == ()):
@@ -43,6 +46,8 @@ def line(record: Record, reused: bool = False) -> str:
         parts.append(f"P@1 {percent(p1)}")
     if costs.fit_seconds is not None:
         parts.append(f"fit {duration(costs.fit_seconds)}")
+    if (costs.compile_seconds or 0.0) >= 0.05 and not reused:
+        parts.append(f"compiling {duration(costs.compile_seconds)}, once")
     if costs.tune_seconds is not None:
         parts.append(f"tuning {duration(costs.tune_seconds)}")
     if reused:
@@ -66,7 +71,7 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
                 seed = "" if record.method.deterministic else f", seed {record.seed}"
                 console.print(safe(f"{record.method.label}{seed}: {text}"))
             if record.status != "ok":
-                console.print(f"{line(record)}: {safe(' '.join((record.reason or '').split()))}")
+                console.print(f"{line(record)}: {safe(one_line(record.reason or ''))}")
         for note in sorted({n for r in successful for n in [*r.noted("scoring"), *r.noted("remarks")]}):
             console.print(f"note: {safe(note)}")
 
@@ -96,8 +101,8 @@ def _cells(record: Record, names: Sequence[str]) -> list[str]:
         "" if record.method.deterministic else str(record.seed),
         *(percent(record.metric(name)) for name in names),
         duration(costs.fit_seconds),
-        "?" if costs.predict_seconds is None else f"{1e3 * costs.predict_seconds / n_test:.2f}",
-        "?" if costs.model_bytes is None else f"{costs.model_bytes / 2**20:.1f}",
+        "–" if costs.predict_seconds is None else f"{1e3 * costs.predict_seconds / n_test:.2f}",
+        "–" if costs.model_bytes is None else f"{costs.model_bytes / 2**20:.1f}",
     ]
 
 
@@ -112,13 +117,14 @@ def chosen(record: Record) -> str:
     trials = tuning.trials
     best = {name: record.method.parameters[name] for name in tuning.grid}
     score = next(trial.score for trial in trials if trial.parameters == best and trial.score is not None)
-    text = f"{spell_values(best)}, the best {BY} of {len(trials)} combinations on {rows:,} validation rows: "
+    tried, on = counted(len(trials), "combination"), counted(rows or 0, "validation row")
+    text = f"{spell_values(best)}, the best {BY} of {tried} on {on}: "
     text += percent(score)
     if trials[0].parameters == best:
         text += ", at the defaults"
     elif trials[0].score is not None:
         text += f", {percent(trials[0].score)} at the defaults"
     if failed := [trial for trial in trials if trial.score is None]:
-        reason = " ".join(str(failed[0].reason).split())
+        reason = one_line(failed[0].reason)
         text += f"; {len(failed)} failed, {spell_values(failed[0].parameters)}: {reason}"
     return text

@@ -6,6 +6,7 @@ inside functions, since it would double the time of `--help`.
 
 from __future__ import annotations
 
+import signal
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from xmcbench.errors import Terminated
 from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
@@ -136,6 +138,15 @@ def paragraph(text: object, indent: str = "  ") -> str:
     return wrapper.fill(clean(text))
 
 
+def stop_on_sigterm() -> None:
+    """Handle SIGTERM like Ctrl-C, so that a run that is asked to end can be resumed."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 def print_check(ok: bool | None, text: str) -> None:
     """Print the result of one check; None: it was not made, or is plain information."""
     style, mark = {True: ("green", "ok"), False: ("bold red", "FAILED"), None: ("", "–")}[ok]
@@ -164,9 +175,9 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as 8 s, 3 min 20 s or 2 h 5 min; "?" for None."""
+    """Seconds as 8 s, 3 min 20 s or 2 h 5 min; "–" for None."""
     if seconds is None:
-        return "?"
+        return "–"
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xmcbench.cli.terminal import percent, print_table, safe, styled
 from xmcbench.comparison.compare import FAIL, IMPROVED, OK, OKISH, UNKNOWN, Verdict
+from xmcbench.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +43,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print("--json has all metrics of all entries")
     counts = Counter(outcome.verdict for outcome in outcomes)
     summary = ", ".join(f"{counts[word]} {_marked(word)}" for word in STYLE if counts[word])
-    console.print(f"{len(outcomes)} expected entries: {summary}")
+    console.print(f"{len(outcomes)} expected {'entry' if len(outcomes) == 1 else 'entries'}: {summary}")
     if counts[IMPROVED]:
         console.print("some scores improved: update the expected scores, or a later fall goes unnoticed")
 
@@ -85,15 +86,17 @@ def settle(outcomes: Sequence[Outcome], *, data_may_be_missing: bool) -> tuple[s
     ]
     if not fell and not unjudged:
         return None
-    count = f"of {len(outcomes)} expected entries {len(fell)} fell, {len(unjudged)} could not be judged"
-    hint = "If the change is intended, raise the method's version and update the expected scores: CONTRIBUTING.md."
+    count = f"{len(fell)} of {len(outcomes)} expected entries fell, {len(unjudged)} could not be judged"
+    hint = "Entries that could not be judged count as failed: see the reasons above."
+    if fell:
+        hint = "If the change is intended, raise the method's version and update the expected scores: CONTRIBUTING.md."
     return "\n".join([count, *fell, *unjudged]), hint
 
 
 def _fell(outcome: Outcome) -> str:
     """Describe the first metric that fell (P@1 comes first), and count the others."""
     first, *more = [v for v in outcome.verdicts if v.verdict == FAIL]
-    others = f", and {len(more)} more metrics" if more else ""
+    others = f", and {counted(len(more), 'more metric')}" if more else ""
     values = f"{percent(first.got)} where {percent(first.expected)} ± {percent(first.tolerance)} is expected"
     return f"FAIL: {outcome.expected}: {first.metric} {values}{others}"
 

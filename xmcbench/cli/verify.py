@@ -12,6 +12,7 @@ import typer
 from xmcbench.cli.options import RESULTS, RUN, AsJson, Offline, Results
 from xmcbench.cli.terminal import checks_hold, make_console, percent, print_check, print_table, print_text
 from xmcbench.errors import DataError, RegressionError, UsageError, XmcError
+from xmcbench.escaping import one_line
 
 if TYPE_CHECKING:
     from xmcbench.comparison.compare import Verdict
@@ -127,7 +128,7 @@ def _print(run_id: str | None, checks: list[Check], verdicts: list[Verdict]) -> 
 
     results = [{HOLDS: True, FAILED: False}.get(check.state) for check in checks]
     for check, ok in zip(checks, results, strict=True):
-        print_check(ok, f"{check.what}{' not checked' if ok is None else ''}: {' '.join(check.why.split())}")
+        print_check(ok, f"{check.what}{' not checked' if ok is None else ''}: {one_line(check.why)}")
     if verdicts:
         rows = [(v.metric, percent(v.expected), percent(v.got), f"{v.verdict} {v.why}".strip()) for v in verdicts]
         typer.echo()

@@ -1,4 +1,6 @@
-"""The comparison rule, the same for tests, command line and tables.
+"""The comparison rule for a repeated run of the same method: `check scores`, `verify --rerun`, expected scores.
+
+Two methods, or two runs in general, are compared row by row instead: see `paired.py`.
 
 OK: within the tolerance. OKISH: within 1.5 × the tolerance. IMPROVED: better by more. FAIL: worse by more. UNKNOWN:
 another kind of device, data set content or metric definition.
@@ -70,15 +72,11 @@ def compare(expected: Record, got: Record, like: Iterable[Record] = ()) -> list[
 
 def judged(expected: Scores, got: Scores, tolerances: Mapping[str, float]) -> list[Verdict]:
     """Like `compare`, with given tolerances by metric."""
-    mismatch = ""
-    if expected.content != got.content:
-        mismatch = "other data"
-    elif None not in (expected.device, got.device) and expected.device != got.device:
-        mismatch = "other kind of device"
+    why = mismatch(expected, got)
     verdicts = []
     for name, entry in expected.metrics.items():
         other = got.metrics.get(name)
-        tolerance, reason = tolerances[name], mismatch
+        tolerance, reason = tolerances[name], why
         value = None if other is None else other.value
         if value is None or entry.value is None:
             reason = reason or "no value"
@@ -87,6 +85,14 @@ def judged(expected: Scores, got: Scores, tolerances: Mapping[str, float]) -> li
         verdict = UNKNOWN if reason or value is None or entry.value is None else judge(entry.value, value, tolerance)
         verdicts.append(Verdict(name, entry.value, value, tolerance, verdict, reason))
     return verdicts
+
+
+def mismatch(expected: Scores, got: Scores) -> str:
+    """Why no metric of the two can be compared, or ""."""
+    if expected.content != got.content:
+        return "other data"
+    other_device = None not in (expected.device, got.device) and expected.device != got.device
+    return "other kind of device" if other_device else ""
 
 
 def tolerance_of(expected: Record, name: str, family: Iterable[Record]) -> float:

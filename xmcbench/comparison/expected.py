@@ -97,7 +97,10 @@ def read(path: Path) -> list[Expected]:
     try:
         tables = msgspec.toml.decode(path.read_bytes(), type=_Set).expected
     except OSError as error:
-        hint = "Go to a clone of the repository, or give --expected."
+        sets = sorted(other.stem for other in path.parent.glob("*.toml"))
+        hint = (
+            f"Sets in this folder: {', '.join(sets)}." if sets else "Go to a checkout of xmcbench, or give --expected."
+        )
         raise DataError(f"{path}: no expected scores ({error.strerror})", hint) from error
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: not a list of [[expected]]: {with_place(error)}") from error

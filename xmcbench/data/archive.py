@@ -135,7 +135,8 @@ def _open_archive(archive: Path) -> Iterator[_Zip | _Tar]:
             magic = file.read(4)
         contents: _Zip | _Tar = _Zip(archive) if magic[:2] == b"PK" else _Tar(archive)
     except _DAMAGE as error:
-        raise _damage_error(archive, _reason(error)) from error
+        known = isinstance(error, tarfile.ReadError) and str(error).startswith("file could not be opened")
+        raise _damage_error(archive, "neither a zip nor a tar archive" if known else _reason(error)) from error
     try:
         with contents.file:
             yield contents

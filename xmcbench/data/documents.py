@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from xmcbench.data.reading import opened
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, counted
 from xmcbench.files import typed_json
 
 T = TypeVar("T")
@@ -49,7 +49,8 @@ def read_lines(path: Path, expected: int | None = None) -> list[str]:
     """The lines of a text file; DataError if their number is not `expected`."""
     lines = [line for _, line in lines_of(path)]
     if expected is not None and len(lines) != expected:
-        raise DataError(f"{path}: {len(lines)} lines, expected {expected}", "One line per id, in the order of ids.")
+        found = counted(len(lines), "line")
+        raise DataError(f"{path}: {found}, expected {expected}", "One line per id, in the order of ids.")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -17,7 +20,7 @@ import msgspec
 from xmcbench import __version__
 from xmcbench.data import drive
 from xmcbench.data.hashes import CHUNK, Digest, Hashes
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, counted
 from xmcbench.files import cannot_write
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ DownloadProgress = Callable[[str, int, int | None], None]  # (file name, bytes s
 
 TRIES = 5  # consecutive attempts without a new byte
 PAUSE = 1.0  # seconds before the second attempt, doubled each time
-LONGEST_PAUSE = 30.0  # seconds; also the upper limit for a server's Retry-After
+LONGEST_PAUSE = 30.0  # seconds between attempts, unless the server asks for more
+LONGEST_WAIT = 120.0  # seconds; if a server asks to wait longer, the user is told when to run the command again
 TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds without a byte
 PIECE = 1 << 16  # bytes per read; the most that is lost when a connection breaks
 SPARE = 64 << 20  # bytes of disk space to leave free
@@ -134,9 +138,9 @@ def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], prog
             size_now = part.path.stat().st_size if part.path.exists() else 0
             failures = 1 if size_now > last_size >= 0 else failures + 1
             last_size, resumed = size_now, resumed or size_now > 0
-            if failures >= min(TRIES, failure.tries):
+            if failures >= min(TRIES, failure.tries) or failure.wait > LONGEST_WAIT:
                 raise
-            time.sleep(min(LONGEST_PAUSE, max(failure.wait, PAUSE * 2 ** (failures - 1))))
+            time.sleep(max(failure.wait, min(LONGEST_PAUSE, PAUSE * 2 ** (failures - 1))))
 
 
 def _attempt(session: Session, part: _Part, progress: DownloadProgress) -> Hashes:
@@ -171,17 +175,30 @@ def _request(session: Session, location: str, headers: dict[str, str]) -> Respon
         response = session.get(location, headers=headers, stream=True, timeout=TIMEOUT)
     if response.status_code in (200, 206, 416):
         if drive.is_page(response):
+            start = response.raw.read(drive.PAGE_LIMIT, decode_content=True)
             response.close()
-            raise Failed("the server sent a web page instead of the file")
+            raise Failed(f"the server sent {drive.page_in(start) or 'a web page'} instead of the file")
         return response
     response.close()
     transient = response.status_code in _TRANSIENT
-    retry_after = response.headers.get("Retry-After", "")
-    raise Failed(
-        f"HTTP status {response.status_code} {response.reason}",
-        tries=TRIES if transient else 1,
-        wait=float(retry_after) if retry_after.isdigit() else 0.0,
-    )
+    reason = f"HTTP status {response.status_code} {response.reason}"
+    wait = _retry_after(response.headers.get("Retry-After", "")) if transient else 0.0
+    if wait > LONGEST_WAIT:
+        reason += f"; the server asks to try again in {counted(math.ceil(wait / 60), 'minute')}"
+    raise Failed(reason, tries=TRIES if transient else 1, wait=wait)
+
+
+def _retry_after(header: str) -> float:
+    """Seconds to wait, from a header with seconds or an HTTP date; 0 if it has neither."""
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        date = parsedate_to_datetime(header)
+    except ValueError:
+        return 0.0
+    if date.tzinfo is None:  # HTTP dates are in GMT
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
 def _range_headers(note: _Note, start: int) -> dict[str, str]:
@@ -197,9 +214,8 @@ def _check_headers(response: Response, note: _Note, start: int, size: int | None
         served = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if served is None or int(served[1]) != start or note.total not in (None, int(served[2])):
             raise DataError(
-                f"{response.url}: the file changed on the server while it was being downloaded"
-                f" ({note.total} bytes before, {response.headers.get('Content-Range')!r} now)",
-                "Run the command again.",
+                f"{response.url}: the file changed on the server while it was being downloaded",
+                "Run the command again: it starts this file over.",
             )
         total: int | None = int(served[2])
     else:
@@ -212,7 +228,9 @@ def _check_headers(response: Response, note: _Note, start: int, size: int | None
 
 def _hash_complete_part(part: _Part, note: _Note, start: int) -> Hashes:
     if note.total not in (None, start):
-        raise DataError(f"{part.location}: the file changed on the server", "Run the command again.")
+        raise DataError(
+            f"{part.location}: the file changed on the server", "Run the command again: it starts this file over."
+        )
     digest = Digest(start)
     with open(part.path, "rb") as file:
         _rehash(file, digest, start)
@@ -232,8 +250,8 @@ def _write_body(response: Response, part: _Part, start: int, total: int | None, 
             _rehash(file, digest, start)
             progress(part.target.name, digest.size, total)
             for piece in response.iter_content(PIECE):
-                if digest.size == 0 and piece.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-                    raise Failed("the server sent a web page instead of the file")
+                if digest.size == 0 and (page := drive.page_in(piece)):
+                    raise Failed(f"the server sent {page} instead of the file")
                 file.write(piece)
                 digest.update(piece)
                 progress(part.target.name, digest.size, total)
@@ -246,7 +264,10 @@ def _write_body(response: Response, part: _Part, start: int, total: int | None, 
     if total is not None and digest.size < total:
         raise Failed(f"the connection ended after {digest.size:,} of {total:,} bytes", tries=TRIES)
     if total is not None and digest.size > total:
-        raise DataError(f"{part.location}: sent {digest.size:,} bytes, announced {total:,}")
+        raise DataError(
+            f"{part.location}: the server announced {counted(total, 'byte')} and sent {digest.size:,}",
+            "Run the command again: it starts this file over.",
+        )
     return digest.hashes()
 
 

@@ -1,7 +1,9 @@
-"""Google Drive: URLs of public files, the confirmation page, and the pages that refuse a download."""
+"""Web pages instead of files: how to recognise them, and Google Drive's pages that lead to a file or refuse one."""
 
 from __future__ import annotations
 
+import html
+import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
@@ -11,7 +13,18 @@ if TYPE_CHECKING:
 
 BASE = "https://drive.google.com"  # tests replace it by the URL of a local server
 PAGE_LIMIT = 1 << 20  # bytes of a page that are read
+TITLE = 80  # maximum characters of a page's title in a message
 _QUOTA_PHRASES = ("quota exceeded", "too many users have viewed or downloaded", "download quota")
+
+
+def page_in(start: bytes) -> str | None:
+    """What web page begins with these bytes, such as "a web page ('Quota exceeded')"; None if they are no page."""
+    text = start[:PAGE_LIMIT].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    if not (text.startswith("<") and re.search(r"<(!doctype html|html|head)\b", text[:4096], re.IGNORECASE)):
+        return None
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    words = " ".join(html.unescape(title[1]).split())[:TITLE] if title else ""
+    return f"a web page ({words!r})" if words else "a web page"
 
 
 class Refused(Exception):
@@ -58,13 +71,14 @@ def _parts(spec: str) -> tuple[str, str]:
 def _next_url(text: str, page_url: str) -> str:
     lowered = text.lower()
     if any(phrase in lowered for phrase in _QUOTA_PHRASES):
-        raise Refused("Google Drive's download quota for this file is used up for today")
+        raise Refused("Google Drive's download quota for this file is used up for today: try again tomorrow")
     if "accounts.google.com" in urlsplit(page_url).netloc or "servicelogin" in lowered:
         raise Refused("Google Drive requires a login: the file is not public any more")
     page = _Page()
     page.feed(text)
     if page.action is None:
-        raise Refused("Google Drive sent a page without a download form instead of the file")
+        page_sent = page_in(text.encode()) or "a web page"
+        raise Refused(f"Google Drive sent {page_sent} without a download form instead of the file")
     url = urljoin(page_url, page.action)
     if page.fields:
         url += ("&" if urlsplit(url).query else "?") + urlencode(page.fields)

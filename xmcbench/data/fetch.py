@@ -8,7 +8,8 @@ from xmcbench.context import Reporter
 from xmcbench.data import archive
 from xmcbench.data.catalogue import Entry, File, Form
 from xmcbench.data.download import DownloadProgress, Failed, download
-from xmcbench.data.hashes import Hashes, check, remember
+from xmcbench.data.drive import page_in
+from xmcbench.data.hashes import CHUNK, Hashes, LedgerError, check, remember
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError
 from xmcbench.files import TEMPORARY, cannot_write, locked
@@ -46,7 +47,7 @@ def fetch_files(
             reporter.phase("fetch")
 
             def report(name: str, done: int, total: int | None) -> None:
-                reporter.progress(done, total or done, f"{name}, {done / 1e6:,.1f} MB")
+                reporter.progress(done, total or 0, f"{name}, {done / 1e6:,.1f} MB")
 
             for form in forms:
                 if (files := _downloaded_files(entry, form, problems, report)) is not None:
@@ -69,18 +70,34 @@ def _loose_files(entry: Entry, form: Form, problems: list[str]) -> dict[str, Pat
 
 
 def _checked_path(entry: Entry, file: File, problems: list[str]) -> Path | None:
-    """The first copy of a file that passes its check. A wrong copy in the download folder is renamed to NAME.bad."""
+    """The first copy of a file that passes its check.
+
+    A wrong copy in the download folder is renamed to NAME.bad. A web page, which a browser saves where a site refuses a
+    download, stays: the user put it there, and the message says what it is.
+    """
     for place in places(entry, file):
+        if page := _page_at(place.path):
+            problems.append(f"{place.path}: {page} instead of the file: remove it, and download {file.name} again")
+            continue
         try:
             check(entry, file, place.path, record=not file.is_archive)
             return place.path
         except DataError as error:
-            if isinstance(error.__cause__, OSError):
+            if isinstance(error, LedgerError) or isinstance(error.__cause__, OSError):
                 raise
             problems.append(error.message)
             if place.kind == "downloads":
                 _put_aside(place.path)
     return None
+
+
+def _page_at(path: Path) -> str | None:
+    """What web page the file is, in words; None if the file is none, or can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return page_in(file.read(CHUNK))
+    except OSError:
+        return None
 
 
 def _put_aside(path: Path) -> None:
@@ -122,6 +139,8 @@ def _downloaded_files(
 ) -> dict[str, Path] | None:
     if form.archive is not None:
         archive_path = folder(entry) / form.archive.name
+        if _page_at(archive_path) is not None:
+            return None
         if not archive_path.exists() and not _download_from_any(entry, form.archive, problems, progress):
             return None
         return _unpacked_files(entry, form, problems)
@@ -138,6 +157,8 @@ def _downloaded_files(
 def _download_from_any(entry: Entry, file: File, problems: list[str], progress: DownloadProgress) -> bool:
     """Download one file from the first location that provides the right content; return whether one did."""
     target = folder(entry) / file.name
+    if target.exists():  # a web page, which the problems name already
+        return False
     part = target.with_name(target.name + ".part")
 
     def accept(hashes: Hashes) -> None:
@@ -152,7 +173,7 @@ def _download_from_any(entry: Entry, file: File, problems: list[str], progress: 
         except Failed as error:
             problems.append(f"{file.name} from {location}: {error}")
         except DataError as error:
-            if isinstance(error.__cause__, OSError):
+            if isinstance(error, LedgerError) or isinstance(error.__cause__, OSError):
                 raise
             problems.append(f"{file.name} from {location}: {error.message}")
     return False

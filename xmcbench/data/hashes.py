@@ -15,9 +15,10 @@ import msgspec
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
 from xmcbench.errors import DataError
-from xmcbench.files import lock_of, locked, typed, typed_json, write_json
+from xmcbench.files import cannot_read, lock_of, locked, typed, typed_json, write_json
 
 CHUNK = 1 << 20
+CACHE = "file-hashes.json"  # hashes of files, computed again if damaged
 
 
 class Digest:
@@ -75,7 +76,7 @@ def remembered(path: Path) -> Hashes:
     """As `hashes_of`, but cached: the file is read again only if its size, mtime or inode changed."""
     stamp = _stamp(path)
     with suppress(KeyError, DataError):
-        cached = typed(_read(home() / "file-hashes.json")[str(path)], _Remembered, str(path))
+        cached = typed(_read(home() / CACHE)[str(path)], _Remembered, str(path))
         if cached.stamp == stamp:
             return Hashes(stamp[0], cached.sha256, cached.git_blob)
     hashes = hashes_of(path)
@@ -86,7 +87,7 @@ def remembered(path: Path) -> Hashes:
 def remember(path: Path, hashes: Hashes) -> None:
     """Cache a file's hashes. An unwritable cache folder is no error: the hashes are then computed again."""
     new = _Remembered(_stamp(path), hashes.sha256, hashes.git_blob)
-    with suppress(DataError), _locked_update(home() / "file-hashes.json") as all_hashes:
+    with suppress(DataError), _locked_update(home() / CACHE) as all_hashes:
         for missing_path in [key for key in all_hashes if not os.path.exists(key)]:
             del all_hashes[missing_path]
         all_hashes[str(path)] = msgspec.to_builtins(new)
@@ -107,7 +108,7 @@ def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *,
     try:
         hashes = hashes or remembered(path)
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror or error})") from error
+        raise cannot_read(path, error) from error
     if file.hash_known:
         kind, expected = ("sha256", file.sha256) if file.sha256 else ("git blob", file.git_blob)
         actual = hashes.sha256 if file.sha256 else (hashes.git_blob or hashes_of(path).git_blob)
@@ -122,6 +123,10 @@ def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *,
     return _check_recorded(f"{entry.name}/{file.name}", path, hashes, record)
 
 
+class LedgerError(DataError):
+    """The recorded hashes can't be read; no file of a data set is at fault."""
+
+
 class FirstRecord(msgspec.Struct):
     """Facts about a file at its first download; `date` is in UTC, as in 2026-11-27."""
 
@@ -132,7 +137,7 @@ class FirstRecord(msgspec.Struct):
 
 def _check_recorded(key: str, path: Path, hashes: Hashes, may_record: bool) -> str:
     ledger = home() / "recorded-hashes.json"
-    if may_record and key not in _read(ledger):
+    if may_record and recorded(key) is None:
         with _locked_update(ledger) as records:
             new = FirstRecord(hashes.sha256, hashes.size, datetime.now(UTC).date().isoformat())
             records.setdefault(key, msgspec.to_builtins(new))
@@ -150,18 +155,39 @@ def _check_recorded(key: str, path: Path, hashes: Hashes, may_record: bool) -> s
 
 
 def recorded(key: str) -> FirstRecord | None:
-    """The facts recorded at the first download of file "DATASET/FILE", or None."""
+    """The facts recorded at the first download of file "DATASET/FILE", or None.
+
+    Raises LedgerError: the file of these facts is damaged; it stays as it is.
+    """
     ledger = home() / "recorded-hashes.json"
-    record = _read(ledger).get(key)
-    return None if record is None else typed(record, FirstRecord, f"{ledger}, {key}", "Remove the entry.")
+    try:
+        record = _read(ledger).get(key)
+        return None if record is None else typed(record, FirstRecord, f"{ledger}, {key}")
+    except DataError as error:
+        raise LedgerError(
+            error.message,
+            "This file holds the hashes of first downloads. Repair it, or move it away: the hashes of the files that"
+            " are here are then recorded again.",
+        ) from error
 
 
 def _read(path: Path) -> dict[str, object]:
-    """The content of a JSON file; {} if it is missing or damaged."""
+    """The content of a JSON file; {} if it is missing, or is a damaged cache, which is written anew.
+
+    Raises DataError: recorded hashes can't be read. To write new ones would accept any file as the first download.
+    """
     try:
         return typed_json(path.read_bytes(), dict[str, object], str(path))
-    except (OSError, DataError):
+    except FileNotFoundError:
         return {}
+    except OSError as error:
+        if path.name == CACHE:
+            return {}
+        raise cannot_read(path, error) from error
+    except DataError:
+        if path.name == CACHE:
+            return {}
+        raise
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from xmcbench.data.catalogue import Entry, File, Form
+from xmcbench.data.catalogue import Entry, File, Form, catalogue
 from xmcbench.data.drive import browser_url
 from xmcbench.data.hashes import recorded
 from xmcbench.data.home import home
@@ -73,6 +73,20 @@ def remote(file: File) -> list[str]:
     return [location for location in file.locations if location.startswith(("https://", "http://", "gdrive:"))]
 
 
+def without_download() -> list[str]:
+    """Names of the data sets that are generated, or come with an installed package."""
+    with_package = [
+        name
+        for name, entry in catalogue().items()
+        if any(all(_with_package(entry, file) for file in form.files if not file.optional) for form in entry.forms)
+    ]
+    return [*with_package, "synthetic"]
+
+
+def _with_package(entry: Entry, file: File) -> bool:
+    return any(place.kind == "package" for place in places(entry, file))
+
+
 def instructions(entry: Entry, view: str | None = None) -> str:
     """Instructions for placing the files by hand: sources, target folder, expected hashes, and the next command."""
     alternatives = dict.fromkeys(text for form in entry.forms_for(view) for text in _alternatives(entry, form))
@@ -85,6 +99,7 @@ def instructions(entry: Entry, view: str | None = None) -> str:
     else:
         lines.append(f"{root / entry.name} (XMCBENCH_MIRROR) is searched as well.")
     lines.append(f"Then run `xmcbench data fetch {entry.name}`, or your command again.")
+    lines.append(f"Data sets that need no download: {', '.join(without_download())}.")
     return "\n  ".join(lines)
 
 

@@ -98,7 +98,8 @@ def parameters(name: str) -> Parameters:
         try:
             values[key] = types[key](value)
         except ValueError:
-            raise UsageError(f"{name!r}: {key}={value!r} is not of type {types[key].__name__}") from None
+            expected = "a whole number" if types[key] is int else "a number"
+            raise UsageError(f"{name!r}: {key}={value!r} is not {expected}") from None
     return Parameters(**values)
 
 

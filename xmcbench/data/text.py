@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, counted
 
 Texts = Sequence[str]
 
@@ -31,7 +31,8 @@ def tfidf_bow(train: Texts, *others: Texts, **recipe: Any) -> list[sp.csr_matrix
     try:
         train_matrix = vectorizer.fit_transform(train)
     except ValueError as error:
-        raise DataError(f"tf-idf of {len(train)} training texts fails: {error}", "Are the texts empty?") from error
+        texts_given = counted(len(train), "training text")
+        raise DataError(f"tf-idf of {texts_given} fails: {error}", "Are the texts empty?") from error
     return [_sorted_csr(train_matrix), *(_sorted_csr(vectorizer.transform(texts)) for texts in others)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from xmcbench.data.spec import Parsed, Split
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, counted
 
 Counts = dict[str, int | float]
 
@@ -61,7 +61,7 @@ def problems(data: Parsed) -> list[str]:
     if data.test.labels.shape[0] == 0:
         faults.append("there are no test rows")
     if data.label_texts is not None and len(data.label_texts) != n_labels:
-        faults.append(f"{len(data.label_texts)} label texts for {n_labels} labels")
+        faults.append(f"{counted(len(data.label_texts), 'label text')} for {counted(n_labels, 'label')}")
     for name, pairs, split in (("train", data.train_filter, data.train), ("test", data.test_filter, data.test)):
         rows = int(split.labels.shape[0])
         if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind != "i":
@@ -71,7 +71,7 @@ def problems(data: Parsed) -> list[str]:
     n_test = int(data.test.labels.shape[0])
     for kind, groups, length in (("label group", data.label_groups, n_labels), ("row group", data.row_groups, n_test)):
         wrong = {name: len(group) for name, group in groups.items() if len(group) != length}
-        faults += [f"{kind} {name!r} has {members} members, not {length}" for name, members in wrong.items()]
+        faults += [f"{kind} {name!r} has {counted(members, 'member')}, not {length}" for name, members in wrong.items()]
     return faults
 
 

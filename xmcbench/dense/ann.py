@@ -16,7 +16,7 @@ from numba import get_num_threads
 from numpy.typing import NDArray
 
 from xmcbench.dense.exact import check
-from xmcbench.errors import DataError, XmcError
+from xmcbench.errors import DataError, XmcError, install_extra
 from xmcbench.topk import PAD, TopK
 
 MAX_LINKS = 1024  # links per label, allocated up front; published settings are at most 100
@@ -100,7 +100,7 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise XmcError(
-            "approximate search needs faiss, which is not installed", "pip install 'xmcbench[ann]'"
+            "approximate search needs faiss, which is not installed", f"Install it {install_extra('ann')}"
         ) from error
     return faiss
 

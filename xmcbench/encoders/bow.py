@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from xmcbench.data.texts import Texts
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.weights import flat, grouped, put_weights, weights_of
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError, UsageError, counted
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Progress
 from xmcbench.tables.ops import bag
@@ -196,7 +196,8 @@ class Vocabulary:
             terms[name] = half.get_feature_names_out().tolist()
             idf[name] = half.idf_
         if not terms:
-            raise DataError(f"there is no word in any of {len(cut_texts)} texts", "Check that the texts are not empty.")
+            texts_given = counted(len(cut_texts), "text")
+            raise DataError(f"there is no word in any of {texts_given}", "Check that the texts are not empty.")
         return cls(terms, idf, max_words)
 
     def __call__(self, texts: Iterable[str], progress: Progress | None = None) -> sp.csr_matrix:

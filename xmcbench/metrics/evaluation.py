@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.errors import DataError, UsageError, counted, unknown
 from xmcbench.metrics.labels import LabelStats
 from xmcbench.metrics.names import DEFAULT, Name, parse_all
 from xmcbench.metrics.partition import everywhere
@@ -290,7 +290,7 @@ def _check_needs(metrics: list[Name], truth: Truth) -> None:
             faults.append(f"{name} needs the training labels\n  Propensities come from them: give --train-labels.")
         elif name.definition.weighted and truth.n_train < 3:
             raise DataError(
-                f"{name}: with {truth.n_train} training rows Jain et al.'s propensities exceed 1",
+                f"{name}: with {counted(truth.n_train, 'training row')} Jain et al.'s propensities exceed 1",
                 "They need at least 3 training rows.",
             )
         elif name.definition.weighted and not np.isfinite(truth.inv_propensity).all():
@@ -312,7 +312,7 @@ def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
     short = [str(n) for n in metrics if n.k is not None and min(n.k, truth.n_labels) > topk.k]
     if short:
         missing = f"the missing ones count as misses in {', '.join(short)}"
-        notes.append(f"predictions have {topk.k} labels per row: {missing}")
+        notes.append(f"predictions have {counted(topk.k, 'label')} per row: {missing}")
     deepest = min(topk.k, depth(metrics, truth) or topk.k)
     if n_tied := int(topk.tied(deepest).sum()):
         notes.append(

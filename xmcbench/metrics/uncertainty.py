@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import UsageError
+from xmcbench.errors import UsageError, counted
 from xmcbench.metrics.partition import everywhere
 
 NEAR = "near"  # name of the near-duplicate groups among per-row arrays
@@ -101,7 +101,9 @@ def paired(
         return None
     a, b = ((rows[name], rows.get(name + DENOMINATOR)) for rows in (rows_a, rows_b))
     if len(a[0]) != len(b[0]):
-        raise UsageError(f"{name}: {len(a[0])} rows against {len(b[0])}", "Compare predictions for the same test rows.")
+        raise UsageError(
+            f"{name}: {counted(len(a[0]), 'row')} against {len(b[0])}", "Compare predictions for the same test rows."
+        )
     return a, b
 
 

@@ -57,7 +57,7 @@ class Child:
         XmcError if the child reports an error, has ended, or sends an invalid answer.
         """
         if not self._end.alive:
-            raise XmcError(f"{self.name}: its process has ended", "Start again with a new instance.")
+            raise XmcError(f"{self.name}: its process has ended", "Run the command again.")
         try:
             assert self._process.stdin is not None
             send(self._process.stdin, header, arrays)
@@ -70,7 +70,8 @@ class Child:
         if answer is None:
             raise self._end_with_error(None)
         if "error" in answer[0]:
-            raise XmcError(f"{self.name}: {answer[0]['error']}", str(answer[0].get("traceback", "")))
+            hint = f"For a report to the authors of {self.name}:\n{answer[0].get('traceback', '')}"
+            raise XmcError(f"{self.name}: {answer[0]['error']}", hint)
         return answer
 
     def _read(self, size: int, tick: Callable[[], None]) -> bytes:

@@ -90,7 +90,7 @@ class Napkinxc(rows.PeerMethod):
             try:
                 model.fit(features, labels)
             except (RuntimeError, ValueError) as error:
-                raise XmcError(f"napkinxc: {error}", f"The parameters were {self.params}.") from error
+                raise XmcError(f"napkinxc: {error}", rows.parameters_of(self.params)) from error
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """Exact search for the k best labels."""

@@ -110,7 +110,7 @@ class Omikuji(rows.PeerMethod):
             try:
                 omikuji.Model.train_on_data(str(path), hyper, n_threads=ctx.threads).save(str(folder))
             except RuntimeError as error:
-                raise XmcError(f"omikuji: {error}", f"The parameters were {self.params}.") from error
+                raise XmcError(f"omikuji: {error}", rows.parameters_of(self.params)) from error
         path.unlink()
 
     def warm_up(self, ctx: RunContext) -> None:

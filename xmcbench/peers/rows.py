@@ -55,6 +55,11 @@ def training(name: str, train: TrainData) -> tuple[sp.csr_matrix, sp.csr_matrix,
     return features, labels, seen
 
 
+def parameters_of(params: object) -> str:
+    """The hint for an error that the peer raised: the parameters of the run, as a user types them."""
+    return "The parameters were " + ", ".join(f"{name}={value}" for name, value in vars(params).items()) + "."
+
+
 def queries(name: str, inputs: Inputs, n_features: int) -> sp.csr_matrix:
     """Features to predict for: an (n, d) float32 CSR copy with rows of L2 norm one.
 

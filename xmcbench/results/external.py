@@ -35,6 +35,17 @@ NOT_KNOWN = {
 }
 
 
+def check_claims(name: str, selection: str) -> None:
+    """Check what the author says of external predictions.
+
+    Raises UsageError: an invalid name or an unknown selection split.
+    """
+    if not re.fullmatch(r"[\w.+() -]{1,80}", name):
+        raise UsageError(f"--as {name!r} is no valid name", "Use 1 to 80 letters, digits, spaces and . + - _ ( ).")
+    if selection not in SELECTION_SPLITS:
+        raise UsageError(f"--selection {selection!r} names no rows", f"Valid: {', '.join(SELECTION_SPLITS)}.")
+
+
 def record_external(
     store: Store,
     dataset: Dataset,
@@ -60,10 +71,7 @@ def record_external(
     UsageError : an invalid name or an unknown selection split.
     DataError : the scores break an identity.
     """
-    if not re.fullmatch(r"[\w.+() -]{1,80}", name):
-        raise UsageError(f"--as {name!r} is no valid name", "Use 1 to 80 letters, digits, spaces and . + - _ ( ).")
-    if selection not in SELECTION_SPLITS:
-        raise UsageError(f"--selection {selection!r}", f"Valid: {', '.join(SELECTION_SPLITS)}.")
+    check_claims(name, selection)
     identity = f"external/{name}/{file_sha256}/{dataset.content_hash}"
     spec_hash = hashlib.sha256(identity.encode()).hexdigest()
     old = store.done(spec_hash)

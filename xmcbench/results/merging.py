@@ -20,6 +20,7 @@ from xmcbench.results.store import Kind, NotKept, Store, in_its_file
 ADDED, THERE, REFUSED = "added", "already there", "refused"
 ALL: tuple[Kind, ...] = ("predictions", "rows", "board")
 SLIM: tuple[Kind, ...] = ("board",)
+MOVE = "Move it away, or merge into another folder."  # hint
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,10 @@ def _merge_record(path: Path, source: Store, into: Store, kinds: tuple[Kind, ...
     target = into.folder / "records" / path.name
     already = target.is_file()
     if already and target.read_bytes() != text:
-        raise DataError(f"{path}: {target} has the same run id but other content", "Neither is changed: one is forged.")
+        raise DataError(
+            f"{path}: {target} has the same run id but other content",
+            "One of the two was changed after it was written. Neither was touched.",
+        )
     for source_path, target_path in _missing(record, source, into, kinds):
         with open(source_path, "rb") as original, atomic(target_path) as copy:
             shutil.copyfileobj(original, copy)
@@ -89,12 +93,12 @@ def _missing(record: Record, source: Store, into: Store, kinds: tuple[Kind, ...]
         if not target_path.is_file():
             copies.append((source_path, target_path))
         elif sha256_of(target_path) != sha256_of(source_path):
-            raise DataError(f"{target_path}: already exists, and is not the file of {record.run_id}")
+            raise DataError(f"{target_path}: already exists, and is not the file of {record.run_id}", MOVE)
     if record.board is not None:
         values_given(record, source.board(record))
         source_path, target_path = source.shared_place(record), into.shared_place(record)
         if not target_path.is_file():
             copies.append((source_path, target_path))
         elif hash_of(read_npz(target_path)) != record.board.data_sha256:
-            raise DataError(f"{target_path}: already exists, and is not the file of {record.run_id}")
+            raise DataError(f"{target_path}: already exists, and is not the file of {record.run_id}", MOVE)
     return copies

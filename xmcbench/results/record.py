@@ -63,7 +63,11 @@ class Metric(Struct, frozen=True, kw_only=True):
 
 
 class Costs(Struct, frozen=True, kw_only=True):
-    """Seconds, milliseconds and bytes of one run; `others_cpu` is the share of the machine used by other processes."""
+    """Seconds, milliseconds and bytes of one run; `others_cpu` is the share of the machine used by other processes.
+
+    `compile_seconds` is the time of compiling numba kernels, which happens once per machine and version. All other
+    times are without it if `compile_excluded`; in records until 2026-11-27, they include it.
+    """
 
     tune_seconds: Number | None = None
     fit_seconds: Number | None = None
@@ -79,6 +83,7 @@ class Costs(Struct, frozen=True, kw_only=True):
     attempts: Number | None = None
     others_cpu: Number | None = None
     compile_seconds: Number | None = None
+    compile_excluded: bool = False
     phases: dict[str, Number] = field(default_factory=dict)
 
 

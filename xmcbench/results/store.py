@@ -11,6 +11,7 @@ DIR/work/FIT_HASH/           checkpoints and the model of an unfinished run
 from __future__ import annotations
 
 import re
+import shlex
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -146,7 +147,8 @@ class Store:
             single = [record_file.read(Path(text))]
         if single:
             if dataset not in (None, single[0].dataset.name):
-                raise UsageError(f"run {single[0].run_id} is on {single[0].dataset.name}, not on {dataset}")
+                hint = f"Leave out --dataset, or give --dataset {single[0].dataset.name}."
+                raise UsageError(f"run {single[0].run_id} is on {single[0].dataset.name}, not on {dataset}", hint)
             return single
         on_dataset = [r for r in among if dataset in (None, r.dataset.name)]
         ended_ok = [r for r in standing(among) if dataset in (None, r.dataset.name)]
@@ -159,11 +161,19 @@ class Store:
             raise UsageError(f"no run of {text!r} in {where} ended ok", hint)
         by_part = [r for r in on_dataset if text and text in r.run_id]
         if len(by_part) > 1:
-            raise UsageError(f"{text!r} matches {len(by_part)} runs", "Give more of the run id: `xmcbench ls runs`.")
+            hint = f"Give more of the run id; `{self._listed_by}` lists all of them."
+            raise UsageError(f"{text!r} matches {len(by_part)} runs", hint)
         if not by_part:
+            if not on_dataset:
+                hint = "`xmcbench run METHOD` adds runs; --results names another folder."
+                raise UsageError(f"no runs in {where}, so none is {text!r}", hint)
             valid = {r.run_id for r in on_dataset} | {r.method.name for r in on_dataset}
-            raise unknown(f"run in {where}:", text, valid)
+            raise unknown(f"run in {where}:", text, valid, self._listed_by)
         return by_part
+
+    @property
+    def _listed_by(self) -> str:
+        return f"xmcbench ls runs --results {shlex.quote(str(self.folder))}"
 
     def predictions(self, record: Record) -> TopK:
         """The stored predictions of a record, before the filter is applied; checked against the hash on record."""

@@ -96,17 +96,20 @@ class Job:
         self._disk_failed = False
         limit, folder = self.options.time_limit, self.work / "method"
         folder.mkdir(parents=True, exist_ok=True)
+        compilation = Compilation(reporter.compiling)
         self.ctx = RunContext(
             folder=folder,
             root_seed=self.spec.seed,
             device=self.device,
             threads=self.threads,
             query={name: getattr(self.spec.fit_params, name) for name in self.spec.query},
+            clock=compilation.clock,
             deadline=None if limit is None else time.monotonic() + limit,
         )
-        self.journal = work_folder.Journal(self.work / "journal.json", reporter, self.ctx.phases, self.ctx.notes)
+        context = (self.ctx.phases, self.ctx.notes, self.ctx.clock)
+        self.journal = work_folder.Journal(self.work / "journal.json", reporter, *context)
         self.ctx.reporter = self.journal
-        with PeakMemory() as memory, OtherWork() as others, Compilation() as compilation:
+        with PeakMemory() as memory, OtherWork() as others, compilation:
             try:
                 self.reason = cannot_run(self.spec, self.dataset, self.ctx)
                 if self.reason is None:

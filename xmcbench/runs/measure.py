@@ -6,7 +6,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,31 +60,81 @@ class OtherWork:
 
 
 class Compilation:
-    """Seconds of numba compilation during the block; kernels loaded from numba's cache don't count.
+    """Compilation of numba kernels by any thread during the block, and a clock that stands still meanwhile.
 
-    The first run of a method on a machine, or after an update, is slower by this time. 0.0 if nothing was compiled.
+    The first run of a method on a machine, or after an update, compiles; `seconds` is the time of that, 0.0 if nothing
+    was compiled. The clock also stands still while kernels are loaded from numba's cache, once per process.
+
+    `changed` is called with True when a compilation begins and with False when it ends.
     """
 
-    seconds = 0.0
+    def __init__(self, changed: Callable[[bool], None] = lambda compiling: None) -> None:
+        self.seconds = 0.0
+        self._changed = changed
+        self._compiles = False
+        self._threads: Counter[int] = Counter()  # thread → how often it holds numba's lock, or waits for it
+        self._stopped: tuple[float, float | None] = (0.0, None)  # seconds that the clock stood still, and since when
+
+    def clock(self) -> float:
+        """Seconds as of `time.perf_counter`, without those of compiling and loading kernels."""
+        now = time.perf_counter()
+        stopped, since = self._stopped  # read at once, since other threads change both
+        return (now if since is None else since) - stopped
 
     def __enter__(self) -> Compilation:
-        from numba.core import event
-
-        self._listener = event.RecordingListener()  # type: ignore[no-untyped-call]
-        event.register("numba:compile", self._listener)  # type: ignore[no-untyped-call]
+        self._unregister = _listen({"numba:compiler_lock": self._lock, "numba:compile": self._compile})
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._unregister()
+
+    def _lock(self, begins: bool) -> None:
+        """Numba holds its lock, which nests, while it looks a kernel up in its cache, and compiles and stores it."""
+        now, thread = time.perf_counter(), threading.get_ident()
+        self._threads[thread] += 1 if begins else -1
+        if self._threads[thread] <= 0:
+            del self._threads[thread]
+        stopped, since = self._stopped
+        if begins and since is None:
+            self._stopped = stopped, now
+        elif since is not None and not self._threads:
+            self._stopped = stopped + now - since, None
+            if self._compiles:
+                self.seconds += now - since
+                self._compiles = False
+                self._changed(False)
+
+    def _compile(self, begins: bool) -> None:
+        """A function compiles its callees, so that these events nest; the release of the lock ends all of them."""
+        if begins and not self._compiles:
+            self._compiles = True
+            self._changed(True)
+
+
+def _listen(notices: Mapping[str, Callable[[bool], None]]) -> Callable[[], None]:
+    """Call each notice with True and False around each of numba's events of its kind; returns what ends that.
+
+    Numba's events are not part of its stable interface: if they change, no run fails, and no compilation is noticed.
+    """
+    stop = ExitStack()
+    with suppress(Exception):
         from numba.core import event
 
-        event.unregister("numba:compile", self._listener)  # type: ignore[no-untyped-call]
-        depth, start = 0, 0.0  # compilations nest, since a function compiles its callees: only the outermost counts
-        for timestamp, compile_event in self._listener.buffer:
-            if compile_event.is_start:
-                start, depth = (timestamp if depth == 0 else start), depth + 1
-            elif compile_event.is_end and depth:
-                depth -= 1
-                self.seconds += timestamp - start if depth == 0 else 0.0
+        class Listener(event.Listener):
+            def __init__(self, notice: Callable[[bool], None]) -> None:
+                self.notice = notice
+
+            def on_start(self, _: object) -> None:
+                with suppress(Exception):
+                    self.notice(True)
+
+            def on_end(self, _: object) -> None:
+                with suppress(Exception):
+                    self.notice(False)
+
+        for kind, notice in notices.items():
+            stop.enter_context(event.install_listener(kind, Listener(notice)))
+    return stop.close
 
 
 def _busy_seconds() -> float | None:
@@ -153,12 +205,15 @@ def _cuda() -> Any:
 
 
 def query_latency(
-    predict_one: Callable[[int], object], n_rows: int, limit_seconds: float = 5.0
+    predict_one: Callable[[int], object],
+    n_rows: int,
+    limit_seconds: float = 5.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float | None]:
     """Time `predict_one(row)` for rows 0, 1, 2, …, for all rows or until `limit_seconds` have passed.
 
     Returns `query_p50_ms` and `query_p99_ms`, milliseconds of a single query (None if there are no rows), and
-    `queries_timed`. The first call only warms caches and is not counted.
+    `queries_timed`. The first call only warms caches and is not counted. `clock` gives seconds, see `Compilation`.
     """
     import numpy as np
 
@@ -166,11 +221,11 @@ def query_latency(
         return {"query_p50_ms": None, "query_p99_ms": None, "queries_timed": 0}
     predict_one(0)
     seconds: list[float] = []
-    end = time.perf_counter() + limit_seconds
+    end = clock() + limit_seconds
     for row in range(n_rows):
-        start = time.perf_counter()
+        start = clock()
         predict_one(row)
-        now = time.perf_counter()
+        now = clock()
         seconds.append(now - start)
         if now > end:
             break

@@ -193,6 +193,9 @@ def spell(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
+_WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "none"}
+
+
 def parse_value(info: MethodInfo, name: str, text: str) -> Any:
     """Convert text to the type in the parameter's annotation.
 
@@ -208,7 +211,7 @@ def parse_value(info: MethodInfo, name: str, text: str) -> Any:
     allowed = alternatives(hints[name])
     if choices := {spell(choice): choice for choice in allowed if not isinstance(choice, type)}:
         if stripped not in choices:
-            raise UsageError(f"{info.name}: {name}={text!r}", f"Valid: {', '.join(choices)}.")
+            raise UsageError(f"{info.name}: {name}={text!r} is not valid", f"Valid: {', '.join(choices)}.")
         return choices[stripped]
     if type(None) in allowed and stripped.lower() in ("none", "null", ""):
         return None
@@ -221,7 +224,7 @@ def parse_value(info: MethodInfo, name: str, text: str) -> Any:
             continue
         if not isinstance(value, float) or math.isfinite(value):
             return value
-    expected = " or ".join("a finite number" if kind is float else kind.__name__ for kind in allowed)
+    expected = " or ".join(_WORDS[kind] for kind in allowed if not (kind is int and float in allowed))
     raise UsageError(f"{info.name}: {name}={text!r} is not {expected}")
 
 
@@ -269,7 +272,7 @@ def _apply(settings: Iterable[str], requests: list[_Request]) -> list[str]:
         path, equals, value = text.partition("=")
         owner, dot, name = path.strip().rpartition(".")
         if not equals:
-            problems.append(f"--set {text!r} lacks '='")
+            problems.append(str(UsageError(f"--set {text!r} lacks '='", "Write --set PARAMETER=VALUE.")))
             continue
         targets = [
             request

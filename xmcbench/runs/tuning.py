@@ -39,7 +39,7 @@ class Tuning:
         """`ctx` is the context of the run; tuning uses its seed, device, threads, deadline and reporter."""
         self.spec, self.rows, self.folder, self.run = spec, rows, folder, ctx
         self.combinations = combinations(spec)
-        self.journal = Journal(folder / "journal.json", ctx.reporter, {}, {})
+        self.journal = Journal(folder / "journal.json", ctx.reporter, {}, {}, ctx.clock)
         self.trials_file = folder / "trials.json"
         text = self.trials_file.read_bytes() if self.trials_file.is_file() else b"[]"
         trials = msgspec.json.decode(text, type=list[Trial])
@@ -111,12 +111,14 @@ class Tuning:
             threads=self.run.threads,
             validation=self.own_validation,
             validation_is_carved=self.own_validation is not None,
+            clock=self.run.clock,
             deadline=self.run.deadline,
             reporter=reporter,
         )
         method: Method | None = None
         for index, combination in enumerate(members):
             position = f"{len(self.trials) + 1} of {len(self.combinations)}"
+            reporter.finished = len(self.trials), len(self.combinations)
             reporter.journal.phase(f"tuning {position}: {spell_values(combination)}")
             ctx.check()
             spec = self.spec.with_chosen(combination)
@@ -170,16 +172,20 @@ class Tuning:
 
 
 class _Trial(Reporter):
-    """Reports each combination as one phase of the run; phases of the method become its progress notes."""
+    """Reports each combination as one phase of the run; phases and progress of the method become its notes.
+
+    `finished` holds the number of finished combinations and of all, which is the progress: that of the method begins
+    again with each of its phases.
+    """
 
     def __init__(self, journal: Journal) -> None:
-        self.journal, self.name = journal, ""
+        self.journal, self.name, self.finished = journal, "", (0, 0)
 
     def phase(self, name: str) -> None:
         self.name = name
 
     def progress(self, done: float, total: float, note: str) -> None:
-        self.journal.progress(done, total, f"{self.name} {note}".strip())
+        self.journal.progress(*self.finished, f"{self.name} {note}".strip())
 
 
 def spell_values(combination: Mapping[str, object]) -> str:

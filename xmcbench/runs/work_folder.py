@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -72,9 +72,17 @@ class Journal(Reporter):
 
     EVERY = 5.0  # seconds between writes
 
-    def __init__(self, path: Path, reporter: Reporter, phases: dict[str, float], notes: dict[str, object]) -> None:
-        """`phases` and `notes` are the context's: `start` fills them from earlier attempts, each write saves them."""
-        self.path, self.reporter, self.phases, self.notes = path, reporter, phases, notes
+    def __init__(
+        self,
+        path: Path,
+        reporter: Reporter,
+        phases: dict[str, float],
+        notes: dict[str, object],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """`phases`, `notes` and `clock` are the context's: `start` fills the first two from earlier attempts, each
+        write saves them."""
+        self.path, self.reporter, self.phases, self.notes, self.clock = path, reporter, phases, notes, clock
         self.start_time: float | None = None
         self.earlier_seconds, self.attempts, self.last_write = 0.0, 0, 0.0
 
@@ -86,7 +94,7 @@ class Journal(Reporter):
             self.phases.update(past.phases)
             self.notes.update(past.notes)
         self.attempts += 1
-        self.start_time = time.perf_counter()
+        self.start_time = self.clock()
         self._write()
 
     def stop(self) -> None:
@@ -97,7 +105,7 @@ class Journal(Reporter):
     @property
     def seconds(self) -> float:
         """Total seconds of all attempts so far."""
-        return self.earlier_seconds + (0.0 if self.start_time is None else time.perf_counter() - self.start_time)
+        return self.earlier_seconds + (0.0 if self.start_time is None else self.clock() - self.start_time)
 
     def phase(self, name: str) -> None:
         self._write()

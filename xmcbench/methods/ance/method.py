@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.encoders.params import identity, lacks, missing
+from xmcbench.errors import install_extra
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.ance.params import AnceParams, check, settled
@@ -70,7 +71,7 @@ class Ance:
     def skip(self, data: Facts, machine: Machine) -> str | None:
         """Name a missing package or input of the encoder or the search."""
         if self.params.search == "hnsw" and find_spec("faiss") is None:
-            return "search=hnsw needs faiss, which is not installed: pip install 'xmcbench[ann]'"
+            return f"search=hnsw needs faiss, which is not installed; {install_extra('ann')}"
         return lacks(self.params, data)
 
     def depends_on(self) -> dict[str, str]:
@@ -130,7 +131,7 @@ class Ance:
             ctx.remark(f"ance read texts as bags of words. For a transformer, ance[encoder=minilm]: {reason}")
         assert self.index is not None
         if self.params.search == "auto" and self.index.how == "exact" and len(self.index.ids) >= MANY:
-            ctx.remark("ance compared rows with every label. For approximate search: pip install 'xmcbench[ann]'")
+            ctx.remark(f"ance compared rows with every label. For approximate search, {install_extra('ann')}")
 
     def _train_classifier(
         self, documents: NDArray[np.float32], train: TrainData, seen: NDArray[np.bool_], ctx: RunContext

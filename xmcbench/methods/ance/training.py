@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -135,19 +134,19 @@ class Training:
         def check(done: int, total: int) -> None:
             self.ctx.check()
 
-        start, state, params, device = time.perf_counter(), self.state, self.params, self.ctx.device
+        start, state, params, device = self.ctx.clock(), self.state, self.params, self.ctx.device
         documents = self.model.embed_documents(self.rows, device, check)
         if params.negatives == "cluster":
-            state.embedding += time.perf_counter() - start
+            state.embedding += self.ctx.clock() - start
             seed = self.ctx.seed(f"clusters {state.times}")
             self.clusters = balanced_clusters(documents, max_leaf=CLUSTER_SIZE, seed=seed)
         else:
             labels = self.model.embed_labels(device, check)
-            state.embedding += time.perf_counter() - start
+            state.embedding += self.ctx.clock() - start
             index = LabelIndex(labels, self.seen, params.search, device)
             self.pools = index.search(documents, params.pool, params.ef, device, check).ids
         state.times += 1
-        state.seconds += time.perf_counter() - start
+        state.seconds += self.ctx.clock() - start
 
     def cost(self) -> dict[str, float]:
         """The cost of all refreshes, for the record."""

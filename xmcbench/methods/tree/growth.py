@@ -76,15 +76,16 @@ class Growth:
     def _train_level(self, features: sp.csr_matrix, problems: Problems, level: int, depth: int) -> list[sp.csr_matrix]:
         """The (problems, d + 1) weights of a level, one matrix per block."""
         p, ctx, weights, total, finished = self.params, self.ctx, [], int(problems.work(features).sum()), 0
-        note = f"tree {self.number + 1}, level {level + 1} of {depth}"
         for first, block in blocks(problems, features):
 
             def train(first: int = first, block: Problems = block, finished: int = finished) -> sp.csr_matrix:
                 seed = ctx.seed(f"tree/level {level} of {self.number}") + first
                 options = SolverOptions(p.cost, p.tolerance, p.max_iter, threshold=p.threshold, seed=seed)
-                return train_groups(
-                    features, block, options, lambda done, _: ctx.progress(finished + done, total, note)
-                )
+
+                def report(done: float, _: float) -> None:
+                    self._report(level, depth, (finished + done) / max(total, 1))
+
+                return train_groups(features, block, options, report)
 
             name = f"tree-{self.number}-weights-{level}-{first}"
             weights.append(checkpointed_csr(ctx.checkpoints, name, features.shape[1] + 1, train))
@@ -104,8 +105,13 @@ class Growth:
             beam = descend(chunks, rows, level, self.params.beam, self.params.power)
             pattern = (np.ones(len(beam.nodes), np.bool_), beam.nodes - n_above, beam.ptr)
             patterns.append(sp.csr_matrix(pattern, shape=(len(beam.ptr) - 1, sizes[level])))
-            self.ctx.progress(min(start + ROWS, n), n, f"tree {self.number + 1}, level {level + 1} of {tree.depth}")
+            self._report(level, tree.depth, 0.0)
         return sp.vstack(patterns, format="csr")
+
+    def _report(self, level: int, depth: int, share: float) -> None:
+        """Report the levels done of all trees, whose depths are about the same, with a share of this level."""
+        note = f"tree {self.number + 1}, level {level + 1} of {depth}"
+        self.ctx.progress(self.number * depth + level + share, self.params.trees * depth, note)
 
 
 def blocks(problems: Problems, features: sp.csr_matrix) -> Iterator[tuple[int, Problems]]:

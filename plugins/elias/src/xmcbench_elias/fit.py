@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
+from xmcbench.errors import counted
 from xmcbench.method import TrainData
 from xmcbench.methods.helpers import spread
 from xmcbench.sparse.topk import best_of
@@ -111,7 +112,8 @@ def _final_ranking(
     ctx = plan.ctx
     sample = validation.subset(spread(validation.data.n_rows, ENOUGH))
     if sample.data.n_rows < RELIABLE:
-        ctx.remark(f"elias: the final ranking was learned on {sample.data.n_rows} validation rows, too few to rely on")
+        rows_used = counted(sample.data.n_rows, "validation row")
+        ctx.remark(f"elias: the final ranking was learned on {rows_used}, too few to rely on")
     beam = int(ctx.query.get("beam", plan.params.beam))  # runs with different beams share a fit
     tops = fitted.tops(sample.data.inputs(), sample.rows, plan.size.shortlist, beam, ctx)
     candidates, true_labels, label_counts = Candidates.of(tops), sample.data.labels, fitted.label_counts

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
-from xmcbench.context import RunContext
+from xmcbench.context import Reporter, RunContext
 from xmcbench.encoders.weights import Arrays, put_weights, weights_of
 from xmcbench.methods.training import Batch, Loop
 from xmcbench.tables.optim import Optimisers, warm_then_linear
@@ -149,7 +149,8 @@ class Stage:
     def _validation_score(self) -> float | None:
         if self.validation is None or len(self.validation.rows) == 0:
             return None
-        top = predict(self.model, self.validation.rows, 5, self.size.beam, self.size.shortlist, self.ctx)
+        silent = replace(self.ctx, reporter=Reporter())  # its rows are no progress of the stage
+        top = predict(self.model, self.validation.rows, 5, self.size.beam, self.size.shortlist, silent)
         score = validation_score(top, self.validation.data.labels)
         self.ctx.score("nDCG@5", score)
         return score
