@@ -124,7 +124,7 @@ def test_clean_asks_and_says_how_much(home: Path) -> None:
     assert isinstance(refused.exception, XmcError)
     assert "1,000 bytes?" in refused.stdout
     assert (home / "parsed" / "wiki10-31k").exists()
-    assert "removed 1 folders, 1,000 bytes" in run("clean", "Wiki10", "--yes").stdout
+    assert "removed 1 folder, 1,000 bytes" in run("clean", "Wiki10", "--yes").stdout
     assert not (home / "parsed" / "wiki10-31k").exists()
     assert kept.exists()
     assert "500 bytes" in run("clean", "wiki10-31k", "--downloads", "--yes").stdout

@@ -56,7 +56,8 @@ def read_npz_csr(path: Path) -> sp.csr_matrix:
     if len(duplicates):
         row = int(np.searchsorted(matrix.indptr, duplicates[0], side="right")) - 1
         raise DataError(
-            f"{path}: row {row} names id {matrix.indices[duplicates[0]]} twice", "Merge them before saving: matrix.sum_duplicates()."
+            f"{path}: row {row} names id {matrix.indices[duplicates[0]]} twice",
+            "Merge them before saving: matrix.sum_duplicates().",
         )
     matrix.has_canonical_format = True
     return matrix
