@@ -91,7 +91,7 @@ def test_a_cell_is_what_it_says(cell: object, names: list[str] | None) -> None:
         ("<NA>", "missing value"),
         ("3.0", "became a fraction"),
         ("TRUE", "truth value"),
-        ("1.00E+05", "a spreadsheet shortened"),
+        ("1.00E+05", "in scientific form"),
         ("#REF!", "missing value"),
         (r"\N", "missing value"),
         (["a\nb"], "a tab or a line end"),
@@ -192,8 +192,14 @@ def test_a_given_separator_must_occur() -> None:
     assert names_of("a::b", separator="::") == [["a", "b"]]
     assert names_of("a\tb", separator="\\t") == [["a", "b"]]
     assert names_of("a", separator="comma") == [["a"]]
-    with pytest.raises(UsageError, match=r"'commas' occurs in no label cell\n.*comma, newline, space, none"):
+    with pytest.raises(
+        UsageError, match=r"'commas' occurs in no label cell; y\.csv, line 2: 'a,b'\n.*comma, newline, space, none"
+    ):
         names_of("a,b", separator="commas")
+    for separator in ("\\t", "\\n", ";", "newline"):
+        with pytest.raises(UsageError, match=r"occurs in no label cell; .*, line 2: 'a,b'\n.*none: each cell is one"):
+            names_of("a,b", separator=separator)
+    assert names_of("a\nb", separator="\\n") == [["a", "b"]]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool), min_size=1))

@@ -79,7 +79,12 @@ def test_numbers_of_rows_that_differ(tmp_path: Path) -> None:
 
 def test_ids_that_count_from_1(tmp_path: Path) -> None:
     texts, one = put(tmp_path, "t.txt", "a\nb\n"), frozenset(["labels"])
-    assert labels(SplitFiles(texts, put(tmp_path, "y.txt", "1,3\n2\n")), one_based=one) == [["1", "3"], ["2"]]
+    names = put(tmp_path, "l.txt", "p\nq\nr\n")
+    files = SplitFiles(texts, put(tmp_path, "y.txt", "1,3\n2\n"))
+    found, _ = read_splits({"train": files}, Reading(one_based=one), names)
+    assert found["train"].names is not None
+    assert found["train"].names.rows == [["1", "3"], ["2"]]
+    refused(files, r"--one-based labels changes nothing: .*without --label-texts", UsageError, one_based=one)
     for content, bad in (("1,0\n2\n", "'0'"), ("1\nx\n", "'x'"), ("00\n1\n", "'00'")):
         files = SplitFiles(texts, put(tmp_path, "y.txt", content))
         refused(files, rf"y\.txt, line \d: label {bad} is no id that counts from 1", one_based=one)

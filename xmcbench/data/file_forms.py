@@ -27,6 +27,7 @@ TABLE = "Save the table as .csv or .jsonl, and import that file."
 LINES = "Write one text per line into a utf-8 file, and import that file."
 MATRIX = "Matrices are features or labels: give the file as npz or XMC text with --features or --labels."
 UNPACK = "Unpack the archive, and give its files one by one."
+PAGE = "Was an error page downloaded? Extract its texts into a file."
 FORMS = (  # first bytes, what the file is, what to do; the first entry that matches counts
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls, .doc)", TABLE),
     (b"%PDF", "a PDF document", LINES),
@@ -55,7 +56,17 @@ FORMS = (  # first bytes, what the file is, what to do; the first entry that mat
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Run git lfs pull."),
 )
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
-MARKUP = re.compile(rb"\s*<(!doctype html|html|\?xml)[\s>]", re.I)
+TEXT_FORMS = (  # the beginning of a text, what the file is, what to do
+    (rb"\s*<(?i:!doctype html|html|\?xml)[\s>]", "an HTML or XML page, not text", PAGE),
+    (rb"%%(?i:MatrixMarket)", "a MatrixMarket file (.mtx)", f"{MATRIX} scipy.io.mmread reads it."),
+    (rb"(?:%[^\n]*\n|\s)*@(?i:relation)\s", "an ARFF file (Weka, MULAN)", f"{TABLE} {MATRIX}"),
+    (
+        rb"(?:--[^\n]*\n|/\*.*?\*/;?|PRAGMA [^\n]*\n|BEGIN TRANSACTION;|DROP TABLE [^\n]*\n|SET [^\n]*;\n|\s)*"
+        rb"(?:CREATE TABLE|INSERT INTO) \S+ ?(?:\(|VALUES)",
+        "an SQL dump",
+        "Export the table as .csv, and import that file.",
+    ),
+)
 ZIPPED = {  # a member's name begins with → what the archive is, and what to do
     "xl/": ("an Excel workbook (.xlsx)", TABLE),
     "word/": ("a Word document (.docx)", LINES),
@@ -121,8 +132,9 @@ def _unsupported(path: Path, head: bytes) -> tuple[str, str]:
         return "a pickle", f"No pickle is loaded, since loading can run any program. {TABLE}"
     if head[257:262] == b"ustar":
         return "a tar archive", UNPACK
-    if MARKUP.match(head):
-        return "an HTML or XML page, not text", "Was an error page downloaded? Extract its texts into a file."
+    for beginning, form, hint in TEXT_FORMS:
+        if re.match(beginning, head.removeprefix(b"\xef\xbb\xbf"), re.DOTALL):
+            return form, hint
     for zeros, encoding in ((head[1::2], "UTF-16LE"), (head[::2], "UTF-16BE")):
         if len(zeros) > 1 and zeros.count(0) > 0.7 * len(zeros):
             return f"probably {encoding[:6]} text: every second byte is 0", convert_hint(path, encoding)

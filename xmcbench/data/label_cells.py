@@ -7,12 +7,13 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xmcbench.errors import DataError, UsageError
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "newline": "\n", "space": " ", "none": ""}
+ESCAPES = {"\\t": "\t", "\\n": "\n"}  # as typed in a shell
 WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", "\n": "line ends", " ": "whitespace"}
 # Separators that are found without an option, if only one of them occurs; the last ones are those of Chinese texts.
 FOUND = {name: SEPARATORS.get(name, name) for name in ("bar", "semicolon", "comma", "newline", "；", "，", "、")}
@@ -21,6 +22,7 @@ LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --lit
 MISSING = {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
 MISSING |= {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}  # errors of spreadsheets
 MISSING |= {r"\N"}  # of databases
+FASTTEXT = "__label__"  # before each label in fastText's files
 BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
 # A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
 CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
@@ -32,15 +34,20 @@ QUOTES = ("'", '"')
 PAIRS = {"[": "]", "(": ")", "{": "}"}
 CLOSING = {closing: opening for opening, closing in PAIRS.items()}
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d+);")
+ZERO_OR_ONE = re.compile(r"[01](\.0+(e\+00)?)?")  # also as numpy.savetxt writes them
 DIGIT_GROUPS = re.compile(r"\d+(\s+\d+)+")
 
 
 @dataclass(frozen=True)
 class CellRules:
-    """How cells are read: `literal` takes them as they are; a cell equal to `missing` ("" for none) is empty."""
+    """How cells are read: `literal` takes them as they are; a cell equal to `missing` ("" for none) is empty.
+
+    `found_missing` gets `missing` once a cell is equal to it, so that an import can say if none is.
+    """
 
     missing: str = ""
     literal: bool = False
+    found_missing: set[str] = field(default_factory=set, compare=False)
 
 
 @dataclass
@@ -58,6 +65,7 @@ def checked_text(value: str, where: str, rules: CellRules) -> str:
     """The text of a cell, "" if it is `rules.missing`; DataError for `nan` and the like, or half a surrogate pair."""
     text = value.strip()
     if rules.missing and text == rules.missing:
+        rules.found_missing.add(text)
         return ""
     if text in MISSING and not rules.literal:
         raise DataError(f"{where}: the text is {text!r}, as programs write a missing value", _missing_hint(text))
@@ -79,7 +87,7 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return []
     if isinstance(value, str):
-        text = checked_text(value.strip(), where, CellRules(rules.missing, literal=True))
+        text = checked_text(value.strip(), where, replace(rules, literal=True))
         if not text:
             return []
         found = None if rules.literal else _listed(text, where)
@@ -151,12 +159,7 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     """
     texts = [(file.path, number, cell) for file in files for number, cell in _texts(file)]
     if given:
-        characters = "\t" if given == "\\t" else SEPARATORS.get(given, given)
-        is_word = given not in SEPARATORS and given.isalnum()
-        if is_word and texts and not any(characters in cell for _, _, cell in texts):
-            hint = f"One of {', '.join(SEPARATORS)}, or the characters that separate labels."
-            raise UsageError(f"--label-separator {given!r} occurs in no label cell", hint)
-        return characters
+        return _given_separator(texts, given)
     if any("\t" in cell for _, _, cell in texts):
         return "\t"
     first: dict[str, tuple[Path, int, str]] = {}  # the first cell with each separator
@@ -186,6 +189,22 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     return " " if "ids" in first else ""
 
 
+def _given_separator(texts: Sequence[tuple[Path, int, str]], given: str) -> str:
+    """The characters of --label-separator; UsageError if no cell has it, and it is a word or a cell has another one."""
+    separator = SEPARATORS.get(given, ESCAPES.get(given, given))
+    if separator in ("", " ") or any(separator in cell for _, _, cell in texts):
+        return separator
+    others = ((path, number, cell) for path, number, cell in texts if any(c in cell for c in ("\t", *FOUND.values())))
+    path, number, cell = next(others, (Path(), 0, ""))
+    problem = f"--label-separator {given!r} occurs in no label cell"
+    if cell:
+        hint = f"One of {', '.join(SEPARATORS)}, or the characters that separate labels; none: each cell is one label."
+        raise UsageError(f"{problem}; {path}, line {number}: {cell[:60]!r}", hint)
+    if texts and given not in SEPARATORS and given.isalnum():
+        raise UsageError(problem, f"One of {', '.join(SEPARATORS)}, or the characters that separate labels.")
+    return separator
+
+
 def _texts(file: LabelCells) -> Iterator[tuple[int, str]]:
     return ((number, cell) for number, cell in zip(file.lines, file.cells, strict=True) if isinstance(cell, str))
 
@@ -204,7 +223,6 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
 
     DataError if some cells are lists and others texts, or for a name that nobody typed (see `_odd`).
     """
-    checked: set[str] = set()
     listed = next((n for n, cell in zip(file.lines, file.cells, strict=True) if cell and isinstance(cell, list)), None)
     rows = []
     for number, cell in zip(file.lines, file.cells, strict=True):
@@ -216,25 +234,36 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
         else:
             names = cell
         stripped = [name.strip() for name in names]
-        names = [name for name in stripped if name]
-        file.empty_names += len(stripped) - len(names)
-        for name in () if rules.literal else names:
-            problem, hint = _odd(name) if name not in checked else ("", "")
-            checked.add(name)
-            if problem:
-                hint = f"{hint} --literal takes all names as they are."
-                raise DataError(f"{file.path}, line {number}: the label {name[:60]!r} {problem}", hint)
-        rows.append(names)
-    if not rules.literal and _one_hot_lines(rows):
+        rows.append([name for name in stripped if name])
+        file.empty_names += len(stripped) - len(rows[-1])
+    if not rules.literal:
+        _check_names(file, rows)
+    return rows
+
+
+def _check_names(file: LabelCells, rows: Sequence[Sequence[str]]) -> None:
+    """DataError for names that nobody typed."""
+    if _one_hot_lines(rows):
         problem = f"{file.path}, line {file.lines[0]}: the labels of each row are {len(rows[0])} zeros and ones"
         hint = "Give names of labels, or a table with a column per label and --one-hot. --literal takes them as names."
         raise DataError(problem, hint)
-    return rows
+    checked: set[str] = set()
+    for number, names in zip(file.lines, rows, strict=True):
+        for name in names:
+            if name in checked:
+                continue
+            checked.add(name)
+            problem, hint = _odd(name)
+            if problem:
+                hint = f"{hint} --literal takes all names as they are."
+                raise DataError(f"{file.path}, line {number}: the label {name[:60]!r} {problem}", hint)
 
 
 def _one_hot_lines(rows: Sequence[Sequence[str]]) -> bool:
     """Whether rows have a 0 or 1 for every label instead of names: equally many, and one of them twice in a row."""
-    if not rows or not rows[0] or any(len(row) != len(rows[0]) or not {"0", "1"}.issuperset(row) for row in rows):
+    if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
+        return False
+    if not all(ZERO_OR_ONE.fullmatch(name) for row in rows for name in row):
         return False
     return any(len(set(row)) < len(row) for row in rows)
 
@@ -248,8 +277,13 @@ def _odd(name: str) -> tuple[str, str]:
         return "is a truth value", "--one-hot reads a table with one column of truth values per label."
     if re.fullmatch(r"[+-]?\d+\.0+", name):
         return "looks like a whole number that became a fraction", "Write it without .0, in pandas: .astype('Int64')."
-    if re.fullmatch(r"\d+(\.\d+)?E[+-]\d+", name):
-        return "looks like a number that a spreadsheet shortened", "Format the column as text or as whole numbers."
+    if re.fullmatch(r"\d+(\.\d+)?[eE][+-]\d+", name):
+        return (
+            "looks like a number in scientific form",
+            "Write whole numbers, in a spreadsheet: format the column as text.",
+        )
+    if name.startswith(FASTTEXT):
+        return "begins as the labels of fastText do", "Give fastText's file with --texts alone, or remove the prefix."
     if _in_quotes(name) or (name[0] == '"' and name.count('"') == 1):
         return "is in quotes", "Write names without quotes, or labels as a list: ['a', 'b']."
     first, last = name[0], name[-1]

@@ -15,6 +15,8 @@ from xmcbench.errors import DataError, UsageError
 
 TEXT_HINT = "Write one object per row, with the text between double quotes; in pandas: to_json(orient='records')."
 ONES, ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false")
+SHOWN = 10  # columns that a note shows
+SPLIT_COLUMNS = {"split", "splits", "fold", "set", "subset", "partition", "is_test", "is_train"}
 AS_TYPED = CellRules()
 
 
@@ -57,6 +59,7 @@ class Columns:
     labels: list[object] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     unread_labels: bool = False  # there is a column of labels, and it was not asked for
+    unread: list[str] = field(default_factory=list)  # the other columns of the first row that no option names
 
 
 def read_columns(
@@ -75,6 +78,14 @@ def read_columns(
             table.unread_labels = not labels and reading.labels_column in row
             one_hot = _one_hot_columns(row, reading) if reading.one_hot and labels else ()
             label_column = "" if optional and label_column not in row else label_column
+            read = {
+                *one_hot,
+                reading.labels_column,
+                reading.id_column,
+                reading.text_column,
+                *_names(reading.text_column),
+            }
+            table.unread = [name for name in row if name not in read and name.strip() and name.casefold() != "id"]
         if optional and not label_column and reading.labels_column in row:
             raise DataError(f"{where}: labels, where the rows before have none", "Give labels to all rows, or to none.")
         table.lines.append(number)
@@ -88,6 +99,17 @@ def read_columns(
         if reading.id_column or (id_column and len(table.ids) == len(table.lines) - 1):
             table.ids.append(_id(row, id_column, where, needed=bool(reading.id_column)))
     return table
+
+
+def unread_note(table: Columns) -> list[str]:
+    """A note on the columns that are not read, if there are any; it says what a column of splits does not do."""
+    if not table.unread:
+        return []
+    names = ", ".join(map(repr, table.unread[:SHOWN]))
+    more = f" and {len(table.unread) - SHOWN} more" if len(table.unread) > SHOWN else ""
+    of_splits = next((f": {name!r} puts no row" for name in table.unread if name.casefold() in SPLIT_COLUMNS), "")
+    what = f"{of_splits} into a split, one file per split does" if of_splits else ""
+    return [f"columns of {table.path} that are not read: {names}{more}{what}"]
 
 
 def text_of(row: Row, reading: Reading, where: str) -> str:
@@ -199,6 +221,17 @@ def joined(texts: Columns, labels: Columns, reading: Reading) -> tuple[list[int]
             raise DataError(f"{texts.path}, line {line}: the id {name!r} is not in {labels.path}", hint)
     positions = [found[name] for name in texts.ids]
     return [labels.lines[i] for i in positions], [labels.labels[i] for i in positions]
+
+
+def check_label_ids(table: Columns, base: int) -> None:
+    """DataError if a table of label texts has whole numbers as ids that are not those of its lines."""
+    if len(table.ids) < len(table.lines) or not all(name.isascii() and name.isdigit() for name in table.ids):
+        return
+    for i, (name, line) in enumerate(zip(table.ids, table.lines, strict=True), base):
+        if int(name[:30]) != i:
+            problem = f"{table.path}, line {line}: the column 'id' has {name!r}, but the label of this row has id {i}"
+            hint = "Sort the rows by ids that count from 0 (or 1, with --one-based labels), or write ID<TAB>TEXT lines."
+            raise DataError(problem, f"{hint} They join by any id.")
 
 
 def _line_by_id(table: Columns) -> Mapping[str, int]:

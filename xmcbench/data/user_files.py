@@ -5,18 +5,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 
 import scipy.sparse as sp
 
-from xmcbench.data.documents import lines_of
 from xmcbench.data.file_forms import check_plain, check_text, holds_arrays, kind_of, text_lines
 from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
-from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
-from xmcbench.data.label_cells import checked_text as checked
+from xmcbench.data.label_cells import FASTTEXT, WORDS, LabelCells, decide_separator, parse_cell, split_cells
+from xmcbench.data.plain_files import (
+    blank_tail,
+    check_headers,
+    check_label_header,
+    is_matrix,
+    labels_in_texts,
+    plain_texts,
+    where_labels_may_be,
+)
 from xmcbench.data.reading import read_sparse, read_xmc
-from xmcbench.data.table_columns import Columns, Reading, check_options, joined, one_row_per_id, read_columns
+from xmcbench.data.table_columns import (
+    Columns,
+    Reading,
+    check_label_ids,
+    check_options,
+    joined,
+    one_row_per_id,
+    read_columns,
+    unread_note,
+)
 from xmcbench.errors import DataError, UsageError
 
 EXAMPLES = 3  # label names that a note shows
@@ -87,6 +102,13 @@ def read_splits(
         rows[which].names = Names(file.path, label_names, file.lines)
         if "labels" in reading.one_based:
             _check_one_based(file, label_names)
+    found_in = [file.path for file in cells.values()]
+    if found_in and "labels" in reading.one_based and label_texts is None:
+        problem = f"--one-based labels changes nothing: {found_in[0]} has names of labels without --label-texts"
+        raise UsageError(problem, "Leave it out, or give --label-texts, whose lines the ids count.")
+    notes += [note for which, split in rows.items() if (note := _same_texts(splits[which].texts, split))]
+    if (missing := reading.cells.missing) and not reading.cells.found_missing:
+        notes.append(f"no text and no label cell of a row is {missing!r}, as --missing says")
     if cells:
         how = "labels are not split"
         if has_texts:
@@ -97,6 +119,22 @@ def read_splits(
     if empty := sum(file.empty_names for file in cells.values()):
         notes.append(f"{empty} empty label names, as in a;;b, are no labels")
     return rows, notes
+
+
+def _same_texts(path: Path | None, split: SplitRows) -> str:
+    """A note on rows with the same text and other labels, as in tables with one line per label; "" if there is none."""
+    if not split.texts or split.names is None:
+        return ""
+    names, first_rows, repeats = split.names, dict[str, int](), list[tuple[int, int]]()
+    for row, text in enumerate(split.texts):
+        first = first_rows.setdefault(text, row)
+        if first != row and text.strip() and set(names.rows[row]) != set(names.rows[first]):
+            repeats.append((names.lines[first], names.lines[row]))
+    if not repeats:
+        return ""
+    lines = "lines {} and {}".format(*repeats[0])
+    note = f"{len(repeats)} rows have the same text as an earlier row and other labels, for example {lines} of {path}"
+    return f"{note}: each line is a row. --long --id-column text joins them, if there is one line per label"
 
 
 def _check_one_based(file: LabelCells, names: list[list[str]]) -> None:
@@ -112,8 +150,12 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
     rows, found, texts_table = SplitRows(), {}, None
     counts: dict[Path, tuple[int, int]] = {}  # the least and the most rows that a file may have
     if files.texts is not None and kind_of(files.texts) == "lines":
-        rows.texts = _plain_texts(files.texts, reading)
-        counts[files.texts] = (len(rows.texts) - _blank_tail(rows.texts), len(rows.texts))
+        rows.texts = plain_texts(files.texts, reading)
+        counts[files.texts] = (len(rows.texts) - blank_tail(rows.texts), len(rows.texts))
+        inline = None if reading.cells.literal else labels_in_texts(files.texts, rows.texts)
+        if inline is not None:
+            notes.append(f"words that begin with {FASTTEXT} are the labels in {files.texts}, as fastText writes them")
+            found[files.texts] = inline
     elif files.texts is not None:
         texts_table = _table_of_texts(files.texts, files, reading, notes)
         rows.texts, count = texts_table.texts, len(texts_table.lines)
@@ -126,12 +168,16 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         if matrix is not None:
             found[files.features] = matrix
     if files.labels is not None:
+        unread = [path for path in found if path != files.labels]
+        notes += [f"the labels in {path} are not read: labels are in {files.labels}" for path in unread]
         found = {files.labels: _read_label_file(files.labels, texts_table, reading)}
     if len(found) != 1:
         sources = " and in ".join(map(str, found)) or "none of the files"
-        hint = "Give --labels FILE (--test-labels, --dev-labels), or texts and labels in one table (.csv, .jsonl, …)."
+        hint = "Give only one of them." if found else where_labels_may_be(files.texts)
         raise DataError(f"labels are in {sources}", hint)
     [(path, labels)] = found.items()
+    if isinstance(labels, LabelCells) and files.labels and not texts_table and not reading.cells.literal:
+        check_headers(files.texts, rows.texts or [], labels)
     n_rows = _rows_in_common(counts, labels, files.labels or "in the same file")
     for lines, file in ((rows.texts, files.texts), (labels.cells if isinstance(labels, LabelCells) else None, path)):
         if lines is not None and len(lines) > n_rows:
@@ -150,6 +196,7 @@ def _table_of_texts(path: Path, files: SplitFiles, reading: Reading, notes: list
     table = read_columns(path, reading, texts=True, labels=alone, optional=files.features is not None)
     if table.unread_labels:
         notes.append(f"the column {reading.labels_column!r} of {path} is not read: labels are in {files.labels}")
+    notes += unread_note(table)
     if reading.id_column and alone and table.labels:
         return one_row_per_id(table, reading)
     if not reading.id_column and len(set(table.ids)) < len(table.ids):
@@ -182,20 +229,6 @@ def _rows_in_common(
     return n_rows
 
 
-def _blank_tail(lines: list[str]) -> int:
-    """The number of empty lines at the end."""
-    return sum(1 for _ in takewhile(lambda line: not line.strip(), reversed(lines)))
-
-
-def _plain_texts(path: Path, reading: Reading) -> list[str]:
-    texts = []
-    for number, line in text_lines(path):
-        if number == 1 and not reading.cells.literal:
-            check_plain(path, line)
-        texts.append(checked(line, f"{path}, line {number}", reading.cells))
-    return texts
-
-
 def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Reading) -> LabelCells:
     """Label cells; a text from JSON or parquet is one label, unless a separator is given."""
     split = kind_of(path) in ("lines", "csv", "tsv") or bool(reading.separator)
@@ -210,9 +243,13 @@ def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[st
     Empty lines at the end are no labels, except for those up to `at_least` labels.
     """
     if kind_of(path) != "lines":
-        return read_columns(path, replace(reading, id_column=""), texts=True).texts
-    texts = _plain_texts(path, reading)
-    return texts[: max(at_least, len(texts) - _blank_tail(texts))]
+        table = read_columns(path, replace(reading, id_column=""), texts=True)
+        check_label_ids(table, int("labels" in reading.one_based))
+        return table.texts
+    texts = plain_texts(path, reading)
+    if not reading.cells.literal:
+        check_label_header(path, texts)
+    return texts[: max(at_least, len(texts) - blank_tail(texts))]
 
 
 def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> LabelCells | sp.csr_matrix:
@@ -226,39 +263,33 @@ def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> Lab
     if not holds_arrays(path):
         check_text(path)
     if is_matrix(path):
+        if is_npz(path) and "labels" in reading.one_based:
+            raise UsageError(f"--one-based labels: {path} is npz, which has columns, not ids", "Leave it out.")
         if not is_npz(path) and header_words(path) == 3:
             return read_features(path, reading)[1]
-        if "labels" in reading.one_based and not is_npz(path):
+        if "labels" in reading.one_based:
             return as_labels(read_sparse(path, one_based=True))
         return read_labels(path)
     plain = [line for _, line in text_lines(path)]
+    if plain and not reading.cells.literal:
+        check_plain(path, plain[0])
     cells = _cells(path, list(range(1, len(plain) + 1)), plain, reading)
-    cells.blank_tail = _blank_tail(plain)
+    cells.blank_tail = blank_tail(plain)
     return cells
 
 
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
     """(features, labels if the file is in one-file XMC form, else None)."""
     one_based = "features" in reading.one_based
+    if not holds_arrays(path):
+        check_text(path)
     if is_npz(path):
+        if one_based:
+            raise UsageError(f"--one-based features: {path} is npz, which has columns, not ids", "Leave it out.")
         return read_matrix(path), None
     if header_words(path) == 3:
         return read_xmc(path, one_based_features=one_based, one_based_labels="labels" in reading.one_based)
     return read_sparse(path, one_based=one_based), None
-
-
-def is_matrix(path: Path) -> bool:
-    """Whether a file is npz, or text with two or three whole numbers in line 1 and id:value pairs after it."""
-    if is_npz(path):
-        return True
-    if kind_of(path) != "lines" or header_words(path) not in (2, 3):
-        return False
-    for number, line in lines_of(path):
-        if number > 1 and ":" in line:
-            return all(":" in word for word in line.split()[1:])
-        if number == 1 and not all(word.isdigit() for word in line.split()):
-            return False
-    return False
 
 
 def parse_one_based(text: str) -> frozenset[str]:
