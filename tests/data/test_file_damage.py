@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xmcbench.data.label_cells import MISSING
+from xmcbench.data.label_names import MISSING
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.user_files import SplitFiles, read_splits
 from xmcbench.errors import XmcError

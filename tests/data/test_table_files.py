@@ -112,7 +112,7 @@ def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) ->
         ("t.jsonl", '{"a": 1}\n{"a": 1, "a": 2}', "line 2: .*the key 'a' occurs twice"),
         ("t.json", '[{"a": 1},\n{"a": 1, "a": 2}]', "line 2: .*the key 'a' occurs twice"),
         ("t.jsonl", '{"a": 1}\n[1]\n', r"line 2: expected a JSON object, found \[1\]"),
-        ("t.jsonl", '{"a": 1} {"a": 2}\n', r"line 1, column 10: not JSON \(Extra data"),
+        ("t.jsonl", '{"a": 1} {"a": 2}\n', r"line 1, column 10: not JSON \(more text after the object"),
         (
             "t.jsonl",
             '{"a": 1}\n{"a": "b',

@@ -27,6 +27,7 @@ TABLE = "Save the table as .csv or .jsonl, and import that file."
 LINES = "Write one text per line into a utf-8 file, and import that file."
 MATRIX = "Matrices are features or labels: give the file as npz or XMC text with --features or --labels."
 UNPACK = "Unpack the archive, and give its files one by one."
+FOLDER = "Give one of its files, or --from for a folder of `data export`. Documents are rows of one table or lines."
 PAGE = "Was an error page downloaded? Extract its texts into a file."
 FORMS = (  # first bytes, what the file is, what to do; the first entry that matches counts
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls, .doc)", TABLE),
@@ -97,13 +98,16 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         if "\0" in line:
             column = line.index("\0") + 1
             raise DataError(f"{path}, line {number}, column {column}: a NUL byte", "Text has none: get the file again.")
+        if line.startswith("\ufeff"):  # `lines_of` removes that of line 1
+            hint = "Were files joined? Remove the character from all lines but the first."
+            raise DataError(f"{path}, line {number}, column 1: a byte order mark within the file", hint)
         yield number, line
 
 
 def check_text(path: Path) -> None:
     """DataError, with what the file is, unless its first bytes may be those of a utf-8 text."""
     if path.is_dir():
-        raise DataError(f"{path} is a folder, not a file", "Give one of its files, or --from FOLDER alone.")
+        raise DataError(f"{path} is a folder, not a file", FOLDER)
     if path.exists() and not path.is_file():  # a pipe is empty when it is opened again
         raise DataError(f"{path} is a pipe or a device", "Files are read several times: write its content into a file.")
     with opened(path) as file:

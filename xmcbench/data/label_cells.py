@@ -1,4 +1,4 @@
-"""Cells → label names: cells that hold lists, missing values, one separator for a whole import, names nobody typed."""
+"""Cells → label names: cells that hold lists, missing values, one separator for a whole import."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from xmcbench.data.label_names import MISSING, QUOTES, check_names, in_quotes
 from xmcbench.errors import DataError, UsageError
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "newline": "\n", "space": " ", "none": ""}
@@ -18,23 +19,13 @@ WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", "\n": "lin
 # Separators that are found without an option, if only one of them occurs; the last ones are those of Chinese texts.
 FOUND = {name: SEPARATORS.get(name, name) for name in ("bar", "semicolon", "comma", "newline", "；", "，", "、")}
 LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --literal takes cells as they are."
-# What pandas.read_csv reads as missing (its default na_values, without the forms of old Windows), and NaT.
-MISSING = {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
-MISSING |= {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}  # errors of spreadsheets
-MISSING |= {r"\N"}  # of databases
-FASTTEXT = "__label__"  # before each label in fastText's files
-BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
 # A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
 CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
 BRACKETS = re.compile(r"\[(.*)\]|\((.*)\)|\{(.*)\}", re.S)
 ITEM = re.compile(
     r"""\s*(?:("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|([+-]?\d+)|(None|nan|NaN|NA|null|<NA>))(?:\s*,|\s+|\s*\Z)""", re.S
 )
-QUOTES = ("'", '"')
-PAIRS = {"[": "]", "(": ")", "{": "}"}
-CLOSING = {closing: opening for opening, closing in PAIRS.items()}
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d+);")
-ZERO_OR_ONE = re.compile(r"[01](\.0+(e\+00)?)?")  # also as numpy.savetxt writes them
 DIGIT_GROUPS = re.compile(r"\d+(\s+\d+)+")
 
 
@@ -58,6 +49,7 @@ class LabelCells:
     lines: list[int]
     cells: list[list[str] | str]
     blank_tail: int = 0  # empty lines at the end of a file of lines
+    unsplit: str = ""  # the first cell of JSON or parquet that is one label although it has words or separators
     empty_names: int = 0  # as between the separators of a;;b; counted by `split_cells`
 
 
@@ -92,7 +84,7 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
             return []
         found = None if rules.literal else _listed(text, where)
         if found is None and split:
-            if not rules.literal and _in_quotes(text):
+            if not rules.literal and in_quotes(text):
                 raise DataError(f"{where}: the labels {text[:60]!r} are in quotes", LIST_HINT)
             return text
         value = [text] if found is None else found
@@ -221,7 +213,7 @@ def _ambiguous(cells: Sequence[tuple[Path, int, str]], names: Sequence[str]) -> 
 def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list[str]]:
     """The label names of each row, without names that are empty; `separator` as from `decide_separator`.
 
-    DataError if some cells are lists and others texts, or for a name that nobody typed (see `_odd`).
+    DataError if some cells are lists and others texts, or for a name that nobody typed (see `label_names`).
     """
     listed = next((n for n, cell in zip(file.lines, file.cells, strict=True) if cell and isinstance(cell, list)), None)
     rows = []
@@ -237,63 +229,5 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
         rows.append([name for name in stripped if name])
         file.empty_names += len(stripped) - len(rows[-1])
     if not rules.literal:
-        _check_names(file, rows)
+        check_names(file.path, file.lines, rows)
     return rows
-
-
-def _check_names(file: LabelCells, rows: Sequence[Sequence[str]]) -> None:
-    """DataError for names that nobody typed."""
-    if _one_hot_lines(rows):
-        problem = f"{file.path}, line {file.lines[0]}: the labels of each row are {len(rows[0])} zeros and ones"
-        hint = "Give names of labels, or a table with a column per label and --one-hot. --literal takes them as names."
-        raise DataError(problem, hint)
-    checked: set[str] = set()
-    for number, names in zip(file.lines, rows, strict=True):
-        for name in names:
-            if name in checked:
-                continue
-            checked.add(name)
-            problem, hint = _odd(name)
-            if problem:
-                hint = f"{hint} --literal takes all names as they are."
-                raise DataError(f"{file.path}, line {number}: the label {name[:60]!r} {problem}", hint)
-
-
-def _one_hot_lines(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows have a 0 or 1 for every label instead of names: equally many, and one of them twice in a row."""
-    if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
-        return False
-    if not all(ZERO_OR_ONE.fullmatch(name) for row in rows for name in row):
-        return False
-    return any(len(set(row)) < len(row) for row in rows)
-
-
-def _odd(name: str) -> tuple[str, str]:
-    """(why a name is none that a person typed, what to do), or two empty texts."""
-    if name in MISSING:
-        hint = f"Leave the labels empty; --missing {name!r} reads a cell with this alone as no label."
-        return "is what programs write for a missing value", hint
-    if name in BOOLEANS:
-        return "is a truth value", "--one-hot reads a table with one column of truth values per label."
-    if re.fullmatch(r"[+-]?\d+\.0+", name):
-        return "looks like a whole number that became a fraction", "Write it without .0, in pandas: .astype('Int64')."
-    if re.fullmatch(r"\d+(\.\d+)?[eE][+-]\d+", name):
-        return (
-            "looks like a number in scientific form",
-            "Write whole numbers, in a spreadsheet: format the column as text.",
-        )
-    if name.startswith(FASTTEXT):
-        return "begins as the labels of fastText do", "Give fastText's file with --texts alone, or remove the prefix."
-    if _in_quotes(name) or (name[0] == '"' and name.count('"') == 1):
-        return "is in quotes", "Write names without quotes, or labels as a list: ['a', 'b']."
-    first, last = name[0], name[-1]
-    half = PAIRS.get(first, name) not in name or CLOSING.get(last, name) not in name
-    if half or (first in "[{" and last == PAIRS[first]):
-        return "has a bracket as lists have", "Write labels as a;b, or as a list: ['a', 'b']."
-    if not name.isprintable() and any(c in name for c in "\n\r\t"):
-        return "has a tab or a line end in it", "Give --label-separator if it separates labels."
-    return "", ""
-
-
-def _in_quotes(text: str) -> bool:
-    return len(text) > 1 and text[0] in QUOTES and text[-1] == text[0]

@@ -10,7 +10,8 @@ from pathlib import Path
 from xmcbench.data.documents import lines_of
 from xmcbench.data.file_forms import check_plain, kind_of, text_lines
 from xmcbench.data.formats import header_words, is_npz
-from xmcbench.data.label_cells import FASTTEXT, LabelCells, checked_text
+from xmcbench.data.label_cells import LabelCells, checked_text
+from xmcbench.data.label_names import FASTTEXT
 from xmcbench.data.table_columns import Reading
 from xmcbench.errors import DataError
 
@@ -99,9 +100,11 @@ def where_labels_may_be(path: Path | None) -> str:
     if is_matrix(path):
         return f"{path.name} looks like a matrix: give it with --features. {hint}"
     first = next(line for _, line in text_lines(path))
-    if "\t" in first:
-        columns = "" if "text" in first.split("\t") else ", and give --columns labels,text or the names that it has"
-        return f"{path.name} has tabs: for a table, name it .tsv{columns}. {hint}"
+    has_names = COLUMN_NAMES.intersection(map(_bare, re.split("[\t,;|]", first)))
+    if "\t" in first or has_names:
+        ending = ".tsv" if "\t" in first else ".csv"
+        columns = "" if has_names else ", and name its columns, as in --columns labels,text"
+        return f"If {path.name} is a table, name it {ending}{columns}. {hint}"
     return hint
 
 

@@ -107,9 +107,10 @@ def unread_note(table: Columns) -> list[str]:
         return []
     names = ", ".join(map(repr, table.unread[:SHOWN]))
     more = f" and {len(table.unread) - SHOWN} more" if len(table.unread) > SHOWN else ""
-    of_splits = next((f": {name!r} puts no row" for name in table.unread if name.casefold() in SPLIT_COLUMNS), "")
-    what = f"{of_splits} into a split, one file per split does" if of_splits else ""
-    return [f"columns of {table.path} that are not read: {names}{more}{what}"]
+    notes = [f"columns of {table.path} that are not read: {names}{more}"]
+    if of_splits := [name for name in table.unread if name.casefold() in SPLIT_COLUMNS]:
+        notes.append(f"the column {of_splits[0]!r} does not decide the splits: give one file per split (--test-texts)")
+    return notes
 
 
 def text_of(row: Row, reading: Reading, where: str) -> str:
@@ -134,8 +135,12 @@ def _names(text: str) -> list[str]:
 
 def _value(row: Row, column: str, option: str, where: str) -> object:
     if column not in row:
-        hint = f"Give {option} NAME. In csv and tsv, line 1 names the columns, unless --columns does; see --delimiter."
-        raise DataError(f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}", hint)
+        alike = next((name for name in row if name.strip().casefold() == column.casefold()), "NAME")
+        hint = "In csv and tsv, line 1 names the columns, unless --columns does; see --delimiter."
+        if any(isinstance(value, dict) for value in row.values()):
+            hint = "Only keys of the object itself are read, not those of objects within it."
+        problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}"
+        raise DataError(problem, f"Give {option} {alike}. {hint}")
     return row[column]
 
 

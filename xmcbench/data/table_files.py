@@ -73,6 +73,8 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
         if len(cells) != len(names):
             lines = f"line {last}" if first == last else f"lines {first} to {last}, joined by a quote in line {first}"
             hint = 'Put texts with delimiters or newlines between double quotes (""). See --delimiter.'
+            if header and len(names) < len(cells) and last <= 3:
+                hint = f"Line 1 must be the line of column names, if --columns does not name them. {hint}"
             if is_tsv:
                 hint = "Cells of a tsv hold no newlines. If quotes join lines, name the file .csv. See --delimiter."
             header = "--columns names" if columns else "the first row names"
@@ -83,6 +85,8 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
+    if names[:1] == ["sep="]:
+        raise DataError(f"{path}, line 1 tells Excel the delimiter, and names no columns", "Remove line 1.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         listed = ", ".join(map(repr, names))[:200]
@@ -256,7 +260,8 @@ def _json_error(path: Path, number: int, error: Exception, *, in_array: bool = F
     if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
         problem = "the array does not end in this file" if in_array else "the object does not end in this line"
         return DataError(f"{where}: not JSON: {problem}", f"Was the file cut off? {JSON_FORMS}")
-    return DataError(f"{where}: not JSON ({error.msg})", JSON_FORMS)
+    problem = "more text after the object" if error.msg == "Extra data" else error.msg
+    return DataError(f"{where}: not JSON ({problem})", JSON_FORMS)
 
 
 def _as_row(path: Path, number: int, value: object) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ import scipy.sparse as sp
 
 from xmcbench.data.file_forms import check_plain, check_text, holds_arrays, kind_of, text_lines
 from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
-from xmcbench.data.label_cells import FASTTEXT, WORDS, LabelCells, decide_separator, parse_cell, split_cells
+from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
+from xmcbench.data.label_names import FASTTEXT, check_one_based
 from xmcbench.data.plain_files import (
     blank_tail,
     check_headers,
@@ -34,6 +36,7 @@ from xmcbench.data.table_columns import (
 )
 from xmcbench.errors import DataError, UsageError
 
+SEVERAL = r"^[^\[]*[\s|;,；，、]"  # in a text that may hold several names, and is no list
 EXAMPLES = 3  # label names that a note shows
 
 
@@ -101,11 +104,10 @@ def read_splits(
         label_names = split_cells(file, separator, reading.cells)
         rows[which].names = Names(file.path, label_names, file.lines)
         if "labels" in reading.one_based:
-            _check_one_based(file, label_names)
-    found_in = [file.path for file in cells.values()]
-    if found_in and "labels" in reading.one_based and label_texts is None:
-        problem = f"--one-based labels changes nothing: {found_in[0]} has names of labels without --label-texts"
-        raise UsageError(problem, "Leave it out, or give --label-texts, whose lines the ids count.")
+            if label_texts is None:
+                problem = f"--one-based labels changes nothing: {file.path} has names of labels without --label-texts"
+                raise UsageError(problem, "Leave it out, or give --label-texts, whose lines the ids count.")
+            check_one_based(file.path, file.lines, label_names)
     notes += [note for which, split in rows.items() if (note := _same_texts(splits[which].texts, split))]
     if (missing := reading.cells.missing) and not reading.cells.found_missing:
         notes.append(f"no text and no label cell of a row is {missing!r}, as --missing says")
@@ -116,9 +118,11 @@ def read_splits(
         names = dict.fromkeys(name for split in rows.values() if split.names for r in split.names.rows for name in r)
         examples = ", ".join(map(repr, list(names)[:EXAMPLES])) or "none"
         notes.append(f"{how}, for example {examples}")
+    if unsplit := next((file.unsplit for file in cells.values() if file.unsplit), ""):
+        notes.append(f"a text in JSON or parquet is one label, such as {unsplit[:60]!r}: --label-separator splits it")
     if empty := sum(file.empty_names for file in cells.values()):
         notes.append(f"{empty} empty label names, as in a;;b, are no labels")
-    return rows, notes
+    return rows, list(dict.fromkeys(notes))  # one file may be in two splits
 
 
 def _same_texts(path: Path | None, split: SplitRows) -> str:
@@ -135,14 +139,6 @@ def _same_texts(path: Path | None, split: SplitRows) -> str:
     lines = "lines {} and {}".format(*repeats[0])
     note = f"{len(repeats)} rows have the same text as an earlier row and other labels, for example {lines} of {path}"
     return f"{note}: each line is a row. --long --id-column text joins them, if there is one line per label"
-
-
-def _check_one_based(file: LabelCells, names: list[list[str]]) -> None:
-    for number, row in zip(file.lines, names, strict=True):
-        bad = next((name for name in row if not (name.isascii() and name.isdigit()) or not name.strip("0")), None)
-        if bad is not None:
-            problem = f"{file.path}, line {number}: label {bad[:80]!r} is no id that counts from 1"
-            raise DataError(problem, "Leave out --one-based labels if labels are names, or ids that count from 0.")
 
 
 def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[SplitRows, LabelCells | None]:
@@ -234,7 +230,11 @@ def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Read
     split = kind_of(path) in ("lines", "csv", "tsv") or bool(reading.separator)
     wheres = (f"{path}, line {number}" for number in lines)
     pairs = zip(values, wheres, strict=True)
-    return LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
+    cells = LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
+    if not split:
+        texts = (value for value in values if isinstance(value, str) and re.search(SEVERAL, value))
+        cells.unsplit = next(texts, "")
+    return cells
 
 
 def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[str]:
