@@ -33,7 +33,7 @@ FORMS = (  # first bytes, what the file is, what to do; the first entry that mat
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls, .doc)", TABLE),
     (b"%PDF", "a PDF document", LINES),
     (b"{\\rtf", "an RTF document", LINES),
-    (b"PAR1", "a parquet file", "Name it .parquet: the name of a file says how the file is read."),
+    (b"PAR1", "a parquet file", f"Texts and labels are read from files that are named .parquet. {MATRIX}"),
     (b"ARROW1", "an Arrow (feather) file", TABLE),
     (b"FEA1", "a feather file", TABLE),
     (b"\xff\xff\xff\xff", "an Arrow stream", TABLE),

@@ -17,6 +17,7 @@ BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
 QUOTES = ("'", '"')
 PAIRS = {"[": "]", "(": ")", "{": "}"}
 CLOSING = {closing: opening for opening, closing in PAIRS.items()}
+PAIR_OF_ONE = re.compile(r"\d+:1(\.0*)?")  # of a matrix of labels as XMC text
 ZERO_OR_ONE = re.compile(r"[01](\.0+(e\+00)?)?")  # also as numpy.savetxt writes them
 
 
@@ -27,6 +28,9 @@ def check_names(path: Path, lines: Sequence[int], rows: Sequence[Sequence[str]])
         hint = "Give names of labels, or a table with a column per label and --one-hot. --literal takes them as names."
         raise DataError(problem, hint)
     checked: set[str] = set()
+    if any(rows) and all(PAIR_OF_ONE.fullmatch(name) for names in rows for name in names):
+        problem = f"{path}, line {lines[0]}: labels are id:value pairs, but line 1 is not `rows columns`"
+        raise DataError(problem, "Write the sizes of the matrix as line 1. --literal takes the pairs as names.")
     for number, names in zip(lines, rows, strict=True):
         for name in names:
             if name in checked:

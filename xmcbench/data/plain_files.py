@@ -16,6 +16,7 @@ from xmcbench.data.table_columns import Reading
 from xmcbench.errors import DataError
 
 FASTTEXT_LABEL = re.compile(rf"(?:^|(?<=[ \t])){FASTTEXT}([^ \t]*)[ \t]*")
+NUMBERED = re.compile(r"(\d{1,9})\s*[,;:|. ]\s*\S")  # an id and a text without a tab between them
 PAIR = re.compile(r"\d+:")
 COLUMN_NAMES = {
     "text",
@@ -81,11 +82,19 @@ def check_headers(texts_path: Path, texts: Sequence[str], labels: LabelCells) ->
         raise DataError(problem, "Remove both lines, or name the files .csv. --literal takes them as a row.")
 
 
-def check_label_header(path: Path, texts: Sequence[str]) -> None:
-    """DataError if line 1 of a file of label texts is the name of a column, which would shift the ids of all labels."""
+def check_label_lines(path: Path, texts: Sequence[str]) -> None:
+    """DataError if line 1 of a file of label texts names a column, or if the lines begin with numbers of their own.
+
+    Either would give texts to other labels, or texts with numbers in them.
+    """
     if texts and _bare(texts[0]) in LABEL_COLUMNS:
         hint = "Remove the line, or name the file .csv and give --text-column. --literal takes it as a label."
         raise DataError(f"{path}, line 1: {texts[0]!r} looks like the name of a column, not like a label", hint)
+
+    numbers = [int(found[1]) for text in texts if (found := NUMBERED.match(text))]
+    if len(texts) > 1 and sorted(numbers) in (list(range(len(texts))), list(range(1, len(texts) + 1))):
+        hint = "Write the texts alone in the order of ids, or lines NUMBER<TAB>TEXT. --literal takes lines as texts."
+        raise DataError(f"{path}, line 1: {texts[0][:60]!r}: the lines begin with ids of their own", hint)
 
 
 def _bare(text: str) -> str:

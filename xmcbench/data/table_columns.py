@@ -63,9 +63,17 @@ class Columns:
 
 
 def read_columns(
-    path: Path, reading: Reading, *, texts: bool = False, labels: bool = False, optional: bool = False
+    path: Path,
+    reading: Reading,
+    *,
+    texts: bool = False,
+    labels: bool = False,
+    optional: bool = False,
+    id_names: Sequence[str] = ("id",),
 ) -> Columns:
     """The text cells, the label cells (not needed if `optional`), and the ids, if there is a column of ids.
+
+    `id_names`: names of a column of ids if no option names one; its cells need not be ids.
 
     DataError with the line and the columns that exist if one is missing, also in a single row.
     """
@@ -95,7 +103,7 @@ def read_columns(
             table.labels.append([name for name in one_hot if _is_one(row, name, where)])
         elif label_column:
             table.labels.append(_value(row, label_column, "--labels-column", where))
-        id_column = reading.id_column or next((name for name in row if name.casefold() == "id"), "")
+        id_column = reading.id_column or next((name for name in row if name.casefold() in id_names), "")
         if reading.id_column or (id_column and len(table.ids) == len(table.lines) - 1):
             table.ids.append(_id(row, id_column, where, needed=bool(reading.id_column)))
     return table
@@ -137,7 +145,9 @@ def _value(row: Row, column: str, option: str, where: str) -> object:
     if column not in row:
         alike = next((name for name in row if name.strip().casefold() == column.casefold()), "NAME")
         hint = "In csv and tsv, line 1 names the columns, unless --columns does; see --delimiter."
-        if any(isinstance(value, dict) for value in row.values()):
+        if "," in column and option == "--labels-column":
+            hint = "It is one column; label columns of 0 and 1 are read with --one-hot."
+        elif any(isinstance(value, dict) for value in row.values()):
             hint = "Only keys of the object itself are read, not those of objects within it."
         problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}"
         raise DataError(problem, f"Give {option} {alike}. {hint}")
@@ -234,7 +244,7 @@ def check_label_ids(table: Columns, base: int) -> None:
         return
     for i, (name, line) in enumerate(zip(table.ids, table.lines, strict=True), base):
         if int(name[:30]) != i:
-            problem = f"{table.path}, line {line}: the column 'id' has {name!r}, but the label of this row has id {i}"
+            problem = f"{table.path}, line {line}: the id {name!r}, where the rows counted give the label the id {i}"
             hint = "Sort the rows by ids that count from 0 (or 1, with --one-based labels), or write ID<TAB>TEXT lines."
             raise DataError(problem, f"{hint} They join by any id.")
 

@@ -17,7 +17,7 @@ from xmcbench.data.label_names import FASTTEXT, check_one_based
 from xmcbench.data.plain_files import (
     blank_tail,
     check_headers,
-    check_label_header,
+    check_label_lines,
     is_matrix,
     labels_in_texts,
     plain_texts,
@@ -104,10 +104,10 @@ def read_splits(
         label_names = split_cells(file, separator, reading.cells)
         rows[which].names = Names(file.path, label_names, file.lines)
         if "labels" in reading.one_based:
+            check_one_based(file.path, file.lines, label_names)
             if label_texts is None:
                 problem = f"--one-based labels changes nothing: {file.path} has names of labels without --label-texts"
                 raise UsageError(problem, "Leave it out, or give --label-texts, whose lines the ids count.")
-            check_one_based(file.path, file.lines, label_names)
     notes += [note for which, split in rows.items() if (note := _same_texts(splits[which].texts, split))]
     if (missing := reading.cells.missing) and not reading.cells.found_missing:
         notes.append(f"no text and no label cell of a row is {missing!r}, as --missing says")
@@ -243,12 +243,12 @@ def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[st
     Empty lines at the end are no labels, except for those up to `at_least` labels.
     """
     if kind_of(path) != "lines":
-        table = read_columns(path, replace(reading, id_column=""), texts=True)
+        table = read_columns(path, replace(reading, id_column=""), texts=True, id_names=("id", "label_id"))
         check_label_ids(table, int("labels" in reading.one_based))
         return table.texts
     texts = plain_texts(path, reading)
     if not reading.cells.literal:
-        check_label_header(path, texts)
+        check_label_lines(path, texts)
     return texts[: max(at_least, len(texts) - blank_tail(texts))]
 
 
