@@ -7,10 +7,10 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from xmcbench.data.label_names import MISSING, QUOTES, check_names, in_quotes
+from xmcbench.data.label_names import CLOSING, MISSING, QUOTES, check_names, in_quotes
 from xmcbench.errors import DataError, UsageError
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "newline": "\n", "space": " ", "none": ""}
@@ -26,6 +26,8 @@ ITEM = re.compile(
     r"""\s*(?:("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|([+-]?\d+)|(None|nan|NaN|NA|null|<NA>))(?:\s*,|\s+|\s*\Z)""", re.S
 )
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d+);")
+SURROGATE = re.compile("[\ud800-\udfff]")
+DIGIT = re.compile(r"\d")
 DIGIT_GROUPS = re.compile(r"\d+(\s+\d+)+")
 
 
@@ -56,18 +58,25 @@ class LabelCells:
 def checked_text(value: str, where: str, rules: CellRules) -> str:
     """The text of a cell, "" if it is `rules.missing`; DataError for `nan` and the like, or half a surrogate pair."""
     text = value.strip()
-    if rules.missing and text == rules.missing:
-        rules.found_missing.add(text)
+    if _is_missing(text, rules):
         return ""
     if text in MISSING and not rules.literal:
-        raise DataError(f"{where}: the text is {text!r}, as programs write a missing value", _missing_hint(text))
-    if not value.isascii() and (bad := next((c for c in value if "\ud800" <= c <= "\udfff"), "")):
-        raise DataError(f"{where}: half of a surrogate pair, \\u{ord(bad):04x}", "Write the whole character.")
+        hint = f"--missing {text!r} reads such a cell as empty, --literal as the text {text!r}."
+        raise DataError(f"{where}: the text is {text!r}, as programs write a missing value", hint)
+    return _whole(value, where)
+
+
+def _is_missing(text: str, rules: CellRules) -> bool:
+    if rules.missing and text == rules.missing:
+        rules.found_missing.add(text)
+        return True
+    return False
+
+
+def _whole(value: str, where: str) -> str:
+    if not value.isascii() and (bad := SURROGATE.search(value)):
+        raise DataError(f"{where}: half of a surrogate pair, \\u{ord(bad[0]):04x}", "Write the whole character.")
     return value
-
-
-def _missing_hint(text: str) -> str:
-    return f"--missing {text!r} reads such a cell as empty, --literal as the text {text!r}."
 
 
 def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = True) -> list[str] | str:
@@ -79,8 +88,8 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return []
     if isinstance(value, str):
-        text = checked_text(value.strip(), where, replace(rules, literal=True))
-        if not text:
+        text = _whole(value.strip(), where)
+        if not text or _is_missing(text, rules):
             return []
         found = None if rules.literal else _listed(text, where)
         if found is None and split:
@@ -92,7 +101,7 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     for name in names:
         if type(name) not in (str, int):
             raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", LIST_HINT)
-    return [checked_text(str(name), where, CellRules(literal=True)) for name in names]
+    return [_whole(str(name), where) for name in names]
 
 
 def shown(value: object) -> str:
@@ -103,6 +112,8 @@ def shown(value: object) -> str:
 
 def _listed(text: str, where: str) -> list[str] | None:
     """The names of a text that is a list; None if it is no list; DataError if it has the brackets of one alone."""
+    if text[-1] not in CLOSING:
+        return None
     if text == "character(0)":
         return []
     inner = re.sub(r"np\.(?:str_|int64|int32)\(([^()]*)\)", r"\1", re.sub(r",\s*dtype=\S+\)$", ")", text))
@@ -155,15 +166,16 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     if any("\t" in cell for _, _, cell in texts):
         return "\t"
     first: dict[str, tuple[Path, int, str]] = {}  # the first cell with each separator
+    grouped: list[tuple[Path, int, str]] = []  # cells that have numbers with whitespace between them
     for path, number, cell in texts:
         for name, separator in FOUND.items():
             if separator in cell:
                 first.setdefault(name, (path, number, cell))
-        if len(cell.split()) > 1 and not all(re.search(r"\d", word) for word in cell.split()):
-            first.setdefault("words", (path, number, cell))
-        elif len(cell.split()) > 1:
-            first.setdefault("ids", (path, number, cell))
-        if ENTITY.search(cell):
+        if len(words := cell.split()) > 1:
+            kind = "ids" if all(DIGIT.search(word) for word in words) else "words"
+            first.setdefault(kind, (path, number, cell))
+            grouped += [(path, number, cell)] if DIGIT_GROUPS.search(cell) else []
+        if "&" in cell and ENTITY.search(cell):
             first.setdefault("entity", (path, number, cell))
     present = [name for name in FOUND if name in first]
     if present == ["semicolon"] and "entity" in first:  # the semicolon of &amp; separates nothing
@@ -172,7 +184,7 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
         raise _ambiguous([first[name] for name in present], present)
     if present:
         separator = FOUND[present[0]]
-        for path, number, cell in texts:
+        for path, number, cell in grouped:
             if any(DIGIT_GROUPS.fullmatch(name.strip()) for name in cell.split(separator)):
                 raise _ambiguous([first[present[0]], (path, number, cell)], [present[0], "space"])
         return separator

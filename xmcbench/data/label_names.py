@@ -27,10 +27,10 @@ def check_names(path: Path, lines: Sequence[int], rows: Sequence[Sequence[str]])
         problem = f"{path}, line {lines[0]}: the labels of each row are {len(rows[0])} zeros and ones"
         hint = "Give names of labels, or a table with a column per label and --one-hot. --literal takes them as names."
         raise DataError(problem, hint)
-    checked: set[str] = set()
     if any(rows) and all(PAIR_OF_ONE.fullmatch(name) for names in rows for name in names):
         problem = f"{path}, line {lines[0]}: labels are id:value pairs, but line 1 is not `rows columns`"
         raise DataError(problem, "Write the sizes of the matrix as line 1. --literal takes the pairs as names.")
+    checked: set[str] = set()
     for number, names in zip(lines, rows, strict=True):
         for name in names:
             if name in checked:

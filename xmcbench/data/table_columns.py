@@ -79,6 +79,7 @@ def read_columns(
     """
     table = Columns(path)
     one_hot: Sequence[str] = ()
+    id_column = reading.id_column
     label_column = "" if reading.one_hot or not labels else reading.labels_column
     for number, row in table_rows(path, reading.delimiter, reading.columns):
         where = f"{path}, line {number}"
@@ -86,14 +87,10 @@ def read_columns(
             table.unread_labels = not labels and reading.labels_column in row
             one_hot = _one_hot_columns(row, reading) if reading.one_hot and labels else ()
             label_column = "" if optional and label_column not in row else label_column
-            read = {
-                *one_hot,
-                reading.labels_column,
-                reading.id_column,
-                reading.text_column,
-                *_names(reading.text_column),
-            }
-            table.unread = [name for name in row if name not in read and name.strip() and name.casefold() != "id"]
+            id_column = id_column or next((name for name in row if name.casefold() in id_names), "")
+            read = {*one_hot, label_column, id_column, reading.text_column, *_names(reading.text_column)}
+            read |= {reading.labels_column} if table.unread_labels else set()
+            table.unread = [name for name in row if name not in read and name.strip()]
         if optional and not label_column and reading.labels_column in row:
             raise DataError(f"{where}: labels, where the rows before have none", "Give labels to all rows, or to none.")
         table.lines.append(number)
@@ -103,8 +100,7 @@ def read_columns(
             table.labels.append([name for name in one_hot if _is_one(row, name, where)])
         elif label_column:
             table.labels.append(_value(row, label_column, "--labels-column", where))
-        id_column = reading.id_column or next((name for name in row if name.casefold() in id_names), "")
-        if reading.id_column or (id_column and len(table.ids) == len(table.lines) - 1):
+        if reading.id_column or (id_column in row and len(table.ids) == len(table.lines) - 1):
             table.ids.append(_id(row, id_column, where, needed=bool(reading.id_column)))
     return table
 

@@ -156,8 +156,9 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]
     first = 1
     try:
         for cells in reader:
-            if any('"' in line for line in row_lines):
-                _check_quotes(path, first, "\n".join(row_lines), row_form)
+            row = "\n".join(row_lines)
+            if '"' in row:
+                _check_quotes(path, first, row, row_form)
             yield first, reader.line_num, cells
             first = reader.line_num + 1
             row_lines.clear()
