@@ -108,6 +108,7 @@ def test_a_cell_is_what_it_says(cell: object, names: list[str] | None) -> None:
         (3.0, "3.0"),
         ({"x": 1}, "an object"),
         (["\ud800"], "half of a surrogate pair"),
+        (["a\0"], "a NUL character in"),
     ],
 )
 def test_a_cell_that_is_no_label_is_refused_with_its_line(cell: object, says: str) -> None:

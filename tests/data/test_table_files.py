@@ -102,7 +102,7 @@ def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) ->
         ("t.csv", "a,b\nx\ry,z\n", r"line 2: a carriage return within a cell"),
         ("t.csv", "a, a\n1,2\n", r"line 1: a column name occurs twice: 'a'"),
         ("t.csv", "a\nx\n\ny\n", r"line 3: a blank line between rows"),
-        ("t.tsv", 'a\tb\n"x\ny"\tz\n', r"line 2: 1 columns, the first row names 2\n.*hold no newlines"),
+        ("t.tsv", 'a\tb\n"x\ny"\tz\n', r"line 2: 1 columns, the first row names 2\n.*newlines divide cells"),
         ("t.json", '[{"a": 1}\n{"a": 2}]', r"line 2, column 1: not JSON \(Expecting ',' or '\]'"),
         ("t.json", '[{"a": 1},\n', "not JSON: the array does not end in this file"),
         ("t.json", '[{"a": 1}', "not JSON: the array does not end in this file"),

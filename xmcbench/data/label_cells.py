@@ -76,6 +76,8 @@ def _is_missing(text: str, rules: CellRules) -> bool:
 def _whole(value: str, where: str) -> str:
     if not value.isascii() and (bad := SURROGATE.search(value)):
         raise DataError(f"{where}: half of a surrogate pair, \\u{ord(bad[0]):04x}", "Write the whole character.")
+    if "\0" in value:
+        raise DataError(f"{where}: a NUL character in {value[:40]!r}", "Text has none: remove it.")
     return value
 
 

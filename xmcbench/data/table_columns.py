@@ -139,11 +139,12 @@ def _names(text: str) -> list[str]:
 
 def _value(row: Row, column: str, option: str, where: str) -> object:
     if column not in row:
-        alike = next((name for name in row if name.strip().casefold() == column.casefold()), "NAME")
+        wanted = column.casefold().rstrip("s")
+        alike = next((name for name in row if name.strip().casefold().rstrip("s") == wanted), "NAME")
         hint = "In csv and tsv, line 1 names the columns, unless --columns does; see --delimiter."
         if "," in column and option == "--labels-column":
             hint = "It is one column; label columns of 0 and 1 are read with --one-hot."
-        elif any(isinstance(value, dict) for value in row.values()):
+        elif any(isinstance(v, dict) or (isinstance(v, list) and dict in map(type, v)) for v in row.values()):
             hint = "Only keys of the object itself are read, not those of objects within it."
         problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}"
         raise DataError(problem, f"Give {option} {alike}. {hint}")

@@ -76,9 +76,11 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
             if header and len(names) < len(cells) and last <= 3:
                 hint = f"Line 1 must be the line of column names, if --columns does not name them. {hint}"
             if is_tsv:
-                hint = "Cells of a tsv hold no newlines. If quotes join lines, name the file .csv. See --delimiter."
-            header = "--columns names" if columns else "the first row names"
-            raise DataError(f"{path}, {lines}: {len(cells)} columns, {header} {len(names)}", hint)
+                hint = (
+                    "Tabs and newlines divide cells. If quotes are to join lines, name the file .csv. See --delimiter."
+                )
+            named_by = "--columns names" if columns else "the first row names"
+            raise DataError(f"{path}, {lines}: {len(cells)} columns, {named_by} {len(names)}", hint)
         if cells == header and len(cells) > 1:
             raise DataError(f"{path}, line {last}: the header again", "Were files joined? Remove the line.")
         yield last, dict(zip(names, cells, strict=True))

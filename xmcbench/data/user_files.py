@@ -172,7 +172,7 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         hint = "Give only one of them." if found else where_labels_may_be(files.texts)
         raise DataError(f"labels are in {sources}", hint)
     [(path, labels)] = found.items()
-    if isinstance(labels, LabelCells) and files.labels and not texts_table and not reading.cells.literal:
+    if isinstance(labels, LabelCells) and files.labels and files.texts and not (texts_table or reading.cells.literal):
         check_headers(files.texts, rows.texts or [], labels)
     n_rows = _rows_in_common(counts, labels, files.labels or "in the same file")
     for lines, file in ((rows.texts, files.texts), (labels.cells if isinstance(labels, LabelCells) else None, path)):
@@ -195,8 +195,8 @@ def _table_of_texts(path: Path, files: SplitFiles, reading: Reading, notes: list
     notes += unread_note(table)
     if reading.id_column and alone and table.labels:
         return one_row_per_id(table, reading)
-    if not reading.id_column and len(set(table.ids)) < len(table.ids):
-        name = next(name for name, count in Counter(table.ids).items() if count > 1)
+    repeated = (name for name, count in Counter(table.ids).items() if count > 1 and name)
+    if not reading.id_column and (name := next(repeated, "")):
         notes.append(f"ids repeat in {path}, for example {name!r}: each line is a row; see --id-column and --long")
     return table
 
