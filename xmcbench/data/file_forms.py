@@ -151,6 +151,12 @@ def holds_arrays(path: Path) -> bool:
     return path.suffix.lower() == ".npz" or (bool(members) and all(name.endswith(".npy") for name in members))
 
 
+def check_arrays_or_text(path: Path) -> None:
+    """DataError, with what the file is, unless it holds arrays or its first bytes may be those of a utf-8 text."""
+    if not holds_arrays(path):
+        check_text(path)
+
+
 def _members(path: Path) -> list[str]:
     """The names in a zip archive; none if it is damaged, compressed again, or not a zip archive."""
     try:

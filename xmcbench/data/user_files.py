@@ -10,7 +10,7 @@ from pathlib import Path
 
 import scipy.sparse as sp
 
-from xmcbench.data.file_forms import check_plain, check_text, holds_arrays, kind_of, text_lines
+from xmcbench.data.file_forms import check_arrays_or_text, check_plain, kind_of, text_lines
 from xmcbench.data.formats import as_labels, header_words, is_npz, read_labels, read_matrix
 from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
 from xmcbench.data.label_names import FASTTEXT, check_one_based
@@ -166,7 +166,7 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
     if files.labels is not None:
         unread = [path for path in found if path != files.labels]
         notes += [f"the labels in {path} are not read: labels are in {files.labels}" for path in unread]
-        found = {files.labels: _read_label_file(files.labels, texts_table, reading)}
+        found = {files.labels: _read_label_file(files.labels, texts_table, reading, notes)}
     if len(found) != 1:
         sources = " and in ".join(map(str, found)) or "none of the files"
         hint = "Give only one of them." if found else where_labels_may_be(files.texts)
@@ -228,12 +228,10 @@ def _rows_in_common(
 def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Reading) -> LabelCells:
     """Label cells; a text from JSON or parquet is one label, unless a separator is given."""
     split = kind_of(path) in ("lines", "csv", "tsv") or bool(reading.separator)
-    wheres = (f"{path}, line {number}" for number in lines)
-    pairs = zip(values, wheres, strict=True)
+    pairs = zip(values, (f"{path}, line {number}" for number in lines), strict=True)
     cells = LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
     if not split:
-        texts = (value for value in values if isinstance(value, str) and re.search(SEVERAL, value))
-        cells.unsplit = next(texts, "")
+        cells.unsplit = next((v for v in values if isinstance(v, str) and re.search(SEVERAL, v)), "")
     return cells
 
 
@@ -252,24 +250,26 @@ def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[st
     return texts[: max(at_least, len(texts) - blank_tail(texts))]
 
 
-def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> LabelCells | sp.csr_matrix:
+def _read_label_file(
+    path: Path, texts: Columns | None, reading: Reading, notes: list[str]
+) -> LabelCells | sp.csr_matrix:
     """A label matrix (n, L), or label cells; those of a table are joined to the table of texts, if there is one."""
     if kind_of(path) != "lines":
         table = read_columns(path, reading, labels=True)
+        notes += unread_note(table)
         if texts is None and reading.id_column:
             raise UsageError("--id-column: the texts are no table with ids", "Give texts as .csv, .tsv or .jsonl.")
         lines, values = (table.lines, table.labels) if texts is None else joined(texts, table, reading)
         return _cells(path, lines, values, reading)
-    if not holds_arrays(path):
-        check_text(path)
+    check_arrays_or_text(path)
     if is_matrix(path):
-        if is_npz(path) and "labels" in reading.one_based:
+        one_based = "labels" in reading.one_based
+        if is_npz(path) and one_based:
             raise UsageError(f"--one-based labels: {path} is npz, which has columns, not ids", "Leave it out.")
-        if not is_npz(path) and header_words(path) == 3:
-            return read_features(path, reading)[1]
-        if "labels" in reading.one_based:
-            return as_labels(read_sparse(path, one_based=True))
-        return read_labels(path)
+        if is_npz(path):
+            return read_labels(path)
+        three = header_words(path) == 3
+        return read_features(path, reading)[1] if three else as_labels(read_sparse(path, one_based=one_based))
     plain = [line for _, line in text_lines(path)]
     if plain and not reading.cells.literal:
         check_plain(path, plain[0])
@@ -281,8 +281,7 @@ def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> Lab
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
     """(features, labels if the file is in one-file XMC form, else None)."""
     one_based = "features" in reading.one_based
-    if not holds_arrays(path):
-        check_text(path)
+    check_arrays_or_text(path)
     if is_npz(path):
         if one_based:
             raise UsageError(f"--one-based features: {path} is npz, which has columns, not ids", "Leave it out.")
