@@ -73,7 +73,7 @@ def test_labels_are_joined_by_their_ids(tmp_path: Path) -> None:
     texts = put(tmp_path, "t.csv", "id,text\n7,a\n8,b\n9,c\n")
     files = SplitFiles(texts, put(tmp_path, "y.csv", "id,labels\n9,z\n7,x;y\n8,\n"))
     assert labels(files, id_column="id") == [["x", "y"], [], ["z"]]
-    refused(files, r"t\.csv, line 2 has id '7', .*y\.csv, line 2 has id '9'\n.*--id-column id")
+    refused(files, r"t\.csv, line 2 has the id '7', .*y\.csv, line 2: '9'\n.*--id-column id")
     y = put(tmp_path, "y.jsonl", "".join(json.dumps({"id": i, "labels": [f"l{i}"]}) + "\n" for i in (9, 8, 7)))
     assert labels(SplitFiles(texts, y), id_column="id") == [["l7"], ["l8"], ["l9"]]
     for content, says in (
@@ -107,6 +107,14 @@ def test_ids_that_repeat_are_said(tmp_path: Path) -> None:
     found, notes = read_splits({"train": files}, Reading())
     assert found["train"].texts == ["a", "a"]
     assert any("ids repeat in" in note and "'7'" in note for note in notes)
+
+
+def test_texts_in_another_order_are_not_joined_by_their_rows(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.csv", "text\na\nb\n"), put(tmp_path, "y.csv", "text,labels\nb,x\na,y\n"))
+    refused(files, r"t\.csv, line 2 has the text 'a', .*y\.csv, line 2: 'b'\n.*--id-column text")
+    assert labels(files, id_column="text") == [["y"], ["x"]]
+    files = SplitFiles(files.texts, put(tmp_path, "y.csv", "text,labels\nA,x\nB,y\n"))
+    assert labels(files) == [["x"], ["y"]]
 
 
 def test_ids_that_are_empty_do_not_repeat(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def read_columns(
         table.lines.append(number)
         if texts:
             table.texts.append(text_of(row, reading, where))
+        elif reading.text_column in row:  # a table of labels that repeats the texts: `joined` compares them
+            table.texts.append(str(row[reading.text_column]))
         if one_hot:
             table.labels.append([name for name in one_hot if _is_one(row, name, where)])
         elif label_column:
@@ -146,7 +148,7 @@ def _value(row: Row, column: str, option: str, where: str) -> object:
             hint = "It is one column; label columns of 0 and 1 are read with --one-hot."
         elif any(isinstance(v, dict) or (isinstance(v, list) and dict in map(type, v)) for v in row.values()):
             hint = "Only keys of the object itself are read, not those of objects within it."
-        problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}"
+        problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20])) or 'no columns'}"
         raise DataError(problem, f"Give {option} {alike}. {hint}")
     return row[column]
 
@@ -207,12 +209,18 @@ def joined(texts: Columns, labels: Columns, reading: Reading) -> tuple[list[int]
     DataError for an id that is in one file alone or twice, or if both files have a column `id` with other values.
     """
     if not reading.id_column:
-        pairs = zip(texts.ids, labels.ids, texts.lines, labels.lines, strict=False)
-        unequal = next(((a, b, n, m) for a, b, n, m in pairs if a != b), None)
-        if unequal and len(texts.ids) == len(labels.ids):
-            first, second, line, other_line = unequal
-            problem = f"{texts.path}, line {line} has id {first!r}, {labels.path}, line {other_line} has id {second!r}"
-            raise DataError(problem, "Give --id-column id to join the files by their ids, or sort them alike.")
+        columns = (("id", texts.ids, labels.ids), (reading.text_column, texts.texts, labels.texts))
+        for column, names, other_names in columns:
+            pairs = zip(names, other_names, texts.lines, labels.lines, strict=False)
+            unequal = next((pair for pair in pairs if pair[0].strip() != pair[1].strip()), None)
+            same = len(names) == len(other_names) if column == "id" else sorted(names) == sorted(other_names)
+            if unequal and same:  # texts that differ may be cleaned ones
+                first, second, line, other_line = unequal
+                problem = (
+                    f"line {line} has the {column} {first[:40]!r}, {labels.path}, line {other_line}: {second[:40]!r}"
+                )
+                hint = f"Give --id-column {column} to join the files, or sort them alike."
+                raise DataError(f"{texts.path}, {problem}", hint)
         return labels.lines, labels.labels
     rows = _line_by_id(texts)
     found: dict[str, int] = {}  # id → position of its first label cell
@@ -282,13 +290,13 @@ def check_options(reading: Reading, text_files: Sequence[Path], label_files: Seq
     if reading.one_hot and reading.labels_column != "labels":
         raise UsageError("--one-hot and --labels-column are two forms of labels", "Give one of them.")
     texts, label = _names(reading.text_column), reading.labels_column
-    for option, names in (("--text-column", texts), ("--columns", reading.columns), ("--one-hot", _one_hot(reading))):
+    for option, names in (
+        ("--text-column", texts),
+        ("--columns", reading.columns),
+        ("--one-hot", _names(reading.one_hot)),
+    ):
         if len(set(names)) < len(names):
             raise UsageError(f"{option} {','.join(names)}: a column is named twice", "Name each column once.")
     in_one_file = not reading.one_hot and any(kind_of(p) != "lines" and p in text_files for p in label_files)
     if in_one_file and label in (reading.text_column, *texts, reading.id_column):
         raise UsageError(f"the column {label!r} can't be labels and texts or ids", "Give --labels-column.")
-
-
-def _one_hot(reading: Reading) -> list[str]:
-    return _names(reading.one_hot) if reading.one_hot else []
