@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xmcbench.data.label_cells import MISSING
+from xmcbench.data.label_names import MISSING
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.user_files import SplitFiles, read_splits
 from xmcbench.errors import XmcError
@@ -72,7 +72,7 @@ def cells(form: str) -> st.SearchStrategy[Rows]:
     text = st.text(characters, max_size=12).map(lambda t: t if form != "tsv" or '"' not in t else t.replace('"', "q"))
     name = st.text(st.sampled_from("abé日;,|-x 1"), min_size=1, max_size=5).map(str.strip).filter(bool)
     row = st.tuples(text.filter(lambda t: t.strip() not in MISSING), st.lists(name, max_size=3))
-    return st.lists(row, max_size=5).map(lambda rows: [*rows, ("the end", ["a"])])
+    return st.lists(row, max_size=5).map(lambda rows: [*rows, ("the end", ["a", "b"])])
 
 
 def read(folder: Path, files: Files) -> Rows:

@@ -90,6 +90,16 @@ def array() -> bytes:
         (b"<!DOCTYPE html><html>", "is an HTML or XML page"),
         (b"  <html lang='en'>", "is an HTML or XML page"),
         (b'<?xml version="1.0"?>', "is an HTML or XML page"),
+        (b"%%MatrixMarket matrix coordinate integer general\n", "is a MatrixMarket file"),
+        (b"% a comment\n\n@RELATION x\n", "is an ARFF file"),
+        (
+            b"-- MySQL dump\n--\n/*!40101 SET NAMES utf8 */;\nDROP TABLE IF EXISTS `t`;\nCREATE TABLE `t` (\n",
+            "is an SQL dump",
+        ),
+        (b"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (x);\n", "is an SQL dump"),
+        (b"INSERT INTO t VALUES (1, 'a');\n", "is an SQL dump"),
+        (b"a\n\xef\xbb\xbfb\n", "line 2, column 1: a byte order mark within the file"),
+        (b"caf\x82 au lait\n", r"line 1: byte 0x82 at column 4 .*\n.*CP850"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
         (gzip.compress(b"\x1f\x8b\x08"), "compressed by gzip"),
         ("größe\n".encode("utf-16"), "is UTF-16 text\n.*iconv -f UTF-16LE -t UTF-8"),
@@ -134,8 +144,14 @@ def test_a_pipe_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 def test_text_is_read_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
-    path.write_bytes(b"\xef\xbb\xbfa\xe2\x80\xa8b\r\n\n {1: 2}\n<b>\n")
-    assert list(text_lines(path)) == [(1, "a\u2028b"), (2, ""), (3, " {1: 2}"), (4, "<b>")]
+    path.write_bytes(b"\xef\xbb\xbfa\xe2\x80\xa8b\r\n\n {1: 2}\n<b>\nINSERT INTO t VALUES (1)\n")
+    assert list(text_lines(path)) == [
+        (1, "a\u2028b"),
+        (2, ""),
+        (3, " {1: 2}"),
+        (4, "<b>"),
+        (5, "INSERT INTO t VALUES (1)"),
+    ]
 
 
 def test_json_in_a_file_of_lines(tmp_path: Path) -> None:

@@ -92,7 +92,10 @@ def test_a_cell_is_what_it_says(cell: object, names: list[str] | None) -> None:
         ("<NA>", "missing value"),
         ("3.0", "became a fraction"),
         ("TRUE", "truth value"),
-        ("1.00E+05", "a spreadsheet shortened"),
+        ("1.00e+05", "in scientific form"),
+        ("<php><c++>", "has several names in angle brackets"),
+        ("__label__a", "as the labels of fastText"),
+        ("1.00E+05", "in scientific form"),
         ("#REF!", "missing value"),
         (r"\N", "missing value"),
         ([["b"]], "not a list"),
@@ -105,6 +108,7 @@ def test_a_cell_is_what_it_says(cell: object, names: list[str] | None) -> None:
         (3.0, "3.0"),
         ({"x": 1}, "an object"),
         (["\ud800"], "half of a surrogate pair"),
+        (["a\0"], "a NUL character in"),
     ],
 )
 def test_a_cell_that_is_no_label_is_refused_with_its_line(cell: object, says: str) -> None:
@@ -197,11 +201,24 @@ def test_a_given_separator_must_occur() -> None:
     assert names_of("a::b", separator="::") == [["a", "b"]]
     assert names_of("a\tb", separator="\\t") == [["a", "b"]]
     assert names_of("a", separator="comma") == [["a"]]
-    with pytest.raises(UsageError, match=r"'commas' occurs in no label cell\n.*comma, newline, space, none"):
+    with pytest.raises(
+        UsageError, match=r"'commas' occurs in no label cell; y\.csv, line 2: 'a,b'\n.*comma, newline, space, none"
+    ):
         names_of("a,b", separator="commas")
+    for separator in ("\\t", "\\n", ";", "newline"):
+        with pytest.raises(UsageError, match=r"occurs in no label cell; .*, line 2: 'a,b'\n.*none: each cell is one"):
+            names_of("a,b", separator=separator)
+    assert names_of("a\nb", separator="\\n") == [["a", "b"]]
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool), min_size=1))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+        .map(str.strip)
+        .filter(bool),
+        min_size=1,
+    )
+)
 def test_printed_lists_are_read_back(names: list[str]) -> None:
     for cell in (repr(names), repr(tuple(names)), json.dumps(names), json.dumps(names, ensure_ascii=False)):
         assert parse_cell(cell, "", RULES) == names

@@ -19,6 +19,8 @@ from xmcbench.errors import UsageError
     [
         ("text,tags\na,x\n", r"t\.csv, line 2: no 'labels' among 'text', 'tags'\n.*--labels-column"),
         ("title,labels\na,x\n", r"t\.csv, line 2: no 'text' among 'title', 'labels'\n.*--text-column"),
+        ("TEXT,labels\na,x\n", r"no 'text' among 'TEXT', 'labels'\n  Give --text-column TEXT\."),
+        ("text,label\na,x\n", r"no 'labels' among 'text', 'label'\n  Give --labels-column label\."),
         ("text,labels\nnan,x\n", r"line 2: text: the text is 'nan'"),
         ("text,labels\n", r"t\.csv: no rows"),
     ],
@@ -38,6 +40,13 @@ def test_keys_that_one_row_lacks(tmp_path: Path) -> None:
         SplitFiles(put(tmp_path, "o.jsonl", '{"text": {"0": "a"}, "labels": {}}')),
         "line 1: text: expected a text, found an object",
     )
+
+
+def test_keys_within_objects_are_not_read(tmp_path: Path) -> None:
+    for line in ('{"data": {"text": "a"}, "labels": ["x"]}', '{"rows": [{"text": "a", "labels": ["x"]}]}'):
+        refused(SplitFiles(put(tmp_path, "t.jsonl", line)), r"line 1: no 'text' .*\n.*not those of objects within it")
+    files = SplitFiles(put(tmp_path, "t.csv", "text,l1,l2\na,x,y\n"))
+    refused(files, r"no 'l1,l2' among .*\n.*It is one column", labels_column="l1,l2")
 
 
 def test_missing_texts_and_labels_as_the_user_says(tmp_path: Path) -> None:
@@ -64,7 +73,7 @@ def test_labels_are_joined_by_their_ids(tmp_path: Path) -> None:
     texts = put(tmp_path, "t.csv", "id,text\n7,a\n8,b\n9,c\n")
     files = SplitFiles(texts, put(tmp_path, "y.csv", "id,labels\n9,z\n7,x;y\n8,\n"))
     assert labels(files, id_column="id") == [["x", "y"], [], ["z"]]
-    refused(files, r"t\.csv, line 2 has id '7', .*y\.csv, line 2 has id '9'\n.*--id-column id")
+    refused(files, r"t\.csv, line 2 has the id '7', .*y\.csv, line 2: '9'\n.*--id-column id")
     y = put(tmp_path, "y.jsonl", "".join(json.dumps({"id": i, "labels": [f"l{i}"]}) + "\n" for i in (9, 8, 7)))
     assert labels(SplitFiles(texts, y), id_column="id") == [["l7"], ["l8"], ["l9"]]
     for content, says in (
@@ -98,6 +107,19 @@ def test_ids_that_repeat_are_said(tmp_path: Path) -> None:
     found, notes = read_splits({"train": files}, Reading())
     assert found["train"].texts == ["a", "a"]
     assert any("ids repeat in" in note and "'7'" in note for note in notes)
+
+
+def test_texts_in_another_order_are_not_joined_by_their_rows(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.csv", "text\na\nb\n"), put(tmp_path, "y.csv", "text,labels\nb,x\na,y\n"))
+    refused(files, r"t\.csv, line 2 has the text 'a', .*y\.csv, line 2: 'b'\n.*--id-column text")
+    assert labels(files, id_column="text") == [["y"], ["x"]]
+    files = SplitFiles(files.texts, put(tmp_path, "y.csv", "text,labels\nA,x\nB,y\n"))
+    assert labels(files) == [["x"], ["y"]]
+
+
+def test_ids_that_are_empty_do_not_repeat(tmp_path: Path) -> None:
+    table = put(tmp_path, "t.csv", "id,text,labels\n,a,x\n,b,y\n")
+    assert not any("ids repeat" in note for note in read_splits({"train": SplitFiles(table)}, Reading())[1])
 
 
 def test_the_long_form(tmp_path: Path) -> None:

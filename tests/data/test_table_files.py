@@ -49,11 +49,31 @@ def test_delimiter_and_columns_can_be_said(tmp_path: Path) -> None:
     assert rows(tmp_path, "t.csv", "1~2\n", delimiter="~", columns=["x", "y"]) == [(1, {"x": "1", "y": "2"})]
     for content, options, says in (
         ("a;b,c\n", {}, r"divided by comma or semicolon\n  Give --delimiter comma or semicolon"),
+        ("a;b,c\n1;2,3\n", {}, r"divided by comma or semicolon\n  Give --delimiter comma or semicolon"),
         ("a,b\n", {"delimiter": "pipe"}, "--delimiter 'pipe'\n.*comma, tab, semicolon, bar"),
         ("Text,Tags\na,b\n", {"columns": ["text", "tags"]}, "line 1 is a header"),
     ):
         with pytest.raises(UsageError, match=says):
             rows(tmp_path, "t.csv", content, **options)
+
+
+def test_the_first_rows_decide_between_delimiters_of_line_1(tmp_path: Path) -> None:
+    found = rows(tmp_path, "t.csv", "text,labels (a; b)\nx,p; q\ny,p\n")
+    assert found == [(2, {"text": "x", "labels (a; b)": "p; q"}), (3, {"text": "y", "labels (a; b)": "p"})]
+    found = rows(tmp_path, "t.csv", 'one,1;2\n"a;b",3\n', columns=["x", "y"])
+    assert found == [(1, {"x": "one", "y": "1;2"}), (2, {"x": "a;b", "y": "3"})]
+
+
+def test_a_header_in_the_middle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"t\.csv, line 3: the header again\n.*joined"):
+        rows(tmp_path, "t.csv", "text,tags\na,x\ntext,tags\nb,y\n")
+
+
+def test_tabs_in_quotes_of_tsv(tmp_path: Path) -> None:
+    content = 'a\tb\n"x\ty"\tz\n"p\tq"\n'  # with two cells, a quote is a character
+    assert [list(row.values()) for _, row in rows(tmp_path, "t.tsv", content)] == [["x\ty", "z"], ['"p', 'q"']]
+    with pytest.raises(DataError, match="line 2: 4 columns, the first row names 2"):
+        rows(tmp_path, "t.tsv", 'a\tb\n"x\ty"\tz\tz\n')
 
 
 def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) -> None:
@@ -82,7 +102,7 @@ def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) ->
         ("t.csv", "a,b\nx\ry,z\n", r"line 2: a carriage return within a cell"),
         ("t.csv", "a, a\n1,2\n", r"line 1: a column name occurs twice: 'a'"),
         ("t.csv", "a\nx\n\ny\n", r"line 3: a blank line between rows"),
-        ("t.tsv", 'a\tb\n"x\ny"\tz\n', r"line 2: 1 columns, the first row names 2\n.*neither tabs nor newlines"),
+        ("t.tsv", 'a\tb\n"x\ny"\tz\n', r"line 2: 1 columns, the first row names 2\n.*newlines divide cells"),
         ("t.json", '[{"a": 1}\n{"a": 2}]', r"line 2, column 1: not JSON \(Expecting ',' or '\]'"),
         ("t.json", '[{"a": 1},\n', "not JSON: the array does not end in this file"),
         ("t.json", '[{"a": 1}', "not JSON: the array does not end in this file"),
@@ -92,7 +112,7 @@ def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) ->
         ("t.jsonl", '{"a": 1}\n{"a": 1, "a": 2}', "line 2: .*the key 'a' occurs twice"),
         ("t.json", '[{"a": 1},\n{"a": 1, "a": 2}]', "line 2: .*the key 'a' occurs twice"),
         ("t.jsonl", '{"a": 1}\n[1]\n', r"line 2: expected a JSON object, found \[1\]"),
-        ("t.jsonl", '{"a": 1} {"a": 2}\n', r"line 1, column 10: not JSON \(Extra data"),
+        ("t.jsonl", '{"a": 1} {"a": 2}\n', r"line 1, column 10: not JSON \(more text after the object"),
         (
             "t.jsonl",
             '{"a": 1}\n{"a": "b',

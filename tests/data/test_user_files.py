@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from tests.data.user_rows import labels, put, read, refused
+from xmcbench.data.label_cells import CellRules
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.user_files import SplitFiles, read_label_texts, read_splits
 from xmcbench.errors import DataError, UsageError
@@ -79,7 +80,12 @@ def test_numbers_of_rows_that_differ(tmp_path: Path) -> None:
 
 def test_ids_that_count_from_1(tmp_path: Path) -> None:
     texts, one = put(tmp_path, "t.txt", "a\nb\n"), frozenset(["labels"])
-    assert labels(SplitFiles(texts, put(tmp_path, "y.txt", "1,3\n2\n")), one_based=one) == [["1", "3"], ["2"]]
+    names = put(tmp_path, "l.txt", "p\nq\nr\n")
+    files = SplitFiles(texts, put(tmp_path, "y.txt", "1,3\n2\n"))
+    found, _ = read_splits({"train": files}, Reading(one_based=one), names)
+    assert found["train"].names is not None
+    assert found["train"].names.rows == [["1", "3"], ["2"]]
+    refused(files, r"--one-based labels changes nothing: .*without --label-texts", UsageError, one_based=one)
     for content, bad in (("1,0\n2\n", "'0'"), ("1\nx\n", "'x'"), ("00\n1\n", "'00'")):
         files = SplitFiles(texts, put(tmp_path, "y.txt", content))
         refused(files, rf"y\.txt, line \d: label {bad} is no id that counts from 1", one_based=one)
@@ -97,6 +103,110 @@ def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
         read_label_texts(put(tmp_path, "l.txt", "None\n"), Reading())
     with pytest.raises(DataError, match="a JSON object in a file of plain lines"):
         read_label_texts(put(tmp_path, "l.txt", '{"text": "x"}\n'), Reading())
+
+
+def texts_of(path: Path, reading: Reading) -> list[str]:
+    return [text for _, text in read_label_texts(path, reading)]
+
+
+def test_label_texts_with_ids_of_their_own(tmp_path: Path) -> None:
+    one = Reading(one_based=frozenset(["labels"]))
+    for name, content in (
+        ("l.csv", "id,text\n0,a\n1,b\n"),
+        ("l.jsonl", '{"ID": 0, "text": "a"}\n{"ID": 1, "text": "b"}'),
+    ):
+        assert texts_of(put(tmp_path, name, content), Reading()) == ["a", "b"]
+        with pytest.raises(DataError, match=rf"{name}, line \d: the id '0', where"):
+            read_label_texts(tmp_path / name, one)
+    assert texts_of(put(tmp_path, "l.csv", "label_id,text\n1,a\n2,b\n"), one) == ["a", "b"]
+    assert texts_of(put(tmp_path, "l.csv", "id,text\nE1,a\nE2,b\n"), Reading()) == ["a", "b"]
+    for content in ("id,text\n1,a\n0,b\n", "label_id,text\n1,a\n2,b\n", "id,text\n12,a\n55,b\n"):
+        with pytest.raises(DataError, match=r"l\.csv, line 2: the id '1.*label the id 0\n.*ID<TAB>TEXT"):
+            read_label_texts(put(tmp_path, "l.csv", content), Reading())
+    for content in ("0,cat\n1,dog\n", "2 cat\n1 dog\n", "0: cat\n1: dog\n"):
+        with pytest.raises(DataError, match=r"l\.txt, line 1: .*begin with ids of their own"):
+            read_label_texts(put(tmp_path, "l.txt", content), Reading())
+        assert read_label_texts(tmp_path / "l.txt", Reading(cells=CellRules(literal=True)))[0] == content.split("\n")[0]
+    assert read_label_texts(put(tmp_path, "l.txt", "2 Corinthians\n1 Kings\nActs\n"), Reading())[0] == "2 Corinthians"
+    with pytest.raises(DataError, match=r"l\.txt, line 1: 'Label' looks like the name of a column"):
+        read_label_texts(put(tmp_path, "l.txt", "Label\ncat\n"), Reading())
+
+
+def test_fasttext(tmp_path: Path) -> None:
+    texts = put(tmp_path, "t.txt", "__label__a __label__b one  two\nthree __label__c\n\n__label__a\nno __labels\n\n")
+    rows, notes = read_splits({"train": SplitFiles(texts)}, Reading())
+    assert rows["train"].texts == ["one  two", "three ", "", "", "no __labels"]
+    assert rows["train"].names is not None
+    assert rows["train"].names.rows == [["a", "b"], ["c"], [], ["a"], []]
+    assert any("as fastText writes them" in note for note in notes)
+    other = put(tmp_path, "y.txt", "x\n" * 5)
+    rows, notes = read_splits({"train": SplitFiles(texts, other)}, Reading())
+    assert rows["train"].texts == ["one  two", "three ", "", "", "no __labels"]
+    assert any("are not read: labels are in" in note for note in notes)
+    refused(SplitFiles(other, texts, None), "begins as the labels of fastText do", separator="space")
+    literal = read(SplitFiles(texts, other), cells=CellRules(literal=True)).texts
+    assert literal is not None
+    assert literal[3] == "__label__a"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("3\tno dial tone\n", r"name it \.tsv, and name its columns, as in --columns labels,text"),
+        ("text\tlabels\na\tb\n", r"t\.txt is a table, name it \.tsv\. Give"),
+        ("id,text,labels\n1,a,b\n", r"t\.txt is a table, name it \.csv\. Give"),
+        ("2 3 4\n0 1:1\n1 2:1\n", "looks like a matrix: give it with --features"),
+        ("plain\n", "Give --labels FILE"),
+    ],
+)
+def test_texts_without_labels_say_where_labels_may_be(tmp_path: Path, content: str, says: str) -> None:
+    refused(SplitFiles(put(tmp_path, "t.txt", content)), f"labels are in none of the files\n.*{says}")
+
+
+def test_names_of_columns_in_line_1_of_lines(tmp_path: Path) -> None:
+    texts, names = put(tmp_path, "t.txt", "Text\na\n"), put(tmp_path, "y.txt", "labels\nx\n")
+    refused(SplitFiles(texts, names), r"t\.txt, line 1: 'Text', and .*y\.txt, line 1: 'labels' look like names")
+    assert labels(SplitFiles(texts, names), cells=CellRules(literal=True)) == [["labels"], ["x"]]
+    assert labels(SplitFiles(put(tmp_path, "t.txt", "Text\na\n"), put(tmp_path, "y.txt", "b\nx\n"))) == [["b"], ["x"]]
+
+
+def test_notes_on_what_is_not_read(tmp_path: Path) -> None:
+    table = put(
+        tmp_path, "t.csv", "id,text,labels,split,url\n1,a,x,train,u\n2,A,y,test,u\n3,a,y,test,u\n4,b,NA,test,u\n"
+    )
+    _, notes = read_splits({"train": SplitFiles(table)}, Reading(cells=CellRules("NA")))
+    assert notes[:2] == [
+        f"columns of {table} that are not read: 'split', 'url'",
+        "the column 'split' does not decide the splits: give one file per split (--test-texts)",
+    ]
+    assert "1 rows have the same text as an earlier row and other labels, for example lines 2 and 4" in notes[2]
+    assert not any("--missing" in note for note in notes)
+    _, notes = read_splits({"train": SplitFiles(table)}, Reading(cells=CellRules("N/A", literal=True)))
+    assert "no text and no label cell of a row is 'N/A', as --missing says" in notes
+    lines = put(tmp_path, "t.jsonl", '{"text": "a", "labels": "x, y"}\n')
+    _, notes = read_splits({"train": SplitFiles(lines)}, Reading())
+    assert "a text in JSON or parquet is one label, such as 'x, y': --label-separator splits it" in notes
+
+
+def test_two_numbers_and_a_colon_are_no_matrix(tmp_path: Path) -> None:
+    texts = put(tmp_path, "t.txt", "a\nb\n")
+    assert labels(SplitFiles(texts, put(tmp_path, "y.txt", "12 15\nE:11\n"))) == [["12", "15"], ["E:11"]]
+    assert read(SplitFiles(texts, put(tmp_path, "y.txt", "2 15\n11:1\n\n"))).labels is not None
+    found = read(SplitFiles(texts, put(tmp_path, "y.txt", "11:1 3:1\n2:1\n"))).labels  # a matrix without a header
+    assert [row.indices.tolist() for row in found] == [[3, 11], [2]]
+
+
+def test_features_in_a_form_that_is_not_read(tmp_path: Path) -> None:
+    names = put(tmp_path, "y.txt", "a\n")
+    refused(SplitFiles(None, names, tmp_path), "is a folder")
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    refused(SplitFiles(None, names, tmp_path / "x.parquet"), r"is a parquet file\n.*npz or XMC text")
+    sp.save_npz(tmp_path / "x.npz", sp.csr_matrix(np.eye(1, dtype=np.float32)))
+    for kind, files in (
+        ("features", SplitFiles(None, names, tmp_path / "x.npz")),
+        ("labels", SplitFiles(names, tmp_path / "x.npz")),
+    ):
+        refused(files, "row 0 has id 0 in a file with one-based ids", one_based=frozenset([kind]))
 
 
 @pytest.mark.parametrize("name", ["y.txt", "y.xlsx"])

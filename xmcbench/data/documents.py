@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +39,8 @@ def _encoding_hint(path: Path, error: UnicodeDecodeError) -> str:
     if error.reason == "unexpected end of data":
         return "The file seems to be cut off within a character: get it again."
     line = error.object
+    if re.search(rb"[A-Za-z][\x81\x82\x84\x88]", line):  # letters there, but marks in Windows-1252
+        return f"It may be CP850, from MS-DOS. Convert it to utf-8: iconv -f CP850 -t UTF-8 '{path.name}' > converted"
     few = sum(byte > 0x7F for byte in line) <= 0.3 * len(line) or len(line) < 4
     if few and not set(line) & {0x81, 0x8D, 0x8F, 0x90, 0x9D, 0x00}:
         convert = f"iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > converted"

@@ -26,11 +26,13 @@ TABLE = "Save the table as .csv or .jsonl, and import that file."
 LINES = "Write one text per line into a utf-8 file, and import that file."
 MATRIX = "Matrices are features or labels: give the file as npz or XMC text with --features or --labels."
 UNPACK = "Unpack the archive, and give its files one by one."
+FOLDER = "Give one of its files, or --from for a folder of `data export`. Documents are rows of one table or lines."
+PAGE = "Was an error page downloaded? Extract its texts into a file."
 FORMS = (  # first bytes, what the file is, what to do; the first entry that matches counts
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls, .doc)", TABLE),
     (b"%PDF", "a PDF document", LINES),
     (b"{\\rtf", "an RTF document", LINES),
-    (b"PAR1", "a parquet file", "Name it .parquet: the name of a file says how the file is read."),
+    (b"PAR1", "a parquet file", f"Texts and labels are read from files that are named .parquet. {MATRIX}"),
     (b"ARROW1", "an Arrow (feather) file", TABLE),
     (b"FEA1", "a feather file", TABLE),
     (b"\xff\xff\xff\xff", "an Arrow stream", TABLE),
@@ -54,7 +56,17 @@ FORMS = (  # first bytes, what the file is, what to do; the first entry that mat
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Run git lfs pull."),
 )
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
-MARKUP = re.compile(rb"\s*<(!doctype html|html|\?xml)[\s>]", re.I)
+TEXT_FORMS = (  # the beginning of a text, what the file is, what to do
+    (rb"\s*<(?i:!doctype html|html|\?xml)[\s>]", "an HTML or XML page, not text", PAGE),
+    (rb"%%(?i:MatrixMarket)", "a MatrixMarket file (.mtx)", f"{MATRIX} scipy.io.mmread reads it."),
+    (rb"(?:%[^\n]*\n|\s)*@(?i:relation)\s", "an ARFF file (Weka, MULAN)", f"{TABLE} {MATRIX}"),
+    (
+        rb"(?:--[^\n]*\n|/\*.*?\*/;?|PRAGMA [^\n]*\n|BEGIN TRANSACTION;|DROP TABLE [^\n]*\n|SET [^\n]*;\n|\s)*"
+        rb"(?:CREATE TABLE|INSERT INTO) \S+ ?(?:\(|VALUES)",
+        "an SQL dump",
+        "Export the table as .csv, and import that file.",
+    ),
+)
 ZIPPED = {  # a member's name begins with → what the archive is, and what to do
     "xl/": ("an Excel workbook (.xlsx)", TABLE),
     "word/": ("a Word document (.docx)", LINES),
@@ -85,13 +97,16 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         if "\0" in line:
             column = line.index("\0") + 1
             raise DataError(f"{path}, line {number}, column {column}: a NUL byte", "Text has none: get the file again.")
+        if line.startswith("\ufeff"):  # `lines_of` removes that of line 1
+            hint = "Were files joined? Remove the character from all lines but the first."
+            raise DataError(f"{path}, line {number}, column 1: a byte order mark within the file", hint)
         yield number, line
 
 
 def check_text(path: Path) -> None:
     """DataError, with what the file is, unless its first bytes may be those of a utf-8 text."""
     if path.is_dir():
-        raise DataError(f"{path} is a folder, not a file", "Give one of its files, or --from FOLDER alone.")
+        raise DataError(f"{path} is a folder, not a file", FOLDER)
     if path.exists() and not path.is_file():  # a pipe is empty when it is opened again
         raise DataError(f"{path} is a pipe or a device", "Files are read several times: write its content into a file.")
     with opened(path) as file:
@@ -120,8 +135,9 @@ def _unsupported(path: Path, head: bytes) -> tuple[str, str]:
         return "a pickle", f"No pickle is loaded, since loading can run any program. {TABLE}"
     if head[257:262] == b"ustar":
         return "a tar archive", UNPACK
-    if MARKUP.match(head):
-        return "an HTML or XML page, not text", "Was an error page downloaded? Extract its texts into a file."
+    for beginning, form, hint in TEXT_FORMS:
+        if re.match(beginning, head.removeprefix(b"\xef\xbb\xbf"), re.DOTALL):
+            return form, hint
     for zeros, encoding in ((head[1::2], "UTF-16LE"), (head[::2], "UTF-16BE")):
         if len(zeros) > 1 and zeros.count(0) > 0.7 * len(zeros):
             return f"probably {encoding[:6]} text: every second byte is 0", convert_hint(path, encoding)
@@ -137,6 +153,12 @@ def holds_arrays(path: Path) -> bool:
             return True
     members = _members(path)
     return bool(members) and all(name.endswith(".npy") for name in members)
+
+
+def check_arrays_or_text(path: Path) -> None:
+    """DataError, with what the file is, unless it holds arrays or its first bytes may be those of a utf-8 text."""
+    if not holds_arrays(path):
+        check_text(path)
 
 
 def _members(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Cells → label names: cells that hold lists, missing values, one separator for a whole import, names nobody typed."""
+"""Cells → label names: cells that hold lists, missing values, one separator for a whole import."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from xmcbench.data.label_names import CLOSING, MISSING, QUOTES, check_names, in_quotes
 from xmcbench.errors import DataError, UsageError
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "newline": "\n", "space": " ", "none": ""}
+ESCAPES = {"\\t": "\t", "\\n": "\n"}  # as typed in a shell
 WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", "\n": "line ends", " ": "whitespace"}
 # Separators that are found without an option, if only one of them occurs; the last ones are those of Chinese texts.
 FOUND = {name: SEPARATORS.get(name, name) for name in ("bar", "semicolon", "comma", "newline", "；", "，", "、")}
 LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --literal takes cells as they are."
-# What pandas.read_csv reads as missing (its default na_values, without the forms of old Windows), and NaT.
-MISSING = {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
-MISSING |= {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}  # errors of spreadsheets
-MISSING |= {r"\N"}  # of databases
-BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
 # A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
 CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
 BRACKETS = re.compile(r"\[(.*)\]|\((.*)\)|\{(.*)\}", re.S)
 ITEM = re.compile(
     r"""\s*(?:("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|([+-]?\d+)|(None|nan|NaN|NA|null|<NA>))(?:\s*,|\s+|\s*\Z)""", re.S
 )
-QUOTES = ("'", '"')
-PAIRS = {"[": "]", "(": ")", "{": "}"}
-CLOSING = {closing: opening for opening, closing in PAIRS.items()}
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d+);")
+SURROGATE = re.compile("[\ud800-\udfff]")
+DIGIT = re.compile(r"\d")
 DIGIT_GROUPS = re.compile(r"\d+(\s+\d+)+")
 
 
 @dataclass(frozen=True)
 class CellRules:
-    """How cells are read: `literal` takes them as they are; a cell equal to `missing` ("" for none) is empty."""
+    """How cells are read: `literal` takes them as they are; a cell equal to `missing` ("" for none) is empty.
+
+    `found_missing` gets `missing` once a cell is equal to it, so that an import can say if none is.
+    """
 
     missing: str = ""
     literal: bool = False
+    found_missing: set[str] = field(default_factory=set, compare=False)
 
 
 @dataclass
@@ -51,23 +51,34 @@ class LabelCells:
     lines: list[int]
     cells: list[list[str] | str]
     blank_tail: int = 0  # empty lines at the end of a file of lines
+    unsplit: str = ""  # the first cell of JSON or parquet that is one label although it has words or separators
     empty_names: int = 0  # as between the separators of a;;b; counted by `split_cells`
 
 
 def checked_text(value: str, where: str, rules: CellRules) -> str:
     """The text of a cell, "" if it is `rules.missing`; DataError for `nan` and the like, or half a surrogate pair."""
     text = value.strip()
-    if rules.missing and text == rules.missing:
+    if _is_missing(text, rules):
         return ""
     if text in MISSING and not rules.literal:
-        raise DataError(f"{where}: the text is {text!r}, as programs write a missing value", _missing_hint(text))
-    if not value.isascii() and (bad := next((c for c in value if "\ud800" <= c <= "\udfff"), "")):
-        raise DataError(f"{where}: half of a surrogate pair, \\u{ord(bad):04x}", "Write the whole character.")
+        hint = f"--missing {text!r} reads such a cell as empty, --literal as the text {text!r}."
+        raise DataError(f"{where}: the text is {text!r}, as programs write a missing value", hint)
+    return _whole(value, where)
+
+
+def _is_missing(text: str, rules: CellRules) -> bool:
+    if rules.missing and text == rules.missing:
+        rules.found_missing.add(text)
+        return True
+    return False
+
+
+def _whole(value: str, where: str) -> str:
+    if not value.isascii() and (bad := SURROGATE.search(value)):
+        raise DataError(f"{where}: half of a surrogate pair, \\u{ord(bad[0]):04x}", "Write the whole character.")
+    if "\0" in value:
+        raise DataError(f"{where}: a NUL character in {value[:40]!r}", "Text has none: remove it.")
     return value
-
-
-def _missing_hint(text: str) -> str:
-    return f"--missing {text!r} reads such a cell as empty, --literal as the text {text!r}."
 
 
 def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = True) -> list[str] | str:
@@ -79,12 +90,12 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return []
     if isinstance(value, str):
-        text = checked_text(value.strip(), where, CellRules(rules.missing, literal=True))
-        if not text:
+        text = _whole(value.strip(), where)
+        if not text or _is_missing(text, rules):
             return []
         found = None if rules.literal else _listed(text, where)
         if found is None and split:
-            if not rules.literal and _in_quotes(text):
+            if not rules.literal and in_quotes(text):
                 raise DataError(f"{where}: the labels {text[:60]!r} are in quotes", LIST_HINT)
             return text
         value = [text] if found is None else found
@@ -92,7 +103,7 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     for name in names:
         if type(name) not in (str, int):
             raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", LIST_HINT)
-    return [checked_text(str(name), where, CellRules(literal=True)) for name in names]
+    return [_whole(str(name), where) for name in names]
 
 
 def shown(value: object) -> str:
@@ -103,6 +114,8 @@ def shown(value: object) -> str:
 
 def _listed(text: str, where: str) -> list[str] | None:
     """The names of a text that is a list; None if it is no list; DataError if it has the brackets of one alone."""
+    if text[-1] not in CLOSING:
+        return None
     if text == "character(0)":
         return []
     inner = re.sub(r"np\.(?:str_|int64|int32)\(([^()]*)\)", r"\1", re.sub(r",\s*dtype=\S+\)$", ")", text))
@@ -151,24 +164,20 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     """
     texts = [(file.path, number, cell) for file in files for number, cell in _texts(file)]
     if given:
-        characters = "\t" if given == "\\t" else SEPARATORS.get(given, given)
-        is_word = given not in SEPARATORS and given.isalnum()
-        if is_word and texts and not any(characters in cell for _, _, cell in texts):
-            hint = f"One of {', '.join(SEPARATORS)}, or the characters that separate labels."
-            raise UsageError(f"--label-separator {given!r} occurs in no label cell", hint)
-        return characters
+        return _given_separator(texts, given)
     if any("\t" in cell for _, _, cell in texts):
         return "\t"
     first: dict[str, tuple[Path, int, str]] = {}  # the first cell with each separator
+    grouped: list[tuple[Path, int, str]] = []  # cells that have numbers with whitespace between them
     for path, number, cell in texts:
         for name, separator in FOUND.items():
             if separator in cell:
                 first.setdefault(name, (path, number, cell))
-        if len(cell.split()) > 1 and not all(re.search(r"\d", word) for word in cell.split()):
-            first.setdefault("words", (path, number, cell))
-        elif len(cell.split()) > 1:
-            first.setdefault("ids", (path, number, cell))
-        if ENTITY.search(cell):
+        if len(words := cell.split()) > 1:
+            kind = "ids" if all(DIGIT.search(word) for word in words) else "words"
+            first.setdefault(kind, (path, number, cell))
+            grouped += [(path, number, cell)] if DIGIT_GROUPS.search(cell) else []
+        if "&" in cell and ENTITY.search(cell):
             first.setdefault("entity", (path, number, cell))
     present = [name for name in FOUND if name in first]
     if present == ["semicolon"] and "entity" in first:  # the semicolon of &amp; separates nothing
@@ -177,13 +186,29 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
         raise _ambiguous([first[name] for name in present], present)
     if present:
         separator = FOUND[present[0]]
-        for path, number, cell in texts:
+        for path, number, cell in grouped:
             if any(DIGIT_GROUPS.fullmatch(name.strip()) for name in cell.split(separator)):
                 raise _ambiguous([first[present[0]], (path, number, cell)], [present[0], "space"])
         return separator
     if "words" in first:
         raise _ambiguous([first["words"]], ["space"])
     return " " if "ids" in first else ""
+
+
+def _given_separator(texts: Sequence[tuple[Path, int, str]], given: str) -> str:
+    """The characters of --label-separator; UsageError if no cell has it, and it is a word or a cell has another one."""
+    separator = SEPARATORS.get(given, ESCAPES.get(given, given))
+    if separator in ("", " ") or any(separator in cell for _, _, cell in texts):
+        return separator
+    others = ((path, number, cell) for path, number, cell in texts if any(c in cell for c in ("\t", *FOUND.values())))
+    path, number, cell = next(others, (Path(), 0, ""))
+    problem = f"--label-separator {given!r} occurs in no label cell"
+    if cell:
+        hint = f"One of {', '.join(SEPARATORS)}, or the characters that separate labels; none: each cell is one label."
+        raise UsageError(f"{problem}; {path}, line {number}: {cell[:60]!r}", hint)
+    if texts and given not in SEPARATORS and given.isalnum():
+        raise UsageError(problem, f"One of {', '.join(SEPARATORS)}, or the characters that separate labels.")
+    return separator
 
 
 def _texts(file: LabelCells) -> Iterator[tuple[int, str]]:
@@ -202,9 +227,8 @@ def _ambiguous(cells: Sequence[tuple[Path, int, str]], names: Sequence[str]) -> 
 def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list[str]]:
     """The label names of each row, without names that are empty; `separator` as from `decide_separator`.
 
-    DataError if some cells are lists and others texts, or for a name that nobody typed (see `_odd`).
+    DataError if some cells are lists and others texts, or for a name that nobody typed (see `label_names`).
     """
-    checked: set[str] = set()
     listed = next((n for n, cell in zip(file.lines, file.cells, strict=True) if cell and isinstance(cell, list)), None)
     rows = []
     for number, cell in zip(file.lines, file.cells, strict=True):
@@ -216,50 +240,8 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
         else:
             names = cell
         stripped = [name.strip() for name in names]
-        names = [name for name in stripped if name]
-        file.empty_names += len(stripped) - len(names)
-        for name in () if rules.literal else names:
-            problem, hint = _odd(name, typed=isinstance(cell, str)) if name not in checked else ("", "")
-            checked.add(name)
-            if problem:
-                hint = f"{hint} --literal takes all names as they are."
-                raise DataError(f"{file.path}, line {number}: the label {name[:60]!r} {problem}", hint)
-        rows.append(names)
-    if not rules.literal and _one_hot_lines(rows):
-        problem = f"{file.path}, line {file.lines[0]}: the labels of each row are {len(rows[0])} zeros and ones"
-        hint = "Give names of labels, or a table with a column per label and --one-hot. --literal takes them as names."
-        raise DataError(problem, hint)
+        rows.append([name for name in stripped if name])
+        file.empty_names += len(stripped) - len(rows[-1])
+    if not rules.literal:
+        check_names(file.path, file.lines, rows, typed=listed is None)
     return rows
-
-
-def _one_hot_lines(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows have a 0 or 1 for every label instead of names: equally many, and one of them twice in a row."""
-    if not rows or not rows[0] or any(len(row) != len(rows[0]) or not {"0", "1"}.issuperset(row) for row in rows):
-        return False
-    return any(len(set(row)) < len(row) for row in rows)
-
-
-def _odd(name: str, *, typed: bool) -> tuple[str, str]:
-    """(why a name is none that a person typed, what to do), or two empty texts; names of a list may have tabs."""
-    if name in MISSING:
-        hint = f"Leave the labels empty; --missing {name!r} reads a cell with this alone as no label."
-        return "is what programs write for a missing value", hint
-    if name in BOOLEANS:
-        return "is a truth value", "--one-hot reads a table with one column of truth values per label."
-    if re.fullmatch(r"[+-]?\d+\.0+", name):
-        return "looks like a whole number that became a fraction", "Write it without .0, in pandas: .astype('Int64')."
-    if re.fullmatch(r"\d+(\.\d+)?E[+-]\d+", name):
-        return "looks like a number that a spreadsheet shortened", "Format the column as text or as whole numbers."
-    if _in_quotes(name) or (name[0] == '"' and name.count('"') == 1):
-        return "is in quotes", "Write names without quotes, or labels as a list: ['a', 'b']."
-    first, last = name[0], name[-1]
-    half = PAIRS.get(first, name) not in name or CLOSING.get(last, name) not in name
-    if half or (first in "[{" and last == PAIRS[first]):
-        return "has a bracket as lists have", "Write labels as a;b, or as a list: ['a', 'b']."
-    if typed and not name.isprintable() and any(c in name for c in "\n\r\t"):
-        return "has a tab or a line end in it", "Give --label-separator if it separates labels."
-    return "", ""
-
-
-def _in_quotes(text: str) -> bool:
-    return len(text) > 1 and text[0] in QUOTES and text[-1] == text[0]

@@ -15,6 +15,8 @@ from xmcbench.errors import DataError, UsageError
 
 TEXT_HINT = "Write one object per row, with the text between double quotes; in pandas: to_json(orient='records')."
 ONES, ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false")
+SHOWN = 10  # columns that a note shows
+SPLIT_COLUMNS = {"split", "splits", "fold", "set", "subset", "partition", "is_test", "is_train"}
 AS_TYPED = CellRules()
 
 
@@ -57,17 +59,27 @@ class Columns:
     labels: list[object] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     unread_labels: bool = False  # there is a column of labels, and it was not asked for
+    unread: list[str] = field(default_factory=list)  # the other columns of the first row that no option names
 
 
 def read_columns(
-    path: Path, reading: Reading, *, texts: bool = False, labels: bool = False, optional: bool = False
+    path: Path,
+    reading: Reading,
+    *,
+    texts: bool = False,
+    labels: bool = False,
+    optional: bool = False,
+    id_names: Sequence[str] = ("id",),
 ) -> Columns:
     """The text cells, the label cells (not needed if `optional`), and the ids, if there is a column of ids.
+
+    `id_names`: names of a column of ids if no option names one; its cells need not be ids.
 
     DataError with the line and the columns that exist if one is missing, also in a single row.
     """
     table = Columns(path)
     one_hot: Sequence[str] = ()
+    id_column = reading.id_column
     label_column = "" if reading.one_hot or not labels else reading.labels_column
     for number, row in table_rows(path, reading.delimiter, reading.columns):
         where = f"{path}, line {number}"
@@ -75,19 +87,36 @@ def read_columns(
             table.unread_labels = not labels and reading.labels_column in row
             one_hot = _one_hot_columns(row, reading) if reading.one_hot and labels else ()
             label_column = "" if optional and label_column not in row else label_column
+            id_column = id_column or next((name for name in row if name.casefold() in id_names), "")
+            read = {*one_hot, label_column, id_column, reading.text_column, *_names(reading.text_column)}
+            read |= {reading.labels_column} if table.unread_labels else set()
+            table.unread = [name for name in row if name not in read and name.strip()]
         if optional and not label_column and reading.labels_column in row:
             raise DataError(f"{where}: labels, where the rows before have none", "Give labels to all rows, or to none.")
         table.lines.append(number)
         if texts:
             table.texts.append(text_of(row, reading, where))
+        elif reading.text_column in row:  # a table of labels that repeats the texts: `joined` compares them
+            table.texts.append(str(row[reading.text_column]))
         if one_hot:
             table.labels.append([name for name in one_hot if _is_one(row, name, where)])
         elif label_column:
             table.labels.append(_value(row, label_column, "--labels-column", where))
-        id_column = reading.id_column or next((name for name in row if name.casefold() == "id"), "")
-        if reading.id_column or (id_column and len(table.ids) == len(table.lines) - 1):
+        if reading.id_column or (id_column in row and len(table.ids) == len(table.lines) - 1):
             table.ids.append(_id(row, id_column, where, needed=bool(reading.id_column)))
     return table
+
+
+def unread_note(table: Columns) -> list[str]:
+    """A note on the columns that are not read, if there are any; it says what a column of splits does not do."""
+    if not table.unread:
+        return []
+    names = ", ".join(map(repr, table.unread[:SHOWN]))
+    more = f" and {len(table.unread) - SHOWN} more" if len(table.unread) > SHOWN else ""
+    notes = [f"columns of {table.path} that are not read: {names}{more}"]
+    if of_splits := [name for name in table.unread if name.casefold() in SPLIT_COLUMNS]:
+        notes.append(f"the column {of_splits[0]!r} does not decide the splits: give one file per split (--test-texts)")
+    return notes
 
 
 def text_of(row: Row, reading: Reading, where: str) -> str:
@@ -112,8 +141,15 @@ def _names(text: str) -> list[str]:
 
 def _value(row: Row, column: str, option: str, where: str) -> object:
     if column not in row:
-        hint = f"Give {option} NAME. In csv and tsv, line 1 names the columns, unless --columns does; see --delimiter."
-        raise DataError(f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20]))}", hint)
+        wanted = column.casefold().rstrip("s")
+        alike = next((name for name in row if name.strip().casefold().rstrip("s") == wanted), "NAME")
+        hint = "In csv and tsv, line 1 names the columns, unless --columns does; see --delimiter."
+        if "," in column and option == "--labels-column":
+            hint = "It is one column; label columns of 0 and 1 are read with --one-hot."
+        elif any(isinstance(v, dict) or (isinstance(v, list) and dict in map(type, v)) for v in row.values()):
+            hint = "Only keys of the object itself are read, not those of objects within it."
+        problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20])) or 'no columns'}"
+        raise DataError(problem, f"Give {option} {alike}. {hint}")
     return row[column]
 
 
@@ -173,12 +209,18 @@ def joined(texts: Columns, labels: Columns, reading: Reading) -> tuple[list[int]
     DataError for an id that is in one file alone or twice, or if both files have a column `id` with other values.
     """
     if not reading.id_column:
-        pairs = zip(texts.ids, labels.ids, texts.lines, labels.lines, strict=False)
-        unequal = next(((a, b, n, m) for a, b, n, m in pairs if a != b), None)
-        if unequal and len(texts.ids) == len(labels.ids):
-            first, second, line, other_line = unequal
-            problem = f"{texts.path}, line {line} has id {first!r}, {labels.path}, line {other_line} has id {second!r}"
-            raise DataError(problem, "Give --id-column id to join the files by their ids, or sort them alike.")
+        columns = (("id", texts.ids, labels.ids), (reading.text_column, texts.texts, labels.texts))
+        for column, names, other_names in columns:
+            pairs = zip(names, other_names, texts.lines, labels.lines, strict=False)
+            unequal = next((pair for pair in pairs if pair[0].strip() != pair[1].strip()), None)
+            same = len(names) == len(other_names) if column == "id" else sorted(names) == sorted(other_names)
+            if unequal and same:  # texts that differ may be cleaned ones
+                first, second, line, other_line = unequal
+                problem = (
+                    f"line {line} has the {column} {first[:40]!r}, {labels.path}, line {other_line}: {second[:40]!r}"
+                )
+                hint = f"Give --id-column {column} to join the files, or sort them alike."
+                raise DataError(f"{texts.path}, {problem}", hint)
         return labels.lines, labels.labels
     rows = _line_by_id(texts)
     found: dict[str, int] = {}  # id → position of its first label cell
@@ -199,6 +241,17 @@ def joined(texts: Columns, labels: Columns, reading: Reading) -> tuple[list[int]
             raise DataError(f"{texts.path}, line {line}: the id {name!r} is not in {labels.path}", hint)
     positions = [found[name] for name in texts.ids]
     return [labels.lines[i] for i in positions], [labels.labels[i] for i in positions]
+
+
+def check_label_ids(table: Columns, base: int) -> None:
+    """DataError if a table of label texts has whole numbers as ids that are not those of its lines."""
+    if len(table.ids) < len(table.lines) or not all(name.isascii() and name.isdigit() for name in table.ids):
+        return
+    for i, (name, line) in enumerate(zip(table.ids, table.lines, strict=True), base):
+        if int(name[:30]) != i:
+            problem = f"{table.path}, line {line}: the id {name!r}, where the rows counted give the label the id {i}"
+            hint = "Sort the rows by ids that count from 0 (or 1, with --one-based labels), or write ID<TAB>TEXT lines."
+            raise DataError(problem, f"{hint} They join by any id.")
 
 
 def _line_by_id(table: Columns) -> Mapping[str, int]:
@@ -237,13 +290,13 @@ def check_options(reading: Reading, text_files: Sequence[Path], label_files: Seq
     if reading.one_hot and reading.labels_column != "labels":
         raise UsageError("--one-hot and --labels-column are two forms of labels", "Give one of them.")
     texts, label = _names(reading.text_column), reading.labels_column
-    for option, names in (("--text-column", texts), ("--columns", reading.columns), ("--one-hot", _one_hot(reading))):
+    for option, names in (
+        ("--text-column", texts),
+        ("--columns", reading.columns),
+        ("--one-hot", _names(reading.one_hot)),
+    ):
         if len(set(names)) < len(names):
             raise UsageError(f"{option} {','.join(names)}: a column is named twice", "Name each column once.")
     in_one_file = not reading.one_hot and any(kind_of(p) != "lines" and p in text_files for p in label_files)
     if in_one_file and label in (reading.text_column, *texts, reading.id_column):
         raise UsageError(f"the column {label!r} can't be labels and texts or ids", "Give --labels-column.")
-
-
-def _one_hot(reading: Reading) -> list[str]:
-    return _names(reading.one_hot) if reading.one_hot else []

@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from xmcbench.data.file_forms import kind_of, text_lines
@@ -19,6 +19,8 @@ Row = Mapping[str, object]
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
 MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
+TSV_CELL = re.compile(rf"(?:^|(?<=\t))(?:{QUOTED.pattern}(?=\t|$)|[^\t]*)")
+FIRST_ROWS = 100  # rows that decide between delimiters if line 1 has several
 BLANK = re.compile(r"[ \t\r\n]*")
 JSON_FORMS = "Write one object per line, or an array [{…}, {…}]; in pandas: to_json(orient='records', lines=True)."
 
@@ -26,8 +28,9 @@ JSON_FORMS = "Write one object per line, or an array [{…}, {…}]; in pandas: 
 def table_rows(path: Path, delimiter: str = "", columns: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a table. Blank lines are skipped in JSON, and at the end of csv and tsv.
 
-    `delimiter`: a key of `DELIMITERS` or a character; "" finds the one that occurs in line 1 of a csv, and is a tab for
-    tsv. `columns`: the names of the columns of a csv or tsv without a header. In parquet, a row's number is its "line".
+    `delimiter`: a key of `DELIMITERS` or a character; "" finds the one that occurs in line 1 of a csv (of several, the
+    only one that divides all of the first rows alike), and is a tab for tsv. `columns`: the names of the columns of a
+    csv or tsv without a header. In parquet, a row's number is its "line".
 
     Raises
     ------
@@ -46,12 +49,14 @@ def table_rows(path: Path, delimiter: str = "", columns: Sequence[str] = ()) -> 
 
 def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator[tuple[int, Row]]:
     given, names = bool(columns), list(columns)
-    separator = _delimiter_of(path, delimiter)
-    rows = _tsv_rows(path) if kind_of(path) == "tsv" and separator == "\t" else _csv_rows(path, separator)
+    separator = _delimiter_of(path, delimiter, len(names))
+    is_tsv = kind_of(path) == "tsv" and separator == "\t"
+    rows = _tsv_rows(path, len(names)) if is_tsv else _csv_rows(path, separator)
+    header: list[str] = []
     blank = 0  # line number of the last blank line
     for first, last, cells in rows:
         if not names:
-            names = [name.strip() for name in cells]
+            header, names = cells, [name.strip() for name in cells]
             _check_columns(path, names)
             continue
         if given and [cell.strip().casefold() for cell in cells] == [name.casefold() for name in names]:
@@ -68,22 +73,33 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
         if len(cells) != len(names):
             lines = f"line {last}" if first == last else f"lines {first} to {last}, joined by a quote in line {first}"
             hint = 'Put texts with delimiters or newlines between double quotes (""). See --delimiter.'
-            if kind_of(path) == "tsv":
-                hint = "Cells of a tsv hold neither tabs nor newlines: save the table as csv. See --delimiter."
-            header = "--columns names" if columns else "the first row names"
-            raise DataError(f"{path}, {lines}: {len(cells)} columns, {header} {len(names)}", hint)
+            if header and len(names) < len(cells) and last <= 3:
+                hint = f"Line 1 must be the line of column names, if --columns does not name them. {hint}"
+            if is_tsv:
+                hint = (
+                    "Tabs and newlines divide cells. If quotes are to join lines, name the file .csv. See --delimiter."
+                )
+            named_by = "--columns names" if columns else "the first row names"
+            raise DataError(f"{path}, {lines}: {len(cells)} columns, {named_by} {len(names)}", hint)
+        if cells == header and len(cells) > 1:
+            raise DataError(f"{path}, line {last}: the header again", "Were files joined? Remove the line.")
         yield last, dict(zip(names, cells, strict=True))
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
+    if names[:1] == ["sep="]:
+        raise DataError(f"{path}, line 1 tells Excel the delimiter, and names no columns", "Remove line 1.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         listed = ", ".join(map(repr, names))[:200]
         raise DataError(f"{path}, line 1: a column name occurs twice: {twice[0]!r} in {listed}", "Names must differ.")
 
 
-def _delimiter_of(path: Path, delimiter: str) -> str:
-    """The delimiter of a csv or tsv: the given one, a tab for tsv, or the one that line 1 has outside of quotes."""
+def _delimiter_of(path: Path, delimiter: str, n_columns: int) -> str:
+    """The delimiter of a csv or tsv: the given one, a tab for tsv, or the one that line 1 has outside of quotes.
+
+    If line 1 has several, the only one that divides the first rows into equally many cells (`n_columns`, if not 0).
+    """
     if delimiter:
         character = "\t" if delimiter == "\\t" else DELIMITERS.get(delimiter, delimiter)
         if len(character) != 1 or character in '"\r\n':
@@ -94,18 +110,35 @@ def _delimiter_of(path: Path, delimiter: str) -> str:
     first_line = next(line for _, line in text_lines(path))
     present = [name for name, char in DELIMITERS.items() if char in QUOTED.sub("", first_line)]
     if len(present) > 1:
+        fitting = [name for name in present if _divides_alike(path, DELIMITERS[name], n_columns)]
+        if len(fitting) == 1:
+            return DELIMITERS[fitting[0]]
         hint = f"Give --delimiter {' or '.join(present)}."
         raise UsageError(f"{path}, line 1: its columns may be divided by {' or '.join(present)}", hint)
     return DELIMITERS[present[0]] if present else ","
 
 
-def _tsv_rows(path: Path) -> Iterator[tuple[int, int, list[str]]]:
+def _divides_alike(path: Path, delimiter: str, n_columns: int) -> bool:
+    try:
+        widths = {len(cells) for _, _, cells in islice(_csv_rows(path, delimiter), FIRST_ROWS) if cells}
+    except DataError:
+        return False
+    return widths == {n_columns} if n_columns else len(widths) == 1 and widths != {1}
+
+
+def _tsv_rows(path: Path, n_columns: int) -> Iterator[tuple[int, int, list[str]]]:
     """Yield (line, line, cells). Quotes are characters like others, unless a cell is wholly quoted as in csv.
 
-    Most programs that write tsv do not quote; those that do quote cells with quotes inside, and double these.
+    Most programs that write tsv do not quote; those that do quote cells with quotes or tabs inside, and double quotes.
+    A tab in quotes divides cells unless the line then has more than `n_columns` cells (0: as many as line 1), and
+    exactly these without it.
     """
     for number, line in text_lines(path):
         cells = line.split("\t") if line else []
+        n_columns = n_columns or len(cells)
+        if len(cells) > n_columns and '"' in line:
+            quoted = TSV_CELL.findall(line)
+            cells = quoted if len(quoted) == n_columns else cells
         yield number, number, [c[1:-1].replace('""', '"') if QUOTED.fullmatch(c) else c for c in cells]
 
 
@@ -125,8 +158,9 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]
     first = 1
     try:
         for cells in reader:
-            if any('"' in line for line in row_lines):
-                _check_quotes(path, first, "\n".join(row_lines), row_form)
+            row = "\n".join(row_lines)
+            if '"' in row:
+                _check_quotes(path, first, row, row_form)
             yield first, reader.line_num, cells
             first = reader.line_num + 1
             row_lines.clear()
@@ -229,7 +263,8 @@ def _json_error(path: Path, number: int, error: Exception, *, in_array: bool = F
     if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
         problem = "the array does not end in this file" if in_array else "the object does not end in this line"
         return DataError(f"{where}: not JSON: {problem}", f"Was the file cut off? {JSON_FORMS}")
-    return DataError(f"{where}: not JSON ({error.msg})", JSON_FORMS)
+    problem = "more text after the object" if error.msg == "Extra data" else error.msg
+    return DataError(f"{where}: not JSON ({problem})", JSON_FORMS)
 
 
 def _as_row(path: Path, number: int, value: object) -> Row:

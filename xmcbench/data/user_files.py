@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 
 import scipy.sparse as sp
 
-from xmcbench.data.documents import lines_of
-from xmcbench.data.file_forms import check_plain, check_text, holds_arrays, kind_of, text_lines
-from xmcbench.data.formats import NPY, NPZ, OTHER, SVMLIGHT, form_of, read_both, read_labels
+from xmcbench.data.file_forms import check_arrays_or_text, check_plain, kind_of, text_lines
+from xmcbench.data.formats import read_both, read_labels
 from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
-from xmcbench.data.label_cells import checked_text as checked
-from xmcbench.data.table_columns import Columns, Reading, check_options, joined, one_row_per_id, read_columns
+from xmcbench.data.label_names import FASTTEXT, check_one_based
+from xmcbench.data.plain_files import (
+    blank_tail,
+    check_headers,
+    check_label_lines,
+    is_matrix,
+    labels_in_texts,
+    plain_texts,
+    where_labels_may_be,
+)
+from xmcbench.data.table_columns import (
+    Columns,
+    Reading,
+    check_label_ids,
+    check_options,
+    joined,
+    one_row_per_id,
+    read_columns,
+    unread_note,
+)
 from xmcbench.errors import DataError, UsageError
 
+SEVERAL = r"^[^\[]*[\s|;,；，、]"  # in a text that may hold several names, and is no list
 EXAMPLES = 3  # label names that a note shows
 
 
@@ -85,7 +103,13 @@ def read_splits(
         label_names = split_cells(file, separator, reading.cells)
         rows[which].names = Names(file.path, label_names, file.lines)
         if "labels" in reading.one_based:
-            _check_one_based(file, label_names)
+            check_one_based(file.path, file.lines, label_names)
+            if label_texts is None:
+                problem = f"--one-based labels changes nothing: {file.path} has names of labels without --label-texts"
+                raise UsageError(problem, "Leave it out, or give --label-texts, whose lines the ids count.")
+    notes += [note for which, split in rows.items() if (note := _same_texts(splits[which].texts, split))]
+    if (missing := reading.cells.missing) and not reading.cells.found_missing:
+        notes.append(f"no text and no label cell of a row is {missing!r}, as --missing says")
     if cells:
         how = "labels are not split"
         if has_texts:
@@ -93,17 +117,27 @@ def read_splits(
         names = dict.fromkeys(name for split in rows.values() if split.names for r in split.names.rows for name in r)
         examples = ", ".join(map(repr, list(names)[:EXAMPLES])) or "none"
         notes.append(f"{how}, for example {examples}")
+    if unsplit := next((file.unsplit for file in cells.values() if file.unsplit), ""):
+        notes.append(f"a text in JSON or parquet is one label, such as {unsplit[:60]!r}: --label-separator splits it")
     if empty := sum(file.empty_names for file in cells.values()):
         notes.append(f"{empty} empty label names, as in a;;b, are no labels")
-    return rows, notes
+    return rows, list(dict.fromkeys(notes))  # one file may be in two splits
 
 
-def _check_one_based(file: LabelCells, names: list[list[str]]) -> None:
-    for number, row in zip(file.lines, names, strict=True):
-        bad = next((name for name in row if not (name.isascii() and name.isdigit()) or not name.strip("0")), None)
-        if bad is not None:
-            problem = f"{file.path}, line {number}: label {bad[:80]!r} is no id that counts from 1"
-            raise DataError(problem, "Leave out --one-based labels if labels are names, or ids that count from 0.")
+def _same_texts(path: Path | None, split: SplitRows) -> str:
+    """A note on rows with the same text and other labels, as in tables with one line per label; "" if there is none."""
+    if not split.texts or split.names is None:
+        return ""
+    names, first_rows, repeats = split.names, dict[str, int](), list[tuple[int, int]]()
+    for row, text in enumerate(split.texts):
+        first = first_rows.setdefault(text, row)
+        if first != row and text.strip() and set(names.rows[row]) != set(names.rows[first]):
+            repeats.append((names.lines[first], names.lines[row]))
+    if not repeats:
+        return ""
+    lines = "lines {} and {}".format(*repeats[0])
+    note = f"{len(repeats)} rows have the same text as an earlier row and other labels, for example {lines} of {path}"
+    return f"{note}: each line is a row. --long --id-column text joins them, if there is one line per label"
 
 
 def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[SplitRows, LabelCells | None]:
@@ -111,8 +145,12 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
     rows, found, texts_table = SplitRows(), {}, None
     counts: dict[Path, tuple[int, int]] = {}  # the least and the most rows that a file may have
     if files.texts is not None and kind_of(files.texts) == "lines":
-        rows.texts = _plain_texts(files.texts, reading)
-        counts[files.texts] = (len(rows.texts) - _blank_tail(rows.texts), len(rows.texts))
+        rows.texts = plain_texts(files.texts, reading)
+        counts[files.texts] = (len(rows.texts) - blank_tail(rows.texts), len(rows.texts))
+        inline = None if reading.cells.literal else labels_in_texts(files.texts, rows.texts)
+        if inline is not None:
+            notes.append(f"words that begin with {FASTTEXT} are the labels in {files.texts}, as fastText writes them")
+            found[files.texts] = inline
     elif files.texts is not None:
         texts_table = _table_of_texts(files.texts, files, reading, notes)
         rows.texts, count = texts_table.texts, len(texts_table.lines)
@@ -125,12 +163,16 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         if matrix is not None:
             found[files.features] = matrix
     if files.labels is not None:
-        found = {files.labels: _read_label_file(files.labels, texts_table, reading)}
+        unread = [path for path in found if path != files.labels]
+        notes += [f"the labels in {path} are not read: labels are in {files.labels}" for path in unread]
+        found = {files.labels: _read_label_file(files.labels, texts_table, reading, notes)}
     if len(found) != 1:
         sources = " and in ".join(map(str, found)) or "none of the files"
-        hint = "Give --labels FILE (--test-labels, --dev-labels), or texts and labels in one table (.csv, .jsonl, …)."
+        hint = "Give only one of them." if found else where_labels_may_be(files.texts)
         raise DataError(f"labels are in {sources}", hint)
     [(path, labels)] = found.items()
+    if isinstance(labels, LabelCells) and files.labels and files.texts and not (texts_table or reading.cells.literal):
+        check_headers(files.texts, rows.texts or [], labels)
     n_rows = _rows_in_common(counts, labels, files.labels or "in the same file")
     for lines, file in ((rows.texts, files.texts), (labels.cells if isinstance(labels, LabelCells) else None, path)):
         if lines is not None and len(lines) > n_rows:
@@ -149,10 +191,11 @@ def _table_of_texts(path: Path, files: SplitFiles, reading: Reading, notes: list
     table = read_columns(path, reading, texts=True, labels=alone, optional=files.features is not None)
     if table.unread_labels:
         notes.append(f"the column {reading.labels_column!r} of {path} is not read: labels are in {files.labels}")
+    notes += unread_note(table)
     if reading.id_column and alone and table.labels:
         return one_row_per_id(table, reading)
-    if not reading.id_column and len(set(table.ids)) < len(table.ids):
-        name = next(name for name, count in Counter(table.ids).items() if count > 1)
+    repeated = (name for name, count in Counter(table.ids).items() if count > 1 and name)
+    if not reading.id_column and (name := next(repeated, "")):
         notes.append(f"ids repeat in {path}, for example {name!r}: each line is a row; see --id-column and --long")
     return table
 
@@ -181,26 +224,14 @@ def _rows_in_common(
     return n_rows
 
 
-def _blank_tail(lines: list[str]) -> int:
-    """The number of empty lines at the end."""
-    return sum(1 for _ in takewhile(lambda line: not line.strip(), reversed(lines)))
-
-
-def _plain_texts(path: Path, reading: Reading) -> list[str]:
-    texts = []
-    for number, line in text_lines(path):
-        if number == 1 and not reading.cells.literal:
-            check_plain(path, line)
-        texts.append(checked(line, f"{path}, line {number}", reading.cells))
-    return texts
-
-
 def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Reading) -> LabelCells:
     """Label cells; a text from JSON or parquet is one label, unless a separator is given."""
     split = kind_of(path) in ("lines", "csv", "tsv") or bool(reading.separator)
-    wheres = (f"{path}, line {number}" for number in lines)
-    pairs = zip(values, wheres, strict=True)
-    return LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
+    pairs = zip(values, (f"{path}, line {number}" for number in lines), strict=True)
+    cells = LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
+    if not split:
+        cells.unsplit = next((v for v in values if isinstance(v, str) and re.search(SEVERAL, v)), "")
+    return cells
 
 
 def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[tuple[int, str]]:
@@ -209,55 +240,43 @@ def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[tu
     Empty lines at the end are no labels, except for those up to `at_least` labels.
     """
     if kind_of(path) != "lines":
-        table = read_columns(path, replace(reading, id_column=""), texts=True)
+        table = read_columns(path, replace(reading, id_column=""), texts=True, id_names=("id", "label_id"))
+        check_label_ids(table, int("labels" in reading.one_based))
         return list(zip(table.lines, table.texts, strict=True))
-    texts = _plain_texts(path, reading)
-    return list(enumerate(texts[: max(at_least, len(texts) - _blank_tail(texts))], 1))
+    texts = plain_texts(path, reading)
+    if not reading.cells.literal:
+        check_label_lines(path, texts)
+    return list(enumerate(texts[: max(at_least, len(texts) - blank_tail(texts))], 1))
 
 
-def _read_label_file(path: Path, texts: Columns | None, reading: Reading) -> LabelCells | sp.csr_matrix:
+def _read_label_file(
+    path: Path, texts: Columns | None, reading: Reading, notes: list[str]
+) -> LabelCells | sp.csr_matrix:
     """A label matrix (n, L), or label cells; those of a table are joined to the table of texts, if there is one."""
     if kind_of(path) != "lines":
         table = read_columns(path, reading, labels=True)
+        notes += unread_note(table)
         if texts is None and reading.id_column:
             raise UsageError("--id-column: the texts are no table with ids", "Give texts as .csv, .tsv or .jsonl.")
         lines, values = (table.lines, table.labels) if texts is None else joined(texts, table, reading)
         return _cells(path, lines, values, reading)
-    if not holds_arrays(path):
-        check_text(path)
+    check_arrays_or_text(path)
     if is_matrix(path):
         bases = reading.one_based
         return read_labels(path, one_based="labels" in bases, one_based_features="features" in bases)
     plain = [line for _, line in text_lines(path)]
+    if plain and not reading.cells.literal:
+        check_plain(path, plain[0])
     cells = _cells(path, list(range(1, len(plain) + 1)), plain, reading)
-    cells.blank_tail = _blank_tail(plain)
+    cells.blank_tail = blank_tail(plain)
     return cells
 
 
 def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_matrix | None]:
     """(features, labels if the file has both, else None)."""
     bases = reading.one_based
+    check_arrays_or_text(path)
     return read_both(path, one_based_features="features" in bases, one_based_labels="labels" in bases)
-
-
-def is_matrix(path: Path) -> bool:
-    """Whether a file is npz, npy, svmlight, or text with two or three whole numbers in line 1 and id:value pairs after.
-
-    DataError if it is of a form that is never read.
-    """
-    form = form_of(path)
-    if form in (NPZ, NPY):
-        return True
-    if kind_of(path) != "lines" or form == OTHER:
-        return False
-    if form == SVMLIGHT:
-        return True
-    for number, line in lines_of(path):
-        if number > 1 and ":" in line:
-            return all(":" in word for word in line.split()[1:])
-        if number == 1 and not all(word.isdigit() for word in line.split()):
-            return False
-    return False
 
 
 def parse_one_based(text: str) -> frozenset[str]:
