@@ -18,8 +18,6 @@ from xmcbench.errors import DataError, UsageError
 
 FOREIGN = Path(__file__).with_name("foreign")
 CELLS: dict[str, dict[str, Any]] = json.loads((FOREIGN / "cells.json").read_text("utf-8"))
-REASONS = {}
-NOT_YET = {file: reason for reason, files in REASONS.items() for file in files}
 APP = typer.Typer()
 APP.command()(import_)
 
@@ -70,13 +68,7 @@ def differs(result: Any, outcome: dict[str, Any], file: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        pytest.param(file, marks=pytest.mark.xfail(strict=True, reason=NOT_YET[file])) if file in NOT_YET else file
-        for file in CELLS
-    ],
-)
+@pytest.mark.parametrize("file", CELLS)
 def test_read_as_meant_or_refused(file: str) -> None:
     result = imported(CELLS[file]["options"])
     problems = [differs(result, outcome, file) for outcome in CELLS[file]["outcomes"]]
@@ -111,4 +103,3 @@ def test_every_file_is_described() -> None:
     files = {path.name for path in FOREIGN.iterdir()} - {"README.md", "cells.json", ".gitattributes"}
     described = re.findall(r"^\| `(.+?)` \|", (FOREIGN / "README.md").read_text("utf-8"), re.MULTILINE)
     assert set(described) == set(CELLS) == files
-    assert set(NOT_YET) <= files

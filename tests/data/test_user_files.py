@@ -126,8 +126,8 @@ def test_label_texts_with_ids_of_their_own(tmp_path: Path) -> None:
     for content in ("0,cat\n1,dog\n", "2 cat\n1 dog\n", "0: cat\n1: dog\n"):
         with pytest.raises(DataError, match=r"l\.txt, line 1: .*begin with ids of their own"):
             read_label_texts(put(tmp_path, "l.txt", content), Reading())
-        assert read_label_texts(tmp_path / "l.txt", Reading(cells=CellRules(literal=True)))[0] == content.split("\n")[0]
-    assert read_label_texts(put(tmp_path, "l.txt", "2 Corinthians\n1 Kings\nActs\n"), Reading())[0] == "2 Corinthians"
+        assert texts_of(tmp_path / "l.txt", Reading(cells=CellRules(literal=True)))[0] == content.split("\n")[0]
+    assert texts_of(put(tmp_path, "l.txt", "2 Corinthians\n1 Kings\nActs\n"), Reading())[0] == "2 Corinthians"
     with pytest.raises(DataError, match=r"l\.txt, line 1: 'Label' looks like the name of a column"):
         read_label_texts(put(tmp_path, "l.txt", "Label\ncat\n"), Reading())
 

@@ -289,12 +289,8 @@ def check_options(reading: Reading, text_files: Sequence[Path], label_files: Seq
         raise UsageError("--long needs --id-column, and has no --one-hot", "As in --long --id-column id.")
     if reading.one_hot and reading.labels_column != "labels":
         raise UsageError("--one-hot and --labels-column are two forms of labels", "Give one of them.")
-    texts, label = _names(reading.text_column), reading.labels_column
-    for option, names in (
-        ("--text-column", texts),
-        ("--columns", reading.columns),
-        ("--one-hot", _names(reading.one_hot)),
-    ):
+    texts, label, one_hot = _names(reading.text_column), reading.labels_column, _names(reading.one_hot)
+    for option, names in (("--text-column", texts), ("--columns", reading.columns), ("--one-hot", one_hot)):
         if len(set(names)) < len(names):
             raise UsageError(f"{option} {','.join(names)}: a column is named twice", "Name each column once.")
     in_one_file = not reading.one_hot and any(kind_of(p) != "lines" and p in text_files for p in label_files)
