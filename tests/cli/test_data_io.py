@@ -105,6 +105,12 @@ def test_wrong_options(tmp_path: Path, words: list[str], says: str, kind: type[E
     assert says in str(told.exception)
 
 
+def test_a_seed_below_0_is_refused(tmp_path: Path) -> None:
+    told = call("import", "--name", "x", "--texts", tickets(tmp_path), "--seed", "-1")
+    assert told.exit_code == 2
+    assert "'--seed'" in told.output
+
+
 def test_export_refuses_an_unknown_format_before_it_loads(tmp_path: Path) -> None:
     told = call("export", "amazon-3m", "--to", tmp_path, "--format", "svm")
     assert "unknown format 'svm'" in str(told.exception)

@@ -188,6 +188,21 @@ def test_notes_on_what_is_not_read(tmp_path: Path) -> None:
     assert "a text in JSON or parquet is one label, such as 'x, y': --label-separator splits it" in notes
 
 
+def test_notes_of_same_texts_and_of_a_first_row(tmp_path: Path) -> None:
+    table = put(tmp_path, "t.csv", "comment,tags\na,x\na,y\n")
+    _, notes = read_splits({"train": SplitFiles(table)}, Reading(text_column="comment", labels_column="tags"))
+    assert any("lines 2 and 3 of" in note and "--long --id-column comment" in note for note in notes)
+    joined = read(SplitFiles(table), text_column="comment", labels_column="tags", long=True, id_column="comment")
+    assert joined.texts == ["a"]
+    assert joined.names is not None
+    assert joined.names.rows == [["x", "y"]]
+    _, notes = read_splits({"train": SplitFiles(table)}, Reading(columns=("text", "labels")))
+    assert f"--columns names the columns of {table}, whose first row has the text 'comment'" in notes
+    lines = SplitFiles(put(tmp_path, "t.txt", "a\na\n"), put(tmp_path, "y.txt", "x\ny\n"))
+    _, notes = read_splits({"train": lines}, Reading())
+    assert any(note.endswith(f"for example lines 1 and 2 of {lines.labels}") for note in notes)
+
+
 def test_two_numbers_and_a_colon_are_no_matrix(tmp_path: Path) -> None:
     texts = put(tmp_path, "t.txt", "a\nb\n")
     assert labels(SplitFiles(texts, put(tmp_path, "y.txt", "12 15\nE:11\n"))) == [["12", "15"], ["E:11"]]

@@ -101,13 +101,13 @@ def import_(
     from xmcbench.data.importing import Plan, import_files
     from xmcbench.data.label_cells import CellRules
     from xmcbench.data.table_columns import Reading
-    from xmcbench.data.user_files import SplitFiles, parse_one_based
+    from xmcbench.data.user_files import SplitFiles
 
     reading = Reading(
         separator=label_separator,
         text_column=text_column,
         labels_column=labels_column,
-        one_based=parse_one_based(one_based),
+        one_based=_one_based(one_based),
         delimiter=delimiter,
         columns=tuple(name.strip() for name in columns.split(",")) if columns else (),
         id_column=id_column,
@@ -137,6 +137,14 @@ def import_(
     for warning in caught:
         typer.echo(f"note: {warning.message}", err=True)
     _print_imported(imported, as_json)
+
+
+def _one_based(text: str) -> frozenset[str]:
+    """ "features", "labels" or "both" → a set of the first two; "" → the empty set."""
+    choices = {"": (), "features": ("features",), "labels": ("labels",), "both": ("features", "labels")}
+    if text not in choices:
+        raise UsageError(f"--one-based {text!r}", "One of features, labels, both.")
+    return frozenset(choices[text])
 
 
 def _print_imported(imported: Imported, as_json: bool) -> None:

@@ -107,7 +107,7 @@ def read_splits(
             if label_texts is None:
                 problem = f"--one-based labels changes nothing: {file.path} has names of labels without --label-texts"
                 raise UsageError(problem, "Leave it out, or give --label-texts, whose lines the ids count.")
-    notes += [note for which, split in rows.items() if (note := _same_texts(splits[which].texts, split))]
+    notes += [note for which, split in rows.items() if (note := _same_texts(splits[which].texts, split, reading))]
     if (missing := reading.cells.missing) and not reading.cells.found_missing:
         notes.append(f"no text and no label cell of a row is {missing!r}, as --missing says")
     if cells:
@@ -124,9 +124,9 @@ def read_splits(
     return rows, list(dict.fromkeys(notes))  # one file may be in two splits
 
 
-def _same_texts(path: Path | None, split: SplitRows) -> str:
+def _same_texts(path: Path | None, split: SplitRows, reading: Reading) -> str:
     """A note on rows with the same text and other labels, as in tables with one line per label; "" if there is none."""
-    if not split.texts or split.names is None:
+    if path is None or split.texts is None or split.names is None:
         return ""
     names, first_rows, repeats = split.names, dict[str, int](), list[tuple[int, int]]()
     for row, text in enumerate(split.texts):
@@ -135,9 +135,12 @@ def _same_texts(path: Path | None, split: SplitRows) -> str:
             repeats.append((names.lines[first], names.lines[row]))
     if not repeats:
         return ""
-    lines = "lines {} and {}".format(*repeats[0])
-    note = f"{len(repeats)} rows have the same text as an earlier row and other labels, for example {lines} of {path}"
-    return f"{note}: each line is a row. --long --id-column text joins them, if there is one line per label"
+    example = f"lines {repeats[0][0]} and {repeats[0][1]} of {names.path}"
+    note = f"{len(repeats)} rows have the same text as an earlier row and other labels, for example {example}"
+    if kind_of(path) == "lines":
+        return note
+    column = "NAME" if "," in reading.text_column else reading.text_column
+    return f"{note}: each line is a row. --long --id-column {column} joins them, if there is one line per label"
 
 
 def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[SplitRows, LabelCells | None]:
@@ -192,6 +195,8 @@ def _table_of_texts(path: Path, files: SplitFiles, reading: Reading, notes: list
     if table.unread_labels:
         notes.append(f"the column {reading.labels_column!r} of {path} is not read: labels are in {files.labels}")
     notes += unread_note(table)
+    if reading.columns and table.texts:  # a header with other names would be a row
+        notes.append(f"--columns names the columns of {path}, whose first row has the text {table.texts[0][:40]!r}")
     if reading.id_column and alone and table.labels:
         return one_row_per_id(table, reading)
     repeated = (name for name, count in Counter(table.ids).items() if count > 1 and name)
@@ -277,11 +282,3 @@ def read_features(path: Path, reading: Reading) -> tuple[sp.csr_matrix, sp.csr_m
     bases = reading.one_based
     check_arrays_or_text(path)
     return read_both(path, one_based_features="features" in bases, one_based_labels="labels" in bases)
-
-
-def parse_one_based(text: str) -> frozenset[str]:
-    """ "features", "labels" or "both" → a set of the first two; "" → the empty set."""
-    choices = {"": (), "features": ("features",), "labels": ("labels",), "both": ("features", "labels")}
-    if text not in choices:
-        raise UsageError(f"--one-based {text!r}", "One of features, labels, both.")
-    return frozenset(choices[text])
