@@ -139,6 +139,8 @@ def test_fasttext(tmp_path: Path) -> None:
     assert rows["train"].names is not None
     assert rows["train"].names.rows == [["a", "b"], ["c"], [], ["a"], []]
     assert any("as fastText writes them" in note for note in notes)
+    few = put(tmp_path, "f.txt", "__label__ is a prefix\nof fastText\n")
+    assert read(SplitFiles(few, put(tmp_path, "y.txt", "x\ny\n"))).texts == ["__label__ is a prefix", "of fastText"]
     other = put(tmp_path, "y.txt", "x\n" * 5)
     rows, notes = read_splits({"train": SplitFiles(texts, other)}, Reading())
     assert rows["train"].texts == ["one  two", "three ", "", "", "no __labels"]

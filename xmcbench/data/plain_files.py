@@ -18,31 +18,8 @@ from xmcbench.errors import DataError
 FASTTEXT_LABEL = re.compile(rf"(?:^|(?<=[ \t])){FASTTEXT}([^ \t]*)[ \t]*")
 NUMBERED = re.compile(r"(\d{1,9})\s*[,;:|. ]\s*\S")  # an id and a text without a tab between them
 PAIR = re.compile(r"\d+:")
-COLUMN_NAMES = {
-    "text",
-    "texts",
-    "title",
-    "content",
-    "body",
-    "document",
-    "sentence",
-    "description",
-    "comment",
-    "abstract",
-}
-LABEL_COLUMNS = {
-    "label",
-    "labels",
-    "tag",
-    "tags",
-    "category",
-    "categories",
-    "class",
-    "classes",
-    "target",
-    "topic",
-    "topics",
-}
+COLUMN_NAMES = {"text", "texts", "title", "content", "body", "document", "sentence", "comment", "abstract"}
+LABEL_COLUMNS = {"label", "labels", "tag", "tags", "category", "categories", "class", "classes", "target", "topics"}
 LABEL_COLUMNS |= {"name", "names", "label_name", "label_text"}
 
 
@@ -62,11 +39,12 @@ def blank_tail(lines: Sequence[object]) -> int:
 
 
 def labels_in_texts(path: Path, texts: list[str]) -> LabelCells | None:
-    """Take the labels of fastText's form, `__label__a __label__b text`, out of `texts`; None if line 1 has none.
+    """Take the labels of fastText's form, `__label__a __label__b text`, out of `texts`; None if most lines have none.
 
     fastText takes each word that begins with `__label__` for a label, wherever it is. Rows may have no label.
     """
-    if not texts or not texts[0].startswith(FASTTEXT):
+    lines_with_words = sum(not text.isspace() and text != "" for text in texts)
+    if 2 * sum(FASTTEXT in text for text in texts) <= lines_with_words:
         return None
     tail = blank_tail(texts)
     cells: list[list[str] | str] = [FASTTEXT_LABEL.findall(text) for text in texts]
@@ -90,7 +68,6 @@ def check_label_lines(path: Path, texts: Sequence[str]) -> None:
     if texts and _bare(texts[0]) in LABEL_COLUMNS:
         hint = "Remove the line, or name the file .csv and give --text-column. --literal takes it as a label."
         raise DataError(f"{path}, line 1: {texts[0]!r} looks like the name of a column, not like a label", hint)
-
     numbers = [int(found[1]) for text in texts if (found := NUMBERED.match(text))]
     if len(texts) > 1 and sorted(numbers) in (list(range(len(texts))), list(range(1, len(texts) + 1))):
         hint = "Write the texts alone in the order of ids, or lines NUMBER<TAB>TEXT. --literal takes lines as texts."
