@@ -164,7 +164,9 @@ def test_texts_with_line_ends_are_also_exported_unchanged(tmp_path: Path, monkey
     assert {"output-items.txt", "output-items.jsonl"} <= names
     assert "X.trn.jsonl" not in names  # each of these texts is one line of the .txt
     assert json.loads((out / "output-items.jsonl").read_text("utf-8").split("\n")[0]) == {"text": "two\nlines"}
+    (out / "Y.trn.txt").write_text("0\n")
     done = import_files("back", Plan(SplitFiles(), reading=Reading(text_column="body")).of_folder(out))
+    assert "not read: Y.trn.txt" in done.notes
     assert done.revision in hash_of(data)
     lines = (out / "output-items.txt").read_text("utf-8")
     (out / "output-items.txt").write_text(lines.replace("tab", "tap"), "utf-8")

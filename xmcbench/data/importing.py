@@ -47,6 +47,7 @@ class Plan:
         ignoring case and whitespace (or, without texts, with equal features), go to the same split.
     seed : seed of that split.
     propensity : (A, B) of Jain et al. 2016.
+    unread : names of files of a folder that look like parts of a data set, but are not read.
     """
 
     train: SplitFiles
@@ -59,6 +60,7 @@ class Plan:
     test_share: float = 0.2
     seed: int = 0
     propensity: tuple[float, float] = JAIN_MEAN
+    unread: tuple[str, ...] = ()
 
     def of_folder(self, folder: Path) -> Plan:
         """The plan with the files of a folder: npz or XMC text, texts, label texts, filters.
@@ -90,7 +92,7 @@ class Plan:
         train = split_files("train")
         if train.labels is None:
             raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Give the files one by one instead.")
-        return dataclasses.replace(
+        plan = dataclasses.replace(
             self,
             train=train,
             test=split_files("test"),
@@ -101,6 +103,10 @@ class Plan:
             # Programs wrote these files, and "text" is the key in an exported .jsonl.
             reading=dataclasses.replace(self.reading, text_column="text", cells=CellRules(literal=True)),
         )
+        used = {plan.label_texts, plan.train_filter, plan.test_filter}
+        used |= {path for files in (plan.train, plan.test, plan.dev) for path in dataclasses.astuple(files)}
+        unread = (path for path in folder.glob("[XY].*") if not used & {path, path.with_suffix(".jsonl")})
+        return dataclasses.replace(plan, unread=tuple(sorted(path.name for path in unread)))
 
 
 def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
@@ -171,6 +177,7 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         if empty := sum(not text.strip() for text in rows.texts or ()):
             notes.append(f"{empty} {which} texts are empty")
     notes += labels.notes
+    notes += [f"not read: {', '.join(plan.unread)}"] if plan.unread else []
     splits = {name: Split(rows.features, rows.texts, labels.matrices[name]) for name, rows in rows_by_split.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)

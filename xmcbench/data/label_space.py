@@ -82,7 +82,11 @@ def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, readi
     used_names = {name for part in names.values() for row in part.rows for name in row}
     if label_texts is None:
         if not used_names:
-            raise DataError(f"{next(iter(names.values())).path}: no row has a label", "See --label-separator.")
+            path = next(iter(names.values())).path
+            raise DataError(
+                f"{path}: no row has a label",
+                "All its lines or cells of labels are empty. Is it the right file or column?",
+            )
         texts = in_order(used_names)
         ids = {name: i for i, name in enumerate(texts)}
     else:
