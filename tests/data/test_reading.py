@@ -96,7 +96,7 @@ def saved(save: Callable[..., None], array: object) -> bytes:
         (pickle.dumps([1, 2], protocol=0), "Python pickle"),
         (pickle.dumps(np.zeros(3), protocol=0), "Python pickle"),
         (b"\x89HDF\r\n\x1a\n" + bytes(20), "HDF5"),
-        (b"PAR1\x15\x04" + bytes(20), "Parquet"),
+        (b"PAR1\x15\x04" + bytes(20), "parquet"),
         (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "MATLAB"),
         (b"%%MatrixMarket matrix coordinate real general\n", "Matrix Market"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),

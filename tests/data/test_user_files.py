@@ -216,7 +216,7 @@ def test_two_numbers_and_a_colon_are_no_matrix(tmp_path: Path) -> None:
 def test_features_in_a_form_that_is_not_read(tmp_path: Path) -> None:
     names = put(tmp_path, "y.txt", "a\n")
     refused(SplitFiles(None, names, tmp_path), "is a folder")
-    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    (tmp_path / "x.parquet").write_bytes(b"PAR1\x15")
     refused(SplitFiles(None, names, tmp_path / "x.parquet"), r"is a parquet file\n.*npz or XMC text")
     sp.save_npz(tmp_path / "x.npz", sp.csr_matrix(np.eye(1, dtype=np.float32)))
     for kind, files in (

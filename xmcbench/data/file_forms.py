@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xmcbench.data.documents import lines_of
-from xmcbench.data.reading import ENDINGS, opened
+from xmcbench.data.reading import ENDINGS, FIRST, opened, unsupported
 from xmcbench.errors import DataError
 
 KINDS = {
@@ -28,34 +28,19 @@ MATRIX = "Matrices are features or labels: give the file as npz or XMC text with
 UNPACK = "Unpack the archive, and give its files one by one."
 FOLDER = "Give one of its files, or --from for a folder of `data export`. Documents are rows of one table or lines."
 PAGE = "Was an error page downloaded? Extract its texts into a file."
-FORMS = (  # first bytes, what the file is, what to do; the first entry that matches counts
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls, .doc)", TABLE),
-    (b"%PDF", "a PDF document", LINES),
-    (b"{\\rtf", "an RTF document", LINES),
-    (b"PAR1", "a parquet file", f"Texts and labels are read from files that are named .parquet. {MATRIX}"),
-    (b"ARROW1", "an Arrow (feather) file", TABLE),
-    (b"FEA1", "a feather file", TABLE),
-    (b"\xff\xff\xff\xff", "an Arrow stream", TABLE),
-    (b"ORC", "an ORC file", TABLE),
-    (b"Obj\x01", "an Avro file", TABLE),
-    (b"SQLite format 3\x00", "an SQLite database", TABLE),
-    (b"\x89HDF", "an HDF5 file", TABLE),
-    (b"MATLAB 5.0", "a MATLAB file", MATRIX),
-    (b"\x93NUMPY", "a numpy array (.npy)", MATRIX),
-    (b"RDX", "an R data file", TABLE),
-    (b"X\n\x00\x00\x00", "an R data file (.rds)", TABLE),
-    (b"\x89PNG", "a PNG image", LINES),
-    (b"\xff\xd8\xff", "a JPEG image", LINES),
-    (b"GIF8", "a GIF image", LINES),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
-    (b"Rar!", "a RAR archive", UNPACK),
-    (b"\x1f\x8b", "a file compressed by gzip, and once more", "Unpack it once."),
-    (b"BZh91AY&SY", "a file compressed by bzip2, and once more", "Unpack it once."),
-    (b"\xfd7zXZ\x00", "a file compressed by xz, and once more", "Unpack it once."),
-    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd, and once more", "Unpack it once."),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "Run git lfs pull."),
-)
-PICKLE = re.compile(rb"\x80[\x02-\x05]")
+HINTS = {  # a part of a form's name in `reading.unsupported` → what to do; TABLE for all others
+    "parquet": f"Texts and labels are read from files that are named .parquet. {MATRIX}",
+    "MATLAB": MATRIX,
+    "pickle": f"No pickle is loaded, since loading can run any program. {TABLE}",
+    "tar archive": UNPACK,
+    "7z": UNPACK,
+    "RAR": UNPACK,
+    "PDF": LINES,
+    "RTF": LINES,
+    "image": LINES,
+    "compressed": "Unpack it once.",
+    "Git LFS": "Run git lfs pull.",
+}
 TEXT_FORMS = (  # the beginning of a text, what the file is, what to do
     (rb"\s*<(?i:!doctype html|html|\?xml)[\s>]", "an HTML or XML page, not text", PAGE),
     (rb"%%(?i:MatrixMarket)", "a MatrixMarket file (.mtx)", f"{MATRIX} scipy.io.mmread reads it."),
@@ -126,15 +111,12 @@ def _unsupported(path: Path, head: bytes) -> tuple[str, str]:
     for first_bytes, encoding in UNICODE:
         if head.startswith(first_bytes):
             return f"{encoding[:6]} text", convert_hint(path, encoding)
-    for first_bytes, form, hint in FORMS:
-        if head.startswith(first_bytes):
-            return form, hint
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_form(path)
-    if PICKLE.match(head):
-        return "a pickle", f"No pickle is loaded, since loading can run any program. {TABLE}"
-    if head[257:262] == b"ustar":
-        return "a tar archive", UNPACK
+    if head.startswith(b"\x93NUMPY"):
+        return "a numpy array (.npy)", MATRIX
+    if binary := unsupported(head[:FIRST]):
+        return binary, next((hint for part, hint in HINTS.items() if part in binary), TABLE)
     for beginning, form, hint in TEXT_FORMS:
         if re.match(beginning, head.removeprefix(b"\xef\xbb\xbf"), re.DOTALL):
             return form, hint
