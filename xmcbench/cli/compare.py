@@ -46,7 +46,6 @@ def compare(
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
     from xmcbench.comparison.paired import seeds_of, with_common_seeds
-    from xmcbench.data.imported import replaced_by
     from xmcbench.data.inventory import data_set
     from xmcbench.results.store import Store
 
@@ -57,10 +56,7 @@ def compare(
             known = data_set(dataset)
             dataset = known if isinstance(known, str) else known.name
     first, second = store.find_pair(a, b, dataset, records)
-    for letter, record in {first.run_id: ("A", first), second.run_id: ("B", second)}.values():
-        if now := replaced_by(record.dataset.name, record.dataset.revision):
-            was = f"{letter} is on revision {record.dataset.revision} of {clean(record.dataset.name)}"
-            typer.echo(f"note: {was}, which was imported again since: now {now}", err=True)
+    _note_earlier_revisions(first, second)
     all_a, all_b = (seeds_of(run, store.fitting(text, records, dataset)) for run, text in ((first, a), (second, b)))
     runs_a, runs_b = with_common_seeds(all_a, all_b, first, second)
     stores = _store_of(store, a), _store_of(store, b)
@@ -88,6 +84,16 @@ def compare(
         typer.echo(f"\nno differences shown: {clean_lines(reason)}")
     if check:
         _check(runs_a[0], runs_b[0], gaps)
+
+
+def _note_earlier_revisions(first: Record, second: Record) -> None:
+    """Tell of runs on an import that was imported again since."""
+    from xmcbench.data.imported import replaced_by
+
+    for letter, record in {first.run_id: ("A", first), second.run_id: ("B", second)}.values():
+        if now := replaced_by(record.dataset.name, record.dataset.revision):
+            was = f"{letter} is on revision {record.dataset.revision} of {clean(record.dataset.name)}"
+            typer.echo(f"note: {was}, which was imported again since: now {now}", err=True)
 
 
 def _store_of(store: Store, text: str) -> Store:

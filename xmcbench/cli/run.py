@@ -73,9 +73,7 @@ def run(
     from xmcbench.runs.plan import make_plan
 
     names = [*(methods or []), *(method or [])]
-    if not names:
-        raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
-    _check_limits(device, time_limit)
+    _check_options(names, device, time_limit)
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
     datasets, numbers = _dataset_names(dataset or [DEFAULT_DATASET]), _whole_numbers(seeds)
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
@@ -115,7 +113,9 @@ def _dataset_names(texts: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _check_limits(device: str, time_limit: float | None) -> None:
+def _check_options(names: list[str], device: str, time_limit: float | None) -> None:
+    if not names:
+        raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
     if time_limit is not None and not time_limit > 0:
