@@ -85,7 +85,7 @@ def test_what_is_no_number_is_refused() -> None:
 
 def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(XmcError, match=r"pip install 'xmcbench\[ann\]'"):
+    with pytest.raises(XmcError, match=r"pip install -e '\.\[ann\]'"):
         Hnsw(np.zeros((3, 2), np.float32))
 
 

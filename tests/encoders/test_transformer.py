@@ -222,7 +222,7 @@ def test_weights_that_are_not_all_there_are_refused(tiny: Path, tmp_path: Path) 
     weights = load_file(folder / "model.safetensors")
     del weights["encoder.layer.1.output.dense.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(DataError, match=r"lack encoder\.layer\.1\.output\.dense\.weight, 1 parameters in all"):
+    with pytest.raises(DataError, match=r"lack encoder\.layer\.1\.output\.dense\.weight, 1 parameter in all"):
         made(folder)
 
 

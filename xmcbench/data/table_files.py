@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from xmcbench.data.file_forms import kind_of, text_lines
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError, UsageError, install_extra
 
 Row = Mapping[str, object]
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
@@ -278,7 +278,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        hint = "pip install 'xmcbench[parquet]', or save the table as .csv or .jsonl."
+        hint = f"{install_extra('parquet')}. Or save the table as .csv or .jsonl."
         raise UsageError(f"{path}: reading parquet needs the package pyarrow", hint) from error
     number = 0
     try:
