@@ -151,7 +151,7 @@ def test_parquet(tmp_path: Path) -> None:
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UsageError, match=r"pip install 'xmcbench\[parquet\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[parquet\]'"):
         list(table_files.table_rows(tmp_path / "t.parquet"))
 
 
