@@ -277,3 +277,8 @@ def test_a_byte_turned_over_is_found(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError):
         TopK.load(path)
+
+
+def test_float16_scores_of_a_csr_matrix() -> None:
+    matrix = sp.csr_matrix((np.array([1, 2], np.float16), [0, 2], [0, 2]), shape=(1, 3))
+    assert TopK.from_csr(matrix, 2).ids.tolist() == [[2, 0]]

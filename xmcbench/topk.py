@@ -87,6 +87,8 @@ class TopK:
     @classmethod
     def from_csr(cls, scores: sp.csr_matrix, k: int) -> TopK:
         """The k best stored entries of each row; explicit zeros are predictions with score 0."""
+        if scores.dtype == np.float16:  # scipy can't select rows of such a matrix
+            scores = scores.astype(np.float32)
         counts = np.diff(scores.indptr)
         n = scores.shape[0]
         top = cls.padding(n, min(max(int(counts.max(initial=0)), 1), k))

@@ -74,7 +74,9 @@ def broken(**changes: np.ndarray) -> dict[str, np.ndarray]:
         ({"data": np.array([1.0, np.nan, 2.0])}, "row 1 holds a value that is NaN"),
         ({"data": np.array([1e300, 1.0, 2.0])}, "row 0 holds a value"),
         ({"data": np.array([1j, 1.0, 2.0])}, "values are complex128"),
-        ({"format": np.array(3)}, "not a sparse matrix"),
+        ({"format": np.array(3)}, "not a sparse matrix .* format is '3', valid are csr, csc, bsr, coo, dia"),
+        ({"indices": np.array([1.5, 0, 2])}, "its array 'indices' has float64, not whole numbers"),
+        ({"shape": np.array([3])}, r"shape \(3,\), not a matrix"),
         ({"format": np.array(b"csc"), "indptr": np.array([0, 1, 2, 3])}, "not a sparse matrix"),  # row 2 of 2
         ({"data": np.ones((3, 2))}, "not a sparse matrix"),
     ],
@@ -173,7 +175,7 @@ def test_any_damage_is_an_error_for_the_user(
 def test_dense_npy(tmp_path: Path) -> None:
     path = tmp_path / "m"
     dense = np.array([[0, 1, 0], [1, 0, 1]])
-    for array in (dense, dense.astype(bool), dense.astype(np.float64)):
+    for array in (dense, *(dense.astype(kind) for kind in ("?", "f2", ">f2", ">f8", "g", ">i4"))):
         np.save(tmp_path / "m.npy", array)
         (tmp_path / "m.npy").rename(path)
         assert np.array_equal(formats.read_labels(path).toarray(), dense)
@@ -189,6 +191,7 @@ def test_dense_npy(tmp_path: Path) -> None:
         (np.array([[None, 1]], dtype=object), "holds Python objects"),
         (np.zeros(3), r"shape \(3,\), not a matrix"),
         (np.zeros((2, 2, 2)), "not a matrix"),
+        (np.array([[1j]]), "values are complex128, not numbers.*\n.*array.real"),
         (np.array([["a"]]), "values are <U1, not numbers"),
         (np.array([[0, 1.0], [np.nan, 0]]), "row 1, column 0 is nan"),
         (np.array([[0, 1e300]]), "row 0 holds a value too large for float32"),

@@ -101,6 +101,53 @@ def test_a_dense_npy_predicts_every_label(tmp_path: Path) -> None:
         read_predictions(tmp_path / "p.npy", 2, 3)
 
 
+@pytest.mark.parametrize("dtype", ["f2", ">f2", ">f4", ">f8", "g", "i1", ">i4", ">i8", "u1", ">u8", "?"])
+@pytest.mark.parametrize("form", ["arrays", "dense", "csr", "csc", "coo", "bsr", "dia"])
+def test_scores_of_any_type_of_numbers(tmp_path: Path, dtype: str, form: str) -> None:
+    scores = np.array([[0, 1, 0], [1, 0, 0]]).astype(dtype)
+    path = tmp_path / ("p.npy" if form == "dense" else "p.npz")
+    if form == "arrays":
+        np.savez(path, ids=np.array([[1], [0]], ">i4"), scores=np.ones((2, 1), dtype))
+    elif form == "dense":
+        np.save(path, scores)
+    else:
+        sp.save_npz(path, sp.csr_matrix(scores.astype(float)).asformat(form))
+        with np.load(path) as file:
+            parts = {name: file[name] for name in file.files}
+        np.savez(path, **{**parts, "data": parts["data"].astype(dtype)})
+    top = read_predictions(path, 2, 3)
+    assert top.ids[:, 0].tolist() == [1, 0]
+    assert top.scores[:, 0].tolist() == [1, 1]
+    assert read_given(path, 2, 3).csr(3, np.zeros((0, 2), int)).toarray().tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("scores", [np.ones((2, 3), "c8"), np.ones((2, 3), "M8[s]"), np.ones((2, 3), [("a", "f4")])])
+def test_scores_that_are_no_numbers(tmp_path: Path, scores: Any) -> None:
+    np.save(tmp_path / "p.npy", scores)
+    np.savez(tmp_path / "p.npz", ids=[[0, 1, 2]] * 2, scores=scores)
+    for name in ("p.npy", "p.npz"):
+        with pytest.raises(DataError, match=f"{name}: values are .*, not numbers"):
+            read_predictions(tmp_path / name, 2, 3)
+
+
+def test_a_label_twice_is_refused_in_every_sparse_format(tmp_path: Path) -> None:
+    path, ones = tmp_path / "p.npz", np.ones(2)
+    twice = {
+        "csr": sp.csr_matrix((ones, [2, 2], [0, 0, 2]), shape=(2, 3)),
+        "csc": sp.csc_matrix((ones, [1, 1], [0, 0, 0, 2]), shape=(2, 3)),
+        "coo": sp.coo_matrix((ones, ([1, 1], [2, 2])), shape=(2, 3)),
+        "bsr": sp.bsr_matrix((ones.reshape(2, 1, 1), [2, 2], [0, 0, 2]), shape=(2, 3)),
+    }
+    for form, matrix in twice.items():
+        sp.save_npz(path, matrix)
+        with pytest.raises(DataError, match="row 1 names id 2 twice"):
+            read_predictions(path, 2, 3)
+        assert matrix.nnz == 2, form
+    np.savez(path, format=b"dia", shape=(2, 3), data=np.ones((2, 3)), offsets=[1, 1])
+    with pytest.raises(DataError, match="offset array contains duplicate values"):
+        read_predictions(path, 2, 3)
+
+
 def test_scores_as_given_without_filter_pairs(tmp_path: Path) -> None:
     pairs = np.array([[0, 2], [2, 1], [2, 0]])
     for form in FORMS:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xmcbench.data.formats import NPY, NPZ, ONE_FILE, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
 from xmcbench.data.matrix_text import read_scores
-from xmcbench.data.numpy_files import loading, read_npy, read_npz_csr
+from xmcbench.data.numpy_files import loading, plain_numbers, read_npy, read_npz_csr
 from xmcbench.errors import DataError
 from xmcbench.metrics.json_predictions import is_json, read_json
 from xmcbench.topk import PAD, RANKED, TopK
@@ -118,7 +118,7 @@ def _checked(
     path: Path, ids: NDArray[Any], scores: NDArray[Any], n_labels: int, one_based: bool
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """The same arrays, checked, with ids that count from 0."""
-    if ids.dtype.kind not in "iu" or ids.ndim != 2 or scores.shape != ids.shape or scores.dtype.kind not in "fiu":
+    if ids.dtype.kind not in "iu" or ids.ndim != 2 or scores.shape != ids.shape or scores.dtype.kind not in "fiub":
         raise DataError(
             f"{path}: ids are {ids.dtype} {ids.shape} and scores {scores.dtype} {scores.shape}",
             "Both must be (rows, k): ids of whole numbers, scores of numbers.",
@@ -162,7 +162,7 @@ def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any], bool] | None:
         ids = next((name for name in IDS if name in npz.files), None)
         scores = next((name for name in SCORES if name in npz.files), None)
         if ids and scores:
-            return npz[ids], npz[scores], RANKED in npz.files
+            return npz[ids], plain_numbers(path, npz[scores]), RANKED in npz.files
         members = ", ".join(f"{name} {npz[name].shape}" for name in npz.files)
     missing = "ids without scores" if ids else "scores without ids" if scores else "not predictions"
     raise DataError(f"{path}: contains {members or 'nothing'}: {missing}", ACCEPTED)
