@@ -136,6 +136,46 @@ def test_ids_that_count_from_1(run: Any, files: dict[str, Path], tmp_path: Path)
     assert (code, "With --dataset: --one-based predictions" in err) == (2, True)
 
 
+@pytest.mark.parametrize("form", ["arrays.npz", "csr.npz", "p.txt"])
+def test_ids_that_seem_to_count_from_another_number(run: Any, tmp_path: Path, form: str) -> None:
+    """20 rows with the true labels 0 to 3 by turns: all hit as they are, none if the ids are one higher."""
+    true = np.arange(20) % 4
+
+    def write(path: Path, ids: Any, width: int = 6) -> Path:
+        if form == "arrays.npz":
+            np.savez(path, ids=ids[:, None], scores=np.ones((20, 1)))
+        elif form == "csr.npz":
+            sp.save_npz(path, sp.csr_matrix((np.ones(20), ids, np.arange(21)), shape=(20, width)))
+        else:
+            path.write_text(f"20 {width}\n" + "".join(f"{i}:1\n" for i in ids))
+        return path
+
+    truth, truth_1 = tmp_path / "truth.npz", tmp_path / "truth_1.npz"
+    for path, base in ((truth, 0), (truth_1, 1)):
+        sp.save_npz(path, sp.csr_matrix((np.ones(20), true + base, np.arange(21)), shape=(20, 6 + base)))
+    right, higher = write(tmp_path / f"right-{form}", true), write(tmp_path / f"higher-{form}", true + 1)
+    more = "--metrics", "P@1", "--json"
+    code, out, err = run(higher, "--truth", truth, *more)
+    assert (code, json.loads(out)) == (0, {"P@1": 0.0})
+    assert "no prediction names id 0; with ids one lower, predictions would have 20 hits and not 0" in err
+    assert "give --one-based predictions" in err
+    code, out, err = run(higher, "--truth", truth, *more, "--one-based", "predictions")
+    assert (code, json.loads(out), "one-based" in err) == (0, {"P@1": 1.0}, False)
+    assert "one-based" not in run(right, "--truth", truth, *more)[2]
+    np.savez(tmp_path / "wide.npz", ids=true[:, None] + 1, scores=np.ones((20, 1)))
+    err = run(tmp_path / "wide.npz", "--truth", truth_1, *more, "--one-based", "both")[2]
+    assert "one-based" not in err
+    sp.save_npz(truth_1, sp.csr_matrix((np.ones(20), true + 1, np.arange(21)), shape=(20, 6)))
+    assert "if ids of the truth count from 1, give --one-based truth" in run(right, "--truth", truth_1, *more)[2]
+    err = run(higher, "--truth", truth_1, *more, "--one-based", "predictions")[2]
+    assert "leave out --one-based predictions" in err
+
+
+def test_no_note_on_a_base_for_a_few_rows_or_few_hits(run: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", ids=[[1], [4], [5], [2]], scores=np.ones((4, 1)))
+    assert "one-based" not in run(tmp_path / "p.npz", "--truth", files["truth.npz"], "--metrics", "P@1")[2]
+
+
 def test_ties_filtered_true_labels_and_repeated_pairs_are_said(
     run: Any, files: dict[str, Path], tmp_path: Path
 ) -> None:

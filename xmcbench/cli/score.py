@@ -239,7 +239,7 @@ def score_predictions(
     from xmcbench.metrics import evaluate
     from xmcbench.metrics.engines import disagreements, with_pyxclib
     from xmcbench.metrics.evaluation import depth
-    from xmcbench.metrics.predictions import read_given
+    from xmcbench.metrics.predictions import base_note, read_given
 
     truth, pairs = against.truth, against.pairs
     longest_filter = int(np.bincount(pairs[:, 0]).max(initial=0)) if len(pairs) else 0
@@ -247,10 +247,11 @@ def score_predictions(
     limit = None if cutoff is None else cutoff + longest_filter
     given = read_given(path, truth.n_rows, truth.n_labels, one_based=one_based)
     topk = given.topk(truth.n_labels, None if limit is None else limit + 1)  # one more shows ties for the last rank
+    base = base_note(given, topk, truth, one_based=one_based, truth_is_file=against.dataset is None)
     filtered = topk.without(pairs, topk.k)
     near_groups = None if against.dataset is None else against.dataset.near_groups
     evaluation = evaluate(filtered, truth, names, samples=samples, seed=seed, groups=near_groups)
-    values, notes = evaluation.fractions(), [*filtered_truth(pairs, truth), *evaluation.notes]
+    values, notes = evaluation.fractions(), [*base, *filtered_truth(pairs, truth), *evaluation.notes]
     if engine == "pyxclib":
         pyxclib_values = with_pyxclib(given.csr(truth.n_labels, pairs), truth, names)
         agreement = [f"pyxclib and xmcbench agree on all {len(pyxclib_values)} metrics"]

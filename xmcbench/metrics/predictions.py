@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from xmcbench.data.formats import NPY, NPZ, ONE_FILE, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
 from xmcbench.data.matrix_text import read_scores
 from xmcbench.data.numpy_files import loading, plain_numbers, read_npy, read_npz_csr
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, counted
 from xmcbench.metrics.json_predictions import is_json, read_json
 from xmcbench.topk import PAD, RANKED, TopK
+
+if TYPE_CHECKING:
+    from xmcbench.metrics.truth import Truth
 
 IDS = ("ids", "indices", "labels")  # accepted names of the (n, k) label ids; the first one present is read
 SCORES = ("scores", "values")
@@ -24,6 +27,7 @@ ACCEPTED = (
     "scipy.sparse.save_npz; npy of all scores, (rows, labels); text with a line of id:score pairs per row, with or "
     "without a first line 'rows labels'; JSON with a row per line, such as [[id, score], …]."
 )
+ONE_BASED = " If the ids in the file count from 1, say so with --one-based predictions."
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,11 @@ def read_given(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fals
     if form == ONE_FILE:
         raise DataError(f"{path}, line 1: three numbers, as of features and labels, not of predictions", ACCEPTED)
     if form == NPZ:
-        matrix = from_one(path, read_npz_csr(path)) if one_based else read_npz_csr(path)
+        matrix = read_npz_csr(path)
+        if one_based:
+            matrix = from_one(path, matrix)
+            if matrix.shape[1] == n_labels - 1:  # saved with a column for each label: none for the last id
+                matrix.resize(matrix.shape[0], n_labels)
     elif form == NPY:
         matrix = _from_dense(path, read_npy(path), n_labels, one_based)
     elif form in (TWO_FILE, SVMLIGHT):
@@ -109,9 +117,39 @@ def read_given(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fals
     if matrix.shape[1] != n_labels:
         raise DataError(
             f"{path}: predictions over {matrix.shape[1]} labels, the truth has {n_labels}",
-            "Both must use one label space. If the ids in the file count from 1, say so with --one-based.",
+            "Both must use one label space." + ("" if one_based else ONE_BASED),
         )
     return Given(path, matrix=matrix)
+
+
+def base_note(given: Given, top: TopK, truth: Truth, *, one_based: bool, truth_is_file: bool) -> list[str]:
+    """A note if ids of the predictions seem to count from another number than those of the truth; otherwise none.
+
+    This is so if all ids stay within the labels when shifted by one, and the first five labels of the first 10,000 rows
+    then have far more hits: twice as many, and more by three standard deviations of the difference.
+
+    `given`, `top` : the file and its best labels, with ids from 0 as `one_based` says. `truth_is_file`: its base is an
+    option, too.
+    """
+    assert given.arrays is not None or given.matrix is not None
+    ids = given.arrays[0] if given.arrays is not None else given.matrix.indices
+    first = top.ids[:10_000, :5].astype(np.int64)
+    starts = np.arange(len(first) + 1) * truth.n_labels
+    n_true = truth.indptr[: len(first) + 1]
+    true = np.repeat(starts[:-1], np.diff(n_true)) + truth.indices[: n_true[-1]]
+    hits = {
+        shift: int((np.isin(first + shift + starts[:-1, None], true) & (first != PAD)).sum()) for shift in (-1, 0, 1)
+    }
+    in_truth = "if ids of the truth count from 1, give --one-based truth" if truth_is_file else ""
+    for shift, edge, what, advice in (
+        (-1, 0, "lower", "" if one_based else "if their ids count from 1, give --one-based predictions"),
+        (1, truth.n_labels - 1, "higher", "leave out --one-based predictions" if one_based else in_truth),
+    ):
+        many = hits[shift] > 2 * hits[0] and hits[shift] - hits[0] >= 3 * np.sqrt(hits[shift] + hits[0])
+        if many and advice and not (ids == edge).any():
+            found = f"no prediction names id {edge + one_based}; with ids one {what}, predictions would have"
+            return [f"{found} {counted(hits[shift], 'hit')} and not {hits[0]:,}: {advice}"]
+    return []
 
 
 def _checked(
