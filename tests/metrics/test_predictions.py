@@ -180,6 +180,9 @@ def test_a_saved_order_of_other_columns_is_checked(tmp_path: Path) -> None:
         (f"[]\n[[1, {10**400}]]\n[]\n", "line 2: label 1 has the score 1000"),
         ('[]\n[[1, "0.5"]]\n[]\n', "line 2: label 1 has the score '0.5'"),
         ("[]\n[1, 0.5]\n[]\n", r"line 2: \[1, 0.5\] is no pair|line 2: 1 is no pair"),
+        ("[1, 2]\n[]\n[3]\n", "line 1: ids without scores"),
+        ("[[1, 2], [], [3]]", "row 0: ids without scores|1 rows of predictions"),
+        ('{"ids": [1]}\n[]\n[]\n', "line 1: ids without scores"),
         ("[]\n3\n[]\n", "line 2: 3 is no pair of id and score"),
         ('[]\n{"ids": [1, 2], "scores": [1]}\n[]\n', "line 2: ids and scores must be two lists of one length"),
         ("[]\n[[1, 0.5]\n[]\n", "line 2: not JSON"),
@@ -209,6 +212,12 @@ def test_damaged_json(tmp_path: Path, content: str, says: str) -> None:
         (b"3 6\n1,2 0:1\n1:1\n2:1\n", "line 2: '1,2' is not an id:value pair"),
         (b"1,2 0:1\n1:1\n2:1\n", "line 1: '1,2' is not an id:value pair"),
         (b"3 6 6\n0:1\n1:1\n2:1\n", "line 1: three numbers"),
+        (b"3 0\n1\n4 3 2\n", "line 1: ids without scores\n.*id:score, such as '3:1 0:0.5'"),
+        (b"3 0 1\n1\n4 3 2\n", "line 1: ids without scores"),
+        (b"\xef\xbb\xbf3,0,1,2\r\n\r\n4,-1\r\n", "line 1: ids without scores"),
+        (b"\n1\n4 3 2\n", "line 2: ids without scores\n.*such as '1:1'"),
+        (b"3 6\n0\n\n2\n", "line 2: ids without scores"),
+        (b"2 6\n\n\n", "2 rows of predictions, the truth has 3 rows"),
         (b"label,score\n1,0.5\n", "line 1: found 'label,score', neither a header .*\n.*Accepted: npz with ids"),
         (b"", "the file is empty"),
         (b"\x80\x04\x95\x00", "a Python pickle.*\n.*JSON"),
@@ -222,6 +231,11 @@ def test_damaged_text(tmp_path: Path, content: bytes, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         read_predictions(path, N, L)
     assert str(path) in caught.value.message
+
+
+def test_a_header_and_empty_rows_predict_nothing(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("3 6\n\n\n\n")
+    assert read_predictions(tmp_path / "p.txt", 3, 6).ids.tolist() == [[-1]] * 3
 
 
 def test_arrays_that_count_from_1(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def _pairs(where: str, row: Any) -> Iterator[tuple[int, int | float]]:
         if type(ids) is not list or type(scores) is not list or len(ids) != len(scores):
             raise DataError(f"{where}: ids and scores must be two lists of one length", ROW)
         pairs = list(zip(ids, scores, strict=True))
+    if (type(row) is tuple and [key for key, _ in row] == ["ids"]) or (pairs and all(type(x) is int for x in pairs)):
+        raise DataError(f"{where}: ids without scores", ROW)
     for pair in pairs:
         if type(pair) not in (list, tuple) or len(pair) != 2:
             raise DataError(f"{where}: {str(pair if row is pairs else row)[:60]} is no pair of id and score", ROW)

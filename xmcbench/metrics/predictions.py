@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from xmcbench.data.formats import NPY, NPZ, ONE_FILE, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
-from xmcbench.data.matrix_text import read_scores
+from xmcbench.data.formats import HEAD, NPY, NPZ, ONE_FILE, OTHER, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
+from xmcbench.data.matrix_text import BOM, read_scores
 from xmcbench.data.numpy_files import loading, plain_numbers, read_npy, read_npz_csr
+from xmcbench.data.reading import opened
 from xmcbench.errors import DataError, counted
 from xmcbench.metrics.json_predictions import is_json, read_json
 from xmcbench.topk import PAD, RANKED, TopK
@@ -97,6 +99,8 @@ def read_given(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fals
         ids, scores = _checked(path, *arrays[:2], n_labels, one_based)
         _check_rows(path, len(ids), n_rows)
         return Given(path, (ids, scores), ranked=arrays[2] and scores.dtype == np.float32)
+    if form in (ONE_FILE, TWO_FILE, OTHER):
+        _reject_bare_ids(path, n_rows, n_labels)
     if form == ONE_FILE:
         raise DataError(f"{path}, line 1: three numbers, as of features and labels, not of predictions", ACCEPTED)
     if form == NPZ:
@@ -190,6 +194,24 @@ def _from_dense(path: Path, scores: NDArray[Any], n_labels: int, one_based: bool
     n, width = scores.shape
     indices = np.tile(np.arange(width, dtype=np.int32), n)
     return sp.csr_matrix((scores.ravel(), indices, np.arange(n + 1) * width), shape=scores.shape)
+
+
+def _reject_bare_ids(path: Path, n_rows: int, n_labels: int) -> None:
+    """DataError for a text of whole numbers alone, whose first line would otherwise be read as a header."""
+    with opened(path) as file:
+        lines = file.read(HEAD).removeprefix(BOM).splitlines()
+    rows = [(number, words) for number, line in enumerate(lines, 1) if (words := line.replace(b",", b" ").split())]
+    if rows and rows[0][1] == [b"%d" % n_rows, b"%d" % n_labels]:
+        del rows[0]
+    elif len(rows) == 1:  # a wrong header of empty rows, more likely
+        return
+    if rows and all(re.fullmatch(rb"-?\d+", word) for _, words in rows for word in words):
+        number, words = rows[0]
+        pairs = b" ".join(b"%s:%g" % (word, 1 / place) for place, word in enumerate(words[:3], 1)).decode()
+        raise DataError(
+            f"{path}, line {number}: ids without scores",
+            f"Each id needs its score, which gives the ranking: id:score, such as '{pairs}' if ids are best first.",
+        )
 
 
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any], bool] | None:
