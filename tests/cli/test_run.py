@@ -111,6 +111,22 @@ def test_json_is_all_there_is_on_standard_output(tmp_path: Path) -> None:
     assert "3 runs, 2 already done, about " in more.stderr
 
 
+@pytest.mark.parametrize("lines", [0, 1, 4, 7])
+def test_runs_go_on_when_the_reader_of_their_output_stops(tmp_path: Path, lines: int) -> None:
+    """As with `2>&1 | head`: a closed pipe is no error of the method that runs."""
+    words, kinds = command("popularity", "tree", cwd=tmp_path), {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(words, cwd=tmp_path, env=environment, text=True, bufsize=1, **kinds)
+    for _ in range(lines):
+        process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert [(r["method"]["name"], r["status"], r["reason"]) for r in records(tmp_path)] == [
+        ("popularity", "ok", None),
+        ("tree", "ok", None),
+    ]
+
+
 def test_a_table_with_the_floor_and_the_best_reachable(tmp_path: Path) -> None:
     done = run("tree", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

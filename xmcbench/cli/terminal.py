@@ -6,6 +6,7 @@ inside functions, since it would double the time of `--help`.
 
 from __future__ import annotations
 
+import os
 import signal
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -30,10 +31,21 @@ ROUNDING = 1e-12  # differences of fractions below this are rounding errors of f
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console of the terminal's width, or one that neither wraps nor truncates if output is a file or a pipe."""
+    """A console of the terminal's width, or one that neither wraps nor truncates if output is a file or a pipe.
+
+    A pipe that its reader closes, such as that of `| head`, makes the console silent.
+    """
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False, emoji=False)
+    class QuietConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Send all further output to nowhere; rich would exit, which would be an error of the run in progress."""
+            self.quiet = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.file.fileno())  # what the file has buffered is flushed at the exit
+            os.close(nowhere)
+
+    console = QuietConsole(stderr=stderr, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
@@ -88,9 +100,13 @@ def print_table(
         if title in by_title and _too_wide(by_title, right, console):
             del by_title[title]
             dropped.append(title)
-    typer.echo(_as_text(_table(by_title, right), console), file=console.file)
+    lines = [_as_text(_table(by_title, right), console)]
     if dropped:
-        typer.echo(f"(no room for: {', '.join(dropped)}; --json has all)", file=console.file)
+        lines.append(f"(no room for: {', '.join(dropped)}; --json has all)")
+    try:
+        typer.echo("\n".join(lines), file=console.file)
+    except BrokenPipeError:
+        console.on_broken_pipe()
 
 
 def columns(rows: Iterable[Sequence[object]], indent: str = "", gap: int = 2) -> str:
