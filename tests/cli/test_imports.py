@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,25 @@ def test_runs_of_an_earlier_revision_stay_apart() -> None:
     compared = shown("compare", old["name"], new["name"])
     assert f"note: A is on revision {first} of mine, which was imported again since: now {revision()}" in compared
     assert "other data" in compared
+
+
+def test_names_mean_runs_on_the_present_revision() -> None:
+    """After an import of v1, v2 and v1 again, the newest runs are on v2, and names mean those on v1."""
+    run = ["run", "popularity", "--dataset", "mine", "--threads", "1"]
+    for labels in ("ab", "ac"):
+        make(labels, "--replace")
+        shown(*run)
+        time.sleep(1)  # run ids sort by second
+    make("ab", "--replace")
+    rows = json.loads(shown("ls", "runs", "--json"))
+    (present,) = [row["name"] for row in rows if row["revision"] == revision()]
+    (other,) = [row["name"] for row in rows if row["revision"] != revision()]
+    assert other > present
+    assert present in shown("verify", "popularity")
+    for words in ([], ["--dataset", "mine"]):
+        compared = shown("compare", "popularity", "popularity", *words)
+        assert present in compared
+        assert "imported again since" not in compared
 
 
 def test_remove_asks_and_says_which_records_stay() -> None:

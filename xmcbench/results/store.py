@@ -98,7 +98,7 @@ class Store:
         return matching[-1] if matching else None
 
     def find(self, text: str, dataset: str | None = None) -> Record:
-        """The newest record of `fitting`.
+        """The newest record of `fitting`, on present data if there is one.
 
         Raises UsageError or DataError: as `fitting`.
         """
@@ -107,7 +107,8 @@ class Store:
     def find_pair(
         self, a: str, b: str, dataset: str | None = None, among: Sequence[Record] | None = None
     ) -> tuple[Record, Record]:
-        """The newest run of `a` on data that has a run of `b`, and the newest run of `b` on these data.
+        """The newest run of `a` on data that has a run of `b`, and the newest run of `b` on these data; present data
+        come before earlier revisions of an import.
 
         If `a` and `b` have no data in common, the newest run of each; `compare` then reports that nothing can be
         judged.
@@ -131,7 +132,8 @@ class Store:
 
         `text` is tried as: run id; record file; label ("elias[beam=10]"); method name; unique part of a run id. A label
         or method name is never read as part of a run id. Labels and method names match only standing runs
-        (see `standing`); a run id, a part of one, or a file matches any run.
+        (see `standing`); a run id, a part of one, or a file matches any run. Runs on an import that has another
+        revision now come before all others, so that the last run is on the present data if there is one.
 
         Parameters
         ----------
@@ -155,7 +157,7 @@ class Store:
         where = f"{self.folder} on {dataset}" if dataset else str(self.folder)
         by_name = [r for r in ended_ok if r.method.label == text] or [r for r in ended_ok if r.method.name == text]
         if by_name:
-            return by_name
+            return _replaced_first(by_name)
         if others := [r for r in on_dataset if text in (r.method.label, r.method.name)]:
             hint = f"The newest, {others[-1].run_id}, has status {others[-1].status}."
             raise UsageError(f"no run of {text!r} in {where} ended ok", hint)
@@ -282,6 +284,15 @@ def standing(everything: Sequence[Record]) -> list[Record]:
     ended_ok = [r for r in everything if r.status == "ok"]
     superseded = {(r.supersedes, *_experiment(r)) for r in ended_ok if r.supersedes not in (None, r.run_id)}
     return [r for r in ended_ok if (r.run_id, *_experiment(r)) not in superseded]
+
+
+def _replaced_first(records: list[Record]) -> list[Record]:
+    """The records on an earlier revision of an import, then the others, both in the given order."""
+    from xmcbench.data.imported import replaced_by
+
+    revisions = {(r.dataset.name, r.dataset.revision) for r in records}
+    replaced = {revision for revision in revisions if replaced_by(*revision)}
+    return sorted(records, key=lambda r: (r.dataset.name, r.dataset.revision) not in replaced)
 
 
 def _experiment(record: Record) -> tuple[str, str, str]:
