@@ -158,6 +158,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, sign: signal.Signals
     assert process.returncode == (-9 if sign == signal.SIGKILL else 1)
     if sign != signal.SIGKILL:
         assert "run the same command again" in said
+        assert said.count("interrupted · slow on ") == 1
         (stopped,) = records(tmp_path)
         assert stopped["status"] == "interrupted"
         name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[sign]

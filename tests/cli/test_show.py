@@ -143,3 +143,22 @@ def test_a_finished_run_names_its_compilation() -> None:
     assert line(fit_seconds=1.0, compile_seconds=12.0).endswith("fit 1.0 s · compiling 12 s, once")
     assert "compiling" not in line(fit_seconds=1.0, compile_seconds=0.0)
     assert Costs().compile_excluded is False, "records that lack the field include compilation in their times"
+
+
+def test_a_note_names_its_runs_unless_it_is_of_all() -> None:
+    from tests.minimal import minimal_raw
+    from xmcbench.results import record_file
+
+    method = minimal_raw("r", "tree")["method"] | {"deterministic": False}
+
+    def run(seed: int, *notes: str) -> Any:
+        return record_file.of(minimal_raw(f"r{seed}", seed=seed, method=method, notes={"scoring": list(notes)}))
+
+    console = Console(file=StringIO(), width=200)
+    show.print_results(console, [run(0, "12 rows tie", "few labels"), run(1, "15 rows tie", "few labels")])
+    said = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line for line in said if line.startswith("note: ")] == [
+        "note: tree, seed 0: 12 rows tie",
+        "note: few labels",
+        "note: tree, seed 1: 15 rows tie",
+    ]

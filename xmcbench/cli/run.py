@@ -213,7 +213,8 @@ def _execute_plan(
         with reporter(console, f"{spec.label} on {spec.dataset}") as progress:
             record, reused = execute(spec, data[spec.dataset], store, options, progress)
         records.append(record)
-        console.print(line(record, reused))
+        if record.status != "interrupted":  # the results, which follow at once, have its line with the reason
+            console.print(line(record, reused))
         if as_json:
             print(json.dumps(record.raw, allow_nan=False, sort_keys=True), flush=True)
         if record.status == "interrupted":

@@ -68,12 +68,21 @@ def print_results(console: Console, records: Sequence[Record]) -> None:
             _print_scores(console, successful)
         for record in group:
             if text := chosen(record):
-                seed = "" if record.method.deterministic else f", seed {record.seed}"
-                console.print(safe(f"{record.method.label}{seed}: {text}"))
+                console.print(safe(f"{_name(record)}: {text}"))
             if record.status != "ok":
                 console.print(f"{line(record)}: {safe(one_line(record.reason or ''))}")
-        for note in sorted({n for r in successful for n in [*r.noted("scoring"), *r.noted("remarks")]}):
-            console.print(f"note: {safe(note)}")
+        noted: dict[str, list[str]] = {}
+        for record in successful:
+            for note in dict.fromkeys([*record.noted("scoring"), *record.noted("remarks")]):
+                noted.setdefault(note, []).append(_name(record))
+        for note, runs in noted.items():
+            of = "" if len(runs) == len(successful) else f"{'; '.join(runs)}: "  # a note on all runs names none
+            console.print(safe(f"note: {of}{note}"))
+
+
+def _name(record: Record) -> str:
+    """The label of a run, with its seed if the results depend on it."""
+    return record.method.label + ("" if record.method.deterministic else f", seed {record.seed}")
 
 
 def _print_scores(console: Console, records: Sequence[Record]) -> None:
