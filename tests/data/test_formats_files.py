@@ -43,6 +43,12 @@ def test_npz_of_any_sparse_format_is_float32_csr(tmp_path: Path) -> None:
         formats.read_labels(tmp_path / "m.npz")
 
 
+def test_an_npz_of_a_sparse_vector_is_no_matrix(tmp_path: Path) -> None:
+    sp.save_npz(tmp_path / "m.npz", sp.coo_array(np.array([1.0, 0, 2])))
+    with pytest.raises(DataError, match=r"shape \(3,\), not a matrix"):
+        formats.read_matrix(tmp_path / "m.npz")
+
+
 def test_npz_ids_are_sorted(tmp_path: Path) -> None:
     mixed = sp.csr_matrix((np.array([3.0, 1.0]), np.array([2, 0]), np.array([0, 2])), shape=(1, 3))
     sp.save_npz(tmp_path / "m.npz", mixed)

@@ -217,6 +217,7 @@ def test_damaged_json(tmp_path: Path, content: str, says: str) -> None:
         (b"\xef\xbb\xbf3,0,1,2\r\n\r\n4,-1\r\n", "line 1: ids without scores"),
         (b"\n1\n4 3 2\n", "line 2: ids without scores\n.*such as '1:1'"),
         (b"3 6\n0\n\n2\n", "line 2: ids without scores"),
+        (b"0:1\n1\n2:1\n", "line 2: id '1' without a score\n.*id:score"),
         (b"2 6\n\n\n", "2 rows of predictions, the truth has 3 rows"),
         (b"label,score\n1,0.5\n", "line 1: found 'label,score', neither a header .*\n.*Accepted: npz with ids"),
         (b"", "the file is empty"),

@@ -36,6 +36,8 @@ def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], l
     for token in filter(None, tokens):
         name, colon, value = token.partition(":")
         if not colon:
+            if text.exact and token.isdecimal():
+                raise DataError(f"{where}: id {_quoted(token)} without a score", "Each id needs its score: id:score.")
             raise DataError(f"{where}: {_quoted(token)} is not an id:value pair", STRAY)
         feature = _parse_id(name, "column", text, where)
         if feature in pairs:

@@ -88,10 +88,11 @@ def _load_sparse(path: Path, file: Any) -> Any:
         if form not in PARTS:
             problem = f"its format is {form!r}, valid are {', '.join(PARTS)}"
             raise DataError(f"{path}: not a sparse matrix in npz form: {problem}", SPARSE)
-        shape, parts = tuple(npz["shape"].tolist()), [npz[name] for name in PARTS[form]]
+        shape = tuple(npz["shape"].tolist())
+        if len(shape) != 2:
+            raise DataError(f"{path}: an array of shape {shape}, not a matrix", "Its shape must be (rows, columns).")
+        parts = [npz[name] for name in PARTS[form]]
         data = plain_numbers(path, npz["data"])
-    if len(shape) != 2:
-        raise DataError(f"{path}: an array of shape {shape}, not a matrix", "Its shape must be (rows, columns).")
     for name, part in zip(PARTS[form], parts, strict=True):
         if part.dtype.kind not in "iu":
             raise DataError(f"{path}: its array {name!r} has {part.dtype}, not whole numbers", SPARSE)

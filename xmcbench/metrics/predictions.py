@@ -135,8 +135,11 @@ def base_note(given: Given, top: TopK, truth: Truth, *, one_based: bool, truth_i
     `given`, `top` : the file and its best labels, with ids from 0 as `one_based` says. `truth_is_file`: its base is an
     option, too.
     """
-    assert given.arrays is not None or given.matrix is not None
-    ids = given.arrays[0] if given.arrays is not None else given.matrix.indices
+    if given.arrays is not None:
+        ids = given.arrays[0]
+    else:
+        assert given.matrix is not None
+        ids = given.matrix.indices
     first = top.ids[:10_000, :5].astype(np.int64)
     starts = np.arange(len(first) + 1) * truth.n_labels
     n_true = truth.indptr[: len(first) + 1]
