@@ -97,8 +97,9 @@ def test_ids_that_count_from_1(tmp_path: Path) -> None:
 
 def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
     path = put(tmp_path, "l.txt", "a\n\nc\n\n\n")
-    assert read_label_texts(path, Reading()) == [(1, "a"), (2, ""), (3, "c")]
-    assert read_label_texts(path, Reading(), at_least=4) == [(1, "a"), (2, ""), (3, "c"), (4, "")]
+    assert texts_of(path, Reading()) == ["a", "", "c"]
+    found = read_label_texts(path, Reading(), at_least=4)
+    assert (found.lines, found.texts) == ([1, 2, 3, 4], ["a", "", "c", ""])
     with pytest.raises(DataError, match=r"l\.txt, line 1: the text is 'None'"):
         read_label_texts(put(tmp_path, "l.txt", "None\n"), Reading())
     with pytest.raises(DataError, match="a JSON object in a file of plain lines"):
@@ -106,7 +107,7 @@ def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
 
 
 def texts_of(path: Path, reading: Reading) -> list[str]:
-    return [text for _, text in read_label_texts(path, reading)]
+    return read_label_texts(path, reading).texts
 
 
 def test_label_texts_with_ids_of_their_own(tmp_path: Path) -> None:
@@ -130,6 +131,14 @@ def test_label_texts_with_ids_of_their_own(tmp_path: Path) -> None:
     assert texts_of(put(tmp_path, "l.txt", "2 Corinthians\n1 Kings\nActs\n"), Reading())[0] == "2 Corinthians"
     with pytest.raises(DataError, match=r"l\.txt, line 1: 'Label' looks like the name of a column"):
         read_label_texts(put(tmp_path, "l.txt", "Label\ncat\n"), Reading())
+
+
+@pytest.mark.parametrize("content", ["idx,text\n2,shoes\n0,hat\n1,scarf\n", ",text\n3,shoes\n1,hat\n2,scarf\n"])
+def test_label_texts_in_the_order_of_no_column(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match=r"l\.csv, line 2: the id '\d', where .*\n.*ID<TAB>TEXT"):
+        read_label_texts(put(tmp_path, "l.csv", content), Reading())
+    for sorted_or_other in ("labels,text\n1,a\n2,b\n", "size,text\n5,a\n1,b\n"):
+        assert texts_of(put(tmp_path, "l.csv", sorted_or_other), Reading()) == ["a", "b"]
 
 
 def test_fasttext(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from xmcbench.data.file_forms import kind_of
 from xmcbench.data.recipes import label_matrix
-from xmcbench.data.table_columns import Reading
+from xmcbench.data.table_columns import Reading, unread_note
 from xmcbench.data.user_files import Names, SplitRows, read_label_texts
 from xmcbench.errors import DataError
 
@@ -109,8 +109,8 @@ def vocabulary(
     path: Path, used_names: set[str], splits: Mapping[str, Names], reading: Reading
 ) -> tuple[list[str], dict[str, int], list[str]]:
     """(label texts, name → id, notes) of a label file; see `label_space`."""
-    numbered = read_label_texts(path, reading)
-    lines = [line for _, line in numbered]
+    table = read_label_texts(path, reading)
+    lines, numbered = table.texts, list(zip(table.lines, table.texts, strict=True))
     by_lines = kind_of(path) == "lines"  # a text of csv or jsonl may have tabs
     named = by_lines and bool(lines) and all("\t" in line for line in lines)
     texts = [line.partition("\t")[2] for line in lines] if named else lines
@@ -125,7 +125,7 @@ def vocabulary(
             repeated = repeated or f"{path}, line {number}: {name[:80]!r} is already in line {numbered[first][0]}"
     if named and repeated:
         raise DataError(repeated, "Names must differ.")
-    notes = _texts_notes(path, texts, numbered)
+    notes = [*_texts_notes(path, texts, table.lines), *unread_note(table)]
     base = int("labels" in reading.one_based)
     unknown = used_names - by_name.keys()
     if not unknown and not base:
@@ -181,12 +181,12 @@ def _from_matrices(splits: Mapping[str, SplitRows], label_texts: Path | None, re
     if label_texts is None:
         return LabelSpace(matrices, None, _unused(matrices))
     width = next(iter(widths.values()))
-    numbered = read_label_texts(label_texts, reading, width)
-    texts = [text for _, text in numbered]
+    table = read_label_texts(label_texts, reading, width)
+    texts = table.texts
     if len(texts) != width:
         hint = "Each column of the label matrices needs one line, in the same order."
         raise DataError(f"{label_texts}: {len(texts)} label texts for {width} labels", hint)
-    notes = _texts_notes(label_texts, texts, numbered)
+    notes = [*_texts_notes(label_texts, texts, table.lines), *unread_note(table)]
     if texts and all("\t" in text for text in texts):
         notes.append(f"label texts are whole lines of {label_texts.name} with their tabs, since labels are matrices")
     return LabelSpace(matrices, texts, [*notes, *_unused(matrices)])
@@ -229,8 +229,8 @@ def _escaped(names: Sequence[str]) -> str:
     )
 
 
-def _texts_notes(path: Path, texts: Sequence[str], numbered: Sequence[tuple[int, str]]) -> list[str]:
-    empty = [number for text, (number, _) in zip(texts, numbered, strict=True) if not canonical(text)]
+def _texts_notes(path: Path, texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    empty = [number for text, number in zip(texts, numbers, strict=True) if not canonical(text)]
     lines = f"line{'s' * (len(empty) > 1)} {', '.join(map(str, empty[:5]))}{', …' if len(empty) > 5 else ''}"
     return [f"texts of {len(texts)} labels" + (f", {len(empty)} of them empty ({path.name}, {lines})" if empty else "")]
 

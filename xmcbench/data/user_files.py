@@ -26,13 +26,11 @@ from xmcbench.data.plain_files import (
 from xmcbench.data.table_columns import (
     Columns,
     Reading,
-    check_label_ids,
     check_options,
-    joined,
-    one_row_per_id,
     read_columns,
     unread_note,
 )
+from xmcbench.data.table_joins import check_label_ids, joined, one_row_per_id
 from xmcbench.errors import DataError, UsageError
 
 SEVERAL = r"^[^\[]*[\s|;,；，、]"  # in a text that may hold several names, and is no list
@@ -239,19 +237,21 @@ def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Read
     return cells
 
 
-def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[tuple[int, str]]:
-    """(line number, text) per label: the lines of the file, or the text column of a table.
+def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> Columns:
+    """The text of each label with its line: lines of the file, or the text column of a table and its other columns.
 
-    Empty lines at the end are no labels, except for those up to `at_least` labels.
+    Empty lines at the end are no labels, except for those up to `at_least` labels. DataError for ids out of order.
     """
     if kind_of(path) != "lines":
-        table = read_columns(path, replace(reading, id_column=""), texts=True, id_names=("id", "label_id"))
+        as_texts = replace(reading, id_column="", labels_column="")
+        table = read_columns(path, as_texts, texts=True, id_names=("id", "label_id"))
         check_label_ids(table, int("labels" in reading.one_based))
-        return list(zip(table.lines, table.texts, strict=True))
+        return table
     texts = plain_texts(path, reading)
     if not reading.cells.literal:
         check_label_lines(path, texts)
-    return list(enumerate(texts[: max(at_least, len(texts) - blank_tail(texts))], 1))
+    texts = texts[: max(at_least, len(texts) - blank_tail(texts))]
+    return Columns(path, list(range(1, len(texts) + 1)), texts)
 
 
 def _read_label_file(
