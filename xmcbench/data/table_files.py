@@ -20,6 +20,7 @@ DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
 MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 TSV_CELL = re.compile(rf"(?:^|(?<=\t))(?:{QUOTED.pattern}(?=\t|$)|[^\t]*)")
+BLANK_QUOTE = re.compile(r'(?:^|[^\w"\s])[ \t]+"\Z', re.M)
 FIRST_ROWS = 100  # rows that decide between delimiters if line 1 has several
 BLANK = re.compile(r"[ \t\r\n]*")
 JSON_FORMS = "Write one object per line, or an array [{…}, {…}]; in pandas: to_json(orient='records', lines=True)."
@@ -175,24 +176,35 @@ def _check_quotes(path: Path, first: int, row: str, row_form: re.Pattern[str]) -
     if end < len(row):
         line, column = first + row.count("\n", 0, end), end - row.rfind("\n", 0, end)
         hint = 'Put the cell between double quotes, and write each quote in it twice: "6"" nails".'
+        if BLANK_QUOTE.search(row, 0, end + 1):
+            problem = "a blank between the delimiter and the quote, so that the quote is within a cell"
+            raise DataError(f"{path}, line {line}, column {column}: {problem}", f"Remove the blank. Or: {hint}")
         raise DataError(f"{path}, line {line}, column {column}: a quote within a cell that is not quoted", hint)
 
 
 def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, reason: str) -> DataError:
     """The error for a row that starts in line `first`: where a quote opens, and where the reader noticed the fault."""
-    opened_at, position, in_quotes = (first, 1), 0, False
-    for number, line in enumerate(lines, first):
-        for position, character in enumerate(line):
-            at_start = position == 0 or line[position - 1] == delimiter
-            if character == '"' and (in_quotes or at_start):
-                in_quotes = not in_quotes
-                opened_at = (number, position + 1) if in_quotes and at_start else opened_at
-    last = first + len(lines) - 1
-    quote = f"{path}, line {opened_at[0]}, column {opened_at[1]}: the quote that opens here"
+    row, last = "\n".join(lines), first + len(lines) - 1
+    start = end = 0
+    while cell := QUOTED.match(row, start) or re.compile(f'(?!")[^{re.escape(delimiter)}]*').match(row, start):
+        end = cell.end()
+        if row[end : end + 1] != delimiter:
+            break
+        start = end + 1
+    opened, noticed = ((first + row.count("\n", 0, i), i - row.rfind("\n", 0, i)) for i in (start, end))
+    quote = f"{path}, line {opened[0]}, column {opened[1]}: the quote that opens here"
     hint = 'A quote inside a quoted cell is written twice (""); a cell that begins with a quote is quoted as a whole.'
     if "end of data" in reason:
         return DataError(f"{quote} is not closed up to the end of the file, line {last}", hint)
+    if "expected after" in reason and opened[0] < noticed[0]:
+        problem = f"{quote} is not closed in its line; noticed in line {noticed[0]}, column {noticed[1]}, at"
+        hint = f"Is the closing quote in line {opened[0]} missing? {hint}"
+        return DataError(f"{problem} {row[max(start, end - 1) : end + 40]!r}", hint)
     if "expected after" in reason:
+        if row[end] in " \t":
+            return DataError(
+                f"{path}, line {noticed[0]}, column {noticed[1]}: a blank after a quoted cell", "Remove it."
+            )
         return DataError(f"{quote} closes in line {last} within a cell: {lines[-1][:60]!r}", hint)
     if "new-line" in reason:
         return DataError(f"{path}, line {last}: a carriage return within a cell", "Put the cell between double quotes.")
