@@ -40,8 +40,17 @@ def test_two_unicode_forms_of_a_name_are_one_label() -> None:
     assert ids(found) == [[1], [0, 1], [1]]
     assert list(found.notes) == [
         "1 rows name a label twice; it counts once (first: y.txt, line 3)",
-        "names in several Unicode forms are one label each: 'caf\\xe9'",
+        "names in several Unicode forms are one label each: 'café'",
     ]
+
+
+def test_labels_with_a_column_and_without_rows_are_kept(tmp_path: Path) -> None:
+    splits = {"train": SplitRows(names=Names(PATH, [["a"], ["b"]], [2, 3], ("a", "b", "cafe\u0301 ")))}
+    found = label_space(splits, None, READING)
+    assert found.texts == ["a", "b", "caf\u00e9"]
+    assert "1 of 3 labels are in no row; they are kept" in found.notes
+    with pytest.raises(DataError, match=r"y\.txt, line 1: label 'café' is not in .*names\.txt"):
+        label_space(splits, lines(tmp_path, "a", "b"), READING)
 
 
 @pytest.mark.parametrize("end", ["\ufeff", "\u200b", "\u00a0", "\u2028", "\x85", "\x0b", "\u2060 \u200e"])

@@ -44,6 +44,7 @@ def test_keys_that_one_row_lacks(tmp_path: Path) -> None:
 def test_keys_within_objects_are_not_read(tmp_path: Path) -> None:
     for line in ('{"data": {"text": "a"}, "labels": ["x"]}', '{"rows": [{"text": "a", "labels": ["x"]}]}'):
         refused(SplitFiles(put(tmp_path, "t.jsonl", line)), r"line 1: no 'text' .*\n.*not those of objects within it")
+    refused(SplitFiles(tmp_path / "t.jsonl"), "the list under the key 'rows'")
     files = SplitFiles(put(tmp_path, "t.csv", "text,l1,l2\na,x,y\n"))
     refused(files, r"no 'l1,l2' among .*\n.*It is one column", labels_column="l1,l2")
 
@@ -62,6 +63,8 @@ def test_one_hot_columns(tmp_path: Path) -> None:
     assert labels(files, one_hot='toxic,"rude, very"') == [["toxic"], ["toxic", "rude, very"], []]
     refused(files, r"line 2, column 'score': '0\.5' is neither 0 nor 1", one_hot="*")
     refused(files, "line 2: no 'rude' among 'id', 'text'", one_hot="toxic,rude")
+    files = SplitFiles(put(tmp_path, "e.csv", "text,x,y\na,1,\n"))
+    refused(files, r"line 2, column 'y': '' is neither 0 nor 1\n.*An empty cell is neither: write 0", one_hot="*")
     files = SplitFiles(put(tmp_path, "u.csv", "id,text,x,y\n1,a,1,0\n2,b,0,1\n"))
     assert labels(files, one_hot="*") == [["x"], ["y"]]
     files = SplitFiles(put(tmp_path, "u.jsonl", '{"text": "a", "x": true, "y": 0}\n{"text": "b", "x": 1, "y": null}'))
@@ -111,7 +114,7 @@ def test_options_that_contradict_each_other(tmp_path: Path) -> None:
     refused(files, "a column is named twice", UsageError, one_hot="a,a")
     refused(files, "a column is named twice", UsageError, columns=("a", "a"))
     refused(files, "can't be labels and texts", UsageError, text_column="labels")
-    refused(files, "--long needs --id-column", UsageError, long=True)
+    refused(files, "--id-column does not name the ids", UsageError, long=True)
     refused(files, "two forms of labels", UsageError, one_hot="x", labels_column="y")
     lists = SplitFiles(put(tmp_path, "l.csv", "text,labels\na,['x']\n"))
     refused(lists, "--label-separator is used by none", UsageError, separator="comma")

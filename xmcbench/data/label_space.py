@@ -79,7 +79,7 @@ def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, readi
     if not as_read:
         return _from_matrices(splits, label_texts, reading)
     names, notes = _canonical_names(as_read)
-    used_names = {name for part in names.values() for row in part.rows for name in row}
+    used_names = {name for part in names.values() for row in (*part.rows, part.column_labels) for name in row}
     if label_texts is None:
         if not used_names:
             path = next(iter(names.values())).path
@@ -162,11 +162,11 @@ def _ids(
 
 
 def _first_row(splits: Mapping[str, Names], wanted: set[str]) -> tuple[Names, int, str]:
-    """(split, line number, name) of the first row that has one of the wanted names."""
+    """(split, line number, name) of the first row that has one of the wanted names; line 1 if only a column has it."""
     return next(
         (part, number, name)
         for part in splits.values()
-        for number, row in zip(part.lines, part.rows, strict=True)
+        for number, row in [*zip(part.lines, part.rows, strict=True), (1, part.column_labels)]
         for name in row
         if name in wanted
     )
@@ -197,7 +197,8 @@ def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], lis
 
     DataError, with file and line, if a name has half of a surrogate pair, which no utf-8 text can hold.
     """
-    forms = {name: canonical(name) for part in splits.values() for row in part.rows for name in row}
+    labels = {name for part in splits.values() for row in (*part.rows, part.column_labels) for name in row}
+    forms = {name: canonical(name) for name in labels}
     if broken := {name for name in forms if _SURROGATE.search(name)}:
         part, number, name = _first_row(splits, broken)
         message = f"{part.path}, line {number}: label {name[:80]!r} has half of a surrogate pair"
@@ -219,14 +220,13 @@ def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], lis
         examples = "; ".join(_escaped(several) for several in pairs[:3])
         notes.append(f"different labels although only spaces or invisible characters inside differ: {examples}")
     rows = {w: [[form for name in row if (form := forms[name])] for row in part.rows] for w, part in splits.items()}
-    return {which: replace(part, rows=rows[which]) for which, part in splits.items()}, notes
+    columns = {w: tuple(form for name in part.column_labels if (form := forms[name])) for w, part in splits.items()}
+    return {w: replace(part, rows=rows[w], column_labels=columns[w]) for w, part in splits.items()}, notes
 
 
 def _escaped(names: Sequence[str]) -> str:
-    """The first names with escapes, since they look alike or have characters that are not visible."""
-    return ", ".join(ascii(name[:80]) for name in names[:3]) + (
-        f", … ({len(names):,} in all)" if len(names) > 3 else ""
-    )
+    """The first names, with escapes for characters that are not visible."""
+    return ", ".join(repr(name[:80]) for name in names[:3]) + (f", … ({len(names):,} in all)" if len(names) > 3 else "")
 
 
 def _texts_notes(path: Path, texts: Sequence[str], numbers: Sequence[int]) -> list[str]:

@@ -6,10 +6,11 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from xmcbench.data.file_forms import kind_of
-from xmcbench.data.label_cells import CellRules, checked_text, shown
+from xmcbench.data.label_cells import BYTES_HINT, CellRules, LabelCells, checked_text, shown
 from xmcbench.data.table_files import Row, table_rows
 from xmcbench.errors import DataError, UsageError
 
@@ -144,7 +145,9 @@ def text_of(row: Row, reading: Reading, where: str) -> str:
             continue
         place = f"{where}: {name}"
         if not isinstance(value, str):
-            raise DataError(f"{place}: expected a text, found {shown(value)}", TEXT_HINT)
+            raise DataError(
+                f"{place}: expected a text, found {shown(value)}", BYTES_HINT if isinstance(value, bytes) else TEXT_HINT
+            )
         texts.append(checked_text(value, place, reading.cells))
     return " ".join(filter(None, texts))
 
@@ -163,6 +166,9 @@ def _value(row: Row, column: str, option: str, where: str) -> object:
             hint = "It is one column; label columns of 0 and 1 are read with --one-hot."
         elif any(isinstance(v, dict) or (isinstance(v, list) and dict in map(type, v)) for v in row.values()):
             hint = "Only keys of the object itself are read, not those of objects within it."
+            key = next((key for key, v in row.items() if isinstance(v, list) and dict in map(type, v)), "")
+            if key:  # as in {"data": [{...}, {...}]}
+                hint = f"The rows seem to be the list under the key {key!r}: write that list alone as the file. {hint}"
         problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20])) or 'no columns'}"
         if option == "--id-column":  # another name would be missing in the other files
             rename = "" if alike == "NAME" else f" Rename the column {alike!r} to {column!r}."
@@ -178,10 +184,22 @@ def _one_hot_columns(row: Row, reading: Reading) -> list[str]:
     return _names(reading.one_hot)
 
 
+def check_label_columns(files: Sequence[LabelCells]) -> None:
+    """DataError if files of splits have other label columns: without its column, a label would be false in all rows."""
+    for first, second in combinations(files, 2):
+        for file, other in ((first, second), (second, first)):
+            if missing := [name for name in other.column_labels if name not in file.column_labels]:
+                names = ", ".join(map(repr, missing[:SHOWN])) + (", …" if len(missing) > SHOWN else "")
+                problem = f"{file.path} has no label column {names}, which {other.path} has"
+                hint = "All splits need the same label columns; --one-hot first,second names those that are labels."
+                raise DataError(problem, hint)
+
+
 def _is_one(row: Row, column: str, where: str) -> bool:
     value = str(_value(row, column, "--one-hot", where)).strip().lower()
     if value not in ONES + ZEROS:
         hint = "Name the label columns: --one-hot first,second. Their cells are 0 or 1, false or true."
+        hint += "" if value else " An empty cell is neither: write 0, if the row does not have the label."
         raise DataError(f"{where}, column {column!r}: {value[:40]!r} is neither 0 nor 1", hint)
     return value in ONES
 
@@ -217,8 +235,11 @@ def check_options(reading: Reading, text_files: Sequence[Path], label_files: Seq
     for option, is_given, is_used, needs in given:
         if is_given and not is_used:
             raise UsageError(f"{option} is used by none of the files", f"It is for {needs}. Leave it out.")
-    if reading.long and (not reading.id_column or reading.one_hot):
-        raise UsageError("--long needs --id-column, and has no --one-hot", "As in --long --id-column id.")
+    if reading.long and reading.one_hot:
+        raise UsageError("--long and --one-hot are two forms of labels", "Give one of them.")
+    if reading.long and not reading.id_column:
+        hint = "Name the column whose cells are equal in all lines of a row, as in --long --id-column id."
+        raise UsageError("--long joins the lines with the same id, and --id-column does not name the ids", hint)
     if reading.one_hot and reading.labels_column != "labels":
         raise UsageError("--one-hot and --labels-column are two forms of labels", "Give one of them.")
     texts, label, one_hot = _names(reading.text_column), reading.labels_column, _names(reading.one_hot)
