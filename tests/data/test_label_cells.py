@@ -232,6 +232,13 @@ def test_printed_lists_are_read_back(names: list[str]) -> None:
         assert parse_cell(cell, "", RULES) == names
 
 
+@pytest.mark.parametrize("cell", ['{a,"New York"}', "{a,b}", "{a}"])
+def test_arrays_of_postgres_name_a_form_that_is_read(cell: str) -> None:
+    with pytest.raises(DataError, match="looks like a list") as caught:
+        names_of(cell)
+    assert "array_to_json" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("value", "hint"),
     [

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xmcbench.data.label_names import CLOSING, MISSING, QUOTES, check_names, in_quotes
+from xmcbench.data.label_names import CLOSING, MISSING, QUOTES, check_names, in_quotes, shown, type_hint
 from xmcbench.errors import DataError, UsageError
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "newline": "\n", "space": " ", "none": ""}
@@ -19,7 +19,6 @@ WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", "\n": "lin
 # Separators that are found without an option, if only one of them occurs; the last ones are those of Chinese texts.
 FOUND = {name: SEPARATORS.get(name, name) for name in ("bar", "semicolon", "comma", "newline", "；", "，", "、")}
 LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --literal takes cells as they are."
-BYTES_HINT = "The column is binary: save it as text; in pandas: .str.decode('utf-8')."
 ALIKE_HINT = "Make the files alike: one separator in all files of an import, or lists, as in ['a', 'b']."
 # A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
 CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
@@ -105,31 +104,8 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     names = value if isinstance(value, list) else [value]
     for name in names:
         if type(name) not in (str, int):
-            raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", _type_hint(name))
+            raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", type_hint(name))
     return [_whole(str(name), where) for name in names]
-
-
-def _type_hint(value: object) -> str:
-    """What to do about a label of JSON or parquet that is no name."""
-    if isinstance(value, float) and math.isnan(value):
-        return "Leave missing values out of the lists; in pandas, drop them with dropna() before groupby()."
-    if isinstance(value, float) and value.is_integer():
-        return "A whole number became a fraction, as in pandas next to missing values: use .astype('Int64')."
-    if isinstance(value, float):
-        return "Write numbers with fractions as names, between double quotes; in pandas: .astype(str)."
-    if isinstance(value, bytes):
-        return BYTES_HINT
-    if isinstance(value, bool):
-        return "Write the names of the labels; a column per label with true and false is read with --one-hot."
-    return 'Write the labels of a row as one list of names or whole numbers, as in ["a", "b"].'
-
-
-def shown(value: object) -> str:
-    """A value of JSON or parquet in the words of a message."""
-    if isinstance(value, bytes):
-        return f"bytes, {value!r:.40}"
-    kinds = {"dict": "an object", "list": "a list", "NoneType": "null", "bool": "true or false"}
-    return kinds.get(type(value).__name__, f"{value!r:.40}")
 
 
 def _listed(text: str, where: str) -> list[str] | None:
@@ -152,7 +128,8 @@ def _listed(text: str, where: str) -> list[str] | None:
         if item is None or not is_list:
             if inner.startswith("(") and not any(quote in content for quote in QUOTES):
                 return None  # a name such as (unknown)
-            raise DataError(f"{where}: {text[:60]!r} looks like a list, but is none that can be read", LIST_HINT)
+            hint = LIST_HINT if text[0] != "{" else f"PostgreSQL writes a list with array_to_json(labels). {LIST_HINT}"
+            raise DataError(f"{where}: {text[:60]!r} looks like a list, but is none that can be read", hint)
         if item[3]:
             raise DataError(f"{where}: a missing value, {item[3]}, in the list {text[:60]!r}", LIST_HINT)
         names.append(item[2] or _unquoted(item[1], where))

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from xmcbench.data.file_forms import kind_of
 from xmcbench.data.recipes import label_matrix
-from xmcbench.data.table_columns import Reading, unread_note
+from xmcbench.data.table_columns import Columns, Reading, unread_note
 from xmcbench.data.user_files import Names, SplitRows, read_label_texts
 from xmcbench.errors import DataError
 
@@ -133,6 +133,9 @@ def vocabulary(
             raise DataError(f"{repeated}: label texts repeat, so they do not identify labels", "Use ids as labels.")
         found_as = "names before the tab" if named else "texts"
         return texts, by_name, [*notes, f"labels are {found_as} of {path.name}"]
+    if not base and (column := _column_of_names(table, used_names)):
+        name, ids = column
+        return texts, ids, [*notes, f"labels are the column {name!r} of {path.name}"]
     without_tab = [number for number, line in numbered if "\t" not in line]
     heads = {canonical(line.partition("\t")[0]) for line in lines if "\t" in line}
     if by_lines and without_tab and used_names & heads:
@@ -142,10 +145,32 @@ def vocabulary(
     if not base and (unknown != used_names or not all(name.isascii() and name.isdigit() for name in used_names)):
         part, number, name = _first_row(splits, unknown)
         hint = f"{_EACH_LABEL} That file has {len(by_name)} different labels."
+        hint += "" if by_lines else " Names with other texts may also be a column of the table."
         raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
     note = f"labels are ids, which count the lines of {path.name} from {base}"
     note += "" if str(base) in used_names else f"; no row has label {base}"
     return texts, _ids(path, texts, base, used_names, splits), [*notes, note]
+
+
+def _column_of_names(table: Columns, used_names: set[str]) -> tuple[str, dict[str, int]] | None:
+    """(column, name → id) of the column of a table of label texts, not its texts, that has all labels of rows.
+
+    DataError if the labels may also be another column or the numbers of the rows, and would then be other labels.
+    """
+    ways: list[tuple[str, dict[str, int]]] = []
+    for column, cells in {table.id_column: table.ids, **table.others}.items():
+        names = [canonical(cell) for cell in cells]
+        ids = {name: i for i, name in enumerate(names) if name}
+        if used_names <= ids.keys() and len(ids) == sum(map(bool, names)):
+            ways.append((column, ids))
+    rows = {str(i): i for i in range(len(table.texts))}
+    all_ways = [*((f"the column {column!r}", ids) for column, ids in ways), ("the numbers of rows from 0", rows)]
+    possible = [(way, [ids[name] for name in used_names]) for way, ids in all_ways if used_names <= ids.keys()]
+    if ways and any(ids != possible[0][1] for _, ids in possible):
+        columns = " or ".join(way for way, _ in possible)
+        hint = "Write lines NAME<TAB>TEXT into a .txt file, or remove the columns that do not name labels."
+        raise DataError(f"{table.path}: the labels of rows may be {columns}", hint)
+    return ways[0] if ways and not used_names <= rows.keys() else None
 
 
 def _ids(

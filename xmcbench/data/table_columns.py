@@ -10,7 +10,8 @@ from itertools import combinations
 from pathlib import Path
 
 from xmcbench.data.file_forms import kind_of
-from xmcbench.data.label_cells import BYTES_HINT, CellRules, LabelCells, checked_text, shown
+from xmcbench.data.label_cells import CellRules, LabelCells, checked_text
+from xmcbench.data.label_names import BYTES_HINT, shown
 from xmcbench.data.table_files import Row, table_rows
 from xmcbench.errors import DataError, UsageError
 

@@ -61,9 +61,8 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
             _check_columns(path, names)
             continue
         if given and [cell.strip().casefold() for cell in cells] == [name.casefold() for name in names]:
-            raise UsageError(
-                f"{path}, line {last} is a header, and --columns is for files without one", "Leave it out."
-            )
+            problem = f"{path}, line {last} is a header, and --columns is for files without one"
+            raise UsageError(problem, "Leave it out.")
         given = False  # only the first row may be mistaken for a header
         if not cells:
             blank = last
@@ -77,9 +76,7 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
             if header and len(names) < len(cells) and last <= 3:
                 hint = f"Line 1 must be the line of column names, if --columns does not name them. {hint}"
             if is_tsv:
-                hint = (
-                    "Tabs and newlines divide cells. If quotes are to join lines, name the file .csv. See --delimiter."
-                )
+                hint = "Tabs and newlines divide cells. If quotes are to join lines, name it .csv. See --delimiter."
             named_by = "--columns names" if columns else "the first row names"
             raise DataError(f"{path}, {lines}: {len(cells)} columns, {named_by} {len(names)}", hint)
         if cells == header and len(cells) > 1:
@@ -200,11 +197,8 @@ def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, r
         problem = f"{quote} is not closed in its line; noticed in line {noticed[0]}, column {noticed[1]}, at"
         hint = f"Is the closing quote in line {opened[0]} missing? {hint}"
         return DataError(f"{problem} {row[max(start, end - 1) : end + 40]!r}", hint)
-    if "expected after" in reason:
-        if row[end] in " \t":
-            return DataError(
-                f"{path}, line {noticed[0]}, column {noticed[1]}: a blank after a quoted cell", "Remove it."
-            )
+    if "expected after" in reason and row[end] in " \t":
+        return DataError(f"{path}, line {noticed[0]}, column {noticed[1]}: a blank after a quoted cell", "Remove it.")
         return DataError(f"{quote} closes in line {last} within a cell: {lines[-1][:60]!r}", hint)
     if "new-line" in reason:
         return DataError(f"{path}, line {last}: a carriage return within a cell", "Put the cell between double quotes.")

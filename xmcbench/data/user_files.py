@@ -31,6 +31,7 @@ from xmcbench.data.table_columns import (
     read_columns,
     unread_note,
 )
+from xmcbench.data.table_files import table_rows
 from xmcbench.data.table_joins import check_label_ids, joined, one_row_per_id
 from xmcbench.errors import DataError, UsageError
 
@@ -251,6 +252,12 @@ def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> Columns
     Empty lines at the end are no labels, except for those up to `at_least` labels. DataError for ids out of order.
     """
     if kind_of(path) != "lines":
+        if kind_of(path) == "tsv" and not reading.columns:
+            names = list(next(table_rows(path, reading.delimiter), (0, {}))[1])
+            if len(names) == 2 and reading.text_column not in names:
+                problem = f"{path}, line 1: no column {reading.text_column!r} among {names[0]!r}, {names[1]!r}"
+                hint = "If line 1 is a label, name the file .txt: its lines are NAME<TAB>TEXT. Or see --columns."
+                raise DataError(problem, f"{hint} If it names the columns, give --text-column NAME.")
         as_texts = replace(reading, id_column="", labels_column="")
         table = read_columns(path, as_texts, texts=True, id_names=("id", "label_id"))
         check_label_ids(table, int("labels" in reading.one_based))
