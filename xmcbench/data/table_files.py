@@ -197,8 +197,9 @@ def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, r
         problem = f"{quote} is not closed in its line; noticed in line {noticed[0]}, column {noticed[1]}, at"
         hint = f"Is the closing quote in line {opened[0]} missing? {hint}"
         return DataError(f"{problem} {row[max(start, end - 1) : end + 40]!r}", hint)
-    if "expected after" in reason and row[end] in " \t":
+    if "expected after" in reason and row[end : end + 1] in (" ", "\t"):
         return DataError(f"{path}, line {noticed[0]}, column {noticed[1]}: a blank after a quoted cell", "Remove it.")
+    if "expected after" in reason:
         return DataError(f"{quote} closes in line {last} within a cell: {lines[-1][:60]!r}", hint)
     if "new-line" in reason:
         return DataError(f"{path}, line {last}: a carriage return within a cell", "Put the cell between double quotes.")
