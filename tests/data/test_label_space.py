@@ -177,6 +177,7 @@ def test_names_in_another_column_of_a_table_of_label_texts(tmp_path: Path) -> No
         assert ids(found) == [[1], [0]]
         column = content.partition(",")[0]
         assert f"labels are the column {column!r} of l.csv" in found.notes
+        assert not any("not read" in note and repr(column) in note for note in found.notes)
     for content, name in (
         ("code,text\n1,hat\n2,scarf\n5,shoe\n", "1"),
         ("code,old,text\nA1,B2,hat\nB2,A1,scarf\n", "A1"),

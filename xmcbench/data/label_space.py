@@ -135,6 +135,8 @@ def vocabulary(
         return texts, by_name, [*notes, f"labels are {found_as} of {path.name}"]
     if not base and (column := _column_of_names(table, used_names)):
         name, ids = column
+        table.others.pop(name, None)  # the column is read
+        notes = [*_texts_notes(path, texts, table.lines), *unread_note(table)]
         return texts, ids, [*notes, f"labels are the column {name!r} of {path.name}"]
     without_tab = [number for number, line in numbered if "\t" not in line]
     heads = {canonical(line.partition("\t")[0]) for line in lines if "\t" in line}

@@ -175,7 +175,10 @@ def _check_quotes(path: Path, first: int, row: str, row_form: re.Pattern[str]) -
         hint = 'Put the cell between double quotes, and write each quote in it twice: "6"" nails".'
         if BLANK_QUOTE.search(row, 0, end + 1):
             problem = "a blank between the delimiter and the quote, so that the quote is within a cell"
-            raise DataError(f"{path}, line {line}, column {column}: {problem}", f"Remove the blank. Or: {hint}")
+            raise DataError(
+                f"{path}, line {line}, column {column}: {problem}",
+                f"Remove the blank. If it is part of the cell: {hint}",
+            )
         raise DataError(f"{path}, line {line}, column {column}: a quote within a cell that is not quoted", hint)
 
 
