@@ -99,6 +99,7 @@ def test_quotes_of_tsv_are_characters_unless_a_cell_is_quoted(tmp_path: Path) ->
             '"a","b"\n"x ""y"" z","lost\n"p","q"\n"r","s"\n',
             r"line 2, column 13: the quote that opens here is not closed in its line; noticed in line 3, column 2, at",
         ),
+        ("t.csv", 'a,b\nx,He said: "no"\n', "line 2, column 12: a quote within a cell that is not quoted"),
         ("t.csv", 'a,b\n"x" ,y\n', "line 2, column 4: a blank after a quoted cell"),
         ("t.csv", 'a,b\n"x"y,2\n', r"line 2, column 1: the quote that opens here closes in line 2 within a cell"),
         ("t.csv", 'a,b\n"x\ny"\n', r"lines 2 to 3, joined by a quote in line 2: 1 columns, the first row names 2"),

@@ -20,7 +20,6 @@ DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
 MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 TSV_CELL = re.compile(rf"(?:^|(?<=\t))(?:{QUOTED.pattern}(?=\t|$)|[^\t]*)")
-BLANK_QUOTE = re.compile(r'(?:^|[^\w"\s])[ \t]+"\Z', re.M)
 FIRST_ROWS = 100  # rows that decide between delimiters if line 1 has several
 BLANK = re.compile(r"[ \t\r\n]*")
 JSON_FORMS = "Write one object per line, or an array [{…}, {…}]; in pandas: to_json(orient='records', lines=True)."
@@ -158,7 +157,7 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]
         for cells in reader:
             row = "\n".join(row_lines)
             if '"' in row:
-                _check_quotes(path, first, row, row_form)
+                _check_quotes(path, first, row, delimiter, row_form)
             yield first, reader.line_num, cells
             first = reader.line_num + 1
             row_lines.clear()
@@ -166,14 +165,14 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]
         raise _quote_error(path, first, row_lines, delimiter, str(error)) from error
 
 
-def _check_quotes(path: Path, first: int, row: str, row_form: re.Pattern[str]) -> None:
+def _check_quotes(path: Path, first: int, row: str, delimiter: str, row_form: re.Pattern[str]) -> None:
     """DataError for a quote within a cell that is not quoted: two such quotes could join rows unseen."""
     found = row_form.match(row)
     end = found.end() if found else 0
     if end < len(row):
         line, column = first + row.count("\n", 0, end), end - row.rfind("\n", 0, end)
         hint = 'Put the cell between double quotes, and write each quote in it twice: "6"" nails".'
-        if BLANK_QUOTE.search(row, 0, end + 1):
+        if row[end - 1 : end] == " " and row[:end].rstrip(" ")[-1:] in ("", delimiter):
             problem = "a blank between the delimiter and the quote, so that the quote is within a cell"
             raise DataError(
                 f"{path}, line {line}, column {column}: {problem}",
