@@ -145,6 +145,9 @@ def test_names_mean_runs_on_the_present_revision() -> None:
 def test_remove_asks_and_says_which_records_stay() -> None:
     make()
     shown("run", "popularity", "--dataset", "mine", "--threads", "1")
+    unanswered = call("data", "remove", "mine").exception  # as in a script
+    assert isinstance(unanswered, UsageError)
+    assert "--yes" in unanswered.hint
     refused = call("data", "remove", "mine", answer="n\n")
     assert isinstance(refused.exception, UsageError)
     assert "1 record of runs on mine in results will stay: popularity" in refused.output

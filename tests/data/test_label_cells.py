@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -193,8 +194,15 @@ def test_zeros_and_ones_are_no_names(cells: list[str]) -> None:
 def test_one_separator_for_all_files() -> None:
     files = [LabelCells(Path("a"), [1], ["p q"]), LabelCells(Path("b"), [1], ["x;y"])]
     assert decide_separator(files) == ";"
-    with pytest.raises(UsageError, match=r"semicolons or commas.*a, line 1: 'p;q'; b, line 1: 'p,q'"):
+    with pytest.raises(UsageError, match=r"alike .*: semicolons in a, line 1: 'p;q'; commas in b, line 1: 'p,q'\n"):
         decide_separator([LabelCells(Path("a"), [1], ["p;q"]), LabelCells(Path("b"), [1], ["p,q"])])
+
+
+def test_a_file_without_the_tabs_of_the_others() -> None:
+    files = [LabelCells(Path("a"), [1], ["p\tq, r"]), LabelCells(Path("b"), [1, 2], ["q, r", "p"])]
+    assert decide_separator(files) == "\t"
+    with pytest.raises(UsageError, match=r"divided at tabs, but no label cell of b is; b, line 1: 'p;q'\n.*alike"):
+        decide_separator([files[0], LabelCells(Path("b"), [1], ["p;q"])])
 
 
 def test_a_given_separator_must_occur() -> None:
@@ -222,3 +230,31 @@ def test_a_given_separator_must_occur() -> None:
 def test_printed_lists_are_read_back(names: list[str]) -> None:
     for cell in (repr(names), repr(tuple(names)), json.dumps(names), json.dumps(names, ensure_ascii=False)):
         assert parse_cell(cell, "", RULES) == names
+
+
+@pytest.mark.parametrize("cell", ['{a,"New York"}', "{a,b}", "{a}"])
+def test_arrays_of_postgres_name_a_form_that_is_read(cell: str) -> None:
+    with pytest.raises(DataError, match="looks like a list") as caught:
+        names_of(cell)
+    assert "array_to_json" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (1.0, r"astype\('Int64'\)"),
+        ([1.0, 2.0], r"astype\('Int64'\)"),
+        ([1, float("nan")], "dropna"),
+        (1.5, "between double quotes"),
+        (b"x", r"decode\('utf-8'\)"),
+        ([True], "--one-hot"),
+        ([["a"]], "one list of names"),
+        ([{"id": 1}], "one list of names"),
+    ],
+)
+@pytest.mark.parametrize("literal", [False, True])
+def test_hints_for_values_that_are_no_names(value: object, hint: str, literal: bool) -> None:
+    with pytest.raises(DataError, match="labels must be names or whole numbers") as caught:
+        parse_cell(value, "t.jsonl, line 1", CellRules(literal=literal))
+    assert re.search(hint, caught.value.hint)
+    assert "--literal" not in caught.value.hint

@@ -40,8 +40,17 @@ def test_two_unicode_forms_of_a_name_are_one_label() -> None:
     assert ids(found) == [[1], [0, 1], [1]]
     assert list(found.notes) == [
         "1 rows name a label twice; it counts once (first: y.txt, line 3)",
-        "names in several Unicode forms are one label each: 'caf\\xe9'",
+        "names in several Unicode forms are one label each: 'café'",
     ]
+
+
+def test_labels_with_a_column_and_without_rows_are_kept(tmp_path: Path) -> None:
+    splits = {"train": SplitRows(names=Names(PATH, [["a"], ["b"]], [2, 3], ("a", "b", "cafe\u0301 ")))}
+    found = label_space(splits, None, READING)
+    assert found.texts == ["a", "b", "caf\u00e9"]
+    assert "1 of 3 labels are in no row; they are kept" in found.notes
+    with pytest.raises(DataError, match=r"y\.txt, line 1: label 'café' is not in .*names\.txt"):
+        label_space(splits, lines(tmp_path, "a", "b"), READING)
 
 
 @pytest.mark.parametrize("end", ["\ufeff", "\u200b", "\u00a0", "\u2028", "\x85", "\x0b", "\u2060 \u200e"])
@@ -152,3 +161,37 @@ def test_texts_of_matrices_are_whole_lines(tmp_path: Path) -> None:
     assert label_space({"train": rows}, lines(tmp_path, "cat", "dog", ""), READING).texts == ["cat", "dog"]
     with pytest.raises(DataError, match=r"names\.txt: 3 label texts for 2 labels"):
         label_space({"train": rows}, lines(tmp_path, "cat", "dog", "eel"), READING)
+
+
+def test_names_in_another_column_of_a_table_of_label_texts(tmp_path: Path) -> None:
+    table = tmp_path / "l.csv"
+    for content, names in (
+        ("code,text\nA1,hat\nB2,scarf\n", ["B2", "A1"]),
+        ("id,text\nA1,hat\nB2,scarf\n", ["B2", "A1"]),
+        ("code,size,text\n12,3,hat\n55,3,scarf\n", ["55", "12"]),
+        ("code,text\n1,hat\n2,scarf\n", ["2", "1"]),
+    ):
+        table.write_text(content)
+        found = space([[name] for name in names], table)
+        assert found.texts == ["hat", "scarf"]
+        assert ids(found) == [[1], [0]]
+        column = content.partition(",")[0]
+        assert f"labels are the column {column!r} of l.csv" in found.notes
+        assert not any("not read" in note and repr(column) in note for note in found.notes)
+    for content, name in (
+        ("code,text\n1,hat\n2,scarf\n5,shoe\n", "1"),
+        ("code,old,text\nA1,B2,hat\nB2,A1,scarf\n", "A1"),
+    ):
+        table.write_text(content)
+        with pytest.raises(DataError, match=r"l\.csv: the labels of rows may be the column 'code' or the "):
+            space([[name]], table)
+    with pytest.raises(DataError, match=r"label 'C3' is not in .*l\.csv"):
+        space([["C3"]], table)
+    table.write_text("id,text\n0,hat\n1,scarf\n")
+    assert ids(space([["1"]], table)) == [[1]]
+
+
+def test_label_texts_of_a_tsv_without_column_names(tmp_path: Path) -> None:
+    (tmp_path / "l.tsv").write_text("A1\that\nB2\tscarf\n")
+    with pytest.raises(DataError, match=r"l\.tsv, line 1: no column 'text' among 'A1', 'hat'\n.*name the file \.txt"):
+        space([["A1"]], tmp_path / "l.tsv")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -45,6 +44,7 @@ def test_keys_that_one_row_lacks(tmp_path: Path) -> None:
 def test_keys_within_objects_are_not_read(tmp_path: Path) -> None:
     for line in ('{"data": {"text": "a"}, "labels": ["x"]}', '{"rows": [{"text": "a", "labels": ["x"]}]}'):
         refused(SplitFiles(put(tmp_path, "t.jsonl", line)), r"line 1: no 'text' .*\n.*not those of objects within it")
+    refused(SplitFiles(tmp_path / "t.jsonl"), "the list under the key 'rows'")
     files = SplitFiles(put(tmp_path, "t.csv", "text,l1,l2\na,x,y\n"))
     refused(files, r"no 'l1,l2' among .*\n.*It is one column", labels_column="l1,l2")
 
@@ -63,35 +63,12 @@ def test_one_hot_columns(tmp_path: Path) -> None:
     assert labels(files, one_hot='toxic,"rude, very"') == [["toxic"], ["toxic", "rude, very"], []]
     refused(files, r"line 2, column 'score': '0\.5' is neither 0 nor 1", one_hot="*")
     refused(files, "line 2: no 'rude' among 'id', 'text'", one_hot="toxic,rude")
+    files = SplitFiles(put(tmp_path, "e.csv", "text,x,y\na,1,\n"))
+    refused(files, r"line 2, column 'y': '' is neither 0 nor 1\n.*An empty cell is neither: write 0", one_hot="*")
     files = SplitFiles(put(tmp_path, "u.csv", "id,text,x,y\n1,a,1,0\n2,b,0,1\n"))
     assert labels(files, one_hot="*") == [["x"], ["y"]]
     files = SplitFiles(put(tmp_path, "u.jsonl", '{"text": "a", "x": true, "y": 0}\n{"text": "b", "x": 1, "y": null}'))
     refused(files, "line 2, column 'y': 'none' is neither", one_hot="*")
-
-
-def test_labels_are_joined_by_their_ids(tmp_path: Path) -> None:
-    texts = put(tmp_path, "t.csv", "id,text\n7,a\n8,b\n9,c\n")
-    files = SplitFiles(texts, put(tmp_path, "y.csv", "id,labels\n9,z\n7,x;y\n8,\n"))
-    assert labels(files, id_column="id") == [["x", "y"], [], ["z"]]
-    refused(files, r"t\.csv, line 2 has the id '7', .*y\.csv, line 2: '9'\n.*--id-column id")
-    y = put(tmp_path, "y.jsonl", "".join(json.dumps({"id": i, "labels": [f"l{i}"]}) + "\n" for i in (9, 8, 7)))
-    assert labels(SplitFiles(texts, y), id_column="id") == [["l7"], ["l8"], ["l9"]]
-    for content, says in (
-        ("id,labels\n9,z\n7,x\n", r"t\.csv, line 3: the id '8' is not in .*y\.csv"),
-        ("id,labels\n9,z\n7,x\n8,y\n6,w\n", r"y\.csv, line 5: the id '6' is not in .*t\.csv"),
-        ("id,labels\n9,z\n7,x\n8,y\n7,w\n", r"y\.csv, line 5: the id '7' is in line 3 already\n.*--long"),
-        ("id,labels\n9,z\n,x\n8,y\n", r"y\.csv, line 3: the id in column 'id' is empty"),
-        ("ID,labels\n9,z\n7,x\n8,y\n", r"y\.csv, line 2: no 'id' among 'ID', 'labels'"),
-    ):
-        refused(SplitFiles(texts, put(tmp_path, "y.csv", content)), says, id_column="id")
-    twice = put(tmp_path, "twice.csv", "id,text\n7,a\n7,b\n")
-    refused(
-        SplitFiles(twice, put(tmp_path, "y.csv", "id,labels\n7,z\n")), r"twice\.csv, line 3: the id '7'", id_column="id"
-    )
-    lines = put(tmp_path, "t.txt", "a\n")
-    refused(
-        SplitFiles(lines, put(tmp_path, "y.csv", "id,labels\n7,z\n")), "no table with ids", UsageError, id_column="id"
-    )
 
 
 def test_a_column_of_labels_next_to_a_file_of_labels_is_said(tmp_path: Path) -> None:
@@ -109,34 +86,9 @@ def test_ids_that_repeat_are_said(tmp_path: Path) -> None:
     assert any("ids repeat in" in note and "'7'" in note for note in notes)
 
 
-def test_texts_in_another_order_are_not_joined_by_their_rows(tmp_path: Path) -> None:
-    files = SplitFiles(put(tmp_path, "t.csv", "text\na\nb\n"), put(tmp_path, "y.csv", "text,labels\nb,x\na,y\n"))
-    refused(files, r"t\.csv, line 2 has the text 'a', .*y\.csv, line 2: 'b'\n.*--id-column text")
-    assert labels(files, id_column="text") == [["y"], ["x"]]
-    files = SplitFiles(files.texts, put(tmp_path, "y.csv", "text,labels\nA,x\nB,y\n"))
-    assert labels(files) == [["x"], ["y"]]
-
-
 def test_ids_that_are_empty_do_not_repeat(tmp_path: Path) -> None:
     table = put(tmp_path, "t.csv", "id,text,labels\n,a,x\n,b,y\n")
     assert not any("ids repeat" in note for note in read_splits({"train": SplitFiles(table)}, Reading())[1])
-
-
-def test_the_long_form(tmp_path: Path) -> None:
-    texts = put(tmp_path, "t.csv", "doc,text\nd1,a\nd2,b\nd3,c\n")
-    y = put(tmp_path, "y.csv", "doc,label\nd3,New York\nd1,x\nd3,y\n")
-    how = {"id_column": "doc", "labels_column": "label", "long": True}
-    assert labels(SplitFiles(texts, y), **how) == [["x"], [], ["New York", "y"]]
-    one = put(tmp_path, "one.csv", "doc,text,label\nd3,c,x y\nd1,a,x\nd3,c,y\nd2,b,\n")
-    rows = read(SplitFiles(one), **how)
-    assert rows.texts == ["c", "a", "b"]
-    assert rows.names is not None
-    assert rows.names.rows == [["x y", "y"], ["x"], []]
-    refused(SplitFiles(one), "line 4: the id 'd3' is in line 2 already", id_column="doc", labels_column="label")
-    two = put(tmp_path, "two.csv", "doc,text,label\nd3,c,x\nd3,b,y\n")
-    refused(SplitFiles(two), "line 3: the id 'd3' has another text than in line 2", **how)
-    y = put(tmp_path, "y.csv", "doc,label\nd3,x\nd4,x\n")
-    refused(SplitFiles(texts, y), r"y\.csv, line 3: the id 'd4' is not in .*t\.csv", **how)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +114,7 @@ def test_options_that_contradict_each_other(tmp_path: Path) -> None:
     refused(files, "a column is named twice", UsageError, one_hot="a,a")
     refused(files, "a column is named twice", UsageError, columns=("a", "a"))
     refused(files, "can't be labels and texts", UsageError, text_column="labels")
-    refused(files, "--long needs --id-column", UsageError, long=True)
+    refused(files, "--id-column does not name the ids", UsageError, long=True)
     refused(files, "two forms of labels", UsageError, one_hot="x", labels_column="y")
     lists = SplitFiles(put(tmp_path, "l.csv", "text,labels\na,['x']\n"))
     refused(lists, "--label-separator is used by none", UsageError, separator="comma")

@@ -24,10 +24,44 @@ def test_all_splits_are_split_alike(tmp_path: Path) -> None:
     assert found["test"].names.rows == [["machine learning"]]
     assert notes == ["labels split at semicolons, for example 'machine learning', 'optics'"]
     comma = SplitFiles(two, put(tmp_path, "yc.txt", "a,b\n"))
-    with pytest.raises(UsageError, match=r"semicolons or commas.*y\.txt, line 1: .*yc\.txt, line 1: 'a,b'"):
+    with pytest.raises(
+        UsageError, match=r"semicolons in .*y\.txt, line 1: .*commas in .*yc\.txt, line 1: 'a,b'\n.*alike"
+    ):
         read_splits({"train": train, "test": comma}, Reading())
     _, notes = read_splits({"train": test}, Reading(separator="none"))
     assert notes == ["each cell is one label, for example 'machine learning'"]
+
+
+def test_a_separator_that_one_split_does_not_have(tmp_path: Path) -> None:
+    two = put(tmp_path, "t.txt", "one\ntwo\n")
+    train = SplitFiles(two, put(tmp_path, "y.txt", "hardware|São Paulo\nNew York, NY|x\n"))
+    test = SplitFiles(two, put(tmp_path, "yt.txt", "hardware;São Paulo\nx\n"))
+    for given in ("bar", "semicolon"):
+        with pytest.raises(UsageError, match=rf"divided at {given}s, but no label cell of .*yt?\.txt is; .*\n.*alike"):
+            read_splits({"train": train, "test": test}, Reading(separator=given))
+    put(tmp_path, "y.txt", "hardware|São Paulo\nx\n")
+    with pytest.raises(UsageError, match=r"bars in .*y\.txt, line 1: .*; semicolons in .*yt\.txt, line 1: .*\n.*alike"):
+        read_splits({"train": train, "test": test}, Reading())
+    put(tmp_path, "y.txt", "hardware|São Paulo\nNew York, NY|x\n")
+    test = SplitFiles(two, put(tmp_path, "yt.txt", "New York, NY\nx\n"))
+    names = read_splits({"train": train, "test": test}, Reading(separator="bar"))[0]["test"].names
+    assert names is not None
+    assert names.rows == [["New York, NY"], ["x"]]
+    refused(SplitFiles(two, put(tmp_path, "s.txt", "a;b\nc\n")), "'space' occurs in no", UsageError, separator="space")
+
+
+def test_splits_have_the_same_label_columns(tmp_path: Path) -> None:
+    train = SplitFiles(put(tmp_path, "t.csv", "text,a,b,c\nx,1,0,0\ny,0,1,0\n"))
+    for name, content, missing in (
+        ("few.csv", "text,a,c\nz,1,0\n", r"few\.csv has no label column 'b', which .*t\.csv has"),
+        ("more.csv", "text,c,b,a,d\nz,1,0,0,0\n", r"t\.csv has no label column 'd', which .*more\.csv has"),
+    ):
+        with pytest.raises(DataError, match=missing):
+            read_splits({"train": train, "test": SplitFiles(put(tmp_path, name, content))}, Reading(one_hot="*"))
+    test = SplitFiles(put(tmp_path, "same.csv", "c,b,a,text\n1,0,0,z\n"))
+    found, _ = read_splits({"train": train, "test": test}, Reading(one_hot="*"))
+    assert found["test"].names is not None
+    assert found["test"].names.rows == [["c"]]
 
 
 def test_empty_names_are_counted(tmp_path: Path) -> None:
@@ -73,6 +107,8 @@ def test_empty_lines_at_the_end(tmp_path: Path, texts: str, names: str, rows: li
 def test_numbers_of_rows_that_differ(tmp_path: Path) -> None:
     texts = put(tmp_path, "t.txt", "a\nb\n\n")
     refused(SplitFiles(texts, put(tmp_path, "y.txt", "x\n")), r"t\.txt has 2 rows, its labels \(.*y\.txt\) 1")
+    files = SplitFiles(put(tmp_path, "five.txt", "a\nb\nc\nd\ne\n"), put(tmp_path, "four.txt", "x\ny\n\n\n"))
+    refused(files, r"five\.txt has 5 rows, its labels \(.*\) 2 \(lines with empty ones at the end: 5 and 4\)")
     sp.save_npz(tmp_path / "y.npz", sp.csr_matrix(np.eye(3, dtype=np.float32)))
     assert read(SplitFiles(texts, tmp_path / "y.npz")).texts == ["a", "b", ""]
     refused(SplitFiles(put(tmp_path, "s.txt", "\n\n"), put(tmp_path, "z.txt", "\n\n")), r"s\.txt: no rows")
@@ -97,8 +133,9 @@ def test_ids_that_count_from_1(tmp_path: Path) -> None:
 
 def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
     path = put(tmp_path, "l.txt", "a\n\nc\n\n\n")
-    assert read_label_texts(path, Reading()) == [(1, "a"), (2, ""), (3, "c")]
-    assert read_label_texts(path, Reading(), at_least=4) == [(1, "a"), (2, ""), (3, "c"), (4, "")]
+    assert texts_of(path, Reading()) == ["a", "", "c"]
+    found = read_label_texts(path, Reading(), at_least=4)
+    assert (found.lines, found.texts) == ([1, 2, 3, 4], ["a", "", "c", ""])
     with pytest.raises(DataError, match=r"l\.txt, line 1: the text is 'None'"):
         read_label_texts(put(tmp_path, "l.txt", "None\n"), Reading())
     with pytest.raises(DataError, match="a JSON object in a file of plain lines"):
@@ -106,7 +143,7 @@ def test_label_texts_and_empty_lines(tmp_path: Path) -> None:
 
 
 def texts_of(path: Path, reading: Reading) -> list[str]:
-    return [text for _, text in read_label_texts(path, reading)]
+    return read_label_texts(path, reading).texts
 
 
 def test_label_texts_with_ids_of_their_own(tmp_path: Path) -> None:
@@ -130,6 +167,14 @@ def test_label_texts_with_ids_of_their_own(tmp_path: Path) -> None:
     assert texts_of(put(tmp_path, "l.txt", "2 Corinthians\n1 Kings\nActs\n"), Reading())[0] == "2 Corinthians"
     with pytest.raises(DataError, match=r"l\.txt, line 1: 'Label' looks like the name of a column"):
         read_label_texts(put(tmp_path, "l.txt", "Label\ncat\n"), Reading())
+
+
+@pytest.mark.parametrize("content", ["idx,text\n2,shoes\n0,hat\n1,scarf\n", ",text\n3,shoes\n1,hat\n2,scarf\n"])
+def test_label_texts_in_the_order_of_no_column(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match=r"l\.csv, line 2: the id '\d', where .*\n.*ID<TAB>TEXT"):
+        read_label_texts(put(tmp_path, "l.csv", content), Reading())
+    for sorted_or_other in ("labels,text\n1,a\n2,b\n", "size,text\n5,a\n1,b\n"):
+        assert texts_of(put(tmp_path, "l.csv", sorted_or_other), Reading()) == ["a", "b"]
 
 
 def test_fasttext(tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def fetch(
         raise DataError("\n".join(failed))
 
 
+def _confirm(question: str) -> None:
+    """Ask; UsageError if the answer is no, or if nobody can answer, as in a script."""
+    try:
+        agreed = typer.confirm(question)
+    except typer.Abort:
+        typer.echo()  # ends the line of the question
+        agreed = False
+    if not agreed:
+        raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
+
+
 @data_app.command()
 def remove(
     name: Annotated[str, typer.Argument(help="An imported data set.")],
@@ -85,8 +96,8 @@ def remove(
         records = "1 record" if len(on_it) == 1 else f"{len(on_it):,} records"
         print_text(f"{records} of runs on {folder.name} in {results} will stay: {methods}")
         typer.echo("Without the data they can't be scored again; the same files imported again give the same data.")
-    if not yes and not typer.confirm(f"Remove {folder.name}?"):
-        raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
+    if not yes:
+        _confirm(f"Remove {folder.name}?")
     remove_imported(folder.name)
     typer.echo(f"removed {folder.name}")
 
@@ -110,8 +121,8 @@ def clean(
         return
     print_table([("bytes", "folder"), *((number(size), path) for path, size in folders)], right=("bytes",))
     total = sum(size for _, size in folders)
-    if not yes and not typer.confirm(f"Remove {len(folders)} folders, {total:,} bytes?"):
-        raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")
+    if not yes:
+        _confirm(f"Remove {len(folders)} folders, {total:,} bytes?")
     remove([path for path, _ in folders])
     typer.echo(f"removed {counted(len(folders), 'folder')}, {counted(total, 'byte')}")
 

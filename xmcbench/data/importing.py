@@ -200,7 +200,7 @@ def _give_one_width(splits: Mapping[str, SplitRows], files: Mapping[str, SplitFi
         if rows.labels is not None
     ]
     texts = plan.label_texts if labels else None
-    with_one_width(labels, "labels", 0 if texts is None else len(read_label_texts(texts, plan.reading)))
+    with_one_width(labels, "labels", 0 if texts is None else len(read_label_texts(texts, plan.reading).texts))
 
 
 def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:

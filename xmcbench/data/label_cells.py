@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xmcbench.data.label_names import CLOSING, MISSING, QUOTES, check_names, in_quotes
+from xmcbench.data.label_names import CLOSING, MISSING, QUOTES, check_names, in_quotes, shown, type_hint
 from xmcbench.errors import DataError, UsageError
 
 SEPARATORS = {"tab": "\t", "bar": "|", "semicolon": ";", "comma": ",", "newline": "\n", "space": " ", "none": ""}
@@ -19,6 +19,7 @@ WORDS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", "\n": "lin
 # Separators that are found without an option, if only one of them occurs; the last ones are those of Chinese texts.
 FOUND = {name: SEPARATORS.get(name, name) for name in ("bar", "semicolon", "comma", "newline", "；", "，", "、")}
 LIST_HINT = "Labels of a row are written as a;b, or as a list: ['a', 'b']. --literal takes cells as they are."
+ALIKE_HINT = "Make the files alike: one separator in all files of an import, or lists, as in ['a', 'b']."
 # A list as Python, numpy, R or JSON print it: brackets, or a call such as c(…), around quoted texts and numbers.
 CALL = re.compile(r"(?:c|set|frozenset|list|tuple|array|Index)\((.*)\)", re.S)
 BRACKETS = re.compile(r"\[(.*)\]|\((.*)\)|\{(.*)\}", re.S)
@@ -52,6 +53,7 @@ class LabelCells:
     cells: list[list[str] | str]
     blank_tail: int = 0  # empty lines at the end of a file of lines
     unsplit: str = ""  # the first cell of JSON or parquet that is one label although it has words or separators
+    column_labels: tuple[str, ...] = ()  # labels with a column of zeros and ones, also if no row has them
     empty_names: int = 0  # as between the separators of a;;b; counted by `split_cells`
 
 
@@ -102,14 +104,8 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     names = value if isinstance(value, list) else [value]
     for name in names:
         if type(name) not in (str, int):
-            raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", LIST_HINT)
+            raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", type_hint(name))
     return [_whole(str(name), where) for name in names]
-
-
-def shown(value: object) -> str:
-    """A value of JSON in the words of a message."""
-    kinds = {"dict": "an object", "list": "a list", "NoneType": "null", "bool": "true or false"}
-    return kinds.get(type(value).__name__, f"{value!r:.40}")
 
 
 def _listed(text: str, where: str) -> list[str] | None:
@@ -132,7 +128,8 @@ def _listed(text: str, where: str) -> list[str] | None:
         if item is None or not is_list:
             if inner.startswith("(") and not any(quote in content for quote in QUOTES):
                 return None  # a name such as (unknown)
-            raise DataError(f"{where}: {text[:60]!r} looks like a list, but is none that can be read", LIST_HINT)
+            hint = LIST_HINT if text[0] != "{" else f"PostgreSQL writes a list with array_to_json(labels). {LIST_HINT}"
+            raise DataError(f"{where}: {text[:60]!r} looks like a list, but is none that can be read", hint)
         if item[3]:
             raise DataError(f"{where}: a missing value, {item[3]}, in the list {text[:60]!r}", LIST_HINT)
         names.append(item[2] or _unquoted(item[1], where))
@@ -164,8 +161,9 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     """
     texts = [(file.path, number, cell) for file in files for number, cell in _texts(file)]
     if given:
-        return _given_separator(texts, given)
+        return _given_separator(files, given)
     if any("\t" in cell for _, _, cell in texts):
+        _check_every_file(files, "\t")
         return "\t"
     first: dict[str, tuple[Path, int, str]] = {}  # the first cell with each separator
     grouped: list[tuple[Path, int, str]] = []  # cells that have numbers with whitespace between them
@@ -183,6 +181,7 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     if present == ["semicolon"] and "entity" in first:  # the semicolon of &amp; separates nothing
         raise _ambiguous([first["entity"]], present)
     if len(present) > 1:
+        _check_files_alike(files, present)
         raise _ambiguous([first[name] for name in present], present)
     if present:
         separator = FOUND[present[0]]
@@ -195,13 +194,29 @@ def decide_separator(files: Sequence[LabelCells], given: str = "") -> str:
     return " " if "ids" in first else ""
 
 
-def _given_separator(texts: Sequence[tuple[Path, int, str]], given: str) -> str:
-    """The characters of --label-separator; UsageError if no cell has it, and it is a word or a cell has another one."""
+def _check_files_alike(files: Sequence[LabelCells], present: Sequence[str]) -> None:
+    """UsageError if each file has only one of the separators, and not all files the same."""
+    ways: dict[str, str] = {}  # name of a separator → the first file and cell with it
+    for file in files:
+        here = {name: (n, cell) for name in present for n, cell in _texts(file) if FOUND[name] in cell}
+        if len(here) > 1:
+            return
+        for name, (number, cell) in here.items():
+            words = WORDS.get(FOUND[name], repr(FOUND[name]))
+            ways.setdefault(name, f"{words} in {file.path}, line {number}: {cell[:60]!r}")
+    raise UsageError(f"labels are not divided alike in all files: {'; '.join(ways.values())}", ALIKE_HINT)
+
+
+def _given_separator(files: Sequence[LabelCells], given: str) -> str:
+    """The characters of --label-separator; UsageError as from `_check_every_file`, or if it is a word in no cell."""
     separator = SEPARATORS.get(given, ESCAPES.get(given, given))
-    if separator in ("", " ") or any(separator in cell for _, _, cell in texts):
+    if separator == "":
         return separator
-    others = ((path, number, cell) for path, number, cell in texts if any(c in cell for c in ("\t", *FOUND.values())))
-    path, number, cell = next(others, (Path(), 0, ""))
+    texts = [(file.path, number, cell) for file in files for number, cell in _texts(file)]
+    if any(len(_divided(cell, separator)) > 1 for _, _, cell in texts):
+        _check_every_file(files, separator)
+        return separator
+    path, number, cell = next((text for text in texts if _usual(text[2], separator)), (Path(), 0, ""))
     problem = f"--label-separator {given!r} occurs in no label cell"
     if cell:
         hint = f"One of {', '.join(SEPARATORS)}, or the characters that separate labels; none: each cell is one label."
@@ -209,6 +224,31 @@ def _given_separator(texts: Sequence[tuple[Path, int, str]], given: str) -> str:
     if texts and given not in SEPARATORS and given.isalnum():
         raise UsageError(problem, f"One of {', '.join(SEPARATORS)}, or the characters that separate labels.")
     return separator
+
+
+def _check_every_file(files: Sequence[LabelCells], separator: str) -> None:
+    """UsageError if a file has the separator in no cell, and another usual one in a cell that is no label elsewhere."""
+    divided = [[_divided(cell, separator) for _, cell in _texts(file)] for file in files]
+    with_it = [cells for cells in divided if any(len(parts) > 1 for parts in cells)]
+    names = {name.strip() for cells in with_it for parts in cells for name in parts}
+    word = WORDS.get(separator, repr(separator))
+    for file, cells in zip(files, divided, strict=True):
+        if cells in with_it:
+            continue
+        for number, cell in _texts(file):
+            if cell.strip() not in names and _usual(cell, separator):
+                problem = f"labels are divided at {word}, but no label cell of {file.path} is"
+                raise UsageError(f"{problem}; {file.path}, line {number}: {cell[:60]!r}", ALIKE_HINT)
+
+
+def _usual(cell: str, separator: str) -> bool:
+    """Whether a cell has another of the separators that are found without an option."""
+    return any(char in cell for char in ("\t", *FOUND.values()) if char != separator)
+
+
+def _divided(cell: str, separator: str) -> list[str]:
+    """The parts of a cell; " " is any whitespace, "" divides nothing."""
+    return [cell] if separator == "" else cell.split(None if separator == " " else separator)
 
 
 def _texts(file: LabelCells) -> Iterator[tuple[int, str]]:
@@ -235,10 +275,7 @@ def split_cells(file: LabelCells, separator: str, rules: CellRules) -> list[list
         if isinstance(cell, str) and listed is not None:
             problem = f"{file.path}, line {number}: {cell[:60]!r} is no list, but the labels of line {listed} are one"
             raise DataError(problem, LIST_HINT)
-        if isinstance(cell, str):
-            names = [cell] if separator == "" else cell.split(None if separator == " " else separator)
-        else:
-            names = cell
+        names = _divided(cell, separator) if isinstance(cell, str) else cell
         stripped = [name.strip() for name in names]
         rows.append([name for name in stripped if name])
         file.empty_names += len(stripped) - len(rows[-1])

@@ -1,7 +1,8 @@
-"""Label names that nobody typed: what programs write for missing values, numbers, truth values, lists and quotes."""
+"""Label names that nobody typed: what programs write for missing values, numbers, truth values, lists, bytes."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from xmcbench.errors import DataError
 MISSING = {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
 MISSING |= {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}  # errors of spreadsheets
 MISSING |= {r"\N"}  # of databases
+BYTES_HINT = "The column is binary: save it as text; in pandas: .str.decode('utf-8')."
 FASTTEXT = "__label__"  # before each label in fastText's files
 BOOLEANS = {"TRUE", "FALSE", "True", "False", "true", "false"}
 QUOTES = ("'", '"')
@@ -92,3 +94,26 @@ def check_one_based(path: Path, lines: Sequence[int], rows: Sequence[Sequence[st
         if bad is not None:
             problem = f"{path}, line {number}: label {bad[:80]!r} is no id that counts from 1"
             raise DataError(problem, "Leave out --one-based labels if labels are names, or ids that count from 0.")
+
+
+def type_hint(value: object) -> str:
+    """What to do about a label of JSON or parquet that is no name."""
+    if isinstance(value, float) and math.isnan(value):
+        return "Leave missing values out of the lists; in pandas, drop them with dropna() before groupby()."
+    if isinstance(value, float) and value.is_integer():
+        return "A whole number became a fraction, as in pandas next to missing values: use .astype('Int64')."
+    if isinstance(value, float):
+        return "Write numbers with fractions as names, between double quotes; in pandas: .astype(str)."
+    if isinstance(value, bytes):
+        return BYTES_HINT
+    if isinstance(value, bool):
+        return "Write the names of the labels; a column per label with true and false is read with --one-hot."
+    return 'Write the labels of a row as one list of names or whole numbers, as in ["a", "b"].'
+
+
+def shown(value: object) -> str:
+    """A value of JSON or parquet in the words of a message."""
+    if isinstance(value, bytes):
+        return f"bytes, {value!r:.40}"
+    kinds = {"dict": "an object", "list": "a list", "NoneType": "null", "bool": "true or false"}
+    return kinds.get(type(value).__name__, f"{value!r:.40}")

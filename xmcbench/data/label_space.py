@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from xmcbench.data.file_forms import kind_of
 from xmcbench.data.recipes import label_matrix
-from xmcbench.data.table_columns import Reading
+from xmcbench.data.table_columns import Columns, Reading, unread_note
 from xmcbench.data.user_files import Names, SplitRows, read_label_texts
 from xmcbench.errors import DataError
 
@@ -79,7 +79,7 @@ def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, readi
     if not as_read:
         return _from_matrices(splits, label_texts, reading)
     names, notes = _canonical_names(as_read)
-    used_names = {name for part in names.values() for row in part.rows for name in row}
+    used_names = {name for part in names.values() for row in (*part.rows, part.column_labels) for name in row}
     if label_texts is None:
         if not used_names:
             path = next(iter(names.values())).path
@@ -109,8 +109,8 @@ def vocabulary(
     path: Path, used_names: set[str], splits: Mapping[str, Names], reading: Reading
 ) -> tuple[list[str], dict[str, int], list[str]]:
     """(label texts, name → id, notes) of a label file; see `label_space`."""
-    numbered = read_label_texts(path, reading)
-    lines = [line for _, line in numbered]
+    table = read_label_texts(path, reading)
+    lines, numbered = table.texts, list(zip(table.lines, table.texts, strict=True))
     by_lines = kind_of(path) == "lines"  # a text of csv or jsonl may have tabs
     named = by_lines and bool(lines) and all("\t" in line for line in lines)
     texts = [line.partition("\t")[2] for line in lines] if named else lines
@@ -125,7 +125,7 @@ def vocabulary(
             repeated = repeated or f"{path}, line {number}: {name[:80]!r} is already in line {numbered[first][0]}"
     if named and repeated:
         raise DataError(repeated, "Names must differ.")
-    notes = _texts_notes(path, texts, numbered)
+    notes = [*_texts_notes(path, texts, table.lines), *unread_note(table)]
     base = int("labels" in reading.one_based)
     unknown = used_names - by_name.keys()
     if not unknown and not base:
@@ -133,6 +133,11 @@ def vocabulary(
             raise DataError(f"{repeated}: label texts repeat, so they do not identify labels", "Use ids as labels.")
         found_as = "names before the tab" if named else "texts"
         return texts, by_name, [*notes, f"labels are {found_as} of {path.name}"]
+    if not base and (column := _column_of_names(table, used_names)):
+        name, ids = column
+        table.others.pop(name, None)  # the column is read
+        notes = [*_texts_notes(path, texts, table.lines), *unread_note(table)]
+        return texts, ids, [*notes, f"labels are the column {name!r} of {path.name}"]
     without_tab = [number for number, line in numbered if "\t" not in line]
     heads = {canonical(line.partition("\t")[0]) for line in lines if "\t" in line}
     if by_lines and without_tab and used_names & heads:
@@ -142,10 +147,32 @@ def vocabulary(
     if not base and (unknown != used_names or not all(name.isascii() and name.isdigit() for name in used_names)):
         part, number, name = _first_row(splits, unknown)
         hint = f"{_EACH_LABEL} That file has {len(by_name)} different labels."
+        hint += "" if by_lines else " Names with other texts may also be a column of the table."
         raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
     note = f"labels are ids, which count the lines of {path.name} from {base}"
     note += "" if str(base) in used_names else f"; no row has label {base}"
     return texts, _ids(path, texts, base, used_names, splits), [*notes, note]
+
+
+def _column_of_names(table: Columns, used_names: set[str]) -> tuple[str, dict[str, int]] | None:
+    """(column, name → id) of the column of a table of label texts, not its texts, that has all labels of rows.
+
+    DataError if the labels may also be another column or the numbers of the rows, and would then be other labels.
+    """
+    ways: list[tuple[str, dict[str, int]]] = []
+    for column, cells in {table.id_column: table.ids, **table.others}.items():
+        names = [canonical(cell) for cell in cells]
+        ids = {name: i for i, name in enumerate(names) if name}
+        if used_names <= ids.keys() and len(ids) == sum(map(bool, names)):
+            ways.append((column, ids))
+    rows = {str(i): i for i in range(len(table.texts))}
+    all_ways = [*((f"the column {column!r}", ids) for column, ids in ways), ("the numbers of rows from 0", rows)]
+    possible = [(way, [ids[name] for name in used_names]) for way, ids in all_ways if used_names <= ids.keys()]
+    if ways and any(ids != possible[0][1] for _, ids in possible):
+        columns = " or ".join(way for way, _ in possible)
+        hint = "Write lines NAME<TAB>TEXT into a .txt file, or remove the columns that do not name labels."
+        raise DataError(f"{table.path}: the labels of rows may be {columns}", hint)
+    return ways[0] if ways and not used_names <= rows.keys() else None
 
 
 def _ids(
@@ -162,11 +189,11 @@ def _ids(
 
 
 def _first_row(splits: Mapping[str, Names], wanted: set[str]) -> tuple[Names, int, str]:
-    """(split, line number, name) of the first row that has one of the wanted names."""
+    """(split, line number, name) of the first row that has one of the wanted names; line 1 if only a column has it."""
     return next(
         (part, number, name)
         for part in splits.values()
-        for number, row in zip(part.lines, part.rows, strict=True)
+        for number, row in [*zip(part.lines, part.rows, strict=True), (1, part.column_labels)]
         for name in row
         if name in wanted
     )
@@ -181,12 +208,12 @@ def _from_matrices(splits: Mapping[str, SplitRows], label_texts: Path | None, re
     if label_texts is None:
         return LabelSpace(matrices, None, _unused(matrices))
     width = next(iter(widths.values()))
-    numbered = read_label_texts(label_texts, reading, width)
-    texts = [text for _, text in numbered]
+    table = read_label_texts(label_texts, reading, width)
+    texts = table.texts
     if len(texts) != width:
         hint = "Each column of the label matrices needs one line, in the same order."
         raise DataError(f"{label_texts}: {len(texts)} label texts for {width} labels", hint)
-    notes = _texts_notes(label_texts, texts, numbered)
+    notes = [*_texts_notes(label_texts, texts, table.lines), *unread_note(table)]
     if texts and all("\t" in text for text in texts):
         notes.append(f"label texts are whole lines of {label_texts.name} with their tabs, since labels are matrices")
     return LabelSpace(matrices, texts, [*notes, *_unused(matrices)])
@@ -197,7 +224,8 @@ def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], lis
 
     DataError, with file and line, if a name has half of a surrogate pair, which no utf-8 text can hold.
     """
-    forms = {name: canonical(name) for part in splits.values() for row in part.rows for name in row}
+    labels = {name for part in splits.values() for row in (*part.rows, part.column_labels) for name in row}
+    forms = {name: canonical(name) for name in labels}
     if broken := {name for name in forms if _SURROGATE.search(name)}:
         part, number, name = _first_row(splits, broken)
         message = f"{part.path}, line {number}: label {name[:80]!r} has half of a surrogate pair"
@@ -219,18 +247,17 @@ def _canonical_names(splits: Mapping[str, Names]) -> tuple[dict[str, Names], lis
         examples = "; ".join(_escaped(several) for several in pairs[:3])
         notes.append(f"different labels although only spaces or invisible characters inside differ: {examples}")
     rows = {w: [[form for name in row if (form := forms[name])] for row in part.rows] for w, part in splits.items()}
-    return {which: replace(part, rows=rows[which]) for which, part in splits.items()}, notes
+    columns = {w: tuple(form for name in part.column_labels if (form := forms[name])) for w, part in splits.items()}
+    return {w: replace(part, rows=rows[w], column_labels=columns[w]) for w, part in splits.items()}, notes
 
 
 def _escaped(names: Sequence[str]) -> str:
-    """The first names with escapes, since they look alike or have characters that are not visible."""
-    return ", ".join(ascii(name[:80]) for name in names[:3]) + (
-        f", … ({len(names):,} in all)" if len(names) > 3 else ""
-    )
+    """The first names, with escapes for characters that are not visible."""
+    return ", ".join(repr(name[:80]) for name in names[:3]) + (f", … ({len(names):,} in all)" if len(names) > 3 else "")
 
 
-def _texts_notes(path: Path, texts: Sequence[str], numbered: Sequence[tuple[int, str]]) -> list[str]:
-    empty = [number for text, (number, _) in zip(texts, numbered, strict=True) if not canonical(text)]
+def _texts_notes(path: Path, texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    empty = [number for text, number in zip(texts, numbers, strict=True) if not canonical(text)]
     lines = f"line{'s' * (len(empty) > 1)} {', '.join(map(str, empty[:5]))}{', …' if len(empty) > 5 else ''}"
     return [f"texts of {len(texts)} labels" + (f", {len(empty)} of them empty ({path.name}, {lines})" if empty else "")]
 

@@ -38,7 +38,8 @@ def loading(path: Path, form: str, hint: str) -> Iterator[Any]:
     except Exception as error:  # numpy, scipy and zipfile raise many types for damaged files
         objects = "pickle" in str(error).lower()
         reason = "it holds Python objects, which are never loaded" if objects else str(error) or type(error).__name__
-        raise DataError(f"{path}: not {form} ({reason})", hint) from error
+        again = "" if objects else " If the file was cut off or damaged, get it again."
+        raise DataError(f"{path}: not {form} ({reason})", f"{hint}{again}") from error
 
 
 def read_npz_csr(path: Path) -> sp.csr_matrix:

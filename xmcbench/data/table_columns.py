@@ -1,15 +1,17 @@
-"""Columns of a user's table: texts, labels in one of three forms, and ids that join a table of labels to its texts."""
+"""Columns of a user's table: texts, labels in one of three forms, ids, and the columns that no option names."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from xmcbench.data.file_forms import kind_of
-from xmcbench.data.label_cells import CellRules, checked_text, shown
+from xmcbench.data.label_cells import CellRules, LabelCells, checked_text
+from xmcbench.data.label_names import BYTES_HINT, shown
 from xmcbench.data.table_files import Row, table_rows
 from xmcbench.errors import DataError, UsageError
 
@@ -58,8 +60,11 @@ class Columns:
     texts: list[str] = field(default_factory=list)
     labels: list[object] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    id_column: str = "id"
     unread_labels: bool = False  # there is a column of labels, and it was not asked for
-    unread: list[str] = field(default_factory=list)  # the other columns of the first row that no option names
+    others: dict[str, list[str]] = field(default_factory=dict)  # the columns that no option names, without those of
+    # labels; their cells are kept where texts and labels are not in one table, to see whether rows belong together
+    one_hot: tuple[str, ...] = ()  # the label columns of 0 and 1
 
 
 def read_columns(
@@ -88,9 +93,11 @@ def read_columns(
             one_hot = _one_hot_columns(row, reading) if reading.one_hot and labels else ()
             label_column = "" if optional and label_column not in row else label_column
             id_column = id_column or next((name for name in row if name.casefold() in id_names), "")
+            table.id_column = id_column
             read = {*one_hot, label_column, id_column, reading.text_column, *_names(reading.text_column)}
             read |= {reading.labels_column} if table.unread_labels else set()
-            table.unread = [name for name in row if name not in read and name.strip()]
+            table.others = {name: [] for name in row if name not in read}
+            table.one_hot = tuple(one_hot)
         if optional and not label_column and reading.labels_column in row:
             raise DataError(f"{where}: labels, where the rows before have none", "Give labels to all rows, or to none.")
         table.lines.append(number)
@@ -104,17 +111,27 @@ def read_columns(
             table.labels.append(_value(row, label_column, "--labels-column", where))
         if reading.id_column or (id_column in row and len(table.ids) == len(table.lines) - 1):
             table.ids.append(_id(row, id_column, where, needed=bool(reading.id_column)))
+        for name, cells in table.others.items() if not (texts and labels) else ():
+            cells.append(_as_text(row.get(name)))
     return table
+
+
+def _as_text(value: object) -> str:
+    """A cell as a text that compares equal in csv, JSON and parquet; 3.0 is a whole number that became a fraction."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
 def unread_note(table: Columns) -> list[str]:
     """A note on the columns that are not read, if there are any; it says what a column of splits does not do."""
-    if not table.unread:
+    unread = [name for name in table.others if name.strip()]
+    if not unread:
         return []
-    names = ", ".join(map(repr, table.unread[:SHOWN]))
-    more = f" and {len(table.unread) - SHOWN} more" if len(table.unread) > SHOWN else ""
+    names = ", ".join(map(repr, unread[:SHOWN]))
+    more = f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
     notes = [f"columns of {table.path} that are not read: {names}{more}"]
-    if of_splits := [name for name in table.unread if name.casefold() in SPLIT_COLUMNS]:
+    if of_splits := [name for name in unread if name.casefold() in SPLIT_COLUMNS]:
         notes.append(f"the column {of_splits[0]!r} does not decide the splits: give one file per split (--test-texts)")
     return notes
 
@@ -129,7 +146,9 @@ def text_of(row: Row, reading: Reading, where: str) -> str:
             continue
         place = f"{where}: {name}"
         if not isinstance(value, str):
-            raise DataError(f"{place}: expected a text, found {shown(value)}", TEXT_HINT)
+            raise DataError(
+                f"{place}: expected a text, found {shown(value)}", BYTES_HINT if isinstance(value, bytes) else TEXT_HINT
+            )
         texts.append(checked_text(value, place, reading.cells))
     return " ".join(filter(None, texts))
 
@@ -148,7 +167,13 @@ def _value(row: Row, column: str, option: str, where: str) -> object:
             hint = "It is one column; label columns of 0 and 1 are read with --one-hot."
         elif any(isinstance(v, dict) or (isinstance(v, list) and dict in map(type, v)) for v in row.values()):
             hint = "Only keys of the object itself are read, not those of objects within it."
+            key = next((key for key, v in row.items() if isinstance(v, list) and dict in map(type, v)), "")
+            if key:  # as in {"data": [{...}, {...}]}
+                hint = f"The rows seem to be the list under the key {key!r}: write that list alone as the file. {hint}"
         problem = f"{where}: no {column!r} among {', '.join(map(repr, list(row)[:20])) or 'no columns'}"
+        if option == "--id-column":  # another name would be missing in the other files
+            rename = "" if alike == "NAME" else f" Rename the column {alike!r} to {column!r}."
+            raise DataError(problem, f"--id-column is the name of one column that all tables have.{rename} {hint}")
         raise DataError(problem, f"Give {option} {alike}. {hint}")
     return row[column]
 
@@ -160,108 +185,34 @@ def _one_hot_columns(row: Row, reading: Reading) -> list[str]:
     return _names(reading.one_hot)
 
 
+def check_label_columns(files: Sequence[LabelCells]) -> None:
+    """DataError if files of splits have other label columns: without its column, a label would be false in all rows."""
+    for first, second in combinations(files, 2):
+        for file, other in ((first, second), (second, first)):
+            if missing := [name for name in other.column_labels if name not in file.column_labels]:
+                names = ", ".join(map(repr, missing[:SHOWN])) + (", …" if len(missing) > SHOWN else "")
+                problem = f"{file.path} has no label column {names}, which {other.path} has"
+                hint = "All splits need the same label columns; --one-hot first,second names those that are labels."
+                raise DataError(problem, hint)
+
+
 def _is_one(row: Row, column: str, where: str) -> bool:
     value = str(_value(row, column, "--one-hot", where)).strip().lower()
     if value not in ONES + ZEROS:
         hint = "Name the label columns: --one-hot first,second. Their cells are 0 or 1, false or true."
+        hint += "" if value else " An empty cell is neither: write 0, if the row does not have the label."
         raise DataError(f"{where}, column {column!r}: {value[:40]!r} is neither 0 nor 1", hint)
     return value in ONES
 
 
 def _id(row: Row, column: str, where: str, *, needed: bool) -> str:
-    value = _value(row, column, "--id-column", where) if needed else row.get(column)
+    if not needed:
+        return _as_text(row.get(column))
+    value = _value(row, column, "--id-column", where)
     text = str(value).strip() if type(value) in (str, int) else ""
-    if needed and not text:
+    if not text:
         raise DataError(f"{where}: the id in column {column!r} is empty, or no whole number", "Each row needs one.")
     return text
-
-
-def one_row_per_id(table: Columns, reading: Reading) -> Columns:
-    """The table itself, or in the long form one row per id, with the list of the labels of all its lines.
-
-    DataError if an id is in two rows, or in the long form with two texts.
-    """
-    if not reading.long:
-        _line_by_id(table)
-        return table
-    rows: dict[str, int] = {}
-    found = Columns(table.path)
-    for line, text, label, name in zip(table.lines, table.texts, table.labels, table.ids, strict=True):
-        row = rows.setdefault(name, len(found.ids))
-        if row == len(found.ids):
-            found.lines.append(line)
-            found.texts.append(text)
-            found.labels.append([])
-            found.ids.append(name)
-        if text != found.texts[row]:
-            problem = f"{table.path}, line {line}: the id {name!r} has another text than in line {found.lines[row]}"
-            raise DataError(problem, "All lines of an id need the same text.")
-        labels = found.labels[row]
-        if isinstance(labels, list) and label not in (None, ""):
-            labels.append(label)
-    return found
-
-
-def joined(texts: Columns, labels: Columns, reading: Reading) -> tuple[list[int], list[object]]:
-    """(lines, label cells) of `labels` in the order of the texts.
-
-    Without an id column, row i belongs to row i. In the long form, a cell is the list of all labels of an id.
-    DataError for an id that is in one file alone or twice, or if both files have a column `id` with other values.
-    """
-    if not reading.id_column:
-        columns = (("id", texts.ids, labels.ids), (reading.text_column, texts.texts, labels.texts))
-        for column, names, other_names in columns:
-            pairs = zip(names, other_names, texts.lines, labels.lines, strict=False)
-            unequal = next((pair for pair in pairs if pair[0].strip() != pair[1].strip()), None)
-            same = len(names) == len(other_names) if column == "id" else sorted(names) == sorted(other_names)
-            if unequal and same:  # texts that differ may be cleaned ones
-                first, second, line, other_line = unequal
-                problem = (
-                    f"line {line} has the {column} {first[:40]!r}, {labels.path}, line {other_line}: {second[:40]!r}"
-                )
-                hint = f"Give --id-column {column} to join the files, or sort them alike."
-                raise DataError(f"{texts.path}, {problem}", hint)
-        return labels.lines, labels.labels
-    rows = _line_by_id(texts)
-    found: dict[str, int] = {}  # id → position of its first label cell
-    cells: dict[str, list[object]] = {}
-    for position, (name, cell) in enumerate(zip(labels.ids, labels.labels, strict=True)):
-        if name not in rows:
-            place = f"{labels.path}, line {labels.lines[position]}"
-            raise DataError(f"{place}: the id {name!r} is not in {texts.path}", "Both files need the same ids.")
-        found.setdefault(name, position)
-        cells.setdefault(name, []).append(cell)
-    if reading.long:
-        lines = [labels.lines[found[name]] if name in found else 0 for name in texts.ids]
-        return lines, [[c for c in cells.get(name, []) if c not in (None, "")] for name in texts.ids]
-    _line_by_id(labels)
-    for name, line in rows.items():
-        if name not in found:
-            hint = "Both files need the same ids; a row without labels has an empty cell."
-            raise DataError(f"{texts.path}, line {line}: the id {name!r} is not in {labels.path}", hint)
-    positions = [found[name] for name in texts.ids]
-    return [labels.lines[i] for i in positions], [labels.labels[i] for i in positions]
-
-
-def check_label_ids(table: Columns, base: int) -> None:
-    """DataError if a table of label texts has whole numbers as ids that are not those of its lines."""
-    if len(table.ids) < len(table.lines) or not all(name.isascii() and name.isdigit() for name in table.ids):
-        return
-    for i, (name, line) in enumerate(zip(table.ids, table.lines, strict=True), base):
-        if int(name[:30]) != i:
-            problem = f"{table.path}, line {line}: the id {name!r}, where the rows counted give the label the id {i}"
-            hint = "Sort the rows by ids that count from 0 (or 1, with --one-based labels), or write ID<TAB>TEXT lines."
-            raise DataError(problem, f"{hint} They join by any id.")
-
-
-def _line_by_id(table: Columns) -> Mapping[str, int]:
-    lines: dict[str, int] = {}
-    for name, line in zip(table.ids, table.lines, strict=True):
-        if name in lines:
-            hint = "Ids must differ. --long is for a file with one line per row and label."
-            raise DataError(f"{table.path}, line {line}: the id {name!r} is in line {lines[name]} already", hint)
-        lines[name] = line
-    return lines
 
 
 def check_options(reading: Reading, text_files: Sequence[Path], label_files: Sequence[Path]) -> None:
@@ -285,8 +236,11 @@ def check_options(reading: Reading, text_files: Sequence[Path], label_files: Seq
     for option, is_given, is_used, needs in given:
         if is_given and not is_used:
             raise UsageError(f"{option} is used by none of the files", f"It is for {needs}. Leave it out.")
-    if reading.long and (not reading.id_column or reading.one_hot):
-        raise UsageError("--long needs --id-column, and has no --one-hot", "As in --long --id-column id.")
+    if reading.long and reading.one_hot:
+        raise UsageError("--long and --one-hot are two forms of labels", "Give one of them.")
+    if reading.long and not reading.id_column:
+        hint = "Name the column whose cells are equal in all lines of a row, as in --long --id-column id."
+        raise UsageError("--long joins the lines with the same id, and --id-column does not name the ids", hint)
     if reading.one_hot and reading.labels_column != "labels":
         raise UsageError("--one-hot and --labels-column are two forms of labels", "Give one of them.")
     texts, label, one_hot = _names(reading.text_column), reading.labels_column, _names(reading.one_hot)

@@ -60,9 +60,8 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
             _check_columns(path, names)
             continue
         if given and [cell.strip().casefold() for cell in cells] == [name.casefold() for name in names]:
-            raise UsageError(
-                f"{path}, line {last} is a header, and --columns is for files without one", "Leave it out."
-            )
+            problem = f"{path}, line {last} is a header, and --columns is for files without one"
+            raise UsageError(problem, "Leave it out.")
         given = False  # only the first row may be mistaken for a header
         if not cells:
             blank = last
@@ -76,9 +75,7 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
             if header and len(names) < len(cells) and last <= 3:
                 hint = f"Line 1 must be the line of column names, if --columns does not name them. {hint}"
             if is_tsv:
-                hint = (
-                    "Tabs and newlines divide cells. If quotes are to join lines, name the file .csv. See --delimiter."
-                )
+                hint = "Tabs and newlines divide cells. If quotes are to join lines, name it .csv. See --delimiter."
             named_by = "--columns names" if columns else "the first row names"
             raise DataError(f"{path}, {lines}: {len(cells)} columns, {named_by} {len(names)}", hint)
         if cells == header and len(cells) > 1:
@@ -160,7 +157,7 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]
         for cells in reader:
             row = "\n".join(row_lines)
             if '"' in row:
-                _check_quotes(path, first, row, row_form)
+                _check_quotes(path, first, row, delimiter, row_form)
             yield first, reader.line_num, cells
             first = reader.line_num + 1
             row_lines.clear()
@@ -168,30 +165,42 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]
         raise _quote_error(path, first, row_lines, delimiter, str(error)) from error
 
 
-def _check_quotes(path: Path, first: int, row: str, row_form: re.Pattern[str]) -> None:
+def _check_quotes(path: Path, first: int, row: str, delimiter: str, row_form: re.Pattern[str]) -> None:
     """DataError for a quote within a cell that is not quoted: two such quotes could join rows unseen."""
     found = row_form.match(row)
     end = found.end() if found else 0
     if end < len(row):
         line, column = first + row.count("\n", 0, end), end - row.rfind("\n", 0, end)
         hint = 'Put the cell between double quotes, and write each quote in it twice: "6"" nails".'
+        if row[end - 1 : end] == " " and row[:end].rstrip(" ")[-1:] in ("", delimiter):
+            problem = "a blank between the delimiter and the quote, so that the quote is within a cell"
+            raise DataError(
+                f"{path}, line {line}, column {column}: {problem}",
+                f"Remove the blank. If it is part of the cell: {hint}",
+            )
         raise DataError(f"{path}, line {line}, column {column}: a quote within a cell that is not quoted", hint)
 
 
 def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, reason: str) -> DataError:
     """The error for a row that starts in line `first`: where a quote opens, and where the reader noticed the fault."""
-    opened_at, position, in_quotes = (first, 1), 0, False
-    for number, line in enumerate(lines, first):
-        for position, character in enumerate(line):
-            at_start = position == 0 or line[position - 1] == delimiter
-            if character == '"' and (in_quotes or at_start):
-                in_quotes = not in_quotes
-                opened_at = (number, position + 1) if in_quotes and at_start else opened_at
-    last = first + len(lines) - 1
-    quote = f"{path}, line {opened_at[0]}, column {opened_at[1]}: the quote that opens here"
+    row, last = "\n".join(lines), first + len(lines) - 1
+    start = end = 0
+    while cell := QUOTED.match(row, start) or re.compile(f'(?!")[^{re.escape(delimiter)}]*').match(row, start):
+        end = cell.end()
+        if row[end : end + 1] != delimiter:
+            break
+        start = end + 1
+    opened, noticed = ((first + row.count("\n", 0, i), i - row.rfind("\n", 0, i)) for i in (start, end))
+    quote = f"{path}, line {opened[0]}, column {opened[1]}: the quote that opens here"
     hint = 'A quote inside a quoted cell is written twice (""); a cell that begins with a quote is quoted as a whole.'
     if "end of data" in reason:
         return DataError(f"{quote} is not closed up to the end of the file, line {last}", hint)
+    if "expected after" in reason and opened[0] < noticed[0]:
+        problem = f"{quote} is not closed in its line; noticed in line {noticed[0]}, column {noticed[1]}, at"
+        hint = f"Is the closing quote in line {opened[0]} missing? {hint}"
+        return DataError(f"{problem} {row[max(start, end - 1) : end + 40]!r}", hint)
+    if "expected after" in reason and row[end : end + 1] in (" ", "\t"):
+        return DataError(f"{path}, line {noticed[0]}, column {noticed[1]}: a blank after a quoted cell", "Remove it.")
     if "expected after" in reason:
         return DataError(f"{quote} closes in line {last} within a cell: {lines[-1][:60]!r}", hint)
     if "new-line" in reason:

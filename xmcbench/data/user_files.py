@@ -26,13 +26,13 @@ from xmcbench.data.plain_files import (
 from xmcbench.data.table_columns import (
     Columns,
     Reading,
-    check_label_ids,
+    check_label_columns,
     check_options,
-    joined,
-    one_row_per_id,
     read_columns,
     unread_note,
 )
+from xmcbench.data.table_files import table_rows
+from xmcbench.data.table_joins import check_label_ids, joined, one_row_per_id
 from xmcbench.errors import DataError, UsageError
 
 SEVERAL = r"^[^\[]*[\s|;,；，、]"  # in a text that may hold several names, and is no list
@@ -58,6 +58,7 @@ class Names:
     path: Path
     rows: list[list[str]]
     lines: list[int]
+    column_labels: tuple[str, ...] = ()  # labels with a column of zeros and ones, also if no row has them
 
 
 @dataclass
@@ -98,10 +99,11 @@ def read_splits(
     has_lists = any(cell and isinstance(cell, list) for file in cells.values() for cell in file.cells)
     if reading.separator and not has_texts and (has_lists or not cells):
         raise UsageError("--label-separator is used by none of the files: no label cell is a text", "Leave it out.")
+    check_label_columns(list(cells.values()))
     separator = decide_separator(list(cells.values()), reading.separator)
     for which, file in cells.items():
         label_names = split_cells(file, separator, reading.cells)
-        rows[which].names = Names(file.path, label_names, file.lines)
+        rows[which].names = Names(file.path, label_names, file.lines, file.column_labels)
         if "labels" in reading.one_based:
             check_one_based(file.path, file.lines, label_names)
             if label_texts is None:
@@ -159,7 +161,7 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         rows.texts, count = texts_table.texts, len(texts_table.lines)
         counts[files.texts] = (count, count)
         if texts_table.labels or (files.labels is None and files.features is None):
-            found[files.texts] = _cells(files.texts, texts_table.lines, texts_table.labels, reading)
+            found[files.texts] = _cells(texts_table, texts_table.lines, texts_table.labels, reading)
     if files.features is not None:
         rows.features, matrix = read_features(files.features, reading)
         counts[files.features] = (rows.features.shape[0],) * 2
@@ -219,8 +221,11 @@ def _rows_in_common(
     n_rows = max(least, *(fewest for fewest, _ in counts.values())) if counts else least
     for path, (fewest, at_most) in counts.items():
         if n_rows > at_most or n_rows > most:
+            lines = ""
+            if (fewest, least) != (at_most, most):
+                lines = f" (lines with empty ones at the end: {at_most} and {most})"
             raise DataError(
-                f"{path} has {fewest} rows, its labels ({origin}) {least}",
+                f"{path} has {fewest} rows, its labels ({origin}) {least}{lines}",
                 "Row i of one file belongs to row i of the other; a row without labels is an empty line. "
                 "Tables are joined by a column of ids with --id-column.",
             )
@@ -229,29 +234,39 @@ def _rows_in_common(
     return n_rows
 
 
-def _cells(path: Path, lines: list[int], values: Sequence[object], reading: Reading) -> LabelCells:
+def _cells(table: Columns, lines: list[int], values: Sequence[object], reading: Reading) -> LabelCells:
     """Label cells; a text from JSON or parquet is one label, unless a separator is given."""
+    path = table.path
     split = kind_of(path) in ("lines", "csv", "tsv") or bool(reading.separator)
     pairs = zip(values, (f"{path}, line {number}" for number in lines), strict=True)
     cells = LabelCells(path, lines, [parse_cell(value, where, reading.cells, split=split) for value, where in pairs])
+    cells.column_labels = table.one_hot
     if not split:
         cells.unsplit = next((v for v in values if isinstance(v, str) and re.search(SEVERAL, v)), "")
     return cells
 
 
-def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> list[tuple[int, str]]:
-    """(line number, text) per label: the lines of the file, or the text column of a table.
+def read_label_texts(path: Path, reading: Reading, at_least: int = 0) -> Columns:
+    """The text of each label with its line: lines of the file, or the text column of a table and its other columns.
 
-    Empty lines at the end are no labels, except for those up to `at_least` labels.
+    Empty lines at the end are no labels, except for those up to `at_least` labels. DataError for ids out of order.
     """
     if kind_of(path) != "lines":
-        table = read_columns(path, replace(reading, id_column=""), texts=True, id_names=("id", "label_id"))
+        if kind_of(path) == "tsv" and not reading.columns:
+            names = list(next(table_rows(path, reading.delimiter), (0, {}))[1])
+            if len(names) == 2 and reading.text_column not in names:
+                problem = f"{path}, line 1: no column {reading.text_column!r} among {names[0]!r}, {names[1]!r}"
+                hint = "If line 1 is a label, name the file .txt: its lines are NAME<TAB>TEXT. Or see --columns."
+                raise DataError(problem, f"{hint} If it names the columns, give --text-column NAME.")
+        as_texts = replace(reading, id_column="", labels_column="")
+        table = read_columns(path, as_texts, texts=True, id_names=("id", "label_id"))
         check_label_ids(table, int("labels" in reading.one_based))
-        return list(zip(table.lines, table.texts, strict=True))
+        return table
     texts = plain_texts(path, reading)
     if not reading.cells.literal:
         check_label_lines(path, texts)
-    return list(enumerate(texts[: max(at_least, len(texts) - blank_tail(texts))], 1))
+    texts = texts[: max(at_least, len(texts) - blank_tail(texts))]
+    return Columns(path, list(range(1, len(texts) + 1)), texts)
 
 
 def _read_label_file(
@@ -264,7 +279,7 @@ def _read_label_file(
         if texts is None and reading.id_column:
             raise UsageError("--id-column: the texts are no table with ids", "Give texts as .csv, .tsv or .jsonl.")
         lines, values = (table.lines, table.labels) if texts is None else joined(texts, table, reading)
-        return _cells(path, lines, values, reading)
+        return _cells(table, lines, values, reading)
     check_arrays_or_text(path)
     if is_matrix(path):
         bases = reading.one_based
@@ -272,7 +287,7 @@ def _read_label_file(
     plain = [line for _, line in text_lines(path)]
     if plain and not reading.cells.literal:
         check_plain(path, plain[0])
-    cells = _cells(path, list(range(1, len(plain) + 1)), plain, reading)
+    cells = _cells(Columns(path), list(range(1, len(plain) + 1)), plain, reading)
     cells.blank_tail = blank_tail(plain)
     return cells
 
