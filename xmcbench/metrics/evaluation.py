@@ -145,16 +145,16 @@ def find_ranks(topk: TopK, truth: Truth, metrics: list[Name]) -> tuple[NDArray[n
     ids = np.ascontiguousarray(topk.ids, np.int32)
     deepest = depth(metrics, truth)
     width = topk.k if deepest is None else min(topk.k, deepest)
-    ranks, outside = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.bool_)
+    ranks, faults = np.zeros(truth.labels.nnz, np.int32), np.zeros(truth.n_rows, np.uint8)
     over_labels = [name.k or 1 for name in metrics if name.definition.kind == "over labels"]
     top_ids = np.empty((truth.n_rows, min(width, max(over_labels, default=0))), np.int32)
-    pattern, found = kernels.Pattern(truth.indptr, truth.indices), kernels.Ranks(ranks, outside, top_ids)
+    pattern, found = kernels.Pattern(truth.indptr, truth.indices), kernels.Ranks(ranks, faults, top_ids)
     entries = ids, width, pattern, truth.n_labels, found
     everywhere(truth.n_rows, lambda begin, end: kernels.find_ranks(begin, end, *entries))
-    if outside.any():
-        row = int(outside.argmax())
+    if faults.any():
+        row = int((faults > 0).argmax())
+        reject_repeats(ids[row : row + 1, :width], range(row, row + 1))
         raise DataError(f"predictions: row {row} names a label outside 0 to {truth.n_labels - 1} (−1 is padding)")
-    everywhere(truth.n_rows, lambda begin, end: reject_repeats(ids[begin:end, :width], range(begin, end)))
     return ranks, top_ids
 
 
@@ -314,7 +314,12 @@ def _notes(metrics: list[Name], topk: TopK, truth: Truth) -> list[str]:
         missing = f"the missing ones count as misses in {', '.join(short)}"
         notes.append(f"predictions have {counted(topk.k, 'label')} per row: {missing}")
     deepest = min(topk.k, depth(metrics, truth) or topk.k)
-    if n_tied := int(topk.tied(deepest).sum()):
+
+    def tied(begin: int, end: int) -> int:
+        given = None if topk.given is None else topk.given[begin:end]
+        return int(TopK(topk.ids[begin:end], topk.scores[begin:end], given).tied(deepest).sum())
+
+    if n_tied := sum(everywhere(topk.n_rows, tied)):
         notes.append(
             f"{n_tied:,} of {topk.n_rows:,} rows have equal scores within the first {deepest} labels or across that "
             "limit: the lower label id comes first, and other programs may choose otherwise"

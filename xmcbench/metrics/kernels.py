@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+OUTSIDE, TWICE = 1, 2  # faults of a row
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64 adds this to its state for each draw
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)  # Ciura, FCT 2001
 
@@ -30,12 +31,12 @@ class Ranks(NamedTuple):
     Attributes
     ----------
     ranks : (nnz,) int32, of each true label: 1 for the first, 0 where the label is not predicted.
-    outside : (n,) bool, whether the row has a label not in −1 … L − 1.
+    faults : (n,) uint8: 0, `OUTSIDE` for a row with a label not in −1 … L − 1, `TWICE` for one with a label twice.
     top_ids : (n, s) int32 with s ≤ width: the first s columns of the predictions, contiguous.
     """
 
     ranks: NDArray[np.int32]
-    outside: NDArray[np.bool_]
+    faults: NDArray[np.uint8]
     top_ids: NDArray[np.int32]
 
 
@@ -51,6 +52,7 @@ def find_ranks(begin, end, ids, width, truth, n_labels, found):  # type: ignore[
     ranks, top_ids = found.ranks, found.top_ids
     none = np.int32(0)
     rising = np.arange(1, width + 1).astype(np.int32)
+    seen = np.zeros((n_labels >> 5) + 1, np.uint32)  # a bit per label, set while its row is read
     for i in range(begin, end):
         row = ids[i, :width]
         for j in range(top_ids.shape[1]):
@@ -59,7 +61,20 @@ def find_ranks(begin, end, ids, width, truth, n_labels, found):  # type: ignore[
         for j in range(width):
             low = min(low, row[j])
             high = max(high, row[j])
-        found.outside[i] = low < -1 or high >= n_labels
+        if low < -1 or high >= n_labels:
+            found.faults[i] = OUTSIDE
+            continue
+        repeated = np.uint32(0)
+        for j in range(width):
+            if row[j] >= 0:
+                bit = np.uint32(1) << np.uint32(row[j] & 31)
+                repeated |= seen[row[j] >> 5] & bit
+                seen[row[j] >> 5] |= bit
+        for j in range(width):
+            if row[j] >= 0:
+                seen[row[j] >> 5] = 0
+        if repeated:
+            found.faults[i] = TWICE
         for e in range(truth.indptr[i], truth.indptr[i + 1]):
             label, rank = truth.indices[e], none
             for j in range(width):  # no early exit, and all values are int32: the compiler vectorises this loop
