@@ -6,7 +6,6 @@ import gzip
 import io
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -166,16 +165,29 @@ def test_any_damage_is_an_error_for_the_user(
     packed: bool,
     base: bool,
 ) -> None:
+    """A damaged file is a DataError that names it, or a whole matrix: sorted ids within its width, finite values."""
     for at, length, new in edits:
         content = content[:at] + new + content[at + length :]
     path = tmp_path_factory.mktemp("damaged") / "m"
     path.write_bytes(gzip.compress(content) if packed else content)
-    with warnings.catch_warnings(), suppress(DataError):
+    found: list[sp.csr_matrix | None] = []
+    messages: list[str] = []
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        formats.read_both(path, one_based_features=base)
-    with warnings.catch_warnings(), suppress(DataError):
-        warnings.simplefilter("ignore")
-        formats.read_labels(path, one_based=base)
+        for read in (
+            lambda: formats.read_both(path, one_based_features=base),
+            lambda: (formats.read_labels(path, one_based=base),),
+        ):
+            try:
+                found += read()
+            except DataError as error:
+                messages.append(error.message)
+    assert all(str(path) in message for message in messages)
+    for matrix in found:
+        if matrix is not None:
+            matrix.check_format(full_check=True)
+            assert matrix.has_sorted_indices
+            assert np.isfinite(matrix.data).all()
 
 
 def test_dense_npy(tmp_path: Path) -> None:
