@@ -104,7 +104,7 @@ def test_runs_of_an_earlier_revision_stay_apart() -> None:
     assert "imported again" not in shown("ls", "runs")
     said = make("ac", "--replace")
     assert f"revision {first} → {revision()}; earlier runs, models and predictions belong to" in said
-    assert "1 labels added: 'c'" in said
+    assert "1 label added: 'c'" in said
     (old,) = json.loads(shown("ls", "runs", "--json"))
     assert old["dataset"] == "mine (bow), imported again since"
     assert old["revision"] == first

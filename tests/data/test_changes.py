@@ -22,8 +22,8 @@ def test_labels_and_rows_added_removed_and_renumbered() -> None:
     old = parsed([("one", {"b"}), ("two", {"b", "c"}), ("two", {"c"})], ["b", "c", "d"])
     new = parsed([("one", {"b"}), ("two", {"c"}), ("three", {"a", "b"})], ["a", "b", "c"])
     assert changes(old, new) == [
-        "1 labels added: 'a'",
-        "1 labels removed: 'd'",
+        "1 label added: 'a'",
+        "1 label removed: 'd'",
         "2 labels renumbered, such as 'b' from 0 to 1",
         "train rows 3 → 3: 1 added, 1 removed, 2 the same",
     ]
@@ -44,8 +44,8 @@ def test_splits_and_features() -> None:
     rows = [("one", {"a"}), ("two", {"a"})]
     old, new = parsed(rows, ["a"], width=2), parsed(rows, ["a"], width=3)
     with_validation = Parsed(new.train, new.test, new.test, new.label_texts)
-    assert changes(old, with_validation) == ["validation split added, 1 rows", "features 2 → 3"]
-    assert changes(with_validation, old) == ["validation split removed, 1 rows", "features 3 → 2"]
+    assert changes(old, with_validation) == ["validation split added, 1 row", "features 2 → 3"]
+    assert changes(with_validation, old) == ["validation split removed, 1 row", "features 3 → 2"]
     assert changes(parsed(rows, ["a"]), old) == ["features none → 2"]
 
 

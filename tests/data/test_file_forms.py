@@ -9,13 +9,12 @@ import lzma
 import os
 import pickle
 import sqlite3
-import tarfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.data.archives import tarred, zipped
 from xmcbench.data.file_forms import check_plain, holds_arrays, kind_of, text_lines
 from xmcbench.errors import DataError
 
@@ -38,21 +37,6 @@ from xmcbench.errors import DataError
 )
 def test_the_name_says_how_a_file_is_read(name: str, kind: str) -> None:
     assert kind_of(Path(name)) == kind
-
-
-def zipped(*names: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in names:
-            archive.writestr(name, "x")
-    return buffer.getvalue()
-
-
-def tarred() -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("a.txt"))
-    return buffer.getvalue()
 
 
 def database(folder: Path) -> bytes:

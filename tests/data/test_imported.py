@@ -115,7 +115,7 @@ def test_an_import_says_what_it_changes(tmp_path: Path) -> None:
     assert again.changes == (f"the same rows and labels as before, revision {first.revision}",)
     second = make(tmp_path, ("a", "c"), replace=True)
     assert second.changes[0].startswith(f"revision {first.revision} → {second.revision}; earlier runs, models")
-    assert "1 labels added: 'c'" in second.changes
+    assert "1 label added: 'c'" in second.changes
     assert "train rows 20 → 20: 10 added, 10 removed, 10 the same" in second.changes
     assert find_imported("mine").changes == second.changes
     (second.folder / "Y.trn.npz").write_bytes(b"")

@@ -7,8 +7,6 @@ import gzip
 import io
 import lzma
 import pickle
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import zstandard
 
+from tests.data.archives import tarred, zipped
 from xmcbench.data.reading import load_bytes, opened, unsupported
 from xmcbench.errors import DataError
 
@@ -62,20 +61,6 @@ def test_the_name_counts_where_the_content_is_neither_compressed_nor_text(tmp_pa
             load_bytes(path)
     path.write_bytes(b"BZh is no header\n")
     assert load_bytes(path).tobytes() == b"BZh is no header\n"
-
-
-def zipped(name: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(name, "content")
-    return buffer.getvalue()
-
-
-def tarred() -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("x.txt"))
-    return buffer.getvalue()
 
 
 def saved(save: Callable[..., None], array: object) -> bytes:

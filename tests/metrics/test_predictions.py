@@ -194,8 +194,11 @@ def test_a_saved_order_of_other_columns_is_checked(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_json(tmp_path: Path, content: str, says: str) -> None:
-    path = tmp_path / "p.json"
-    path.write_text(content)
+    refused(tmp_path / "p.json", content.encode(), says)
+
+
+def refused(path: Path, content: bytes, says: str) -> None:
+    path.write_bytes(content)
     with pytest.raises(DataError, match=says) as caught:
         read_predictions(path, N, L)
     assert str(path) in caught.value.message
@@ -227,11 +230,7 @@ def test_damaged_json(tmp_path: Path, content: str, says: str) -> None:
     ],
 )
 def test_damaged_text(tmp_path: Path, content: bytes, says: str) -> None:
-    path = tmp_path / "p.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=says) as caught:
-        read_predictions(path, N, L)
-    assert str(path) in caught.value.message
+    refused(tmp_path / "p.txt", content, says)
 
 
 def test_a_header_and_empty_rows_predict_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+import scipy.sparse as sp
+
 from xmcbench.data.spec import Parsed, Split
+from xmcbench.errors import counted
 
 SHOWN = 3  # names in a message
 Rows = Counter[tuple[str | bytes, frozenset[str | int]]]  # (text or features, labels) → how often
@@ -46,15 +49,14 @@ def _label_changes(old: Sequence[str], new: Sequence[str]) -> list[str]:
     removed = [text for text in old_ids if text not in new_ids]
     moved = [text for text, i in new_ids.items() if old_ids.get(text, i) != i]
     lines = [
-        f"{len(texts):,} labels {word}: {_some(texts)}"
+        f"{counted(len(texts), 'label')} {word}: {_some(texts)}"
         for word, texts in (("added", added), ("removed", removed))
         if texts
     ]
     if moved:
         first = moved[0]
-        lines.append(
-            f"{len(moved):,} labels renumbered, such as {_short(first)} from {old_ids[first]} to {new_ids[first]}"
-        )
+        example = f"{_short(first)} from {old_ids[first]} to {new_ids[first]}"
+        lines.append(f"{counted(len(moved), 'label')} renumbered, such as {example}")
     return lines
 
 
@@ -82,17 +84,20 @@ def _rows(data: Parsed, which: str, by_text: bool) -> Rows | None:
 def _inputs(split: Split) -> list[str | bytes]:
     if split.texts is not None:
         return list(split.texts)
-    matrix = split.features
-    assert matrix is not None  # `validate` refuses a split with neither
-    starts = matrix.indptr.tolist()
+    assert split.features is not None  # `validate` refuses a split with neither
+    return list(feature_keys(split.features))
+
+
+def feature_keys(matrix: sp.csr_matrix) -> list[bytes]:
+    """One key per row of features; equal rows have equal keys."""
     ids, values = matrix.indices.astype("<i8"), matrix.data.astype("<f4")
-    return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(starts)]
+    return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(matrix.indptr.tolist())]
 
 
 def _row_changes(which: str, old: Rows | None, new: Rows | None) -> list[str]:
     if old is None or new is None:
         rows = (Counter() if old is None else old).total() + (Counter() if new is None else new).total()
-        return [f"{which} split {'added' if old is None else 'removed'}, {rows:,} rows"]
+        return [f"{which} split {'added' if old is None else 'removed'}, {counted(rows, 'row')}"]
     added, removed = (new - old).total(), (old - new).total()
     if not added and not removed:
         return []

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.data.cache import content_hash
-from xmcbench.data.changes import changes
+from xmcbench.data.changes import changes, feature_keys
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import imported
@@ -241,11 +240,8 @@ def _equality_keys(rows: Split) -> list[bytes]:
     """One key per row; equal rows have equal keys. Key: case-folded words of the text, or else the features."""
     if rows.texts is not None:
         return [" ".join(text.casefold().split()).encode("utf-8", "replace") for text in rows.texts]
-    matrix = rows.features
-    assert matrix is not None
-    row_starts = matrix.indptr.tolist()
-    ids, values = matrix.indices.astype("<i8"), matrix.data.astype("<f4")
-    return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(row_starts)]
+    assert rows.features is not None
+    return feature_keys(rows.features)
 
 
 def _select_rows(rows: Split, row_ids: NDArray[np.int64]) -> Split:
