@@ -18,17 +18,8 @@ import pytest
 
 from xmcbench import files
 from xmcbench.errors import DataError
-from xmcbench.files import (
-    atomic,
-    lock_of,
-    locked,
-    read_npz,
-    replaced_folder,
-    sha256_of,
-    typed_json,
-    write_json,
-    write_npz,
-)
+from xmcbench.files import atomic, lock_of, read_npz, replaced_folder, sha256_of, typed_json, write_json, write_npz
+from xmcbench.locks import locked
 
 
 def names(folder: Path) -> list[str]:
@@ -81,7 +72,9 @@ def test_a_full_disk_is_said_and_keeps_the_old_content(tmp_path: Path, monkeypat
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_that_fills_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def on_a_full_disk(**options: Any) -> tuple[int, str]:
-        return os.open("/dev/full", os.O_WRONLY), str(tmp_path / ".tmp-none")
+        name = tmp_path / ".tmp-none"
+        name.touch()
+        return os.open("/dev/full", os.O_WRONLY), str(name)
 
     monkeypatch.setattr(files.tempfile, "mkstemp", on_a_full_disk)
     with pytest.raises(DataError, match="the disk is full"):

@@ -6,6 +6,7 @@ Exit codes of the command line: 0 ok, 1 a run failed, 2 usage, 3 regression, 4 d
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,6 +45,26 @@ class DataError(XmcError):
     """A file is missing, damaged or inconsistent."""
 
     exit_code = 4
+
+
+FOLDER_HINT = "XMCBENCH_HOME moves the cache, an option such as --results the rest."
+
+
+class WriteError(DataError):
+    """A folder is read-only, full or missing; the user has to fix it, the code that wrote is not at fault."""
+
+
+def cannot_write(path: Path, error: OSError) -> WriteError:
+    """The error for a folder that is read-only, full or missing; the message names the path."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WriteError(f"{path}: the disk is full", f"Free some space, or choose another folder: {FOLDER_HINT}")
+    reason = error.strerror or str(error)
+    return WriteError(f"{path}: can't write ({reason})", f"Choose a folder you may write to: {FOLDER_HINT}")
+
+
+def cannot_read(path: Path, error: OSError) -> DataError:
+    """The error for a file that is missing or not readable."""
+    return DataError(f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file.")
 
 
 class TimeLimit(XmcError):

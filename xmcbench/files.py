@@ -1,27 +1,27 @@
-"""Files and folders that are written whole or not at all, locks, and JSON that is decoded into types."""
+"""Files and folders that are written whole or not at all, and JSON that is decoded into types."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, cannot_write
+from xmcbench.locks import hold, taken
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
 TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave them behind
-DAY = 86_400.0  # seconds; an unfinished file of this age is abandoned, since writing a file takes minutes
+OLD = "-old"  # suffix of a folder that a new one replaces
+RANDOM = 9  # characters that `tempfile` adds to a name, with the dash before them
 
 
 @contextmanager
@@ -29,16 +29,16 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     """A temporary file that replaces `path` on success; DataError if the folder is not writable or the disk is full."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+        handle, name = _unfinished_file(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+            os.fsync(handle)
+            os.chmod(name, 0o644)
+            os.replace(name, path)  # before the file is closed, which releases its lock
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -46,41 +46,18 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
             os.unlink(name)
 
 
-FOLDER_HINT = "XMCBENCH_HOME moves the cache, an option such as --results the rest."
-
-
-class WriteError(DataError):
-    """A folder is read-only, full or missing; the user has to fix it, the code that wrote is not at fault."""
-
-
-def cannot_write(path: Path, error: OSError) -> WriteError:
-    """The error for a folder that is read-only, full or missing; the message names the path."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WriteError(f"{path}: the disk is full", f"Free some space, or choose another folder: {FOLDER_HINT}")
-    reason = error.strerror or str(error)
-    return WriteError(f"{path}: can't write ({reason})", f"Choose a folder you may write to: {FOLDER_HINT}")
-
-
-def cannot_read(path: Path, error: OSError) -> DataError:
-    """The error for a file that is missing or not readable."""
-    return DataError(f"{path}: can't read ({error.strerror or error})", "Give the path of an existing file.")
-
-
-@contextmanager
-def locked(lock: Path) -> Iterator[None]:
-    """Hold the file lock `lock`, which a killed process releases; DataError if its folder can't be written."""
-    from filelock import FileLock
-
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
-        held.acquire()
-    except OSError as error:
-        raise cannot_write(lock, error) from error
-    try:
-        yield
-    finally:
-        held.release()
+def _unfinished_file(folder: Path) -> tuple[int, str]:
+    """An open, held file with a temporary name; again if another process removed it before it was held."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
+        try:
+            hold(handle)
+        except OSError:
+            os.close(handle)
+            raise
+        if os.path.exists(name):
+            return handle, name
+        os.close(handle)
 
 
 def lock_of(path: Path) -> Path:
@@ -92,41 +69,63 @@ def lock_of(path: Path) -> Path:
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A temporary folder next to `target` that replaces `target` on success and is removed on any error.
 
-    The caller must hold the lock of `target`. Temporary folders of killed processes are removed; if one was the old
-    `target` and there is no new one, it is restored. DataError if the parent folder is not writable or the disk full.
+    The caller must hold the lock of `target`. Unfinished files of killed processes are removed (`sweep`).
+    DataError if the parent folder is not writable or the disk full.
     """
-    prefix = f"{TEMPORARY}{target.name}-"
+    descriptors = []
+    work: Path | None = None
     try:
-        _sweep_folders(target, prefix)
-        work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+        sweep(target.parent)
+        work = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{target.name}-", dir=target.parent))
+        descriptors.append(_held_folder(work))
         yield work
         work.chmod(0o755)
         if target.exists():  # move it away first, since `rename` cannot replace a non-empty folder
-            target.rename(work.with_name(work.name + "-old"))
+            descriptors.append(_held_folder(target))
+            target.rename(work.with_name(work.name + OLD))
         work.rename(target)
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
-        with suppress(OSError):
-            _sweep_folders(target, prefix)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if work is not None:
+            for path in (work, work.with_name(work.name + OLD)):
+                _remove_abandoned(path)
 
 
-def _sweep_folders(target: Path, prefix: str) -> None:
-    for path in sorted(path for path in target.parent.iterdir() if path.name.startswith(prefix)):
-        if path.name.endswith("-old") and not target.exists():
+def _held_folder(folder: Path) -> int:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    hold(descriptor)
+    return descriptor
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove unfinished files and folders of killed processes, those that no process holds; returns them.
+
+    If one is the old content of a folder that has no new content, it is restored.
+    """
+    return [path for path in unfinished(folder) if _remove_abandoned(path)]
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Files and folders in `folder` with temporary names, of running and of killed processes."""
+    return sorted(folder.glob(TEMPORARY + "*"))
+
+
+def _remove_abandoned(path: Path) -> bool:
+    with taken(path) as abandoned, suppress(OSError):  # another process removed it, or this user may not
+        if not abandoned:
+            return False
+        name = path.name.removeprefix(TEMPORARY).removesuffix(OLD)[:-RANDOM]
+        if path.name.endswith(OLD) and name and not (target := path.with_name(name)).exists():
             path.rename(target)
+        elif path.is_dir():
+            shutil.rmtree(path)
         else:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove unfinished files of killed processes in `folder`: those not modified for a day."""
-    for unfinished in folder.glob(TEMPORARY + "*"):
-        try:
-            if time.time() - unfinished.stat().st_mtime > DAY:
-                unfinished.unlink()
-        except OSError:  # another process removed it, or this user may not: both are harmless
-            continue
+            path.unlink()
+        return True
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:

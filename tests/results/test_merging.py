@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +16,7 @@ from typer.testing import CliRunner
 from tests.minimal import minimal, minimal_raw
 from xmcbench.cli.app import app
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import DAY, write_json, write_npz
+from xmcbench.files import atomic, write_json, write_npz
 from xmcbench.results import record_file
 from xmcbench.results.merging import ADDED, REFUSED, THERE, Outcome, merge
 from xmcbench.results.record import Record
@@ -184,18 +182,20 @@ def test_a_file_of_another_name_than_its_run_is_refused(source: Store, into: Sto
     assert "its run id is 'a'" in found["z"].why
 
 
-def test_what_killed_merges_left_is_removed_once_it_is_old(source: Store, into: Store) -> None:
+def test_what_killed_merges_left_is_removed(source: Store, into: Store) -> None:
     said(source, into)
-    for kind in ("records", "board", "predictions", "rows"):
-        for name, age in ((".tmp-old", 2 * DAY), (".tmp-new", 0.5 * DAY), ("old.npz", 2 * DAY)):
-            path = into.folder / kind / name
-            path.write_bytes(b"half")
-            os.utime(path, (time.time() - age,) * 2)
-    said(source, into)
-    for kind in ("records", "board", "predictions", "rows"):
-        assert {".tmp-old", ".tmp-new", "old.npz"} & {p.name for p in (into.folder / kind).iterdir()} == {
-            *(".tmp-new", "old.npz")
-        }
+    kinds = ("records", "board", "predictions", "rows")
+    for kind in kinds:
+        for name in (".tmp-left", "other.npz"):
+            (into.folder / kind / name).write_bytes(b"half")
+    with atomic(into.folder / "rows" / "new.npz") as file:  # of a process that still works on it
+        said(source, into)
+        assert [name.exists() for name in (into.folder / "rows").glob(".tmp-*")] == [True]
+        file.write(b"whole")
+    for kind in kinds:
+        names = {path.name for path in (into.folder / kind).iterdir()}
+        assert not any(name.startswith(".tmp-") for name in names)
+        assert "other.npz" in names
 
 
 def test_a_rescored_run_shares_the_predictions_of_the_first(source: Store, into: Store) -> None:

@@ -24,7 +24,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.files import cannot_write, lock_of, locked, replaced_folder
+from xmcbench.errors import cannot_write
+from xmcbench.files import lock_of, replaced_folder
+from xmcbench.locks import locked
 
 Array = NDArray[Any]
 T = TypeVar("T")

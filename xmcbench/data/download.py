@@ -20,8 +20,7 @@ import msgspec
 from xmcbench import __version__
 from xmcbench.data import drive
 from xmcbench.data.hashes import CHUNK, Digest, Hashes
-from xmcbench.errors import DataError, counted
-from xmcbench.files import cannot_write
+from xmcbench.errors import DataError, cannot_write, counted
 
 if TYPE_CHECKING:
     from requests import Response, Session

@@ -11,8 +11,9 @@ from xmcbench.data.download import DownloadProgress, Failed, download
 from xmcbench.data.drive import page_in
 from xmcbench.data.hashes import CHUNK, Hashes, LedgerError, check, remember
 from xmcbench.data.places import folder, instructions, places, remote
-from xmcbench.errors import DataError
-from xmcbench.files import TEMPORARY, cannot_write, locked
+from xmcbench.errors import DataError, cannot_write
+from xmcbench.files import TEMPORARY
+from xmcbench.locks import locked
 
 
 def fetch_files(

@@ -14,8 +14,9 @@ import msgspec
 
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
-from xmcbench.errors import DataError
-from xmcbench.files import cannot_read, lock_of, locked, typed, typed_json, write_json
+from xmcbench.errors import DataError, cannot_read
+from xmcbench.files import lock_of, typed, typed_json, write_json
+from xmcbench.locks import locked
 
 CHUNK = 1 << 20
 CACHE = "file-hashes.json"  # hashes of files, computed again if damaged

@@ -22,8 +22,9 @@ from xmcbench.data.catalogue import names
 from xmcbench.data.folders import read_folder, write_folder
 from xmcbench.data.home import home, imported
 from xmcbench.data.spec import Parsed
-from xmcbench.errors import DataError, UsageError, unknown
-from xmcbench.files import TEMPORARY, cannot_write, lock_of, locked, sha256_of, typed, typed_json, write_json
+from xmcbench.errors import DataError, UsageError, cannot_write, unknown
+from xmcbench.files import TEMPORARY, lock_of, sha256_of, typed, typed_json, write_json
+from xmcbench.locks import locked
 
 FORMAT = 1  # version of meta.json
 META = "meta.json"

@@ -26,7 +26,8 @@ from xmcbench.data.text import bow_any_script, has_unspaced
 from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
 from xmcbench.data.validate import validate
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import lock_of, locked, replaced_folder
+from xmcbench.files import lock_of, replaced_folder
+from xmcbench.locks import locked
 
 JAIN_MEAN = (0.55, 1.5)  # A, B for data sets that are neither Amazon nor Wikipedia: Jain et al. 2016, section 5
 NO_FILES, DEFAULT_READING = SplitFiles(), Reading()

@@ -14,8 +14,7 @@ from xmcbench.data.hashes import check, hashes_of
 from xmcbench.data.home import home
 from xmcbench.data.imported import AGAIN, Imported, content_fault, file_faults, imported_names, is_imported
 from xmcbench.data.places import Place, folder, known_hash, places
-from xmcbench.errors import DataError, unknown
-from xmcbench.files import cannot_write
+from xmcbench.errors import DataError, cannot_write, unknown
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError
-from xmcbench.files import cannot_read
+from xmcbench.errors import DataError, cannot_read
 
 FIRST = 512  # bytes that show what a file is
 PACKINGS = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xmcbench.data.home import home
-from xmcbench.errors import DataError, XmcError
-from xmcbench.files import cannot_write, write_json
+from xmcbench.errors import DataError, XmcError, cannot_write
+from xmcbench.files import write_json
+from xmcbench.locks import locked
 from xmcbench.peers.packages import PEERS
 
 MARK = "xmcbench.json"
@@ -50,12 +51,9 @@ def install(say: Say) -> bool:
 
     XmcError if a step failed, with its output; DataError if the home folder can't be written.
     """
-    from filelock import FileLock
-
     target, required = folder(), PEERS["pecos"].version
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        with locked(target.with_name(f"{target.name}.lock")):
             if ready() == required:
                 return False
             shutil.rmtree(target, ignore_errors=True)
@@ -74,13 +72,11 @@ def install(say: Say) -> bool:
 
 def remove() -> bool:
     """Delete the environment; return whether it existed."""
-    from filelock import FileLock
-
     target = folder()
     if not target.exists():
         return False
     try:
-        with FileLock(f"{target}.lock"):
+        with locked(target.with_name(f"{target.name}.lock")):
             (target / MARK).unlink(missing_ok=True)  # first, so that a partly removed environment is not used
             shutil.rmtree(target)
     except OSError as error:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmcbench.errors import DataError
-from xmcbench.files import WriteError, atomic, read_npz, sha256_of, sweep
+from xmcbench.errors import DataError, WriteError
+from xmcbench.files import atomic, read_npz, sha256_of, sweep
 from xmcbench.results import record_file
 from xmcbench.results.record import Record
 from xmcbench.results.row_values import hash_of, values_given

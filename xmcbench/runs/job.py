@@ -16,8 +16,8 @@ import msgspec
 
 from xmcbench.context import RunContext
 from xmcbench.data.split import CARVE_SEED, TuningRows, carve
-from xmcbench.errors import explain, where
-from xmcbench.files import WriteError, write_json
+from xmcbench.errors import WriteError, explain, where
+from xmcbench.files import write_json
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import CARVE_SEED, carve
-from xmcbench.errors import Diverged, TimeLimit, XmcError, explain, where
-from xmcbench.files import WriteError, write_json
+from xmcbench.errors import Diverged, TimeLimit, WriteError, XmcError, explain, where
+from xmcbench.files import write_json
 from xmcbench.method import Method, TrainData
 from xmcbench.runs import stages
 from xmcbench.runs.plan import RunSpec, spell

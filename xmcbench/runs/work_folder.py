@@ -10,41 +10,35 @@ from pathlib import Path
 
 import msgspec
 
+from xmcbench import locks
 from xmcbench.context import Reporter
-from xmcbench.errors import DataError
+from xmcbench.errors import cannot_write
 from xmcbench.files import write_json
 
 
 @contextmanager
 def locked(work: Path, reporter: Reporter) -> Iterator[None]:
     """Lock a work folder for this process; the system releases the lock of a killed process."""
-    from filelock import FileLock, Timeout
 
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{work}.lock")
+    def waiting() -> None:
+        reporter.phase("waiting for another process that executes the same run")
+
+    with locks.locked(_lock_of(work), waiting=waiting):
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            reporter.phase("waiting for another process that executes the same run")
-            lock.acquire()
-    except OSError as error:
-        raise DataError(f"{work}: can't write ({error.strerror})", "Point --results elsewhere.") from error
-    try:
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(work, error) from error
         yield
-    finally:
-        lock.release()
 
 
 def remove(work: Path) -> None:
     """Remove a work folder unless a process uses it. The lock file stays: other processes may wait for it."""
-    from filelock import FileLock, Timeout
+    with suppress(locks.Busy), locks.locked(_lock_of(work), wait=False):
+        shutil.rmtree(work, ignore_errors=True)
 
-    try:
-        with FileLock(f"{work}.lock", timeout=0):
-            shutil.rmtree(work, ignore_errors=True)
-    except Timeout:
-        return
+
+def _lock_of(work: Path) -> Path:
+    return work.with_name(f"{work.name}.lock")
 
 
 def clear(work: Path, keep: str | None = None) -> None:
