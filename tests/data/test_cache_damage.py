@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -233,7 +232,7 @@ def test_a_file_replaced_while_it_is_opened_is_not_used(folder: Path, monkeypatc
     real = arrays._opened
 
     @contextmanager
-    def replaced(opened: Path) -> Iterator[IO[bytes]]:
+    def replaced(opened: Path) -> Iterator[io.BufferedReader]:
         with real(opened) as file:
             if opened == path and other.exists():
                 other.rename(path)

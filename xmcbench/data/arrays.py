@@ -238,7 +238,7 @@ def _known(folder: Path, seal: str) -> dict[str, Stamp]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file for reading; OSError or ValueError if it is something else, such as a pipe, which would block."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -273,7 +273,7 @@ def _load(path: Path, expected: _File, known: Stamp | None) -> tuple[Array, Stam
         raise ValueError(f"{path.name}: {_reason(error)}") from error
 
 
-def _header(source: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(source: io.BufferedReader | io.BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of a .npy file as `_save` writes it; leaves `source` at the data."""
     try:
         source.seek(0)
