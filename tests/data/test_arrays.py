@@ -52,7 +52,7 @@ def test_round_trip(folder: Path) -> None:
         assert stored.facts["said"] == "é"
         with pytest.raises(ValueError, match="read-only"):
             stored.arrays["b"][0] = 0
-    assert sorted(path.name for path in folder.iterdir()) == ["a.npy", "b.npy", "meta.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.npy", "b.npy", "meta.json", "verified.json"]
 
 
 @pytest.mark.parametrize("shape", [(0,), (5,), (0, 3), (4, 3, 2)])

@@ -24,6 +24,7 @@ from tests.data.damage import flip, in_place, reseal
 from tests.data.test_cache import KEY, never, same, small
 from xmcbench import files
 from xmcbench.data import arrays, cache
+from xmcbench.data.spec import Parsed
 from xmcbench.data.texts import Texts
 from xmcbench.errors import WriteError
 
@@ -222,6 +223,7 @@ def test_files_that_just_changed_are_not_taken_as_verified(folder: Path, monkeyp
     monkeypatch.setattr(files, "SETTLE", 60 * 10**9)
     os.utime(folder / "test_filter.npy")
     assert [hashed(monkeypatch, folder) for _ in range(2)] == [1, len(NAMES)]
+    assert json.loads((folder / arrays.VERIFIED).read_text())["files"] == {}
 
 
 def test_a_file_replaced_while_it_is_opened_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +252,22 @@ def test_a_home_that_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(arrays, "write_json", refuse)
     (folder / arrays.VERIFIED).unlink()
     assert [hashed(monkeypatch, folder) for _ in range(2)] == [len(NAMES)] * 2
+
+
+def test_content_is_validated_once_for_each_meta(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that have the hashes of a meta.json are those that were validated with it."""
+    calls: list[Parsed] = []
+    real = cache.problems
+    monkeypatch.setattr(cache, "problems", lambda parsed: (calls.append(parsed), real(parsed))[1])
+    os.utime(folder / "test_filter.npy")
+    cache.open_or_build(folder, KEY, never)
+    assert len(calls) == 0
+    reseal(folder, extra={"made": "by somebody else"})
+    cache.open_or_build(folder, KEY, never)
+    cache.open_or_build(folder, KEY, never)
+    assert len(calls) == 1
+    cache.open_or_build(folder, KEY, never, verify=True)
+    assert len(calls) == 2
 
 
 def test_what_is_wrong_is_told_by_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

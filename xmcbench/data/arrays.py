@@ -3,9 +3,10 @@
     FOLDER/   meta.json  NAME.npy  …  verified.json
 
 The folder is built under a temporary name, with `meta.json` written last, and then renamed. `meta.json` holds the
-length and sha256 of every file, and a hash of itself. A file is hashed when the folder is opened, and its content is
-validated, unless its size, times and inode are those of an earlier opening, which `verified.json` has. A damaged folder
-is built again. If two processes need the same folder, only one builds it; opening an existing folder takes no lock.
+length and sha256 of every file, and a hash of itself. A file is hashed when the folder is opened, unless its size,
+times and inode are those of an earlier opening. The content that a `meta.json` describes is validated once. That this
+was done is in `verified.json`. A damaged folder is built again. If two processes need the same folder, only one builds
+it; opening an existing folder takes no lock.
 
 What this guarantees: arrays are the bytes that `build` wrote, at the time of opening. Files shorter than `SMALL` are
 then in memory. Longer ones are mapped: who replaces or removes a file changes no open array, but who edits a file in
@@ -64,17 +65,17 @@ class _File(msgspec.Struct):
 
 
 class _Verified(msgspec.Struct):
-    """Files that were whole, by their stamps; `meta` is the hash of the meta.json that they were compared with."""
+    """Stamps of files that were whole; `meta` is the hash of the meta.json that describes them, "" if there is none."""
 
-    meta: str
-    files: dict[str, Stamp]
+    meta: str = ""
+    files: dict[str, Stamp] = {}
 
 
 @dataclass(frozen=True)
 class Stored:
     """The content of a folder: its read-only arrays, and `meta.json` with the facts that `build` returned.
 
-    If `unchecked`, a file was hashed just now: the arrays must be validated before they are used.
+    If `unchecked`, the arrays must be validated before they are used.
     """
 
     arrays: Mapping[str, Array]
@@ -116,7 +117,7 @@ def open_or_build(
     build : saves arrays and returns facts for `meta.json`, plain JSON. If it raises, nothing is left on disk.
     read : see `open_folder`.
     verb : participle for the warning "FOLDER is damaged: it is … again", which names the damaged file.
-    verify : hash every file, whatever `verified.json` says.
+    verify : hash every file and validate the content, whatever `verified.json` says.
 
     Raises
     ------
@@ -149,7 +150,7 @@ def open_folder(folder: Path, key: str, read: Callable[[Stored], T], *, verify: 
     ----------
     read : raises ValueError, LookupError or msgspec.ValidationError for unexpected content, which counts as damage. It
         must validate everything that kernels rely on, but need not if the content is not `unchecked`.
-    verify : hash every file, whatever `verified.json` says.
+    verify : hash every file and validate the content, whatever `verified.json` says.
 
     Raises
     ------
@@ -158,20 +159,22 @@ def open_folder(folder: Path, key: str, read: Callable[[Stored], T], *, verify: 
     started = time.time_ns()
     meta = facts_of(folder, key)
     seal = _checksum(meta)
-    known = {} if verify else _known(folder, seal)
+    known = _Verified() if verify else _known(folder)
+    if known.meta != seal:
+        known = _Verified()
     arrays: dict[str, Array] = {}
     stamps: dict[str, Stamp] = {}
     try:
         for name, file in msgspec.convert(meta["arrays"], dict[str, _File]).items():
-            arrays[name], stamps[name] = _load(folder / f"{name}.npy", file, known.get(name))
-        content = read(Stored(arrays, meta, unchecked=stamps != known))
+            arrays[name], stamps[name] = _load(folder / f"{name}.npy", file, known.files.get(name))
+        content = read(Stored(arrays, meta, unchecked=not known.meta))
     except DAMAGE as error:
         raise Unusable(_reason(error)) from error
-    settled = {name: stamp for name, stamp in stamps.items() if is_settled(stamp, started)}
-    if settled != known and folder.is_dir():
+    found = _Verified(seal, {name: stamp for name, stamp in stamps.items() if is_settled(stamp, started)})
+    if found != known and folder.is_dir():
         with suppress(DataError, OSError):  # in a folder that can't be written, files are hashed at every opening
             sweep(folder)
-            write_json(folder / VERIFIED, {"meta": seal, "files": settled})
+            write_json(folder / VERIFIED, msgspec.to_builtins(found))
     return content
 
 
@@ -227,14 +230,13 @@ def _checksum(meta: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
-def _known(folder: Path, seal: str) -> dict[str, Stamp]:
-    """The stamps of `verified.json`, {} if it is of another meta.json, damaged or missing."""
+def _known(folder: Path) -> _Verified:
+    """The content of `verified.json`, empty if it is damaged or missing."""
     try:
         with _opened(folder / VERIFIED) as file:
-            verified = msgspec.json.decode(file.read(), type=_Verified)
+            return msgspec.json.decode(file.read(), type=_Verified)
     except (OSError, ValueError, RecursionError, msgspec.DecodeError):
-        return {}
-    return verified.files if verified.meta == seal else {}
+        return _Verified()
 
 
 @contextmanager

@@ -3,8 +3,8 @@
     HOME/parsed/NAME/VIEW-KEY/   meta.json  train.labels.indptr.npy  …  label_texts.blob.npy  label_texts.offsets.npy
 
 KEY is a hash of the inputs of the parse (source files, recipe, view). `xmcbench.data.arrays` reads and writes folders.
-Whenever it hashes a file, the structure of all arrays is validated and the content hash is computed again, so that no
-kernel gets other arrays than those that were parsed.
+Before arrays of a folder are used for the first time, their structure is validated and the content hash is computed
+again, so that no kernel gets other arrays than those that were parsed.
 """
 
 from __future__ import annotations
