@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave them behind
 OLD = "-old"  # suffix of a folder that a new one replaces
+Stamp = list[int]  # see `stamp_of`
+SETTLE = 2_000_000_000  # nanoseconds; the times of files have steps of up to 2 s, those of Linux of 10 ms
 RANDOM = 9  # characters that `tempfile` adds to a name, with the dash before them
 
 
@@ -186,3 +188,16 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp_of(stat: os.stat_result) -> Stamp:
+    """[size, mtime, ctime, inode] of a file, times in nanoseconds; an edit that keeps the mtime changes the ctime."""
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def is_settled(stamp: Stamp, since: int) -> bool:
+    """Whether every later edit of the file changes its stamp, which was taken at the time `since` (ns) or later.
+
+    An edit within one step of the clock after the last change could leave the times of the file as they are.
+    """
+    return stamp[2] < since - SETTLE

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.data.damage import flip
 from xmcbench.cli.app import app
 from xmcbench.comparison.regression import expected_of
+from xmcbench.data import arrays, load
 from xmcbench.errors import DataError, RegressionError, UsageError
-from xmcbench.files import read_npz, sha256_of, write_json, write_npz
+from xmcbench.files import read_npz, sha256_of, stamp_of, write_json, write_npz
 from xmcbench.methods.popularity import Popularity
 from xmcbench.results import record_file
 from xmcbench.results.record import Record
@@ -285,6 +287,21 @@ def test_data_of_other_content_or_none(own: Store) -> None:
     assert "nobody-has-it" in found["data set"][1]
     change(own, dataset={key: value for key, value in dataset.items() if key != "view"})
     assert "dataset: missing view" in verify(own, code=4)["record"][1]
+
+
+def test_a_damaged_data_set_is_parsed_again_before_scores_are_checked(
+    own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the list of verified files says that it is whole."""
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+    load(SMALL)
+    (folder,) = (path for path in (tmp_path / "home" / "parsed" / SMALL).iterdir() if path.is_dir())
+    flip(folder / "test.labels.indices.npy")
+    stamps = {path.stem: stamp_of(path.stat()) for path in folder.glob("*.npy")}
+    meta = json.loads((folder / arrays.META).read_text())["check"]
+    (folder / arrays.VERIFIED).write_text(json.dumps({"meta": meta, "files": stamps}))
+    with pytest.warns(UserWarning, match="test.labels.indices.npy: changed"):
+        assert states(verify(own))["scores"] == "ok"
 
 
 def test_text_from_a_record_can_not_steer_a_terminal(own: Store) -> None:

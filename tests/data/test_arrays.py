@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from xmcbench.data import arrays
-from xmcbench.data.arrays import Array, Stored, Writer, open_folder, open_or_build, remove
+from xmcbench.data.arrays import Array, Stored, Unusable, Writer, open_folder, open_or_build, remove
 from xmcbench.errors import DataError
 
 KEY = "k"
@@ -51,7 +52,7 @@ def test_round_trip(folder: Path) -> None:
         assert stored.facts["said"] == "é"
         with pytest.raises(ValueError, match="read-only"):
             stored.arrays["b"][0] = 0
-    assert sorted(path.name for path in folder.iterdir()) == ["a.npy", "b.npy", "meta.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.npy", "b.npy", "meta.json", "verified.json"]
 
 
 @pytest.mark.parametrize("shape", [(0,), (5,), (0, 3), (4, 3, 2)])
@@ -73,9 +74,7 @@ def test_large_arrays_are_mapped(folder: Path) -> None:
 
     found: Any = open_or_build(folder, KEY, save, same).arrays["a"]
     np.testing.assert_array_equal(found, big)
-    while isinstance(found.base, np.ndarray):
-        found = found.base
-    assert isinstance(found, np.memmap)
+    assert isinstance(found.base, mmap.mmap)
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "meta cut", "meta edited", "another key", "what it reads"])
@@ -118,7 +117,8 @@ def test_a_build_that_stops_leaves_nothing(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         open_or_build(folder, KEY, stops, same)
     assert [path.name for path in folder.parent.iterdir()] == [".one.lock"]
-    assert open_folder(folder, KEY, same) is None
+    with pytest.raises(Unusable, match=r"^$"):
+        open_folder(folder, KEY, same)
 
 
 def test_a_full_disk_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,8 @@ def test_one_killed_then_two_at_once(folder: Path) -> None:
         pass
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
-    assert open_folder(folder, KEY, same) is None
+    with pytest.raises(Unusable, match=r"^$"):
+        open_folder(folder, KEY, same)
     assert len([path for path in folder.parent.iterdir() if path.is_dir()]) == 1  # half a build, under another name
     said = [process.communicate(timeout=120)[0].splitlines() for process in [start(folder) for _ in range(2)]]
     assert sorted(map(len, said)) == [1, 21]

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xmcbench.data.arrays import open_folder
+import pytest
+
+from xmcbench.data.arrays import Unusable, open_folder
 
 COMMON = """
 import sys, time
@@ -65,7 +67,8 @@ def test_killed_half_way(tmp_path: Path) -> None:
     assert len(left) == 1
     assert left[0].name.startswith(".tmp-bow-k-")
     assert len(list(left[0].iterdir())) == 4
-    assert open_folder(folder, "k", lambda stored: stored) is None
+    with pytest.raises(Unusable, match=r"^$"):
+        open_folder(folder, "k", lambda stored: stored)
 
     after = start(LOAD, folder, log)
     assert after.communicate(timeout=120)[0].startswith("sha256:")

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from xmcbench import files
 from xmcbench.data import fetch, hashes
 from xmcbench.data.catalogue import Entry, File, Form, entry
 from xmcbench.data.drive import page_in
@@ -313,12 +314,44 @@ def test_a_change_of_one_byte_in_place_is_noticed() -> None:
 
 
 def test_a_file_that_did_not_change_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SETTLE", 0)
     toy_entry = toy()
     put(folder(toy_entry) / "toy_train.txt", TRAIN)
     put(folder(toy_entry) / "toy_test.txt", TEST)
     first = fetch_files(toy_entry, offline=True)
     monkeypatch.setattr(hashes, "hashes_of", lambda path: pytest.fail(f"read {path} again"))
     assert fetch_files(toy_entry, offline=True) == first
+
+
+def test_a_file_that_just_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit within one step of the clock would leave the file's times as they are."""
+    path = put(folder(toy()) / "toy_train.txt", TRAIN)
+    seen: list[Path] = []
+    real = hashes.hashes_of
+    monkeypatch.setattr(hashes, "hashes_of", lambda path: (seen.append(path), real(path))[1])
+    assert [hashes.remembered(path) for _ in range(2)] == [real(path)] * 2
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("field", ["sha256", "git_blob", "stamp", "of another file"])
+def test_damaged_remembered_hashes_are_computed_again(home: Path, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    """They would refuse a file that is right, or accept one that is wrong."""
+    monkeypatch.setattr(files, "SETTLE", 0)
+    path, other = (put(folder(toy()) / name, TRAIN) for name in ("toy_train.txt", "other.txt"))
+    right = hashes.remembered(path)
+    hashes.remembered(other)
+    cached = home / hashes.CACHE
+    entries = json.loads(cached.read_text())
+    if field == "of another file":
+        entries[str(path)], entries[str(other)] = entries[str(other)], entries[str(path)]
+    elif field == "stamp":
+        path.write_bytes(TEST)
+        right = hashes.hashes_of(path)
+        entries[str(path)]["stamp"] = files.stamp_of(path.stat())
+    else:
+        entries[str(path)][field] = "0" * 64
+    cached.write_text(json.dumps(entries))
+    assert hashes.remembered(path) == right
 
 
 def test_what_a_killed_unpacking_left_is_removed() -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.data.damage import flip
 from xmcbench.cli.app import data_app
+from xmcbench.data import arrays, load
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError, UsageError, XmcError
+from xmcbench.files import stamp_of
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +172,30 @@ def test_stats_stand_beside_what_is_expected(shared: Path, monkeypatch: pytest.M
     assert {key: said["counts"][key] for key in said["expected"]} == said["expected"]
     assert said["expected"]["n_labels"] == 159
     assert said["known_issues"]
-    assert "counts as expected" in run("verify", "bibtex").stdout
+    assert "counts as expected; parsed views are whole: bow" in run("verify", "bibtex").stdout
+
+
+def test_verify_hashes_parsed_data_sets_and_parses_damaged_ones_again(home: Path, tmp_path: Path) -> None:
+    """Also generated and imported ones, and although the list of verified files says that they are whole."""
+    name, path = "synthetic[rows=10,test=5]", tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps({"text": f"fever {i}", "labels": [str(i % 2)]}) + "\n" for i in range(9)))
+    assert CliRunner().invoke(data_app, ["import", "--name", "mine", "--texts", str(path)]).exit_code == 0
+    expected = {one: load(one, offline=True).content_hash for one in (name, "mine")}
+    assert "needs no files; counts as expected; parsed views are whole: bow" in run("verify", name).stdout
+    for one in expected:
+        (folder,) = (path for path in (home / "parsed" / one).iterdir() if path.is_dir())
+        flip(folder / "train.labels.data.npy")
+        meta = json.loads((folder / arrays.META).read_text())
+        stamps = {name: stamp_of((folder / f"{name}.npy").stat()) for name in meta["arrays"]}
+        (folder / arrays.VERIFIED).write_text(json.dumps({"meta": meta["check"], "files": stamps}))
+    with pytest.warns(UserWarning, match="train.labels.data.npy: changed") as warned:
+        said = json.loads(run("verify", "--json").stdout)
+    assert len(warned) == 2
+    assert said["ok"]
+    counts = {report["dataset"]: report["counts"] for report in said["datasets"] if report["dataset"] in expected}
+    assert counts.keys() == expected.keys()
+    assert all(text.endswith("; parsed views are whole: bow") for text in counts.values())
+    assert {one: load(one, offline=True, verify=True).content_hash for one in expected} == expected
 
 
 def test_a_synthetic_data_set_of_any_size_is_made_not_fetched(home: Path) -> None:

@@ -16,13 +16,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from tests.data.damage import change_sealed, flip
 from xmcbench.data.home import home
 from xmcbench.encoders import frozen as module
 from xmcbench.encoders.encoder import buckets, embed
 from xmcbench.encoders.frozen import DenseRows, FrozenEncoder
 from xmcbench.encoders.making import load_encoder, new_encoder, save_encoder
 from xmcbench.encoders.params import EncoderParams
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, Diverged
 from xmcbench.method import Inputs, TrainData
 
 WORDS = ["fever", "arm", "left", "yellow", "of", "the"]
@@ -159,12 +160,31 @@ def test_a_stop_goes_on_from_the_last_whole_block(tiny: Path, folders: Path) -> 
     np.testing.assert_allclose(rows.distinct[rows.which], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_damaged_folder_is_made_again(tiny: Path, folders: Path) -> None:
-    expected = made(tiny).label_rows(MANY).distinct
-    path = folders / whole(folders)[0] / "embeddings.npy"
-    path.write_bytes(path.read_bytes()[:-4])
+@pytest.mark.parametrize("harm", ["cut", "one bit", "not finite, sealed", "no such row, sealed"])
+def test_a_damaged_folder_is_made_again(tiny: Path, folders: Path, harm: str) -> None:
+    expected = made(tiny).label_rows(MANY)
+    folder = folders / whole(folders)[0]
+    if harm == "cut":
+        os.truncate(folder / "embeddings.npy", (folder / "embeddings.npy").stat().st_size - 4)
+    elif harm == "one bit":
+        flip(folder / "embeddings.npy")
+    elif harm == "not finite, sealed":
+        change_sealed(folder / "embeddings.npy", 2, np.nan)
+    else:
+        change_sealed(folder / "which.npy", 2, 60)
     with pytest.warns(UserWarning, match="damaged"):
-        np.testing.assert_array_equal(made(tiny).label_rows(MANY).distinct, expected)
+        found = made(tiny).label_rows(MANY)
+    np.testing.assert_array_equal(found.distinct, expected.distinct)
+    np.testing.assert_array_equal(found.which, expected.which)
+
+
+def test_embeddings_that_are_not_finite_are_named_and_not_cached(tiny: Path, folders: Path) -> None:
+    encoder = made(tiny)
+    with torch.no_grad():
+        next(encoder.transformer.parameters()).fill_(np.nan)
+    with pytest.raises(Diverged, match="not finite"):
+        encoder.label_rows(MANY)
+    assert whole(folders) == []
 
 
 KILL = """

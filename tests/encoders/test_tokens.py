@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.data.damage import change_sealed, flip
 from xmcbench.data.home import home
 from xmcbench.data.texts import Texts
 from xmcbench.encoders import tokens
@@ -92,11 +94,27 @@ def test_key_is_of_texts_and_of_all_that_decides_ids(tiny: Path, folders: Path) 
     assert len([path for path in folders.iterdir() if path.is_dir()]) == 3
 
 
-@pytest.mark.parametrize("name", ["ids.npy", "offsets.npy", "meta.json"])
-def test_a_damaged_folder_is_made_again(tiny: Path, folders: Path, name: str) -> None:
+HARM: dict[str, Callable[[Path], None]] = {
+    "cut": lambda path: os.truncate(path, path.stat().st_size - 4),
+    "one bit": flip,
+    "out of range, sealed": lambda path: change_sealed(path, 3, 9999),
+    "empty row, sealed": lambda path: change_sealed(path, 3, int(np.load(path)[2])),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        *[(name, harm) for name in ("ids.npy", "offsets.npy", "meta.json") for harm in ("cut", "one bit")],
+        ("ids.npy", "out of range, sealed"),
+        ("offsets.npy", "out of range, sealed"),
+        ("offsets.npy", "empty row, sealed"),
+    ],
+)
+def test_a_damaged_folder_is_made_again(tiny: Path, folders: Path, name: str, harm: str) -> None:
     expected = tokeniser(tiny)(MANY)
     (folder,) = (path for path in folders.iterdir() if path.is_dir())
-    (folder / name).write_bytes((folder / name).read_bytes()[:-4])
+    HARM[harm](folder / name)
     with pytest.warns(UserWarning, match="damaged: it is tokenised again"):
         found = tokeniser(tiny)(MANY)
     np.testing.assert_array_equal(found.ids, expected.ids)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.data.damage import flip
 from tests.minimal import minimal, minimal_raw
 from xmcbench.cli.app import app
+from xmcbench.data import load
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic, write_json, write_npz
 from xmcbench.results import record_file
@@ -180,6 +182,26 @@ def test_a_file_of_another_name_than_its_run_is_refused(source: Store, into: Sto
     found = outcomes(source, into)
     assert (found["a"].what, found["z"].what) == (ADDED, REFUSED)
     assert "its run id is 'a'" in found["z"].why
+
+
+def test_a_run_on_a_damaged_data_set_is_refused_until_it_is_parsed_again(
+    source: Store, into: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+    name = "synthetic[rows=10,test=3]"
+    content = {"name": name, "view": "bow", "content_hash": load(name).content_hash}
+    for run_id in "ac":
+        raw = json.loads((source.folder / "records" / f"{run_id}.json").read_text())
+        change(source, run_id, dataset={**raw["dataset"], **content})
+    (folder,) = (path for path in (tmp_path / "home" / "parsed" / name).iterdir() if path.is_dir())
+    flip(folder / "test.labels.indices.npy")
+    found = outcomes(source, into)
+    assert {run_id: outcome.what for run_id, outcome in found.items()} == {"a": REFUSED, "b": ADDED, "c": REFUSED}
+    assert "test.labels.indices.npy: changed after it was written" in found["a"].why
+    assert f"`xmcbench data verify '{name}'` parses it again" in found["a"].why
+    with pytest.warns(UserWarning, match="damaged"):
+        load(name, verify=True)
+    assert said(source, into) == {"a": ADDED, "b": THERE, "c": ADDED}
 
 
 def test_what_killed_merges_left_is_removed(source: Store, into: Store) -> None:

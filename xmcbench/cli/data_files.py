@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from xmcbench.errors import DataError
 if TYPE_CHECKING:
     from xmcbench.data.catalogue import Entry
     from xmcbench.data.inventory import State
+    from xmcbench.data.validate import Counts
 
 DAMAGED = "imported, but damaged: see `xmcbench data verify`"
 
@@ -23,17 +25,18 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all with local files.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check hashes of local files and counts of parsed data sets.
+    """Check hashes of local files, and hashes and counts of parsed data sets.
 
-    Every file is read, also those of imported data sets, whose hashes were recorded by the import.
+    Every file is read, also those of imported data sets, whose hashes were recorded by the import. Damaged files of a
+    parsed data set are only a cache: it is parsed again, with a warning.
 
     Example: xmcbench data verify eurlex-4.3k
     """
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.imported import imported_names
-    from xmcbench.data.inventory import data_set, verified
+    from xmcbench.data.inventory import data_set, generated, is_parsed, verified
 
-    everything: list[Entry | str] = [*catalogue().values(), *imported_names()]
+    everything: list[Entry | str] = [*catalogue().values(), *generated(), *imported_names()]
     targets = [data_set(name) for name in names] if names else everything
     reports, problems = [], []
     for target in {target if isinstance(target, str) else target.name: target for target in targets}.values():
@@ -41,10 +44,10 @@ def verify(
             name, (rows, counts, differences) = target, _verified_import(target)
         else:
             name, rows, counts, differences = target.name, verified(target), "counts as expected", []
-            if not rows and not names:
+            if not rows and not names and not is_parsed(name):
                 continue
             if all(row.ok for row in rows):
-                counts, differences = _check_counts(target)
+                counts, differences = _check_parsed(target)
         faults = list(dict.fromkeys(row.problem for row in rows if not row.ok))
         problems += [*faults, *(f"{name}: {line}" for line in differences)]
         reports.append({"dataset": name, "files": [vars(row) for row in rows], "counts": counts})
@@ -55,7 +58,7 @@ def verify(
             titles = ("data set", "file", "place", "bytes", "state", "compared with")
             short = {"compared with": _short_hash}
             print_table([titles, *cells], right=("bytes",), short=short, drop=("data set", "bytes"))
-        print_text(f"{name}: {counts if rows or isinstance(target, str) else _without_files(target)}")
+        print_text(f"{name}: {'' if rows or isinstance(target, str) else _without_files(target) + '; '}{counts}")
     if as_json:
         _json({"ok": not problems, "problems": problems, "datasets": reports})
         if problems:
@@ -65,7 +68,7 @@ def verify(
 
 
 def _verified_import(name: str) -> tuple[list[State], str, list[str]]:
-    """(state of each file, a verdict, faults of meta.json) of an imported data set."""
+    """(state of each file, a verdict, other problems) of an imported data set."""
     from xmcbench.data.imported import find_imported
     from xmcbench.data.inventory import imported_states
 
@@ -74,8 +77,10 @@ def _verified_import(name: str) -> tuple[list[State], str, list[str]]:
     except DataError as error:
         return [], "DAMAGED", [str(error)]
     rows = imported_states(imported, verify=True)
-    whole = rows and all(row.ok for row in rows)
-    return rows, f"as imported, revision {imported.revision}" if whole else "DAMAGED", []
+    if not rows or not all(row.ok for row in rows):
+        return rows, "DAMAGED", []
+    views, _, problems = _reread(imported.name, imported.views)
+    return rows, f"as imported, revision {imported.revision}{_hashed(views)}", problems
 
 
 def where(
@@ -131,17 +136,38 @@ def where(
             typer.echo(f"\nBy hand, for view {view}:\n  {instructions(target, view)}")
 
 
-def _check_counts(entry: Entry) -> tuple[str, list[str]]:
-    """A verdict and the differences from the expected counts, if the default view is parsed and its files are local."""
+def _check_parsed(entry: Entry) -> tuple[str, list[str]]:
+    """A verdict on the parsed views whose files are local, and problems: differences from the expected counts."""
+    from xmcbench.data.inventory import differing, have
+
+    views = [view for view in entry.views if not entry.forms or have(entry, view)]
+    hashed, counted, problems = _reread(entry.name, views)
+    if problems:
+        return "can't be loaded", problems
+    if not hashed:
+        return "not parsed from these files yet, so nothing was counted", []
+    differences = list(dict.fromkeys(line for counts in counted for line in differing(entry, counts)))
+    return f"counts {'DIFFER' if differences else 'as expected'}{_hashed(hashed)}", differences
+
+
+def _reread(name: str, views: Iterable[str]) -> tuple[list[str], list[Counts], list[str]]:
+    """(parsed views whose files were all hashed, their counts, problems) of a data set."""
     from xmcbench.data import load
-    from xmcbench.data.inventory import differing, have, is_parsed
+    from xmcbench.data.inventory import is_parsed
     from xmcbench.data.validate import counts
 
-    view = entry.default_view
-    if not is_parsed(entry.name, view) or (entry.forms and not have(entry, view)):
-        return "not parsed from these files yet, so nothing was counted", []
-    differences = differing(entry, counts(load(entry.name, offline=True)))
-    return "counts DIFFER" if differences else "counts as expected", differences
+    hashed, counted, problems = [], [], []
+    for view in (view for view in views if is_parsed(name, view)):
+        try:
+            counted.append(counts(load(name, view, offline=True, verify=True)))
+            hashed.append(view)
+        except DataError as error:
+            problems.append(str(error))
+    return hashed, counted, problems
+
+
+def _hashed(views: list[str]) -> str:
+    return f"; parsed views are whole: {', '.join(views)}" if views else ""
 
 
 def _without_files(entry: Entry) -> str:

@@ -32,7 +32,8 @@ def verify(
 ) -> None:
     """Check a record, its files and its scores.
 
-    Checks the seal, the files that the record names, and the scores, recomputed from stored predictions. Exit code 3
+    Checks the seal, the files that the record names, and the scores, recomputed from stored predictions; the cached
+    files of the data set are hashed for that, and parsed again with a warning if they are damaged. Exit code 3
     if the predictions or rows of the record give another score; 4 if a file is missing or was changed. A slim copy has
     no predictions, so only the values for leaderboards and --rerun are checked.
 

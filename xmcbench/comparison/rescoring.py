@@ -21,8 +21,8 @@ class OtherContent(DataError):
     """The data set with the record's name has other content than the record's data set."""
 
 
-def dataset_of(record: Record, *, offline: bool, progress: Reporter | None = None) -> Dataset:
-    """The record's data set, loaded by name and view.
+def dataset_of(record: Record, *, offline: bool, progress: Reporter | None = None, verify: bool = False) -> Dataset:
+    """The record's data set, loaded by name and view; `verify` as in `xmcbench.data.load`.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def dataset_of(record: Record, *, offline: bool, progress: Reporter | None = Non
     from xmcbench.data import load
 
     facts = record.dataset
-    dataset = load(facts.name, facts.view, offline=offline, progress=progress)
+    dataset = load(facts.name, facts.view, offline=offline, progress=progress, verify=verify)
     if dataset.content_hash != facts.content_hash:
         why = "another file or reader."
         if dataset.revision != facts.revision:

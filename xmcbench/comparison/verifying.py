@@ -87,9 +87,9 @@ def _exists(record: Record, store: Store, kind: Kind) -> bool:
 
 
 def find_data(record: Record, *, offline: bool, progress: Reporter | None) -> tuple[Check, Dataset | None]:
-    """The record's data set, or None with the reason in the check."""
+    """The record's data set, all its cached files hashed, or None with the reason in the check."""
     try:
-        dataset = dataset_of(record, offline=offline, progress=progress)
+        dataset = dataset_of(record, offline=offline, progress=progress, verify=True)
     except OtherContent as error:
         return Check("data set", FAILED, str(error)), None
     except (DataError, UsageError) as error:

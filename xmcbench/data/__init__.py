@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
 
 
-def load(name: str, view: str | None = None, *, offline: bool = False, progress: Reporter | None = None) -> Dataset:
+def load(
+    name: str,
+    view: str | None = None,
+    *,
+    offline: bool = False,
+    progress: Reporter | None = None,
+    verify: bool = False,
+) -> Dataset:
     """Return a data set by name. The first call fetches and parses it; later calls open the cache.
 
     Parameters
@@ -18,6 +25,8 @@ def load(name: str, view: str | None = None, *, offline: bool = False, progress:
     view : one of the entry's views; None is the default view.
     offline : use only files on this machine and in `XMCBENCH_MIRROR`; no network.
     progress : receives the phases of fetching and parsing.
+    verify : hash the cached files and compute the content hash again, even of files that did not change since they were
+        last hashed. A damaged cache is parsed again, with a warning, in either case.
 
     Raises
     ------
@@ -26,4 +35,4 @@ def load(name: str, view: str | None = None, *, offline: bool = False, progress:
     """
     from xmcbench.data.loading import load as load_dataset
 
-    return load_dataset(name, view, offline=offline, progress=progress)
+    return load_dataset(name, view, offline=offline, progress=progress, verify=verify)

@@ -3,6 +3,8 @@
     HOME/parsed/NAME/VIEW-KEY/   meta.json  train.labels.indptr.npy  …  label_texts.blob.npy  label_texts.offsets.npy
 
 KEY is a hash of the inputs of the parse (source files, recipe, view). `xmcbench.data.arrays` reads and writes folders.
+Before arrays of a folder are used for the first time, their structure is validated and the content hash is computed
+again, so that no kernel gets other arrays than those that were parsed.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import msgspec
 import numpy as np
 import scipy.sparse as sp
 
-from xmcbench.data.arrays import Array, Stored, Writer
+from xmcbench.data.arrays import Array, Stored, Unusable, Writer, facts_of, open_folder
 from xmcbench.data.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
+from xmcbench.data.validate import problems
 
 FORMAT = 1  # version of the folder layout; raise it when an older reader would misread a newer folder
+GROUPS = ("label_groups", "row_groups")
 Shapes = dict[str, tuple[int, int]]  # "train.labels" → (n, L)
 
 
@@ -54,19 +58,67 @@ def folder_of(name: str, view: str, key: str) -> Path:
     return home() / "parsed" / name / f"{view}-{key}"
 
 
-def open_or_build(folder: Path, key: str, build: Callable[[], Parsed]) -> Cached:
-    """Open `folder`; one process builds it first if it is missing or damaged. Errors as in `arrays.open_or_build`."""
+def open_or_build(folder: Path, key: str, build: Callable[[], Parsed], *, verify: bool = False) -> Cached:
+    """Open `folder`; one process builds it first if it is missing or damaged. See `arrays.open_or_build`."""
 
     def save(writer: Writer) -> Mapping[str, object]:
         parsed = build()
         return {"content_hash": _hash(parsed, writer), "shapes": shapes(parsed), "extra": dict(parsed.extra)}
 
-    return open_or_build_arrays(folder, key, save, _read, "parsed")
+    return open_or_build_arrays(folder, key, save, _read, "parsed", verify=verify)
+
+
+def damage(name: str, view: str, content_hash: str) -> str:
+    """What is wrong with the parsed view of that content, whose files are all hashed; "" also if it is not here."""
+    parsed = home() / "parsed"
+    folders = [] if name not in _names(parsed) else sorted((parsed / name).iterdir())
+    for folder in folders:
+        key = folder.name.removeprefix(f"{view}-")
+        try:
+            if key == folder.name or facts_of(folder, key).get("content_hash") != content_hash:
+                continue
+        except Unusable:  # loading parses it again
+            continue
+        try:
+            open_folder(folder, key, _read, verify=True)
+        except Unusable as error:
+            return f"{folder}: {error}"
+    return ""
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
 def _read(stored: Stored) -> Cached:
+    """ValueError or KeyError if the arrays are not those of a valid data set with the content hash of `meta.json`."""
     facts = msgspec.convert(stored.facts, _Facts)
-    return Cached(assemble(stored.arrays, facts.shapes, facts.extra), facts.content_hash)
+    parsed = assemble(stored.arrays, facts.shapes, facts.extra)
+    if stored.unchecked:
+        for name, array in stored.arrays.items():
+            _check_type(name, array)
+        for texts in (parsed.label_texts, *(split.texts for split in parsed.splits.values())):
+            if isinstance(texts, Texts):
+                texts.check()
+        if faults := problems(parsed):
+            raise ValueError(faults[0])
+        if content_hash(parsed) != facts.content_hash:
+            raise ValueError("the arrays are not those of the content hash")
+    return Cached(parsed, facts.content_hash)
+
+
+def _check_type(name: str, array: Array) -> None:
+    """ValueError for an array of another type or number of dimensions than `arrays` gives it."""
+    kind = name.rpartition(".")[2]
+    if name.startswith(GROUPS):
+        is_right = array.dtype == bool and bool((array.view(np.uint8) <= 1).all())
+    elif kind in ("indptr", "indices"):
+        is_right = array.dtype in (np.int32, np.int64)
+    else:
+        types = {"data": np.float32, "blob": np.uint8}
+        is_right = array.dtype == types.get(kind, np.int64)  # else offsets or a filter
+    if not is_right or array.ndim != (2 if name.endswith("_filter") else 1):
+        raise ValueError(f"{name} is {array.dtype} with {array.ndim} dimensions")
 
 
 def content_hash(parsed: Parsed) -> str:
@@ -112,7 +164,7 @@ def arrays(parsed: Parsed) -> Iterator[tuple[str, Array]]:
     yield from _texts("label_texts", parsed.label_texts)
     yield "train_filter", parsed.train_filter.astype(np.int64, copy=False)
     yield "test_filter", parsed.test_filter.astype(np.int64, copy=False)
-    for kind in ("label_groups", "row_groups"):
+    for kind in GROUPS:
         groups: Mapping[str, Array] = getattr(parsed, kind)
         for name in sorted(groups):
             yield f"{kind}.{name}", np.asarray(groups[name], bool)
@@ -161,11 +213,13 @@ def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, o
 
 
 def _csr(named: Mapping[str, Array], name: str, matrices: Shapes) -> sp.csr_matrix:
-    """A CSR matrix over the stored arrays, without copies or checks; the entries were checked after parsing."""
+    """A CSR matrix over the stored arrays, without copies; only lengths and types are checked (see `_read`)."""
     rows, columns = matrices[name]
+    data, indices, indptr = (named[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    if len(indptr) != rows + 1 or len(indices) != len(data) or indptr.dtype != indices.dtype or columns < 0:
+        raise ValueError(f"{name}: its arrays are not of one matrix of {rows} rows and {columns} columns")
     matrix = sp.csr_matrix((rows, columns), dtype=np.float32)
-    matrix.data, matrix.indices = named[f"{name}.data"], named[f"{name}.indices"]
-    matrix.indptr = named[f"{name}.indptr"]
+    matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
     matrix.has_sorted_indices = True
     matrix.has_canonical_format = True
     return matrix

@@ -9,7 +9,7 @@ from xmcbench.data import archive
 from xmcbench.data.catalogue import Entry, File, Form
 from xmcbench.data.download import DownloadProgress, Failed, download
 from xmcbench.data.drive import page_in
-from xmcbench.data.hashes import CHUNK, Hashes, LedgerError, check, remember
+from xmcbench.data.hashes import CHUNK, Hashes, LedgerError, check
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError, cannot_write
 from xmcbench.files import TEMPORARY
@@ -169,7 +169,7 @@ def _download_from_any(entry: Entry, file: File, problems: list[str], progress: 
 
     for location in remote(file):
         try:
-            remember(target, download(location, target, file.size, accept, progress))
+            download(location, target, file.size, accept, progress)
             return True
         except Failed as error:
             problems.append(f"{file.name} from {location}: {error}")

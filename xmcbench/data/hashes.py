@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import msgspec
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, cannot_read
-from xmcbench.files import lock_of, typed, typed_json, write_json
+from xmcbench.files import Stamp, is_settled, lock_of, stamp_of, typed, typed_json, write_json
 from xmcbench.locks import locked
 
 CHUNK = 1 << 20
@@ -61,37 +63,43 @@ def hashes_of(path: Path) -> Hashes:
 
 
 class _Remembered(msgspec.Struct):
-    """Cached hashes of a file, valid while its size, mtime and inode are those of `stamp`."""
+    """Cached hashes of a file, valid while it has the `stamp`; `seal` is a hash of all this, and of the file's path."""
 
-    stamp: list[int]
+    stamp: Stamp
     sha256: str
     git_blob: str
-
-
-def _stamp(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    seal: str
 
 
 def remembered(path: Path) -> Hashes:
-    """As `hashes_of`, but cached: the file is read again only if its size, mtime or inode changed."""
-    stamp = _stamp(path)
+    """As `hashes_of`, but cached: the file is read again only if its size, times or inode changed.
+
+    An edit that changes none of them goes unnoticed: one through a memory mapping that was open before, for example.
+    """
+    started = time.time_ns()
+    stamp = stamp_of(path.stat())
     with suppress(KeyError, DataError):
         cached = typed(_read(home() / CACHE)[str(path)], _Remembered, str(path))
-        if cached.stamp == stamp:
-            return Hashes(stamp[0], cached.sha256, cached.git_blob)
+        hashes = Hashes(stamp[0], cached.sha256, cached.git_blob)
+        if cached == _sealed(path, stamp, hashes):
+            return hashes
     hashes = hashes_of(path)
-    remember(path, hashes)
+    if is_settled(stamp, started):
+        _remember(path, stamp, hashes)
     return hashes
 
 
-def remember(path: Path, hashes: Hashes) -> None:
+def _remember(path: Path, stamp: Stamp, hashes: Hashes) -> None:
     """Cache a file's hashes. An unwritable cache folder is no error: the hashes are then computed again."""
-    new = _Remembered(_stamp(path), hashes.sha256, hashes.git_blob)
     with suppress(DataError), _locked_update(home() / CACHE) as all_hashes:
         for missing_path in [key for key in all_hashes if not os.path.exists(key)]:
             del all_hashes[missing_path]
-        all_hashes[str(path)] = msgspec.to_builtins(new)
+        all_hashes[str(path)] = msgspec.to_builtins(_sealed(path, stamp, hashes))
+
+
+def _sealed(path: Path, stamp: Stamp, hashes: Hashes) -> _Remembered:
+    text = json.dumps([str(path), stamp, hashes.sha256, hashes.git_blob])
+    return _Remembered(stamp, hashes.sha256, hashes.git_blob, hashlib.sha256(text.encode()).hexdigest())
 
 
 def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *, record: bool = True) -> str:

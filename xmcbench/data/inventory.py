@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from xmcbench.data.hashes import check, hashes_of
 from xmcbench.data.home import home
 from xmcbench.data.imported import AGAIN, Imported, content_fault, file_faults, imported_names, is_imported
 from xmcbench.data.places import Place, folder, known_hash, places
-from xmcbench.errors import DataError, cannot_write, unknown
+from xmcbench.errors import DataError, UsageError, cannot_write, unknown
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ def described(name: str) -> Entry:
 
         return msgspec.structs.replace(entry("synthetic"), name=parameters(name).name)
     return entry(name)
+
+
+def generated() -> list[Entry]:
+    """The synthetic data sets with parameters of their own that are in the cache."""
+    found = []
+    for path in sorted((home() / "parsed").glob("synthetic[[]*")):
+        with suppress(UsageError):  # no name of a data set
+            found.append(described(path.name))
+    return found
 
 
 def data_set(name: str) -> Entry | str:

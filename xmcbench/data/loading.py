@@ -30,7 +30,7 @@ class Source:
     expected: Mapping[str, int] = field(default_factory=dict)  # counts that a source states; see `validate`
 
 
-def load(name: str, view: str | None, *, offline: bool, progress: Reporter | None) -> Dataset:
+def load(name: str, view: str | None, *, offline: bool, progress: Reporter | None, verify: bool = False) -> Dataset:
     """See `xmcbench.data.load`."""
     reporter = progress or Reporter()
     source = find(name, view, offline=offline, reporter=reporter)
@@ -42,7 +42,7 @@ def load(name: str, view: str | None, *, offline: bool, progress: Reporter | Non
         return parsed
 
     key = cache.key_of(source.depends_on)
-    cached = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, build)
+    cached = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, build, verify=verify)
     return Dataset(
         **vars(cached.parsed),
         name=source.name,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+BLOCK = 1 << 22  # bytes decoded at once
 
 
 class Texts(Sequence[str]):
@@ -34,6 +37,17 @@ class Texts(Sequence[str]):
             blob += text.encode("utf-8", "replace")
             offsets.append(len(blob))
         return cls(np.frombuffer(blob, np.uint8), np.array(offsets, np.int64))
+
+    def check(self) -> None:
+        """ValueError if the offsets are not those of n texts, or a text is not utf-8."""
+        ends, length = self.offsets, len(self.blob)
+        if len(ends) == 0 or ends[0] != 0 or ends[-1] != length or (ends[1:] < ends[:-1]).any():
+            raise ValueError("the offsets of texts do not fit the texts")
+        if (self.blob[ends[ends < length]] & 0b11000000 == 0b10000000).any():
+            raise ValueError("a text starts within a character")
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, length, BLOCK):
+            decoder.decode(self.blob[start : start + BLOCK].tobytes(), final=start + BLOCK >= length)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

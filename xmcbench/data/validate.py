@@ -111,7 +111,9 @@ def matrix_problems(name: str, matrix: sp.csr_matrix) -> list[str]:
         bad_entry = int(np.flatnonzero((ids < 0) | (ids >= width))[0])
         faults.append(f"{name}: row {_row(indptr, bad_entry)} names id {ids[bad_entry]}, valid are 0 to {width - 1}")
     not_ascending = np.flatnonzero(ids[1:] <= ids[:-1]) + 1
-    not_ascending = not_ascending[~np.isin(not_ascending, indptr)]  # ids may decrease at the start of a row
+    is_start = np.zeros(len(ids) + 1, np.bool_)
+    is_start[indptr] = True
+    not_ascending = not_ascending[~is_start[not_ascending]]  # ids may decrease at the start of a row
     if len(not_ascending):
         faults.append(f"{name}: row {_row(indptr, int(not_ascending[0]))} has unsorted or duplicate ids")
     non_finite = np.flatnonzero(~np.isfinite(matrix.data))

@@ -25,7 +25,7 @@ from xmcbench.encoders.encoder import Encoder, embed
 from xmcbench.encoders.tokens import TokenRows, offsets_of, texts_hash
 from xmcbench.encoders.transformer import TransformerEncoder, texts_of
 from xmcbench.encoders.weights import put_weights, weights_of
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, Diverged
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import Inputs, Progress, TrainData
 
@@ -162,9 +162,11 @@ def embeddings(
         return {}
 
     def read(stored: arrays.Stored) -> Embeddings:
-        vectors, which = stored.arrays["embeddings"], stored.arrays["which"]
-        if len(which) != len(texts) or vectors.shape[1] != encoder.width:
-            raise ValueError("wrong shapes")
+        vectors, which = _check_vectors(stored, encoder.width), stored.arrays["which"]
+        if which.dtype != np.int64 or which.shape != (len(texts),):
+            raise ValueError("which: of another type or shape")
+        if stored.unchecked and (which.min() < 0 or which.max() >= len(vectors)):
+            raise ValueError("which: names an embedding that does not exist")
         return vectors, which
 
     cached = arrays.open_or_build(folder, key, build, read)
@@ -184,16 +186,30 @@ def _block(
             if progress is not None:
                 progress(start + done, len(rows))
 
-        writer.save("embeddings", embed(encoder, rows.part(start, stop), str(encoder.device), block_progress))
+        vectors = embed(encoder, rows.part(start, stop), str(encoder.device), block_progress)
+        if not np.isfinite(vectors).all():
+            raise Diverged("the transformer gives embeddings that are not finite")
+        writer.save("embeddings", vectors)
         return {}
 
     def read(stored: arrays.Stored) -> NDArray[np.float32]:
-        vectors = stored.arrays["embeddings"]
-        if vectors.shape != (stop - start, encoder.width):
-            raise ValueError("wrong shape")
+        vectors = _check_vectors(stored, encoder.width)
+        if len(vectors) != stop - start:
+            raise ValueError("embeddings: of other rows")
         return vectors
 
     return arrays.open_or_build(folder, folder.name, build, read)
+
+
+def _check_vectors(stored: arrays.Stored, width: int) -> NDArray[np.float32]:
+    """The stored embeddings; ValueError if they are not a finite (m, width) float32 array."""
+    vectors = stored.arrays["embeddings"]
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != width:
+        raise ValueError(f"embeddings: {vectors.dtype} {vectors.shape}, not float32 of {width} numbers")
+    blocks = range(0, len(vectors), BLOCK) if stored.unchecked else ()
+    if not all(np.isfinite(vectors[start : start + BLOCK]).all() for start in blocks):
+        raise ValueError("embeddings: not finite")
+    return vectors
 
 
 def _key(encoder: TransformerEncoder, texts: Sequence[str]) -> str:

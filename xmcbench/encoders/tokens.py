@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,11 @@ class Tokeniser:
         settings = f"{FORMAT} {self.pad} {np.dtype(self.dtype)} "
         self.key = hashlib.sha256(settings.encode() + self.backend.to_str().encode()).hexdigest()
 
+    @cached_property
+    def largest(self) -> int:
+        """The largest id of a token."""
+        return max(self.pad, *self.backend.get_vocab(with_added_tokens=True).values())
+
     def __call__(self, texts: Sequence[str], progress: Progress | None = None) -> TokenRows:
         """Rows of these texts. `progress` is called with (texts done, texts in all).
 
@@ -117,9 +123,12 @@ class Tokeniser:
             return {}
 
         def read(stored: Stored) -> TokenRows:
-            rows = TokenRows(stored.arrays["ids"], stored.arrays["offsets"], self.pad)
-            if len(rows) != len(texts):
-                raise ValueError("wrong number of rows")
+            ids, offsets = stored.arrays["ids"], stored.arrays["offsets"]
+            if ids.dtype != self.dtype or offsets.dtype != np.int64 or ids.ndim != 1 or len(offsets) != len(packed) + 1:
+                raise ValueError("arrays of other types or lengths")
+            rows = TokenRows(ids, offsets, self.pad)
+            if stored.unchecked and (ids.min() < 0 or ids.max() > self.largest or rows.lengths.min() < 1):
+                raise ValueError("token ids or offsets are out of range")
             return rows
 
         return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")

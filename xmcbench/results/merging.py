@@ -5,11 +5,14 @@ Nothing is overwritten, and a record is written after its files, so that two mer
 
 from __future__ import annotations
 
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from xmcbench.data.cache import damage
 from xmcbench.errors import DataError, WriteError
 from xmcbench.files import atomic, read_npz, sha256_of, sweep
 from xmcbench.results import record_file
@@ -38,22 +41,28 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
     Unfinished files of killed merges are removed first. Records of failed runs are copied too, since a leaderboard
     lists failures. If a record already exists, its missing files are added. Reports are not copied.
 
+    A new record is refused while the parsed data set of its content hash on this machine is damaged, because the run
+    may have been made on it; every file of it is hashed, once. Data sets that are not here are not checked.
+
     `slim`: copy only the files that leaderboards need, neither predictions nor rows.
 
     Raises WriteError: the folder can't be written.
     """
     for kind in ("records", *ALL):
         sweep(into.folder / kind)
+    damage_once = cache(damage)
     for path in source.paths():
         try:
-            yield Outcome(path, _merge_record(path, source, into, SLIM if slim else ALL))
+            yield Outcome(path, _merge_record(path, source, into, SLIM if slim else ALL, damage_once))
         except WriteError:
             raise
         except (DataError, OSError) as error:
             yield Outcome(path, REFUSED, str(error))
 
 
-def _merge_record(path: Path, source: Store, into: Store, kinds: tuple[Kind, ...]) -> str:
+def _merge_record(
+    path: Path, source: Store, into: Store, kinds: tuple[Kind, ...], damage_of: Callable[[str, str, str], str]
+) -> str:
     text = path.read_bytes()
     record = in_its_file(record_file.parse(text, str(path)), path)
     target = into.folder / "records" / path.name
@@ -63,6 +72,9 @@ def _merge_record(path: Path, source: Store, into: Store, kinds: tuple[Kind, ...
             f"{path}: {target} has the same run id but other content",
             "One of the two was changed after it was written. Neither was touched.",
         )
+    facts = record.dataset
+    if not already and (found := damage_of(facts.name, facts.view, facts.content_hash)):
+        raise DataError(f"{path}: its data set is damaged on this machine: {found}", _repair(path, record))
     for source_path, target_path in _missing(record, source, into, kinds):
         with open(source_path, "rb") as original, atomic(target_path) as copy:
             shutil.copyfileobj(original, copy)
@@ -71,6 +83,11 @@ def _merge_record(path: Path, source: Store, into: Store, kinds: tuple[Kind, ...
     with atomic(target) as file:
         file.write(text)
     return ADDED
+
+
+def _repair(path: Path, record: Record) -> str:
+    name, file = shlex.quote(record.dataset.name), shlex.quote(str(path))
+    return f"`xmcbench data verify {name}` parses it again. Then `xmcbench verify {file} --rerun`, and merge again."
 
 
 def _missing(record: Record, source: Store, into: Store, kinds: tuple[Kind, ...]) -> list[tuple[Path, Path]]:
