@@ -68,7 +68,7 @@ def locked(
 
 def _acquired(lock: Path, shared: bool, wait: bool, must: bool, waiting: Callable[[], None] | None) -> int:
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = _opened(lock, shared)
         try:
             if not _lock(descriptor, lock, shared=shared, wait=False, must=must):
                 if not wait:
@@ -86,6 +86,19 @@ def _acquired(lock: Path, shared: bool, wait: bool, must: bool, waiting: Callabl
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _opened(lock: Path, shared: bool) -> int:
+    """The open lock file, which a reader can share without the permission to write or make it."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if not shared or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        try:
+            return os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise error from None
 
 
 def hold(descriptor: int) -> None:

@@ -66,14 +66,16 @@ def verify(
 
 def _verified_import(name: str) -> tuple[list[State], str, list[str]]:
     """(state of each file, a verdict, faults of meta.json) of an imported data set."""
+    from xmcbench.data.home import reading
     from xmcbench.data.imported import find_imported
     from xmcbench.data.inventory import imported_states
 
     try:
-        imported = find_imported(name)
+        with reading(name):
+            imported = find_imported(name)
+            rows = imported_states(imported, verify=True)
     except DataError as error:
         return [], "DAMAGED", [str(error)]
-    rows = imported_states(imported, verify=True)
     whole = rows and all(row.ok for row in rows)
     return rows, f"as imported, revision {imported.revision}" if whole else "DAMAGED", []
 

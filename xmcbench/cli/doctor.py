@@ -127,6 +127,7 @@ def _folders() -> list[Check]:
 
 def _imports() -> list[Check]:
     """Whether the files of every imported data set are those that were imported."""
+    from xmcbench.data.home import reading
     from xmcbench.data.imported import find_imported, imported_names
     from xmcbench.data.inventory import imported_states
     from xmcbench.errors import DataError
@@ -134,11 +135,12 @@ def _imports() -> list[Check]:
     checks = []
     for name in imported_names():
         try:
-            found = find_imported(name)
+            with reading(name):
+                found = find_imported(name)
+                problems = dict.fromkeys(state.problem for state in imported_states(found, verify=True) if not state.ok)
         except DataError as error:
             checks.append(Check(f"data set {name}", False, str(error)))
             continue
-        problems = dict.fromkeys(state.problem for state in imported_states(found, verify=True) if not state.ok)
         detail = "\n".join(problems) or f"{found.folder}, revision {found.revision}"
         checks.append(Check(f"data set {name}", not problems, detail))
     return checks

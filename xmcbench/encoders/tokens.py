@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xmcbench.data.arrays import Stored, Writer, open_or_build
-from xmcbench.data.home import home
+from xmcbench.data.home import home, using_encoders
 from xmcbench.data.texts import Texts
 from xmcbench.errors import UsageError
 from xmcbench.method import Progress
@@ -122,7 +122,8 @@ class Tokeniser:
                 raise ValueError("wrong number of rows")
             return rows
 
-        return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")
+        with using_encoders():
+            return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")
 
     def _blocks(
         self, texts: Sequence[str], progress: Progress | None
