@@ -19,8 +19,14 @@ def fetch(
     names: Annotated[list[str], typer.Argument(help="Data sets listed by `xmcbench ls datasets`.")],
     view: DatasetView = None,
     offline: Offline = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Accept files whose hash at the first download is lost or differs.")
+    ] = False,
 ) -> None:
     """Download missing files and verify all files.
+
+    The hash of a file for which none is published is recorded at its first download. Another file is accepted only
+    with --trust, which records the hash anew; scores on the two are not comparable.
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
     """
@@ -45,7 +51,7 @@ def fetch(
             continue
         with reporter(make_console(stderr=True), target.name) as progress:
             try:
-                files = fetch_files(target, view, offline=offline, progress=progress)
+                files = fetch_files(target, view, offline=offline, progress=progress, trust=trust)
             except DataError as error:
                 failed.append(str(error))
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import AsJson
+from xmcbench.cli.options import AsJson, warn_of_lost_hashes
 from xmcbench.cli.terminal import columns, number, print_table, print_text
 from xmcbench.errors import DataError
 
@@ -93,6 +93,7 @@ def where(
     from xmcbench.data.inventory import data_set, have, imported_states, is_parsed, states
     from xmcbench.data.places import folder, instructions, mirror
 
+    warn_of_lost_hashes()
     everything: list[Entry | str] = [*catalogue().values(), *imported_names()]
     targets = [data_set(name)] if name else everything
     by_name = {target if isinstance(target, str) else target.name: target for target in targets}

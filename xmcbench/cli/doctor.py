@@ -109,6 +109,7 @@ def _machine(full: bool) -> list[Check]:
 
 def _folders() -> list[Check]:
     from xmcbench.data.home import home
+    from xmcbench.data.ledger import damage
 
     existing = next(path for path in (home(), *home().parents) if path.exists())
     free = shutil.disk_usage(existing).free
@@ -121,6 +122,7 @@ def _folders() -> list[Check]:
         _writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to."),
         Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"),
         found,
+        Check("recorded hashes", not damage(), damage() or "hashes of first downloads: none is lost"),
         _numba_cache(),
     ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records
+from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records, warn_of_lost_hashes
 from xmcbench.cli.terminal import number, paragraph, percent, print_table
 from xmcbench.errors import DataError, unknown
 
@@ -64,6 +64,7 @@ def _datasets(_: Path) -> list[Row]:
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.imported import imported_names
 
+    warn_of_lost_hashes()
     rows: list[Row] = [
         {
             "name": entry.name,

@@ -20,6 +20,7 @@ import msgspec
 from xmcbench import __version__
 from xmcbench.data import drive
 from xmcbench.data.hashes import CHUNK, Digest, Hashes
+from xmcbench.data.ledger import LedgerError
 from xmcbench.errors import DataError, cannot_write, counted
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def download(
     Raises
     ------
     Failed : this location doesn't work; another one may.
+    LedgerError : `accept` can't tell whether it is the right file; the complete part stays.
     DataError : wrong content, or the disk is full or read-only.
     """
     import requests
@@ -110,12 +112,18 @@ def download(
     with requests.Session() as session:
         session.headers.update({"User-Agent": f"xmcbench/{__version__}", "Accept-Encoding": "identity"})
         hashes = _retry(session, part, accept, progress)
+    keep(target)
+    return hashes
+
+
+def keep(target: Path) -> None:
+    """Make the complete part of a download the file `target`."""
+    part = _Part(target, "", None)
     try:
         os.replace(part.path, target)
         part.note.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(target, error) from error
-    return hashes
 
 
 def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], progress: DownloadProgress) -> Hashes:
@@ -127,8 +135,8 @@ def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], prog
             accept(hashes)
             return hashes
         except DataError as error:
-            if isinstance(error.__cause__, OSError):  # a failure of the local disk; the part is still valid
-                raise
+            if isinstance(error, LedgerError) or isinstance(error.__cause__, OSError):
+                raise  # not the fault of the part, which is still valid
             part.drop()
             if not resumed or restarts:
                 raise

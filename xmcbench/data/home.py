@@ -125,11 +125,11 @@ def _shared(lock: Path, *, must: bool = False) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(locked(lock, shared=True, must=must))
-        except WriteError as error:
-            _warn(lock.parent, error.message)
+        except WriteError:
+            _warn(lock.parent)
         yield
 
 
 @cache
-def _warn(folder: Path, problem: str) -> None:
-    warnings.warn(f"{problem}: other processes don't see what this one uses in {folder.parent}", stacklevel=2)
+def _warn(folder: Path) -> None:
+    warnings.warn(f"{folder}: can't write, so other processes don't see which data sets this one uses", stacklevel=2)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from xmcbench.data import ledger
 from xmcbench.data.catalogue import Entry, File, Form, catalogue
 from xmcbench.data.drive import browser_url
-from xmcbench.data.hashes import recorded
 from xmcbench.data.home import home
 from xmcbench.errors import UsageError
 
@@ -125,10 +125,10 @@ def known_hash(entry: Entry, file: File) -> str:
         return f"sha256 {file.sha256}"
     if file.git_blob:
         return f"git blob {file.git_blob}"
-    first_record = recorded(f"{entry.name}/{file.name}")
+    first_record = ledger.recorded(f"{entry.name}/{file.name}")
     if first_record:
         return f"sha256 {first_record.sha256}, recorded at first download on {first_record.date}"
-    return "hash not known: recorded at first download"
+    return "hash not known: " + ("recorded hashes may be lost" if ledger.damage() else "recorded at first download")
 
 
 def _source_text(location: str) -> str:
