@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from xmcbench import locks
 from xmcbench.data import importing, load
 from xmcbench.data.folders import read_folder
 from xmcbench.data.home import home, imported, reading
@@ -23,7 +26,7 @@ from xmcbench.data.inventory import imported_states
 from xmcbench.data.spec import Parsed
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
-from xmcbench.locks import Busy
+from xmcbench.locks import Busy, NoLocks
 
 
 @pytest.fixture(autouse=True)
@@ -239,3 +242,37 @@ def test_remove_takes_the_import_and_its_parsed_views(tmp_path: Path) -> None:
         remove_imported("..")
     make(tmp_path)
     assert faults() == []
+
+
+def test_without_locks_only_first_imports_and_reading_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_locks(descriptor: int, kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    locks._warn.cache_clear()
+    with pytest.warns(UserWarning, match="no locks; let only one process use it at a time"):
+        first = make(tmp_path)
+    assert load("mine", offline=True).revision == first.revision
+    for refused in (lambda: make(tmp_path, ("a", "c"), replace=True), lambda: remove_imported("mine")):
+        with pytest.raises(NoLocks, match="its file system has no locks, so other processes might use it"):
+            refused()
+    assert faults() == []
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_removal_that_is_killed_leaves_all_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    make(tmp_path)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(shutil, "rmtree", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        if step == 1:
+            monkeypatch.setattr(Path, "rename", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        remove_imported("mine")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert imported_names() == (["mine"] if step == 1 else [])
+    make(tmp_path, replace=True)
+    assert faults() == []
+    assert [path.name for path in imported().iterdir()] == ["mine"]
