@@ -12,7 +12,7 @@ import fcntl
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -109,17 +109,15 @@ def hold(descriptor: int) -> None:
 @contextmanager
 def taken(path: Path) -> Iterator[bool]:
     """Whether an unfinished file or folder is abandoned (see `hold`); if so, hold it. False where locks are missing."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        yield False
-        return
-    try:
-        yield _lock(descriptor, path, shared=False, wait=False, must=True)
-    except NoLocks:
-        yield False
-    finally:
-        os.close(descriptor)
+    with ExitStack() as opened:
+        try:
+            writable = 0 if path.is_dir() else os.O_RDWR  # without it, network file systems lock no file alone
+            descriptor = os.open(path, writable | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            abandoned = _lock(descriptor, path, shared=False, wait=False, must=True)
+        except (OSError, NoLocks):
+            abandoned = False
+        yield abandoned
 
 
 def _lock(descriptor: int, path: Path | None, *, shared: bool, wait: bool, must: bool) -> bool:

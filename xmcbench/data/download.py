@@ -22,6 +22,7 @@ from xmcbench.data import drive
 from xmcbench.data.hashes import CHUNK, Digest, Hashes
 from xmcbench.data.ledger import LedgerError
 from xmcbench.errors import DataError, cannot_write, counted
+from xmcbench.files import atomic
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -83,7 +84,8 @@ class _Part:
     def write_note(self, response: Response, total: int | None) -> None:
         headers = response.headers
         note = _Note(self.location, total, headers.get("ETag"), headers.get("Last-Modified"))
-        self.note.write_bytes(msgspec.json.encode(note))
+        with atomic(self.note) as file:  # without a whole note, the bytes of an earlier attempt are lost
+            file.write(msgspec.json.encode(note))
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)

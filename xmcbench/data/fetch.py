@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,9 @@ class _Search:
     entry: Entry
     trust: bool  # see `hashes.check`
     problems: list[str] = field(default_factory=list)
-    alone: bool = False  # this process has the lock of the download folder, and may move wrong files away
+    alone: bool = False  # this process has the lock of the download folder, and moves wrong files away
+    wrong: bool = False  # a file is to be moved away
+    moved: list[str] = field(default_factory=list)  # the problems of files that were moved away
 
 
 def fetch_files(
@@ -59,13 +62,15 @@ def fetch_files(
         return {}
     with using(entry.name):
         for form in forms:
-            if (files := _loose_files(search, form)) is not None:
+            if (files := _loose_files(search, form)) is not None and not search.wrong:
                 return files
         waiting = partial(reporter.phase, "waiting for another process that fetches the same files")
         with locked(folder(entry) / ".lock", waiting=waiting):
             search.alone = True
             sweep(folder(entry))
             if (files := _fetched_files(search, forms, offline, reporter)) is not None:
+                for problem in search.moved:
+                    warnings.warn(problem, stacklevel=2)
                 return files
     reason = "and --offline forbids downloading them" if offline else "and can't be downloaded"
     details = "".join(f"\n  - {problem}" for problem in dict.fromkeys(search.problems))
@@ -120,10 +125,12 @@ def _checked_path(search: _Search, file: File) -> Path | None:
         except DataError as error:
             if isinstance(error, LedgerError) or isinstance(error.__cause__, OSError):
                 raise
-            if place.kind == "downloads" and search.alone:
-                search.problems.append(f"{error.message}\n    renamed to {_put_aside(place.path).name}")
-            elif place.kind != "downloads":
+            if place.kind != "downloads":
                 search.problems.append(error.message)
+            elif search.alone:
+                _put_aside(search, place.path, error.message)
+            else:
+                search.wrong = True
     return None
 
 
@@ -136,13 +143,14 @@ def _page_at(path: Path) -> str | None:
         return None
 
 
-def _put_aside(path: Path) -> Path:
+def _put_aside(search: _Search, path: Path, problem: str) -> None:
     bad = path.with_name(path.name + ".bad")
     try:
         path.replace(bad)
     except OSError as error:
         raise cannot_write(bad, error) from error
-    return bad
+    search.moved.append(f"{problem}\n    renamed to {bad.name}")
+    search.problems.append(search.moved[-1])
 
 
 def _unpacked_files(search: _Search, form: Form) -> dict[str, Path] | None:
@@ -155,9 +163,10 @@ def _unpacked_files(search: _Search, form: Form) -> dict[str, Path] | None:
     except DataError as error:
         if not error.message.startswith(f"{archive_path}:"):  # a failure of the local disk, not of the archive
             raise
-        search.problems.append(error.message)
         if archive_path.parent == folder(search.entry):
-            _put_aside(archive_path)
+            _put_aside(search, archive_path, error.message)
+        else:
+            search.problems.append(error.message)
         return None
     missing = [f.name for f in form.files if f.name in wanted and f.name not in unpacked and not f.optional]
     if missing:

@@ -96,8 +96,9 @@ def imported_states(imported: Imported, *, verify: bool = False) -> list[State]:
     faults = file_faults(imported) if verify or not imported.files else dict.fromkeys(imported.files, "")
     states = []
     for name, fault in faults.items():
-        path = imported.folder / name
-        size = path.stat().st_size if path.is_file() else None
+        path, size = imported.folder / name, None
+        with suppress(OSError):
+            size = path.stat().st_size
         place = "missing" if size is None else "imported"
         hash_text = f"sha256 {imported.files[name]}" if name in imported.files else "no hash recorded"
         problem = f"{path}: {fault}\n  {AGAIN}" if fault else ""
