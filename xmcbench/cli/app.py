@@ -92,7 +92,7 @@ def main() -> None:
         sys.exit(0)
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """In place of Python's form, which has the file and line of the code."""
     typer.echo(f"warning: {clean_lines(message)}", err=True)
 

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
-from xmcbench.errors import WriteError
+from xmcbench.errors import UsageError, WriteError
 from xmcbench.locks import Busy, locked
 
 VERSION = "version "  # first part of the name of a lock
@@ -29,12 +29,21 @@ _held = threading.local()  # `names`: data sets whose version this thread has lo
 
 def home() -> Path:
     """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created."""
-    override = os.environ.get("XMCBENCH_HOME")
-    if override:
-        return Path(override).expanduser().absolute()
+    if override := folder_in("XMCBENCH_HOME"):
+        return override
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
+
+
+def folder_in(variable: str) -> Path | None:
+    """The folder that an environment variable names, or None if it is unset or empty; UsageError for ~ of no user."""
+    if not (text := os.environ.get(variable)):
+        return None
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{variable}={text}: there is no such user", "Name a folder, or unset it.") from error
 
 
 def imported() -> Path:
@@ -75,7 +84,9 @@ def unused(name: str | None) -> Iterator[None]:
         try:
             held.enter_context(locked(home() / "locks" / f"used {name or 'encoders'}", wait=False, must=True))
         except Busy as error:
-            raise Busy(f"{what}: in use by a process", "Repeat this when that process has ended.") from error
+            raise Busy(
+                f"{what}: in use by a process", "Repeat this when that process has ended, or has freed it."
+            ) from error
         yield
 
 

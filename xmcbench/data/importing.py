@@ -30,7 +30,6 @@ from xmcbench.errors import DataError, UsageError
 from xmcbench.files import replaced_folder
 
 JAIN_MEAN = (0.55, 1.5)  # A, B for data sets that are neither Amazon nor Wikipedia: Jain et al. 2016, section 5
-MEANWHILE = "This import is not stored. Look at `xmcbench info NAME`, then repeat it with --replace or another --name."
 NO_FILES, DEFAULT_READING = SplitFiles(), Reading()
 
 
@@ -144,7 +143,10 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
             store(folder, new, parsed)
             held.enter_context(changing(name, must=earlier is not None))  # until the folder is in its place
             if version(name) != earlier:
-                raise DataError(f"{name} was imported or removed by another process meanwhile", MEANWHILE)
+                hint = (
+                    f"This import is not stored. See `xmcbench info {name}`; repeat it with --replace or another name."
+                )
+                raise DataError(f"{name} was imported or removed by another process meanwhile", hint)
         return find_imported(name)
 
 

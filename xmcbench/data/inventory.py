@@ -12,7 +12,7 @@ import msgspec
 
 from xmcbench.data.catalogue import Entry, File, catalogue, entry, listed_names, names
 from xmcbench.data.hashes import check, hashes_of
-from xmcbench.data.home import ENCODERS, home, unused
+from xmcbench.data.home import ENCODERS, home, imported, unused
 from xmcbench.data.imported import AGAIN, Imported, content_fault, file_faults, imported_names, is_imported
 from xmcbench.data.places import Place, folder, known_hash, places
 from xmcbench.errors import DataError, unknown
@@ -159,6 +159,7 @@ def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     """
     roots = [home() / "parsed"] + ([home() / "downloads"] if downloads else [])
     folders = []
+    sweep(imported())
     for root in roots:
         sweep(root)
         folders += [path for path in sorted(root.glob("*")) if path.is_dir() and not path.name.startswith(TEMPORARY)]
