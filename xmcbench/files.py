@@ -71,15 +71,16 @@ def lock_of(path: Path) -> Path:
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A temporary folder next to `target` that replaces `target` on success and is removed on any error.
 
-    The caller must hold the lock of `target`. Unfinished files of killed processes are removed (`sweep`).
-    DataError if the parent folder is not writable or the disk full.
+    The caller must hold the lock of `target` at the end of the block. Unfinished files of killed processes are removed
+    (`sweep`). DataError if the parent folder is not writable or the disk full.
     """
     descriptors = []
     work: Path | None = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
-        work = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{target.name}-", dir=target.parent))
-        descriptors.append(_held_folder(work))
+        work, descriptor = _unfinished_folder(f"{TEMPORARY}{target.name}-", target.parent)
+        descriptors.append(descriptor)
         yield work
         work.chmod(0o755)
         if target.exists():  # move it away first, since `rename` cannot replace a non-empty folder
@@ -94,6 +95,39 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         if work is not None:
             for path in (work, work.with_name(work.name + OLD)):
                 _remove_abandoned(path)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: it is moved away first, so that a killed process leaves no half of it, but what `sweep` removes.
+
+    The caller must hold the lock of `folder`. DataError if it can't be removed.
+    """
+    hidden: Path | None = None
+    try:
+        if folder.is_symlink():
+            raise OSError("it is a link: remove the folder that it names by hand")
+        hidden, descriptor = _unfinished_folder(TEMPORARY, folder.parent)
+        try:
+            folder.rename(hidden / folder.name)
+            shutil.rmtree(hidden)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if hidden is not None:
+            with suppress(OSError):
+                hidden.rmdir()  # empty if the folder could not be moved
+        raise cannot_write(folder, error) from error
+
+
+def _unfinished_folder(prefix: str, parent: Path) -> tuple[Path, int]:
+    """A new, held folder and its descriptor; again if another process removed it before it was held."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with suppress(FileNotFoundError):
+            descriptor = _held_folder(folder)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
 
 
 def _held_folder(folder: Path) -> int:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def locked(
 
 def _acquired(lock: Path, shared: bool, wait: bool, must: bool, waiting: Callable[[], None] | None) -> int:
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = _opened(lock, shared)
         try:
             if not _lock(descriptor, lock, shared=shared, wait=False, must=must):
                 if not wait:
@@ -88,6 +88,19 @@ def _acquired(lock: Path, shared: bool, wait: bool, must: bool, waiting: Callabl
         os.close(descriptor)
 
 
+def _opened(lock: Path, shared: bool) -> int:
+    """The open lock file, which a reader can share without the permission to write or make it."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if not shared or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        try:
+            return os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise error from None
+
+
 def hold(descriptor: int) -> None:
     """Lock an open unfinished file or folder until `descriptor` is closed, so that nobody takes it for abandoned."""
     _lock(descriptor, None, shared=False, wait=True, must=False)
@@ -96,17 +109,15 @@ def hold(descriptor: int) -> None:
 @contextmanager
 def taken(path: Path) -> Iterator[bool]:
     """Whether an unfinished file or folder is abandoned (see `hold`); if so, hold it. False where locks are missing."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        yield False
-        return
-    try:
-        yield _lock(descriptor, path, shared=False, wait=False, must=True)
-    except NoLocks:
-        yield False
-    finally:
-        os.close(descriptor)
+    with ExitStack() as opened:
+        try:
+            writable = 0 if path.is_dir() else os.O_RDWR  # without it, network file systems lock no file alone
+            descriptor = os.open(path, writable | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            abandoned = _lock(descriptor, path, shared=False, wait=False, must=True)
+        except (OSError, NoLocks):
+            abandoned = False
+        yield abandoned
 
 
 def _lock(descriptor: int, path: Path | None, *, shared: bool, wait: bool, must: bool) -> bool:

@@ -146,23 +146,6 @@ def test_what_is_no_archive_is_called_so() -> None:
         fetch_files(toy_entry, offline=True)
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[1, 2]", "\x00\xff", '{"toy/toy_train.txt": {"sha256": 1}}'])
-def test_damaged_recorded_hashes_are_an_error_and_stay(home: Path, damage: str) -> None:
-    toy_entry = toy(files=(File("train", "toy_train.txt"), File("test", "toy_test.txt")), archive=None)
-    put(folder(toy_entry) / "toy_train.txt", TRAIN)
-    put(folder(toy_entry) / "toy_test.txt", TEST)
-    ledger = put(home / "recorded-hashes.json", damage.encode("latin-1"))
-    put(home / "file-hashes.json", b"{")  # a cache, which is written anew
-    with pytest.raises(DataError) as caught:
-        fetch_files(toy_entry, offline=True)
-    assert "recorded-hashes.json" in str(caught.value)
-    assert "first downloads" in str(caught.value)
-    assert ledger.read_bytes() == damage.encode("latin-1")
-    assert (folder(toy_entry) / "toy_train.txt").read_bytes() == TRAIN, "the user's file is not at fault"
-    ledger.unlink()
-    assert set(fetch_files(toy_entry, offline=True)) == {"train", "test"}
-
-
 def test_the_real_fragment_is_not_the_real_test_file(shared: Path) -> None:
     """1,316 of the 3,809 genuine rows: refused as eurlex-4k's, accepted by an entry with their own hash."""
     fragment = shared / "data" / "eurlex-4k-fragment" / "test_part_1316.txt"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.data.damage import flip
 from xmcbench.cli.app import data_app
 from xmcbench.data import arrays, load
 from xmcbench.data.catalogue import catalogue
+from xmcbench.data.home import using
 from xmcbench.errors import DataError, UsageError, XmcError
 from xmcbench.files import stamp_of
 
@@ -156,6 +159,41 @@ def test_clean_leaves_other_data_sets_and_imports_alone(home: Path) -> None:
     assert not other.exists()
     assert mine.exists()
     assert ledger.exists()
+
+
+def test_clean_leaves_what_a_process_uses(home: Path) -> None:
+    used = [put(home / kind / "delicious" / "bow-1" / "a.npy", 10) for kind in ("parsed", "downloads")]
+    used.append(put(home / "tokens" / "abc" / "ids.npy", 10))
+    unused = put(home / "parsed" / "bibtex" / "bow-1" / "a.npy", 10)
+    with using("delicious"):
+        result = run("clean", "--yes", "--downloads")
+    assert result.exit_code == 0
+    assert f"{home / 'parsed' / 'delicious'} stays: delicious: in use by a process" in result.stdout
+    assert f"{home / 'tokens'} stays: tokens and embeddings: in use by a process" in result.stdout
+    assert "removed 1 folder, 10 bytes" in result.stdout
+    assert all(path.exists() for path in used)
+    assert not unused.exists()
+    assert "removed 3 folders, 30 bytes" in run("clean", "--yes", "--downloads").stdout
+    assert [path.name for path in home.iterdir() if list(path.iterdir())] == ["locks"]
+
+
+def test_clean_leaves_a_loaded_data_set_until_it_is_freed(home: Path) -> None:
+    data = load("synthetic[rows=20,test=5]", offline=True)
+    assert "in use by a process" in run("clean", "--yes").stdout
+    del data
+    assert "removed 1 folder" in run("clean", "--yes").stdout
+
+
+def test_nothing_is_removed_where_locks_are_missing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_locks(descriptor: int, kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    kept = put(home / "parsed" / "bibtex" / "bow-1" / "a.npy", 10)
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    result = run("clean", "--yes")
+    assert isinstance(result.exception, DataError)
+    assert "its file system has no locks, so other processes might use it" in str(result.exception)
+    assert kept.exists()
 
 
 @pytest.mark.parametrize("name", ["../..", "/", "nobody"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -18,8 +19,10 @@ import msgspec
 import pytest
 
 from xmcbench.data import download as module
+from xmcbench.data import fetch
 from xmcbench.data.catalogue import Entry, File, Form, entry
 from xmcbench.data.fetch import fetch_files
+from xmcbench.data.inventory import removable, remove
 from xmcbench.data.places import folder
 from xmcbench.errors import DataError
 
@@ -102,6 +105,51 @@ def test_two_processes_download_once(server) -> None:
     assert said == [str(folder(toy(url)) / "big.bin")] * 2
     assert (folder(toy(url)) / "big.bin").read_bytes() == CONTENT
     assert len(server.log) == 1
+
+
+def test_a_download_in_progress_is_not_cleaned_away(server, home: Path) -> None:
+    url = server.add("/big", CONTENT, pause=0.05)
+    running = child(url)
+    part = folder(toy(url)) / "big.bin.part"
+    deadline = time.monotonic() + 30
+    while not part.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (found,) = [path for path, _ in removable(None, downloads=True)]
+    assert list(remove([found])) == [folder(toy(url))]
+    assert part.exists()
+    server.resources["/big"].pause = 0.0
+    assert running.communicate(timeout=60)[0].strip() == str(folder(toy(url)) / "big.bin")
+    assert remove([found]) == {}
+    assert not list((home / "downloads").iterdir())
+
+
+def test_a_process_that_waited_takes_what_the_other_downloaded(server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was wrong before this process had the lock may be right then, and is not moved away."""
+    url = server.add("/big", CONTENT)
+    path = folder(toy(url)) / "big.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"wrong")
+
+    @contextlib.contextmanager
+    def waits(lock: Path, **options: object) -> Iterator[None]:
+        path.write_bytes(CONTENT)  # another process fetched it meanwhile
+        yield
+
+    monkeypatch.setattr(fetch, "locked", waits)
+    assert fetch_files(toy(url))["train"].read_bytes() == CONTENT
+    assert left(toy(url)) == ["big.bin"]
+    assert server.log == []
+
+
+def test_a_wrong_file_that_is_replaced_is_reported(server) -> None:
+    url = server.add("/big", CONTENT)
+    path = folder(toy(url)) / "big.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"wrong")
+    with pytest.warns(UserWarning, match=r"big\.bin: not the expected file\n(.*\n)*    renamed to big\.bin\.bad"):
+        assert fetch_files(toy(url))["train"].read_bytes() == CONTENT
+    assert path.with_name("big.bin.bad").read_bytes() == b"wrong"
 
 
 def test_a_disk_that_fills_up_keeps_what_is_there(server) -> None:

@@ -410,12 +410,14 @@ def test_text_alone_can_be_read_by_view(tmp_path: Path) -> None:
 def test_what_a_killed_import_left(tmp_path: Path) -> None:
     files = SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40))
     first = import_files("mine", Plan(files))
-    first.folder.rename(imported() / ".tmp-mine-abc-old")  # killed between the two renames
-    (imported() / ".tmp-mine-abc").mkdir()
-    (imported() / ".tmp-mine-abc" / "meta.json").write_text("{")
-    (imported() / ".tmp-mine2-abc").mkdir()  # another import's, perhaps at work
-    assert imported_names() == []
+    unfinished = imported() / ".tmp-mine-abcdefgh"
+    first.folder.rename(unfinished.with_name(f"{unfinished.name}-old"))  # killed between the two renames
+    unfinished.mkdir()
+    (unfinished / "meta.json").write_text("{")
+    assert imported_names() == ["mine"]
+    assert folders() == ["mine"]
+    assert find_imported("mine").revision == first.revision
     with pytest.raises(DataError), replaced_folder(imported() / "mine"):
         raise OSError(5, "Input/output error")
-    assert sorted(folders()) == [".tmp-mine2-abc", "mine"]
+    assert folders() == ["mine"]
     assert find_imported("mine").revision == first.revision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -75,6 +76,7 @@ def main() -> None:
     pools (torch, numba) or programs need, which slows down a busy machine many times.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
+    warnings.showwarning = _show_warning
     try:
         app()
     except XmcError as error:
@@ -88,6 +90,11 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """In place of Python's form, which has the file and line of the code."""
+    typer.echo(f"warning: {clean_lines(message)}", err=True)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,20 @@ def fetch(
     names: Annotated[list[str], typer.Argument(help="Data sets listed by `xmcbench ls datasets`.")],
     view: DatasetView = None,
     offline: Offline = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Accept files whose hash at the first download is lost or differs.")
+    ] = False,
 ) -> None:
     """Download missing files and verify all files.
+
+    The hash of a file for which none is published is recorded at its first download. Another file is accepted only
+    with --trust, which records the hash anew; scores on the two are not comparable.
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
     """
     from xmcbench.cli.progress import reporter
     from xmcbench.data.fetch import fetch_files
+    from xmcbench.data.home import reading
     from xmcbench.data.imported import check_files, find_imported
     from xmcbench.data.inventory import data_set
 
@@ -33,9 +40,10 @@ def fetch(
     for target in [data_set(name) for name in dict.fromkeys(names)]:  # finds all names before the first download
         if isinstance(target, str):
             try:
-                imported = find_imported(target)
-                imported.view(view)  # refuses an unknown view
-                check_files(imported)
+                with reading(target):
+                    imported = find_imported(target)
+                    imported.view(view)  # refuses an unknown view
+                    check_files(imported)
             except DataError as error:
                 failed.append(str(error))
             else:
@@ -43,7 +51,7 @@ def fetch(
             continue
         with reporter(make_console(stderr=True), target.name) as progress:
             try:
-                files = fetch_files(target, view, offline=offline, progress=progress)
+                files = fetch_files(target, view, offline=offline, progress=progress, trust=trust)
             except DataError as error:
                 failed.append(str(error))
                 continue
@@ -80,6 +88,7 @@ def remove(
     from xmcbench.data.catalogue import names as catalogue_names
     from xmcbench.data.home import imported
     from xmcbench.data.imported import imported_names, is_imported, remove_imported
+    from xmcbench.data.inventory import size_of
     from xmcbench.results.store import Store
 
     if not is_imported(name):
@@ -88,8 +97,7 @@ def remove(
             raise UsageError(f"{name} is a data set of the catalogue, which can't be removed", hint)
         raise unknown("imported data set", name, imported_names())
     folder = imported() / name.casefold()
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    typer.echo(f"{folder}, {size:,} bytes")
+    typer.echo(f"{folder}, {size_of(folder):,} bytes")
     on_it = [record for record in readable_records(Store(results)) if record.dataset.name == folder.name]
     if on_it:
         methods = ", ".join(dict.fromkeys(record.method.label for record in on_it))
@@ -110,7 +118,8 @@ def clean(
 ) -> None:
     """Remove parsed data sets from the cache.
 
-    Imported data sets and recorded hashes stay. Without a name, also removes cached tokens and embeddings of encoders.
+    Imported data sets, recorded hashes and what a process uses at this moment stay. Without a name, also removes cached
+    tokens and embeddings of encoders.
 
     Example: xmcbench data clean eurlex-4.3k --downloads
     """
@@ -123,8 +132,11 @@ def clean(
     total = sum(size for _, size in folders)
     if not yes:
         _confirm(f"Remove {len(folders)} folders, {total:,} bytes?")
-    remove([path for path, _ in folders])
-    typer.echo(f"removed {counted(len(folders), 'folder')}, {counted(total, 'byte')}")
+    kept = remove([path for path, _ in folders])
+    for path, reason in kept.items():
+        print_text(f"{path} stays: {reason}")
+    removed = [size for path, size in folders if path not in kept]
+    typer.echo(f"removed {counted(len(removed), 'folder')}, {counted(sum(removed), 'byte')}")
 
 
 @data_app.command()

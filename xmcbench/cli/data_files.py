@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import AsJson
+from xmcbench.cli.options import AsJson, warn_of_lost_hashes
 from xmcbench.cli.terminal import columns, number, print_table, print_text
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from xmcbench.data.catalogue import Entry
@@ -69,14 +69,16 @@ def verify(
 
 def _verified_import(name: str) -> tuple[list[State], str, list[str]]:
     """(state of each file, a verdict, other problems) of an imported data set."""
+    from xmcbench.data.home import reading
     from xmcbench.data.imported import find_imported
     from xmcbench.data.inventory import imported_states
 
     try:
-        imported = find_imported(name)
+        with reading(name):
+            imported = find_imported(name)
+            rows = imported_states(imported, verify=True)
     except DataError as error:
         return [], "DAMAGED", [str(error)]
-    rows = imported_states(imported, verify=True)
     if not rows or not all(row.ok for row in rows):
         return rows, "DAMAGED", []
     views, _, problems = _reread(imported.name, imported.views)
@@ -93,19 +95,17 @@ def where(
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.home import home
     from xmcbench.data.imported import find_imported, imported_names
-    from xmcbench.data.inventory import data_set, have, imported_states, is_parsed, states
+    from xmcbench.data.inventory import data_set, have, is_parsed
     from xmcbench.data.places import folder, instructions, mirror
 
+    warn_of_lost_hashes()
     everything: list[Entry | str] = [*catalogue().values(), *imported_names()]
     targets = [data_set(name)] if name else everything
     by_name = {target if isinstance(target, str) else target.name: target for target in targets}
     parsed = {known: is_parsed(known) for known in by_name}
     summaries = {known: _summary(target) for known, target in by_name.items()}
     files = [
-        state
-        for known, target in by_name.items()
-        if name or summaries[known] != DAMAGED
-        for state in (imported_states(find_imported(target)) if isinstance(target, str) else states(target))
+        state for known, target in by_name.items() if name or summaries[known] != DAMAGED for state in _states(target)
     ]
     if as_json:
         complete = {known: summary not in ("missing", DAMAGED) for known, summary in summaries.items()}
@@ -179,18 +179,29 @@ def _without_files(entry: Entry) -> str:
 
 def _summary(target: Entry | str) -> str:
     """Whether the files of at least one form, or of an import, are complete, and where; hashes are not compared."""
-    from xmcbench.data.imported import find_imported
-    from xmcbench.data.inventory import have, imported_states
+    from xmcbench.data.inventory import have
 
     if isinstance(target, str):
         try:
-            states = imported_states(find_imported(target))
-        except DataError:
+            states = _states(target)
+        except (DataError, UsageError):  # the second if another process removed it meanwhile
             return DAMAGED
         return DAMAGED if any(state.size is None for state in states) else "complete, imported"
     if not target.forms:
         return "needs none: it is generated"
     return f"complete, {place}" if (place := have(target)) else "missing"
+
+
+def _states(target: Entry | str) -> list[State]:
+    """State of every file of an entry or of an import, without reading the files."""
+    from xmcbench.data.home import reading
+    from xmcbench.data.imported import find_imported
+    from xmcbench.data.inventory import imported_states, states
+
+    if not isinstance(target, str):
+        return states(target)
+    with reading(target):
+        return imported_states(find_imported(target))
 
 
 def _short_hash(words: str) -> str:

@@ -109,6 +109,7 @@ def _machine(full: bool) -> list[Check]:
 
 def _folders() -> list[Check]:
     from xmcbench.data.home import home
+    from xmcbench.data.ledger import damage
 
     existing = next(path for path in (home(), *home().parents) if path.exists())
     free = shutil.disk_usage(existing).free
@@ -121,12 +122,14 @@ def _folders() -> list[Check]:
         _writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to."),
         Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"),
         found,
+        Check("recorded hashes", not damage(), damage() or "hashes of first downloads: none is lost"),
         _numba_cache(),
     ]
 
 
 def _imports() -> list[Check]:
     """Whether the files of every imported data set are those that were imported."""
+    from xmcbench.data.home import reading
     from xmcbench.data.imported import find_imported, imported_names
     from xmcbench.data.inventory import imported_states
     from xmcbench.errors import DataError
@@ -134,11 +137,12 @@ def _imports() -> list[Check]:
     checks = []
     for name in imported_names():
         try:
-            found = find_imported(name)
+            with reading(name):
+                found = find_imported(name)
+                problems = dict.fromkeys(state.problem for state in imported_states(found, verify=True) if not state.ok)
         except DataError as error:
             checks.append(Check(f"data set {name}", False, str(error)))
             continue
-        problems = dict.fromkeys(state.problem for state in imported_states(found, verify=True) if not state.ok)
         detail = "\n".join(problems) or f"{found.folder}, revision {found.revision}"
         checks.append(Check(f"data set {name}", not problems, detail))
     return checks

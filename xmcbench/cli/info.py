@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xmcbench import __version__
-from xmcbench.cli.options import AsJson
+from xmcbench.cli.options import AsJson, warn_of_lost_hashes
 from xmcbench.cli.terminal import columns, paragraph
 from xmcbench.errors import UsageError, unknown
 from xmcbench.escaping import clean, clean_lines
@@ -60,6 +60,8 @@ def info(
             facts.append(imported_facts(meaning))
         else:
             facts.append(dataset_facts(meaning) if isinstance(meaning, Entry) else metric_facts(meaning))
+            if isinstance(meaning, Entry):
+                warn_of_lost_hashes()
     typer.echo(json.dumps(facts, indent=1) if as_json else "\n\n".join(map(as_text, facts)))
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records
+from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records, warn_of_lost_hashes
 from xmcbench.cli.terminal import number, paragraph, percent, print_table
-from xmcbench.errors import DataError, unknown
+from xmcbench.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
     from xmcbench.results.record import Record
@@ -64,6 +65,7 @@ def _datasets(_: Path) -> list[Row]:
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.imported import imported_names
 
+    warn_of_lost_hashes()
     rows: list[Row] = [
         {
             "name": entry.name,
@@ -74,7 +76,10 @@ def _datasets(_: Path) -> list[Row]:
         }
         for entry in catalogue().values()
     ]
-    return rows + [_imported_row(name) for name in imported_names()]
+    for name in imported_names():
+        with suppress(UsageError):  # another process removed it meanwhile
+            rows.append(_imported_row(name))
+    return rows
 
 
 def _imported_row(name: str) -> Row:

@@ -69,6 +69,14 @@ def readable_records(store: Store) -> list[Record]:
     return records
 
 
+def warn_of_lost_hashes() -> None:
+    """Say on standard error if recorded hashes of downloads may be lost; for commands that go on without them."""
+    from xmcbench.data.ledger import damage
+
+    if problem := damage():
+        typer.echo(f"warning: {clean_lines(problem)}", err=True)
+
+
 def forbid_network(offline: bool) -> None:
     """With `offline`, Hugging Face libraries don't use the network either; they read this when first imported."""
     if offline:

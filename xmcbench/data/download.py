@@ -20,7 +20,9 @@ import msgspec
 from xmcbench import __version__
 from xmcbench.data import drive
 from xmcbench.data.hashes import CHUNK, Digest, Hashes
+from xmcbench.data.ledger import LedgerError
 from xmcbench.errors import DataError, cannot_write, counted
+from xmcbench.files import atomic
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -82,7 +84,8 @@ class _Part:
     def write_note(self, response: Response, total: int | None) -> None:
         headers = response.headers
         note = _Note(self.location, total, headers.get("ETag"), headers.get("Last-Modified"))
-        self.note.write_bytes(msgspec.json.encode(note))
+        with atomic(self.note) as file:  # without a whole note, the bytes of an earlier attempt are lost
+            file.write(msgspec.json.encode(note))
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -102,6 +105,7 @@ def download(
     Raises
     ------
     Failed : this location doesn't work; another one may.
+    LedgerError : `accept` can't tell whether it is the right file; the complete part stays.
     DataError : wrong content, or the disk is full or read-only.
     """
     import requests
@@ -110,12 +114,18 @@ def download(
     with requests.Session() as session:
         session.headers.update({"User-Agent": f"xmcbench/{__version__}", "Accept-Encoding": "identity"})
         hashes = _retry(session, part, accept, progress)
+    keep(target)
+    return hashes
+
+
+def keep(target: Path) -> None:
+    """Make the complete part of a download the file `target`."""
+    part = _Part(target, "", None)
     try:
         os.replace(part.path, target)
         part.note.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(target, error) from error
-    return hashes
 
 
 def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], progress: DownloadProgress) -> Hashes:
@@ -127,8 +137,8 @@ def _retry(session: Session, part: _Part, accept: Callable[[Hashes], None], prog
             accept(hashes)
             return hashes
         except DataError as error:
-            if isinstance(error.__cause__, OSError):  # a failure of the local disk; the part is still valid
-                raise
+            if isinstance(error, LedgerError) or isinstance(error.__cause__, OSError):
+                raise  # not the fault of the part, which is still valid
             part.drop()
             if not resumed or restarts:
                 raise

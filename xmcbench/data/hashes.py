@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from xmcbench.data import ledger
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, cannot_read
@@ -79,22 +78,22 @@ def remembered(path: Path) -> Hashes:
     started = time.time_ns()
     stamp = stamp_of(path.stat())
     with suppress(KeyError, DataError):
-        cached = typed(_read(home() / CACHE)[str(path)], _Remembered, str(path))
+        cached = typed(_cached()[str(path)], _Remembered, str(path))
         hashes = Hashes(stamp[0], cached.sha256, cached.git_blob)
         if cached == _sealed(path, stamp, hashes):
             return hashes
     hashes = hashes_of(path)
-    if is_settled(stamp, started):
+    if is_settled(stamp, started) and stamp_of(path.stat()) == stamp:  # else it may be changing: what was hashed?
         _remember(path, stamp, hashes)
     return hashes
 
 
 def _remember(path: Path, stamp: Stamp, hashes: Hashes) -> None:
     """Cache a file's hashes. An unwritable cache folder is no error: the hashes are then computed again."""
-    with suppress(DataError), _locked_update(home() / CACHE) as all_hashes:
-        for missing_path in [key for key in all_hashes if not os.path.exists(key)]:
-            del all_hashes[missing_path]
-        all_hashes[str(path)] = msgspec.to_builtins(_sealed(path, stamp, hashes))
+    cache = home() / CACHE
+    with suppress(DataError), locked(lock_of(cache)):
+        others = {key: value for key, value in _cached().items() if os.path.exists(key)}
+        write_json(cache, {**others, str(path): msgspec.to_builtins(_sealed(path, stamp, hashes))})
 
 
 def _sealed(path: Path, stamp: Stamp, hashes: Hashes) -> _Remembered:
@@ -102,16 +101,20 @@ def _sealed(path: Path, stamp: Stamp, hashes: Hashes) -> _Remembered:
     return _Remembered(stamp, hashes.sha256, hashes.git_blob, hashlib.sha256(text.encode()).hexdigest())
 
 
-def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *, record: bool = True) -> str:
+def check(
+    entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *, record: bool = True, trust: bool = False
+) -> str:
     """Compare a file with its hash in the catalogue or at its first download; returns the expected hash's source.
 
     Parameters
     ----------
     hashes : the file's hashes, if they have just been computed.
     record : if no hash is known or recorded, record this one. False for an archive that has not been read to the end.
+    trust : accept a file whose recorded hash is lost or differs, and record its own; the catalogue's hash still counts.
 
     Raises
     ------
+    LedgerError : the hash recorded at the first download may be lost, and not `trust`.
     DataError : the file differs (the message gives the expected and the actual hash) or can't be read.
     """
     try:
@@ -129,80 +132,27 @@ def check(entry: Entry, file: File, path: Path, hashes: Hashes | None = None, *,
                 f"Download {file.name} again; a copy that was edited or converted is not accepted.",
             )
         return f"{kind} as in the catalogue"
-    return _check_recorded(f"{entry.name}/{file.name}", path, hashes, record)
+    return _check_recorded(entry, file, path, hashes, record=record, trust=trust)
 
 
-class LedgerError(DataError):
-    """The recorded hashes can't be read; no file of a data set is at fault."""
-
-
-class FirstRecord(msgspec.Struct):
-    """Facts about a file at its first download; `date` is in UTC, as in 2026-11-27."""
-
-    sha256: str
-    size: int
-    date: str
-
-
-def _check_recorded(key: str, path: Path, hashes: Hashes, may_record: bool) -> str:
-    ledger = home() / "recorded-hashes.json"
-    if may_record and recorded(key) is None:
-        with _locked_update(ledger) as records:
-            new = FirstRecord(hashes.sha256, hashes.size, datetime.now(UTC).date().isoformat())
-            records.setdefault(key, msgspec.to_builtins(new))
-    first = recorded(key)
+def _check_recorded(entry: Entry, file: File, path: Path, hashes: Hashes, *, record: bool, trust: bool) -> str:
+    first = ledger.expected(f"{entry.name}/{file.name}", hashes, record=record, trust=trust)
     if first is None:
         return "no hash known yet"
     if first.sha256 != hashes.sha256:
         raise DataError(
             f"{path}: not the file that was first downloaded\n"
             f"  expected sha256 {first.sha256}, {first.size:,} bytes, recorded at first download on {first.date}\n"
-            f"  got      sha256 {hashes.sha256}, {hashes.size:,} bytes",
-            f"If you trust the new file, remove {key!r} from {ledger}: scores from the two are not comparable.",
+            f"  got      sha256 {hashes.sha256}, {hashes.size:,} bytes\n"
+            f"  only if you trust the new file: `xmcbench data fetch {entry.name} --trust`",
+            "Scores on the two files are not comparable.",
         )
     return f"sha256 recorded at first download, {first.date}"
 
 
-def recorded(key: str) -> FirstRecord | None:
-    """The facts recorded at the first download of file "DATASET/FILE", or None.
-
-    Raises LedgerError: the file of these facts is damaged; it stays as it is.
-    """
-    ledger = home() / "recorded-hashes.json"
+def _cached() -> dict[str, object]:
+    """The cached hashes by path; {} if their file is missing or damaged, since they can be computed again."""
     try:
-        record = _read(ledger).get(key)
-        return None if record is None else typed(record, FirstRecord, f"{ledger}, {key}")
-    except DataError as error:
-        raise LedgerError(
-            error.message,
-            "This file holds the hashes of first downloads. Repair it, or move it away: the hashes of the files that"
-            " are here are then recorded again.",
-        ) from error
-
-
-def _read(path: Path) -> dict[str, object]:
-    """The content of a JSON file; {} if it is missing, or is a damaged cache, which is written anew.
-
-    Raises DataError: recorded hashes can't be read. To write new ones would accept any file as the first download.
-    """
-    try:
-        return typed_json(path.read_bytes(), dict[str, object], str(path))
-    except FileNotFoundError:
+        return typed_json((home() / CACHE).read_bytes(), dict[str, object], CACHE)
+    except (OSError, DataError):
         return {}
-    except OSError as error:
-        if path.name == CACHE:
-            return {}
-        raise cannot_read(path, error) from error
-    except DataError:
-        if path.name == CACHE:
-            return {}
-        raise
-
-
-@contextmanager
-def _locked_update(path: Path) -> Iterator[dict[str, object]]:
-    """The content of a JSON file under its lock; changes are written back on exit."""
-    with locked(lock_of(path)):
-        content = _read(path)
-        yield content
-        write_json(path, content)

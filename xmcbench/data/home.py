@@ -1,21 +1,146 @@
-"""Folders for downloads, parsed data sets and imports."""
+"""The folders of downloads, parsed data sets and imports, and the locks that let processes share them.
+
+HOME/locks/used NAME       shared by processes that use a data set, until they end or free it; alone to remove its files
+HOME/locks/version NAME    shared while an import's files are read; alone for the moment in which they are replaced
+HOME/locks/turn NAME       held while one waits for `version NAME`, so that many readers can't keep a writer waiting
+HOME/locks/used encoders   as the first, for the caches of tokens and embeddings
+
+A process takes them in this order, and never waits for the first or the last alone: so no two wait for each other. On a
+file system without locks, data sets are used after a warning, and removing or replacing one is refused.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
+
+from xmcbench.errors import UsageError, WriteError
+from xmcbench.locks import Busy, locked
+
+VERSION = "version "  # first part of the name of a lock
+ENCODERS = ("tokens", "embeddings")  # caches of encoders in the home folder
+_held = threading.local()  # `names`: data sets whose version this thread has locked
 
 
 def home() -> Path:
     """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created."""
-    override = os.environ.get("XMCBENCH_HOME")
-    if override:
-        return Path(override).expanduser().absolute()
+    if override := folder_in("XMCBENCH_HOME"):
+        return override
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
 
 
+def folder_in(variable: str) -> Path | None:
+    """The folder that an environment variable names, or None if it is unset or empty; UsageError for ~ of no user."""
+    if not (text := os.environ.get(variable)):
+        return None
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{variable}={text}: there is no such user", "Name a folder, or unset it.") from error
+
+
 def imported() -> Path:
     """The folder of `xmcbench data import`, with one subfolder per data set."""
     return home() / "imported"
+
+
+def version_lock(name: str) -> Path:
+    """The lock of an import's files; it exists from the first import of that name on."""
+    return home() / "locks" / f"{VERSION}{name}"
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Keep the files of a data set from being removed: downloads, parsed views, imported files, encoders' caches."""
+    with _shared(home() / "locks" / f"used {name}"), using_encoders():
+        yield
+
+
+@contextmanager
+def using_encoders() -> Iterator[None]:
+    """Keep the caches of tokens and embeddings from being removed."""
+    with _shared(home() / "locks" / "used encoders"):
+        yield
+
+
+@contextmanager
+def unused(name: str | None) -> Iterator[None]:
+    """Keep others from using a data set, or the encoders' caches (None), while its files are removed.
+
+    Raises
+    ------
+    Busy : it is in use, by this or another process.
+    NoLocks : the file system has no locks, so nobody knows.
+    """
+    what = name or " and ".join(ENCODERS)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(home() / "locks" / f"used {name or 'encoders'}", wait=False, must=True))
+        except Busy as error:
+            raise Busy(
+                f"{what}: in use by a process", "Repeat this when that process has ended, or has freed it."
+            ) from error
+        yield
+
+
+@contextmanager
+def reading(name: str, *, must: bool = False) -> Iterator[None]:
+    """Keep the files of an import from being replaced while they are read; within itself without effect.
+
+    `must` : raise NoLocks, instead of a warning, if the file system has no locks.
+    """
+    with _version(name, shared=True, must=must):
+        yield
+
+
+@contextmanager
+def changing(name: str, *, must: bool) -> Iterator[None]:
+    """Be the only process that reads or replaces the files of an import; waits for those that read them.
+
+    Raises
+    ------
+    Busy : this thread reads them.
+    NoLocks : with `must`, the file system has no locks.
+    """
+    with _version(name, shared=False, must=must):
+        yield
+
+
+@contextmanager
+def _version(name: str, *, shared: bool, must: bool) -> Iterator[None]:
+    names: set[str] = _held.__dict__.setdefault("names", set())
+    if name in names:
+        if not shared:
+            raise Busy(f"{name}: this process reads it at this moment", "Replace or remove it afterwards.")
+        yield
+        return
+    lock, turn = version_lock(name), home() / "locks" / f"turn {name}"
+    with ExitStack() as held:
+        with _shared(turn) if shared else locked(turn, must=must):
+            held.enter_context(_shared(lock, must=must) if shared else locked(lock, must=must))
+        names.add(name)
+        held.callback(names.discard, name)
+        yield
+
+
+@contextmanager
+def _shared(lock: Path, *, must: bool = False) -> Iterator[None]:
+    """Share a lock; in a home folder that this user may only read, and without the lock's file, go on without it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(lock, shared=True, must=must))
+        except WriteError:
+            _warn(lock.parent)
+        yield
+
+
+@cache
+def _warn(folder: Path) -> None:
+    warnings.warn(f"{folder}: can't write, so other processes don't see which data sets this one uses", stacklevel=2)

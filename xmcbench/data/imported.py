@@ -3,6 +3,9 @@
 HOME/imported/NAME/    the layout of `xmcbench.data.folders` with texts as jsonl, and meta.json
 
 meta.json has the hash of every other file, and a seal: the hash of everything else in meta.json.
+
+The folder is replaced as a whole, under the lock of its name (`xmcbench.data.home`). Whoever reads several of its files
+holds `reading(NAME)` meanwhile; meta.json alone is always that of one import.
 """
 
 from __future__ import annotations
@@ -10,9 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -20,11 +22,10 @@ import msgspec
 from xmcbench.data.cache import content_hash
 from xmcbench.data.catalogue import names
 from xmcbench.data.folders import read_folder, write_folder
-from xmcbench.data.home import home, imported
+from xmcbench.data.home import VERSION, changing, home, imported, reading, unused, version_lock
 from xmcbench.data.spec import Parsed
-from xmcbench.errors import DataError, UsageError, cannot_write, unknown
-from xmcbench.files import TEMPORARY, lock_of, sha256_of, typed, typed_json, write_json
-from xmcbench.locks import locked
+from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.files import remove_folder, sha256_of, sweep, typed, typed_json, write_json
 
 FORMAT = 1  # version of meta.json
 META = "meta.json"
@@ -82,12 +83,31 @@ def check_name(name: str, *, replace: bool = False) -> None:
 
 def imported_names() -> list[str]:
     """Sorted names of all imported data sets, including damaged ones."""
-    return sorted(path.name for path in imported().glob("*") if path.is_dir() and NAME.fullmatch(path.name))
+    folders = {path.name for path in imported().glob("*") if path.is_dir()}
+    locks = {path.name.removeprefix(VERSION) for path in (home() / "locks").glob(f"{VERSION}*")}
+    return sorted(name for name in folders | locks if NAME.fullmatch(name) and is_imported(name))
 
 
 def is_imported(name: str) -> bool:
     """Whether a data set of that name, ignoring case, is imported."""
-    return name.casefold() in imported_names()
+    name = name.casefold()
+    if not NAME.fullmatch(name):
+        return False
+    folder = imported() / name
+    if folder.is_dir() or not version_lock(name).exists():
+        return folder.is_dir()
+    with reading(name):  # another process may replace the folder at this moment
+        sweep(imported())  # or was killed while it did
+        return folder.is_dir()
+
+
+def version(name: str) -> tuple[int, int] | None:
+    """What tells two imports of one name apart, even those of equal files; None if there is no import."""
+    for path in (imported() / name / META, imported() / name):
+        with suppress(OSError):
+            stat = path.stat()
+            return stat.st_ino, stat.st_mtime_ns
+    return None
 
 
 def store(folder: Path, new: Imported, parsed: Parsed) -> None:
@@ -110,7 +130,7 @@ def find_imported(name: str) -> Imported:
     path = imported() / name.casefold() / META
     damaged = f"{path}: damaged"
     try:
-        text = path.read_bytes()
+        text = _read_meta(name.casefold(), path)
     except OSError as error:
         raise DataError(f"{damaged} ({error.strerror or error})", AGAIN) from error
     raw = typed_json(text, dict[str, object], damaged, AGAIN)
@@ -121,6 +141,13 @@ def find_imported(name: str) -> Imported:
     if (found.files or found.seal) and found.seal != _seal(raw):
         raise DataError(f"{damaged} (it was changed after the import)", AGAIN)
     return msgspec.structs.replace(found, name=name.casefold())
+
+
+def _read_meta(name: str, path: Path) -> bytes:
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    with reading(name):  # another process may replace the folder at this moment
+        return path.read_bytes()
 
 
 def replaced_by(name: str, revision: str | None) -> str | None:
@@ -180,22 +207,18 @@ def content_fault(of: Imported) -> str:
 
 
 def remove_imported(name: str) -> None:
-    """Remove an import, even a damaged one, and its parsed views; no other process writes it meanwhile.
+    """Remove an import, even a damaged one, and its parsed views, unless a process uses it.
 
     Raises
     ------
     UsageError : there is no import of that name.
-    DataError : the folder can't be removed.
+    DataError : it is in use, the folder can't be removed, or the file system has no locks.
     """
-    folder = imported() / name
-    with locked(lock_of(folder)):
-        if name not in imported_names():
-            raise unknown("imported data set", name, imported_names())
-        try:
-            # moved away first, so that a process that is killed here leaves no half of a data set
-            hidden = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{name}-", dir=imported()))
-            folder.rename(hidden / name)
-            shutil.rmtree(hidden)
-            shutil.rmtree(home() / "parsed" / name, ignore_errors=True)
-        except OSError as error:
-            raise cannot_write(folder, error) from error
+    if not is_imported(name):
+        raise unknown("imported data set", name, imported_names())
+    with unused(name), changing(name, must=True):
+        if version(name) is None:
+            raise DataError(f"{name} was removed by another process meanwhile")
+        remove_folder(imported() / name)
+        if (parsed := home() / "parsed" / name).is_dir():
+            remove_folder(parsed)

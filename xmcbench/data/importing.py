@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes, feature_keys
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters, with_one_width
-from xmcbench.data.home import imported
-from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store
+from xmcbench.data.home import changing, imported, reading
+from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store, version
 from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
@@ -26,8 +27,7 @@ from xmcbench.data.text import bow_any_script, has_unspaced
 from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
 from xmcbench.data.validate import validate
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import lock_of, replaced_folder
-from xmcbench.locks import locked
+from xmcbench.files import replaced_folder
 
 JAIN_MEAN = (0.55, 1.5)  # A, B for data sets that are neither Amazon nor Wikipedia: Jain et al. 2016, section 5
 NO_FILES, DEFAULT_READING = SplitFiles(), Reading()
@@ -115,9 +115,14 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
     Raises
     ------
     UsageError : an invalid name, or an existing one without `replace`.
-    DataError : with file and line; or the home folder can't be written.
+    DataError : with file and line; another process imported or removed `name` meanwhile; the home folder can't be
+        written; or it has an import of that name and no locks.
     """
     check_name(name, replace=replace)
+    earlier = version(name)
+    if earlier is not None:
+        with reading(name, must=True):  # refuses a file system without locks before the work
+            earlier = version(name)
     parsed, notes = read_plan(plan)
     labels = parsed.train.labels
     fewest = int(np.bincount(labels.indices, minlength=labels.shape[1]).min(initial=labels.shape[0]))
@@ -132,11 +137,17 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
         counts=validate(parsed, f"{name} (to be imported)"),
         notes=tuple(notes),
     )
-    with locked(lock_of(new.folder)):
-        new = msgspec.structs.replace(new, changes=_changes(new, parsed))
+    new = msgspec.structs.replace(new, changes=_changes(new, parsed))
+    with ExitStack() as held:
         with replaced_folder(new.folder) as folder:
             store(folder, new, parsed)
-    return find_imported(name)
+            held.enter_context(changing(name, must=earlier is not None))  # until the folder is in its place
+            if version(name) != earlier:
+                hint = (
+                    f"This import is not stored. See `xmcbench info {name}`; repeat it with --replace or another name."
+                )
+                raise DataError(f"{name} was imported or removed by another process meanwhile", hint)
+        return find_imported(name)
 
 
 def _changes(new: Imported, parsed: Parsed) -> tuple[str, ...]:
@@ -144,9 +155,10 @@ def _changes(new: Imported, parsed: Parsed) -> tuple[str, ...]:
     if new.name not in imported_names():
         return ()
     try:
-        old = find_imported(new.name)
-        check_files(old)
-        old_parsed = old.parse()
+        with reading(new.name):
+            old = find_imported(new.name)
+            check_files(old)
+            old_parsed = old.parse()
     except DataError as error:
         return (f"the earlier import can't be compared, since it is damaged: {error.message}",)
     lines = []

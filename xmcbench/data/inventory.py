@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,10 +12,12 @@ import msgspec
 
 from xmcbench.data.catalogue import Entry, File, catalogue, entry, listed_names, names
 from xmcbench.data.hashes import check, hashes_of
-from xmcbench.data.home import home
+from xmcbench.data.home import ENCODERS, home, imported, unused
 from xmcbench.data.imported import AGAIN, Imported, content_fault, file_faults, imported_names, is_imported
 from xmcbench.data.places import Place, folder, known_hash, places
-from xmcbench.errors import DataError, UsageError, cannot_write, unknown
+from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.files import TEMPORARY, remove_folder, sweep
+from xmcbench.locks import Busy
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ def imported_states(imported: Imported, *, verify: bool = False) -> list[State]:
     faults = file_faults(imported) if verify or not imported.files else dict.fromkeys(imported.files, "")
     states = []
     for name, fault in faults.items():
-        path = imported.folder / name
-        size = path.stat().st_size if path.is_file() else None
+        path, size = imported.folder / name, None
+        with suppress(OSError):
+            size = path.stat().st_size
         place = "missing" if size is None else "imported"
         hash_text = f"sha256 {imported.files[name]}" if name in imported.files else "no hash recorded"
         problem = f"{path}: {fault}\n  {AGAIN}" if fault else ""
@@ -127,7 +130,8 @@ def _entry_files(dataset: Entry) -> list[tuple[str, File, Place | None]]:
 def _state(dataset: Entry, form: str, file: File, place: Place | None) -> State:
     kind, path, size = "missing, optional" if file.optional else "missing", folder(dataset) / file.name, file.size
     if place is not None:
-        kind, path, size = place.kind, place.path, place.path.stat().st_size
+        with suppress(FileNotFoundError):  # removed since it was found
+            kind, path, size = place.kind, place.path, place.path.stat().st_size
     return State(dataset.name, form, file.name, kind, str(path), size, known_hash(dataset, file))
 
 
@@ -159,13 +163,17 @@ def is_parsed(name: str, view: str = "*") -> bool:
 def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     """(folder, size in bytes) for each folder that `clean` would remove: parsed caches, and downloads if requested.
 
-    Without a name also the caches of tokens and embeddings, which are not separated by data set. UsageError if `name`
-    is neither in the catalogue nor has a cache.
+    Without a name also the caches of tokens and embeddings, which are not separated by data set. What killed processes
+    left there is removed at once. UsageError if `name` is neither in the catalogue nor has a cache.
     """
     roots = [home() / "parsed"] + ([home() / "downloads"] if downloads else [])
-    folders = [path for root in roots if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
+    folders = []
+    sweep(imported())
+    for root in roots:
+        sweep(root)
+        folders += [path for path in sorted(root.glob("*")) if path.is_dir() and not path.name.startswith(TEMPORARY)]
     if name is None:
-        folders += [path for path in (home() / "tokens", home() / "embeddings") if path.is_dir()]
+        folders += [path for kind in ENCODERS if (path := home() / kind).is_dir()]
     else:
         if name.casefold() in names():
             name = entry(name).name
@@ -174,13 +182,30 @@ def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
         elif name not in (cached := {path.name for path in folders}):
             raise unknown("data set", name, {*catalogue(), *imported_names(), *cached})
         folders = [path for path in folders if path.name == name]
-    return [(path, sum(f.stat().st_size for f in path.rglob("*") if f.is_file())) for path in folders]
+    return [(path, size_of(path)) for path in folders]
 
 
-def remove(paths: list[Path]) -> None:
-    """Remove folders; DataError if one can't be removed."""
-    for path in paths:
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder; those that other processes remove meanwhile don't count."""
+    size = 0
+    for root, _, files in os.walk(folder):  # where `Path.rglob` would raise for a folder that disappears
+        for file in files:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(root, file)).st_size
+    return size
+
+
+def remove(folders: list[Path]) -> dict[Path, str]:
+    """Remove folders found by `removable`; returns those that stay because a process uses them, with the reason.
+
+    DataError if one can't be removed, or if the file system has no locks, so that nobody knows what is in use.
+    """
+    kept = {}
+    for path in folders:
         try:
-            shutil.rmtree(path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
+            with unused(None if path.parent == home() else path.name):
+                if path.is_dir():  # another process may have removed it
+                    remove_folder(path)
+        except Busy as error:
+            kept[path] = error.message
+    return kept

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
 from xmcbench.context import Reporter
 from xmcbench.data import cache
 from xmcbench.data.catalogue import Entry, entry, listed_names, names
+from xmcbench.data.home import reading, using
 from xmcbench.data.recipes import recipe
 from xmcbench.data.spec import Dataset, Parsed
 from xmcbench.data.validate import validate
@@ -33,8 +36,27 @@ class Source:
 def load(name: str, view: str | None, *, offline: bool, progress: Reporter | None, verify: bool = False) -> Dataset:
     """See `xmcbench.data.load`."""
     reporter = progress or Reporter()
-    source = find(name, view, offline=offline, reporter=reporter)
+    with ExitStack() as held:
+        stored_name = _stored_name(name)
+        held.enter_context(using(stored_name))
+        with ExitStack() as read:
+            if stored_name.casefold() not in names() and not _is_synthetic(name):
+                read.enter_context(reading(stored_name))
+            source = find(name, view, offline=offline, reporter=reporter)
+            cached = _open(source, reporter, verify)
+        dataset = Dataset(
+            **vars(cached.parsed),
+            name=source.name,
+            view=source.view,
+            revision=source.revision,
+            content_hash=cached.content_hash,
+            propensity=source.propensity,
+        )
+        weakref.finalize(dataset, held.pop_all().close)  # in use until it is freed or the process ends
+        return dataset
 
+
+def _open(source: Source, reporter: Reporter, verify: bool) -> cache.Cached:
     def build() -> Parsed:
         reporter.phase(source.phase)
         parsed = source.parse()
@@ -42,28 +64,35 @@ def load(name: str, view: str | None, *, offline: bool, progress: Reporter | Non
         return parsed
 
     key = cache.key_of(source.depends_on)
-    cached = cache.open_or_build(cache.folder_of(source.name, source.view, key), key, build, verify=verify)
-    return Dataset(
-        **vars(cached.parsed),
-        name=source.name,
-        view=source.view,
-        revision=source.revision,
-        content_hash=cached.content_hash,
-        propensity=source.propensity,
-    )
+    return cache.open_or_build(cache.folder_of(source.name, source.view, key), key, build, verify=verify)
+
+
+def _is_synthetic(name: str) -> bool:
+    return name.partition("[")[0].strip().casefold() == "synthetic"
+
+
+def _stored_name(name: str) -> str:
+    """The name of the data set's folders in the home folder; UsageError if there is no data set of that name."""
+    if _is_synthetic(name):
+        from xmcbench.data import synthetic
+
+        return synthetic.parameters(name).name
+    if name.casefold() in names():
+        return entry(name).name
+    from xmcbench.data.imported import imported_names, is_imported
+
+    if is_imported(name):
+        return name.casefold()
+    raise unknown("data set", name, {*listed_names(), *imported_names()})
 
 
 def find(name: str, view: str | None, *, offline: bool, reporter: Reporter) -> Source:
     """Find the source of a data set by name and fetch its files; errors as in `xmcbench.data.load`."""
-    if name.partition("[")[0].strip().casefold() == "synthetic":
+    if _is_synthetic(name):
         return _synthetic_source(name, view)
     if name.casefold() in names():
         return _catalogue_source(entry(name), view, offline=offline, reporter=reporter)
-    from xmcbench.data.imported import imported_names, is_imported
-
-    if is_imported(name):
-        return _imported_source(name, view)
-    raise unknown("data set", name, {*listed_names(), *imported_names()})
+    return _imported_source(name, view)
 
 
 def _catalogue_source(facts: Entry, view: str | None, *, offline: bool, reporter: Reporter) -> Source:

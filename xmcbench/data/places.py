@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from xmcbench.data import ledger
 from xmcbench.data.catalogue import Entry, File, Form, catalogue
 from xmcbench.data.drive import browser_url
-from xmcbench.data.hashes import recorded
-from xmcbench.data.home import home
+from xmcbench.data.home import folder_in, home
 from xmcbench.errors import UsageError
 
 
@@ -29,14 +28,9 @@ def folder(entry: Entry) -> Path:
 
 def mirror() -> Path | None:
     """The folder in XMCBENCH_MIRROR, which is never written to, or None; UsageError if it doesn't exist."""
-    override = os.environ.get("XMCBENCH_MIRROR")
-    if not override:
-        return None
-    path = Path(override).expanduser().absolute()
-    if not path.is_dir():
-        raise UsageError(
-            f"XMCBENCH_MIRROR={override}: no such folder", "Name a folder of downloaded files, or unset it."
-        )
+    path = folder_in("XMCBENCH_MIRROR")
+    if path is not None and not path.is_dir():
+        raise UsageError(f"XMCBENCH_MIRROR={path}: no such folder", "Name a folder of downloaded files, or unset it.")
     return path
 
 
@@ -125,10 +119,10 @@ def known_hash(entry: Entry, file: File) -> str:
         return f"sha256 {file.sha256}"
     if file.git_blob:
         return f"git blob {file.git_blob}"
-    first_record = recorded(f"{entry.name}/{file.name}")
+    first_record = ledger.recorded(f"{entry.name}/{file.name}")
     if first_record:
         return f"sha256 {first_record.sha256}, recorded at first download on {first_record.date}"
-    return "hash not known: recorded at first download"
+    return "hash not known: " + ("recorded hashes may be lost" if ledger.damage() else "recorded at first download")
 
 
 def _source_text(location: str) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xmcbench.data import arrays
-from xmcbench.data.home import home
+from xmcbench.data.home import home, using_encoders
 from xmcbench.encoders.bow import drop, half_products
 from xmcbench.encoders.encoder import Encoder, embed
 from xmcbench.encoders.tokens import TokenRows, offsets_of, texts_hash
@@ -169,9 +169,10 @@ def embeddings(
             raise ValueError("which: names an embedding that does not exist")
         return vectors, which
 
-    cached = arrays.open_or_build(folder, key, build, read)
-    for block in folder.parent.glob(f"{key}.*"):
-        arrays.remove(block)
+    with using_encoders():
+        cached = arrays.open_or_build(folder, key, build, read)
+        for block in folder.parent.glob(f"{key}.*"):
+            arrays.remove(block)
     return cached
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xmcbench.data.arrays import Stored, Writer, open_or_build
-from xmcbench.data.home import home
+from xmcbench.data.home import home, using_encoders
 from xmcbench.data.texts import Texts
 from xmcbench.errors import UsageError
 from xmcbench.method import Progress
@@ -131,7 +131,8 @@ class Tokeniser:
                 raise ValueError("token ids or offsets are out of range")
             return rows
 
-        return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")
+        with using_encoders():
+            return open_or_build(home() / "tokens" / key, key, build, read, "tokenised")
 
     def _blocks(
         self, texts: Sequence[str], progress: Progress | None

@@ -32,6 +32,10 @@ def folder() -> Path:
     return home() / "peers" / "pecos"
 
 
+def _lock() -> Path:
+    return folder().with_name(f"{folder().name}.lock")
+
+
 def python() -> Path:
     """The Python interpreter of the environment."""
     return folder() / "bin" / "python"
@@ -53,7 +57,7 @@ def install(say: Say) -> bool:
     """
     target, required = folder(), PEERS["pecos"].version
     try:
-        with locked(target.with_name(f"{target.name}.lock")):
+        with locked(_lock(), waiting=lambda: say(f"waiting for another process that uses {target}")):
             if ready() == required:
                 return False
             shutil.rmtree(target, ignore_errors=True)
@@ -76,7 +80,9 @@ def remove() -> bool:
     if not target.exists():
         return False
     try:
-        with locked(target.with_name(f"{target.name}.lock")):
+        with locked(_lock(), must=True):
+            if not target.exists():  # another process removed it meanwhile
+                return False
             (target / MARK).unlink(missing_ok=True)  # first, so that a partly removed environment is not used
             shutil.rmtree(target)
     except OSError as error:
