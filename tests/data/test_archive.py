@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from xmcbench import limits
 from xmcbench.data import archive
 from xmcbench.errors import DataError
 
@@ -107,7 +108,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_zip, make_tar, make_xz])
 def test_a_bomb_is_refused_before_it_unpacks(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "ALWAYS_ALLOWED", 1 << 16)
+    monkeypatch.setattr(limits, "ALWAYS_UNPACKED", 1 << 16)
     packed = make(tmp_path / "a", {"train.txt": b"\0" * 5_000_000})
     with pytest.raises(DataError, match="would unpack to 5,00"):
         archive.extract(packed, {"x": ("train.txt",)}, tmp_path / "out")
