@@ -85,7 +85,7 @@ def check_npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dt
 
 
 def check_zip_directory(file: IO[bytes]) -> None:
-    """ValueError if the list of members of a zip archive, which zipfile reads at once, is longer than the limit."""
+    """BadZipFile if the list of members of a zip archive, which zipfile reads at once, is longer than the limit."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - TAIL))
     tail = file.read(TAIL)
@@ -95,4 +95,4 @@ def check_zip_directory(file: IO[bytes]) -> None:
     if (end64 := tail.rfind(b"PK\x06\x06")) >= 0:
         size = max(size if size < 0xFFFFFFFF else 0, int.from_bytes(tail[end64 + 40 : end64 + 48], "little"))
     if size > min(length, limits.ZIP_DIRECTORY):
-        raise ValueError(f"its list of members has {size:,} bytes, at most {limits.ZIP_DIRECTORY:,} are read")
+        raise zipfile.BadZipFile(f"its list of members has {size:,} bytes, at most {limits.ZIP_DIRECTORY:,} are read")

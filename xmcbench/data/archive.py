@@ -7,9 +7,11 @@ size is implausible for text is refused.
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,6 +25,16 @@ from xmcbench.errors import DataError, XmcError
 from xmcbench.files import atomic
 from xmcbench.inputs import open_file, reason
 
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+)
 CHUNK = limits.TAR_HEADER
 _END = 9  # times that tarfile may read nothing: more often only if it waits for the rest of a header
 
@@ -166,7 +178,7 @@ def _open_archive(archive: Path) -> Iterator[_Zip | _Tar]:
         raise
     except Exception as error:  # zipfile, tarfile and the unpackers raise many types
         unknown = contents is None and isinstance(error, tarfile.ReadError) and not str(error).startswith("a header")
-        raise _damage_error(archive, "neither a zip nor a tar archive" if unknown else reason(error)) from error
+        raise _damage_error(archive, "neither a zip nor a tar archive" if unknown else _reason(error)) from error
 
 
 def _pieces(archive: Path, member: str, size: int, file: IO[bytes]) -> Iterator[bytes]:
@@ -179,7 +191,7 @@ def _pieces(archive: Path, member: str, size: int, file: IO[bytes]) -> Iterator[
     except XmcError:
         raise
     except Exception as error:
-        raise _damage_error(archive, f"member {member!r}: {reason(error)}") from error
+        raise _damage_error(archive, f"member {member!r}: {_reason(error)}") from error
     if n_bytes != size:
         raise _damage_error(archive, f"member {member!r} does not have its declared size of {size:,} bytes")
 
@@ -215,6 +227,10 @@ def _check_count(archive: Path, count: int) -> None:
 
 def _is_macos_metadata(name: str) -> bool:
     return name.startswith("__MACOSX/") or "/._" in name
+
+
+def _reason(error: Exception) -> str:
+    return reason(error) if isinstance(error, _DAMAGE) else "a header that makes no sense"
 
 
 def _damage_error(archive: Path, problem: str) -> DataError:
