@@ -31,7 +31,7 @@ def irregular(folder: Path) -> list[Path]:
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     for path in irregular(tmp_path):
         for read in (open_file, read_file, read_json, read_npz, sha256_of):
-            with pytest.raises(DataError, match=f"{path.name} is a (pipe|socket|device)"):
+            with pytest.raises(DataError, match=f"{path.name}: a (pipe|socket|device), not a regular file"):
                 read(path)
     with pytest.raises(IsADirectoryError):
         open_file(tmp_path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,9 +32,8 @@ def opened_npz(file: IO[bytes]) -> Iterator[Any]:
     """
     import numpy as np
 
-    check_zip_directory(file)
     length = file.seek(0, os.SEEK_END)
-    with zipfile.ZipFile(file) as archive:
+    with open_zip(file) as archive:
         infos = archive.infolist()
         names = [info.filename for info in infos]
         if len(set(names)) < len(names):
@@ -84,15 +84,20 @@ def check_npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dt
     return shape, dtype
 
 
-def check_zip_directory(file: IO[bytes]) -> None:
-    """BadZipFile if the list of members of a zip archive, which zipfile reads at once, is longer than the limit."""
+def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
+    """A zip archive; BadZipFile if its list of members, which zipfile reads at once, is too long or is not whole."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - TAIL))
     tail = file.read(TAIL)
-    file.seek(0)
     end = tail.rfind(b"PK\x05\x06")
-    size = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
-    if (end64 := tail.rfind(b"PK\x06\x06")) >= 0:
-        size = max(size if size < 0xFFFFFFFF else 0, int.from_bytes(tail[end64 + 40 : end64 + 48], "little"))
+    count, size = struct.unpack_from("<HL", tail.ljust(end + 22, b"\0"), end + 10) if end >= 0 else (0, 0)
+    is_zip64 = tail[max(0, end - 20) : max(0, end - 16)] == b"PK\x06\x07"  # then the fields of another header count
+    if is_zip64 and (end64 := tail.rfind(b"PK\x06\x06", 0, end)) >= 0:
+        count, size = struct.unpack_from("<QQ", tail.ljust(end64 + 56, b"\0"), end64 + 32)
     if size > min(length, limits.ZIP_DIRECTORY):
         raise zipfile.BadZipFile(f"its list of members has {size:,} bytes, at most {limits.ZIP_DIRECTORY:,} are read")
+    file.seek(0)
+    archive = zipfile.ZipFile(file)
+    if (found := len(archive.infolist())) % 0x10000 != count % 0x10000:
+        raise zipfile.BadZipFile(f"its list of members has {found} entries and says {count}")
+    return archive

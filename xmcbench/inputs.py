@@ -41,8 +41,10 @@ def _check_regular(path: Path, found: os.stat_result) -> None:
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if kind != stat.S_IFREG:
-        what = KINDS.get(kind, "no regular file")
-        raise DataError(f"{path} is {what}", "Files are read several times: write its content into a file.")
+        what = KINDS.get(kind, "of another kind")
+        raise DataError(
+            f"{path}: {what}, not a regular file", "Files are read several times: write its content into a file."
+        )
 
 
 def read_file(path: Path, most: int = limits.SETTINGS) -> bytes:

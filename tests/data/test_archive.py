@@ -251,7 +251,24 @@ def test_a_member_twice_is_refused(tmp_path: Path) -> None:
         archive.extract(tmp_path / "a.zip", {"x": ("x.txt",)}, tmp_path / "out")
 
 
+def test_a_list_of_members_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    """zipfile takes the next members for the comment of one."""
+    packed = make_zip(tmp_path / "a.zip", {"x.txt": b"1", "y.txt": b"2"})
+    raw = bytearray(packed.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 32] = 255
+    packed.write_bytes(bytes(raw))
+    with pytest.raises(DataError, match="its list of members has 1 entries and says 2"):
+        list(archive.members(packed, lambda _: True))
+
+
+def test_a_zip_with_headers_for_many_members_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    packed = make_zip(tmp_path / "a.zip", {"x.txt": b"1", "y.txt": b"2"})
+    assert b"PK\x06\x06" in packed.read_bytes()
+    assert list(archive.members(packed, lambda _: True)) == [("x.txt", b"1"), ("y.txt", b"2")]
+
+
 def test_an_archive_is_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.zip")
-    with pytest.raises(DataError, match=r"a\.zip is a pipe"):
+    with pytest.raises(DataError, match=r"a\.zip: a pipe, not"):
         archive.probe(tmp_path / "a.zip")

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from xmcbench import limits
-from xmcbench.array_files import check_zip_directory
+from xmcbench.array_files import open_zip
 from xmcbench.data.reading import FIRST, packing_of, unpacked
 from xmcbench.errors import DataError, XmcError
 from xmcbench.files import atomic
@@ -85,9 +85,8 @@ class _Zip:
     """A zip archive's regular files."""
 
     def __init__(self, path: Path, raw: io.BufferedReader) -> None:
-        check_zip_directory(raw)
         self.path, self.packed = path, os.fstat(raw.fileno()).st_size
-        self.file = zipfile.ZipFile(raw)
+        self.file = open_zip(raw)
         self.infos = [i for i in self.file.infolist() if not i.is_dir() and not _is_macos_metadata(i.filename)]
         _check_count(path, len(self.infos))
         self.names = [i.filename for i in self.infos]

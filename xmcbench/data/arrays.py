@@ -24,8 +24,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import cannot_write
+from xmcbench.array_files import check_npy_header
+from xmcbench.errors import DataError, cannot_write
 from xmcbench.files import lock_of, replaced_folder
+from xmcbench.inputs import open_file, read_json
 from xmcbench.locks import locked
 
 Array = NDArray[Any]
@@ -101,11 +103,11 @@ def open_or_build(
 def open_folder(folder: Path, key: str, read: Callable[[Stored], T]) -> T | None:
     """Return `read` of the folder's content, or None if the folder is missing or disagrees with its `meta.json`."""
     try:
-        meta = json.loads((folder / "meta.json").read_bytes())
+        meta = read_json(folder / "meta.json")
         if meta.pop("check", None) != _checksum(meta) or meta["key"] != key:
             return None
         return read(Stored({name: _load(folder / f"{name}.npy", size) for name, size in meta["arrays"].items()}, meta))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, msgspec.ValidationError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, MemoryError, DataError, msgspec.ValidationError):
         return None
 
 
@@ -148,6 +150,8 @@ def _load(path: Path, size: int) -> Array:
     """A read-only plain array (numba is slow with `np.memmap` objects); ValueError if the length is not `size`."""
     if path.stat().st_size != size:
         raise ValueError(f"{path} does not have {size} bytes")
+    with open_file(path) as file:
+        check_npy_header(file, size)
     array = np.asarray(np.load(path, mmap_mode=None if size < SMALL else "r", allow_pickle=False))
     array.flags.writeable = False
     return array

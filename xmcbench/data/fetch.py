@@ -13,6 +13,7 @@ from xmcbench.data.hashes import CHUNK, Hashes, LedgerError, check, remember
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError, cannot_write
 from xmcbench.files import TEMPORARY
+from xmcbench.inputs import open_file
 from xmcbench.locks import locked
 
 
@@ -95,9 +96,9 @@ def _checked_path(entry: Entry, file: File, problems: list[str]) -> Path | None:
 def _page_at(path: Path) -> str | None:
     """What web page the file is, in words; None if the file is none, or can't be read."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return page_in(file.read(CHUNK))
-    except OSError:
+    except (OSError, DataError):
         return None
 
 

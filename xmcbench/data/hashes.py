@@ -12,10 +12,12 @@ from pathlib import Path
 
 import msgspec
 
+from xmcbench import limits
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, cannot_read
 from xmcbench.files import lock_of, typed, typed_json, write_json
+from xmcbench.inputs import open_file, read_file
 from xmcbench.locks import locked
 
 CHUNK = 1 << 20
@@ -54,7 +56,7 @@ class Hashes:
 def hashes_of(path: Path) -> Hashes:
     """Hash the whole file; OSError if it can't be read."""
     digest = Digest(path.stat().st_size)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while piece := file.read(CHUNK):
             digest.update(piece)
     return digest.hashes()
@@ -178,7 +180,7 @@ def _read(path: Path) -> dict[str, object]:
     Raises DataError: recorded hashes can't be read. To write new ones would accept any file as the first download.
     """
     try:
-        return typed_json(path.read_bytes(), dict[str, object], str(path))
+        return typed_json(read_file(path, limits.WHOLE_TEXT), dict[str, object], str(path))
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from xmcbench import limits
 from xmcbench.data.cache import content_hash
 from xmcbench.data.catalogue import names
 from xmcbench.data.folders import read_folder, write_folder
@@ -24,6 +25,7 @@ from xmcbench.data.home import home, imported
 from xmcbench.data.spec import Parsed
 from xmcbench.errors import DataError, UsageError, cannot_write, unknown
 from xmcbench.files import TEMPORARY, lock_of, sha256_of, typed, typed_json, write_json
+from xmcbench.inputs import read_file
 from xmcbench.locks import locked
 
 FORMAT = 1  # version of meta.json
@@ -110,7 +112,7 @@ def find_imported(name: str) -> Imported:
     path = imported() / name.casefold() / META
     damaged = f"{path}: damaged"
     try:
-        text = path.read_bytes()
+        text = read_file(path, limits.WHOLE_TEXT)
     except OSError as error:
         raise DataError(f"{damaged} ({error.strerror or error})", AGAIN) from error
     raw = typed_json(text, dict[str, object], damaged, AGAIN)

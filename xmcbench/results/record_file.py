@@ -138,8 +138,8 @@ def parse(text: bytes, origin: str) -> Record:
 
     Raises DataError: not JSON, a schema this program doesn't know, a wrong seal, or refused by `of` or `check`.
     """
-    hooks = {"parse_constant": _refuse_constant, "object_pairs_hook": _object}
-    raw = json_value(text, f"{origin}: not a readable record", **hooks)
+    what = f"{origin}: not a readable record"
+    raw = json_value(text, what, parse_constant=_refuse_constant, object_pairs_hook=_object)
     if not isinstance(raw, dict) or type(raw.get("schema")) is not int or raw["schema"] < 1:
         raise DataError(f"{origin}: no xmcbench record: it has no schema number")
     if raw["schema"] > SCHEMA:
