@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import TimeLimit, XmcError
-from xmcbench.files import TEMPORARY, read_npz, write_npz
+from xmcbench.files import TEMPORARY, read_npz, typed_json, write_npz
 from xmcbench.method import TrainData
 
 
@@ -59,7 +59,8 @@ class Checkpoints:
         if not path.exists():
             return None
         arrays = read_npz(path)
-        meta: dict[str, Any] = json.loads(str(arrays.pop("__meta__")))
+        hint = "Remove the file: the next run starts this phase over."
+        meta = typed_json(str(arrays.pop("__meta__", "")), dict[str, Any], f"{path}, its meta", hint)
         return arrays, meta
 
     def drop(self, name: str) -> None:

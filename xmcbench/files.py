@@ -12,7 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from xmcbench.errors import DataError, cannot_write
+from xmcbench.array_files import opened_npz
+from xmcbench.errors import DataError, XmcError, cannot_write
+from xmcbench.inputs import json_value, open_file, reason
 from xmcbench.locks import hold, taken
 
 if TYPE_CHECKING:
@@ -172,12 +174,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def typed_json(text: str | bytes, form: type[T], origin: str, hint: str = "") -> T:
-    """Decode JSON into `form`; errors are those of `typed`, and a DataError if `text` is not JSON."""
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{origin}: not JSON ({error})", hint) from error
-    return typed(raw, form, origin, hint)
+    """Decode JSON into `form`; errors are those of `typed` and of `json_value`."""
+    return typed(json_value(text, origin, hint), form, origin, hint)
 
 
 def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
@@ -193,6 +191,8 @@ def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
         message, _, place = str(error).replace("`", "").partition(" - at $")
         place = f"{place.removeprefix('.')}: " if place else ""
         raise DataError(f"{origin}: {place}{message[0].lower()}{message[1:]}", hint) from error
+    except (ValueError, OverflowError, RecursionError) as error:  # such as a whole number beyond float64
+        raise DataError(f"{origin}: {reason(error)}", hint) from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
@@ -208,19 +208,24 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: boo
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read an npz file; DataError if it is missing, damaged or holds Python objects, which are never unpickled."""
-    import numpy as np  # slow to import, and list commands use only this module's hashes
+    """Read an npz file of plain arrays; Python objects are never unpickled.
 
+    DataError if it is missing, damaged, no regular file, or as in `array_files.opened_npz`.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+        with open_file(path) as file, opened_npz(file) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except XmcError:
+        raise
     except Exception as error:  # numpy and zipfile raise many types for damaged files
-        raise DataError(f"{path}: not a readable npz file ({error})", "Write it again, or remove it.") from error
+        raise DataError(
+            f"{path}: not a readable npz file ({reason(error)})", "Write it again, or remove it."
+        ) from error
 
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -197,6 +197,13 @@ class TopK:
         ids, scores = arrays.get("ids"), arrays.get("scores")
         if ids is None or scores is None or ids.ndim != 2 or ids.shape != scores.shape:
             raise DataError(f"{path}: not a predictions file: it needs ids and scores, both (rows, k)")
+        if ids.dtype != np.int32 or scores.dtype != np.float32:
+            found = f"ids are {ids.dtype} and scores {scores.dtype}"
+            raise DataError(f"{path}: not a predictions file: {found}, expected int32 and float32")
+        try:
+            _check_values(ids, scores, range(len(ids)))
+        except DataError as error:
+            raise DataError(f"{path}: {error.message}", error.hint) from error
         return cls(ids, scores)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from xmcbench import limits
 from xmcbench.data import archive
 from xmcbench.errors import DataError
 
@@ -107,7 +109,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_zip, make_tar, make_xz])
 def test_a_bomb_is_refused_before_it_unpacks(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "ALWAYS_ALLOWED", 1 << 16)
+    monkeypatch.setattr(limits, "ALWAYS_UNPACKED", 1 << 16)
     packed = make(tmp_path / "a", {"train.txt": b"\0" * 5_000_000})
     with pytest.raises(DataError, match="would unpack to 5,00"):
         archive.extract(packed, {"x": ("train.txt",)}, tmp_path / "out")
@@ -180,3 +182,93 @@ def test_the_laws_of_eurlex57k(shared: Path) -> None:
     name, law = next(archive.members(packed, lambda n: n.startswith("dataset/dev/") and n.endswith(".json")))
     assert name == "dataset/dev/31960D0712.json"
     assert b'"celex_id"' in law
+
+
+def tar_header(n_bytes: int, kind: bytes = b"0", **pax: str) -> bytes:
+    """A member's header with any size, also a negative one, and a right checksum; `pax`: records before it."""
+    info = tarfile.TarInfo("a")
+    info.type, info.pax_headers = kind, {key.replace("_", "."): value for key, value in pax.items()}
+    raw = info.tobuf(tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT)
+    block = bytearray(raw[-512:])
+    block[124:136] = (n_bytes % 2**96).to_bytes(12, "big") if n_bytes < 0 else b"\x80" + n_bytes.to_bytes(11, "big")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return raw[:-512] + bytes(block)
+
+
+FIVE = b"hello".ljust(512, b"\0")
+SPARSE = {"GNU_sparse_major": "1", "GNU_sparse_minor": "0", "GNU_sparse_name": "b"}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["tar", "gz"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (tar_header(-512), "would unpack to -512"),  # tarfile would read this header again and again
+        (tar_header(-512, b"L"), "a header claims -512 bytes"),
+        (tar_header(5 << 30, b"L"), "a header claims 5,368,709,120 bytes"),
+        (tar_header(5 << 30, b"x"), "a header claims 5,368,709,120 bytes"),
+        (tar_header(5 << 40), "would unpack to 5,497,558,138,880 bytes"),
+        (tar_header(512, size="-512"), "would unpack to -512"),
+        (tar_header(512, size="9" * 5000) + FIVE, "a damaged header"),
+        (tar_header(512, **SPARSE, GNU_sparse_realsize="9" * 5000) + b"1\n0\n1\n".ljust(512, b"\0"), "makes no sense"),
+        (tar_header(512, **SPARSE, GNU_sparse_realsize=str(5 << 40)) + b"1\n0\n1\n".ljust(512, b"\0"), "would unpack"),
+        (tar_header(512, **SPARSE, GNU_sparse_realsize="600") + b"1\n0\n1\n".ljust(512, b"\0"), "is a sparse file"),
+        (tar_header(512, **SPARSE, GNU_sparse_realsize="9") + b"9999\n" + b"1" * 507, "ends within a header|no sense"),
+        (tar_header(5) + FIVE + tar_header(5)[:300], "a damaged header after 1,024"),
+        (tar_header(5) + FIVE + b"X" + tar_header(5)[1:] + FIVE + b"\0" * 1024, "a damaged header after 1,024"),
+    ],
+    ids=range(13),
+)
+def test_tar_headers_that_lie_are_refused_at_once(
+    pack: Callable[[bytes], bytes], content: bytes, says: str, tmp_path: Path
+) -> None:
+    packed = tmp_path / "a.tar"
+    packed.write_bytes(pack(content))
+    with pytest.raises(DataError, match=rf"a\.tar: .*({says})"):
+        list(archive.members(packed, lambda _: True))
+
+
+def test_a_tar_without_an_end_marker_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(tar_header(5) + FIVE)
+    assert list(archive.members(tmp_path / "a.tar", lambda _: True)) == [("a", b"hello")]
+
+
+@each_kind
+def test_too_many_members_are_refused(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MEMBERS", 20)
+    packed = make(tmp_path / "a", {f"{i}.txt": b"x" for i in range(21)})
+    with pytest.raises(DataError, match="more than 20 members"):
+        list(archive.members(packed, lambda _: False))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_member_twice_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("x.txt", b"1")
+        file.writestr("x.txt", b"2")
+    with pytest.raises(DataError, match=r"2 members are called 'x\.txt'"):
+        archive.extract(tmp_path / "a.zip", {"x": ("x.txt",)}, tmp_path / "out")
+
+
+def test_a_list_of_members_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    """zipfile takes the next members for the comment of one."""
+    packed = make_zip(tmp_path / "a.zip", {"x.txt": b"1", "y.txt": b"2"})
+    raw = bytearray(packed.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 32] = 255
+    packed.write_bytes(bytes(raw))
+    with pytest.raises(DataError, match="its list of members has 1 entries and says 2"):
+        list(archive.members(packed, lambda _: True))
+
+
+def test_a_zip_with_headers_for_many_members_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    packed = make_zip(tmp_path / "a.zip", {"x.txt": b"1", "y.txt": b"2"})
+    assert b"PK\x06\x06" in packed.read_bytes()
+    assert list(archive.members(packed, lambda _: True)) == [("x.txt", b"1"), ("y.txt", b"2")]
+
+
+def test_an_archive_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.zip")
+    with pytest.raises(DataError, match=r"a\.zip: a pipe, not"):
+        archive.probe(tmp_path / "a.zip")

@@ -71,7 +71,7 @@ def broken(**changes: np.ndarray) -> dict[str, np.ndarray]:
         ({"indices": np.array([1, 0, 3])}, "not a sparse matrix"),
         ({"indices": np.array([1, -1, 2])}, "not a sparse matrix"),
         ({"indptr": np.array([0, 3, 1])}, "not a sparse matrix"),
-        ({"shape": np.array([10**12, 3])}, "not a sparse matrix"),
+        ({"shape": np.array([10**12, 3])}, "1000000000000 rows, at most"),
         ({"indptr": np.array([])}, "not a sparse matrix"),
         ({"data": np.array([1, None, 2], dtype=object)}, "not a sparse matrix"),
         ({"shape": np.array([2, 10**12])}, "1000000000000 columns, at most"),

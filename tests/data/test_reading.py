@@ -6,7 +6,9 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import pytest
 import zstandard
 
 from tests.data.archives import tarred, zipped
+from xmcbench import limits
+from xmcbench.data.documents import lines_of
 from xmcbench.data.reading import load_bytes, opened, unsupported
 from xmcbench.errors import DataError
 
@@ -106,3 +110,36 @@ def test_unsupported_forms_are_named(content: bytes, said: str) -> None:
 )
 def test_texts_and_numpy_files_are_not_foreign(content: bytes) -> None:
     assert unsupported(content[:512]) is None
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_a_file_that_unpacks_without_end_is_refused_early(
+    packing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ALWAYS_UNPACKED", 1 << 16)
+    (tmp_path / "x.txt").write_bytes(PACK[packing](b"0:1 " * 1_500_000))
+    tracemalloc.start()
+    for read in (load_bytes, lambda path: sum(1 for _ in lines_of(path))):
+        with pytest.raises(DataError, match=r"x\.txt: unpacks to more than [\d,]+ bytes"):
+            read(tmp_path / "x.txt")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4_000_000 or packing in ("xz", "zstd")  # xz keeps 8 MB; zstd unpacks 1,024 bytes at once
+
+
+def test_a_long_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WHOLE_TEXT", 1000)
+    (tmp_path / "x.txt").write_bytes(b"a" * 1000 + b"\n")
+    with pytest.raises(DataError, match=r"x\.txt, line 1: more than 1,000 bytes"):
+        list(lines_of(tmp_path / "x.txt"))
+    (tmp_path / "x.txt").write_bytes(b"a" * 999 + b"\n" + b"b" * 10**6)
+    lines = lines_of(tmp_path / "x.txt")
+    assert next(lines) == (1, "a" * 999)
+    with pytest.raises(DataError, match="line 2"):
+        next(lines)
+
+
+def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.txt")
+    with pytest.raises(DataError, match=r"x\.txt: a pipe, not"), opened(tmp_path / "x.txt"):
+        pass

@@ -12,7 +12,7 @@ from xmcbench.data import synthetic
 from xmcbench.data.cache import content_hash
 from xmcbench.data.ceiling import Plain, _row_marginals, best_precision, plain
 from xmcbench.data.synthetic import Parameters, Slots, World
-from xmcbench.errors import UsageError
+from xmcbench.errors import DataError, UsageError
 
 SMALL = Parameters(rows=400, test=300, labels=60, features=200, branching=10, seed=3)
 
@@ -39,12 +39,29 @@ def test_name_and_parameters() -> None:
         ("synthetic[labels=10", "not a synthetic data set"),
         ("synthetic[rows=3000000000]", "below 2³¹"),
         ("synthetic[per_row=inf]", "below 2³¹"),
+        ("synthetic[per_row=nan]", "per_row=nan: at least 1"),
+        ("synthetic[branching=0]", "branching=0: at least 1"),
+        ("synthetic[rows=1000000000000]", "below 2³¹"),
+        ("synthetic[rows=2000000000]", "about 58,000,058,000 words in all rows, at most 1,000,000,000"),
+        ("synthetic[rows=1,test=1,per_row=1e9]", "words in all rows, at most"),
+        ("synthetic[labels=2000000000]", "words of labels, at most"),
+        ("synthetic[features=2000000000]", "features=2000000000: at most 100,000,000"),
+        ("synthetic[labels=2000,parents=100]", "parents=100: too many of 100 nodes"),  # would be drawn for ever
+        ("synthetic[seed=" + "9" * 30 + "]", "seed must be below 2⁶³"),
+        ("synthetic[seed=" + "9" * 5000 + "]", "is not a whole number"),
     ],
 )
 def test_bad_names(name: str, said: str) -> None:
     with pytest.raises(UsageError) as error:
         synthetic.parameters(name)
     assert said in str(error.value)
+
+
+def test_rows_that_need_more_memory_than_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 5000}))
+    monkeypatch.setattr("psutil.swap_memory", lambda: type("Memory", (), {"free": 0}))
+    with pytest.raises(DataError, match=r"synthetic\[rows=1000000\]: it needs 464,928,000 bytes of memory, 5,000 are"):
+        synthetic.make(Parameters(rows=1_000_000))
 
 
 def test_same_seed_same_data() -> None:

@@ -81,7 +81,7 @@ def test_pooling_is_what_the_models_folder_says(tiny: Path, tmp_path: Path) -> N
     with pytest.raises(DataError, match="pools by pooling_mode_max_tokens"):
         made(folder)
     path.write_text("{")
-    with pytest.raises(DataError, match=r"config\.json: not readable"):
+    with pytest.raises(DataError, match=r"config\.json: not JSON"):
         made(folder)
 
 

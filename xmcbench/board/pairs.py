@@ -18,8 +18,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from xmcbench import limits
 from xmcbench.board.evidence import Evidence
 from xmcbench.errors import DataError
+from xmcbench.files import typed
+from xmcbench.inputs import read_json
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
 from xmcbench.results.row_values import TESTED
 
@@ -63,12 +66,13 @@ class Cache:
         if not path.is_file():
             return cls()
         try:
-            content = path.read_bytes()
-            if msgspec.json.decode(content, type=_Version).version != VERSION:
+            content = read_json(path, most=limits.WHOLE_TEXT)
+            if typed(content, _Version, str(path)).version != VERSION:
                 return cls()
-            return cls(msgspec.json.decode(content, type=Results))
-        except (OSError, msgspec.DecodeError) as error:
-            raise DataError(f"{path}: invalid test cache ({error})", "Delete it: the next build makes it.") from error
+            return cls(typed(content, Results, str(path)))
+        except DataError as error:
+            problem = f"invalid test cache ({error.message})"
+            raise DataError(f"{path}: {problem}", "Delete it: the next build makes it.") from error
 
     def text(self) -> str:
         """The used results as JSON for the next build, with a line for each pair and for each entry."""

@@ -29,6 +29,7 @@ from msgspec import Meta, Struct
 from xmcbench.board.model import METRICS, Facts, PublishedRow, Row, Table
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError, UsageError
+from xmcbench.inputs import read_file, toml_value
 from xmcbench.metrics import invariants
 from xmcbench.metrics.names import parse
 
@@ -107,8 +108,8 @@ def load(folder: Path) -> list[Published]:
 def _read(path: Path) -> list[Published]:
     hint = "xmcbench/board/published.py explains the format."
     try:
-        file = msgspec.toml.decode(path.read_bytes(), type=_File)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        file = msgspec.convert(toml_value(read_file(path), str(path), hint), _File)
+    except (OSError, msgspec.ValidationError) as error:
         raise DataError(f"{path}: {error}", hint) from error
     problems = [] if path.stem in catalogue() else [f"no data set of the catalogue is called {path.stem!r}"]
     for key, version in file.versions.items():

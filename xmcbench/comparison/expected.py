@@ -31,6 +31,7 @@ import msgspec
 from xmcbench.comparison.compare import Scores
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
+from xmcbench.inputs import read_file, toml_value
 from xmcbench.results.record import Metric
 from xmcbench.results.record_file import with_place
 
@@ -95,17 +96,17 @@ def read(path: Path) -> list[Expected]:
     Raises DataError: a missing file, invalid TOML, or invalid or duplicate entries, all of which are reported together.
     """
     try:
-        tables = msgspec.toml.decode(path.read_bytes(), type=_Set).expected
+        content = read_file(path)
     except OSError as error:
         sets = sorted(other.stem for other in path.parent.glob("*.toml"))
         hint = (
             f"Sets in this folder: {', '.join(sets)}." if sets else "Go to a checkout of xmcbench, or give --expected."
         )
         raise DataError(f"{path}: no expected scores ({error.strerror})", hint) from error
+    try:
+        tables = msgspec.convert(toml_value(content, str(path)), _Set).expected
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: not a list of [[expected]]: {with_place(error)}") from error
-    except ValueError as error:  # no UTF-8 and no TOML
-        raise DataError(f"{path}: {error}") from error
     entries: dict[tuple[str, str, str, int], Expected] = {}
     problems = []
     for number, table in enumerate(tables, 1):

@@ -6,7 +6,9 @@ size is implausible for text is refused.
 
 from __future__ import annotations
 
+import io
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
@@ -14,16 +16,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
-from xmcbench.errors import DataError
+from xmcbench import limits
+from xmcbench.array_files import open_zip
+from xmcbench.data.reading import FIRST, packing_of, unpacked
+from xmcbench.errors import DataError, XmcError
 from xmcbench.files import atomic
+from xmcbench.inputs import open_file, reason
 
-# Unpacked / packed bytes; deflated term lists reach about 5, xz of EU laws 12, a zip bomb 1,000 and more.
-MAX_RATIO = 200
-ALWAYS_ALLOWED = 1 << 26  # bytes a member may always have, whatever the ratio
-CHUNK = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+)
+CHUNK = limits.TAR_HEADER
+_END = 9  # times that tarfile may read nothing: more often only if it waits for the rest of a header
 
 
 def extract(archive: Path, wanted: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, Path]:
@@ -71,12 +84,12 @@ def probe(archive: Path) -> None:
 class _Zip:
     """A zip archive's regular files."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = zipfile.ZipFile(path)
+    def __init__(self, path: Path, raw: io.BufferedReader) -> None:
+        self.path, self.packed = path, os.fstat(raw.fileno()).st_size
+        self.file = open_zip(raw)
         self.infos = [i for i in self.file.infolist() if not i.is_dir() and not _is_macos_metadata(i.filename)]
+        _check_count(path, len(self.infos))
         self.names = [i.filename for i in self.infos]
-        self.packed = path.stat().st_size
 
     def walk(self, accept: Callable[[str], bool]) -> Iterator[tuple[str, int, IO[bytes]]]:
         total = 0
@@ -96,25 +109,31 @@ class _Zip:
 class _Tar:
     """A tar archive's regular files, read sequentially because compression allows no random access."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.packed = path.stat().st_size
-        self.file = tarfile.open(path, "r:*")  # noqa: SIM115 (closed by _opened)
+    def __init__(self, path: Path, raw: io.BufferedReader) -> None:
+        self.path, self.packed = path, os.fstat(raw.fileno()).st_size
+        self.bytes = _TarBytes(unpacked(path, raw, packing_of(raw.peek(FIRST)[:FIRST])))
+        stream: Any = self.bytes  # it has the methods that tarfile uses
+        self.file = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 (closed by _open_archive)
 
     @cached_property
     def names(self) -> list[str]:
         return [info.name for info in self._infos()]
 
     def _infos(self) -> Iterator[tarfile.TarInfo]:
-        for info in self.file:
+        for count, info in enumerate(self.file, 1):
+            _check_count(self.path, count)
+            _check_size(self.path, info.name, info.size, self.packed)
             _check_size(self.path, info.name, info.offset_data + info.size, self.packed)
+            if info.issparse():
+                raise _damage_error(self.path, f"member {info.name!r} is a sparse file")
             if not info.isdir() and not _is_macos_metadata(info.name):
                 yield info
-        # Read to the end of the stream, where gzip stores its checksum; otherwise a flipped bit would pass.
-        stream, n_bytes = self.file.fileobj, 0
-        while stream is not None and (piece := stream.read(CHUNK)):
-            n_bytes += len(piece)
-            _check_size(self.path, "after the last member", n_bytes, self.packed)
+        # Read to the end of the stream, where gzip stores its checksum; otherwise a flipped bit would pass. tarfile
+        # takes a damaged header for the end, but behind the end there are only zeros.
+        self.bytes.seek(self.file.offset)
+        while piece := self.bytes.read(CHUNK):
+            if piece.strip(b"\0"):
+                raise _damage_error(self.path, f"a damaged header after {self.file.offset:,} unpacked bytes")
 
     def walk(self, accept: Callable[[str], bool]) -> Iterator[tuple[str, int, IO[bytes]]]:
         for info in self._infos():
@@ -128,22 +147,37 @@ class _Tar:
                 yield info.name, info.size, file
 
 
+class _TarBytes:
+    """The bytes of a tar archive for tarfile, which would believe any length of a header, and wait for a cut one."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self.stream, self.empty = stream, 0
+        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= limits.TAR_HEADER:
+            raise tarfile.ReadError(f"a header claims {size:,} bytes, at most {limits.TAR_HEADER:,} are read")
+        piece = self.stream.read(size)
+        self.empty = 0 if piece or not size else self.empty + 1
+        if self.empty > _END:
+            raise tarfile.ReadError("it ends within a header")
+        return piece
+
+
 @contextmanager
 def _open_archive(archive: Path) -> Iterator[_Zip | _Tar]:
+    """The archive, opened; an error of a library about its content becomes a DataError."""
+    contents: _Zip | _Tar | None = None
     try:
-        with open(archive, "rb") as file:
-            magic = file.read(4)
-        contents: _Zip | _Tar = _Zip(archive) if magic[:2] == b"PK" else _Tar(archive)
-    except _DAMAGE as error:
-        known = isinstance(error, tarfile.ReadError) and str(error).startswith("file could not be opened")
-        raise _damage_error(archive, "neither a zip nor a tar archive" if known else _reason(error)) from error
-    try:
-        with contents.file:
-            yield contents
-    except DataError:
+        with open_file(archive) as raw:
+            contents = (_Zip if raw.peek(2)[:2] == b"PK" else _Tar)(archive, raw)
+            with contents.file:
+                yield contents
+    except XmcError:
         raise
-    except (*_DAMAGE, RuntimeError) as error:  # zipfile raises RuntimeError for an encrypted member
-        raise _damage_error(archive, _reason(error)) from error
+    except Exception as error:  # zipfile, tarfile and the unpackers raise many types
+        unknown = contents is None and isinstance(error, tarfile.ReadError) and not str(error).startswith("a header")
+        raise _damage_error(archive, "neither a zip nor a tar archive" if unknown else _reason(error)) from error
 
 
 def _pieces(archive: Path, member: str, size: int, file: IO[bytes]) -> Iterator[bytes]:
@@ -153,20 +187,22 @@ def _pieces(archive: Path, member: str, size: int, file: IO[bytes]) -> Iterator[
         while n_bytes <= size and (piece := file.read(CHUNK)):
             n_bytes += len(piece)
             yield piece
-    except (*_DAMAGE, RuntimeError) as error:
-        raise _damage_error(archive, f"member {member}: {_reason(error)}") from error
+    except XmcError:
+        raise
+    except Exception as error:
+        raise _damage_error(archive, f"member {member!r}: {_reason(error)}") from error
     if n_bytes != size:
-        raise _damage_error(archive, f"member {member} does not have its declared size of {size:,} bytes")
+        raise _damage_error(archive, f"member {member!r} does not have its declared size of {size:,} bytes")
 
 
 def _find_member(archive: Path, names: list[str], paths: tuple[str, ...]) -> str | None:
     """The member for the first of `paths` that exists, or None; raise if a path matches several members."""
     for path in paths:
-        if path in names:
-            return path
-        matches = [name for name in names if name.endswith("/" + path)]
+        matches = [name for name in names if name == path] or [name for name in names if name.endswith("/" + path)]
         if len(matches) > 1:
-            raise _damage_error(archive, f"{len(matches)} members are called {path}: {', '.join(sorted(matches)[:5])}")
+            raise _damage_error(
+                archive, f"{len(matches)} members are called {path!r}: {', '.join(map(repr, sorted(matches)[:5]))}"
+            )
         if matches:
             return matches[0]
     return None
@@ -179,16 +215,21 @@ def _check_path(archive: Path, name: str) -> None:
 
 
 def _check_size(archive: Path, name: str, size: int, packed: int) -> None:
-    if size < 0 or size > max(ALWAYS_ALLOWED, packed * MAX_RATIO):
+    if not 0 <= size <= limits.most_unpacked(packed):
         raise _damage_error(archive, f"member {name!r} would unpack to {size:,} bytes from an archive of {packed:,}")
+
+
+def _check_count(archive: Path, count: int) -> None:
+    if count > limits.MEMBERS:
+        raise _damage_error(archive, f"more than {limits.MEMBERS:,} members")
 
 
 def _is_macos_metadata(name: str) -> bool:
     return name.startswith("__MACOSX/") or "/._" in name
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _reason(error: Exception) -> str:
+    return reason(error) if isinstance(error, _DAMAGE) else "a header that makes no sense"
 
 
 def _damage_error(archive: Path, problem: str) -> DataError:

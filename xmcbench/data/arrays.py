@@ -25,11 +25,10 @@ import math
 import mmap
 import os
 import shutil
-import stat
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -40,7 +39,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError
-from xmcbench.files import Stamp, is_settled, lock_of, replaced_folder, sha256_of, stamp_of, sweep, write_json
+from xmcbench.files import (
+    Stamp,
+    is_settled,
+    lock_of,
+    replaced_folder,
+    sha256_of,
+    stamp_of,
+    sweep,
+    typed_json,
+    write_json,
+)
+from xmcbench.inputs import open_file, read_file, read_json
 from xmcbench.locks import locked
 
 Array = NDArray[Any]
@@ -50,7 +60,7 @@ META = "meta.json"
 VERIFIED = "verified.json"  # a cache: every file is hashed again if it is damaged or can't be written
 SMALL = 1 << 16  # bytes; shorter files are read into memory, which is cheaper than a mapping
 DISK = "Check the disk and its free space, then repeat the command."  # hint
-DAMAGE = (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError, msgspec.ValidationError)
+DAMAGE = (OSError, ValueError, LookupError, AttributeError, TypeError, DataError, msgspec.ValidationError)
 
 
 class Unusable(Exception):
@@ -181,14 +191,13 @@ def open_folder(folder: Path, key: str, read: Callable[[Stored], T], *, verify: 
 def facts_of(folder: Path, key: str) -> dict[str, Any]:
     """The content of the folder's `meta.json`, without looking at its arrays; Unusable as in `open_folder`."""
     try:
-        with _opened(folder / META) as file:
-            meta = json.load(file)
+        meta = read_json(folder / META)
         if meta.pop("check", None) != _checksum(meta):
             raise ValueError("changed after it was written")
         if meta["key"] != key:
             raise ValueError("of other inputs")
     except DAMAGE as error:
-        is_missing = isinstance(error, FileNotFoundError) and not folder.exists()
+        is_missing = not folder.exists()
         raise Unusable("" if is_missing else f"{META}: {_reason(error)}") from error
     if meta.get("format") != FORMAT:
         raise Unusable("")
@@ -233,19 +242,9 @@ def _checksum(meta: Mapping[str, Any]) -> str:
 def _known(folder: Path) -> _Verified:
     """The content of `verified.json`, empty if it is damaged or missing."""
     try:
-        with _opened(folder / VERIFIED) as file:
-            return msgspec.json.decode(file.read(), type=_Verified)
-    except (OSError, ValueError, RecursionError, msgspec.DecodeError):
+        return typed_json(read_file(folder / VERIFIED), _Verified, VERIFIED)
+    except (OSError, DataError):
         return _Verified()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a file for reading; OSError or ValueError if it is something else, such as a pipe, which would block."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a file")
-        yield file
 
 
 def _load(path: Path, expected: _File, known: Stamp | None) -> tuple[Array, Stamp]:
@@ -254,7 +253,7 @@ def _load(path: Path, expected: _File, known: Stamp | None) -> tuple[Array, Stam
     The array is made of the open file that was hashed, not of what has its name later. ValueError names a damaged file.
     """
     try:
-        with _opened(path) as file:
+        with open_file(path) as file:
             stamp = stamp_of(os.fstat(file.fileno()))
             if stamp[0] != expected.size:
                 raise ValueError(f"{stamp[0]:,} bytes long, {expected.size:,} were written")
@@ -271,7 +270,7 @@ def _load(path: Path, expected: _File, known: Stamp | None) -> tuple[Array, Stam
                 buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             # a plain array, since numba is slow with `np.memmap` objects
             return np.ndarray(shape, dtype, buffer, offset), stamp
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DataError) as error:
         raise ValueError(f"{path.name}: {_reason(error)}") from error
 
 

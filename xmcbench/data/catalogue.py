@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -13,6 +12,7 @@ import msgspec
 
 from xmcbench.errors import DataError, unknown
 from xmcbench.files import typed
+from xmcbench.inputs import toml_value
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,10 +160,7 @@ class _Tables(msgspec.Struct, forbid_unknown_fields=True):
 
 def parse(text: str) -> dict[str, Entry]:
     """Parse the text of a catalogue into entries by name; DataError names the entry and the key that is wrong."""
-    try:
-        tables = typed(tomllib.loads(text), _Tables, "catalogue")
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"catalogue: {error}") from error
+    tables = typed(toml_value(text.encode(), "catalogue"), _Tables, "catalogue")
     return {name: _entry(name, table, tables) for name, table in tables.datasets.items()}
 
 

@@ -9,9 +9,11 @@ from typing import TypeVar
 
 import msgspec
 
+from xmcbench import limits
 from xmcbench.data.reading import opened
-from xmcbench.errors import DataError, counted
+from xmcbench.errors import DataError, cannot_read, counted
 from xmcbench.files import typed_json
+from xmcbench.inputs import read_file
 
 T = TypeVar("T")
 SPLITS = ("train", "dev", "test")
@@ -21,12 +23,14 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line without its newline) of a utf-8 text, unpacked if the name ends in .gz.
 
     Only newlines end lines, not the other Unicode line separators. DataError if the file is missing, damaged, or not
-    utf-8 (with the line number).
+    utf-8 (with the line number), or a line is longer than `limits.WHOLE_TEXT`.
     """
     number = 0
     try:
         with opened(path) as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(lambda: file.readline(limits.WHOLE_TEXT + 1), b""), 1):
+                if len(line) > limits.WHOLE_TEXT:
+                    raise DataError(f"{path}, line {number}: more than {limits.WHOLE_TEXT:,} bytes", "Divide the line.")
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 yield number, text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
@@ -133,11 +137,18 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         for file in sorted(path.rglob("*.json")):
             member = file.relative_to(path).as_posix()
             if _is_document(member):
-                yield member, file.read_bytes()
+                yield member, _content(file)
         return
     from xmcbench.data.archive import members
 
     yield from members(path, _is_document)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path)
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 def _is_document(member: str) -> bool:

@@ -22,7 +22,8 @@ from xmcbench.data import drive
 from xmcbench.data.hashes import CHUNK, Digest, Hashes
 from xmcbench.data.ledger import LedgerError
 from xmcbench.errors import DataError, cannot_write, counted
-from xmcbench.files import atomic
+from xmcbench.files import atomic, typed
+from xmcbench.inputs import read_json
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -75,8 +76,8 @@ class _Part:
 
     def read(self) -> tuple[_Note, int]:
         """The note and the number of bytes to resume from; 0 if the part has no valid note of this location."""
-        with suppress(OSError, msgspec.DecodeError):
-            note = msgspec.json.decode(self.note.read_bytes(), type=_Note)
+        with suppress(OSError, DataError):
+            note = typed(read_json(self.note), _Note, str(self.note))
             if note.location == self.location:
                 return note, self.path.stat().st_size
         return _Note(self.location), 0

@@ -18,6 +18,7 @@ from xmcbench.data.ledger import LedgerError
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError, cannot_write
 from xmcbench.files import sweep
+from xmcbench.inputs import open_file
 from xmcbench.locks import locked
 
 
@@ -137,9 +138,9 @@ def _checked_path(search: _Search, file: File) -> Path | None:
 def _page_at(path: Path) -> str | None:
     """What web page the file is, in words; None if the file is none, or can't be read."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return page_in(file.read(CHUNK))
-    except OSError:
+    except (OSError, DataError):
         return None
 
 

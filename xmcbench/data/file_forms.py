@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from xmcbench.array_files import open_zip
 from xmcbench.data.documents import lines_of
 from xmcbench.data.reading import ENDINGS, FIRST, opened, unsupported
 from xmcbench.errors import DataError
+from xmcbench.inputs import json_value, open_file
 
 KINDS = {
     ".jsonl": "json",
@@ -146,9 +147,9 @@ def check_arrays_or_text(path: Path) -> None:
 def _members(path: Path) -> list[str]:
     """The names in a zip archive; none if it is damaged, compressed again, or not a zip archive."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, open_zip(file) as archive:
             return archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):  # zipfile raises the last two for old forms
         return []
 
 
@@ -172,7 +173,7 @@ def check_plain(path: Path, first: str) -> None:
     """DataError if the first line of a file of plain lines is a JSON object: its name would make its text JSON code."""
     if first.startswith("{"):
         try:
-            json.loads(first)
-        except (ValueError, RecursionError):
+            json_value(first, "")
+        except DataError:
             return
         raise DataError(f"{path}, line 1: a JSON object in a file of plain lines", "Name the file .jsonl.")

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from xmcbench import limits
 from xmcbench.data import ledger
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, cannot_read
 from xmcbench.files import Stamp, is_settled, lock_of, stamp_of, typed, typed_json, write_json
+from xmcbench.inputs import open_file, read_file
 from xmcbench.locks import locked
 
 CHUNK = 1 << 20
@@ -55,7 +57,7 @@ class Hashes:
 def hashes_of(path: Path) -> Hashes:
     """Hash the whole file; OSError if it can't be read."""
     digest = Digest(path.stat().st_size)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while piece := file.read(CHUNK):
             digest.update(piece)
     return digest.hashes()
@@ -153,6 +155,6 @@ def _check_recorded(entry: Entry, file: File, path: Path, hashes: Hashes, *, rec
 def _cached() -> dict[str, object]:
     """The cached hashes by path; {} if their file is missing or damaged, since they can be computed again."""
     try:
-        return typed_json((home() / CACHE).read_bytes(), dict[str, object], CACHE)
+        return typed_json(read_file(home() / CACHE, limits.WHOLE_TEXT), dict[str, object], CACHE)
     except (OSError, DataError):
         return {}

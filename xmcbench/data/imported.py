@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from xmcbench import limits
 from xmcbench.data.cache import content_hash
 from xmcbench.data.catalogue import names
 from xmcbench.data.folders import read_folder, write_folder
@@ -26,6 +27,7 @@ from xmcbench.data.home import VERSION, changing, home, imported, reading, unuse
 from xmcbench.data.spec import Parsed
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import remove_folder, sha256_of, sweep, typed, typed_json, write_json
+from xmcbench.inputs import read_file
 
 FORMAT = 1  # version of meta.json
 META = "meta.json"
@@ -145,9 +147,9 @@ def find_imported(name: str) -> Imported:
 
 def _read_meta(name: str, path: Path) -> bytes:
     with suppress(FileNotFoundError):
-        return path.read_bytes()
+        return read_file(path, limits.WHOLE_TEXT)
     with reading(name):  # another process may replace the folder at this moment
-        return path.read_bytes()
+        return read_file(path, limits.WHOLE_TEXT)
 
 
 def replaced_by(name: str, revision: str | None) -> str | None:

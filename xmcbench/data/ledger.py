@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from xmcbench import limits
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, WriteError
 from xmcbench.files import lock_of, typed, typed_json, write_json
+from xmcbench.inputs import read_file
 from xmcbench.locks import locked
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ def _read() -> tuple[dict[str, FirstRecord], dict[Path, str]]:
 def _entries(path: Path) -> tuple[dict[str, FirstRecord], str]:
     """(the whole entries of one of the two files, what is wrong with it or "")."""
     try:
-        raw = typed_json(path.read_bytes(), dict[str, object], f"{path}: damaged")
+        raw = typed_json(read_file(path, limits.WHOLE_TEXT), dict[str, object], f"{path}: damaged")
     except FileNotFoundError:
         return {}, ""
     except OSError as error:

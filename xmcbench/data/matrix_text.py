@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench import limits
 from xmcbench.data.lines import OutOfRange, look
 from xmcbench.data.reading import DataWarning, load_bytes
 from xmcbench.errors import DataError
@@ -20,10 +21,8 @@ from xmcbench.errors import DataError
 if TYPE_CHECKING:
     from xmcbench.data.xmc_text import Rows, Text
 
-WIDEST = 2**31 - 1  # ids are int32
 BLOCK = 1 << 24  # bytes per search for line ends
 CUT_OFF = (b".", b"e", b"E", b"-", b"+", b",", b":")  # ends of a line whose last number is incomplete
-IMPLAUSIBLE_WIDTH = 10**8  # a width above this and above the file's bytes is rejected, nothing is allocated
 BOM = b"\xef\xbb\xbf"
 SKIPPED = re.compile(
     rb"\r?\n[ \t]*#[^\r\n]*|#[^\r\n]*|(?<=[ \t])qid:[^\s]*"
@@ -111,18 +110,14 @@ def _header(path: Path, buffer: NDArray[np.uint8], names: list[str]) -> tuple[li
         )
     header = [int(w) for w in words]
     for name, value in zip(names[1:], header[1:], strict=True):
-        if value > _widest(buffer):
-            hint = f"At most {IMPLAUSIBLE_WIDTH} in a file of {len(buffer)} bytes, and never above {WIDEST}."
+        if value > limits.longest_side(limits.COLUMNS, len(buffer)):
+            hint = f"At most {limits.COLUMNS} in a file of {len(buffer)} bytes, and never above {limits.WIDEST}."
             raise DataError(f"{path}, line 1: {value} {name} in the header can't be right", hint)
     return header, start + len(line) + 1 if newline else len(buffer)
 
 
 def _after_bom(buffer: NDArray[np.uint8]) -> int:
     return len(BOM) if buffer[: len(BOM)].tobytes() == BOM else 0
-
-
-def _widest(buffer: NDArray[np.uint8]) -> int:
-    return min(WIDEST, max(IMPLAUSIBLE_WIDTH, len(buffer)))
 
 
 def _without_comments(path: Path, buffer: NDArray[np.uint8], form: Form) -> tuple[NDArray[np.uint8], int, Form]:
@@ -158,7 +153,7 @@ def _read(path: Path, form: Form, threads: int | None) -> tuple[sp.csr_matrix, s
         n_rows, n_features, n_labels = (*header, 0)[:3]
     else:
         buffer, body, form = _without_comments(path, buffer, form)
-        n_rows, n_labels = form.rows, _widest(buffer)
+        n_rows, n_labels = form.rows, limits.longest_side(limits.COLUMNS, len(buffer))
         n_features = n_labels if form.width is None else form.width
     threads = numba.get_num_threads() if threads is None else max(1, threads)
     with ThreadPoolExecutor(threads) as pool:
@@ -272,6 +267,10 @@ def _line(buffer: NDArray[np.uint8], starts: NDArray[np.int64], row: int) -> byt
 
 def _parse_in_python(path: Path, text: Text, row: int, number: int, rows: Rows) -> None:
     """Parse a row that the kernels marked `LOOK`, and write it into `rows`; DataError if it is invalid."""
+    length = int(text.starts[row + 1] - text.starts[row])
+    if length > limits.MATRIX_LINE:
+        problem = f"{length:,} bytes, and not only ids and values"
+        raise DataError(f"{path}, line {number}: {problem}", f"At most {limits.MATRIX_LINE:,} are looked at.")
     try:
         labels, features, numbers = look(path, text, number, _line(text.buffer, text.starts, row))
     except OutOfRange as error:

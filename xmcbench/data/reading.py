@@ -11,14 +11,20 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench import limits
 from xmcbench.errors import DataError, cannot_read
+from xmcbench.inputs import open_file, reason
 
 FIRST = 512  # bytes that show what a file is
+BLOCK = 1 << 16  # bytes that are unpacked at once
+ZSTD_BLOCK = 1 << 10  # bytes that are given to zstd at once, which unpacks up to 32,768 times as many
 PACKINGS = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+OPENERS = {"bzip2": bz2.BZ2File, "xz": lzma.LZMAFile}
 ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd"}
 FOREIGN = {  # first bytes, enough of them that no text begins so by chance → what the file is
     b"\x89HDF\r\n": "an HDF5 file",
@@ -68,65 +74,106 @@ class DataWarning(UserWarning):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedIOBase]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file for reading, unpacked if its content is gzip, bzip2, xz or zstd, whatever its name.
 
     Raises
     ------
-    DataError : the file is missing, or damaged: truncated, or named as compressed although its content is neither
-        compressed nor text.
+    DataError : the file is missing, no regular file, or damaged: truncated, or named as compressed although its content
+        is neither compressed nor text; or it unpacks to more than `limits.most_unpacked`, while it is read.
     """
     packing = ""
     try:
-        with open(path, "rb") as raw:
+        with open_file(path) as raw:
             first = raw.peek(FIRST)[:FIRST]
-            packing = _packing(first)
+            packing = packing_of(first)
             if not packing and (promised := ENDINGS.get(path.suffix.lower())) and (b"\0" in first or not first):
                 raise DataError(f"{path}: not a {promised} file, as its name says, and no text", "Get the file again.")
-            with _unpacked(raw, packing) as file:
+            with unpacked(path, raw, packing) as file:
                 yield file
     except (EOFError, zlib.error, lzma.LZMAError) as error:
         if not packing:  # the error is of the code that reads
             raise
         raise _not_whole(path, packing, error) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: {reason(error)}", "Read it on a machine with more memory.") from error
     except OSError as error:
         if packing and error.errno is None:  # gzip and bz2 report damage so
             raise _not_whole(path, packing, error) from error
         raise cannot_read(path, error) from error
 
 
-def _packing(first: bytes) -> str:
+def packing_of(first: bytes) -> str:
     """The compression of a file that begins with `first`, or ""."""
     if first.startswith(b"BZh") and first[4:10] not in (b"1AY&SY", b"\x17rE8P\x90"):  # "BZh" may begin a text
         return ""
     return next((name for start, name in PACKINGS.items() if first.startswith(start)), "")
 
 
-def _unpacked(raw: io.BufferedReader, packing: str) -> io.BufferedIOBase:
-    """`raw`, unpacked while it is read; zstd is unpacked at once, since its stream reader does not notice a cut end."""
-    if packing == "gzip":
-        return gzip.GzipFile(fileobj=raw)
-    if packing == "bzip2":
-        return bz2.BZ2File(raw)
-    if packing == "xz":
-        return lzma.LZMAFile(raw)
-    return io.BytesIO(_unpack_zstd(raw.read())) if packing == "zstd" else raw
+def unpacked(path: Path, raw: io.BufferedReader, packing: str) -> io.BufferedReader:
+    """`raw`, unpacked while it is read, within the limit; itself without a packing."""
+    if not packing:
+        return raw
+    most = limits.most_unpacked(os.fstat(raw.fileno()).st_size)
+    if packing == "zstd":  # at once, since its stream reader does not notice a cut end
+        return io.BufferedReader(_Bounded(path, io.BytesIO(_unpack_zstd(path, raw, most)), most))
+    stream: Any = gzip.GzipFile(fileobj=raw) if packing == "gzip" else OPENERS[packing](raw)
+    return io.BufferedReader(_Bounded(path, stream, most), BLOCK)
 
 
-def _unpack_zstd(data: bytes) -> bytes:
+class _Bounded(io.RawIOBase):
+    """An unpacked stream; DataError beyond `most` bytes, since a small file may unpack without end."""
+
+    def __init__(self, path: Path, stream: IO[bytes], most: int) -> None:
+        self.path, self.stream, self.most = path, stream, most
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        if self.stream.tell() > self.most:
+            raise _too_large(self.path, self.most)
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if offset > self.most:
+            raise _too_large(self.path, self.most)
+        return self.stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+
+def _too_large(path: Path, most: int) -> DataError:
+    hint = "If its content is right, unpack it yourself, and give the unpacked file."
+    return DataError(f"{path}: unpacks to more than {most:,} bytes, which its size does not make likely", hint)
+
+
+def _unpack_zstd(path: Path, raw: io.BufferedReader, most: int) -> bytes:
     """The content of all frames; EOFError if the last one is cut off, zlib.error if one is damaged."""
     import zstandard
 
-    content = []
-    while data:
-        frame = zstandard.ZstdDecompressor().decompressobj()
+    content, n_bytes, rest = [], 0, b""
+    frame = None
+    while data := rest or raw.read(ZSTD_BLOCK):
+        frame = frame or zstandard.ZstdDecompressor().decompressobj()
         try:
             content.append(frame.decompress(data))
         except zstandard.ZstdError as error:
             raise zlib.error(str(error)) from error
-        if not frame.eof:
-            raise EOFError("the file ends within a frame")
-        data = frame.unused_data
+        n_bytes += len(content[-1])
+        if n_bytes > most:
+            raise _too_large(path, most)
+        rest = b""
+        if frame.eof:
+            rest, frame = frame.unused_data, None
+    if frame is not None:
+        raise EOFError("the file ends within a frame")
     return b"".join(content)
 
 
@@ -159,6 +206,11 @@ def unsupported(first_bytes: bytes) -> str | None:
 def load_bytes(path: Path) -> NDArray[np.uint8]:
     """A file's bytes: memory-mapped, or unpacked in memory if they are compressed."""
     with opened(path) as file:
-        if not isinstance(file, io.BufferedReader) or os.fstat(file.fileno()).st_size == 0:  # can't be mapped
+        if is_packed(file) or os.fstat(file.fileno()).st_size == 0:  # can't be mapped
             return np.frombuffer(file.read(), np.uint8)
-        return np.asarray(np.memmap(path, np.uint8, mode="r"))  # numba is slow with `np.memmap` objects
+        return np.asarray(np.memmap(file, np.uint8, mode="r"))  # numba is slow with `np.memmap` objects
+
+
+def is_packed(file: io.BufferedReader) -> bool:
+    """Whether a file of `opened` is unpacked while it is read."""
+    return isinstance(file.raw, _Bounded)

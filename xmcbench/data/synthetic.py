@@ -30,14 +30,17 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench import limits
 from xmcbench.data.formats import as_labels
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
-from xmcbench.errors import UsageError, unknown
+from xmcbench.errors import DataError, UsageError, unknown
 
 VERSION = 1  # version of the generative model; raise it when the same parameters give other rows
 WORDS_PER_OWNER = 4  # words owned by each label and each node
 BACKGROUND_WORDS = 5.0  # mean number of noise words per row
+BYTES_PER_WORD = 16  # of rows, in features and texts together
+RARE = 1e-4  # least probability that a draw of a label's parents has no repeats
 CHUNK = 1 << 16  # rows per chunk; each chunk has its own random seed
 Ints = NDArray[np.int64]
 
@@ -62,13 +65,39 @@ class Parameters:
         errors = [f"{key}={value}: at least {lowest[key]}" for key, value in values.items() if not value >= lowest[key]]
         if not 0 <= self.noise <= 1:
             errors.append(f"noise={self.noise}: between 0 and 1")
-        if self.parents > self.nodes:
+        if not errors and self.parents > self.nodes:
             available = f"{self.labels} labels at branching {self.branching} have {self.nodes}"
             errors.append(f"parents={self.parents}: {available}")
-        if max(self.rows, self.test, self.labels, self.features, self.per_row) >= 2**31:
+        if max(self.rows, self.test, self.labels, self.features, self.per_row, self.branching) >= 2**31:
             errors.append("sizes must be below 2³¹")
+        elif not errors:
+            errors += self._too_large()
         if errors:
             raise UsageError(f"synthetic: {'; '.join(errors)}")
+
+    def _too_large(self) -> list[str]:
+        """Faults of values that are valid, but need more memory or time than any machine has."""
+        words = WORDS_PER_OWNER * (self.labels * (1 + self.parents) + self.nodes)  # of the world and of label texts
+        errors = []
+        for count, what in ((self.entries, "words in all rows"), (words, "words of labels")):
+            if count > limits.SYNTHETIC_ENTRIES:
+                errors.append(f"about {count:,} {what}, at most {limits.SYNTHETIC_ENTRIES:,} are possible")
+        if self.features > limits.COLUMNS:
+            errors.append(f"features={self.features}: at most {limits.COLUMNS:,}")
+        if self.seed >= 2**63:
+            errors.append("seed must be below 2⁶³")
+        taken = np.arange(min(self.parents, self.nodes)) / self.nodes
+        if np.log1p(-taken).sum() < np.log(RARE):
+            problem = (
+                f"parents={self.parents}: too many of {self.nodes} nodes, since a label's are drawn until they differ"
+            )
+            errors.append(f"{problem}; give fewer, or a smaller branching")
+        return errors
+
+    @property
+    def entries(self) -> int:
+        """The expected number of words in all rows, repeated ones included."""
+        return int((self.rows + self.test) * (2 * WORDS_PER_OWNER * self.per_row + BACKGROUND_WORDS))
 
     @property
     def nodes(self) -> int:
@@ -131,9 +160,16 @@ class Slots:
 
 
 def make(p: Parameters) -> Parsed:
-    """Generate both splits, label texts (words of a label and its parents), and the ceiling in `extra`."""
+    """Generate both splits, label texts (words of a label and its parents), and the ceiling in `extra`.
+
+    DataError if the rows need more memory than is free.
+    """
     from xmcbench.data.ceiling import best_precision
 
+    try:
+        limits.check_memory(BYTES_PER_WORD * p.entries)
+    except MemoryError as error:
+        raise DataError(f"{p.name}: {error}", "Give fewer rows, or use a machine with more memory.") from error
     world = make_world(p)
     train, _ = _split(p, world, p.rows, 1)
     test, slots = _split(p, world, p.test, 2)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
+from xmcbench import limits
 from xmcbench.data.file_forms import kind_of, text_lines
-from xmcbench.errors import DataError, UsageError, install_extra
+from xmcbench.errors import DataError, UsageError, XmcError, install_extra
+from xmcbench.inputs import open_file, reason
 
 Row = Mapping[str, object]
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
-MAX_FIELD = 2**31 - 1  # characters per csv field; Python's default of 131,072 is too short for some laws
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 TSV_CELL = re.compile(rf"(?:^|(?<=\t))(?:{QUOTED.pattern}(?=\t|$)|[^\t]*)")
 FIRST_ROWS = 100  # rows that decide between delimiters if line 1 has several
@@ -141,7 +143,7 @@ def _tsv_rows(path: Path, n_columns: int) -> Iterator[tuple[int, int, list[str]]
 
 def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
     """Yield (first line, last line, cells) by the rules of RFC 4180; a blank line has no cells."""
-    csv.field_size_limit(MAX_FIELD)
+    csv.field_size_limit(limits.WHOLE_TEXT)  # Python's default of 131,072 is too short for some laws
     row_lines: list[str] = []  # of the row that is being read
 
     def lines() -> Iterator[str]:
@@ -212,6 +214,9 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
     lines = ((number, line) for number, line in text_lines(path) if line.strip())
     first = next(lines, (0, ""))
     if first[1].lstrip().startswith("["):
+        if (size := sum(len(line) + 1 for _, line in text_lines(path))) > limits.WHOLE_TEXT:
+            problem = f"an array of {size:,} characters, at most {limits.WHOLE_TEXT:,} are read at once"
+            raise DataError(f"{path}: {problem}", JSON_FORMS)
         yield from _array_rows(path, "\n".join(line for _, line in text_lines(path)))
         return
     decoder = json.JSONDecoder(object_pairs_hook=_object)
@@ -267,7 +272,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _json_error(path: Path, number: int, error: Exception, *, in_array: bool = False) -> DataError:
     """The error for the JSON text of line `number`, or of a whole file that is an array."""
     if not isinstance(error, json.JSONDecodeError):
-        return DataError(f"{path}, line {number}: not JSON that can be read ({error})", JSON_FORMS)
+        return DataError(f"{path}, line {number}: not JSON that can be read ({reason(error)})", JSON_FORMS)
     where = f"{path}, line {error.lineno if in_array else number}, column {error.colno}"
     if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
         problem = "the array does not end in this file" if in_array else "the object does not end in this line"
@@ -284,18 +289,25 @@ def _as_row(path: Path, number: int, value: object) -> Row:
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         hint = f"{install_extra('parquet')}. Or save the table as .csv or .jsonl."
         raise UsageError(f"{path}: reading parquet needs the package pyarrow", hint) from error
-    number = 0
+    number = n_bytes = 0
     try:
-        table = parquet.ParquetFile(path)
-        _check_columns(path, table.schema_arrow.names)
-        for batch in table.iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a whole parquet file ({error})", "Get the file again.") from error
+        with open_file(path) as file:
+            most = limits.most_unpacked(os.fstat(file.fileno()).st_size)
+            table = parquet.ParquetFile(file)
+            _check_columns(path, table.schema_arrow.names)
+            for batch in table.iter_batches(limits.PARQUET_ROWS):
+                n_bytes += batch.nbytes
+                if n_bytes > most:
+                    hint = "If its content is right, save the table as .csv or .jsonl."
+                    raise DataError(f"{path}: row {number} and before: more than {most:,} bytes of cells", hint)
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except XmcError:
+        raise
+    except Exception as error:  # pyarrow, and the conversion of texts and times, raise many types
+        raise DataError(f"{path}: not a whole parquet file ({reason(error)})", "Get the file again.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.params import EncoderParams, identity, require
 from xmcbench.errors import DataError, XmcError
-from xmcbench.files import write_json
+from xmcbench.files import typed, write_json
+from xmcbench.inputs import read_json
 from xmcbench.method import Inputs, Progress
 
 FILE = "encoder.json"
@@ -70,10 +70,9 @@ def load_encoder(folder: Path) -> Encoder:
 
     DataError if it is missing or damaged; XmcError if a package that a transformer needs is not installed.
     """
-    try:
-        kind = json.loads((folder / FILE).read_text())["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / FILE}: not an encoder ({error})", "Fit again.") from error
+    hint = "Fit again."
+    settings = typed(read_json(folder / FILE, hint), dict[str, object], f"{folder / FILE}: not an encoder", hint)
+    kind = settings.get("kind")
     if kind == BowEncoder.kind:
         return BowEncoder.load(folder)
     from xmcbench.encoders.frozen import FrozenEncoder

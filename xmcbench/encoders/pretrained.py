@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import torch
 
+from xmcbench import limits
 from xmcbench.encoders.params import VALID, minilm
-from xmcbench.errors import DataError, XmcError, counted
+from xmcbench.errors import DataError, XmcError, cannot_read, counted
+from xmcbench.files import typed
+from xmcbench.inputs import open_file, read_json
 
 Pooling = Literal["mean", "cls"]
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -66,10 +69,20 @@ def folder_of(encoder: str) -> Path:
         ) from error
 
 
+class _Index(msgspec.Struct, frozen=True):
+    """The index of a model whose weights are in several files."""
+
+    weight_map: dict[str, str] = {}
+
+
 def is_whole(folder: Path) -> bool:
     """Whether a snapshot has all files it needs; an interrupted download lacks some."""
-    indexes = [json.loads(path.read_text()) for path in folder.glob("*.safetensors.index.json")]
-    shards = {name for index in indexes for name in index.get("weight_map", {}).values()}
+    try:
+        paths = folder.glob("*.safetensors.index.json")
+        indexes = [typed(read_json(path), _Index, str(path)) for path in paths]
+    except DataError:
+        return False
+    shards = {name for index in indexes for name in index.weight_map.values()}
     weights = all((folder / name).exists() for name in shards) if shards else any(folder.glob("*.safetensors"))
     return weights and (folder / "config.json").exists() and has_terms(folder)
 
@@ -77,6 +90,18 @@ def is_whole(folder: Path) -> bool:
 def has_terms(folder: Path) -> bool:
     """Whether the folder has a file with a tokenizer's terms."""
     return any((folder / name).is_file() for name in TERMS)
+
+
+def check_files(folder: Path) -> None:
+    """DataError if a file that transformers would read is no regular file, or is longer than its kind can be."""
+    for path in sorted(path for pattern in WANTED for path in folder.glob(pattern)):
+        try:
+            with open_file(path) as file:
+                size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise cannot_read(path, error) from error
+        if path.suffix != ".safetensors" and size > limits.WHOLE_TEXT:
+            raise DataError(f"{path}: {size:,} bytes, at most {limits.WHOLE_TEXT:,} are read", "Get the model again.")
 
 
 def load_model(folder: Path) -> Any:
@@ -90,6 +115,7 @@ def load_model(folder: Path) -> Any:
 
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder / 'config.json'}: missing, so this is not a model folder")
+    check_files(folder)
     if not any(folder.glob("*.safetensors")):
         raise DataError(
             f"{folder / 'model.safetensors'}: missing; weights are read only from safetensors, never from a pickle",
@@ -131,6 +157,7 @@ def load_tokenizer(folder: Path) -> Any:
     """The fast tokenizer of a model; DataError if its files are missing or damaged, or there is no fast tokenizer."""
     from transformers import AutoTokenizer
 
+    check_files(folder)
     if not has_terms(folder):
         raise DataError(f"{folder / 'tokenizer.json'}: missing, as is any other file with a tokenizer's terms")
     with quiet():
@@ -153,11 +180,8 @@ def pooling_of(folder: Path) -> Pooling:
     path = folder / "1_Pooling" / "config.json"
     if not path.exists():
         return "mean"
-    try:
-        settings = json.loads(path.read_text())
-        modes = [name for name, value in settings.items() if name.startswith("pooling_mode") and value]
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: not readable ({error})") from error
+    settings = typed(read_json(path), dict[str, object], str(path))
+    modes = [name for name, value in settings.items() if name.startswith("pooling_mode") and value]
     poolings: dict[str, Pooling] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     if len(modes) != 1 or modes[0] not in poolings:
         raise DataError(f"{path}: pools by {', '.join(modes) or 'nothing'}", "Set pooling=mean or pooling=cls.")

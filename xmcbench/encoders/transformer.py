@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,6 +17,7 @@ from xmcbench.encoders.pretrained import Pooling, folder_of, load_model, load_to
 from xmcbench.encoders.tokens import Tokeniser, TokenRows, Tokens
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_json
+from xmcbench.inputs import read_json
 from xmcbench.method import Inputs, Progress
 
 FILE = "transformer.json"
@@ -128,11 +128,11 @@ class TransformerEncoder(Encoder):
     def load(cls, folder: Path) -> TransformerEncoder:
         """Read what `save` wrote; DataError if a file is missing or damaged."""
         try:
-            settings = json.loads((folder / FILE).read_text())
+            settings = read_json(folder / FILE, "Fit again.")
             values = {name: settings[name] for name in ("max_length", "pooling", "precision", "checkpointing")}
             if values["pooling"] not in ("mean", "cls") or values["precision"] not in ("auto", "float32", "bfloat16"):
                 raise ValueError("unknown values")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder / FILE}: not a transformer encoder ({error})", "Fit again.") from error
         return cls(load_model(folder), load_tokenizer(folder), **values)
 

@@ -5,7 +5,6 @@ A row is [[id, score], …], {"id": score, …}, or {"ids": [id, …], "scores":
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from xmcbench import limits
 from xmcbench.data.documents import lines_of
 from xmcbench.data.reading import FIRST, opened
 from xmcbench.errors import DataError
+from xmcbench.inputs import json_value
 from xmcbench.topk import PAD
 
 ROW = 'A row is [[id, score], …], {"id": score, …} or {"ids": [id, …], "scores": [score, …]}; one row per line.'
@@ -59,6 +60,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     lines = [(number, line) for number, line in lines_of(path) if line.strip()]
     whole: Any = None
     if len(lines) == 1 or (lines and not _is_value(lines[0][1])):  # one array, perhaps over several lines
+        if (size := sum(len(line) for _, line in lines)) > limits.WHOLE_TEXT:
+            raise DataError(f"{path}: {size:,} characters, at most {limits.WHOLE_TEXT:,} are read at once", ROW)
         whole = _decode("\n".join(line for _, line in lines), str(path))
     if type(whole) is list and not _is_row(whole):
         yield from ((f"{path}, row {i}", row) for i, row in enumerate(whole))
@@ -70,17 +73,14 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
 def _is_value(text: str) -> bool:
     """Whether a line is JSON alone."""
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        json_value(text, "")
+    except DataError:
         return False
     return True
 
 
 def _decode(text: str, where: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=tuple)  # a dict would keep only the last of equal keys
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON ({error})", ROW) from error
+    return json_value(text, where, ROW, object_pairs_hook=tuple)  # a dict would keep only the last of equal keys
 
 
 def _is_row(value: Any) -> bool:
@@ -103,7 +103,7 @@ def _pairs(where: str, row: Any) -> Iterator[tuple[int, int | float]]:
             raise DataError(f"{where}: {str(pair if row is pairs else row)[:60]} is no pair of id and score", ROW)
         label, score = pair
         if type(row) is tuple and isinstance(label, str) and label.removeprefix("-").isdecimal():
-            label = int(label)
+            label = int(label[:30])  # of a longer one, enough to be outside
         if type(label) is not int:
             raise DataError(f"{where}: label {label!r} is no id", "Ids are whole numbers, as in the truth. " + ROW)
         if type(score) not in (int, float) or abs(score) > LARGEST[type(score)] or math.isnan(score):

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.array_files import opened_npz
 from xmcbench.data.formats import HEAD, NPY, NPZ, ONE_FILE, OTHER, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
 from xmcbench.data.matrix_text import BOM, read_scores
 from xmcbench.data.numpy_files import loading, plain_numbers, read_npy, read_npz_csr
@@ -219,7 +220,7 @@ def _reject_bare_ids(path: Path, n_rows: int, n_labels: int) -> None:
 
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any], bool] | None:
     """(ids, scores, whether columns are ranked) of an npz, or None for that of a sparse matrix."""
-    with loading(path, "a whole npz of plain arrays", ACCEPTED) as file, np.load(file, allow_pickle=False) as npz:
+    with loading(path, "a whole npz of plain arrays", ACCEPTED) as file, opened_npz(file) as npz:
         if "indptr" in npz.files or "format" in npz.files:
             return None
         ids = next((name for name in IDS if name in npz.files), None)

@@ -6,7 +6,6 @@ Without the marker it is created again from scratch. A lock allows one process a
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, XmcError, cannot_write
 from xmcbench.files import write_json
+from xmcbench.inputs import read_json
 from xmcbench.locks import locked
 from xmcbench.peers.packages import PEERS
 
@@ -44,8 +44,8 @@ def python() -> Path:
 def ready() -> str | None:
     """The installed version of PECOS, or None if the environment is missing or incomplete."""
     try:
-        version = json.loads((folder() / MARK).read_text())["libpecos"]
-    except (OSError, ValueError, KeyError, TypeError):
+        version = read_json(folder() / MARK)["libpecos"]
+    except (DataError, KeyError, TypeError):
         return None
     return str(version) if python().exists() else None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from xmcbench.data.cache import damage
 from xmcbench.errors import DataError, WriteError
 from xmcbench.files import atomic, read_npz, sha256_of, sweep
+from xmcbench.inputs import open_file
 from xmcbench.results import record_file
 from xmcbench.results.record import Record
 from xmcbench.results.row_values import hash_of, values_given
@@ -63,11 +64,11 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
 def _merge_record(
     path: Path, source: Store, into: Store, kinds: tuple[Kind, ...], damage_of: Callable[[str, str, str], str]
 ) -> str:
-    text = path.read_bytes()
+    text = record_file.content(path)
     record = in_its_file(record_file.parse(text, str(path)), path)
     target = into.folder / "records" / path.name
     already = target.is_file()
-    if already and target.read_bytes() != text:
+    if already and record_file.content(target) != text:
         raise DataError(
             f"{path}: {target} has the same run id but other content",
             "One of the two was changed after it was written. Neither was touched.",
@@ -76,7 +77,7 @@ def _merge_record(
     if not already and (found := damage_of(facts.name, facts.view, facts.content_hash)):
         raise DataError(f"{path}: its data set is damaged on this machine: {found}", _repair(path, record))
     for source_path, target_path in _missing(record, source, into, kinds):
-        with open(source_path, "rb") as original, atomic(target_path) as copy:
+        with open_file(source_path) as original, atomic(target_path) as copy:
             shutil.copyfileobj(original, copy)
     if already:
         return THERE

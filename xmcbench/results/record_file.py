@@ -20,6 +20,7 @@ import msgspec
 
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import write_json
+from xmcbench.inputs import json_value, read_file
 from xmcbench.results.record import SCHEMA, SEALED, Known, Record
 
 ROUNDING = 1e-6  # largest relative distance of a value from its interval, which is computed from float32 rows
@@ -121,11 +122,15 @@ def read(path: Path) -> Record:
 
     Raises DataError: the file can't be read; as `parse`.
     """
+    return parse(content(path), str(path))
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a record; DataError if it can't be read, is no regular file, or is too long for a record."""
     try:
-        text = path.read_bytes()
+        return read_file(path)
     except OSError as error:
-        raise DataError(f"{path}: not a readable record ({error})") from error
-    return parse(text, str(path))
+        raise DataError(f"{path}: not a readable record ({error.strerror or error})") from error
 
 
 def parse(text: bytes, origin: str) -> Record:
@@ -133,10 +138,8 @@ def parse(text: bytes, origin: str) -> Record:
 
     Raises DataError: not JSON, a schema this program doesn't know, a wrong seal, or refused by `of` or `check`.
     """
-    try:
-        raw = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{origin}: not a readable record ({error})") from error
+    what = f"{origin}: not a readable record"
+    raw = json_value(text, what, parse_constant=_refuse_constant, object_pairs_hook=_object)
     if not isinstance(raw, dict) or type(raw.get("schema")) is not int or raw["schema"] < 1:
         raise DataError(f"{origin}: no xmcbench record: it has no schema number")
     if raw["schema"] > SCHEMA:
@@ -178,6 +181,16 @@ def _without_folders(word: str) -> str:
 
 def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is no JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError if it has a name twice, of which other programs may read the other value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{_short(twice)} occurs twice in an object")
+    return found
 
 
 def _plain(parts: Record | dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import msgspec
 from xmcbench.context import RunContext
 from xmcbench.data.split import CARVE_SEED, TuningRows, carve
 from xmcbench.errors import WriteError, explain, where
-from xmcbench.files import write_json
+from xmcbench.files import typed, write_json
+from xmcbench.inputs import read_json
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
@@ -147,7 +148,7 @@ class Job:
         method = self.spec.method(self.spec.fit_params)
         fit_file, model_folder = self.work / "fit.json", self.work / "model"
         if fit_file.is_file():
-            fit = msgspec.json.decode(fit_file.read_bytes(), type=_Fit)
+            fit = typed(read_json(fit_file), _Fit, str(fit_file), "Remove its folder: the next run fits again.")
             self.ctx.phases.update(fit.phases)
             self.ctx.notes.update(fit.notes)
             method.load(model_folder)

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import CARVE_SEED, carve
 from xmcbench.errors import Diverged, TimeLimit, WriteError, XmcError, explain, where
-from xmcbench.files import write_json
+from xmcbench.files import typed, write_json
+from xmcbench.inputs import read_json
 from xmcbench.method import Method, TrainData
 from xmcbench.runs import stages
 from xmcbench.runs.plan import RunSpec, spell
@@ -41,8 +42,8 @@ class Tuning:
         self.combinations = combinations(spec)
         self.journal = Journal(folder / "journal.json", ctx.reporter, {}, {}, ctx.clock)
         self.trials_file = folder / "trials.json"
-        text = self.trials_file.read_bytes() if self.trials_file.is_file() else b"[]"
-        trials = msgspec.json.decode(text, type=list[Trial])
+        past = read_json(self.trials_file) if self.trials_file.is_file() else []
+        trials = typed(past, list[Trial], str(self.trials_file), "Remove the file: the next run tunes again.")
         self.trials = [trial for trial in trials if trial.status != "out_of_memory"]  # retried: it may succeed now
         # A method that selects on validation rows gets rows carved from its training rows, since it must not see the
         # rows on which tuning scores it.

@@ -13,7 +13,8 @@ import msgspec
 from xmcbench import locks
 from xmcbench.context import Reporter
 from xmcbench.errors import cannot_write
-from xmcbench.files import write_json
+from xmcbench.files import typed, write_json
+from xmcbench.inputs import read_json
 
 
 @contextmanager
@@ -83,7 +84,7 @@ class Journal(Reporter):
     def start(self) -> None:
         """Begin a new attempt; the time of earlier attempts is included."""
         if self.path.is_file():
-            past = msgspec.json.decode(self.path.read_bytes(), type=Past)
+            past = typed(read_json(self.path), Past, str(self.path), "Remove the file.")
             self.earlier_seconds, self.attempts = past.seconds, past.attempts
             self.phases.update(past.phases)
             self.notes.update(past.notes)

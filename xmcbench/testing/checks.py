@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit
+from xmcbench.files import read_npz
 from xmcbench.testing.describing import info_problems
 from xmcbench.testing.subject import Counter, K, Subject, crash, generator_states, move_generators, sealed
 from xmcbench.testing.worlds import VARIANTS, holding, small, usual
@@ -242,15 +243,17 @@ def pickled(path: Path) -> str:
         start = file.read(2)
     if len(start) == 2 and start[0] == 0x80 and start[1] in range(2, 6):
         return "starts like a pickle"
-    if zipfile.is_zipfile(path) and any(name.endswith(".pkl") for name in zipfile.ZipFile(path).namelist()):
-        return "holds a pickle"
-    if path.suffix in {".npz", ".npy"}:
-        try:
-            loaded: Any = np.load(path, allow_pickle=False)
-            for name in getattr(loaded, "files", ()):
-                loaded[name]
-        except ValueError as error:
-            return f"object arrays: {error}"
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(name.endswith(".pkl") for name in archive.namelist()):
+                    return "holds a pickle"
+        if path.suffix == ".npz":
+            read_npz(path)
+        elif path.suffix == ".npy":
+            np.load(path, allow_pickle=False)
+    except Exception as error:  # numpy and zipfile raise many types
+        return f"can't be read without pickle: {error}"
     return ""
 
 

@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from xmcbench import limits
 from xmcbench.data.documents import read_lines
 from xmcbench.data.recipes import Files, Options
 from xmcbench.data.recipes.hashed import hashed_splits, merged, select_labels
 from xmcbench.data.spec import Parsed
 from xmcbench.data.text import bow_words, bow_words_chars
 from xmcbench.errors import DataError
+from xmcbench.inputs import read_file
 
 KANJI = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")  # CJK ideographs
 # Annotations in parentheses before a gloss: sense numbers, parts of speech, forms, usage, field, dialect.
@@ -86,7 +88,7 @@ def read_meanings(path: Path) -> dict[str, str]:
 def read_euc_jp(path: Path) -> list[str]:
     """The lines of a file encoded in EUC-JP."""
     try:
-        return path.read_bytes().decode("euc_jp").splitlines()
+        return read_file(path, limits.WHOLE_TEXT).decode("euc_jp").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not in EUC-JP ({error})", "Install its package again.") from error
 
@@ -151,7 +153,7 @@ def read_dictionary(index: Path, dictionary: Path) -> tuple[dict[int, str], dict
     """(offset → definition in the order of the file, lower-cased headword → offset of its first definition)."""
     hint = "Install the package dict-foldoc again."
     try:
-        content = gzip.decompress(dictionary.read_bytes())
+        content = gzip.decompress(read_file(dictionary, limits.WHOLE_TEXT))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{dictionary}: damaged ({error})", hint) from error
     spans: dict[int, int] = {}

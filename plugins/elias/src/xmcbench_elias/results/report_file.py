@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct, field
 
-from xmcbench.errors import DataError
+from xmcbench.files import typed
+from xmcbench.inputs import read_json
 
 Gap = tuple[float | None, float | None, float | None]  # difference, low and high end of its 95 % interval
 
@@ -67,10 +67,7 @@ class Report(Struct, frozen=True):
     @classmethod
     def read(cls, path: Path) -> Report:
         """Read `report.json`; DataError if it is not a report."""
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=cls)
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
-            raise DataError(f"{path}: no report of a run ({error})") from error
+        return typed(read_json(path), cls, f"{path}: no report of a run")
 
     def stage2(self) -> dict[str, Gap]:
         """Metric → stage 2 − stage 1."""

@@ -1,0 +1,113 @@
+"""npz files whose headers claim other things than they hold."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xmcbench import limits
+from xmcbench.errors import DataError
+from xmcbench.files import read_npz, write_npz
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def header(shape: str, dtype: str = "<f4") -> bytes:
+    """An npy file without data."""
+    text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def zipped(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        header("(10000000000000,)"),
+        header("(-4,)"),
+        header("(1000000000000000,)", "|S0"),
+        header("(1000000000000, 0)"),
+        header("(4,") + b"\n",
+        header("(" * 5000),
+        header("('a',)"),
+        header("(4,)", "|O"),
+        header("(4,)") + b"\0" * 20,
+        npy(np.ones(4)) + b"trailing",
+        b"\x93NUMPY\x09\x00" + npy(np.ones(4))[8:],
+        b"not an array",
+        b"",
+    ],
+)
+def test_a_member_must_be_the_array_that_it_claims(member: bytes, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.npz: not a readable npz file \(its member 'x.npy': "):
+        read_npz(zipped(tmp_path / "a.npz", {"x.npy": member}))
+
+
+def test_members_are_arrays_with_names_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"its member 'readme\.txt' is not an array"):
+        read_npz(zipped(tmp_path / "a.npz", {"x.npy": npy(np.ones(2)), "readme.txt": b"hello"}))
+    with warnings.catch_warnings(), zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        warnings.simplefilter("ignore")  # zipfile warns of names that occur twice
+        archive.writestr("x.npy", npy(np.ones(2)))
+        archive.writestr("x.npy", npy(np.zeros(2)))
+    with pytest.raises(DataError, match="names an array twice"):
+        read_npz(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_is_refused_before_memory_is_allocated(compression: int, tmp_path: Path) -> None:
+    """bzip2 and LZMA, which numpy never writes, pack zeros a hundred times better than deflate."""
+    with pytest.raises(DataError, match="compressed in a way that numpy never writes"):
+        read_npz(zipped(tmp_path / "a.npz", {"x.npy": npy(np.zeros(10_000_000, np.uint8))}, compression))
+
+
+def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    """Many members of the directory that point at one place of the file."""
+    path = zipped(tmp_path / "a.npz", {f"{i:04}.npy": npy(np.arange(999)) for i in range(3)})
+    content = path.read_bytes()
+    start = content.index(b"PK\x01\x02")
+    entry = content[start : content.index(b"PK\x01\x02", start + 4)]
+    many = b"".join(entry.replace(b"0000.npy", b"%04d.npy" % i) for i in range(9))
+    end = content[content.index(b"PK\x05\x06") :]
+    end = end[:8] + struct.pack("<HHLL", 9, 9, len(many), start) + end[20:]
+    path.write_bytes(content[:start] + many + end)
+    with pytest.raises(DataError, match="need more bytes than the file has"):
+        read_npz(path)
+
+
+def test_more_memory_than_is_free_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_npz(tmp_path / "a.npz", {"x": np.zeros(10_000_000, np.int8)})
+    monkeypatch.setattr(limits, "ALWAYS_UNPACKED", 1000)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 5000}))
+    monkeypatch.setattr("psutil.swap_memory", lambda: type("Memory", (), {"free": 0}))
+    with pytest.raises(DataError, match="it needs 10,000,128 bytes of memory, 5,000 are free"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_a_directory_of_a_million_members_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zipped(tmp_path / "a.npz", {f"{i}.npy": npy(np.ones(1)) for i in range(50)})
+    monkeypatch.setattr(limits, "ZIP_DIRECTORY", 1000)
+    with pytest.raises(DataError, match=r"its list of members has .* bytes, at most 1,000"):
+        read_npz(path)
+
+
+def test_equal_rows_pack_well_and_are_read(tmp_path: Path) -> None:
+    """Predictions that are the same for each row, as those of popularity."""
+    write_npz(tmp_path / "a.npz", {"ids": np.tile(np.arange(100, dtype=np.int32), (20_000, 1))})
+    assert (tmp_path / "a.npz").stat().st_size * limits.UNPACKED_RATIO < 8_000_000
+    assert read_npz(tmp_path / "a.npz")["ids"].shape == (20_000, 100)

@@ -1,0 +1,103 @@
+"""Open npz and npy files of plain arrays; what their headers claim is compared with the file before numpy reads it.
+
+Every fault raises an exception of numpy, zipfile or Python; callers turn all of them into a DataError with the file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from xmcbench import limits
+from xmcbench.inputs import reason
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TAIL = 66_000  # bytes at the end of a zip archive that hold its last header
+ROOM = 1 << 12  # bytes of a member that is nearly empty
+
+
+@contextmanager
+def opened_npz(file: IO[bytes]) -> Iterator[Any]:
+    """numpy's view of an npz: `files` has the names, `view[name]` reads an array.
+
+    ValueError, or an error of zipfile, if it is damaged, holds anything but plain arrays, names an array twice, or
+    claims more bytes than deflate can pack into it; MemoryError if all arrays need more memory than is free.
+    """
+    import numpy as np
+
+    length = file.seek(0, os.SEEK_END)
+    with open_zip(file) as archive:
+        infos = archive.infolist()
+        names = [info.filename for info in infos]
+        if len(set(names)) < len(names):
+            raise ValueError("it names an array twice")
+        if sum(info.compress_size for info in infos) > length:
+            raise ValueError("its members need more bytes than the file has")
+        for info in infos:
+            _check_member(archive, info)
+        limits.check_memory(sum(info.file_size for info in infos))
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as view:
+        yield view
+
+
+def _check_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    name, size = info.filename, info.file_size
+    if not name.endswith(".npy"):
+        raise ValueError(f"its member {name!r} is not an array")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"its member {name!r} is compressed in a way that numpy never writes")
+    if size > limits.DEFLATE_RATIO * info.compress_size + ROOM:
+        raise ValueError(f"its member {name!r} claims {size:,} bytes in {info.compress_size:,} packed ones")
+    try:
+        with archive.open(info) as member:
+            check_npy_header(member, size)
+    except Exception as error:
+        raise ValueError(f"its member {name!r}: {reason(error)}") from error
+
+
+def check_npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """(shape, type) of the array that begins at the position of `file` and takes `size` bytes, header included.
+
+    ValueError if it is no array of numpy, holds Python objects, or has another size than its header claims.
+    """
+    from numpy.lib import format as npy
+
+    start = file.tell()
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError("an array of records, or of another version of numpy")
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays are pickles")
+    claimed = file.tell() - start + dtype.itemsize * math.prod(shape)
+    if any(n < 0 or n > max(limits.COLUMNS, size) for n in shape) or claimed != size:
+        raise ValueError(f"an array of shape {shape} and type {dtype} does not take {size:,} bytes")
+    return shape, dtype
+
+
+def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
+    """A zip archive; BadZipFile if its list of members, which zipfile reads at once, is too long or is not whole."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - TAIL))
+    tail = file.read(TAIL)
+    end = tail.rfind(b"PK\x05\x06")
+    count, size = struct.unpack_from("<HL", tail.ljust(end + 22, b"\0"), end + 10) if end >= 0 else (0, 0)
+    is_zip64 = tail[max(0, end - 20) : max(0, end - 16)] == b"PK\x06\x07"  # then the fields of another header count
+    if is_zip64 and (end64 := tail.rfind(b"PK\x06\x06", 0, end)) >= 0:
+        count, size = struct.unpack_from("<QQ", tail.ljust(end64 + 56, b"\0"), end64 + 32)
+    if size > min(length, limits.ZIP_DIRECTORY):
+        raise zipfile.BadZipFile(f"its list of members has {size:,} bytes, at most {limits.ZIP_DIRECTORY:,} are read")
+    file.seek(0)
+    archive = zipfile.ZipFile(file)
+    if (found := len(archive.infolist())) % 0x10000 != count % 0x10000:
+        raise zipfile.BadZipFile(f"its list of members has {found} entries and says {count}")
+    return archive
