@@ -5,7 +5,6 @@ A finished run is not repeated, and a lock lets only one process work on a fit.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
         if old is not None and not options.again:  # another process finished the run while this one waited
             return with_metrics(old, dataset, store, options)
         if options.again:
-            shutil.rmtree(work, ignore_errors=True)
+            work_folder.discard(work)
         threads = options.threads or available_cores()
         job = Job(spec, dataset, options, device, threads, work, store.folder / "reports" / work.name)
         with thread_limits(threads):
