@@ -8,13 +8,13 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.kills import killed_after
 from xmcbench.context import Reporter
 from xmcbench.files import read_npz, write_npz
 from xmcbench.method import MethodInfo, param
@@ -305,35 +305,31 @@ def test_a_model_of_another_version_is_not_loaded(left: Any, whole: dict[bool, R
     assert record.metrics == whole[False].metrics
 
 
-def killed_after(calls: int, work: Path) -> bool:
-    """Remove a work folder in a process that ends after so many calls that change folders; whether it ended so."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-
-    def counted(real: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls -= 1
-        return os._exit(9) if calls < 0 else real(*args, **options)
-
-    for name in ("mkdir", "rename", "rmdir", "unlink"):
-        setattr(os, name, partial(counted, getattr(os, name)))
-    work_folder.remove(work)
-    os._exit(0)
-
-
 def test_a_process_killed_while_it_removes_a_work_folder_leaves_all_or_nothing(tmp_path: Path) -> None:
-    for calls in range(20):
+    for calls in range(40):
         work = tmp_path / str(calls) / "fit"
         for name in ("model/a", "model/b", "fit.json"):
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(name)
-        killed = killed_after(calls, work)
+        killed = killed_after(calls, work_folder.remove, work)
         assert sorted(path.name for path in work.rglob("*")) in ([], ["a", "b", "fit.json", "model"])
         if not killed:
             break
     assert not killed
     assert not list(work.parent.iterdir()), "its lock is removed too"
+
+
+def test_a_work_folder_of_a_recorded_run_says_so(tmp_path: Path) -> None:
+    work = tmp_path / "work" / "fit"
+    assert work_folder.recorded(work) == ""
+    work.mkdir(parents=True)
+    work_folder.finish(work, "20260101T000000-a-b-01234567")
+    assert work_folder.recorded(work) == "20260101T000000-a-b-01234567"
+    work_folder.keep(work)
+    assert work_folder.recorded(work) == ""
+    for damage in (b"", b"\xff", b"../../x", b"a" * 500):
+        (work / work_folder.FINISHED).write_bytes(damage)
+        assert work_folder.recorded(work) == ""
 
 
 def test_a_work_folder_in_use_is_not_removed(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from xmcbench.data.catalogue import Entry, File, Form
 from xmcbench.data.download import DownloadProgress, Failed, download
 from xmcbench.data.drive import page_in
 from xmcbench.data.hashes import CHUNK, Hashes, LedgerError, check, remember
+from xmcbench.data.home import sweep_home
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError, cannot_write
-from xmcbench.files import TEMPORARY
 from xmcbench.locks import locked
 
 
@@ -38,8 +38,7 @@ def fetch_files(
         if (files := _loose_files(entry, form, problems)) is not None:
             return files
     with locked(folder(entry) / ".lock"):
-        for left_over in folder(entry).glob(TEMPORARY + "*"):  # of killed processes
-            left_over.unlink(missing_ok=True)
+        sweep_home()
         for form in forms:  # check again: another process may have fetched the files while this one waited
             if (files := _loose_files(entry, form, problems) or _unpacked_files(entry, form, problems)) is not None:
                 return files

@@ -16,7 +16,7 @@ from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes, feature_keys
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters, with_one_width
-from xmcbench.data.home import imported
+from xmcbench.data.home import imported, sweep_home
 from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store
 from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
@@ -132,6 +132,7 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
         counts=validate(parsed, f"{name} (to be imported)"),
         notes=tuple(notes),
     )
+    sweep_home()
     with locked(lock_of(new.folder)):
         new = msgspec.structs.replace(new, changes=_changes(new, parsed))
         with replaced_folder(new.folder) as folder:

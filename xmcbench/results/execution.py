@@ -64,6 +64,8 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
         with thread_limits(threads):
             job.run(reporter)
             record = record_of(job, store.new_id(spec.info.name, dataset.name, started), spec_hash, started, old)
+        if job.status == "ok":
+            work_folder.finish(work, record.run_id)
         topk = None if job.predicted is None else job.predicted.topk
         record = store.add(record, topk, None if job.scored is None else job.scored.rows)
         if job.discard_checkpoints:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmcbench.errors import DataError, WriteError
-from xmcbench.files import atomic, read_npz, sha256_of, sweep
-from xmcbench.results import record_file
+from xmcbench.files import atomic, read_npz, sha256_of
+from xmcbench.results import leftovers, record_file
 from xmcbench.results.record import Record
 from xmcbench.results.row_values import hash_of, values_given
 from xmcbench.results.store import Kind, NotKept, Store, in_its_file
@@ -35,18 +35,19 @@ class Outcome:
 def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome]:
     """Copy the records of `source` with their files, one by one; a refused record does not stop the others.
 
-    Unfinished files of killed merges are removed first. Records of failed runs are copied too, since a leaderboard
+    What killed processes left is removed first. Records of failed runs are copied too, since a leaderboard
     lists failures. If a record already exists, its missing files are added. Reports are not copied.
 
     `slim`: copy only the files that leaderboards need, neither predictions nor rows.
 
     Raises WriteError: the folder can't be written.
     """
-    for kind in ("records", *ALL):
-        sweep(into.folder / kind)
+    leftovers.sweep(into.folder)
     for path in source.paths():
         try:
-            yield Outcome(path, _merge_record(path, source, into, SLIM if slim else ALL))
+            with leftovers.adding(into.folder):
+                outcome = _merge_record(path, source, into, SLIM if slim else ALL)
+            yield Outcome(path, outcome)
         except WriteError:
             raise
         except (DataError, OSError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -24,8 +25,9 @@ from xmcbench import locks
 from xmcbench.context import Reporter, recall, rejected
 from xmcbench.errors import DataError, cannot_write
 from xmcbench.escaping import clean
-from xmcbench.files import TEMPORARY, remove_any, sha256_of, typed_json, write_json
+from xmcbench.files import TEMPORARY, atomic, remove_any, sha256_of, typed_json, write_json
 
+FINISHED = "finished"  # file with the id of the run that a work folder was for
 T = TypeVar("T")
 Reject = Callable[[Path, str], object]  # sets a file aside and says why; `RunContext.reject`
 
@@ -76,6 +78,27 @@ def discard(work: Path) -> None:
         shutil.rmtree(hidden, ignore_errors=True)
     with suppress(OSError):
         remove_any(work)
+
+
+def finish(work: Path, run_id: str) -> None:
+    """Note that the work folder is of no use once run `run_id` has a record, see `recorded`."""
+    with atomic(work / FINISHED) as file:
+        file.write(run_id.encode())
+
+
+def keep(work: Path) -> None:
+    """Keep the work folder of a run with a record."""
+    (work / FINISHED).unlink(missing_ok=True)
+
+
+def recorded(work: Path) -> str:
+    """The run of `finish`, or "" if the work folder is unfinished or kept."""
+    path = work / FINISHED
+    try:
+        text = path.read_text("ascii") if path.is_file() else ""
+    except (OSError, ValueError):
+        return ""
+    return text if re.fullmatch(r"[\w.-]{1,200}", text) else ""
 
 
 def _lock_of(work: Path) -> Path:
