@@ -125,6 +125,68 @@ def test_another_context_on_the_same_folder_finds_them(tmp_path: Path) -> None:
     assert RunContext(tmp_path).checkpoints.load("a") is not None
 
 
+def test_a_checkpoint_with_any_byte_changed_is_equal_or_rejected(tmp_path: Path) -> None:
+    arrays = {"ids": np.arange(9, dtype=np.int32), "scores": np.linspace(0, 1, 4).reshape(2, 2)}
+    original = Checkpoints(tmp_path / "original", {"seed": 0})
+    original.save("state", arrays, {"epoch": 3})
+    content = (tmp_path / "original" / "state.npz").read_bytes()
+    path, reasons = tmp_path / "state.npz", []
+
+    def reject(path: Path, fault: str) -> None:
+        reasons.append(fault)
+        path.unlink()
+
+    damaged = Checkpoints(tmp_path, {"seed": 0}, reject)
+    versions = [bytes([*content[:i], content[i] ^ (1 << i % 8), *content[i + 1 :]]) for i in range(len(content))]
+    for number, text in enumerate([*versions, *(content[:i] for i in range(0, len(content), 37)), content + b"x"]):
+        path.write_bytes(text)
+        rejected = len(reasons)
+        loaded = damaged.load("state")
+        if loaded is None:
+            assert len(reasons) == rejected + 1
+            continue
+        assert loaded[1] == {"epoch": 3}, number
+        assert list(loaded[0]) == ["ids", "scores"]
+        for name, array in arrays.items():
+            assert loaded[0][name].dtype == array.dtype, number
+            assert np.array_equal(loaded[0][name], array), number
+    assert len(reasons) > len(content) // 2
+
+
+def test_a_checkpoint_belongs_to_its_fit_and_name(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, {"seed": 0}).save("a", {"w": np.ones(2)})
+    with pytest.warns(UserWarning, match=r"a\.npz: not the checkpoint .* another fit .* set aside as a\.npz\.bad"):
+        assert Checkpoints(tmp_path, {"seed": 1}).load("a") is None
+    (tmp_path / "a.npz.bad").rename(tmp_path / "b.npz")
+    with pytest.warns(UserWarning, match=r"b\.npz: not the checkpoint"):
+        assert Checkpoints(tmp_path, {"seed": 0}).load("b") is None
+    np.savez(tmp_path / "c.npz", w=np.ones(2), __meta__=np.array("{}"))
+    with pytest.warns(UserWarning, match=r"c\.npz: not the checkpoint"):
+        assert Checkpoints(tmp_path).load("c") is None
+
+
+def test_arrays_of_all_kinds_come_back_but_objects_are_refused(tmp_path: Path) -> None:
+    arrays = {
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "text": np.array(["é", "ab"]),
+        "number": np.array(3),
+        "dates": np.array(["2020-01-01"], "datetime64[D]"),
+        "strided": np.arange(10)[::3],
+        "big-endian": np.arange(3, dtype=">i4"),
+        "none": np.empty((0, 3), np.float32),
+    }
+    kept = Checkpoints(tmp_path)
+    kept.save("a", arrays)
+    loaded, _ = kept.load("a") or ({}, {})
+    assert {name: (a.dtype, a.tolist()) for name, a in loaded.items()} == {
+        name: (a.dtype, a.tolist()) for name, a in arrays.items()
+    }
+    with pytest.raises(TypeError, match="Python objects"):
+        kept.save("a", {"x": np.array([{}])})
+    assert kept.load("a") is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
 WRITER = """
 import sys, numpy as np
 from dataclasses import replace

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import TimeLimit, XmcError
-from xmcbench.files import TEMPORARY, read_npz, typed_json, write_npz
+from xmcbench.escaping import clean
+from xmcbench.files import atomic, set_aside, sweep, typed_json
 from xmcbench.method import TrainData
+
+META = "__meta__"  # the array of a checkpoint that holds its JSON
 
 
 class Reporter:
@@ -37,31 +43,89 @@ class Reporter:
         """Numba begins (or ends) to compile kernels, in any thread; the phase continues afterwards."""
 
 
-class Checkpoints:
-    """Named sets of arrays that survive a killed process. Each set is one npz file, written atomically."""
+def rejected(path: Path, fault: str) -> str:
+    """Set aside a file or folder of an earlier attempt that can't be used, with a warning; returns what it says.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Raises WriteError: the folder can't be written.
+    """
+    bad = set_aside(path)
+    warnings.warn(f"{path}: {fault}; it is set aside as {bad.name}, and its work is done again", stacklevel=3)
+    return f"{clean(path.name)} of an earlier attempt was set aside, and its work done again: {fault}"
+
+
+class Checkpoints:
+    """Named sets of arrays that survive a killed process. Each set is one npz file, written atomically.
+
+    The comment of the zip file is a seal: a hash of the identity of the fit, the name of the checkpoint, and names,
+    lengths and CRC-32 of its arrays. The zip file has these CRC-32 in any case, so that the seal costs no second pass
+    over the arrays. A file that is damaged, or belongs elsewhere, is not loaded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, object] = MappingProxyType({}),
+        reject: Callable[[Path, str], object] = rejected,
+    ) -> None:
+        """`identity`: JSON of what the fit depends on. `reject` sets a file aside and says why."""
+        self.folder, self.identity, self.reject = folder, identity, reject
         self._clean = False
 
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any] | None = None) -> None:
-        """Save `arrays` and JSON-serialisable `meta` under `name`, replacing an older checkpoint of that name."""
+        """Save `arrays` and JSON-serialisable `meta` under `name`, replacing an older checkpoint of that name.
+
+        Raises
+        ------
+        TypeError : an array holds Python objects, which would be pickled.
+        XmcError : `meta` holds what JSON can't represent.
+        WriteError : the folder can't be written, or the disk is full.
+        """
         text = json.dumps(plain(dict(meta or {}), f"checkpoint {name!r}"))
-        if not self._clean:  # the first save removes unfinished files of a killed process
-            for unfinished in self.folder.glob(TEMPORARY + "*"):
-                unfinished.unlink()
+        if not self._clean:  # the first save removes what a killed process left
+            if os.path.lexists(self.folder) and not self.folder.is_dir():
+                self.reject(self.folder, "not a folder")
+            sweep(self.folder)
             self._clean = True
-        write_npz(self.folder / f"{name}.npz", {**arrays, "__meta__": np.array(text)}, compressed=False)
+        with atomic(self.folder / f"{name}.npz") as file, zipfile.ZipFile(file, "w") as archive:
+            for key, array in {**arrays, META: np.array(text)}.items():
+                if np.asarray(array).dtype.hasobject:
+                    raise TypeError(f"checkpoint {name!r}: array {key!r} holds Python objects; only numbers and texts")
+                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            archive.comment = self._seal(name, archive)
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
-        """Return the (arrays, meta) last saved under `name`, or None."""
+        """Return the (arrays, meta) last saved under `name`, or None; also None if the file is rejected."""
         path = self.folder / f"{name}.npz"
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
-        arrays = read_npz(path)
-        hint = "Remove the file: the next run starts this phase over."
-        meta = typed_json(str(arrays.pop("__meta__", "")), dict[str, Any], f"{path}, its meta", hint)
+        try:
+            arrays = self._read(name, path)
+            meta = typed_json(str(arrays.pop(META)), dict[str, Any], META)
+        except Exception as error:  # numpy and zipfile raise many types for damaged files
+            fault = getattr(error, "strerror", None) or error  # without the path
+            self.reject(path, f"not the checkpoint that this fit saved ({clean(fault)})")
+            return None
         return arrays, meta
+
+    def _read(self, name: str, path: Path) -> dict[str, NDArray[Any]]:
+        if not path.is_file():
+            raise ValueError("not a file")
+        arrays = {}
+        with zipfile.ZipFile(path) as archive:
+            if archive.comment != self._seal(name, archive):
+                raise ValueError("changed, or saved by another fit or another version")
+            for info in archive.infolist():
+                with archive.open(info) as member:
+                    arrays[info.filename.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+                    if member.read(1):  # zipfile compares the CRC-32 at the end of the member
+                        raise ValueError("an array has another length")
+        return arrays
+
+    def _seal(self, name: str, archive: zipfile.ZipFile) -> bytes:
+        members = [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
+        text = json.dumps([dict(self.identity), name, members], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest().encode()
 
     def drop(self, name: str) -> None:
         """Delete the checkpoint `name` if it exists."""
@@ -84,6 +148,7 @@ class RunContext:
         everything is selected. Official development rows are for selection only.
     query : values of all query parameters: the defaults in `fit`, the run's values in `predict`.
     clock : seconds for measuring times; in a run, the clock stands still while numba compiles or loads kernels.
+    identity : JSON of what the fit depends on; checkpoints of another identity are not loaded.
     deadline : `time.monotonic()` value after which `progress` and `phase` raise `TimeLimit`; None means no limit.
     """
 
@@ -100,9 +165,10 @@ class RunContext:
     phases: dict[str, float] = field(default_factory=dict)
     selection: dict[str, object] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", self.identity, self.reject)
 
     def seed(self, purpose: str) -> int:
         """A seed below 2³¹ that depends only on the run's seed and on `purpose`."""
@@ -150,6 +216,18 @@ class RunContext:
         """Record a sentence for readers of the results, once; it is also shown below the results table."""
         # an interrupted fit that starts over finds the remarks of its first attempt
         self.notes["remarks"] = list(dict.fromkeys([*self.notes.get("remarks", ()), sentence]))
+
+    def reject(self, path: Path, fault: str) -> None:
+        """Set aside a file of an earlier attempt that can't be used, with a warning and a remark in the record."""
+        self.remark(rejected(path, fault))
+
+
+def recall(notes: dict[str, Any], earlier: Mapping[str, Any]) -> None:
+    """Add the notes of an earlier attempt to `notes`; its remarks come before those already made."""
+    remarks = dict.fromkeys([*earlier.get("remarks", ()), *notes.get("remarks", ())])
+    notes.update(earlier)
+    if remarks:
+        notes["remarks"] = list(remarks)
 
 
 def plain(value: Any, what: str) -> Any:

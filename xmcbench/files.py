@@ -166,6 +166,34 @@ def _remove_abandoned(path: Path) -> bool:
     return False
 
 
+def abandoned(folder: Path) -> list[Path]:
+    """Files and folders that `sweep` would remove."""
+    found = []
+    for path in unfinished(folder):
+        with taken(path) as free:
+            found += [path] if free else []
+    return found
+
+
+def remove_any(path: Path) -> None:
+    """Remove a file or folder, or whatever else has that name; nothing happens if it is missing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder that can't be used to NAME.bad, in place of an earlier one; returns the new path."""
+    bad = path.with_name(f"{path.name}.bad")
+    try:
+        remove_any(bad)
+        path.rename(bad)
+    except OSError as error:
+        raise cannot_write(bad, error) from error
+    return bad
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with sorted keys, an indent of one space and no NaN."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from xmcbench.cli import doctor
+from xmcbench.data.home import sweep_home
+from xmcbench.results import leftovers
 
 MODULE = "from xmcbench.methods.popularity import Popularity as Demo\n"
 
@@ -81,6 +83,30 @@ def test_a_home_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "XMCBENCH_HOME" in found["home folder"].detail
     assert found["kernel cache"].ok is False
     assert "NUMBA_CACHE_DIR" in found["kernel cache"].detail
+
+
+def test_leftovers_are_counted_and_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+    assert doctor._leftovers(tmp_path / "out") == []
+    left = [
+        tmp_path / "home" / "imported" / ".tmp-mine-abcdefgh" / "meta.json",
+        tmp_path / "home" / "downloads" / "eurlex-4k" / ".tmp-abcdefgh",
+        tmp_path / "out" / "records" / ".tmp-abcdefgh",
+        tmp_path / "out" / "predictions" / "20260101T000001-tree-d-aaaaaaa1.npz",
+        tmp_path / "out" / "work" / "fit" / "method" / "checkpoints" / ".tmp-abcdefgh",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert [check.detail.partition(";")[0] for check in doctor._leftovers(tmp_path / "out")] == [
+        f"{tmp_path / 'home'}: 2 unfinished files",
+        f"{tmp_path / 'out'}: 3 unfinished files",
+    ]
+    assert all(path.is_file() for path in left)
+    sweep_home()
+    leftovers.sweep(tmp_path / "out")
+    assert not any(path.exists() for path in left)
+    assert doctor._leftovers(tmp_path / "out") == []
 
 
 def test_full_looks_for_a_gpu() -> None:

@@ -33,9 +33,14 @@ def build(
     without a data set. Add records with `xmcbench merge RESULTS --into leaderboards --slim`.
     """
     from xmcbench.board.build import differing, make, write
+    from xmcbench.files import sweep
+    from xmcbench.results import leftovers
 
     files = make(folder, fresh=fresh)
     if not check:
+        leftovers.sweep(folder)
+        for part in (folder, folder / "tables"):
+            sweep(part)
         changed = write(folder, files)
         typer.echo(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
         return

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from xmcbench.cli.options import AsJson
+from xmcbench.cli.options import RESULTS, AsJson, Results
 from xmcbench.cli.terminal import print_check
 
 PROBE = """
@@ -43,6 +43,7 @@ class Check:
 
 def doctor(
     full: Annotated[bool, typer.Option("--full", help="Also import torch and look for a GPU.")] = False,
+    results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> None:
     """Check versions, machine, folders, imported data and plugins.
@@ -50,7 +51,7 @@ def doctor(
     Each file of an imported data set is read and compared with its hash at import. Each plugin is imported in a
     separate process. Exit code 1 if a problem was found.
     """
-    checks = [*_versions(), *_machine(full), *_folders(), *_imports(), *_plugins(), *_peers()]
+    checks = [*_versions(), *_machine(full), *_folders(), *_leftovers(results), *_imports(), *_plugins(), *_peers()]
     problems = sum(check.ok is False for check in checks)
     if as_json:
         typer.echo(json.dumps({"problems": problems, "checks": [vars(check) for check in checks]}, indent=1))
@@ -124,6 +125,24 @@ def _folders() -> list[Check]:
         found,
         Check("recorded hashes", not damage(), damage() or "hashes of first downloads: none is lost"),
         _numba_cache(),
+    ]
+
+
+def _leftovers(results: Path) -> list[Check]:
+    """How much killed processes left in the home folder and in a results folder; nothing is removed."""
+    from xmcbench.data.home import folders, home
+    from xmcbench.errors import counted
+    from xmcbench.files import abandoned
+    from xmcbench.results import leftovers
+
+    in_home = [path for folder in folders() for path in abandoned(folder)]
+    return [
+        Check("left by killed processes", None, f"{folder}: {counted(len(paths), 'unfinished file')}; {then}")
+        for folder, paths, then in (
+            (home(), in_home, "the next import, download or run removes them"),
+            (results, leftovers.abandoned(results), "the next run, merge or score --as removes them"),
+        )
+        if paths
     ]
 
 

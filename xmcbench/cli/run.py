@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,6 +69,7 @@ def run(
     from xmcbench.cli.show import print_results
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
+    from xmcbench.results.leftovers import running
     from xmcbench.results.store import Store
     from xmcbench.runs.job import Options
     from xmcbench.runs.plan import make_plan
@@ -87,9 +89,10 @@ def run(
     except KeyboardInterrupt as stop:  # later, execution makes a record of it
         console.print(explain(stop)[1])
         raise typer.Exit(1) from stop
-    records = _execute_plan(plan, data, store, options, console, as_json)
-    if records[-1].status != "interrupted" and not keep_models:
-        _remove_models(plan, data, store, records)
+    with running(store.folder, _work_folders(plan, data, store, options)):
+        records = _execute_plan(plan, data, store, options, console, as_json)
+        if records[-1].status != "interrupted":
+            _settle_models(plan, data, store, records, keep_models)
     console.print()
     print_results(console, records)
     console.print(safe(f"records: {store.folder / 'records'}"), soft_wrap=True)
@@ -134,7 +137,9 @@ def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str,
     """Fetch and parse all data sets of the plan before the first run starts."""
     from xmcbench.cli.progress import loading
     from xmcbench.data import load
+    from xmcbench.data.home import sweep_home
 
+    sweep_home()
     datasets: dict[str, Dataset] = {}
     for spec in plan:
         if spec.dataset not in datasets:
@@ -222,11 +227,20 @@ def _execute_plan(
     return records
 
 
-def _remove_models(plan: list[RunSpec], data: dict[str, Dataset], store: Store, records: list[Record]) -> None:
-    """Remove the work folders of successful runs; those of others are needed to resume."""
-    from xmcbench.runs.work_folder import remove
+def _work_folders(plan: list[RunSpec], data: dict[str, Dataset], store: Store, options: Options) -> list[Path]:
+    from xmcbench.runs.machine import pick_device
+
+    devices = [pick_device(options.device, spec.info.devices) for spec in plan]
+    return [store.work(s.fit_hash(data[s.dataset].content_hash, d)) for s, d in zip(plan, devices, strict=True)]
+
+
+def _settle_models(
+    plan: list[RunSpec], data: dict[str, Dataset], store: Store, records: list[Record], keep_models: bool
+) -> None:
+    """Keep or remove the work folders of successful runs; those of others are needed to resume."""
+    from xmcbench.runs.work_folder import keep, remove
 
     for spec, record in zip(plan, records, strict=True):
         if record.status == "ok":
             device = record.environment.device or "cpu"
-            remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
+            (keep if keep_models else remove)(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))

@@ -13,11 +13,10 @@ from xmcbench.data.catalogue import Entry, File, Form
 from xmcbench.data.download import DownloadProgress, Failed, download, keep
 from xmcbench.data.drive import page_in
 from xmcbench.data.hashes import CHUNK, Hashes, check
-from xmcbench.data.home import using
+from xmcbench.data.home import sweep_home, using
 from xmcbench.data.ledger import LedgerError
 from xmcbench.data.places import folder, instructions, places, remote
 from xmcbench.errors import DataError, cannot_write
-from xmcbench.files import sweep
 from xmcbench.inputs import open_file
 from xmcbench.locks import locked
 
@@ -68,7 +67,7 @@ def fetch_files(
         waiting = partial(reporter.phase, "waiting for another process that fetches the same files")
         with locked(folder(entry) / ".lock", waiting=waiting):
             search.alone = True
-            sweep(folder(entry))
+            sweep_home()
             if (files := _fetched_files(search, forms, offline, reporter)) is not None:
                 for problem in search.moved:
                     warnings.warn(problem, stacklevel=2)

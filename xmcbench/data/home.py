@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from xmcbench.errors import UsageError, WriteError
+from xmcbench.files import sweep
 from xmcbench.locks import Busy, locked
 
 VERSION = "version "  # first part of the name of a lock
@@ -144,3 +145,17 @@ def _shared(lock: Path, *, must: bool = False) -> Iterator[None]:
 @cache
 def _warn(folder: Path) -> None:
     warnings.warn(f"{folder}: can't write, so other processes don't see which data sets this one uses", stacklevel=2)
+
+
+def folders() -> list[Path]:
+    """The existing folders in which downloads, parsed data sets, imports and what methods cache are written."""
+    parents = [home() / name for name in ("downloads", "parsed")]
+    listed = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
+    written = [home(), *(home() / name for name in ("imported", *ENCODERS, "peers")), *listed]
+    return [path for path in written if path.is_dir()]
+
+
+def sweep_home() -> None:
+    """Remove unfinished files of killed processes."""
+    for folder in folders():
+        sweep(folder)

@@ -17,7 +17,7 @@ from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes, feature_keys
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters, with_one_width
-from xmcbench.data.home import changing, imported, reading
+from xmcbench.data.home import changing, imported, reading, sweep_home
 from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store, version
 from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
@@ -138,6 +138,7 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
         notes=tuple(notes),
     )
     new = msgspec.structs.replace(new, changes=_changes(new, parsed))
+    sweep_home()
     with ExitStack() as held:
         with replaced_folder(new.folder) as folder:
             store(folder, new, parsed)

@@ -5,7 +5,6 @@ A finished run is not repeated, and a lock lets only one process work on a fit.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -59,12 +58,14 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
         if old is not None and not options.again:  # another process finished the run while this one waited
             return with_metrics(old, dataset, store, options)
         if options.again:
-            shutil.rmtree(work, ignore_errors=True)
+            work_folder.discard(work)
         threads = options.threads or available_cores()
         job = Job(spec, dataset, options, device, threads, work, store.folder / "reports" / work.name)
         with thread_limits(threads):
             job.run(reporter)
             record = record_of(job, store.new_id(spec.info.name, dataset.name, started), spec_hash, started, old)
+        if job.status == "ok":
+            work_folder.finish(work, record.run_id)
         topk = None if job.predicted is None else job.predicted.topk
         record = store.add(record, topk, None if job.scored is None else job.scored.rows)
         if job.discard_checkpoints:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from xmcbench.data.cache import damage
 from xmcbench.errors import DataError, WriteError
-from xmcbench.files import atomic, read_npz, sha256_of, sweep
+from xmcbench.files import atomic, read_npz, sha256_of
 from xmcbench.inputs import open_file
-from xmcbench.results import record_file
+from xmcbench.results import leftovers, record_file
 from xmcbench.results.record import Record
 from xmcbench.results.row_values import hash_of, values_given
 from xmcbench.results.store import Kind, NotKept, Store, in_its_file
@@ -39,7 +39,7 @@ class Outcome:
 def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome]:
     """Copy the records of `source` with their files, one by one; a refused record does not stop the others.
 
-    Unfinished files of killed merges are removed first. Records of failed runs are copied too, since a leaderboard
+    What killed processes left is removed first. Records of failed runs are copied too, since a leaderboard
     lists failures. If a record already exists, its missing files are added. Reports are not copied.
 
     A new record is refused while the parsed data set of its content hash on this machine is damaged, because the run
@@ -49,12 +49,13 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
 
     Raises WriteError: the folder can't be written.
     """
-    for kind in ("records", *ALL):
-        sweep(into.folder / kind)
+    leftovers.sweep(into.folder)
     damage_once = cache(damage)
     for path in source.paths():
         try:
-            yield Outcome(path, _merge_record(path, source, into, SLIM if slim else ALL, damage_once))
+            with leftovers.adding(into.folder):
+                outcome = _merge_record(path, source, into, SLIM if slim else ALL, damage_once)
+            yield Outcome(path, outcome)
         except WriteError:
             raise
         except (DataError, OSError) as error:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
-from xmcbench.results import record_file
+from xmcbench.results import leftovers, record_file
 from xmcbench.results.record import SEALED, BoardRef, FileRef, Record
 from xmcbench.results.row_values import PerRow, hash_of, split_for_board
 
@@ -49,8 +49,16 @@ class Store:
         return f"{started.astimezone(UTC):%Y%m%dT%H%M%S}-{words}-{uuid.uuid4().hex[:8]}"
 
     def add(self, record: Record, topk: TopK | None = None, rows: Mapping[str, NDArray[Any]] | None = None) -> Record:
-        """Write predictions and rows, then the record with their hashes; returns the record as written."""
+        """Write predictions and rows, then the record with their hashes; returns the record as written.
+
+        What killed processes left in the folder is removed first.
+        """
         record_file.check(record)
+        leftovers.sweep(self.folder)
+        with leftovers.adding(self.folder):
+            return self._add(record, topk, rows)
+
+    def _add(self, record: Record, topk: TopK | None, rows: Mapping[str, NDArray[Any]] | None) -> Record:
         run_id = record.run_id
         if topk is not None:
             path = self.folder / "predictions" / f"{run_id}.npz"

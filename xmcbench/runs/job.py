@@ -5,20 +5,19 @@ Any failure, including Ctrl-C, ends the run with a status and a reason.
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from xmcbench.context import RunContext
+from xmcbench.context import RunContext, recall
 from xmcbench.data.split import CARVE_SEED, TuningRows, carve
 from xmcbench.errors import WriteError, explain, where
-from xmcbench.files import typed, write_json
-from xmcbench.inputs import read_json
+from xmcbench.files import remove_any, replaced_folder
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
@@ -47,13 +46,17 @@ class Options:
 
 
 class _Fit(msgspec.Struct, kw_only=True):
-    """What `fit.json` keeps of a finished fit, for runs that share it and for a run that is killed later."""
+    """What `fit.json` keeps of a finished fit, for runs that share it and for a run that is killed later.
+
+    `files`: hashes of the model, see `work_folder.hashes`.
+    """
 
     fit_seconds: float
     attempts: int
     phases: dict[str, float]
     notes: dict[str, object]
     selection: Selection
+    files: dict[str, str]
 
 
 class Job:
@@ -96,7 +99,6 @@ class Job:
         """Execute all stages and store their results in the attributes."""
         self._disk_failed = False
         limit, folder = self.options.time_limit, self.work / "method"
-        folder.mkdir(parents=True, exist_ok=True)
         compilation = Compilation(reporter.compiling)
         self.ctx = RunContext(
             folder=folder,
@@ -106,9 +108,11 @@ class Job:
             query={name: getattr(self.spec.fit_params, name) for name in self.spec.query},
             clock=compilation.clock,
             deadline=None if limit is None else time.monotonic() + limit,
+            identity=self.spec.identity(self.dataset.content_hash, self.device),
         )
+        work_folder.make_folder(folder, self.ctx.reject)
         context = (self.ctx.phases, self.ctx.notes, self.ctx.clock)
-        self.journal = work_folder.Journal(self.work / "journal.json", reporter, *context)
+        self.journal = work_folder.Journal(self._state("journal.json"), reporter, *context)
         self.ctx.reporter = self.journal
         with PeakMemory() as memory, OtherWork() as others, compilation:
             try:
@@ -142,15 +146,28 @@ class Job:
         self.tuned = True
         self.ctx.reporter.phase(f"tuned: {spell_values(selected)}")
         self.spec = self.spec.with_chosen(selected)
+        self.ctx = replace(self.ctx, identity=self.spec.identity(self.dataset.content_hash, self.device))
+
+    def _state(self, name: str) -> work_folder.StateFile:
+        return work_folder.StateFile(self.work / name, self.ctx.identity, self.ctx.reject)
+
+    def _saved_fit(self) -> _Fit | None:
+        """The finished fit, or None if there is none, or if its model is not the one that was saved."""
+        file, model = self._state("fit.json"), self.work / "model"
+        fit = file.read(_Fit)
+        if fit is None or not (fault := work_folder.changed(model, fit.files)):
+            return fit
+        self.ctx.reject(model if model.exists() else file.path, f"not the model that was saved ({fault})")
+        file.path.unlink(missing_ok=True)
+        return None
 
     def _fit(self) -> Method:
         """Fit the method, or load the model that an earlier run with the same fit saved."""
         method = self.spec.method(self.spec.fit_params)
-        fit_file, model_folder = self.work / "fit.json", self.work / "model"
-        if fit_file.is_file():
-            fit = typed(read_json(fit_file), _Fit, str(fit_file), "Remove its folder: the next run fits again.")
+        fit, model_folder = self._saved_fit(), self.work / "model"
+        if fit is not None:
             self.ctx.phases.update(fit.phases)
-            self.ctx.notes.update(fit.notes)
+            recall(self.ctx.notes, fit.notes)
             method.load(model_folder)
         else:
             train = self._train_rows()
@@ -160,17 +177,18 @@ class Job:
             finally:
                 self.journal.stop()
                 self.costs |= {"fit_seconds": self.journal.seconds, "attempts": self.journal.attempts}
+            remove_any(model_folder)
+            model_folder.mkdir(parents=True)
+            method.save(model_folder)
             fit = _Fit(
                 fit_seconds=self.journal.seconds,
                 attempts=self.journal.attempts,
                 phases=self.ctx.phases,
                 notes=self.ctx.notes,
                 selection=joined(self.selection, self.ctx.selection),
+                files=work_folder.hashes(model_folder),
             )
-            shutil.rmtree(model_folder, ignore_errors=True)
-            model_folder.mkdir(parents=True)
-            method.save(model_folder)
-            write_json(fit_file, msgspec.to_builtins(fit))
+            self._state("fit.json").write(fit)
         self.costs |= {"fit_seconds": fit.fit_seconds, "attempts": fit.attempts}
         self.costs["model_bytes"] = folder_bytes(model_folder)
         self.selection = fit.selection
@@ -222,10 +240,12 @@ class Job:
             return evaluate(topk.without(self.dataset.test_filter, self.spec.k), truth, samples=0)
 
         if not (self.reports / "report.md").is_file():
-            self.reports.mkdir(parents=True, exist_ok=True)
             try:
-                with self.ctx.phase("report"):
-                    report(self.dataset.test_inputs(), scored, self.reports, self.ctx)
+                work_folder.make_folder(self.reports.parent, self.ctx.reject)
+                if os.path.lexists(self.reports) and not self.reports.is_dir():
+                    self.ctx.reject(self.reports, "not a folder")
+                with self.ctx.phase("report"), replaced_folder(self.reports) as folder:
+                    report(self.dataset.test_inputs(), scored, folder, self.ctx)
             except Exception as error:
                 return f"{type(error).__name__}: {error}\n{where(error)}"
         return f"reports/{self.reports.name}/report.md"

@@ -96,6 +96,12 @@ class RunSpec:
         """
         return _digest(self._fit_key(content_hash, device))
 
+    def identity(self, content_hash: str, device: str) -> dict[str, Any]:
+        """JSON of what the fitted model depends on, including selected parameters; models and checkpoints hold it."""
+        values = {name: value for name, value in self.parameters.items() if name not in self.query}
+        identity: dict[str, Any] = json.loads(_text({**self._fit_key(content_hash, device), "parameters": values}))
+        return identity
+
     def with_chosen(self, combination: Mapping[str, Any]) -> RunSpec:
         """The same run with selected values for the parameters of its grid; label and hashes don't change."""
         return dataclasses.replace(self, params=dataclasses.replace(self.params, **combination))
@@ -325,5 +331,8 @@ def build(method: type[Method], values: Mapping[str, Any]) -> Any:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_text(value).encode()).hexdigest()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -12,19 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import CARVE_SEED, carve
 from xmcbench.errors import Diverged, TimeLimit, WriteError, XmcError, explain, where
-from xmcbench.files import typed, write_json
-from xmcbench.inputs import read_json
 from xmcbench.method import Method, TrainData
 from xmcbench.runs import stages
 from xmcbench.runs.plan import RunSpec, spell
 from xmcbench.runs.selection import BY, Combination, Selection, Trial, TuningPart, combinations, fits
-from xmcbench.runs.work_folder import Journal
+from xmcbench.runs.work_folder import Journal, StateFile, make_folder
 
 if TYPE_CHECKING:
     from xmcbench.data.split import TuningRows
@@ -40,10 +37,11 @@ class Tuning:
         """`ctx` is the context of the run; tuning uses its seed, device, threads, deadline and reporter."""
         self.spec, self.rows, self.folder, self.run = spec, rows, folder, ctx
         self.combinations = combinations(spec)
-        self.journal = Journal(folder / "journal.json", ctx.reporter, {}, {}, ctx.clock)
-        self.trials_file = folder / "trials.json"
-        past = read_json(self.trials_file) if self.trials_file.is_file() else []
-        trials = typed(past, list[Trial], str(self.trials_file), "Remove the file: the next run tunes again.")
+        make_folder(folder, ctx.reject)
+        journal = StateFile(folder / "journal.json", ctx.identity, ctx.reject)
+        self.journal = Journal(journal, ctx.reporter, {}, {}, ctx.clock)
+        self.trials_file = StateFile(folder / "trials.json", ctx.identity, ctx.reject)
+        trials = self.trials_file.read(list[Trial]) or []
         self.trials = [trial for trial in trials if trial.status != "out_of_memory"]  # retried: it may succeed now
         # A method that selects on validation rows gets rows carved from its training rows, since it must not see the
         # rows on which tuning scores it.
@@ -71,7 +69,7 @@ class Tuning:
         trials = self._scored()
         scores = {index: trial.score for index, trial in enumerate(trials) if trial.score is not None}
         if not scores:
-            self.trials_file.unlink(missing_ok=True)
+            self.trials_file.path.unlink(missing_ok=True)
             first = trials[0]
             error_class = {"diverged": Diverged, "out_of_memory": MemoryError}.get(first.status or "", XmcError)
             reason = f"{spell_values(first.parameters)}: {first.reason}"
@@ -104,7 +102,9 @@ class Tuning:
         if not members:
             return
         folder, reporter = self.folder / f"fit-{number}", _Trial(self.journal)
-        (folder / "method").mkdir(parents=True, exist_ok=True)
+        for part in (folder, folder / "method"):
+            make_folder(part, self.run.reject)
+        fit_values = {name: value for name, value in members[0].items() if name not in self.spec.query}
         ctx = RunContext(
             folder=folder / "method",
             root_seed=self.run.root_seed,
@@ -115,7 +115,9 @@ class Tuning:
             clock=self.run.clock,
             deadline=self.run.deadline,
             reporter=reporter,
+            identity={**self.run.identity, "tuning": fit_values},
         )
+        ctx.checkpoints.reject = self.run.reject  # so that it is in the record of the run
         method: Method | None = None
         for index, combination in enumerate(members):
             position = f"{len(self.trials) + 1} of {len(self.combinations)}"
@@ -169,7 +171,7 @@ class Tuning:
 
     def _add(self, trial: Trial) -> None:
         self.trials.append(trial)
-        write_json(self.trials_file, msgspec.to_builtins(self.trials))
+        self.trials_file.write(self.trials)
 
 
 class _Trial(Reporter):
