@@ -19,12 +19,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import TimeLimit, XmcError
-from xmcbench.escaping import clean
+from xmcbench.errors import TimeLimit, XmcError, explain
+from xmcbench.escaping import clean, kind_of, plain_text
 from xmcbench.files import atomic, set_aside, sweep, typed_json
 from xmcbench.method import TrainData
 
 META = "__meta__"  # the array of a checkpoint that holds its JSON
+NAME = 200  # characters of the name of a note or a phase
+REMARKS = 100  # remarks of one run; further ones are left out
+LEFT_OUT = "left out of the record: "  # how a remark on a value begins that no record can hold
+RESERVED = ("remarks", "scoring", "report", "traceback", "tuning")  # notes that the harness writes
+DEEPEST = 50  # nesting of a note
+ROOM = 5_000_000  # values and characters of a note
+DIGITS = 300  # of a whole number
+VALID = "Give numbers, texts, lists and dicts of them."
 
 
 class Reporter:
@@ -183,6 +191,7 @@ class RunContext:
     def phase(self, name: str) -> Iterator[None]:
         """Time a named part of the work; the seconds of phases with the same name are summed."""
         self.check()
+        name = plain_text(name, NAME)
         self.reporter.phase(name)
         start = self.clock()
         try:
@@ -205,17 +214,51 @@ class RunContext:
         self.reporter.score(name, value)
 
     def selected(self, what: str, by: str, tried: int) -> None:
-        """Record what was selected on the validation rows, by which score, and from how many candidates."""
-        self.selection.update(plain({"what": what, "by": by, "tried": tried}, "selection"))
+        """Record what was selected on the validation rows, by which score, and from how many candidates.
+
+        A number of candidates that is no whole number from 0 is left out, with a remark.
+        """
+        count = tried.tolist() if isinstance(tried, np.generic) else tried
+        if type(count) is not int or not 0 <= count < 2**63:
+            self.remark(
+                f"{LEFT_OUT}the number of candidates for {plain_text(what, NAME)}, which is no whole number from 0"
+            )
+            count = None
+        self.selection.update({"what": plain_text(what), "by": plain_text(by), "tried": count})
 
     def note(self, name: str, value: Any) -> None:
-        """Record a fact about the model: JSON-serialisable, numpy numbers or small arrays; NaN becomes null."""
-        self.notes[name] = plain(value, f"note {name!r}")
+        """Record a fact about the model: numbers, texts, lists and dicts of them, numpy numbers or small arrays.
+
+        NaN becomes null. A value that a record can't hold is left out, with a remark that says why.
+        """
+        name = plain_text(name, NAME)
+        if name in RESERVED:
+            self.remark(f"{LEFT_OUT}note {name!r}, a name that xmcbench uses itself")
+            return
+        self.notes.pop(name, None)
+        try:
+            self.notes[name] = plain(value, f"note {name!r}")
+        except Exception as error:  # also of an object that fails while it is converted
+            self.remark(f"{LEFT_OUT}{explain(error)[1]}")
 
     def remark(self, sentence: str) -> None:
         """Record a sentence for readers of the results, once; it is also shown below the results table."""
         # an interrupted fit that starts over finds the remarks of its first attempt
-        self.notes["remarks"] = list(dict.fromkeys([*self.notes.get("remarks", ()), sentence]))
+        remarks = [*self.notes.get("remarks", ()), plain_text(sentence)]
+        if len(remarks) > REMARKS:
+            remarks[REMARKS:] = [f"further remarks than these {REMARKS} are left out"]
+        self.notes["remarks"] = list(dict.fromkeys(remarks))
+
+    def checked_notes(self) -> dict[str, Any]:
+        """The notes as a record holds them, also if the method changed `notes` without `note` and `remark`."""
+        given = dict(self.notes) if isinstance(self.notes, Mapping) else {}
+        remarks = given.pop("remarks", [])
+        self.notes = {}
+        for sentence in remarks if isinstance(remarks, list | tuple) else [remarks]:
+            self.remark(sentence)
+        for name, value in given.items():
+            self.note(name, value)
+        return self.notes
 
     def reject(self, path: Path, fault: str) -> None:
         """Set aside a file of an earlier attempt that can't be used, with a warning and a remark in the record."""
@@ -233,16 +276,49 @@ def recall(notes: dict[str, Any], earlier: Mapping[str, Any]) -> None:
 def plain(value: Any, what: str) -> Any:
     """Convert numpy numbers and arrays in `value` to Python's, and NaN or infinity to None.
 
-    Raises XmcError: `value` holds an object that JSON can't represent; the message begins with `what`.
+    Raises XmcError: `value` holds an object that JSON can't represent, or is too deep or too large for a record; the
+    message begins with `what`.
     """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, what) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item, what) for item in value]
-    raise XmcError(f"{what} holds a {type(value).__name__}", "Give numbers, texts, lists and dicts of them.")
+    room = ROOM
+
+    def take(size: int) -> None:
+        nonlocal room
+        room -= size
+        if room < 0:
+            raise XmcError(f"{what} has more than {ROOM:,} values and characters", "Save it in a file of the model.")
+
+    def convert(value: Any, depth: int) -> Any:
+        take(1)
+        if depth > DEEPEST:
+            raise XmcError(f"{what} is nested more than {DEEPEST} deep", VALID)
+        if isinstance(value, np.generic | np.ndarray):
+            take(value.size)
+            value = value.tolist()
+        if isinstance(value, str):
+            take(len(value))
+            return plain_text(value, ROOM)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            if abs(value) >= 10**DIGITS:
+                raise XmcError(f"{what} holds a whole number of more than {DIGITS} digits", VALID)
+            return int.__int__(value)  # exactly an int, not a subclass
+        if isinstance(value, float):
+            return float.__float__(value) if math.isfinite(value) else None
+        if isinstance(value, Mapping):
+            return mapping(value, depth)
+        if isinstance(value, list | tuple):
+            return [convert(item, depth + 1) for item in value]
+        raise XmcError(f"{what} holds a {kind_of(value)}", VALID)
+
+    def mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        converted: dict[str, Any] = {}
+        for key, item in value.items():
+            name = plain_text(key, ROOM)
+            take(len(name))
+            if name in converted:
+                raise XmcError(f"{what} has two keys that JSON writes as {plain_text(name, NAME)!r}", "Rename one.")
+            converted[name] = convert(item, depth + 1)
+        return converted
+
+    return convert(value, 0)

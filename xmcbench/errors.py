@@ -10,6 +10,8 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 
+from xmcbench.escaping import kind_of, plain_text
+
 
 class Terminated(KeyboardInterrupt):
     """The signal SIGTERM: the system or another program asks this process to end. Handled like Ctrl-C."""
@@ -79,17 +81,17 @@ RESUME = "run the same command again: it resumes from here"
 
 
 def explain(error: BaseException) -> tuple[str, str]:
-    """The (status, reason) that a record holds for `error`."""
+    """The (status, reason) that a record holds for `error`; the reason is valid Unicode, whatever `error` does."""
     if isinstance(error, Terminated):
         return "interrupted", f"stopped by SIGTERM, which the system or another program sent; {RESUME}"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", f"stopped by Ctrl-C; {RESUME}"
     if isinstance(error, TimeLimit):
-        return "timeout", str(error)
+        return "timeout", plain_text(error)
     if isinstance(error, Diverged | FloatingPointError):
-        return "diverged", str(error)
-    reason = str(error) if isinstance(error, XmcError) else f"{type(error).__name__}: {error}"
-    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        return "diverged", plain_text(error)
+    reason = plain_text(error) if isinstance(error, XmcError) else f"{kind_of(error)}: {plain_text(error)}"
+    out_of_memory = isinstance(error, MemoryError) or kind_of(error) == "OutOfMemoryError"
     return "out_of_memory" if out_of_memory else "error", reason
 
 
@@ -98,7 +100,8 @@ def where(error: BaseException) -> str:
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return "\n".join(f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line}" for f in frames)
+    lines = [f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line}" for f in frames]
+    return "\n".join(plain_text(line, 500) for line in lines)
 
 
 def counted(number: int, noun: str) -> str:

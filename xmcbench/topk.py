@@ -217,7 +217,13 @@ def checked(topk: object, n_rows: int, n_labels: int) -> TopK:
     if not isinstance(topk, TopK):
         kind = type(topk).__name__
         raise XmcError(f"predict returned a {kind}, not a TopK", "Build it with TopK.from_arrays(ids, scores).")
+    arrays = {"ids": topk.ids, "scores": topk.scores, "given scores": topk.given}
+    for name, array in arrays.items():
+        if not (isinstance(array, np.ndarray) or (array is None and name == "given scores")):
+            raise XmcError(f"predict returned a TopK whose {name} are a {type(array).__name__}, not a numpy array")
     topk.check(n_rows, n_labels)
+    if topk.given is not None and topk.given.shape != topk.ids.shape:
+        raise XmcError(f"predict returned a TopK with ids {topk.ids.shape} and given scores {topk.given.shape}")
     return topk
 
 

@@ -256,6 +256,12 @@ class NotesASet(Plain):
         ctx.notes["seen"] = {1, 2}
 
 
+class NotesASetByCall(Plain):
+    def fit(self, train: Any, ctx: Any) -> None:
+        super().fit(train, ctx)
+        ctx.note("seen", {1, 2})
+
+
 class MovesAway(Plain):
     def fit(self, train: Any, ctx: Any) -> None:
         os.chdir("/")
@@ -396,6 +402,7 @@ BROKEN: list[tuple[type, set[str]]] = [
     (ExitsOnOneLabel, {"runs on a single label"}),
     (FitsByQuery, set()),
     (NotesASet, {"notes are JSON-serialisable"}),
+    (NotesASetByCall, {"notes are JSON-serialisable"}),
     (FailsOnNoRows, {"predicts for no rows"}),
     (FailsOnOneLabel, {"runs on a single label"}),
     (FailsOnEmptyRows, {"runs on rows without any feature"}),

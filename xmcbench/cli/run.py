@@ -11,7 +11,8 @@ import typer
 
 from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
 from xmcbench.cli.terminal import duration, make_console, print_table, safe, stop_on_sigterm
-from xmcbench.errors import UsageError, counted, explain
+from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
+from xmcbench.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from xmcbench.runs.job import Options
     from xmcbench.runs.plan import RunSpec
 
+LARGEST_K = 2**31 - 1  # ids of labels are int32
+LARGEST_SEED = 2**63 - 1
+LONGEST = 1e9  # seconds
+MOST_THREADS = 4096
 DEFAULT_DATASET = "icd10cm"  # part of a pip dependency, so it works offline
 EPILOG = """
 Examples:
@@ -47,11 +52,11 @@ def run(
     view: DatasetView = None,
     settings: Settings = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
-    k: Annotated[int, typer.Option(min=1, help="Number of labels predicted per row.")] = 100,
+    k: Annotated[int, typer.Option(min=1, max=LARGEST_K, help="Number of labels predicted per row.")] = 100,
     metrics: Metrics = None,
     results: Results = RESULTS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="0: all cores.")] = 0,
     time_limit: Annotated[float | None, typer.Option(help="Time limit per run in seconds.")] = None,
     curve: Annotated[bool, typer.Option("--curve", help="Also run other values of query parameters.")] = False,
     tune: Annotated[
@@ -84,22 +89,26 @@ def run(
     console, store = make_console(stderr=as_json), Store(results)
     options = Options(device, threads, time_limit, again, scored)
     try:
-        data = _load_all(plan, offline, console)
+        data, failures = _load_all(plan, offline, console)
+        plan = [spec for spec in plan if spec.dataset in data]
         _announce(plan, data, store, options, console)
     except KeyboardInterrupt as stop:  # later, execution makes a record of it
         console.print(explain(stop)[1])
         raise typer.Exit(1) from stop
     with running(store.folder, _work_folders(plan, data, store, options)):
-        records = _execute_plan(plan, data, store, options, console, as_json)
-        if records[-1].status != "interrupted":
-            _settle_models(plan, data, store, records, keep_models)
+        done = _execute_plan(plan, data, store, options, console, as_json, failures)
+        records = [record for _, record in done]
+        if all(record.status != "interrupted" for record in records):
+            _settle_models(done, data, store, keep_models)
     console.print()
     print_results(console, records)
+    for text in failures:
+        console.print(text)
     console.print(safe(f"records: {store.folder / 'records'}"), soft_wrap=True)
     for path in dict.fromkeys(record.notes.get("report", "") for record in records):
         if path.endswith(".md"):
             console.print(safe(f"report: {store.folder / path}"), soft_wrap=True)
-    if any(record.status not in ("ok", "skipped") for record in records):
+    if failures or any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
 
 
@@ -121,31 +130,56 @@ def _check_options(names: list[str], device: str, time_limit: float | None) -> N
         raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
-    if time_limit is not None and not time_limit > 0:
-        raise UsageError(f"--time-limit {time_limit:g}: the limit must be above 0 seconds")
+    if time_limit is not None and not 0 < time_limit <= LONGEST:
+        hint = "Leave the option out for no limit."
+        raise UsageError(f"--time-limit {time_limit:g}: must be above 0 seconds and at most {LONGEST:.0e}", hint)
 
 
 def _whole_numbers(text: str) -> list[int]:
     """Parse seeds: "0,1,2" becomes [0, 1, 2]; a repeated seed counts once."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--seeds {text!r}: seeds are whole numbers from 0", "Separate them by commas: --seeds 0,1,2.")
+    valid = (part.isdecimal() and len(part) < 20 and int(part) <= LARGEST_SEED for part in parts)
+    if not parts or not all(valid):
+        problem = f"--seeds {text!r}: seeds are whole numbers from 0 to {LARGEST_SEED}"
+        raise UsageError(problem, "Separate them by commas: --seeds 0,1,2.")
     return list(dict.fromkeys(map(int, parts)))
 
 
-def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> dict[str, Dataset]:
-    """Fetch and parse all data sets of the plan before the first run starts."""
+def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> tuple[dict[str, Dataset], list[str]]:
+    """Fetch and parse all data sets of the plan before the first run starts.
+
+    Returns those that could be loaded, and a line of rich markup for each of the others: runs on these have no record,
+    since a record identifies its data by their content. If none could be loaded, the last error is raised.
+    """
     from xmcbench.cli.progress import loading
     from xmcbench.data import load
     from xmcbench.data.home import sweep_home
 
     sweep_home()
     datasets: dict[str, Dataset] = {}
+    errors: dict[str, Exception] = {}
     for spec in plan:
-        if spec.dataset not in datasets:
-            with loading(console, spec.dataset) as progress:
-                datasets[spec.dataset] = load(spec.dataset, spec.view, offline=offline, progress=progress)
-    return datasets
+        if spec.dataset not in datasets and spec.dataset not in errors:
+            try:
+                with loading(console, spec.dataset) as progress:
+                    datasets[spec.dataset] = load(spec.dataset, spec.view, offline=offline, progress=progress)
+            except UsageError:  # such as an unknown view
+                raise
+            except Exception as error:
+                errors[spec.dataset] = error
+    failures = []
+    for name, error in errors.items():
+        if not datasets and name == spec.dataset:
+            raise error if isinstance(error, XmcError) else XmcError(f"data set {name}: {explain(error)[1]}") from error
+        runs = counted(sum(spec.dataset == name for spec in plan), "run")
+        failures.append(_failure(f"data set {name} can't be loaded, {runs} left out", error))
+        console.print(failures[-1])
+    return datasets, failures
+
+
+def _failure(what: str, error: Exception) -> str:
+    """A line for what has no record, like that of a run that failed."""
+    return f"[red]error[/] · {safe(what)}: {safe(one_line(explain(error)[1]))}"
 
 
 def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, options: Options, console: Console) -> None:
@@ -206,25 +240,38 @@ def _estimate(spec: RunSpec, dataset: Dataset, records: list[Record]) -> float |
 
 
 def _execute_plan(
-    plan: list[RunSpec], data: dict[str, Dataset], store: Store, options: Options, console: Console, as_json: bool
-) -> list[Record]:
-    """Execute the plan in order, until the user stops it."""
+    plan: list[RunSpec],
+    data: dict[str, Dataset],
+    store: Store,
+    options: Options,
+    console: Console,
+    as_json: bool,
+    failures: list[str],
+) -> list[tuple[RunSpec, Record]]:
+    """Execute the plan in order, until the user stops it. A run without a record adds a line to `failures`."""
     from xmcbench.cli.progress import reporter
     from xmcbench.cli.show import line
     from xmcbench.results.execution import execute
 
-    records: list[Record] = []
+    done: list[tuple[RunSpec, Record]] = []
     for spec in plan:
-        with reporter(console, f"{spec.label} on {spec.dataset}") as progress:
-            record, reused = execute(spec, data[spec.dataset], store, options, progress)
-        records.append(record)
+        try:
+            with reporter(console, f"{spec.label} on {spec.dataset}") as progress:
+                record, reused = execute(spec, data[spec.dataset], store, options, progress)
+        except WriteError:  # nothing could be recorded
+            raise
+        except Exception as error:  # such as lost predictions of a finished run, which were to be scored again
+            failures.append(_failure(f"{spec.label} on {spec.dataset}, no record", error))
+            console.print(failures[-1])
+            continue
+        done.append((spec, record))
         if record.status != "interrupted":  # the results, which follow at once, have its line with the reason
             console.print(line(record, reused))
         if as_json:
             print(json.dumps(record.raw, allow_nan=False, sort_keys=True), flush=True)
         if record.status == "interrupted":
             break  # the reason of the record says how to resume
-    return records
+    return done
 
 
 def _work_folders(plan: list[RunSpec], data: dict[str, Dataset], store: Store, options: Options) -> list[Path]:
@@ -235,12 +282,12 @@ def _work_folders(plan: list[RunSpec], data: dict[str, Dataset], store: Store, o
 
 
 def _settle_models(
-    plan: list[RunSpec], data: dict[str, Dataset], store: Store, records: list[Record], keep_models: bool
+    done: list[tuple[RunSpec, Record]], data: dict[str, Dataset], store: Store, keep_models: bool
 ) -> None:
     """Keep or remove the work folders of successful runs; those of others are needed to resume."""
     from xmcbench.runs.work_folder import keep, remove
 
-    for spec, record in zip(plan, records, strict=True):
+    for spec, record in done:
         if record.status == "ok":
             device = record.environment.device or "cpu"
             (keep if keep_models else remove)(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -113,8 +114,28 @@ class Dataset(Parsed):
         return None if self.validation is None else self._data(self.validation)
 
     def _data(self, rows: Split) -> TrainData:
-        return TrainData(rows.features, rows.texts, self.label_texts, self.n_labels, rows.labels)
+        inputs = self._inputs(rows)
+        return TrainData(inputs.features, inputs.texts, inputs.label_texts, self.n_labels, _read_only(rows.labels))
+
+    def _inputs(self, rows: Split) -> Inputs:
+        """Rows as objects of their own, so that a method that changes them changes nothing for others."""
+        features = None if rows.features is None else _read_only(rows.features)
+        return Inputs(features, _unchangeable(rows.texts), _unchangeable(self.label_texts), self.n_labels)
 
     def test_inputs(self) -> Inputs:
         """The test rows without their labels, as passed to `predict`."""
-        return Inputs(self.test.features, self.test.texts, self.label_texts, self.n_labels)
+        return self._inputs(self.test)
+
+
+def _read_only(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """The same matrix in an own object, over views of its arrays that can't be written."""
+    own = copy.copy(matrix)  # shares the arrays
+    for part in ("data", "indices", "indptr"):
+        view = getattr(matrix, part).view()
+        view.flags.writeable = False
+        setattr(own, part, view)
+    return own
+
+
+def _unchangeable(texts: Sequence[str] | None) -> Sequence[str] | None:
+    return tuple(texts) if isinstance(texts, list) else copy.copy(texts)

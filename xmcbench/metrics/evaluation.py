@@ -98,7 +98,7 @@ def evaluate(
     DataError : predictions of other rows or labels, or a label twice in a row.
     """
     metrics = parse_all(names)
-    _check_needs(metrics, truth)
+    check_needs(metrics, truth)
     ranks, top_ids = find_ranks(topk, truth, metrics)
     values_and_pairs: ValuesAndPairs = {}
     for part in dict.fromkeys(name.slice for name in metrics):
@@ -282,7 +282,7 @@ def _cut(name: Name, ranks: NDArray[np.int32]) -> int:
     return name.k if name.k is not None else max(1, int(ranks.max(initial=0)))
 
 
-def _check_needs(metrics: list[Name], truth: Truth) -> None:
+def check_needs(metrics: list[Name], truth: Truth) -> None:
     """Raise if this truth lacks something a metric needs; all faults are reported together."""
     faults: list[str] = []
     for name in metrics:

@@ -5,12 +5,14 @@ A finished run is not repeated, and a lock lets only one process work on a fit.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from xmcbench.errors import WriteError
 from xmcbench.results import record_file
 from xmcbench.results.record import (
     SCHEMA,
@@ -45,13 +47,18 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
     """Execute one run and add its record; returns (record, whether it already existed).
 
     Every failure, including Ctrl-C, becomes a record with a status and a reason.
+
+    Raises
+    ------
+    WriteError : the results folder can't be written, so that there can be no record.
+    XmcError : --device cuda without a GPU; metrics of a finished run can't be added, since its predictions are lost.
     """
     device = pick_device(options.device, spec.info.devices)
     spec_hash = spec.spec_hash(dataset.content_hash, device)
     old = None if options.again else store.done(spec_hash)
     if old is not None:
         return with_metrics(old, dataset, store, options)
-    work = store.work(spec.fit_hash(dataset.content_hash, device))
+    work = store.work(spec.fit_hash(dataset.content_hash, device)).absolute()  # a method may change the current folder
     started = datetime.now(UTC)
     with work_folder.locked(work, reporter):
         old = store.done(spec_hash)
@@ -60,17 +67,32 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
         if options.again:
             work_folder.discard(work)
         threads = options.threads or available_cores()
-        job = Job(spec, dataset, options, device, threads, work, store.folder / "reports" / work.name)
+        job = Job(spec, dataset, options, device, threads, work, (store.folder / "reports" / work.name).absolute())
         with thread_limits(threads):
             job.run(reporter)
-            record = record_of(job, store.new_id(spec.info.name, dataset.name, started), spec_hash, started, old)
-        if job.status == "ok":
-            work_folder.finish(work, record.run_id)
-        topk = None if job.predicted is None else job.predicted.topk
-        record = store.add(record, topk, None if job.scored is None else job.scored.rows)
+            record = _added(job, store, spec_hash, started, old)
         if job.discard_checkpoints:
-            work_folder.clear(work, keep="tune" if job.tuned else None)
+            with suppress(OSError):  # the method removed or protected them
+                work_folder.clear(work, keep="tune" if job.tuned else None)
     return record, False
+
+
+def _added(job: Job, store: Store, spec_hash: str, started: datetime, old: Record | None) -> Record:
+    """Write the record of an ended run; one that says why, if a record can't hold the results.
+
+    Raises WriteError: the results folder can't be written.
+    """
+    parts = store.new_id(job.spec.info.name, job.dataset.name, started), spec_hash, started, old
+    topk = None if job.predicted is None else job.predicted.topk
+    if job.status == "ok":
+        work_folder.finish(job.work, parts[0])
+    try:
+        return store.add(record_of(job, *parts), topk, None if job.scored is None else job.scored.rows)
+    except WriteError:
+        raise
+    except Exception as error:  # such as phases that the method wrote itself, or arrays that it changed
+        job.reduce(error)
+        return store.add(record_of(job, *parts))
 
 
 def with_metrics(record: Record, dataset: Dataset, store: Store, options: Options) -> tuple[Record, bool]:
@@ -130,7 +152,7 @@ def record_of(job: Job, run_id: str, spec_hash: str, started: datetime, old: Rec
 
 
 def _notes(job: Job, scored: Scored | None) -> dict[str, object]:
-    notes = dict(job.ctx.notes)
+    notes = dict(job.ctx.checked_notes())
     if job.spec.grid == ():
         notes["tuning"] = "nothing to tune: no parameter has values to try, or all such parameters were set"
     if job.traceback:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from xmcbench.errors import DataError, UsageError
+from xmcbench.escaping import plain_text
 from xmcbench.files import write_json
 from xmcbench.inputs import json_value, read_file
 from xmcbench.results.record import SCHEMA, SEALED, Known, Record
@@ -158,7 +159,8 @@ def parse(text: bytes, origin: str) -> Record:
 
 def command() -> str:
     """The command of this process as a user would type it, without folders of this machine."""
-    return without_folders(shlex.join(["xmcbench", *sys.argv[1:]]))
+    words = [plain_text(word) for word in sys.argv[1:]]  # names of files may be no valid Unicode
+    return without_folders(shlex.join(["xmcbench", *words]))
 
 
 def without_folders(text: str) -> str:

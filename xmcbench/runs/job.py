@@ -16,7 +16,8 @@ import msgspec
 
 from xmcbench.context import RunContext, recall
 from xmcbench.data.split import CARVE_SEED, TuningRows, carve
-from xmcbench.errors import WriteError, explain, where
+from xmcbench.errors import WriteError, XmcError, counted, explain, where
+from xmcbench.escaping import kind_of, plain_text
 from xmcbench.files import remove_any, replaced_folder
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
@@ -24,6 +25,7 @@ from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_byt
 from xmcbench.runs.selection import Selection, joined
 from xmcbench.runs.stages import Predicted, Scored
 from xmcbench.runs.tuning import Tuning, spell_values
+from xmcbench.runs.undisturbed import running_threads, undisturbed
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
@@ -96,12 +98,15 @@ class Job:
         return self.status in ("error", "diverged") and self.predicted is None and not self._disk_failed
 
     def run(self, reporter: Reporter) -> None:
-        """Execute all stages and store their results in the attributes."""
+        """Execute all stages and store their results in the attributes.
+
+        Whatever the method does, even outside of Python's ordinary exceptions, becomes a status with a reason.
+        """
         self._disk_failed = False
-        limit, folder = self.options.time_limit, self.work / "method"
+        limit = self.options.time_limit
         compilation = Compilation(reporter.compiling)
         self.ctx = RunContext(
-            folder=folder,
+            folder=self.work / "method",
             root_seed=self.spec.seed,
             device=self.device,
             threads=self.threads,
@@ -110,24 +115,44 @@ class Job:
             deadline=None if limit is None else time.monotonic() + limit,
             identity=self.spec.identity(self.dataset.content_hash, self.device),
         )
-        work_folder.make_folder(folder, self.ctx.reject)
         context = (self.ctx.phases, self.ctx.notes, self.ctx.clock)
         self.journal = work_folder.Journal(self._state("journal.json"), reporter, *context)
         self.ctx.reporter = self.journal
+        threads = running_threads()
         with PeakMemory() as memory, OtherWork() as others, compilation:
             try:
-                self.reason = cannot_run(self.spec, self.dataset, self.ctx)
-                if self.reason is None:
-                    self._stages()
-                self.status = "ok" if self.reason is None else "skipped"
-            except (Exception, KeyboardInterrupt, SystemExit) as error:
-                self.status, self.reason = explain(error)
-                self.traceback = where(error) if self.status == "error" else ""
-                self._disk_failed = isinstance(error, WriteError)
+                with undisturbed():
+                    self._run()
+            except BaseException as error:
+                self._fail(error)
         self.costs |= {"peak_rss_bytes": memory.rss_bytes, "peak_gpu_bytes": memory.gpu_bytes}
         self.costs |= {"others_cpu": others.share, "compile_seconds": compilation.seconds}
+        if left := len(running_threads() - threads):
+            self.ctx.remark(
+                f"{self.spec.info.name} left {counted(left, 'thread')} running, which may slow later runs down"
+            )
+
+    def _run(self) -> None:
+        self.reason = cannot_run(self.spec, self.dataset, self.ctx)
+        if self.reason is None:
+            work_folder.make_folder(self.ctx.folder, self.ctx.reject)
+            self._stages()
+        self.status = "ok" if self.reason is None else "skipped"
+
+    def _fail(self, error: BaseException) -> None:
+        self.status, self.reason = explain(error)
+        self.traceback = where(error) if self.status == "error" else ""
+        self._disk_failed = isinstance(error, WriteError)
+
+    def reduce(self, error: Exception) -> None:
+        """Fail, and forget all results: a record can't hold one of them, as `error` says."""
+        self._fail(error)
+        self.predicted = self.scored = None
+        self.costs, self.report, self.selection, self.tuned = {}, "", Selection(), False
+        self.ctx.notes, self.ctx.phases = {}, {}
 
     def _stages(self) -> None:
+        stages.check_metrics(self.dataset, self.options.metrics)
         if self.spec.grid:
             self._tune()
         method = self._fit()
@@ -231,32 +256,42 @@ class Job:
         """Let the method write its report; an error becomes a note on the record, not a failed run."""
         from xmcbench.metrics import Truth, evaluate
 
-        report = getattr(method, "report", None)
-        if report is None:
-            return ""
         truth = Truth.of(self.dataset)
 
         def scored(topk: TopK) -> Evaluation:
             return evaluate(topk.without(self.dataset.test_filter, self.spec.k), truth, samples=0)
 
-        if not (self.reports / "report.md").is_file():
-            try:
+        try:
+            report = getattr(method, "report", None)
+            if report is None:
+                return ""
+            if not (self.reports / "report.md").is_file():
                 work_folder.make_folder(self.reports.parent, self.ctx.reject)
                 if os.path.lexists(self.reports) and not self.reports.is_dir():
                     self.ctx.reject(self.reports, "not a folder")
                 with self.ctx.phase("report"), replaced_folder(self.reports) as folder:
                     report(self.dataset.test_inputs(), scored, folder, self.ctx)
-            except Exception as error:
-                return f"{type(error).__name__}: {error}\n{where(error)}"
+                    if not (folder / "report.md").is_file():
+                        raise XmcError("the method's report has no file report.md")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return f"{explain(error)[1]}\n{where(error)}"
         return f"reports/{self.reports.name}/report.md"
 
 
 def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
-    """Why this method is skipped on this data and machine, or None."""
+    """Why this method is skipped on this data and machine, or None; raises what `skip` or `depends_on` raise."""
     facts = dataset.facts()
     missing = [kind for kind in spec.info.needs if kind not in facts.available]
     if missing:
         return f"needs {' and '.join(missing)}, which {dataset.name} does not have in view {dataset.view}"
     if ctx.device not in spec.info.devices:
         return f"needs {' or '.join(spec.info.devices)}, and this run is on {ctx.device}"
-    return spec.method(spec.fit_params).skip(facts, Machine(ctx.threads, ctx.device))
+    reason: object = spec.method(spec.fit_params).skip(facts, Machine(ctx.threads, ctx.device))
+    if reason is None:
+        spec.depends_on()  # what it raises is no part of the run's identity, but ends the run
+        return None
+    if not isinstance(reason, str) or not reason.strip():
+        raise XmcError(f"skip returned a {kind_of(reason)} or an empty text, not a sentence or None")
+    return plain_text(reason)

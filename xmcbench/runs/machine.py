@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from xmcbench.errors import XmcError
+from xmcbench.errors import XmcError, explain
 
 
 def pick_device(requested: str, usable: Sequence[str]) -> str:
@@ -17,10 +17,17 @@ def pick_device(requested: str, usable: Sequence[str]) -> str:
     """
     if requested == "cpu" or "cuda" not in usable:
         return "cpu"
-    import torch
+    try:
+        import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
+        if torch.cuda.is_available():
+            return "cuda"
+    except Exception as error:  # a damaged torch
+        if requested == "cuda":
+            raise XmcError(
+                f"--device cuda: torch can't be used ({explain(error)[1]})", "Install torch again."
+            ) from error
+        return "cpu"
     if requested == "cuda":
         raise XmcError("--device cuda: torch sees no GPU", "Omit --device, or install torch with CUDA.")
     return "cpu"
@@ -51,6 +58,6 @@ def thread_limits(threads: int) -> Iterator[None]:
         if torch:
             torch.set_num_threads(old_threads[1])
         if old_variable is None:
-            del os.environ["OMP_NUM_THREADS"]
+            os.environ.pop("OMP_NUM_THREADS", None)
         else:
             os.environ["OMP_NUM_THREADS"] = old_variable

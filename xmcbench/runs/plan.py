@@ -21,8 +21,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xmcbench.errors import UsageError, XmcError, unknown
-from xmcbench.method import Method, MethodInfo, check_bounds
+from xmcbench.context import plain
+from xmcbench.errors import UsageError, XmcError, explain, unknown
+from xmcbench.escaping import plain_text
+from xmcbench.method import Method, MethodInfo, NoParams, check_bounds
 from xmcbench.runs import registry
 from xmcbench.runs.selection import BY, Grid, grid_of
 
@@ -118,12 +120,24 @@ class RunSpec:
         defaults = {f.name: f.default for f in dataclasses.fields(self.params) if f.name in self.query}
         return dataclasses.replace(self.params, **defaults)
 
+    def depends_on(self) -> dict[str, Any]:
+        """Everything besides parameters and data that determines a fit, as the method says; raises what it raises."""
+        method = self.method(self.fit_params)
+        dependencies: dict[str, Any] = (
+            plain(dict(method.depends_on()), "depends_on") if hasattr(method, "depends_on") else {}
+        )
+        return dependencies
+
     def _fit_key(self, content_hash: str, device: str) -> dict[str, object]:
         tuned = dict(self.grid or ())
         fit_values = {n: value for n, value in self.parameters.items() if n not in self.query and n not in tuned}
         tune = {"grid": list(self.grid or ()), "by": BY, "query": self._set_query}
-        method = self.method(self.fit_params)
-        dependencies = dict(method.depends_on()) if hasattr(method, "depends_on") else {}
+        try:
+            dependencies = self.depends_on()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the run fails for the same reason, and its record tells it
+            dependencies = {"unknown": None}
         return {
             **({"tune": tune} if self.grid else {}),
             "method": self.info.name,
@@ -139,13 +153,17 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class _Request:
-    """A method as the user typed it: the values of each parameter that is set, and whether to tune the others."""
+    """A method as the user typed it: the values of each parameter that is set, and whether to tune the others.
+
+    `usable` is False for a method that can't be imported; `method` then stands in its place.
+    """
 
     source: str
     method: type[Method]
     values: dict[str, list[Any]]
     tune: bool
     already_set: dict[str, tuple[str, str]]  # parameter → (the text that set it, its values with commas between them)
+    usable: bool = True
 
 
 def make_plan(
@@ -160,6 +178,8 @@ def make_plan(
     tune: bool = False,
 ) -> list[RunSpec]:
     """All runs, data set by data set, without duplicates; the popularity baseline is always included.
+
+    A method that can't be imported, or not constructed with its defaults, has a run that fails for that reason.
 
     Parameters
     ----------
@@ -187,9 +207,15 @@ def make_plan(
             arguments = dict(zip(request.values, values, strict=True))
             fixed = {*arguments, *info.presets.get(arguments.get("preset", ""), {})}
             grid = grid_of(info, fixed) if request.tune else None
-            params = build(request.method, arguments)
-            for seed in seeds[:1] if info.deterministic else seeds:
-                spec = RunSpec(request.source, request.method, params, dataset, view, seed, k, grid)
+            method = request.method
+            try:
+                params = build(method, arguments)
+            except XmcError as error:
+                if arguments:
+                    raise
+                method, params, grid = registry.unusable(request.source, error), NoParams(), None
+            for seed in seeds[:1] if method.info.deterministic else seeds:
+                spec = RunSpec(request.source, method, params, dataset, view, seed, k, grid)
                 runs.setdefault(spec.spec_hash(dataset, ""), spec)
     return list(runs.values())
 
@@ -245,7 +271,12 @@ def _parse(text: str, curve: bool, tune: bool) -> _Request:
     match = re.fullmatch(r"(?P<name>[^\[\]]+?)(\[(?P<inside>[^\[\]]*)\])?", text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a method", "Write name or name[parameter=value,parameter=value|value].")
-    method = registry.get(match["name"])
+    try:
+        method = registry.get(match["name"])
+    except UsageError:
+        raise
+    except XmcError as error:
+        return _Request(match["name"], registry.unusable(match["name"], error), {}, False, {}, usable=False)
     grid: dict[str, list[Any]] = {}
     already_set: dict[str, tuple[str, str]] = {}
     if curve:
@@ -293,6 +324,8 @@ def _apply(settings: Iterable[str], requests: list[_Request]) -> list[str]:
             valid = {name for request in requests for name in _settable(request.method.info)}
             problems.append(str(unknown("parameter", name, valid)))
         for request in targets:
+            if not request.usable:
+                continue
             if name in request.already_set:
                 earlier, values = request.already_set[name]
                 hint = f"Set it once. For one run with each value: --set {path.strip()}={values},{value}"
@@ -316,17 +349,21 @@ def build(method: type[Method], values: Mapping[str, Any]) -> Any:
     """Build the parameters and construct the method once, so that invalid values are rejected before any work.
 
     Query parameters are validated here, since methods to fit are constructed with their defaults.
+
+    Raises XmcError: UsageError for invalid values; the constructor fails in another way.
     """
     info = method.info
     overrides = {name: value for name, value in values.items() if name != "preset"}
     try:
         params = info.parameters(**{**info.presets.get(values.get("preset", ""), {}), **overrides})
         check_bounds(info.name, params)
-        method(params)
-    except XmcError:
+        method(dataclasses.replace(params))  # a copy, which the method may change
+    except (XmcError, KeyboardInterrupt):
         raise
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{info.name}: {error}") from error
+        raise UsageError(f"{info.name}: {plain_text(error)}") from error
+    except BaseException as error:
+        raise XmcError(f"{info.name} can't be constructed: {explain(error)[1]}") from error
     return params
 
 

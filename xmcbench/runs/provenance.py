@@ -9,10 +9,12 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
 import xmcbench
+from xmcbench.escaping import plain_text
 from xmcbench.runs.machine import available_cores
 
 LIBRARIES = (
@@ -52,7 +54,7 @@ def environment(threads: int, device: str) -> dict[str, object]:
         "libraries": {"xmcbench": xmcbench.__version__, **versions()},
         "threads": {
             "given": threads,
-            "variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+            "variables": {name: plain_text(os.environ[name]) for name in THREAD_VARIABLES if name in os.environ},
             "pools": [{key: pool[key] for key in keys if key in pool} for pool in threadpool_info()],
         },
     }
@@ -105,10 +107,8 @@ def versions() -> dict[str, str]:
     """Versions of the installed libraries in `LIBRARIES`, read from metadata without importing them."""
     by_name = {}
     for name in LIBRARIES:
-        try:
-            by_name[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        with suppress(Exception):  # not installed, or its metadata is damaged
+            by_name[name] = str(importlib.metadata.version(name))
     return by_name
 
 
@@ -128,7 +128,7 @@ def _git(root: Path, *arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return process.stdout.strip()
 

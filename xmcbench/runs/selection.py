@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from xmcbench.errors import XmcError
+from xmcbench.escaping import plain_text
+
 if TYPE_CHECKING:
     from xmcbench.method import MethodInfo
     from xmcbench.runs.plan import RunSpec
@@ -56,11 +59,16 @@ class Selection(Struct, frozen=True, kw_only=True):
 
 
 def joined(tuned: Selection, of_method: Mapping[str, Any]) -> Selection:
-    """Merge the selection before the final fit with what the method selected in it (`RunContext.selection`)."""
+    """Merge the selection before the final fit with what the method selected in it (`RunContext.selection`).
+
+    Raises XmcError: the method wrote something else into it.
+    """
+    if of_method.keys() - {"what", "by", "tried"}:
+        raise XmcError(f"ctx.selection has {', '.join(map(plain_text, of_method))}", "Set it by ctx.selected.")
     if not of_method or tuned.tuning is None:
         return replace(tuned, **of_method)
     texts = {key: f"{getattr(tuned, key)}; {of_method[key]}" for key in ("what", "by")}
-    return replace(tuned, **texts, tried=(tuned.tried or 0) + of_method["tried"])
+    return replace(tuned, **texts, tried=(tuned.tried or 0) + (of_method["tried"] or 0))
 
 
 def grid_of(info: MethodInfo, fixed: Collection[str]) -> Grid:

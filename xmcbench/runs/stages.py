@@ -59,7 +59,12 @@ def predict(method: Method, inputs: Inputs, k: int, pairs: NDArray[np.int64], ct
         start = ctx.clock()
         topk = method.predict(inputs, depth, ctx)
         seconds = ctx.clock() - start
-    return Predicted(checked(topk, inputs.n_rows, inputs.n_labels), seconds)
+    return Predicted(_own_copy(checked(topk, inputs.n_rows, inputs.n_labels)), seconds)
+
+
+def _own_copy(topk: TopK) -> TopK:
+    """A copy of predictions, since the method may use its arrays again for the next rows."""
+    return TopK(topk.ids.copy(), topk.scores.copy(), None if topk.given is None else np.array(topk.given))
 
 
 def latency(
@@ -80,6 +85,15 @@ def prediction_depth(k: int, pairs: NDArray[np.int64], n_labels: int) -> int:
     """The `k` passed to `predict`, so that k labels remain after filter pairs are removed."""
     longest_filter = int(np.bincount(pairs[:, 0]).max()) if len(pairs) else 0
     return min(k + longest_filter, n_labels)
+
+
+def check_metrics(dataset: Dataset, names: Sequence[str]) -> None:
+    """Raise UsageError or DataError if a metric is undefined on the data set; by default, the default metrics."""
+    from xmcbench.metrics import Truth, parse_all
+    from xmcbench.metrics.evaluation import check_needs, default_metrics
+
+    truth = Truth.of(dataset)
+    check_needs(parse_all(names or default_metrics(truth)), truth)
 
 
 def score(topk: TopK, dataset: Dataset, truth: Truth, names: Sequence[str], k: int, samples: int) -> Scored:

@@ -160,9 +160,9 @@ class Tuning:
         """Return the result of `work`, or None if it fails; then record a failed trial per combination."""
         try:
             return work()
-        except (TimeLimit, WriteError):
+        except (TimeLimit, WriteError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             status, reason = explain(error)
             trace = where(error) if status == "error" else None
             for combination in members:

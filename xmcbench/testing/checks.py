@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench.context import LEFT_OUT
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit
 from xmcbench.files import read_npz
@@ -331,7 +332,9 @@ def notes_are_json(subject: Subject) -> None:
     try:
         json.dumps([base.notes, base.selection], allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise Broken(f"ctx.note or ctx.selected got a value that JSON can't represent: {error}") from error
+        raise Broken(f"ctx.notes or ctx.selection got a value that JSON can't represent: {error}") from error
+    left_out = [remark for remark in base.notes.get("remarks", ()) if remark.startswith(LEFT_OUT)]
+    need(not left_out, f"ctx.note or ctx.selected got a value that is {'; '.join(left_out)}")
 
 
 CHECKS: dict[str, Check] = {

@@ -62,7 +62,7 @@ class Base:
     moved: bool  # whether the current folder changed
     seeded: list[str]  # global generators whose state changed
     changed: list[str]  # input arrays whose values changed
-    notes: Mapping[str, object]  # ctx.notes
+    notes: Mapping[str, Any]  # ctx.notes
     selection: Mapping[str, object]
 
 
