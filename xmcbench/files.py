@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from xmcbench.errors import DataError, cannot_write
+from xmcbench.errors import DataError, UsageError, cannot_write
 from xmcbench.locks import hold, taken
 
 if TYPE_CHECKING:
@@ -22,6 +22,19 @@ T = TypeVar("T")
 TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave them behind
 OLD = "-old"  # suffix of a folder that a new one replaces
 RANDOM = 9  # characters that `tempfile` adds to a name, with the dash before them
+
+
+def user_path(text: str, name: str) -> Path:
+    """A path as a user wrote it, with `~` and `~user` expanded; `name` is that of the option or variable, with
+    the character between name and value.
+
+    Raises UsageError: there is no such user, or this user has no home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        hint = "Give a path without ~. A file whose name begins with ~ is ./~NAME."
+        raise UsageError(f"{name}{text}: no home folder is known for {text.split('/')[0]}", hint) from error
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from xmcbench.data.catalogue import Entry, File, Form, catalogue
 from xmcbench.data.drive import browser_url
 from xmcbench.data.hashes import recorded
-from xmcbench.data.home import home
+from xmcbench.data.home import folder_in, home
 from xmcbench.errors import UsageError
 
 
@@ -28,15 +27,10 @@ def folder(entry: Entry) -> Path:
 
 
 def mirror() -> Path | None:
-    """The folder in XMCBENCH_MIRROR, which is never written to, or None; UsageError if it doesn't exist."""
-    override = os.environ.get("XMCBENCH_MIRROR")
-    if not override:
-        return None
-    path = Path(override).expanduser().absolute()
-    if not path.is_dir():
-        raise UsageError(
-            f"XMCBENCH_MIRROR={override}: no such folder", "Name a folder of downloaded files, or unset it."
-        )
+    """The folder in XMCBENCH_MIRROR, which is never written to, or None; UsageError if it is no folder."""
+    path = folder_in("XMCBENCH_MIRROR")
+    if path is not None and not path.is_dir():
+        raise UsageError(f"XMCBENCH_MIRROR={path}: no such folder", "Name a folder of downloaded files, or unset it.")
     return path
 
 

@@ -14,6 +14,7 @@ import torch
 
 from xmcbench.encoders.params import VALID, minilm
 from xmcbench.errors import DataError, XmcError, counted
+from xmcbench.files import user_path
 
 Pooling = Literal["mean", "cls"]
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -33,7 +34,7 @@ def folder_of(encoder: str) -> Path:
     packaged = minilm() if encoder == "minilm" else None
     if packaged is not None:
         return packaged
-    folder = Path(encoder).expanduser()
+    folder = user_path(encoder, "encoder ")
     if folder.is_dir():
         return folder
     from huggingface_hub import snapshot_download

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from xmcbench.context import FailSafeReporter
 from xmcbench.results import record_file
 from xmcbench.results.record import (
     SCHEMA,
@@ -47,6 +48,7 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
 
     Every failure, including Ctrl-C, becomes a record with a status and a reason.
     """
+    reporter = FailSafeReporter(reporter)
     device = pick_device(options.device, spec.info.devices)
     spec_hash = spec.spec_hash(dataset.content_hash, device)
     old = None if options.again else store.done(spec_hash)
