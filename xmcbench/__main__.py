@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from xmcbench.cli.app import main
+from xmcbench.cli.main import main
 
 main()

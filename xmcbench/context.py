@@ -10,7 +10,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -49,6 +49,33 @@ class Reporter:
 
     def compiling(self, begins: bool) -> None:
         """Numba begins (or ends) to compile kernels, in any thread; the phase continues afterwards."""
+
+
+class FailSafeReporter(Reporter):
+    """Forwards progress to a reporter until that raises an exception: what can't be shown must not fail a run."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+
+    def phase(self, name: str) -> None:
+        self._forward(lambda: self.reporter.phase(name))
+
+    def progress(self, done: float, total: float, note: str) -> None:
+        self._forward(lambda: self.reporter.progress(done, total, note))
+
+    def score(self, name: str, value: float) -> None:
+        self._forward(lambda: self.reporter.score(name, value))
+
+    def compiling(self, begins: bool) -> None:
+        self._forward(lambda: self.reporter.compiling(begins))
+
+    def _forward(self, report: Callable[[], None]) -> None:
+        try:
+            report()
+        except Exception as error:
+            self.reporter = Reporter()
+            with suppress(Warning):  # warnings may be errors
+                warnings.warn(f"progress is shown no longer ({type(error).__name__}: {error})", stacklevel=3)
 
 
 def rejected(path: Path, fault: str) -> str:

@@ -1,6 +1,7 @@
 """Errors with a hint for the user: one base class, one exit code per kind.
 
-Exit codes of the command line: 0 ok, 1 a run failed, 2 usage, 3 regression, 4 data, 130 interrupted.
+Exit codes of the command line: 0 ok, 1 a run failed or was stopped, 2 usage, 3 regression, 4 data. Other commands that
+are stopped: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from xmcbench.escaping import kind_of, plain_text
 
 class Terminated(KeyboardInterrupt):
     """The signal SIGTERM: the system or another program asks this process to end. Handled like Ctrl-C."""
+
+
+class TerminalClosed(Terminated):
+    """The signal SIGHUP: the terminal or the connection of this process was closed."""
 
 
 class XmcError(Exception):
@@ -82,6 +87,8 @@ RESUME = "run the same command again: it resumes from here"
 
 def explain(error: BaseException) -> tuple[str, str]:
     """The (status, reason) that a record holds for `error`; the reason is valid Unicode, whatever `error` does."""
+    if isinstance(error, TerminalClosed):
+        return "interrupted", f"stopped because its terminal was closed (SIGHUP); {RESUME}"
     if isinstance(error, Terminated):
         return "interrupted", f"stopped by SIGTERM, which the system or another program sent; {RESUME}"
     if isinstance(error, KeyboardInterrupt):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from xmcbench.array_files import opened_npz
-from xmcbench.errors import DataError, XmcError, cannot_write
+from xmcbench.errors import DataError, UsageError, XmcError, cannot_write
 from xmcbench.inputs import json_value, open_file, reason
 from xmcbench.locks import hold, taken
 
@@ -26,6 +26,19 @@ OLD = "-old"  # suffix of a folder that a new one replaces
 Stamp = list[int]  # see `stamp_of`
 SETTLE = 2_000_000_000  # nanoseconds; the times of files have steps of up to 2 s, those of Linux of 10 ms
 RANDOM = 9  # characters that `tempfile` adds to a name, with the dash before them
+
+
+def user_path(text: str, name: str) -> Path:
+    """A path as a user wrote it, with `~` and `~user` expanded; `name` is that of the option or variable, with
+    the character between name and value.
+
+    Raises UsageError: there is no such user, or this user has no home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        hint = "Give a path without ~. A file whose name begins with ~ is ./~NAME."
+        raise UsageError(f"{name}{text}: no home folder is known for {text.split('/')[0]}", hint) from error
 
 
 @contextmanager

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from typing import Annotated
 
 import typer
@@ -22,16 +19,12 @@ from xmcbench.cli.doctor import doctor
 from xmcbench.cli.info import cite, info
 from xmcbench.cli.ls import ls
 from xmcbench.cli.new import new
-from xmcbench.cli.options import EachOptionOnce
+from xmcbench.cli.options import Command
 from xmcbench.cli.peers import peers_app
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
 from xmcbench.cli.verify import verify
-from xmcbench.errors import XmcError
-from xmcbench.escaping import clean_lines
-
-INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 app = typer.Typer(
     name="xmcbench",
@@ -66,36 +59,4 @@ for name, group in (("data", data_app), ("peers", peers_app), ("board", board_ap
     app.add_typer(group, name=name)
 for group in (app, data_app, peers_app, board_app, check_app):
     for registered in group.registered_commands:
-        registered.cls = EachOptionOnce
-
-
-def main() -> None:
-    """Entry point of the console script: an XmcError becomes a message on standard error and an exit code.
-
-    Waiting OpenMP threads sleep unless the user sets OMP_WAIT_POLICY. By default they spin on a core that other thread
-    pools (torch, numba) or programs need, which slows down a busy machine many times.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
-    warnings.showwarning = _show_warning
-    try:
-        app()
-    except XmcError as error:
-        typer.echo(f"error: {clean_lines(error)}", err=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
-            raise
-        # typer turns Ctrl-C into an exit without a message
-        typer.echo("interrupted; run the same command again: downloads and runs resume", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """In place of Python's form, which has the file and line of the code."""
-    typer.echo(f"warning: {clean_lines(message)}", err=True)
-
-
-if __name__ == "__main__":
-    main()
+        registered.cls = Command

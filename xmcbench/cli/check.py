@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import AsJson, Offline, forbid_network
-from xmcbench.cli.terminal import checks_hold, make_console, print_check, stop_on_sigterm
+from xmcbench.cli.terminal import checks_hold, make_console, print_check
 from xmcbench.errors import DataError, RegressionError, UsageError, counted, unknown
 from xmcbench.escaping import clean
 
@@ -94,7 +94,6 @@ def scores(
     if not entries:
         raise DataError(f"{path}: no entries, so nothing can be checked", "`--update RESULTS` adds them from records.")
     console = make_console(stderr=as_json)
-    stop_on_sigterm()  # then prints the outcomes so far
     forbid_network(offline)
     with tempfile.TemporaryDirectory() if results is None else nullcontext(results) as folder:
         outcomes = _check(entries, Store(Path(folder)), offline, console)

@@ -65,8 +65,10 @@ def _confirm(question: str) -> None:
     """Ask; UsageError if the answer is no, or if nobody can answer, as in a script."""
     try:
         agreed = typer.confirm(question)
-    except typer.Abort:
+    except (typer.Abort, OSError, ValueError) as error:  # the last two: standard input can't be read
         typer.echo()  # ends the line of the question
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
         agreed = False
     if not agreed:
         raise UsageError("nothing was removed", "Use --yes to remove without confirmation.")

@@ -111,14 +111,17 @@ def _machine(full: bool) -> list[Check]:
 def _folders() -> list[Check]:
     from xmcbench.data.home import home
     from xmcbench.data.ledger import damage
+    from xmcbench.data.places import mirror
+    from xmcbench.errors import UsageError
 
     existing = next(path for path in (home(), *home().parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    mirror = os.environ.get("XMCBENCH_MIRROR")
-    found = Check("mirror", None, "none; XMCBENCH_MIRROR may name a folder of already downloaded files")
-    if mirror:
-        exists = Path(mirror).expanduser().is_dir()
-        found = Check("mirror", exists, mirror if exists else f"XMCBENCH_MIRROR is {mirror}, which is not a folder")
+    try:
+        folder = mirror()
+        none = "none; XMCBENCH_MIRROR may name a folder of already downloaded files"
+        found = Check("mirror", True if folder else None, str(folder or none))
+    except UsageError as error:
+        found = Check("mirror", False, str(error))
     return [
         _writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to."),
         Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"),

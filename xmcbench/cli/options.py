@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer.core
 
 from xmcbench.errors import UsageError
 from xmcbench.escaping import clean_lines
+from xmcbench.files import user_path
 
 if TYPE_CHECKING:
     from xmcbench.results.record import Record
@@ -27,19 +29,65 @@ RESULTS = Path("results")
 PROPENSITY = "0.55,1.5"  # Jain et al. 2016, section 5: except for Wikipedia (0.5,0.4) and Amazon (0.6,2.6)
 
 
-class EachOptionOnce(typer.core.TyperCommand):
-    """A command that refuses a second value of an option, of which the parser would silently use the last."""
+class Command(typer.core.TyperCommand):
+    """A command that checks what is given once for all options: no second value, which the parser would silently use
+    instead of the first, no text that isn't UTF-8, and paths that can exist."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raises UsageError: an option that takes one value is given twice."""
-        given: list[Any] = self.make_parser(ctx).parse_args(args=list(args))[2]
+        """Expand `~` in paths.
+
+        Raises UsageError: an option that takes one value is given twice, or a value can't be a text or a path.
+        """
+        parsed: Any = self.make_parser(ctx).parse_args(args=list(args))
+        values, _, given = parsed
         single = [p for p in given if p.param_type_name == "option" and not p.multiple and not p.is_flag]
         for option in single:
             if single.count(option) > 1:
                 listed = "comma-separated" in (option.help or "").casefold()
                 hint = "Put its values into one, with commas between them." if listed else "Give it once."
                 raise UsageError(f"{option.opts[-1]} is given {single.count(option)} times", hint)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for param in self.get_params(ctx):
+            if param.name in ctx.params:  # not --help
+                value, raw, name = ctx.params[param.name], values.get(param.name), _name(param)
+                if isinstance(value, list):
+                    value = [_checked(*pair, name) for pair in zip(value, raw or value, strict=True)]
+                ctx.params[param.name] = _checked(value, raw, name)
+        return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Raises RuntimeError for two errors that typer takes for its own: the end of its input, and a closed pipe."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, BrokenPipeError) as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _checked(value: Any, raw: object, name: str) -> Any:
+    """The value of an option or argument, for a path with `~` expanded; `raw` is the text that was given, if any.
+
+    Raises UsageError: the path is empty or too long, or the text has bytes that are not UTF-8.
+    """
+    if isinstance(value, Path):
+        if raw == "":
+            raise UsageError(f"{name} is empty", "Give a path; . is the current folder.")
+        value = user_path(str(value), f"{name} ")
+        try:
+            value.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UsageError(f"{name} {str(value)[:60]}…: the name is too long", "Give a shorter path.") from error
+    elif isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{name} {value!r} is not UTF-8", "Write it in UTF-8.") from error
+    return value
+
+
+def _name(param: Any) -> str:
+    """How messages name an option or argument: --results, FROM."""
+    return str(param.opts[-1]) if param.param_type_name == "option" else str(param.name).upper()
 
 
 def propensity_of(text: str) -> tuple[float, float]:

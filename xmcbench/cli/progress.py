@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Self
 
@@ -124,7 +124,8 @@ class BarReporter(RunReporter):
         self.task = next(one for one in self.progress_bar.tasks if one.id == task)
 
     def __exit__(self, *_: object) -> None:
-        self.progress_bar.stop()
+        with suppress(Exception):  # a bar that can't be shown must not end the plan
+            self.progress_bar.stop()
 
     def phase(self, name: str) -> None:
         super().phase(name)

