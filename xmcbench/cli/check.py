@@ -44,7 +44,7 @@ def method(
     from xmcbench.runs.plan import build, parse_value
     from xmcbench.testing.contract import findings
 
-    checked, values = registry.get(name), {}
+    checked, values = registry.typed(name), {}
     for text in settings or []:
         parameter, equals, value = text.partition("=")
         if not equals:

@@ -100,8 +100,8 @@ def look_up(name: str) -> list[type[Method] | Entry | Definition | Imported]:
     from xmcbench.runs import registry
 
     meanings: list[type[Method] | Entry | Definition | Imported] = []
-    if name in registry.sources() or re.search(r"\.py:\w+$", name):
-        meanings.append(registry.get(name))
+    if name in registry.sources() or registry.is_in_a_file(name):
+        meanings.append(registry.typed(name))
     datasets = {alias.casefold(): entry for entry in catalogue().values() for alias in (entry.name, *entry.aliases)}
     if name.casefold() in datasets or name.casefold().startswith("synthetic["):
         meanings.append(described(name))

@@ -239,7 +239,7 @@ def _parse(text: str, curve: bool, tune: bool) -> _Request:
     match = re.fullmatch(r"(?P<name>[^\[\]]+?)(\[(?P<inside>[^\[\]]*)\])?", text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a method", "Write name or name[parameter=value,parameter=value|value].")
-    method = registry.get(match["name"])
+    method = registry.typed(match["name"])
     grid: dict[str, list[Any]] = {}
     already_set: dict[str, tuple[str, str]] = {}
     if curve:
