@@ -170,8 +170,8 @@ def check(expected: Expected, dataset: Dataset | str, store: Store, reporter: Re
 def spec_of(expected: Expected) -> RunSpec:
     """The run of an entry, planned as by `xmcbench run`.
 
-    Raises UsageError or XmcError: the method or a parameter is unknown, the method can't be imported, or is a class in a
-    file, which no file of expected scores may load.
+    Raises UsageError or XmcError: the method or a parameter is unknown, or the method can't be imported, or is a class
+    in a file, which no file of expected scores may load.
     """
     registry.get(_name_in(expected.method))
     return make_plan([expected.method], [expected.dataset], view=expected.view, seeds=[expected.seed], k=expected.k)[0]
