@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from xmcbench.board import csv_table, latex, markdown
+from xmcbench.board.accepting import accept
 from xmcbench.board.model import Board, PublishedRow, Table
 from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
@@ -43,7 +44,7 @@ def board(folder: Path, new_run: NewRun) -> Board:
     new_run("tree[beam=5]", np.arange(200) < 160, method={"family": "tree", "name": "tree"})
     new_run("slow", status="timeout", reason="<b>after</b> 60 s")
     store = Store(folder)
-    return board_of(store.records(), store, Cache())
+    return board_of(accept(store.records(), store), store, Cache())
 
 
 @pytest.fixture

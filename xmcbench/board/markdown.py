@@ -49,6 +49,7 @@ def index(board: Board, names: Sequence[str]) -> str:
     lines += [*_grid(head, rows), ""]
     if only_published:
         lines += [f"Data sets with published values only: {', '.join(only_published)}.", ""]
+    lines += _part("Records that are refused or not ranked", [f"- {escaped(note)}" for note in board.notes])
     return "\n".join([*lines, "## How to read the tables", "", READING, ""])
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from xmcbench.errors import DataError, RegressionError, UsageError
-from xmcbench.escaping import clean_lines
+from xmcbench.escaping import clean, clean_lines
 
 board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no_args_is_help=True)
 
@@ -25,16 +25,20 @@ def build(
         "leaderboards"
     ),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 3 if a file differs.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat pairwise tests, ignoring tests.json.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat tests and comparisons with data.")] = False,
 ) -> None:
     """Build the leaderboards of a folder from its records.
 
     Writes README.md, tables/ (Markdown, CSV, LaTeX) and the page index.html over existing files, and removes tables
-    without a data set. Add records with `xmcbench merge RESULTS --into leaderboards --slim`.
+    without a data set. Records that are damaged, or contradict their data set, are named and left out. Add records with
+    `xmcbench merge RESULTS --into leaderboards --slim`.
     """
     from xmcbench.board.build import differing, make, write
 
-    files = make(folder, fresh=fresh)
+    built = make(folder, fresh=fresh, look=not check)
+    files = built.files
+    for note in built.notes:
+        typer.echo(clean(note), err=True)
     if not check:
         changed = write(folder, files)
         typer.echo(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")

@@ -6,14 +6,15 @@ Nothing is overwritten, and a record is written after its files, so that two mer
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from xmcbench.errors import DataError, WriteError
 from xmcbench.files import atomic, read_npz, sha256_of, sweep
-from xmcbench.results import record_file
+from xmcbench.results import record_file, references
 from xmcbench.results.record import Record
+from xmcbench.results.references import Key, Reference, key_of
 from xmcbench.results.row_values import hash_of, values_given
 from xmcbench.results.store import Kind, NotKept, Store, in_its_file
 
@@ -40,22 +41,30 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
 
     `slim`: copy only the files that leaderboards need, neither predictions nor rows.
 
-    Raises WriteError: the folder can't be written.
+    A record that contradicts a reference of `into` (`references`) is refused.
+
+    Raises DataError: the folder can't be written, or the file of its references is damaged.
     """
     for kind in ("records", *ALL):
         sweep(into.folder / kind)
+    made = {one.key: one for one in references.read(into.folder)}
     for path in source.paths():
         try:
-            yield Outcome(path, _merge_record(path, source, into, SLIM if slim else ALL))
+            yield Outcome(path, _merge_record(path, source, into, SLIM if slim else ALL, made))
         except WriteError:
             raise
         except (DataError, OSError) as error:
             yield Outcome(path, REFUSED, str(error))
 
 
-def _merge_record(path: Path, source: Store, into: Store, kinds: tuple[Kind, ...]) -> str:
+def _merge_record(
+    path: Path, source: Store, into: Store, kinds: tuple[Kind, ...], made: Mapping[Key, Reference]
+) -> str:
     text = path.read_bytes()
     record = in_its_file(record_file.parse(text, str(path)), path)
+    if record.status == "ok" and (reference := made.get(key_of(record.dataset))):
+        arrays = {} if record.board is None else source.board(record)
+        references.check(record, arrays, reference, references.arrays_of(reference, into) if arrays else {})
     target = into.folder / "records" / path.name
     already = target.is_file()
     if already and target.read_bytes() != text:

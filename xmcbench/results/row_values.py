@@ -110,8 +110,9 @@ def _no_groups(near: NDArray[Any]) -> str:
 def _above(definition: Definition, numerators: NDArray[Any], denominators: NDArray[Any] | None) -> str:
     if definition.high is None:
         return ""
-    sums = definition.kind == "ratio of sums" and denominators is not None
-    largest = definition.high * (denominators if sums else 1.0)
+    largest: Any = definition.high
+    if definition.kind == "ratio of sums" and denominators is not None:
+        largest = definition.high * denominators
     return "a number above the best that any ranking reaches" if (numerators > largest * (1 + SLACK)).any() else ""
 
 

@@ -196,13 +196,22 @@ class Store:
         DataError : a file doesn't match its hash.
         """
         arrays = read_npz(self.kept(record, "board"))
-        path = self.shared_place(record)
+        return {**arrays, **self.shared(self.shared_place(record), getattr(record.board, "data_sha256", None))}
+
+    def shared(self, path: Path, sha256: str | None) -> PerRow:
+        """The arrays of a board file that several runs share, checked against the hash of the arrays.
+
+        Raises
+        ------
+        NotKept : the file is missing.
+        DataError : it doesn't match the hash.
+        """
         if not path.is_file():
             raise NotKept(f"{path}: missing", "Copy it again, or run again.")
-        shared = read_npz(path)
-        if record.board is None or hash_of(shared) != record.board.data_sha256:
-            raise DataError(f"{path}: not the file of record {record.run_id}", "Copy it again, or run again.")
-        return {**arrays, **shared}
+        arrays = read_npz(path)
+        if hash_of(arrays) != sha256:
+            raise DataError(f"{path}: not the file of the record", "Copy it again, or run again.")
+        return arrays
 
     def kept(self, record: Record, kind: Kind) -> Path:
         """Path of a record's predictions, rows or board file, checked against the hash on record.
