@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xmcbench import escaping
 from xmcbench.board import csv_table, latex, markdown, published
 from xmcbench.board.accepting import accept
 from xmcbench.board.html import page
@@ -116,7 +116,7 @@ def differing(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 def file_name(dataset: str, view: str) -> str:
     """A table's unique file name, without its suffix, valid on every system."""
-    plain = [re.sub(r"[^a-z0-9.=]+", "-", part.lower()).strip("-.")[:NAME] for part in (dataset, view)]
+    plain = [escaping.file_name(part, ".=")[:NAME] for part in (dataset, view)]
     name = "--".join(plain)
     if plain == [dataset, view]:  # unchanged, so the name is unique without a hash
         return name

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from xmcbench.cli.terminal import say
 from xmcbench.errors import DataError, RegressionError, UsageError
-from xmcbench.escaping import clean, clean_lines
 
 board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no_args_is_help=True)
 
@@ -38,15 +38,15 @@ def build(
     built = make(folder, fresh=fresh, look=not check)
     files = built.files
     for note in built.notes:
-        typer.echo(clean(note), err=True)
+        say(note, err=True)
     if not check:
         changed = write(folder, files)
-        typer.echo(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
+        say(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
         return
     if outdated := differing(folder, files):
         hint = f"Write them with `xmcbench board build --folder {folder}`."
         raise RegressionError(f"{folder}: files differ from what its records give: {', '.join(outdated)}", hint)
-    typer.echo(f"{folder}: all {len(files)} files match its records")
+    say(f"{folder}: all {len(files)} files match its records")
 
 
 def merge(
@@ -72,7 +72,7 @@ def merge(
         for outcome in merged(Store(folder), Store(into), slim=slim):
             counts[outcome.what] += 1
             if outcome.what == REFUSED:
-                typer.echo(f"refused: {clean_lines(outcome.why)}", err=True)
-    typer.echo(f"{into}: " + ", ".join(f"{counts[what]:,} {what}" for what in (ADDED, THERE, REFUSED)))
+                say(f"refused: {outcome.why}", err=True)
+    say(f"{into}: " + ", ".join(f"{counts[what]:,} {what}" for what in (ADDED, THERE, REFUSED)))
     if counts[REFUSED]:
         raise DataError(f"{counts[REFUSED]:,} of {counts.total():,} records refused", "The others are merged.")

@@ -14,7 +14,7 @@ import typer
 
 from xmcbench import __version__
 from xmcbench.cli.options import AsJson
-from xmcbench.cli.terminal import columns, paragraph
+from xmcbench.cli.terminal import columns, paragraph, say
 from xmcbench.errors import UsageError, unknown
 from xmcbench.escaping import clean, clean_lines
 
@@ -74,7 +74,7 @@ def cite(
         texts = re.split(r"^(?=@)", "\n".join(citations), flags=re.M)
         texts = [text.strip() for text in texts if text.strip()] or ["no citation is known"]
         entries += [text if text.startswith("@") else f"% {name}: {text}" for text in texts]
-    typer.echo("\n\n".join(clean_lines(entry) for entry in dict.fromkeys(entries)))
+    say("\n\n".join(dict.fromkeys(entries)))
 
 
 def _citation(meaning: Entry | Definition | Imported) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
-from xmcbench.cli.terminal import duration, make_console, print_table, safe, stop_on_sigterm
+from xmcbench.cli.terminal import duration, make_console, print_table, stop_on_sigterm
 from xmcbench.errors import UsageError, counted, explain
+from xmcbench.escaping import safe
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.escaping import file_name
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
 from xmcbench.results import record_file
 from xmcbench.results.record import SEALED, BoardRef, FileRef, Record
@@ -45,7 +46,7 @@ class Store:
 
     def new_id(self, method: str, dataset: str, started: datetime) -> str:
         """A unique name that sorts by time and is a valid file name on every system."""
-        words = re.sub(r"[^a-z0-9.-]+", "-", f"{method}-{dataset}".lower()).strip("-.")[:60]
+        words = file_name(f"{method}-{dataset}", ".-")[:60]
         return f"{started.astimezone(UTC):%Y%m%dT%H%M%S}-{words}-{uuid.uuid4().hex[:8]}"
 
     def add(self, record: Record, topk: TopK | None = None, rows: Mapping[str, NDArray[Any]] | None = None) -> Record:
