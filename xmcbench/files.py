@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -238,14 +239,25 @@ def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
     """Write an npz file of plain arrays; TypeError for Python objects, which numpy would pickle."""
+    with atomic(path) as file:
+        _save(file, path.name, arrays, compressed)
+
+
+def npz_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of a compressed npz file, as `write_npz` writes it."""
+    file = io.BytesIO()
+    _save(file, "npz", arrays, compressed=True)
+    return file.getvalue()
+
+
+def _save(file: IO[bytes], label: str, arrays: Mapping[str, NDArray[Any]], compressed: bool) -> None:
     import numpy as np  # slow to import, and list commands use only this module's hashes
 
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
-            raise TypeError(f"{path.name}: array {name!r} holds Python objects; only numbers and texts can be saved")
-    with atomic(path) as file:
-        save: Any = np.savez_compressed if compressed else np.savez
-        save(file, **arrays)
+            raise TypeError(f"{label}: array {name!r} holds Python objects; only numbers and texts can be saved")
+    save: Any = np.savez_compressed if compressed else np.savez
+    save(file, **arrays)
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:

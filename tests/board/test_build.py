@@ -27,15 +27,15 @@ def filled(folder: Path, new_run: NewRun) -> Path:
 
 
 def test_what_is_written_is_what_the_records_make(filled: Path) -> None:
-    files = make(filled)
+    files = make(filled).files
     assert write(filled, files) == sorted(files)
-    assert differing(filled, make(filled)) == []
-    assert write(filled, make(filled)) == []
+    assert differing(filled, make(filled).files) == []
+    assert write(filled, make(filled).files) == []
     assert {"README.md", "tests.json", "tables/toy--bow.md", "tables/toy--bow.csv", "tables/toy--bow.tex"} <= set(files)
 
 
 def test_a_changed_missing_or_stale_file_is_told_and_mended(filled: Path) -> None:
-    files = make(filled)
+    files = make(filled).files
     write(filled, files)
     (filled / "README.md").write_text("by hand")
     (filled / "tables" / "toy--bow.csv").unlink()
@@ -50,13 +50,13 @@ def test_a_changed_missing_or_stale_file_is_told_and_mended(filled: Path) -> Non
 
 def test_fresh_does_not_trust_what_is_remembered(filled: Path, new_run: NewRun) -> None:
     new_run("c", np.arange(200) < 20)
-    write(filled, make(filled))
+    write(filled, make(filled).files)
     remembered = json.loads((filled / "tests.json").read_text())
     (key,) = remembered["p"]
     remembered["p"][key] = [1.0] * 5
     (filled / "tests.json").write_text(json.dumps(remembered))
-    assert b'"p":{"' + key.encode() + b'":[1.0' in make(filled)["tests.json"]
-    assert b"[1.0" not in make(filled, fresh=True)["tests.json"]
+    assert b'"p":{"' + key.encode() + b'":[1.0' in make(filled).files["tests.json"]
+    assert b"[1.0" not in make(filled, fresh=True).files["tests.json"]
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,20 @@ def test_a_memory_that_is_none_says_so(filled: Path, text: str) -> None:
 
 
 def test_files_of_rows_are_looked_at_in_every_build(filled: Path) -> None:
-    write(filled, make(filled))  # nothing is left to be tested
+    write(filled, make(filled).files)  # nothing is left to be tested
     first, second = (path for path in sorted((filled / "board").glob("*.npz")) if not path.name.startswith("data-"))
     write_npz(first, {"P@1": np.ones(200, np.float32)})
-    with pytest.raises(DataError, match=first.stem):
+    for change in (lambda: None, first.unlink):
+        change()
+        built = make(filled)
+        (note,) = built.notes
+        assert note.startswith("refused: board/" + first.name)
+        assert f"- refused: board/{first.name}" in built.files["README.md"].decode()
+        assert f"<li>{note}".encode() in built.files["index.html"]
+        assert b"Made from 1 records" in built.files["README.md"]
+    second.unlink()
+    with pytest.raises(DataError, match="all records are refused"):
         make(filled)
-    first.unlink()
-    with pytest.raises(DataError, match=first.stem):
-        make(filled)
-    assert second.is_file()
 
 
 def test_memory_of_another_version_is_not_used(filled: Path) -> None:
@@ -116,13 +121,16 @@ def test_memory_of_another_version_is_not_used(filled: Path) -> None:
         ),
     ],
 )
-def test_no_board_with_a_bad_record(filled: Path, change: Callable[[str], str], said: str) -> None:
+def test_a_bad_record_is_named_and_stops_no_other(filled: Path, change: Callable[[str], str], said: str) -> None:
     path = next(p for p in (filled / "records").glob("*-a.json"))
     path.write_text(change(path.read_text()))
-    with pytest.raises(DataError, match="1 record refused") as error:
-        make(filled)
-    assert said in str(error.value)
-    assert path.name in str(error.value)
+    built = make(filled)
+    (note,) = built.notes
+    assert said in note
+    assert f"records/{path.name}" in note
+    assert str(filled) not in note  # the board is the same in every folder
+    assert "tables/toy--bow.md" not in built.files
+    assert any(name.startswith("tables/synthetic") for name in built.files)
 
 
 def test_no_records(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xmcbench import escaping
 from xmcbench.board import csv_table, latex, markdown
+from xmcbench.board.accepting import accept
 from xmcbench.board.model import Board, PublishedRow, Table
 from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
@@ -43,7 +45,7 @@ def board(folder: Path, new_run: NewRun) -> Board:
     new_run("tree[beam=5]", np.arange(200) < 160, method={"family": "tree", "name": "tree"})
     new_run("slow", status="timeout", reason="<b>after</b> 60 s")
     store = Store(folder)
-    return board_of(store.records(), store, Cache())
+    return board_of(accept(store.records(), store), store, Cache())
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_markdown_has_one_cell_for_each_column_whatever_the_names(table: Table) 
 
 @pytest.mark.parametrize(("text", "shown"), [("a|b", "`a|b`"), ("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("", "``")])
 def test_code_can_be_copied_as_it_is(text: str, shown: str) -> None:
-    assert markdown.code(text) == shown
+    assert escaping.code(text) == shown
 
 
 def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
@@ -100,7 +102,7 @@ def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
     "text", ["=1", "+1", "-1", "@x", " =1", "\t=1", "\r=1", "\n@x", "\uff1d1", "\uff0b1", "\uff20x"]
 )
 def test_no_text_begins_a_formula(text: str) -> None:
-    assert csv_table.text(text).startswith("'")
+    assert escaping.csv_cell(text).startswith("'")
 
 
 def test_latex_escapes_what_is_special(table: Table) -> None:
@@ -110,7 +112,7 @@ def test_latex_escapes_what_is_special(table: Table) -> None:
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
     lines = [line for line in body.splitlines() if line.endswith(r"\\")]
     assert {len(re.split(r"(?<!\\)&", line)) for line in lines} == {2 + len(table.metrics)}
-    assert latex.escaped("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
+    assert escaping.latex("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
 
 
 def test_latex_of_a_table_without_tested_metrics_says_so(table: Table) -> None:

@@ -51,7 +51,7 @@ def test_list_says_how_to_get_one_and_which_version_was_tested(monkeypatch: pyte
 
 def test_pip_is_asked_for_the_pinned_version(commands: list[list[str]]) -> None:
     assert "napkinxc 0.7.2" in run("install", "napkinxc", "napkinxc").stdout
-    assert commands == [[sys.executable, "-m", "pip", "install", "--quiet", "napkinxc==0.7.2"]]
+    assert commands == [[sys.executable, "-P", "-m", "pip", "install", "--quiet", "napkinxc==0.7.2"]]
 
 
 def test_what_is_there_is_left(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

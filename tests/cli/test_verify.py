@@ -373,12 +373,13 @@ def test_what_nobody_can_run_again(own: Store, changes: dict[str, Any], why: str
     assert found["scores"][0] == "ok"
 
 
-def test_a_class_in_a_file_is_named_with_its_command(own: Store) -> None:
+def test_a_class_in_a_file_is_not_run_and_no_command_of_its_record_is_shown(own: Store) -> None:
     code = {**only(own).raw["code"], "method": {"target": "mine.py", "sha256": "0"}}
-    change(own, code=code, command="xmcbench run mine.py:Mine")
+    change(own, code=code, command="rm -rf mine")
     found = verify(own, "popularity", "--rerun")
     assert "a class in a file" in found["re-run"][1]
-    assert "xmcbench run mine.py:Mine" in found["re-run"][1]
+    assert "xmcbench run path/to/file.py:Class" in found["re-run"][1]
+    assert "rm" not in found["re-run"][1].split()
 
 
 @pytest.mark.parametrize("named", ["name", "label"])

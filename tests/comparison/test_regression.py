@@ -110,6 +110,17 @@ def test_an_entry_is_as_good_as_its_worst_metric(words: tuple[str, ...], verdict
     assert Outcome(expected(), verdicts=[Verdict("P@1", 0, 0, 0, word) for word in words]).verdict == verdict
 
 
+@pytest.mark.parametrize("after", ["", " ", "[cost=1]", " [cost=1]", "\n"])
+def test_no_file_of_scores_and_no_record_runs_a_file(tmp_path: Path, after: str) -> None:
+    ran, file = tmp_path / "ran", tmp_path / "evil.py"
+    file.write_text(f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Evil: pass\n")
+    label = f"{file}:Evil{after}"
+    outcome = check(expected(method=label), load(DATA), Store(tmp_path), Reporter())
+    assert "not run: " in outcome.why
+    assert expected_of([record("tree", 0, 0.5, method={"label": label})])[0] == []
+    assert not ran.exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

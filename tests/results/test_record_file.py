@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,11 @@ def test_no_committed_record_shows_a_folder_of_the_machine_that_made_it() -> Non
     assert paths
     commands = [record_file.without_folders(json.loads(path.read_text())["command"]) for path in paths]
     assert not [command for command in commands if " /" in command or "=/" in command]
+
+
+@pytest.mark.parametrize(("days", "refused"), [(0.9, False), (1.1, True), (1500, True)])
+def test_a_record_from_the_future_is_refused(days: float, refused: bool) -> None:
+    started = (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds")
+    record = minimal(started_utc=started)
+    with pytest.raises(DataError, match="in the future") if refused else contextlib.nullcontext():
+        record_file.check(record)

@@ -100,9 +100,9 @@ def test_two_plugins_of_one_name(site: Any) -> None:
 def test_a_class_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(GOOD)
-    assert registry.get(f"{file}:Demo").info.name == "demo"
+    assert registry.typed(f"{file}:Demo").info.name == "demo"
     file.write_text(GOOD.replace("a demonstration", "changed"))
-    assert registry.get(f"{file}:Demo").info.summary == "changed"
+    assert registry.typed(f"{file}:Demo").info.summary == "changed"
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,20 @@ def test_a_class_in_a_file_that_cannot_be_had(tmp_path: Path, text: str, error: 
     (tmp_path / "mine.py").write_text(GOOD + "\nclass Plain: ...\n")
     (tmp_path / "fails.py").write_text("1 / 0")
     with pytest.raises(kind, match=error):
-        registry.get(text.replace("FOLDER", str(tmp_path)))
+        registry.typed(text.replace("FOLDER", str(tmp_path)))
 
 
 def test_two_files_of_one_name_do_not_mix(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.py").write_text(GOOD.replace("a demonstration", f"from {folder}"))
-    first = registry.get(f"{tmp_path}/a/mine.py:Demo")
-    second = registry.get(f"{tmp_path}/b/mine.py:Demo")
+    first = registry.typed(f"{tmp_path}/a/mine.py:Demo")
+    second = registry.typed(f"{tmp_path}/b/mine.py:Demo")
     assert (first.info.summary, second.info.summary) == ("from a", "from b")
+
+
+def test_only_what_a_user_typed_loads_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(GOOD)
+    with pytest.raises(UsageError, match="a class in a file"):
+        registry.get(f"{file}:Demo")

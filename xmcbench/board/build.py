@@ -1,6 +1,7 @@
 """Builds the files of the leaderboards from records, writes them, or compares them with the existing files.
 
 FOLDER/records/, FOLDER/board/     from `xmcbench merge --into FOLDER --slim`; never written here
+FOLDER/board/datasets.json         what records on a data set must agree with (`xmcbench.results.references`)
 FOLDER/published/                  published values (`xmcbench.board.published`); may be missing
 FOLDER/tests.json                  cached results of tests and intervals
 FOLDER/README.md, FOLDER/tables/   Markdown, CSV and LaTeX
@@ -11,48 +12,74 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from xmcbench import escaping
 from xmcbench.board import csv_table, latex, markdown, published
+from xmcbench.board.accepting import accept
 from xmcbench.board.html import page
 from xmcbench.board.model import Board
 from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
-from xmcbench.errors import DataError, counted
-from xmcbench.files import atomic
+from xmcbench.errors import DataError
+from xmcbench.escaping import one_line
+from xmcbench.files import atomic, npz_of
+from xmcbench.results import references
+from xmcbench.results.row_values import PerRow
 from xmcbench.results.store import Store
 
 NAME = 60  # maximum characters of each part of a file name
 TESTS, PUBLISHED = "tests.json", "published"
 
 
-def make(folder: Path, *, fresh: bool = False) -> dict[str, bytes]:
-    """All files of the leaderboards in `folder`, by their relative path.
+@dataclass(frozen=True)
+class Built:
+    """All files of the leaderboards by their relative path; and what the board says of records that are left out."""
+
+    files: dict[str, bytes]
+    notes: Sequence[str]
+
+
+def make(folder: Path, *, fresh: bool = False, look: bool = True) -> Built:
+    """Build the leaderboards of `folder`, without the records that are damaged or contradict their data set.
 
     Parameters
     ----------
-    fresh : run all tests again instead of using cached results.
+    fresh : run all tests again instead of using cached results, and make all references again.
+    look : make references of data sets that have none from the data sets on this machine.
 
     Raises
     ------
-    DataError : there are no records, or records or their files are damaged; the message lists all of them.
+    DataError : there are no records, or none is left; tests.json, the references or published values are damaged.
     """
     store = Store(folder)
     damaged: list[str] = []
     records = store.records(damaged)
-    if damaged:
-        refused = "\n".join([f"{folder}: {counted(len(damaged), 'record')} refused", *damaged])
-        raise DataError(refused, "Repair or remove these records.")
-    if not records:
+    if not records and not damaged:
         raise DataError(
             f"{folder}: no records in it", f"Add records with `xmcbench merge results --into {folder} --slim`."
         )
+    made = references.read(folder)
+    arrays: dict[str, PerRow] = {}
+    if look or fresh:
+        made, arrays = references.renewed(made, records, fresh=fresh)
+    accepted = accept(records, store, made, arrays)
+    notes = [f"refused: {one_line(text).replace(f'{folder}/', '')}" for text in damaged]
+    if not accepted.records:
+        refused = "\n".join([f"{folder}: all records are refused", *notes, *accepted.notes])
+        raise DataError(refused, "Repair or remove these records.")
     cache = Cache() if fresh else Cache.read(folder / TESTS)
     published_values = published.load(folder / PUBLISHED) if (folder / PUBLISHED).is_dir() else []
-    files = rendered(board_of(records, store, cache, published_values))
-    files[TESTS] = cache.text()
-    return {path: text.encode() for path, text in files.items()}
+    board = board_of(accepted, store, cache, published_values, notes)
+    files = {path: text.encode() for path, text in {**rendered(board), TESTS: cache.text()}.items()}
+    if made:
+        files[references.FILE] = references.text_of(made)
+    for name, shared in arrays.items():
+        if not (folder / "board" / name).exists():
+            files[f"board/{name}"] = npz_of(shared)
+    return Built(files, board.notes)
 
 
 def rendered(board: Board) -> dict[str, str]:
@@ -89,7 +116,7 @@ def differing(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 def file_name(dataset: str, view: str) -> str:
     """A table's unique file name, without its suffix, valid on every system."""
-    plain = [re.sub(r"[^a-z0-9.=]+", "-", part.lower()).strip("-.")[:NAME] for part in (dataset, view)]
+    plain = [escaping.file_name(part, ".=")[:NAME] for part in (dataset, view)]
     name = "--".join(plain)
     if plain == [dataset, view]:  # unchanged, so the name is unique without a hash
         return name

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 
 from xmcbench.board import cells
 from xmcbench.board.model import Table
-from xmcbench.escaping import clean
+from xmcbench.escaping import csv_cell
 
-FORMULA = "=+-@"  # first characters of a spreadsheet formula (OWASP, "CSV injection"); `clean` removes tabs
 COSTS = ("fit_seconds", "predict_ms_per_row", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes")
 
 
@@ -24,10 +22,10 @@ def table(table: Table) -> str:
     head += ["seeds", "machine", "threads", "busy", *COSTS, "flags", "selection", "command"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(head)
+    writer.writerow(map(csv_cell, head))
     for row in table.rows:
         costs = cells.on_machine(row, machines[0]) if machines else None
-        line: list[object] = [text(row.label), text(row.family), text(row.version)]
+        line: list[object] = [csv_cell(row.label), csv_cell(row.family), csv_cell(row.version)]
         for name in table.tested:
             line += [row.ranks.get(name), row.separated.get(name)]
         for name in names:
@@ -37,13 +35,6 @@ def table(table: Table) -> str:
         if costs is None:
             line += [None] * (3 + len(COSTS))
         else:
-            line += [text(costs.machine), costs.threads, int(costs.busy), *(getattr(costs, cost) for cost in COSTS)]
-        writer.writerow([*line, text("; ".join(row.flags)), text(row.selection), text(row.command)])
+            line += [csv_cell(costs.machine), costs.threads, int(costs.busy), *(getattr(costs, cost) for cost in COSTS)]
+        writer.writerow([*line, csv_cell("; ".join(row.flags)), csv_cell(row.selection), csv_cell(row.command)])
     return out.getvalue()
-
-
-def text(value: object) -> str:
-    """Text that no spreadsheet reads as a formula: a quote is put before a text that begins like one."""
-    plain = clean(value)
-    first = unicodedata.normalize("NFKC", plain).lstrip()[:1]  # full-width signs count too
-    return "'" + plain if first and first in FORMULA else plain

@@ -4,9 +4,9 @@ The tables are plain HTML and readable without scripts. Scripts add sorting, plo
 methods, from the same numbers, which the page has as JSON: percent with two decimals, costs in the units of `COSTS`,
 hashes shortened; texts from records (metrics, machine classes, parameters) are list elements, never keys.
 
-Every text that a template writes is cleaned (`_text`) and escaped; the JSON is escaped by `UNSAFE`, and scripts insert
-its texts only as text nodes. A content security policy lists the page's scripts and style by hash, so that nothing else
-runs or loads.
+Every text that a template writes is cleaned (`escaping.html`) and escaped, and so is the JSON (`escaping.script_json`);
+scripts insert its texts only as text nodes. A content security policy lists the page's scripts and style by hash, so
+that nothing else runs or loads.
 """
 
 from __future__ import annotations
@@ -24,22 +24,20 @@ from markupsafe import Markup
 from xmcbench.board import cells, html_text
 from xmcbench.board.html_text import COSTS, HASH, TIMES, heading, identity, machine_name, ordered, rounded
 from xmcbench.board.model import FLAGS, Board, Row, Run, Table, Value
-from xmcbench.escaping import clean
+from xmcbench.escaping import html, script_json
 
 SCRIPTS = ("data.js", "table.js", "names.js", "plot.js", "parts.js", "method.js", "main.js")  # in this order
-UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}  # characters that could end a script, or a line of it
 
 
 def page(board: Board) -> str:
     """The text of `index.html`; equal boards give equal pages."""
     style, start = _asset("page.css"), _asset("start.js")
     script = "(() => {\n'use strict';\n" + "\n".join(map(_asset, SCRIPTS)) + "})();\n"
-    data = json.dumps(_data(board), ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(UNSAFE)
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
         f"script-src {_hash(start)} {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    own = {"policy": policy, "style": style, "start": start, "script": script, "data": data}
+    own = {"policy": policy, "style": style, "start": start, "script": script, "data": script_json(_data(board))}
     newest = max((run.started_utc for table in board.tables for row in table.rows for run in row.runs), default="")
     tested = list(dict.fromkeys(metric for table in board.tables for metric in table.tested))
     unescaped = {name: Markup(part) for name, part in own.items()}
@@ -51,7 +49,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("xmcbench.board", "page"),
         autoescape=True,
-        finalize=_text,
+        finalize=html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -60,23 +58,10 @@ def _environment() -> Environment:
     return environment
 
 
-def _text(value: object) -> object:
-    """What a template writes: markup as it is, all else without control and direction characters."""
-    return value if isinstance(value, Markup) else clean(value)
-
-
 def _data(board: Board) -> object:
-    """The board as JSON-serialisable lists and dicts, whose texts have no control characters."""
+    """The board as JSON-serialisable lists and dicts."""
     costs = [[title, unit, unit in TIMES] for title, unit, *_ in COSTS]
-    return _cleaned({"costs": costs, "flags": FLAGS, "tables": [_table(table) for table in board.tables]})
-
-
-def _cleaned(data: object) -> object:
-    if isinstance(data, dict):
-        return {key: _cleaned(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_cleaned(value) for value in data]
-    return clean(data) if isinstance(data, str) else data
+    return {"costs": costs, "flags": FLAGS, "tables": [_table(table) for table in board.tables]}
 
 
 def _table(table: Table) -> dict[str, object]:

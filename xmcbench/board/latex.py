@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from xmcbench.board import cells
 from xmcbench.board.model import Table
-from xmcbench.escaping import clean
-
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{c: "\\" + c for c in "&%$#_{}"},
-    "–": "--",
-    "±": r"$\pm$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
-
-
-def escaped(text: object) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return "".join(SPECIAL.get(c, c) for c in clean(text))
+from xmcbench.escaping import latex
 
 
 def table(table: Table) -> str:
@@ -35,15 +19,15 @@ def table(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped(table.title)} ({escaped(table.view)}), percent. {escaped(meaning)}}}",
+        rf"\caption{{{latex(table.title)} ({latex(table.view)}), percent. {latex(meaning)}}}",
         rf"\begin{{tabular}}{{rl{'r' * len(table.metrics)}}}",
         r"\toprule",
-        " & ".join(["rank", "method", *map(escaped, table.metrics)]) + r" \\",
+        " & ".join(["rank", "method", *map(latex, table.metrics)]) + r" \\",
         r"\midrule",
     ]
     for row in table.rows:
-        values = [escaped(cells.measured(row.values[name], interval=False)) for name in table.metrics]
-        lines.append(" & ".join([escaped(cells.rank(row, first)), escaped(row.label), *values]) + r" \\")
-    best = [escaped(cells.percent(table.ceilings.get(name))) for name in table.metrics]
+        values = [latex(cells.measured(row.values[name], interval=False)) for name in table.metrics]
+        lines.append(" & ".join([latex(cells.rank(row, first)), latex(row.label), *values]) + r" \\")
+    best = [latex(cells.percent(table.ceilings.get(name))) for name in table.metrics]
     lines += [r"\midrule", " & ".join(["", "best reachable", *best]) + r" \\"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from xmcbench.board import cells
 from xmcbench.board.model import FLAGS, Board, Table
-from xmcbench.escaping import clean
+from xmcbench.escaping import Markdown, code, markdown
 
 READING = (
     "Rows share a rank if no test separates them, or if a chain of such pairs connects them: every row of a better "
@@ -19,49 +18,36 @@ READING = (
 )
 
 
-def escaped(text: object) -> str:
-    """Text with Markdown's special characters escaped: no markup, no HTML, no new cell, one line."""
-    return re.sub(r"([\\`*_{}\[\]<>&|#!~$])", r"\\\1", clean(text)).replace("\\<", "&lt;").replace("\\>", "&gt;")
-
-
-def code(text: object) -> str:
-    """Text as a code span: the fence is longer than any run of backticks in the text."""
-    plain = clean(text)
-    fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
-    space = " " if "`" in plain else ""
-    return f"{fence}{space}{plain}{space}{fence}"
-
-
 def index(board: Board, names: Sequence[str]) -> str:
     """The list of tables; `names` are the tables' files without their suffix."""
     lines = ["# Leaderboards", "", f"Made from {board.records} records by `xmcbench board build`.", ""]
     head = ("data set", "view", "train", "test", "labels", "methods", "rank 1", "tables")
-    rows = []
+    rows: list[Sequence[object]] = []
     only_published = []
     for table, name in zip(board.tables, names, strict=True):
         if not table.rows:
-            only_published.append(f"[{escaped(table.title)}](tables/{name}.md)")
+            only_published.append(f"[{markdown(table.title)}](tables/{name}.md)")
             continue
         first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
-        cells_text = [escaped(cell) for cell in (table.title, table.view, *_counts(table), len(table.rows), first)]
-        rows.append([*cells_text, links])
+        rows.append([table.title, table.view, *_counts(table), len(table.rows), first, Markdown(links)])
     lines += [*_grid(head, rows), ""]
     if only_published:
         lines += [f"Data sets with published values only: {', '.join(only_published)}.", ""]
+    lines += _part("Records that are refused or not ranked", [f"- {markdown(note)}" for note in board.notes])
     return "\n".join([*lines, "## How to read the tables", "", READING, ""])
 
 
 def table(table: Table) -> str:
     """One table with its costs, published values, failures and commands."""
     train, test, labels = _counts(table)
-    counts = f"{train} training and {test} test documents, {labels} labels, revision {table.facts.revision}."
-    lines = [f"# {escaped(table.title)}, view {escaped(table.view)}", "", counts, ""]
+    counts = f"{train} training and {test} test documents, {labels} labels, revision {markdown(table.facts.revision)}."
+    lines = [f"# {markdown(table.title)}, view {markdown(table.view)}", "", counts, ""]
     lines += [*_scores(table), ""]
     used = [flag for flag in FLAGS if any(flag in row.flags for row in table.rows)]
-    lines += [f"- **{flag}**: {FLAGS[flag]}" for flag in used] + [""] * bool(used)
+    lines += [f"- **{flag}**: {markdown(FLAGS[flag])}" for flag in used] + [""] * bool(used)
     lines += [*_slices(table), *_costs(table), *_published(table)]
-    lines += _part("Methods without results", [f"- {escaped(text)}" for text in table.failures])
+    lines += _part("Methods without results", [f"- {markdown(text)}" for text in table.failures])
     lines += _part("Commands that repeat the rows", [f"- {code(row.command)}" for row in table.rows if row.command])
     lines += _part("How to read this table", [READING] if table.rows else [])
     return "\n".join(lines)
@@ -84,20 +70,26 @@ def _scores(table: Table) -> list[str]:
     rows = [
         [
             *([cells.rank(row, first), cells.beats(row, first)] if first else [cells.NONE] * 2),
-            escaped(row.label) + (" (floor)" if row.floor else ""),
-            *(cells.measured(row.values[name], interval=name in table.tested) for name in table.metrics),
+            row.label + (" (floor)" if row.floor else ""),
+            *(Markdown(cells.measured(row.values[name], interval=name in table.tested)) for name in table.metrics),
             ", ".join(row.flags),
         ]
         for row in table.rows
     ]
-    best = ["", "", "*best reachable*", *(cells.percent(table.ceilings.get(name)) for name in table.metrics), ""]
+    best = [
+        "",
+        "",
+        Markdown("*best reachable*"),
+        *(cells.percent(table.ceilings.get(name)) for name in table.metrics),
+        "",
+    ]
     return _grid(head, [*rows, best])
 
 
 def _slices(table: Table) -> list[str]:
     names = [name for part in table.slices.values() for name in part]
-    rows = [[escaped(row.label), *(cells.percent(row.values[name].value) for name in names)] for row in table.rows]
-    grid = _grid(["method", *map(escaped, names)], rows)
+    rows = [[row.label, *(cells.percent(row.values[name].value) for name in names)] for row in table.rows]
+    grid = _grid(["method", *names], rows)
     return _part("Values on parts of the labels or documents", grid if names else [])
 
 
@@ -106,12 +98,12 @@ def _costs(table: Table) -> list[str]:
     for machine in cells.machines(table):
         threads = "" if machine[1] is None else f", {machine[1]} threads"
         rows = [
-            [escaped(row.label), *cells.cost(costs)]
+            [row.label, *(Markdown(text) for text in cells.cost(costs))]
             for row in table.rows
             if (costs := cells.on_machine(row, machine)) is not None
         ]
-        lines += _part(f"Costs on {escaped(machine[0])}{threads}", _grid(["method", *cells.COSTS], rows))
-        if any("*" in "".join(row[1:]) for row in rows):
+        lines += _part(f"Costs on {markdown(machine[0])}{threads}", _grid(["method", *cells.COSTS], rows))
+        if any("*" in "".join(map(str, row[1:])) for row in rows):
             lines += [f"\\* {FLAGS['busy machine']}.", ""]
     return lines
 
@@ -119,14 +111,14 @@ def _costs(table: Table) -> list[str]:
 def _published(table: Table) -> list[str]:
     rows = [
         [
-            escaped(row.method),
-            escaped(", ".join(f"{name} {100 * value:.2f}" for name, value in row.values.items())),
-            escaped(row.source),
-            escaped(row.data_version),
+            row.method,
+            ", ".join(f"{name} {100 * value:.2f}" for name, value in row.values.items()),
+            row.source,
+            row.data_version,
             row.verdict,
             ", ".join(f"{name} {100 * gap:+.2f}" for name, gap in (row.gaps or {}).items()),
-            escaped(row.why),
-            escaped(row.costs),
+            row.why,
+            row.costs,
         ]
         for row in table.published
     ]
@@ -134,5 +126,6 @@ def _published(table: Table) -> list[str]:
     return _part("Published values", _grid(head, rows) if rows else [])
 
 
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+def _grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A table; every cell that is not `Markdown` is shown as text."""
+    return ["| " + " | ".join(map(markdown, row)) + " |" for row in (head, ["---"] * len(head), *rows)]

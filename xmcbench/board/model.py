@@ -6,7 +6,7 @@ Values are fractions, seconds, milliseconds, bytes; unknown is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns, as usual in papers
@@ -15,13 +15,13 @@ METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@
 FLAGS = {
     "single seed": "the method uses random numbers and ran once, so the spread over seeds is unknown",
     "other metric version": "scored by an older version of a metric's definition than others on this board: not ranked",
-    "other data lineage": "the content of its data set differs from the newest revision on this board: not ranked",
+    "other data lineage": "the content of its data set is not that of the ranked rows: not ranked",
     "external predictions": "predictions computed by their author: costs are unknown, and the code was not seen here",
     "selection split unknown": "it is unknown on which rows parameters and epochs were chosen",
     "selected on test": "parameters or epochs were chosen on the test rows, according to its author: not ranked",
     "busy machine": "other processes or compiling kernels took over a tenth of the machine or time: times are too high",
     "changed code": "a run used source code with uncommitted changes",
-    "other groups": "its near-duplicate groups differ from those of the newest record: not ranked",
+    "contradicts others": "counts, groups of near-duplicates or best values differ from most records: not ranked",
     "no per-row numbers": "a run has no per-row numbers, which the tests need: not ranked",
 }
 
@@ -173,8 +173,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Board:
-    """All tables. `records` is the number of records they are made from, `digest` a hash of the records' seals."""
+    """All tables. `records` is the number of records they are made from, `digest` a hash of the records' seals.
+
+    `notes`: one message for each record that is left out or not ranked because of its content.
+    """
 
     tables: list[Table]
     records: int
     digest: str
+    notes: Sequence[str] = ()

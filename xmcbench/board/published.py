@@ -34,7 +34,11 @@ from xmcbench.metrics import invariants
 from xmcbench.metrics.names import parse
 
 NEAR = 0.005  # difference in P@1 up to which values count as reproduced: the spread over seeds of a label tree
-UNCOMPARED = ("other data lineage", "external predictions")  # flags of our rows that reproduce nothing
+UNCOMPARED = (
+    "other data lineage",
+    "external predictions",
+    "contradicts others",
+)  # flags of rows that are not compared
 OTHER = "other"  # `data` of values on test rows of no data set in the catalogue
 Text = Annotated[str, Meta(min_length=1)]
 
@@ -185,6 +189,7 @@ def published_alone(dataset: str, published: Sequence[Published]) -> Table:
 def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> PublishedRow:
     candidates = [row for label in entry.ours for row in rows if row.label == label]
     comparable = [row for row in candidates if not {*row.flags} & {*UNCOMPARED}]
+    comparable.sort(key=_precedence)
     ours, gaps = None, None
     if entry.wrong:
         verdict, why = "wrong at its source", entry.wrong
@@ -202,6 +207,11 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
         )
     printed = (entry.method, entry.source, entry.version, entry.values)
     return PublishedRow(*printed, verdict, why, ours, gaps or None, str(entry.costs))
+
+
+def _precedence(row: Row) -> tuple[bool, str]:
+    """Of several rows with one label, our own method's comes first, then the oldest, whatever the values are."""
+    return row.origin != "xmcbench", min((run.started_utc for run in row.runs), default="")
 
 
 def _gaps(entry: Published, row: Row) -> dict[str, float]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from xmcbench.board.costs import costs_of
-from xmcbench.board.entries import Entry, K, age
+from xmcbench.board.entries import Entry, K
 from xmcbench.board.evidence import Evidence
 from xmcbench.board.model import Row, Run, Value
 from xmcbench.results.record import Record
 
-UNRANKED = {"other data lineage", "other metric version", "other groups", "selected on test"}  # flags
+UNRANKED = {"other data lineage", "other metric version", "contradicts others", "selected on test"}  # flags
+LABEL = r"\w[\w.-]*(\[[^\[\]]*\])?"  # a name, not an option nor "file.py:Class", with parameters
 FLOOR = "popularity"  # the baseline in every plan: a method that does not read the input
 
 
@@ -83,11 +85,14 @@ def selection_of(record: Record) -> str:
 def command_of(entry: Entry) -> str:
     """The command that repeats a row, made from the method's label.
 
-    "" for external predictions and for a method in a file: a command from a record must not be copied into a shell.
+    "" for external predictions and for a method in a file, since a command must not make a reader run a record's file,
+    and where a text of the record would be read as an option.
     """
     record = entry.newest
-    method, data = record.method, record.dataset
-    if record.is_external or record.code.method.sha256 is not None:
+    method, data, device = record.method, record.dataset, record.environment.device
+    if record.is_external or record.code.method.sha256 is not None or not re.fullmatch(LABEL, method.label):
+        return ""
+    if any(text.startswith("-") for text in (data.name, data.view, device or "")):
         return ""
     words = ["xmcbench", "run", method.label, "--dataset", data.name]
     if data.view and not data.name.startswith("synthetic"):  # synthetic data sets have one view
@@ -97,39 +102,30 @@ def command_of(entry: Entry) -> str:
         words += ["--seeds", ",".join(map(str, seeds))]
     if record.k != K:
         words += ["--k", str(record.k)]
-    if (device := record.environment.device) not in (None, "cpu"):
+    if device not in (None, "cpu"):
         words += ["--device", str(device)]
     return shlex.join(words)
 
 
 def flags_of(
-    rows: Sequence[Evidence], content: str, versions: Mapping[str, int], names: Sequence[str]
-) -> list[list[str]]:
-    """Keys of `model.FLAGS` for each row.
+    row: Evidence, content: str, versions: Mapping[str, int], names: Sequence[str], disputed: Collection[str]
+) -> list[str]:
+    """Keys of `model.FLAGS` for a row.
 
     Parameters
     ----------
     content : content hash of the table's data. versions : newest version of each metric's definition on the board.
-    names : metrics of the table.
+    names : metrics of the table. disputed : ids of runs that contradict most others on their data.
     """
-    testable = [row for row in rows if row.metrics and row.entry.content == content]
-    groups = max(testable, key=lambda row: age(row.entry.newest)).data if testable else None
-    return [_flags(row, content, versions, names, groups) for row in rows]
-
-
-def _flags(
-    row: Evidence, content: str, versions: Mapping[str, int], names: Sequence[str], groups: str | None
-) -> list[str]:
     entry, newest = row.entry, row.entry.newest
     versions_used = {(m.name, m.version) for run in entry.runs for m in run.metrics if m.name in names}
-    groups_used = {run.board.data_sha256 for run in entry.runs if run.board is not None}
     costs = costs_of(entry.all_runs)
     holds = {
         "other data lineage": entry.content != content,
         "selected on test": newest.selection.split == "test",
-        "other metric version": any(version != versions[name] for name, version in versions_used),
+        "other metric version": any(version != versions.get(name) for name, version in versions_used),
         # paired tests need the same documents in the same groups, which another version of xmcbench may have changed
-        "other groups": bool(row.metrics) and groups_used != {groups} and entry.content == content,
+        "contradicts others": entry.content == content and any(run.run_id in disputed for run in entry.runs),
         "no per-row numbers": not row.metrics,
         "single seed": not newest.method.deterministic and len(entry.runs) == 1,
         "external predictions": newest.is_external,

@@ -4,73 +4,82 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xmcbench.board import pairs
-from xmcbench.board.entries import Entry, age, entries_of, failures_of, number, tables_of
+from xmcbench.board.accepting import Accepted
+from xmcbench.board.entries import Entry, age, entries_of, failures_of, tables_of
 from xmcbench.board.evidence import Evidence
 from xmcbench.board.model import METRICS, Board, Facts, Row, Table
 from xmcbench.board.published import Published, published_alone, published_rows
 from xmcbench.board.rows import UNRANKED, flags_of, row_of, value_of
 from xmcbench.data.catalogue import catalogue
-from xmcbench.errors import DataError
+from xmcbench.metrics.names import parse
 from xmcbench.results.record import Record
 from xmcbench.results.record_file import seal_of
+from xmcbench.results.references import key_of
 from xmcbench.results.row_values import TESTED
 
 if TYPE_CHECKING:
     from xmcbench.results.store import Store
 
 
-def board_of(records: Sequence[Record], store: Store, cache: pairs.Cache, published: Sequence[Published] = ()) -> Board:
+def board_of(
+    accepted: Accepted, store: Store, cache: pairs.Cache, published: Sequence[Published] = (), notes: Sequence[str] = ()
+) -> Board:
     """All tables of a set of records, and one for each data set that has only published values.
 
     Parameters
     ----------
     store : has the per-row numbers of the records. cache : cache of test results; new results are added to it.
-
-    Raises
-    ------
-    DataError : per-row numbers are missing, changed, or don't match their record; all faults are reported together.
+    notes : what the board says of records beside `accepted.notes`.
     """
-    versions = dict(sorted((m.name, m.version) for record in records for m in record.metrics))  # the newest is last
+    versions = _versions(accepted.records)
     tables = [
-        _table(name, view, members, store, cache, versions, published)
-        for (name, view), members in tables_of(records).items()
+        _table(name, view, members, accepted, store, cache, versions, published)
+        for (name, view), members in tables_of(accepted.records).items()
     ]
     with_records = {table.dataset for table in tables}
     tables += [published_alone(name, published) for name in sorted({p.dataset for p in published} - with_records)]
-    seals = sorted(seal_of(record.raw) for record in records)
-    return Board(tables, len(records), hashlib.sha256(" ".join(seals).encode()).hexdigest())
+    seals = sorted(seal_of(record.raw) for record in accepted.records)
+    digest = hashlib.sha256(" ".join(seals).encode()).hexdigest()
+    return Board(tables, len(accepted.records), digest, [*notes, *accepted.notes])
+
+
+def _versions(records: Sequence[Record]) -> dict[str, int]:
+    """The newest version of each metric's definition among the records, of those that this program knows."""
+    versions: dict[str, int] = {}
+    for metric in (metric for record in records for metric in record.metrics):
+        if metric.version <= parse(metric.name).definition.version:
+            versions[metric.name] = max(metric.version, versions.get(metric.name, metric.version))
+    return versions
 
 
 def _table(
     name: str,
     view: str,
     members: Sequence[Record],
+    accepted: Accepted,
     store: Store,
     cache: pairs.Cache,
     versions: Mapping[str, int],
     published: Sequence[Published],
 ) -> Table:
     """One table; it has no rows if no run ended ok."""
-    entries = entries_of(members)
-    content = _content(entries) if entries else ""
-    same_content = [e.newest for e in entries if e.content == content] or list(members)
-    data = max(same_content, key=age).dataset
+    entries = entries_of(members, accepted.disputed)
+    content = _content(entries, accepted) if entries else members[0].dataset.content_hash
+    reference = accepted.references[name, view, content]
+    data = reference.dataset
     known = catalogue().get(name)  # not imported data, nor a synthetic data set with options
     counts = (data.n_train, data.n_test, data.n_features, data.n_labels)
     columns = _columns(entries)
     slices = _slices(entries)
     names = [*columns, *(metric for part in slices.values() for metric in part)]
     evidence = [Evidence(entry, store) for entry in entries]
-    if faults := [fault for one in evidence for fault in one.check()]:
-        raise DataError("\n".join(faults), "Repair or remove these records.")
     tested = [metric for metric in TESTED if metric in columns]
-    flags = flags_of(evidence, content, versions, names)
+    flags = [flags_of(one, content, versions, names, accepted.disputed) for one in evidence]
     places: list[dict[str, tuple[int, int]]] = [{} for _ in entries]
     for metric in tested:
         ranked = [i for i, e in enumerate(evidence) if metric in e.metrics and UNRANKED.isdisjoint(flags[i])]
@@ -93,7 +102,7 @@ def _table(
         metrics=columns,
         tested=tested,
         slices=slices,
-        ceilings={m: _ceiling(sorted(same_content, key=age, reverse=True), m) for m in names},
+        ceilings={m: reference.best.get(m) for m in names},
         rows=rows,
         published=published_rows(name, view, rows, published),
         failures=failures_of(members, entries),
@@ -106,20 +115,19 @@ def _columns(entries: Sequence[Entry]) -> list[str]:
     return [m for m in METRICS if m in names] or list(dict.fromkeys(names))[: len(METRICS)]
 
 
-def _content(entries: Sequence[Entry]) -> str:
-    """The content hash of the newest revision; of several, the one with most entries, then with the newest run.
+def _content(entries: Sequence[Entry], accepted: Accepted) -> str:
+    """The content hash of the ranked rows: of the latest reference that was made from the data set; without one, of the
+    catalogue's revision; of several, the one with most runs, then with the oldest run."""
+    counts = Counter(run.dataset.content_hash for entry in entries for run in entry.all_runs)
 
-    The revision of an import is a part of its content hash, which has no order: there, the newest run decides.
-    """
-    counts = Counter(e.content for e in entries)
+    def preferred(entry: Entry) -> tuple[int, bool, int, float]:
+        data = entry.newest.dataset
+        known = catalogue().get(data.name)
+        made = accepted.made.index(key_of(data)) if key_of(data) in accepted.made else -1
+        oldest = min(age(run) for run in entry.all_runs)[0]
+        return made, known is not None and known.revision == data.revision, counts[entry.content], -oldest
 
-    def newer(entry: Entry) -> tuple[int, str, int, tuple[float, str]]:
-        revision = str(entry.newest.dataset.revision)
-        if re.fullmatch("[0-9a-f]{12}", revision):
-            return -1, "", 0, age(entry.newest)
-        return number(revision), revision, counts[entry.content], age(entry.newest)
-
-    return max(entries, key=newer).content
+    return max(entries, key=preferred).content
 
 
 def _slices(entries: Sequence[Entry]) -> dict[str, list[str]]:
@@ -133,8 +141,3 @@ def _slices(entries: Sequence[Entry]) -> dict[str, list[str]]:
 def _order(row: Row, metric: str) -> tuple[float, float, str]:
     value = row.values[metric].value if metric else None
     return row.ranks.get(metric) or math.inf, -(value or 0.0), row.label
-
-
-def _ceiling(newest_first: Sequence[Record], metric: str) -> float | None:
-    ceilings = (m.best for record in newest_first for m in record.metrics if m.name == metric)
-    return next((ceiling for ceiling in ceilings if ceiling is not None), None)

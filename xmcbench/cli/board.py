@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from xmcbench.cli.terminal import say
 from xmcbench.errors import DataError, RegressionError, UsageError
-from xmcbench.escaping import clean_lines
 
 board_app = typer.Typer(help="Leaderboards, rebuilt from committed records.", no_args_is_help=True)
 
@@ -25,29 +25,33 @@ def build(
         "leaderboards"
     ),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 3 if a file differs.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat pairwise tests, ignoring tests.json.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat tests and comparisons with data.")] = False,
 ) -> None:
     """Build the leaderboards of a folder from its records.
 
     Writes README.md, tables/ (Markdown, CSV, LaTeX) and the page index.html over existing files, and removes tables
-    without a data set. Add records with `xmcbench merge RESULTS --into leaderboards --slim`.
+    without a data set. Records that are damaged, or contradict their data set, are named and left out. Add records with
+    `xmcbench merge RESULTS --into leaderboards --slim`.
     """
     from xmcbench.board.build import differing, make, write
     from xmcbench.files import sweep
     from xmcbench.results import leftovers
 
-    files = make(folder, fresh=fresh)
+    built = make(folder, fresh=fresh, look=not check)
+    files = built.files
+    for note in built.notes:
+        say(note, err=True)
     if not check:
         leftovers.sweep(folder)
         for part in (folder, folder / "tables"):
             sweep(part)
         changed = write(folder, files)
-        typer.echo(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
+        say(f"{folder}: {len(files)} files from its records, {len(changed)} of them changed")
         return
     if outdated := differing(folder, files):
         hint = f"Write them with `xmcbench board build --folder {folder}`."
         raise RegressionError(f"{folder}: files differ from what its records give: {', '.join(outdated)}", hint)
-    typer.echo(f"{folder}: all {len(files)} files match its records")
+    say(f"{folder}: all {len(files)} files match its records")
 
 
 def merge(
@@ -73,7 +77,7 @@ def merge(
         for outcome in merged(Store(folder), Store(into), slim=slim):
             counts[outcome.what] += 1
             if outcome.what == REFUSED:
-                typer.echo(f"refused: {clean_lines(outcome.why)}", err=True)
-    typer.echo(f"{into}: " + ", ".join(f"{counts[what]:,} {what}" for what in (ADDED, THERE, REFUSED)))
+                say(f"refused: {outcome.why}", err=True)
+    say(f"{into}: " + ", ".join(f"{counts[what]:,} {what}" for what in (ADDED, THERE, REFUSED)))
     if counts[REFUSED]:
         raise DataError(f"{counts[REFUSED]:,} of {counts.total():,} records refused", "The others are merged.")

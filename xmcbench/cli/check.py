@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import AsJson, Offline, forbid_network
-from xmcbench.cli.terminal import checks_hold, make_console, print_check
+from xmcbench.cli.terminal import checks_hold, make_console, print_check, say
 from xmcbench.errors import DataError, RegressionError, UsageError, counted, unknown
-from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +43,7 @@ def method(
     from xmcbench.runs.plan import build, parse_value
     from xmcbench.testing.contract import findings
 
-    checked, values = registry.get(name), {}
+    checked, values = registry.typed(name), {}
     for text in settings or []:
         parameter, equals, value = text.partition("=")
         if not equals:
@@ -60,7 +59,7 @@ def method(
     if as_json:
         typer.echo(json.dumps([vars(finding) for finding in results], indent=1))
     else:
-        typer.echo(f"{name}: {checks_hold([finding.ok for finding in results])}")
+        say(f"{name}: {checks_hold([finding.ok for finding in results])}")
     if any(finding.ok is False for finding in results):
         raise typer.Exit(1)
 
@@ -176,7 +175,7 @@ def _update(path: Path, results: Path, only: Sequence[str]) -> None:
     write(path, merged(read(path) if path.is_file() else [], entries))
     for entry in entries:
         found = f"{counted(len(entry.metrics), 'metric')}, tolerances from {counted(entry.seeds, 'seed')}"
-        typer.echo(f"{clean(entry)}: {found}")
+        say(f"{entry}: {found}")
     for text in left_out:
-        typer.echo(f"left out: {clean(text)}", err=True)
-    typer.echo(f"{path}: {len(entries)} {'entry' if len(entries) == 1 else 'entries'} written")
+        say(f"left out: {text}", err=True)
+    say(f"{path}: {len(entries)} {'entry' if len(entries) == 1 else 'entries'} written")

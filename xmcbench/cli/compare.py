@@ -14,7 +14,7 @@ import typer
 
 from xmcbench.cli.options import RESULTS, RUN, AsJson, Results, readable_records
 from xmcbench.cli.show import chosen
-from xmcbench.cli.terminal import number, percent, print_table, print_text
+from xmcbench.cli.terminal import number, percent, print_table, print_text, say
 from xmcbench.errors import DataError, RegressionError, UsageError, counted
 from xmcbench.escaping import clean, clean_lines
 
@@ -68,7 +68,7 @@ def compare(
         _print_runs("B", runs_b)
     notes = _notes(runs_a, runs_b, all_a, all_b)
     for note in notes:
-        typer.echo(f"note: {clean(note)}", err=True)
+        say(f"note: {note}", err=True)
     gaps, grouped = _gaps(stores, runs_a, runs_b, samples)
     if not as_json:
         print_gaps(gaps, grouped)
@@ -81,7 +81,7 @@ def compare(
         seeds = f"; A with seed {runs_a[0].seed}, B with seed {runs_b[0].seed}"
         print_differences(most_different, seeds if len(runs_a) + len(runs_b) > 2 else "")
     elif reason:
-        typer.echo(f"\nno differences shown: {clean_lines(reason)}")
+        say(f"\nno differences shown: {reason}")
     if check:
         _check(runs_a[0], runs_b[0], gaps)
 
@@ -93,7 +93,7 @@ def _note_earlier_revisions(first: Record, second: Record) -> None:
     for letter, record in {first.run_id: ("A", first), second.run_id: ("B", second)}.values():
         if now := replaced_by(record.dataset.name, record.dataset.revision):
             was = f"{letter} is on revision {record.dataset.revision} of {clean(record.dataset.name)}"
-            typer.echo(f"note: {was}, which was imported again since: now {now}", err=True)
+            say(f"note: {was}, which was imported again since: now {now}", err=True)
 
 
 def _store_of(store: Store, text: str) -> Store:
@@ -139,7 +139,7 @@ def _gaps(
             paired = Paired.of(*sides)
             return compared(runs_a, runs_b, paired, samples), paired.groups is not None
         except (NotKept, UsageError) as error:  # files are missing, or the record names the wrong data
-            typer.echo(f"no paired intervals and no test: {clean_lines(error)}", err=True)
+            say(f"no paired intervals and no test: {clean_lines(error)}", err=True)
     return compared(runs_a, runs_b, None, samples), False
 
 
@@ -195,7 +195,7 @@ def _name_runs(letter: str, text: str, runs: Sequence[Record]) -> None:
     for run in runs:
         if text != run.run_id:
             seed = f", seed {run.seed}" if len(runs) > 1 else ""
-            typer.echo(f"{letter} is {clean(run.run_id)}{seed}", err=True)
+            say(f"{letter} is {clean(run.run_id)}{seed}", err=True)
 
 
 def _print_runs(letter: str, runs: Sequence[Record]) -> None:
@@ -262,7 +262,7 @@ def print_differences(differences: Differences, seeds: str = "") -> None:
         ("documents", ("test row", "labels", "A", "B", "text"), documents, f"hits {first}"),
     ):
         if rows:
-            typer.echo(f"\n{kind} that differ most: {meaning}{seeds}")
+            say(f"\n{kind} that differ most: {meaning}{seeds}")
             print_table([titles, *rows], right=titles[:-1])
         else:
-            typer.echo(f"\n{kind}: both runs have the same hits {first}")
+            say(f"\n{kind}: both runs have the same hits {first}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xmcbench.cli.options import RESULTS, AsJson, DatasetView, Offline, Results, readable_records
-from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text
+from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text, say
 from xmcbench.errors import DataError, UsageError, counted, unknown
 
 data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
@@ -99,7 +99,7 @@ def remove(
             raise UsageError(f"{name} is a data set of the catalogue, which can't be removed", hint)
         raise unknown("imported data set", name, imported_names())
     folder = imported() / name.casefold()
-    typer.echo(f"{folder}, {size_of(folder):,} bytes")
+    say(f"{folder}, {size_of(folder):,} bytes")
     on_it = [record for record in readable_records(Store(results)) if record.dataset.name == folder.name]
     if on_it:
         methods = ", ".join(dict.fromkeys(record.method.label for record in on_it))
@@ -109,7 +109,7 @@ def remove(
     if not yes:
         _confirm(f"Remove {folder.name}?")
     remove_imported(folder.name)
-    typer.echo(f"removed {folder.name}")
+    say(f"removed {folder.name}")
 
 
 @data_app.command()
@@ -174,4 +174,4 @@ def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json
 
 
 def _json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=1))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import AsJson, warn_of_lost_hashes
-from xmcbench.cli.terminal import columns, number, print_table, print_text
+from xmcbench.cli.terminal import columns, number, print_table, print_text, say
 from xmcbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def where(
         print_table([titles, *cells], right=("bytes",), short={"hash": _short_hash}, drop=("path", "form"))
     if missing and not isinstance(target, str):
         for view in target.views:
-            typer.echo(f"\nBy hand, for view {view}:\n  {instructions(target, view)}")
+            say(f"\nBy hand, for view {view}:\n  {instructions(target, view)}")
 
 
 def _check_parsed(entry: Entry) -> tuple[str, list[str]]:
@@ -211,4 +211,4 @@ def _short_hash(words: str) -> str:
 
 
 def _json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=1))

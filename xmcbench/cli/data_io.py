@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import PROPENSITY, AsJson, DatasetView, Offline, propensity_of
+from xmcbench.cli.terminal import say
 from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def import_(
         warnings.simplefilter("always")
         imported = import_files(name, plan, replace=replace)
     for warning in caught:
-        typer.echo(f"note: {warning.message}", err=True)
+        say(f"note: {warning.message}", err=True)
     _print_imported(imported, as_json)
 
 
@@ -155,16 +156,16 @@ def _print_imported(imported: Imported, as_json: bool) -> None:
         typer.echo(json.dumps({**fields, "folder": str(imported.folder)}))
         return
     c = imported.counts
-    typer.echo(
+    say(
         f"{imported.name}: {c['n_train']:,} training and {c['n_test']:,} test rows, {c['n_labels']:,} labels, "
         f"{c['n_features']:,} features; views {', '.join(imported.views)}"
     )
     for note in imported.notes:
-        typer.echo(f"  {note}")
+        say(f"  {note}")
     if imported.changes:
         typer.echo("replaces an earlier import:")
     for change in imported.changes:
-        typer.echo(f"  {change}")
+        say(f"  {change}")
     unusual = {
         "train_rows_without_labels": "training rows have no label",
         "test_rows_without_labels": "test rows have no label",
@@ -174,7 +175,7 @@ def _print_imported(imported: Imported, as_json: bool) -> None:
     for key, description in unusual.items():
         if c.get(key):
             typer.echo(f"  {c[key]:,} {description}; they are kept")
-    typer.echo(f"  in {imported.folder}\nNext: xmcbench run popularity tree --dataset {imported.name}")
+    say(f"  in {imported.folder}\nNext: xmcbench run popularity tree --dataset {imported.name}")
 
 
 def export(
@@ -200,4 +201,4 @@ def export(
     if matrices not in FORMATS:  # checked before a long download
         raise unknown("format", matrices, FORMATS)
     for path in write(load(dataset, view, offline=offline), to, matrices=matrices, replace=replace):
-        typer.echo(str(path))
+        say(str(path))

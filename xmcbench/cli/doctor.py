@@ -221,7 +221,7 @@ def _peers() -> list[Check]:
 
 def probe(name: str) -> str:
     """The reason why a method can't be imported, or "". A child process imports it, since the import may crash."""
-    command = [sys.executable, "-c", PROBE, name]
+    command = [sys.executable, "-P", "-c", PROBE, name]  # -P: no module of the current folder
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, errors="replace")
     except subprocess.TimeoutExpired:

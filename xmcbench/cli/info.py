@@ -14,7 +14,7 @@ import typer
 
 from xmcbench import __version__
 from xmcbench.cli.options import AsJson, warn_of_lost_hashes
-from xmcbench.cli.terminal import columns, paragraph
+from xmcbench.cli.terminal import columns, paragraph, say
 from xmcbench.errors import UsageError, unknown
 from xmcbench.escaping import clean, clean_lines
 
@@ -76,7 +76,7 @@ def cite(
         texts = re.split(r"^(?=@)", "\n".join(citations), flags=re.M)
         texts = [text.strip() for text in texts if text.strip()] or ["no citation is known"]
         entries += [text if text.startswith("@") else f"% {name}: {text}" for text in texts]
-    typer.echo("\n\n".join(clean_lines(entry) for entry in dict.fromkeys(entries)))
+    say("\n\n".join(dict.fromkeys(entries)))
 
 
 def _citation(meaning: Entry | Definition | Imported) -> str:
@@ -102,8 +102,8 @@ def look_up(name: str) -> list[type[Method] | Entry | Definition | Imported]:
     from xmcbench.runs import registry
 
     meanings: list[type[Method] | Entry | Definition | Imported] = []
-    if name in registry.sources() or re.search(r"\.py:\w+$", name):
-        meanings.append(registry.get(name))
+    if name in registry.sources() or registry.is_in_a_file(name):
+        meanings.append(registry.typed(name))
     datasets = {alias.casefold(): entry for entry in catalogue().values() for alias in (entry.name, *entry.aliases)}
     if name.casefold() in datasets or name.casefold().startswith("synthetic["):
         meanings.append(described(name))

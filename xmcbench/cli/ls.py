@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import RESULTS, AsJson, Results, readable_records, warn_of_lost_hashes
-from xmcbench.cli.terminal import number, paragraph, percent, print_table
+from xmcbench.cli.terminal import number, paragraph, percent, print_table, say
 from xmcbench.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def ls(
         cells = [[_cell(key, value) for key, value in row.items()] for row in rows[kind]]
         print_table([titles, *cells], right=numbers, drop=KINDS[kind].drop, short=KINDS[kind].short)
     else:
-        typer.echo(f"no {kind}" + (f" in {results}" if kind == "runs" else ""))
+        say(f"no {kind}" + (f" in {results}" if kind == "runs" else ""))
 
 
 def _methods(_: Path) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from xmcbench.cli.terminal import say
 from xmcbench.errors import UsageError
 
 FILES = {
@@ -33,9 +34,9 @@ def new(
         raise UsageError(f"can't write a new {kind!r}", "Use: xmcbench new method NAME")
     folder = to or Path(f"xmcbench-{name}")
     module = write_skeleton(name, folder)
-    typer.echo(f"Wrote {folder}. Next:\n")
-    typer.echo(f'  pip install -e "{folder}[test]"\n  pytest {folder}\n  xmcbench run {name}\n')
-    typer.echo(f"Then put your own idea into {module}.")
+    say(f"Wrote {folder}. Next:\n")
+    say(f'  pip install -e "{folder}[test]"\n  pytest {folder}\n  xmcbench run {name}\n')
+    say(f"Then put your own idea into {module}.")
 
 
 def write_skeleton(name: str, folder: Path) -> Path:

@@ -83,6 +83,6 @@ def _pip(requirement: str) -> None:
         hint = f"Install {requirement} with the tool that created this environment."
         raise XmcError(f"this environment has no pip to install {requirement}", hint)
     typer.echo(f"pip install {requirement}", err=True)
-    process = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", requirement])
+    process = subprocess.run([sys.executable, "-P", "-m", "pip", "install", "--quiet", requirement])
     if process.returncode:
         raise XmcError(f"pip could not install {requirement}; its output is above", "Is there a network connection?")

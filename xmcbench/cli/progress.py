@@ -14,8 +14,9 @@ from rich.status import Status
 from rich.table import Column
 from rich.text import Text
 
-from xmcbench.cli.terminal import duration, percent, safe
+from xmcbench.cli.terminal import duration, percent
 from xmcbench.context import Reporter
+from xmcbench.escaping import safe
 
 WIDE = 110  # a terminal of this many characters has room for a bar and a note
 COMPILING = "compiling, once"  # kernels, on this machine; numba caches them

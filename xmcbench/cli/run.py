@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
-from xmcbench.cli.terminal import duration, make_console, print_table, safe
+from xmcbench.cli.terminal import duration, make_console, print_table
 from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
-from xmcbench.escaping import one_line
+from xmcbench.escaping import one_line, safe
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmcbench.cli.options import PROPENSITY, RESULTS, Metrics, Results, propensity_of
-from xmcbench.cli.terminal import number, percent, print_table
+from xmcbench.cli.terminal import number, percent, print_table, say
 from xmcbench.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def score(
         files = dataset, view, truth, train_labels, propensity, filter_file
         against = load_truth(*files, one_based="truth" in bases, n_labels=n_labels)
     for warning in caught:
-        typer.echo(f"note: {warning.message}", err=True)
+        say(f"note: {warning.message}", err=True)
     if against.dataset is not None:
         _check_owner(predictions, against.dataset)
     names = wanted_metrics(metrics, against.truth, engine)
@@ -94,7 +94,7 @@ def score(
     given = "predictions" in bases
     scored = score_predictions(predictions, against, names, engine, samples, seed, one_based=given)
     for note in scored.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if as_json:
         typer.echo(json.dumps(scored.values, allow_nan=False))
     else:
@@ -282,7 +282,7 @@ def _record(path: Path, against: Against, scored: Scored, name: str, selection: 
     store = Store(results)
     made = {"file_sha256": sha256_of(path), "selection": selection}
     record = record_external(store, against.dataset, name, scored.topk, scored.evaluation, **made)
-    typer.echo(f"record: {store.folder / 'records' / record.run_id}.json", err=True)
+    say(f"record: {store.folder / 'records' / record.run_id}.json", err=True)
 
 
 def _print(scored: Scored) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xmcbench.cli.terminal import duration, percent, print_table, safe, styled
+from xmcbench.cli.terminal import duration, percent, print_table, styled
 from xmcbench.errors import counted
-from xmcbench.escaping import one_line
+from xmcbench.escaping import one_line, safe
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -37,11 +37,9 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-def safe(text: object) -> str:
-    """Text from data or plugins for rich markup: without control characters, and with markup escaped."""
-    from rich.markup import escape
-
-    return escape(clean(text))
+def say(text: object, *, err: bool = False) -> None:
+    """Print lines that may have text from data, plugins or users; `err`: on standard error."""
+    typer.echo("\n".join(map(clean, str(text).split("\n"))), err=err)
 
 
 def styled(text: object, style: str) -> Text:

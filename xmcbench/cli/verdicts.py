@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from xmcbench.cli.terminal import percent, print_table, safe, styled
+from xmcbench.cli.terminal import percent, print_table, styled
 from xmcbench.comparison.compare import FAIL, IMPROVED, OK, OKISH, UNKNOWN, Verdict
 from xmcbench.errors import counted
+from xmcbench.escaping import safe
 
 if TYPE_CHECKING:
     from rich.console import Console

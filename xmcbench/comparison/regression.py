@@ -91,7 +91,7 @@ def _unrepeatable(record: Record) -> str:
     method = record.method
     if record.is_external:
         return "predictions computed by their author"
-    names = (method.name, method.label.partition("[")[0])
+    names = (method.name, _name_in(method.label))
     if record.code.method.sha256 is not None or any(map(registry.is_in_a_file, names)):
         return "a class in a file"
     if record.environment.device is None:
@@ -170,9 +170,16 @@ def check(expected: Expected, dataset: Dataset | str, store: Store, reporter: Re
 def spec_of(expected: Expected) -> RunSpec:
     """The run of an entry, planned as by `xmcbench run`.
 
-    Raises UsageError or XmcError: the method or a parameter is unknown, or the method can't be imported.
+    Raises UsageError or XmcError: the method or a parameter is unknown, or the method can't be imported, or is a class
+    in a file, which no file of expected scores may load.
     """
+    registry.get(_name_in(expected.method))
     return make_plan([expected.method], [expected.dataset], view=expected.view, seeds=[expected.seed], k=expected.k)[0]
+
+
+def _name_in(label: str) -> str:
+    """The method's name in a label, as `make_plan` reads it."""
+    return label.partition("[")[0].strip()
 
 
 def _is_stale(spec_hash: str, store: Store) -> bool:

@@ -99,7 +99,8 @@ def spec_of(record: Record) -> RunSpec:
     if record.is_external:
         raise UsageError(f"{name}: predictions computed by their author", "Only their scores can be computed again.")
     if record.code.method.sha256 is not None or registry.is_in_a_file(name):  # a record must not make us execute a file
-        raise UsageError(f"{name}: a class in a file", f"Read the file, then run it yourself: {record.command}")
+        hint = "Read the file, then run it yourself: xmcbench run path/to/file.py:Class"  # not the command on record
+        raise UsageError(f"{name}: a class in a file", hint)
     source = registry.get(name)
     if source.info.version != method.version:
         raise UsageError(

@@ -62,7 +62,7 @@ def install(say: Say) -> bool:
                 return False
             shutil.rmtree(target, ignore_errors=True)
             say(f"virtual environment in {target}")
-            _do([sys.executable, "-m", "venv", str(target)])
+            _do([sys.executable, "-P", "-m", "venv", str(target)])
             pip = [str(python()), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
             for packages in ((TORCH,), (TORCH, *PACKAGES)):
                 say(f"pip install {' '.join(packages)}")

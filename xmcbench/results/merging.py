@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,9 @@ from xmcbench.data.cache import damage
 from xmcbench.errors import DataError, WriteError
 from xmcbench.files import atomic, read_npz, sha256_of
 from xmcbench.inputs import open_file
-from xmcbench.results import leftovers, record_file
+from xmcbench.results import leftovers, record_file, references
 from xmcbench.results.record import Record
+from xmcbench.results.references import Key, Reference, key_of
 from xmcbench.results.row_values import hash_of, values_given
 from xmcbench.results.store import Kind, NotKept, Store, in_its_file
 
@@ -47,14 +48,17 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
 
     `slim`: copy only the files that leaderboards need, neither predictions nor rows.
 
-    Raises WriteError: the folder can't be written.
+    A record that contradicts a reference of `into` (`references`) is refused.
+
+    Raises DataError: the folder can't be written, or the file of its references is damaged.
     """
     leftovers.sweep(into.folder)
     damage_once = cache(damage)
+    made = {one.key: one for one in references.read(into.folder)}
     for path in source.paths():
         try:
             with leftovers.adding(into.folder):
-                outcome = _merge_record(path, source, into, SLIM if slim else ALL, damage_once)
+                outcome = _merge_record(path, source, into, SLIM if slim else ALL, damage_once, made)
             yield Outcome(path, outcome)
         except WriteError:
             raise
@@ -63,10 +67,18 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
 
 
 def _merge_record(
-    path: Path, source: Store, into: Store, kinds: tuple[Kind, ...], damage_of: Callable[[str, str, str], str]
+    path: Path,
+    source: Store,
+    into: Store,
+    kinds: tuple[Kind, ...],
+    damage_of: Callable[[str, str, str], str],
+    made: Mapping[Key, Reference],
 ) -> str:
     text = record_file.content(path)
     record = in_its_file(record_file.parse(text, str(path)), path)
+    if record.status == "ok" and (reference := made.get(key_of(record.dataset))):
+        arrays = {} if record.board is None else source.board(record)
+        references.check(record, arrays, reference, references.arrays_of(reference, into) if arrays else {})
     target = into.folder / "records" / path.name
     already = target.is_file()
     if already and record_file.content(target) != text:

@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from xmcbench.inputs import json_value, read_file
 from xmcbench.results.record import SCHEMA, SEALED, Known, Record
 
 ROUNDING = 1e-6  # largest relative distance of a value from its interval, which is computed from float32 rows
+CLOCK_ERROR = timedelta(days=1)  # the largest that two machines may differ by
 DEPTH = 60  # maximum nesting; Python's JSON reader and writer fail at about a thousand
 
 
@@ -87,6 +88,8 @@ def check(record: Record, origin: str = "record") -> None:
             if not one.low - margin <= one.value <= one.high + margin or one.low > one.high:
                 faults.append(f"{one.name} = {one.value!r} is outside of its interval, {one.low!r} to {one.high!r}")
     faults += _tuning_faults(record)
+    if datetime.fromisoformat(record.started_utc) > datetime.now(UTC) + CLOCK_ERROR:
+        faults.append(f"it started at {record.started_utc}, which is in the future")
     if faults:
         raise DataError(f"{origin}: " + "; ".join(faults), "A record that breaks an identity is never written.")
 

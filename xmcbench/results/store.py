@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.escaping import file_name
 from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
 from xmcbench.results import leftovers, record_file
 from xmcbench.results.record import SEALED, BoardRef, FileRef, Record
@@ -45,7 +46,7 @@ class Store:
 
     def new_id(self, method: str, dataset: str, started: datetime) -> str:
         """A unique name that sorts by time and is a valid file name on every system."""
-        words = re.sub(r"[^a-z0-9.-]+", "-", f"{method}-{dataset}".lower()).strip("-.")[:60]
+        words = file_name(f"{method}-{dataset}", ".-")[:60]
         return f"{started.astimezone(UTC):%Y%m%dT%H%M%S}-{words}-{uuid.uuid4().hex[:8]}"
 
     def add(self, record: Record, topk: TopK | None = None, rows: Mapping[str, NDArray[Any]] | None = None) -> Record:
@@ -204,13 +205,22 @@ class Store:
         DataError : a file doesn't match its hash.
         """
         arrays = read_npz(self.kept(record, "board"))
-        path = self.shared_place(record)
+        return {**arrays, **self.shared(self.shared_place(record), getattr(record.board, "data_sha256", None))}
+
+    def shared(self, path: Path, sha256: str | None) -> PerRow:
+        """The arrays of a board file that several runs share, checked against the hash of the arrays.
+
+        Raises
+        ------
+        NotKept : the file is missing.
+        DataError : it doesn't match the hash.
+        """
         if not path.is_file():
             raise NotKept(f"{path}: missing", "Copy it again, or run again.")
-        shared = read_npz(path)
-        if record.board is None or hash_of(shared) != record.board.data_sha256:
-            raise DataError(f"{path}: not the file of record {record.run_id}", "Copy it again, or run again.")
-        return {**arrays, **shared}
+        arrays = read_npz(path)
+        if hash_of(arrays) != sha256:
+            raise DataError(f"{path}: not the file of the record", "Copy it again, or run again.")
+        return arrays
 
     def kept(self, record: Record, kind: Kind) -> Path:
         """Path of a record's predictions, rows or board file, checked against the hash on record.

@@ -272,7 +272,7 @@ def _parse(text: str, curve: bool, tune: bool) -> _Request:
     if match is None:
         raise UsageError(f"{text!r} is not a method", "Write name or name[parameter=value,parameter=value|value].")
     try:
-        method = registry.get(match["name"])
+        method = registry.typed(match["name"])
     except UsageError:
         raise
     except XmcError as error:

@@ -97,16 +97,27 @@ def _points() -> tuple[list[EntryPoint], list[str]]:
         return points, unreadable
 
 
+def typed(text: str) -> type[Method]:
+    """The method class for what a user typed: a name, or "file.py:Class", whose file is run. Errors as in `get`.
+
+    Texts of files (records, expected scores) must go to `get`, so that no file decides which code runs.
+    """
+    return _from_file(text) if is_in_a_file(text) else get(text)
+
+
 def get(name: str) -> type[Method]:
-    """The method class for a name or for "file.py:Class".
+    """The class of a built-in method or of an installed distribution.
 
     Raises
     ------
-    UsageError : the name is unknown; the hint offers similar names.
+    UsageError : the name is unknown, in which case the hint offers similar names, or is of a class in a file.
     XmcError : the import fails, or the object isn't a method.
     """
     if is_in_a_file(name):
-        return _from_file(name)
+        raise UsageError(
+            f"{name}: a class in a file, which only `xmcbench run` and other commands that are given it load",
+            "Read the file first: its code runs as soon as it is loaded.",
+        )
     if name not in sources():
         raise unknown("method", name, sources())
     source = sources()[name]

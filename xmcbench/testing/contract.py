@@ -72,7 +72,7 @@ def _lazy(method: str | type[Method], params: Any, device: str | None) -> Callab
 
     @cache
     def subject() -> Subject:
-        cls = registry.get(method) if isinstance(method, str) else registry.checked(method, method.__name__)
+        cls = registry.typed(method) if isinstance(method, str) else registry.checked(method, method.__name__)
         info = cls.info
         if device is not None and device not in info.devices:
             raise UsageError(f"{info.name} doesn't run on {device!r}", f"Its devices: {', '.join(info.devices)}.")

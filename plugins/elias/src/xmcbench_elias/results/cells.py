@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from xmcbench.board.cells import NONE, measured
-from xmcbench.board.markdown import code, escaped
+from xmcbench.escaping import code
+from xmcbench.escaping import markdown as escaped
 from xmcbench_elias.results.plan import Board, command
 from xmcbench_elias.results.runs import NOT_KEPT, NOT_RUN, Measured, gap
 

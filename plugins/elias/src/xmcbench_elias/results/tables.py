@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from xmcbench.board.cells import NONE, cost, percent
-from xmcbench.board.markdown import code, escaped
+from xmcbench.escaping import code
+from xmcbench.escaping import markdown as escaped
 from xmcbench_elias.results import plan as plans
 from xmcbench_elias.results import text as texts
 from xmcbench_elias.results.cells import below, difference, grid, interval, marked, mixed, name_of, plain, row
