@@ -98,7 +98,7 @@ def _faults(scene: Scene, kind: str, struck: Ended, folder: Path, expected: dict
     if scene.between is not None and kind == KILL:
         between = child(scene.between, folder)
         faults += [f"afterwards, {between.said[-300:]}"] if between.code else []
-    again = child(scene.act, folder)
+    again = struck if struck.code == 0 else child(scene.act, folder)
     if again.code and not any(text in again.said for text in scene.done):
         faults.append(f"repeated: exit code {again.code}: {again.said[-400:]}")
     if "Traceback" in again.said:
@@ -164,7 +164,8 @@ def warm(names: list[str]) -> None:
         os.environ["XMCBENCH_HOME"] = f"{place}/home"
         SCENES["data import"].prepare()
         quietly(SCENES["data import"].act)
-        quietly(lambda: run("popularity", *methods))
+        if any(not name.startswith("data") for name in names):
+            quietly(lambda: run("popularity", *methods))
         os.chdir(here)
         sys.stdout = stdout
 

@@ -111,6 +111,20 @@ def _clean_prepared() -> None:
         quietly(lambda name=name: command("data", "stats", name))
 
 
+def _export_prepared() -> None:
+    _clean_prepared()
+    quietly(lambda: _export(TINY))
+
+
+def _export(name: str = "mine", *more: str) -> None:
+    command("data", "export", name, "--to", "out", *more)
+
+
+def _score_as() -> None:
+    predictions = next(path for path in sorted(Path("results/predictions").glob("*.npz")) if "tree" in path.name)
+    command("score", str(predictions), "--dataset", TINY, "--as", "outside", "--results", "outside")
+
+
 SCENES = {
     **{f"run {name}": Scene(lambda words=words: run(words)) for name, words in METHODS.items()},
     "run tuned": Scene(lambda: run("ovr[tune]", "knn", seeds="0,1")),
@@ -123,6 +137,14 @@ SCENES = {
     "merge --slim": Scene(lambda: command("merge", "one", "two", "--into", "leaderboards", "--slim"), _two_results),
     "board build": Scene(lambda: command("board", "build"), _leaderboards),
     "data clean": Scene(lambda: command("data", "clean", "--yes"), _clean_prepared),
+    "data export": Scene(_export, _clean_prepared, ("is not empty",)),
+    "data export --replace": Scene(lambda: _export("mine", "--replace"), _export_prepared),
+    "new method": Scene(lambda: command("new", "method", "mine"), done=("exists already",)),
+    "score --as": Scene(_score_as, lambda: quietly(lambda: run("tree"))),
+    "check scores --update": Scene(
+        lambda: command("check", "scores", "--update", "results", "--expected", "expected"),
+        lambda: quietly(lambda: run("tree", "knn", seeds="0,1")),
+    ),
     "data remove": Scene(
         lambda: command("data", "remove", "mine", "--yes"), _clean_prepared, ("unknown imported data set",)
     ),
