@@ -18,7 +18,17 @@ import pytest
 
 from xmcbench import files
 from xmcbench.errors import DataError
-from xmcbench.files import atomic, lock_of, read_npz, replaced_folder, sha256_of, typed_json, write_json, write_npz
+from xmcbench.files import (
+    atomic,
+    lock_of,
+    read_npz,
+    replaced_folder,
+    sha256_of,
+    temporary_folder,
+    typed_json,
+    write_json,
+    write_npz,
+)
 from xmcbench.locks import locked
 
 
@@ -252,6 +262,18 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
             (work / "half" / "nowhere").touch()
     assert names(target) == ["new"]
     assert names(target.parent) == [".folder.lock", "folder"]
+
+
+def test_a_temporary_folder_removes_those_of_its_name_that_killed_processes_left(tmp_path: Path) -> None:
+    for name in (".tmp-mine-12345678", ".tmp-mine-more-12345678", ".tmp-other"):
+        (tmp_path / name).mkdir()
+    with temporary_folder(tmp_path, "mine") as first, temporary_folder(tmp_path, "mine") as second:
+        assert names(tmp_path) == sorted([first.name, second.name, ".tmp-mine-more-12345678", ".tmp-other"])
+        first.rename(tmp_path / "done")
+    assert names(tmp_path) == [".tmp-mine-more-12345678", ".tmp-other", "done"]
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file: can't write"), temporary_folder(tmp_path / "file", "mine"):
+        pass
 
 
 def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -146,6 +146,30 @@ def _unfinished_folder(prefix: str, parent: Path) -> tuple[Path, int]:
             os.close(descriptor)
 
 
+@contextmanager
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder in `parent` for files that are moved elsewhere once all are written; it is removed in the end.
+
+    Those that killed processes left under this `name` are removed, and no other, since `parent` may be anybody's.
+    DataError if `parent` is not writable or the disk full.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for path in unfinished(parent):
+            if path.name[:-RANDOM] == f"{TEMPORARY}{name}":
+                _remove_abandoned(path)
+        work, descriptor = _unfinished_folder(f"{TEMPORARY}{name}-", parent)
+    except OSError as error:
+        raise cannot_write(parent, error) from error
+    try:
+        yield work
+    except OSError as error:
+        raise cannot_write(parent, error) from error
+    finally:
+        os.close(descriptor)
+        _remove_abandoned(work)
+
+
 def _held_folder(folder: Path) -> int:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     hold(descriptor)

@@ -87,6 +87,24 @@ def test_taken_names_and_existing_folders_are_refused(tmp_path: Path) -> None:
         write_skeleton("demo", tmp_path / "file" / "below")
 
 
+def test_the_skeleton_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half would make the next try fail, since the folder exists."""
+    real, written = Path.write_text, []
+
+    def full(self: Path, text: str, encoding: str | None = None) -> int:
+        written.append(self)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        return real(self, text, encoding)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(DataError, match="the disk is full"):
+            write_skeleton("demo", tmp_path / "demo")
+    assert list(tmp_path.iterdir()) == []
+    assert write_skeleton("demo", tmp_path / "demo").is_file()
+
+
 def test_only_methods_can_be_written(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["new", "dataset", "x", "--to", str(tmp_path / "out")])
     assert isinstance(result.exception, UsageError)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -212,7 +214,50 @@ def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("xmcbench.files.os.fsync", full)
     with pytest.raises(DataError, match="the disk is full"):
         export(data, tmp_path / "full")
-    assert list((tmp_path / "full").iterdir()) == []
+    assert not (tmp_path / "full").exists()
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_disk_that_fills_up_half_way_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replace: bool
+) -> None:
+    if replace:
+        export(dataclasses.replace(world(), label_texts=["one"] * 15), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    real, count = os.fsync, itertools.count()
+
+    def full(file: int) -> None:
+        if next(count) == 4:
+            raise OSError(28, "No space left on device")
+        real(file)
+
+    monkeypatch.setattr("xmcbench.files.os.fsync", full)
+    with pytest.raises(DataError, match="the disk is full"):
+        export(world(), tmp_path, replace=replace)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_mixture_of_two_exports_is_not_read_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a kill leaves it while files are moved to their places."""
+    data, place, count = world(), tmp_path / "out", itertools.count()
+    export(data, place)
+    real = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if next(count) == 3:
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    other = dataclasses.replace(data, label_texts=["one"] * 15)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export(other, place, replace=True)
+    with pytest.raises(DataError, match=r"neither Y\.trn\.npz nor train\.txt"):
+        Plan(SplitFiles()).of_folder(place)
+    export(data, place, replace=True)
+    assert Plan(SplitFiles()).of_folder(place).train.labels == place / "Y.trn.npz"
+    assert not list(place.glob(".tmp-*"))
 
 
 def test_a_folder_without_the_layout(tmp_path: Path) -> None:

@@ -45,8 +45,9 @@ def write_skeleton(name: str, folder: Path) -> Path:
     Raises
     ------
     UsageError : the name is invalid or in use, or the folder exists.
+    DataError : the folder can't be written.
     """
-    from xmcbench.files import atomic
+    from xmcbench.files import temporary_folder
     from xmcbench.runs import registry
 
     class_name = "".join(word.capitalize() for word in name.split("-"))
@@ -63,9 +64,12 @@ def write_skeleton(name: str, folder: Path) -> Path:
         "class_name": class_name,
         "title": name.replace("-", " ").capitalize(),
     }
-    targets = {template: folder / target.format(**placeholders) for template, target in FILES.items()}
-    for template, target in targets.items():
-        text = (Path(__file__).parents[1] / "skeleton" / template).read_text(encoding="utf-8")
-        with atomic(target) as file:
-            file.write(Template(text).substitute(placeholders).encode())
-    return targets["method.py.tmpl"]
+    targets = {template: target.format(**placeholders) for template, target in FILES.items()}
+    with temporary_folder(folder.parent, folder.name) as work:
+        for template, target in targets.items():
+            text = (Path(__file__).parents[1] / "skeleton" / template).read_text(encoding="utf-8")
+            (work / target).parent.mkdir(parents=True, exist_ok=True)
+            (work / target).write_text(Template(text).substitute(placeholders), encoding="utf-8")
+        work.chmod(0o755)
+        work.rename(folder)
+    return folder / targets["method.py.tmpl"]

@@ -21,14 +21,15 @@ import msgspec
 from xmcbench.data.documents import json_lines, read_lines
 from xmcbench.data.formats import read_labels, read_matrix, with_filters, write_npz_csr, write_xmc
 from xmcbench.data.spec import Dataset, Parsed, Split
-from xmcbench.errors import DataError, UsageError, cannot_write, unknown
-from xmcbench.files import atomic, typed_json
+from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.files import atomic, temporary_folder, typed_json
 
 FORMATS = ("npz", "xmc")  # of matrices
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
 XMC_NAMES = {"train": "train.txt", "test": "test.txt", "validation": "dev.txt"}
 FILTERS = {"train": "filter_labels_train.txt", "test": "filter_labels_test.txt"}
 LABEL_TEXTS = "output-items"
+MARKS = ("Y.trn.npz", "train.txt")  # one of them is in every folder of this layout
 BOM = "\ufeff"  # readers take it off the first line of a file
 NAMES = frozenset(
     [f"{kind}.{short}.{end}" for kind in "XY" for short in SHORT.values() for end in ("npz", "txt", "jsonl")]
@@ -159,8 +160,8 @@ def read_texts(stem: Path, expected: int) -> list[str] | None:
 def export(data: Dataset, to: Path, *, matrices: str = "npz", replace: bool = False) -> list[Path]:
     """Write `data` into folder `to` as `write_folder` does; returns the files written.
 
-    With `replace`, files with names of the layout are replaced, or removed if this data set has no such file; other
-    files in the folder stay.
+    All files are written before the first one is at its place. With `replace`, files with names of the layout are
+    replaced, or removed if this data set has no such file; other files in the folder stay.
 
     Raises
     ------
@@ -171,16 +172,30 @@ def export(data: Dataset, to: Path, *, matrices: str = "npz", replace: bool = Fa
         raise unknown("format", matrices, FORMATS)
     if to.exists() and not to.is_dir():
         raise UsageError(f"{to} is a file", "Give --to a folder.")
-    try:
-        to.mkdir(parents=True, exist_ok=True)
-        existing = sorted(path.name for path in to.iterdir())
+    if not to.exists():
+        with temporary_folder(to.parent, to.name) as work:
+            written = write_folder(work, data, matrices=matrices)
+            work.chmod(0o755)
+            work.rename(to)
+        return [to / path.name for path in written]
+    with temporary_folder(to, "export") as work:
+        existing = sorted(path.name for path in to.iterdir() if path != work)
         if existing and not replace:
             examples = ", ".join(existing[:5]) + (", …" if len(existing) > 5 else "")
             hint = "Give an empty folder, or --replace to overwrite its files."
             raise DataError(f"{to} is not empty ({examples})", hint)
-        written = write_folder(to, data, matrices=matrices)
-        for name in NAMES.intersection(existing) - {path.name for path in written}:
-            (to / name).unlink()
-    except OSError as error:
-        raise cannot_write(to, error) from error
-    return written
+        return _moved(write_folder(work, data, matrices=matrices), to)
+
+
+def _moved(written: list[Path], to: Path) -> list[Path]:
+    """Move files into `to` in place of all others of the layout.
+
+    The training labels, by which a folder is recognised, go first and come last: `data import --from` refuses a folder
+    in which a killed process left a mixture.
+    """
+    names = [path.name for path in written]
+    for name in [*MARKS, *NAMES.difference(names, MARKS)]:
+        (to / name).unlink(missing_ok=True)
+    for path in sorted(written, key=lambda path: path.name in MARKS):
+        path.replace(to / path.name)
+    return [to / name for name in names]
