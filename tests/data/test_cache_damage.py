@@ -5,6 +5,7 @@ Every array of a small data set is damaged in every way of `HARM`; some of the w
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from xmcbench import files
 from xmcbench.data import arrays, cache
 from xmcbench.data.spec import Parsed
 from xmcbench.data.texts import Texts
-from xmcbench.errors import WriteError
+from xmcbench.errors import WriteError, cannot_write
 
 NAMES = [name for name, _ in cache.arrays(small())]
 
@@ -252,6 +253,17 @@ def test_a_home_that_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(arrays, "write_json", refuse)
     (folder / arrays.VERIFIED).unlink()
     assert [hashed(monkeypatch, folder) for _ in range(2)] == [len(NAMES)] * 2
+
+
+def test_damage_in_a_home_that_cannot_be_written_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: Path) -> AbstractContextManager[None]:
+        raise cannot_write(lock, OSError(errno.EROFS, "Read-only file system"))
+
+    flip(folder / "test_filter.npy")
+    monkeypatch.setattr(arrays, "locked", refuse)
+    with pytest.raises(WriteError, match=r"is damaged \(test_filter.npy: .*can't be parsed again") as caught:
+        cache.open_or_build(folder, KEY, never)
+    assert "Read-only file system" in caught.value.message
 
 
 def test_content_is_validated_once_for_each_meta(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
