@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.data.damage import flip, in_place, reseal
 from tests.data.test_cache import KEY, never, same, small
@@ -160,6 +162,19 @@ def test_each_array_damaged_in_each_way(whole: Path, name: str, harm: str) -> No
     same(small(), found.parsed)
     assert found.content_hash == expected == cache.content_hash(found.parsed)
     same(small(), cache.open_or_build(folder, KEY, never).parsed)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_byte_of_any_file(whole: Path, data: st.DataObject) -> None:
+    cache.open_or_build(whole, KEY, small)
+    path = data.draw(st.sampled_from(sorted(whole.iterdir())), "file")
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1), "position")] ^= data.draw(st.integers(1, 255), "change")
+    in_place(path, bytes(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        same(small(), cache.open_or_build(whole, KEY, small).parsed)
 
 
 SHAPES = {"negative": [-1, 5], "huge": [1 << 60, 5], "no columns": [7, -5], "narrow": [7, 4], "wide": [7, 6]}
