@@ -5,6 +5,7 @@ Every array of a small data set is damaged in every way of `HARM`; some of the w
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -14,11 +15,13 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.data.damage import flip, in_place, reseal
 from tests.data.test_cache import KEY, never, same, small
@@ -26,7 +29,7 @@ from xmcbench import files
 from xmcbench.data import arrays, cache
 from xmcbench.data.spec import Parsed
 from xmcbench.data.texts import Texts
-from xmcbench.errors import WriteError
+from xmcbench.errors import WriteError, cannot_write
 
 NAMES = [name for name, _ in cache.arrays(small())]
 
@@ -161,6 +164,19 @@ def test_each_array_damaged_in_each_way(whole: Path, name: str, harm: str) -> No
     same(small(), cache.open_or_build(folder, KEY, never).parsed)
 
 
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_byte_of_any_file(whole: Path, data: st.DataObject) -> None:
+    cache.open_or_build(whole, KEY, small)
+    path = data.draw(st.sampled_from(sorted(whole.iterdir())), "file")
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1), "position")] ^= data.draw(st.integers(1, 255), "change")
+    in_place(path, bytes(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        same(small(), cache.open_or_build(whole, KEY, small).parsed)
+
+
 SHAPES = {"negative": [-1, 5], "huge": [1 << 60, 5], "no columns": [7, -5], "narrow": [7, 4], "wide": [7, 6]}
 
 
@@ -252,6 +268,17 @@ def test_a_home_that_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(arrays, "write_json", refuse)
     (folder / arrays.VERIFIED).unlink()
     assert [hashed(monkeypatch, folder) for _ in range(2)] == [len(NAMES)] * 2
+
+
+def test_damage_in_a_home_that_cannot_be_written_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: Path) -> AbstractContextManager[None]:
+        raise cannot_write(lock, OSError(errno.EROFS, "Read-only file system"))
+
+    flip(folder / "test_filter.npy")
+    monkeypatch.setattr(arrays, "locked", refuse)
+    with pytest.raises(WriteError, match=r"is damaged \(test_filter.npy: .*can't be parsed again") as caught:
+        cache.open_or_build(folder, KEY, never)
+    assert "Read-only file system" in caught.value.message
 
 
 def test_content_is_validated_once_for_each_meta(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,6 +218,22 @@ def before(first: Callable[..., None], function: Callable[..., Any]) -> Callable
     return both
 
 
+def test_an_import_that_is_edited_while_it_is_read_is_not_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path).folder
+
+    def slow(folder: Path, **options: bool) -> Parsed:
+        parsed = read_folder(folder, **options)
+        (folder / "output-items.jsonl").write_bytes((folder / "output-items.jsonl").read_bytes() + b"\n")
+        return parsed
+
+    monkeypatch.setattr("xmcbench.data.imported.read_folder", slow)
+    with pytest.raises(DataError, match=f"{folder}/output-items.jsonl: changed after the import"):
+        load("mine", offline=True)
+    assert not list((home() / "parsed").rglob("meta.json"))
+
+
 def test_the_stored_form_of_an_import_is_not_a_folder_to_import(tmp_path: Path) -> None:
     folder = make(tmp_path).folder
     with pytest.raises(DataError, match=r"is the imported data set mine itself\n.*data export mine --to FOLDER"):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import xmcbench.data
 from xmcbench.data import catalogue, importing, load
 from xmcbench.data.cache import content_hash
+from xmcbench.data.recipes import Recipe
 from xmcbench.data.user_files import SplitFiles
 from xmcbench.errors import DataError, UsageError
 
@@ -109,6 +111,22 @@ def test_counts_must_be_as_expected(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with pytest.raises(DataError, match="n_train is 2, expected 3"):
         load("toy", offline=True)
     assert parses(folder) == []
+
+
+@pytest.mark.usefixtures("toy")
+def test_files_that_change_while_they_are_read_are_not_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place(monkeypatch, tmp_path)
+    real = Recipe.run
+
+    def edited_meanwhile(*words: Any) -> Any:
+        parsed = real(*words)
+        (tmp_path / "mirror" / "toy" / "train.txt").write_text(TRAIN.replace("3:2", "3:4"))
+        return parsed
+
+    monkeypatch.setattr(Recipe, "run", edited_meanwhile)
+    with pytest.raises(DataError, match="changed while they were read"):
+        load("toy")
+    assert not list((tmp_path / "home" / "parsed").rglob("meta.json"))
 
 
 @pytest.mark.usefixtures("toy")

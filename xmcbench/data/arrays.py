@@ -38,7 +38,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, WriteError
 from xmcbench.files import (
     Stamp,
     is_settled,
@@ -133,14 +133,33 @@ def open_or_build(
     ------
     DataError : the folder can't be written. Errors of `build` are passed on.
     """
-    with suppress(Unusable):
+    try:
         return open_folder(folder, key, read, verify=verify)
+    except Unusable as error:
+        damage = str(error)
+    try:
+        return _build(folder, key, build, read, verb)
+    except WriteError as error:
+        if not damage:
+            raise
+        message = f"{folder} is damaged ({damage}) and can't be {verb} again\n  {error.message}"
+        raise WriteError(message, error.hint) from error
+
+
+def _build(
+    folder: Path,
+    key: str,
+    build: Callable[[Writer], Mapping[str, object]],
+    read: Callable[[Stored], T],
+    verb: str,
+) -> T:
+    """Build the folder, unless another process does so meanwhile, and open it."""
     with locked(lock_of(folder)):
         try:
-            return open_folder(folder, key, read, verify=verify)  # another process may have built it meanwhile
+            return open_folder(folder, key, read, verify=True)
         except Unusable as error:
             if damage := str(error):
-                warnings.warn(f"{folder} is damaged: it is {verb} again ({damage})", stacklevel=3)
+                warnings.warn(f"{folder} is damaged: it is {verb} again ({damage})", stacklevel=4)
         with replaced_folder(folder) as work:
             writer = Writer(work)
             meta = {"format": FORMAT, "key": key, **build(writer), "arrays": writer.files}

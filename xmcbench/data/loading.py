@@ -102,13 +102,23 @@ def _catalogue_source(facts: Entry, view: str | None, *, offline: bool, reporter
     view = view or facts.default_view
     files = fetch_files(facts, view, offline=offline, progress=reporter)
     dataset_recipe = recipe(facts.recipe)
+
+    def hashes() -> dict[str, str]:
+        return {role: remembered(path).sha256 for role, path in sorted(files.items())}
+
     depends_on = {
         "recipe": [facts.recipe, dataset_recipe.version],
         "view": view,
         "options": dict(facts.options),
-        "files": {role: remembered(path).sha256 for role, path in sorted(files.items())},
+        "files": hashes(),
     }
-    parse = partial(dataset_recipe.run, files, view, facts.options)
+
+    def parse() -> Parsed:
+        parsed = dataset_recipe.run(files, view, facts.options)
+        if hashes() != depends_on["files"]:
+            raise DataError(f"{facts.name}: its files changed while they were read", "Repeat the command.")
+        return parsed
+
     return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse, expected=facts.expected)
 
 
@@ -139,6 +149,7 @@ def _imported_source(name: str, view: str | None) -> Source:
         parsed = facts.parse(view)
         if find_imported(name) != facts:
             raise DataError(f"{facts.name} was imported again while it was read", "Repeat the command.")
+        check_files(facts, lambda path: remembered(path).sha256)  # none was edited meanwhile
         return parsed
 
     return Source(facts.name, view, facts.revision, facts.propensity, depends_on, parse)
