@@ -49,12 +49,12 @@ def test_a_writer_gets_its_turn_among_many_readers() -> None:
     def read() -> None:
         while not end.is_set():
             with reading("a"):
-                time.sleep(0.02)
+                time.sleep(0.05)
 
-    readers = [threading.Thread(target=read, daemon=True) for _ in range(4)]
-    for reader, delay in zip(readers, (0.0, 0.005, 0.005, 0.005), strict=True):  # so that one always reads
-        time.sleep(delay)
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(10)]
+    for reader in readers:
         reader.start()
+        time.sleep(0.005)  # so that one always reads
     got_turn = threading.Event()
 
     def write() -> None:
@@ -63,7 +63,7 @@ def test_a_writer_gets_its_turn_among_many_readers() -> None:
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
-    assert got_turn.wait(timeout=10)
+    assert got_turn.wait(timeout=5)
     end.set()
     for thread in (*readers, writer):
         thread.join(timeout=10)
