@@ -282,3 +282,21 @@ def test_a_byte_turned_over_is_found(tmp_path: Path) -> None:
 def test_float16_scores_of_a_csr_matrix() -> None:
     matrix = sp.csr_matrix((np.array([1, 2], np.float16), [0, 2], [0, 2]), shape=(1, 3))
     assert TopK.from_csr(matrix, 2).ids.tolist() == [[2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("ids", "scores", "says"),
+    [
+        (np.array([[1.5, 2]]), np.ones((1, 2), np.float32), "ids are float64"),
+        (np.array([[1, 2]]), np.ones((1, 2), np.float32), "ids are int64"),
+        (np.array([[1, 2]], np.int32), np.ones((1, 2)), "scores float64"),
+        (np.array([[1, -2]], np.int32), np.ones((1, 2), np.float32), "row 0 names label -2"),
+        (np.array([[1, 1]], np.int32), np.ones((1, 2), np.float32), "row 0 names label 1 twice"),
+        (np.array([[1, 2]], np.int32), np.array([[1, np.nan]], np.float32), "row 0 has a score that is NaN"),
+        (np.array([1, 2], np.int32), np.ones(2, np.float32), "both .rows, k."),
+    ],
+)
+def test_a_file_of_other_arrays_is_refused_by_name(ids: Any, scores: Any, says: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", ids=ids, scores=scores)
+    with pytest.raises(DataError, match=rf"p\.npz: .*{says}"):
+        TopK.load(tmp_path / "p.npz")

@@ -19,7 +19,7 @@ TAR_HEADER = 1 << 20  # bytes of a tar header, which holds a path; also those th
 ROWS = 10**7  # rows that a header may claim in a file of fewer bytes, since an empty row needs none
 COLUMNS = 10**8  # columns that a header may claim in a file of fewer bytes; each costs memory later
 WIDEST = 2**31 - 1  # columns, whatever the size of the file: ids are int32
-PARQUET_ROWS = 256  # rows that are decoded at once: each may repeat a long text of a dictionary
+PARQUET_ROWS = 256  # rows that are decoded at once, each of which may repeat one long text
 SYNTHETIC_ENTRIES = 10**9  # features of all rows of a synthetic data set, about 20 GB with its texts
 
 

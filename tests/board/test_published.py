@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,15 @@ def test_no_value_stands_under_a_data_set_it_was_not_measured_on(committed: list
     raw = [p for p in committed if p.method == "MatchXML" and p.dataset == "eurlex-4k"]
     assert [p.data for p in raw] == ["other"]
     assert {p.data for p in committed} <= {*catalogue(), "other"}
+
+
+def test_what_is_no_toml_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"eurlex-4k\.toml: .*nested too deeply"):
+        read(tmp_path, "a = " + "[" * 100_000)
+    (tmp_path / "eurlex-4k.toml").unlink()
+    os.mkfifo(tmp_path / "eurlex-4k.toml")
+    with pytest.raises(DataError, match=r"eurlex-4k\.toml: .*a pipe"):
+        load(tmp_path)
 
 
 def test_one_entry_worked_by_hand(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,15 @@ ONE = Expected(
     record="20261126T0-elias",
     metrics={"P@1": Score(0.1 + 0.2, 0.001, 1), "R@100:tail": Score(0.0, 1e-9, 2)},
 )
+
+
+def test_what_is_no_toml_is_a_data_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
+    (tmp_path / "number.toml").write_text("expected = " + "9" * 5000)
+    for name, says in {"pipe": "a pipe", "deep": "nested too deeply", "number": "thousands of digits"}.items():
+        with pytest.raises(DataError, match=rf"{name}\.toml: .*{says}"):
+            read(tmp_path / f"{name}.toml")
 
 
 def test_what_is_written_is_read_to_the_last_digit(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from xmcbench import limits
 from xmcbench.data import table_files
 from xmcbench.errors import DataError, UsageError
 
@@ -35,6 +37,34 @@ def rows(folder: Path, name: str, content: str | bytes, **options: object) -> li
 def test_rows_of_every_form(tmp_path: Path, name: str, content: str) -> None:
     values = [list(row.values()) for _, row in rows(tmp_path, name, content)]
     assert values == [["a", "x"], ["b", "y"]]
+
+
+def test_an_array_is_read_at_once_and_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WHOLE_TEXT", 50)
+    with pytest.raises(DataError, match="an array of 57 characters, at most 50 are read at once"):
+        rows(tmp_path, "t.json", '[{"text": "a",\n "tags": "x"},\n {"text": "b", "tags": 1}]')
+    with pytest.raises(DataError, match=r"t\.csv, lines? 2.*field larger than field limit"):
+        rows(tmp_path, "t.csv", 'text,tags\n"' + "aaaaaaaa\n" * 50)
+
+
+def test_a_parquet_file_of_one_long_text_in_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    monkeypatch.setattr(limits, "ALWAYS_UNPACKED", 1 << 20)
+    text = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 5000, pyarrow.int32()), ["a" * 10_000])
+    parquet.write_table(pyarrow.table({"text": text}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet, row \d+: more than 1,048,576 characters so far"):
+        list(table_files.table_rows(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.tsv", "t.jsonl", "t.json"])
+def test_a_table_is_a_regular_file(name: str, tmp_path: Path) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="a pipe"):
+        list(table_files.table_rows(tmp_path / name))
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,23 @@ def test_pooling_is_what_the_models_folder_says(tiny: Path, tmp_path: Path) -> N
     path.write_text("{")
     with pytest.raises(DataError, match=r"config\.json: not JSON"):
         made(folder)
+
+
+def test_damaged_files_of_a_model_are_named(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    for text in ("[" * 100_000, "{", '{"weight_map": 3}', "[]"):
+        (folder / "model.safetensors.index.json").write_text(text)
+        assert not is_whole(folder)
+    (folder / "model.safetensors.index.json").unlink()
+    os.mkfifo(folder / "more.safetensors")
+    with pytest.raises(DataError, match=r"more\.safetensors: a pipe"):
+        made(folder)
+    save_encoder(made(tiny), tmp_path / "saved")
+    for text in ("[" * 100_000, "[]", "{}", "\xff"):
+        (tmp_path / "saved" / "encoder.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(DataError, match=r"encoder\.json"):
+            load_encoder(tmp_path / "saved")
 
 
 def test_bfloat16_is_close_and_gives_float32(tiny: Path) -> None:

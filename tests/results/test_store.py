@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -281,6 +282,35 @@ def test_damaged_files_are_reported_and_hide_no_other(store: Store) -> None:
     assert ["aaaaaaa2.json" in broken[0], "noise.json" in broken[1]] == [True, True]
     assert len(broken) == 2
     assert found(store, "tree") == "aaaaaaa1"
+
+
+def test_what_is_no_record_file_is_refused_by_name_and_the_others_are_read(store: Store) -> None:
+    folder, expected = store.folder / "records", len(store.records())
+    os.mkfifo(folder / "pipe.json")
+    (folder / "zero.json").symlink_to("/dev/zero")
+    (folder / "folder.json").mkdir()
+    (folder / "nowhere.json").symlink_to("none")
+    (folder / "deep.json").write_text("[" * 100_000)
+    (folder / "digits.json").write_text('{"schema": ' + "9" * 5000 + "}")
+    (folder / "half.json").write_text('{"schema": 1, "x": "\\ud800"}')
+    (folder / "twice.json").write_text('{"schema": 1, "schema": 2}')
+    with open(folder / "long.json", "wb") as file:
+        file.truncate(100_000_000)
+    broken: list[str] = []
+    assert len(store.records(broken)) == expected
+    said = {Path(message.partition(":")[0]).name: message for message in broken}
+    assert said.keys() == {path.name for path in folder.iterdir() if not path.name.startswith("2026")}
+    for name, words in {
+        "pipe": "a pipe, not a regular file",
+        "zero": "a device, not a regular file",
+        "folder": "Is a directory",
+        "deep": "nested too deeply",
+        "digits": "thousands of digits",
+        "half": "half of a surrogate pair",
+        "twice": "'schema' occurs twice",
+        "long": "100,000,000 bytes, at most 16,777,216 are read",
+    }.items():
+        assert words in said[f"{name}.json"]
 
 
 def test_two_writers_and_a_reader_at_once(tmp_path: Path) -> None:

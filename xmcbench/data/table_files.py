@@ -293,19 +293,19 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
     except ImportError as error:
         hint = f"{install_extra('parquet')}. Or save the table as .csv or .jsonl."
         raise UsageError(f"{path}: reading parquet needs the package pyarrow", hint) from error
-    number = n_bytes = 0
+    number = size = 0
     try:
         with open_file(path) as file:
             most = limits.most_unpacked(os.fstat(file.fileno()).st_size)
             table = parquet.ParquetFile(file)
             _check_columns(path, table.schema_arrow.names)
             for batch in table.iter_batches(limits.PARQUET_ROWS):
-                n_bytes += batch.nbytes
-                if n_bytes > most:
-                    hint = "If its content is right, save the table as .csv or .jsonl."
-                    raise DataError(f"{path}: row {number} and before: more than {most:,} bytes of cells", hint)
                 for row in batch.to_pylist():
                     number += 1
+                    size += sum(len(str(cell)) for cell in row.values())  # parquet stores a text that repeats once
+                    if size > most:
+                        hint = "If its content is right, save the table as .csv or .jsonl."
+                        raise DataError(f"{path}, row {number}: more than {most:,} characters so far", hint)
                     yield number, row
     except XmcError:
         raise
