@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave them behind
 OLD = "-old"  # suffix of a folder that a new one replaces
+LONGEST = 120  # at least as many characters as the names of files in our folders
 RANDOM = 9  # characters that `tempfile` adds to a name, with the dash before them
 
 
@@ -126,6 +127,18 @@ def _remove_abandoned(path: Path) -> bool:
             path.unlink()
         return True
     return False
+
+
+def folder_fault(folder: Path) -> str:
+    """Why there can be no such folder, such as "Not a directory"; "" if it exists or its name allows one."""
+    try:
+        os.stat(folder / ("x" * LONGEST))
+    except FileNotFoundError:
+        links = (path for path in (folder, *folder.parents) if path.is_symlink() and not path.exists())
+        return next((f"{path} is a link to nothing" for path in links), "")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def abandoned(folder: Path) -> list[Path]:

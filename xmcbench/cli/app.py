@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import Annotated
+import warnings
+from pathlib import Path
+from typing import Annotated, TextIO
 
 import typer
 
@@ -68,12 +71,33 @@ for group in (app, data_app, peers_app, board_app, check_app):
         registered.cls = EachOptionOnce
 
 
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning of ours as a line for users; those of libraries tell where they come from."""
+    place = (
+        ""
+        if Path(filename).is_relative_to(Path(__file__).parents[1])
+        else f"{filename}:{lineno}: {category.__name__}: "
+    )
+    typer.echo(f"warning: {place}{clean_lines(message)}", err=True)
+
+
 def main() -> None:
     """Entry point of the console script: an XmcError becomes a message on standard error and an exit code.
 
     Waiting OpenMP threads sleep unless the user sets OMP_WAIT_POLICY. By default they spin on a core that other thread
     pools (torch, numba) or programs need, which slows down a busy machine many times.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names are any bytes, terminals any encoding
+    warnings.showwarning = _show
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
     try:
         app()

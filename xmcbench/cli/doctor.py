@@ -51,7 +51,8 @@ def doctor(
     Each file of an imported data set is read and compared with its hash at import. Each plugin is imported in a
     separate process. Exit code 1 if a problem was found.
     """
-    checks = [*_versions(), *_machine(full), *_folders(), *_leftovers(results), *_imports(), *_plugins(), *_peers()]
+    of_home = [*_leftovers(results), *_imports()] if _home_fault() is None else []
+    checks = [*_versions(), *_machine(full), *_folders(), *of_home, *_plugins(), *_peers()]
     problems = sum(check.ok is False for check in checks)
     if as_json:
         typer.echo(json.dumps({"problems": problems, "checks": [vars(check) for check in checks]}, indent=1))
@@ -111,19 +112,32 @@ def _machine(full: bool) -> list[Check]:
 def _folders() -> list[Check]:
     from xmcbench.data.home import home
 
-    existing = next(path for path in (home(), *home().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
     mirror = os.environ.get("XMCBENCH_MIRROR")
     found = Check("mirror", None, "none; XMCBENCH_MIRROR may name a folder of already downloaded files")
     if mirror:
         exists = Path(mirror).expanduser().is_dir()
         found = Check("mirror", exists, mirror if exists else f"XMCBENCH_MIRROR is {mirror}, which is not a folder")
+    if (fault := _home_fault()) is not None:
+        return [fault, found, _numba_cache()]
+    existing = next(path for path in (home(), *home().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     return [
         _writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to."),
         Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"),
         found,
         _numba_cache(),
     ]
+
+
+def _home_fault() -> Check | None:
+    from xmcbench.data.home import home
+    from xmcbench.errors import DataError
+
+    try:
+        home()
+    except DataError as error:
+        return Check("home folder", False, str(error))
+    return None
 
 
 def _leftovers(results: Path) -> list[Check]:

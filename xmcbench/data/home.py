@@ -5,17 +5,38 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from xmcbench.files import sweep
+from xmcbench.errors import DataError
+from xmcbench.escaping import clean
+from xmcbench.files import folder_fault, sweep
 
 
 def home() -> Path:
-    """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created."""
-    override = os.environ.get("XMCBENCH_HOME")
-    if override:
-        return Path(override).expanduser().absolute()
+    """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created.
+
+    Raises
+    ------
+    DataError : there can be no such folder; the message names the variable to set.
+    """
+    override, hint = os.environ.get("XMCBENCH_HOME"), "Set XMCBENCH_HOME to a folder you may write to."
+    name = "XMCBENCH_HOME is " if override else ""
+    try:
+        path = Path(override or _cache_folder()).expanduser()
+    except RuntimeError as error:  # of pathlib and platformdirs
+        reason = f"{name}{clean(override)}" if override else "HOME is not set"
+        raise DataError(f"{reason}: this user's home folder is not known", hint) from error
+    try:
+        path = path.absolute()
+    except FileNotFoundError as error:
+        raise DataError(f"{name}{path}: the current folder was removed", "Change to another folder.") from error
+    if fault := folder_fault(path):
+        raise DataError(f"{name}{clean(path)[:200]}: {fault}", hint)
+    return path
+
+
+def _cache_folder() -> str:
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
+    return str(platformdirs.user_cache_dir("xmcbench", appauthor=False))
 
 
 def imported() -> Path:

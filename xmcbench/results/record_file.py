@@ -155,7 +155,8 @@ def parse(text: bytes, origin: str) -> Record:
 
 def command() -> str:
     """The command of this process as a user would type it, without folders of this machine."""
-    return without_folders(shlex.join(["xmcbench", *sys.argv[1:]]))
+    text = shlex.join(["xmcbench", *sys.argv[1:]])
+    return without_folders(text.encode("utf-8", "backslashreplace").decode())  # names of files are any bytes
 
 
 def without_folders(text: str) -> str:
