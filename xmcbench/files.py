@@ -26,6 +26,7 @@ TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave th
 OLD = "-old"  # suffix of a folder that a new one replaces
 Stamp = list[int]  # see `stamp_of`
 SETTLE = 2_000_000_000  # nanoseconds; the times of files have steps of up to 2 s, those of Linux of 10 ms
+LONGEST = 120  # at least as many characters as the names of files in our folders
 RANDOM = 9  # characters that `tempfile` adds to a name, with the dash before them
 
 
@@ -202,6 +203,18 @@ def _remove_abandoned(path: Path) -> bool:
             path.unlink()
         return True
     return False
+
+
+def folder_fault(folder: Path) -> str:
+    """Why there can be no such folder, such as "Not a directory"; "" if it exists or its name allows one."""
+    try:
+        os.stat(folder / ("x" * LONGEST))
+    except FileNotFoundError:
+        links = (path for path in (folder, *folder.parents) if path.is_symlink() and not path.exists())
+        return next((f"{path} is a link to nothing" for path in links), "")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def abandoned(folder: Path) -> list[Path]:

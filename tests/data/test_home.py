@@ -25,7 +25,7 @@ def home_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("variable", "function"), [("XMCBENCH_HOME", home), ("XMCBENCH_MIRROR", mirror)])
 def test_the_home_of_nobody(variable: str, function: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "~nobody-of-this-name/folder")
-    with pytest.raises(UsageError, match=f"{variable}=~nobody-of-this-name/folder: there is no such user"):
+    with pytest.raises(UsageError, match=f"{variable}=~nobody-of-this-name/folder: no home folder is known"):
         function()
 
 
@@ -92,3 +92,62 @@ def test_a_home_folder_that_may_only_be_read(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(DataError, match="can't write"), changing("b", must=True):
         pass
     assert not version_lock("b").exists()
+
+
+@pytest.mark.parametrize("name", ["new", "with space", "new\nline", "\udcff\udcfe", "a/b/c", "x" * 255])
+def test_any_name_that_a_folder_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / name))
+    assert home() == tmp_path / name
+    assert not home().exists()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XMCBENCH_HOME", name)
+    assert home() == tmp_path / name
+
+
+def test_an_empty_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert home().name == "xmcbench"
+
+
+def test_names_that_no_folder_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, said in (
+        ("file", "Not a directory"),
+        ("file/in/it", "Not a directory"),
+        ("fifo", "Not a directory"),
+        ("link", "is a link to nothing"),
+        ("link/in/it", "is a link to nothing"),
+        ("loop", "symbolic links"),
+        ("x" * 256, "File name too long"),
+        ("/".join(["x" * 250] * 17), "File name too long"),
+    ):
+        monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / name))
+        with pytest.raises(UsageError, match=said) as caught:
+            home()
+        assert "XMCBENCH_HOME=" in caught.value.message
+        assert "Set XMCBENCH_HOME to a folder" in caught.value.hint
+
+
+def test_a_user_without_a_home_folder_is_told_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("XMCBENCH_HOME", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    with pytest.raises(UsageError, match="no home folder is known for this user"):
+        home()
+
+
+def test_a_removed_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("XMCBENCH_HOME", "relative")
+    with pytest.raises(UsageError, match="the current folder was removed"):
+        home()
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "absolute"))
+    assert home() == tmp_path / "absolute"
+    monkeypatch.chdir(tmp_path)

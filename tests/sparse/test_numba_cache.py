@@ -69,6 +69,38 @@ def test_kernels_are_kept_while_nothing_changes(tmp_path: Path) -> None:
     assert [int(ask(code, tmp_path).communicate()[0]) for _ in range(2)] == [0, 1]
 
 
+def test_a_damaged_cache_is_compiled_anew(tmp_path: Path) -> None:
+    write(tmp_path / "kernels", 1)
+    assert answer(tmp_path) == 1
+    for kind, damage in (("nbi", b"\x80\x04garbage"), ("nbc", b"\x80")):
+        (path,) = (tmp_path / "kernels" / "__pycache__").glob(f"caller*.{kind}")
+        path.write_bytes(damage)
+        assert answer(tmp_path) == 1
+
+
+WITHOUT = """
+import errno, warnings
+from numba.core import caching
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+{fault}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from kernels.caller import caller
+    print(caller() + caller())
+assert [str(w.message) for w in caught if "can't be cached ({said})" in str(w.message)], caught
+"""
+
+
+def test_without_a_folder_or_space_kernels_are_compiled_in_memory(tmp_path: Path) -> None:
+    write(tmp_path / "kernels", 4)
+    for fault, said in (
+        ("caching.CacheImpl._locator_classes = []", "no folder for them can be written"),
+        ("caching.Cache._save_overload = full", "No space left on device"),
+    ):
+        assert int(ask(WITHOUT.format(fault=fault, said=said), tmp_path).communicate()[0]) == 8
+
+
 def test_a_stamp_is_of_names_and_contents(tmp_path: Path) -> None:
     stamps = []
     for number, files in enumerate(({"a.py": "1"}, {"a.py": "2"}, {"b.py": "1"}, {"a.py": "1", "b.py": ""})):

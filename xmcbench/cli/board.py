@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from xmcbench.cli.options import AS_FOLDER
 from xmcbench.cli.terminal import say
 from xmcbench.errors import DataError, RegressionError, UsageError
 
@@ -21,9 +22,10 @@ def group() -> None:
 
 @board_app.command()
 def build(
-    folder: Annotated[Path, typer.Option(help="Folder with records/ and board/; gets the files.")] = Path(
-        "leaderboards"
-    ),
+    folder: Annotated[
+        Path,
+        typer.Option(**AS_FOLDER, help="Folder with records/ and board/; gets the files."),
+    ] = Path("leaderboards"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 3 if a file differs.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Repeat tests and comparisons with data.")] = False,
 ) -> None:
@@ -56,7 +58,10 @@ def build(
 
 def merge(
     sources: Annotated[list[Path], typer.Argument(metavar="FROM", help="Results folders.")],
-    into: Annotated[Path, typer.Option(help="Results folder to merge into; created if missing.")],
+    into: Annotated[
+        Path,
+        typer.Option(**AS_FOLDER, help="Results folder to merge into; created if missing."),
+    ],
     slim: Annotated[bool, typer.Option("--slim", help="Leave out what leaderboards don't need: predictions.")] = False,
 ) -> None:
     """Merge results folders. Records and their files are copied, and nothing is ever overwritten.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import AsJson, Offline, forbid_network
+from xmcbench.cli.options import AS_FOLDER, AsJson, Offline, forbid_network
 from xmcbench.cli.terminal import checks_hold, make_console, print_check, say
 from xmcbench.errors import DataError, RegressionError, UsageError, counted, unknown
 
@@ -68,7 +68,10 @@ def method(
 def scores(
     which: Annotated[str, typer.Option("--set", help="Set of expected scores: fast or full.")] = FAST,
     only: Only = None,
-    results: Annotated[Path | None, typer.Option(help="Keep records here; reuse those of unchanged code.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(**AS_FOLDER, help="Keep records here; reuse those of unchanged code."),
+    ] = None,
     expected: Annotated[Path, typer.Option(help="Folder of expected scores.")] = Path("leaderboards/expected"),
     offline: Offline = False,
     update: Annotated[Path | None, typer.Option(metavar="RESULTS", help="Update the set from these records.")] = None,

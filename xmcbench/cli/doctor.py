@@ -51,7 +51,8 @@ def doctor(
     Each file of an imported data set is read and compared with its hash at import. Each plugin is imported in a
     separate process. Exit code 1 if a problem was found.
     """
-    checks = [*_versions(), *_machine(full), *_folders(), *_leftovers(results), *_imports(), *_plugins(), *_peers()]
+    of_home = [*_leftovers(results), *_imports()] if _home_fault() is None else []
+    checks = [*_versions(), *_machine(full), *_folders(), *of_home, *_plugins(), *_peers()]
     problems = sum(check.ok is False for check in checks)
     if as_json:
         typer.echo(json.dumps({"problems": problems, "checks": [vars(check) for check in checks]}, indent=1))
@@ -114,14 +115,16 @@ def _folders() -> list[Check]:
     from xmcbench.data.places import mirror
     from xmcbench.errors import UsageError
 
-    existing = next(path for path in (home(), *home().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
     try:
         folder = mirror()
         none = "none; XMCBENCH_MIRROR may name a folder of already downloaded files"
         found = Check("mirror", True if folder else None, str(folder or none))
     except UsageError as error:
         found = Check("mirror", False, str(error))
+    if (fault := _home_fault()) is not None:
+        return [fault, found, _numba_cache()]
+    existing = next(path for path in (home(), *home().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     return [
         _writable("home folder", home(), "Set XMCBENCH_HOME to a folder you may write to."),
         Check("free disk", free >= MIN_FREE_BYTES, f"{free / (1 << 30):.1f} GiB at {existing}"),
@@ -129,6 +132,17 @@ def _folders() -> list[Check]:
         Check("recorded hashes", not damage(), damage() or "hashes of first downloads: none is lost"),
         _numba_cache(),
     ]
+
+
+def _home_fault() -> Check | None:
+    from xmcbench.data.home import home
+    from xmcbench.errors import DataError
+
+    try:
+        home()
+    except DataError as error:
+        return Check("home folder", False, str(error))
+    return None
 
 
 def _leftovers(results: Path) -> list[Check]:

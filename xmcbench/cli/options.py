@@ -11,18 +11,29 @@ import typer
 import typer.core
 
 from xmcbench.errors import UsageError
-from xmcbench.escaping import clean_lines
-from xmcbench.files import user_path
+from xmcbench.escaping import clean, clean_lines
+from xmcbench.files import folder_fault, user_path
 
 if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
 
+
+def folder_value(text: str | Path) -> Path:
+    """The value of an option that names a folder to write to; it exists or, as far as its name tells, can be made."""
+    if not str(text):
+        raise typer.BadParameter("it is empty; give the path of a folder")
+    if fault := folder_fault(Path(text)):
+        raise typer.BadParameter(f"{clean(text)[:200]}: {fault}; give the path of a folder you may write to")
+    return Path(text)
+
+
+AS_FOLDER: dict[str, Any] = {"parser": folder_value, "metavar": "PATH"}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DatasetView = Annotated[str | None, typer.Option("--view", help="bow, text, … Default: the data set's default view.")]
 Metrics = Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network, only local files and XMCBENCH_MIRROR.")]
-Results = Annotated[Path, typer.Option(envvar="XMCBENCH_RESULTS", help="Results folder.")]
+Results = Annotated[Path, typer.Option(**AS_FOLDER, envvar="XMCBENCH_RESULTS", help="Results folder.")]
 RUN = "Run id or a part of it, record file, label, or method name (newest run)."
 
 RESULTS = Path("results")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, RUN, AsJson, Offline, Results
+from xmcbench.cli.options import AS_FOLDER, RESULTS, RUN, AsJson, Offline, Results
 from xmcbench.cli.terminal import checks_hold, make_console, percent, print_check, print_table, print_text
 from xmcbench.errors import DataError, RegressionError, UsageError, XmcError
 from xmcbench.escaping import one_line
@@ -26,7 +26,10 @@ def verify(
     name: Annotated[str, typer.Argument(metavar="RECORD", help=RUN)],
     results: Results = RESULTS,
     rerun: Annotated[bool, typer.Option("--rerun", help="Also repeat the run and judge the new scores.")] = False,
-    into: Annotated[Path | None, typer.Option(help="With --rerun: results folder to keep the new run in.")] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(**AS_FOLDER, help="With --rerun: results folder to keep the new run in."),
+    ] = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:

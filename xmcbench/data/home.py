@@ -20,7 +20,8 @@ from functools import cache
 from pathlib import Path
 
 from xmcbench.errors import UsageError, WriteError
-from xmcbench.files import sweep, user_path
+from xmcbench.escaping import clean
+from xmcbench.files import folder_fault, sweep, user_path
 from xmcbench.locks import Busy, locked
 
 VERSION = "version "  # first part of the name of a lock
@@ -31,25 +32,39 @@ _held = threading.local()  # `names`: data sets whose version this thread has lo
 def home() -> Path:
     """`XMCBENCH_HOME`, or else the platform's cache folder for xmcbench; the folder is not created.
 
-    Raises UsageError: there is no such folder for an unknown user.
+    Raises UsageError: there can be no such folder; the message names the variable to set.
     """
-    if override := folder_in("XMCBENCH_HOME"):
-        return override
+    hint = "Set XMCBENCH_HOME to a folder you may write to."
+    path = folder_in("XMCBENCH_HOME") or _cache_folder(hint)
+    if fault := folder_fault(path):
+        name = "XMCBENCH_HOME=" if os.environ.get("XMCBENCH_HOME") else ""
+        raise UsageError(f"{name}{clean(path)[:200]}: {fault}", hint)
+    return path
+
+
+def _cache_folder(hint: str) -> Path:
     import platformdirs
 
-    folder = Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
+    try:
+        folder = Path(platformdirs.user_cache_dir("xmcbench", appauthor=False)).expanduser()
+    except RuntimeError as error:  # of pathlib
+        raise UsageError("no home folder is known for this user", hint) from error
     if not folder.is_absolute():  # platformdirs leaves a ~ that it can't expand
-        raise UsageError(f"no home folder is known for this user, so {folder} can't be used", "Set XMCBENCH_HOME.")
+        raise UsageError(f"no home folder is known for this user, so {folder} can't be used", hint)
     return folder
 
 
 def folder_in(variable: str) -> Path | None:
     """The absolute path in an environment variable, or None if that is unset or empty.
 
-    Raises UsageError: it begins with the `~` of an unknown user.
+    Raises UsageError: it begins with the `~` of an unknown user, or is relative to a current folder that was removed.
     """
-    text = os.environ.get(variable)
-    return user_path(text, f"{variable}=").absolute() if text else None
+    if not (text := os.environ.get(variable)):
+        return None
+    try:
+        return user_path(text, f"{variable}=").absolute()
+    except FileNotFoundError as error:
+        raise UsageError(f"{variable}={text}: the current folder was removed", "Change to another folder.") from error
 
 
 def imported() -> Path:

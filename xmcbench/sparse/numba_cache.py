@@ -9,6 +9,7 @@ packages call functions.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,27 +35,58 @@ def stamp_whole_package(package: Path) -> None:
 
 @cache
 def _patch_numba() -> None:
-    """Patch private classes of numba, since there is no public hook; if a version lacks them, numba's own stamps apply.
+    """Patch private classes of numba, since there is no public hook; if a version lacks them, numba's own rules apply.
 
-    Besides stamps, this concerns the index of a kernel's versions: numba fails to load it if it names a class, such as
-    the type of a parameter, that its module lacks. It is treated as an index of another stamp, which is empty.
+    Besides stamps, this concerns what numba fails at: an index or a kernel that is damaged, or that names a class which
+    its module lacks, counts as not cached; and without a folder to write to, or on a full disk, kernels are compiled
+    for this process alone.
     """
-    from numba.core import caching
+    from numba.core import caching, dispatcher
 
     mixin: Any = getattr(caching, "_SourceFileBackedLocatorMixin", None)
     file: Any = getattr(caching, "IndexDataCacheFile", None)
+    cached: Any = getattr(caching, "Cache", None)
+    kernel: Any = getattr(dispatcher, "Dispatcher", None)
     get_source_stamp, load_index = getattr(mixin, "get_source_stamp", None), getattr(file, "_load_index", None)
-    if get_source_stamp is None or load_index is None:
+    load, save = getattr(file, "load", None), getattr(cached, "save_overload", None)
+    enable_caching = getattr(kernel, "enable_caching", None)
+    if not (get_source_stamp and load_index and load and save and enable_caching):
         return
 
     def stamp_with_package(self: Any) -> Any:
         package = Path(self._py_file).resolve().parent
         return (*get_source_stamp(self), _stamps[package]) if package in _stamps else get_source_stamp(self)
 
-    def load_if_possible(self: Any) -> Any:
+    def index_if_whole(self: Any) -> Any:
         try:
-            return load_index(self)
-        except (AttributeError, ImportError):
+            index = load_index(self)
+        except Exception:  # a damaged pickle raises many types
             return {}
+        return index if isinstance(index, dict) else {}
 
-    mixin.get_source_stamp, file._load_index = stamp_with_package, load_if_possible
+    def load_if_whole(self: Any, key: Any) -> Any:
+        try:
+            return load(self, key)
+        except Exception:
+            return None
+
+    def save_if_possible(self: Any, signature: Any, data: Any) -> None:
+        try:
+            save(self, signature, data)
+        except OSError as error:
+            _warn(error.strerror or str(error))
+
+    def enable_if_possible(self: Any) -> None:
+        try:
+            enable_caching(self)
+        except RuntimeError:  # no folder can be written
+            _warn("no folder for them can be written")
+
+    mixin.get_source_stamp, file._load_index, file.load = stamp_with_package, index_if_whole, load_if_whole
+    cached.save_overload, kernel.enable_caching = save_if_possible, enable_if_possible
+
+
+@cache
+def _warn(reason: str) -> None:
+    hint = "set NUMBA_CACHE_DIR to a folder you may write to, or every start compiles them again"
+    warnings.warn(f"compiled kernels can't be cached ({reason}): {hint}", stacklevel=3)
