@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +13,22 @@ from xmcbench.cli import app as cli
 from xmcbench.cli import run
 from xmcbench.cli.ls import Kind
 from xmcbench.errors import DataError, UsageError
+
+LEFT_RUNNING = """
+import sys, threading, time
+from xmcbench.cli import app
+app.THREADS_SECONDS = 0.2
+threading.Thread(target=time.sleep, args=(600,)).start()
+sys.argv = ["xmcbench", *sys.argv[1:]]
+app.main()
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["ls", "nothing"], 2)])
+def test_a_thread_left_running_does_not_keep_the_process(words: list[str], code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT_RUNNING, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert ("xmcbench " if code == 0 else "error: ") in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

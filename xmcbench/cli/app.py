@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -30,6 +31,7 @@ from xmcbench.cli.verify import verify
 from xmcbench.errors import XmcError
 from xmcbench.escaping import clean_lines
 
+THREADS_SECONDS = 10.0  # that threads have to end after a command
 INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 app = typer.Typer(
@@ -76,6 +78,14 @@ def main() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
     try:
+        _call_app()
+    except SystemExit as stop:
+        _end_despite_threads(stop.code if isinstance(stop.code, int) else 0)
+        raise
+
+
+def _call_app() -> None:
+    try:
         app()
     except XmcError as error:
         typer.echo(f"error: {clean_lines(error)}", err=True)
@@ -88,6 +98,16 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
+
+
+def _end_despite_threads(code: int) -> None:
+    """End the process in `THREADS_SECONDS` if a method left threads running, for which Python would wait forever."""
+    if all(thread.daemon or thread is threading.current_thread() for thread in threading.enumerate()):
+        return
+    sys.stdout.flush()
+    timer = threading.Timer(THREADS_SECONDS, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 if __name__ == "__main__":
