@@ -176,11 +176,11 @@ def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> tuple[dic
             except Exception as error:
                 errors[spec.dataset] = error
     failures = []
-    for name, error in errors.items():
+    for name, fault in errors.items():
         if not datasets and name == spec.dataset:
-            raise error if isinstance(error, XmcError) else XmcError(f"data set {name}: {explain(error)[1]}") from error
+            raise fault if isinstance(fault, XmcError) else XmcError(f"data set {name}: {explain(fault)[1]}") from fault
         runs = counted(sum(spec.dataset == name for spec in plan), "run")
-        failures.append(_failure(f"data set {name} can't be loaded, {runs} left out", error))
+        failures.append(_failure(f"data set {name} can't be loaded, {runs} left out", fault))
         console.print(failures[-1])
     return datasets, failures
 
