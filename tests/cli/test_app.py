@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
 from xmcbench.cli import app as cli
 from xmcbench.cli import run
 from xmcbench.errors import UsageError
+
+LEFT_RUNNING = """
+import sys, threading, time
+from xmcbench.cli import main
+main.THREADS_SECONDS = 0.2
+threading.Thread(target=time.sleep, args=(600,)).start()
+sys.argv = ["xmcbench", *sys.argv[1:]]
+main.main()
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["ls", "nothing"], 2)])
+def test_a_thread_left_running_does_not_keep_the_process(words: list[str], code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT_RUNNING, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert ("xmcbench " if code == 0 else "error: ") in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

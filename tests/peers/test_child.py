@@ -83,6 +83,27 @@ def test_a_child_that_dies_leaves_its_last_words() -> None:
         child.ask({}, {"x": np.zeros(1 << 20, np.float32)}, nothing)
 
 
+def test_a_child_that_hangs_up() -> None:
+    child = Child("demo", [sys.executable, "-c", "import os, time; os.close(1); time.sleep(60)"])
+    with pytest.raises(XmcError, match="closed its output without an answer"):
+        child.ask({}, {}, nothing)
+    assert not psutil.pid_exists(child.pid)
+
+
+def test_a_child_that_reads_nothing_does_not_outlast_the_deadline() -> None:
+    child = Child("demo", [sys.executable, "-c", "import time; time.sleep(60)"])
+    end = time.monotonic() + 0.5
+
+    def tick() -> None:
+        if time.monotonic() > end:
+            raise TimeLimit("the time limit has passed")
+
+    with pytest.raises(TimeLimit):
+        child.ask({}, {"x": np.zeros(1 << 20, np.float32)}, tick)
+    assert time.monotonic() < end + 20
+    assert not psutil.pid_exists(child.pid)
+
+
 def test_a_child_that_can_not_be_started(tmp_path: Path) -> None:
     with pytest.raises(XmcError, match="can't be started"):
         Child("demo", [tmp_path / "nowhere"])

@@ -25,7 +25,7 @@ from xmcbench.results.record import SCHEMA, Limits, Record
 from xmcbench.results.store import Store
 from xmcbench.runs.job import Options
 from xmcbench.runs.plan import RunSpec
-from xmcbench.testing.worlds import tiny
+from xmcbench.testing.worlds import single_label, tiny
 from xmcbench.topk import TopK
 
 
@@ -147,6 +147,45 @@ def test_whatever_a_method_does_there_is_a_record(store: Store, trouble: str) ->
     assert record.notes["traceback"]
     said = {"bad skip": "no skip", "exit": "SystemExit", "array": "not a TopK"}
     assert said[trouble] in record.reason
+
+
+class OneBuffer(Frequent):
+    """Returns the same arrays from every call."""
+
+    buffer = np.zeros((80, 5), np.int32), np.zeros((80, 5), np.float32)
+
+    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
+        top, (ids, scores) = super().predict(inputs, 5, ctx), self.buffer
+        ids[: inputs.n_rows], scores[: inputs.n_rows] = top.ids, top.scores
+        if inputs.n_rows == 1:
+            ids[:] = 7
+        return TopK(ids[: inputs.n_rows], scores[: inputs.n_rows])
+
+
+def test_predictions_are_those_of_the_batch_although_the_method_uses_their_arrays_again(store: Store) -> None:
+    record = run(store, tiny(), spec(method=OneBuffer))
+    assert record.metric("P@1") == run(store, tiny(), spec()).metric("P@1")
+    assert not (store.predictions(record).ids[:, 0] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"n_train": 2}, "error", "at least 3 training rows"),
+        ({"n_train": 1}, "error", "at least 3 training rows"),
+        ({"n_test": 0}, "ok", ""),
+    ],
+)
+def test_few_rows_fail_before_the_fit_or_have_a_record(store: Store, changes: Any, status: str, said: str) -> None:
+    method: Any = type("NeverSkips", (Frequent,), {"skip": lambda *_: None, "fits": 0})
+    record = run(store, tiny(**changes), spec(method=method))
+    assert (record.status, said in (record.reason or "")) == (status, True)
+    assert method.fits == (status == "ok")
+    assert store.records() == [record]
+
+
+def test_a_single_label_and_fewer_labels_than_k(store: Store) -> None:
+    assert run(store, single_label(), spec()).status == "ok"
 
 
 def test_what_must_have_a_gpu_is_skipped_without_one(store: Store) -> None:

@@ -323,13 +323,17 @@ class LooksAtTheBatch(Plain):
         return TopK.from_arrays(top.ids, 99 * common[top.ids] - np.arange(top.k), k)
 
 
+def shares_rows(owner: Split, inputs: Any) -> bool:
+    return owner.features is not None and np.shares_memory(owner.features.data, inputs.features.data)
+
+
 class FindsTestLabels(Plain):
     """Goes from its inputs back to the split they belong to."""
 
     def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
         top = super().predict(inputs, k, ctx)
-        for owner in gc.get_referrers(inputs.features):
-            if isinstance(owner, Split) and top.n_rows == 80:
+        for owner in gc.get_objects():
+            if type(owner) is Split and top.n_rows == 80 and shares_rows(owner, inputs):
                 top.scores[50] = 1e9 + np.roll(np.arange(top.k), owner.labels.indices[:20].sum()) * 1e6
                 return TopK.from_arrays(top.ids, top.scores)
         return top

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
 
 from xmcbench.cli.output import Output
 from xmcbench.cli.stopping import RESUME, Stopping, description
 
+THREADS_SECONDS = 10.0  # that threads have to end after a command
 INTERRUPTED = 128 + signal.SIGINT  # the convention of shells, which typer follows
 
 
@@ -28,7 +30,9 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
     code = exit_code_of_command(stopping)
     stopping.working = False
-    sys.exit(output.finish(code, own_status=sys.argv[1:2] == ["run"]))
+    code = output.finish(code, own_status=sys.argv[1:2] == ["run"])
+    _end_despite_threads(code)
+    sys.exit(code)
 
 
 def exit_code_of_command(stopping: Stopping) -> int:
@@ -51,6 +55,15 @@ def exit_code_of_command(stopping: Stopping) -> int:
     except BaseException as error:
         return _failed(error)
     return 0
+
+
+def _end_despite_threads(code: int) -> None:
+    """End the process in `THREADS_SECONDS` if a method left threads running, for which Python would wait forever."""
+    if all(thread.daemon or thread is threading.current_thread() for thread in threading.enumerate()):
+        return
+    timer = threading.Timer(THREADS_SECONDS, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -36,6 +36,10 @@ Offline = Annotated[bool, typer.Option("--offline", help="Use no network, only l
 Results = Annotated[Path, typer.Option(**AS_FOLDER, envvar="XMCBENCH_RESULTS", help="Results folder.")]
 RUN = "Run id or a part of it, record file, label, or method name (newest run)."
 
+LARGEST_ID = 2**31 - 1  # of labels, so that there are no more labels, and no larger k
+LARGEST_SEED = 2**63 - 1  # that a record holds
+MOST_SAMPLES = 1_000_000  # of a bootstrap
+
 RESULTS = Path("results")
 PROPENSITY = "0.55,1.5"  # Jain et al. 2016, section 5: except for Wikipedia (0.5,0.4) and Amazon (0.6,2.6)
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, DatasetView, Metrics, Offline, Results, forbid_network
+from xmcbench.cli.options import (
+    LARGEST_ID,
+    LARGEST_SEED,
+    RESULTS,
+    DatasetView,
+    Metrics,
+    Offline,
+    Results,
+    forbid_network,
+)
 from xmcbench.cli.terminal import duration, make_console, print_table
 from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
 from xmcbench.escaping import one_line, safe
@@ -23,9 +34,7 @@ if TYPE_CHECKING:
     from xmcbench.runs.job import Options
     from xmcbench.runs.plan import RunSpec
 
-LARGEST_K = 2**31 - 1  # ids of labels are int32
-LARGEST_SEED = 2**63 - 1
-LONGEST = 1e9  # seconds
+LONGEST = 1e9  # seconds of a time limit
 MOST_THREADS = 4096
 DEFAULT_DATASET = "icd10cm"  # part of a pip dependency, so it works offline
 EPILOG = """
@@ -46,13 +55,14 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="parameter=val
 
 
 def run(
+    context: typer.Context,
     methods: Methods = None,
     method: Annotated[list[str] | None, typer.Option(help="A class in a file: path/to/file.py:Class.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")] = None,
     view: DatasetView = None,
     settings: Settings = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
-    k: Annotated[int, typer.Option(min=1, max=LARGEST_K, help="Number of labels predicted per row.")] = 100,
+    k: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Number of labels predicted per row.")] = 100,
     metrics: Metrics = None,
     results: Results = RESULTS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -79,6 +89,9 @@ def run(
     from xmcbench.runs.job import Options
     from xmcbench.runs.plan import make_plan
 
+    out = sys.stdout if as_json else None
+    if as_json:  # what methods print, against the rules, is no record
+        context.with_resource(redirect_stdout(sys.stderr))
     names = [*(methods or []), *(method or [])]
     _check_options(names, device, time_limit)
     scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
@@ -95,7 +108,7 @@ def run(
         console.print(explain(stop)[1])
         raise typer.Exit(1) from stop
     with running(store.folder, _work_folders(plan, data, store, options)):
-        done = _execute_plan(plan, data, store, options, console, as_json, failures)
+        done = _execute_plan(plan, data, store, options, console, out, failures)
         records = [record for _, record in done]
         if all(record.status != "interrupted" for record in records):
             _settle_models(done, data, store, keep_models)
@@ -167,11 +180,11 @@ def _load_all(plan: list[RunSpec], offline: bool, console: Console) -> tuple[dic
             except Exception as error:
                 errors[spec.dataset] = error
     failures = []
-    for name, error in errors.items():
+    for name, fault in errors.items():
         if not datasets and name == spec.dataset:
-            raise error if isinstance(error, XmcError) else XmcError(f"data set {name}: {explain(error)[1]}") from error
+            raise fault if isinstance(fault, XmcError) else XmcError(f"data set {name}: {explain(fault)[1]}") from fault
         runs = counted(sum(spec.dataset == name for spec in plan), "run")
-        failures.append(_failure(f"data set {name} can't be loaded, {runs} left out", error))
+        failures.append(_failure(f"data set {name} can't be loaded, {runs} left out", fault))
         console.print(failures[-1])
     return datasets, failures
 
@@ -244,10 +257,13 @@ def _execute_plan(
     store: Store,
     options: Options,
     console: Console,
-    as_json: bool,
+    out: IO[str] | None,
     failures: list[str],
 ) -> list[tuple[RunSpec, Record]]:
-    """Execute the plan in order, until the user stops it. A run without a record adds a line to `failures`."""
+    """Execute the plan in order, until the user stops it. A run without a record adds a line to `failures`.
+
+    `out`: where to print records as JSON.
+    """
     from xmcbench.cli.progress import reporter
     from xmcbench.cli.show import line
     from xmcbench.results.execution import execute
@@ -266,8 +282,8 @@ def _execute_plan(
         done.append((spec, record))
         if record.status != "interrupted":  # the results, which follow at once, have its line with the reason
             console.print(line(record, reused))
-        if as_json:
-            print(json.dumps(record.raw, allow_nan=False, sort_keys=True), flush=True)
+        if out is not None:
+            print(json.dumps(record.raw, allow_nan=False, sort_keys=True), file=out, flush=True)
         if record.status == "interrupted":
             break  # the reason of the record says how to resume
     return done

@@ -37,10 +37,13 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 start_new_session=True,
+                bufsize=0,
             )
         except OSError as error:
             self._stderr.close()
             raise XmcError(f"{name}: its process can't be started ({error})", _reinstall_hint(name)) from error
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
         self._end = weakref.finalize(self, _end, self._process, self._stderr)
 
     @property
@@ -60,7 +63,7 @@ class Child:
             raise XmcError(f"{self.name}: its process has ended", "Run the command again.")
         try:
             assert self._process.stdin is not None
-            send(self._process.stdin, header, arrays)
+            send(_Input(self._process.stdin.fileno(), tick), header, arrays)
             answer = receive(lambda size: self._read(size, tick))
         except (BrokenPipeError, Garbled) as error:
             raise self._end_with_error(error) from error
@@ -95,7 +98,7 @@ class Child:
             code = self._process.wait(timeout=1.0)
             how = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         except subprocess.TimeoutExpired:
-            how = f"sent an invalid answer: {cause}"
+            how = "closed its output without an answer" if cause is None else f"sent an invalid answer: {cause}"
         output = self._stderr_tail()
         self.close()
         hint = "Signal 9 often means that the system ran out of memory. " if how.endswith("signal 9") else ""
@@ -107,6 +110,24 @@ class Child:
         self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, self._stderr.tell() - 4 * STDERR_CHARACTERS))
         return self._stderr.read().decode(errors="replace").strip()[-STDERR_CHARACTERS:]
+
+
+class _Input:
+    """The child's input for `send`; while the child reads nothing, `tick` is called, which may raise."""
+
+    def __init__(self, descriptor: int, tick: Callable[[], None]) -> None:
+        self.descriptor, self.tick = descriptor, tick
+
+    def write(self, content: bytes | memoryview) -> None:
+        left = memoryview(content)
+        while left:
+            if select.select([], [self.descriptor], [], POLL_SECONDS)[1]:
+                left = left[os.write(self.descriptor, left[: 1 << 20]) :]
+            else:
+                self.tick()
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
 
 
 def _reinstall_hint(name: str) -> str:

@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,7 +37,15 @@ class Garbled(Exception):
     """The input is not a valid message."""
 
 
-def send(stream: IO[bytes], header: Mapping[str, object], arrays: Arrays | None = None) -> None:
+class Writable(Protocol):
+    """What `send` writes to."""
+
+    def write(self, content: Any, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+def send(stream: Writable, header: Mapping[str, object], arrays: Arrays | None = None) -> None:
     """Write one message; arrays are numpy arrays of float32, int32 or int64."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
     descriptions = [[name, array.dtype.str, list(array.shape)] for name, array in contiguous.items()]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
+from typing import cast
 
 from xmcbench.errors import UsageError, XmcError, cannot_read, explain, unknown
 from xmcbench.escaping import kind_of, plain_text
@@ -232,6 +233,8 @@ def unusable(name: str, error: XmcError) -> type[Method]:
     about = MethodInfo(plain_text(shown, 100), "can't be used", "other", "unknown", deterministic=True)
 
     class Unusable:
+        """Fails when it is constructed."""
+
         info = about
 
         def __init__(self, params: object) -> None:
@@ -239,7 +242,7 @@ def unusable(name: str, error: XmcError) -> type[Method]:
 
         skip = fit = predict = save = load = __init__
 
-    return Unusable
+    return cast(type[Method], Unusable)
 
 
 def _from_file(text: str) -> type[Method]:
