@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, RUN, AsJson, Results, readable_records
+from xmcbench.cli.options import MOST_SAMPLES, RESULTS, RUN, AsJson, Results, readable_records
 from xmcbench.cli.show import chosen
 from xmcbench.cli.terminal import number, percent, print_table, print_text
 from xmcbench.errors import DataError, RegressionError, UsageError, counted
@@ -30,8 +30,12 @@ def compare(
     b: Annotated[str, typer.Argument(help="The run to compare with A; for a name, preferably a run on the same data.")],
     dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
     results: Results = RESULTS,
-    samples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the test rows.")] = 1000,
-    differ: Annotated[int, typer.Option(min=0, help="Labels and documents to show; 0: don't load the data.")] = 5,
+    samples: Annotated[
+        int, typer.Option(min=100, max=MOST_SAMPLES, help="Bootstrap resamples of the test rows.")
+    ] = 1000,
+    differ: Annotated[
+        int, typer.Option(min=0, max=1000, help="Labels and documents to show; 0: don't load the data.")
+    ] = 5,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 3 if B is worse, or nothing can be judged.")
     ] = False,

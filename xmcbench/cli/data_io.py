@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import PROPENSITY, AsJson, DatasetView, Offline, propensity_of
+from xmcbench.cli.options import LARGEST_SEED, PROPENSITY, AsJson, DatasetView, Offline, propensity_of
 from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def import_(
     literal: Literal = False,
     one_based: OneBased = "",
     test_share: Annotated[float, typer.Option(help="Share of test rows if no test files are given.")] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of that split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of that split.")] = 0,
     propensity: Annotated[str, typer.Option(help="Propensity constants A,B of Jain et al. 2016.")] = PROPENSITY,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an imported data set of that name.")] = False,
     as_json: AsJson = False,

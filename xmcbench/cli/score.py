@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import PROPENSITY, RESULTS, Metrics, Results, propensity_of
+from xmcbench.cli.options import LARGEST_SEED, MOST_SAMPLES, PROPENSITY, RESULTS, Metrics, Results, propensity_of
 from xmcbench.cli.terminal import number, percent, print_table
 from xmcbench.errors import DataError, UsageError, unknown
 
@@ -63,11 +63,15 @@ def score(
     propensity: Annotated[str | None, typer.Option(help=f"A,B of Jain et al. 2016. Default: {PROPENSITY}.")] = None,
     filter_file: Annotated[Path | None, typer.Option("--filter", help="Lines 'row label': pairs to ignore.")] = None,
     one_based: Annotated[str, typer.Option(help=ONE_BASED)] = "",
-    n_labels: Annotated[int, typer.Option(min=0, help="Number of labels, if the truth has no header.")] = 0,
+    n_labels: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Number of labels, if the truth has no header.")
+    ] = 0,
     metrics: Metrics = None,
     engine: Annotated[str, typer.Option(help="xmcbench or pyxclib.")] = "xmcbench",
-    samples: Annotated[int, typer.Option(min=0, help="Bootstrap resamples for intervals; 0: none.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=0, max=MOST_SAMPLES, help="Bootstrap resamples for intervals; 0: none.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the resampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help='Print only {"P@1": fraction, …}.')] = False,
     as_name: Annotated[str | None, typer.Option("--as", help="Write a record under this name.")] = None,
     selection: Annotated[str, typer.Option(help="Rows of selection: validation, test, none, unknown.")] = "unknown",

@@ -71,7 +71,7 @@ def load_encoder(folder: Path) -> Encoder:
     DataError if it is missing or damaged; XmcError if a package that a transformer needs is not installed.
     """
     try:
-        kind = json.loads((folder / FILE).read_text())["kind"]
+        kind = json.loads((folder / FILE).read_text(encoding="utf-8"))["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / FILE}: not an encoder ({error})", "Fit again.") from error
     if kind == BowEncoder.kind:

@@ -69,7 +69,7 @@ def folder_of(encoder: str) -> Path:
 
 def is_whole(folder: Path) -> bool:
     """Whether a snapshot has all files it needs; an interrupted download lacks some."""
-    indexes = [json.loads(path.read_text()) for path in folder.glob("*.safetensors.index.json")]
+    indexes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.safetensors.index.json")]
     shards = {name for index in indexes for name in index.get("weight_map", {}).values()}
     weights = all((folder / name).exists() for name in shards) if shards else any(folder.glob("*.safetensors"))
     return weights and (folder / "config.json").exists() and has_terms(folder)
@@ -155,7 +155,7 @@ def pooling_of(folder: Path) -> Pooling:
     if not path.exists():
         return "mean"
     try:
-        settings = json.loads(path.read_text())
+        settings = json.loads(path.read_text(encoding="utf-8"))
         modes = [name for name, value in settings.items() if name.startswith("pooling_mode") and value]
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: not readable ({error})") from error

@@ -128,7 +128,7 @@ class TransformerEncoder(Encoder):
     def load(cls, folder: Path) -> TransformerEncoder:
         """Read what `save` wrote; DataError if a file is missing or damaged."""
         try:
-            settings = json.loads((folder / FILE).read_text())
+            settings = json.loads((folder / FILE).read_text(encoding="utf-8"))
             values = {name: settings[name] for name in ("max_length", "pooling", "precision", "checkpointing")}
             if values["pooling"] not in ("mean", "cls") or values["precision"] not in ("auto", "float32", "bfloat16"):
                 raise ValueError("unknown values")

@@ -40,7 +40,7 @@ def python() -> Path:
 def ready() -> str | None:
     """The installed version of PECOS, or None if the environment is missing or incomplete."""
     try:
-        version = json.loads((folder() / MARK).read_text())["libpecos"]
+        version = json.loads((folder() / MARK).read_text(encoding="utf-8"))["libpecos"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(version) if python().exists() else None

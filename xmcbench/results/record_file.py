@@ -155,7 +155,8 @@ def parse(text: bytes, origin: str) -> Record:
 
 def command() -> str:
     """The command of this process as a user would type it, without folders of this machine."""
-    return without_folders(shlex.join(["xmcbench", *sys.argv[1:]]))
+    words = [word.encode(errors="backslashreplace").decode() for word in sys.argv[1:]]  # names need not be UTF-8
+    return without_folders(shlex.join(["xmcbench", *words]))
 
 
 def without_folders(text: str) -> str:
