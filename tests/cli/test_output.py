@@ -184,6 +184,8 @@ class Loud(Popularity):
         logging.warning("logged \\udcff")
         sys.stdout.flush()
         super().fit(train, ctx)
+        sys.stdout.close()
+        sys.stdout = sys.stderr = None
 """
 
 

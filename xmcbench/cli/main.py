@@ -26,12 +26,20 @@ def main() -> None:
     output = Output()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
     code = exit_code_of_command(stopping)
-    stopping.working = False
     sys.exit(output.finish(code, own_status=sys.argv[1:2] == ["run"]))
 
 
 def exit_code_of_command(stopping: Stopping) -> int:
     """Run the command in `sys.argv`; every error becomes a message on standard error and an exit code."""
+    try:
+        return _exit_code(stopping)
+    except KeyboardInterrupt:  # while a message was printed
+        return _stopped(stopping)
+    finally:
+        stopping.working = False
+
+
+def _exit_code(stopping: Stopping) -> int:
     try:
         from xmcbench.cli.app import app
 
@@ -47,6 +55,8 @@ def exit_code_of_command(stopping: Stopping) -> int:
     except KeyboardInterrupt:
         return _stopped(stopping)
     except BaseException as error:
+        if stopping.number is not None and isinstance(error, ImportError | SystemError):
+            return _stopped(stopping)  # what libraries in C make of a KeyboardInterrupt while they are imported
         return _failed(error)
     return 0
 

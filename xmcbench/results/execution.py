@@ -6,6 +6,8 @@ A finished run is not repeated, and a lock lets only one process work on a fit.
 from __future__ import annotations
 
 import shutil
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -64,7 +66,8 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
             shutil.rmtree(work, ignore_errors=True)
         threads = options.threads or available_cores()
         job = Job(spec, dataset, options, device, threads, work, store.folder / "reports" / work.name)
-        with thread_limits(threads):
+        # a method may replace or close the standard streams
+        with thread_limits(threads), redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
             job.run(reporter)
             record = record_of(job, store.new_id(spec.info.name, dataset.name, started), spec_hash, started, old)
         topk = None if job.predicted is None else job.predicted.topk
