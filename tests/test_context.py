@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcbench.context import Checkpoints, Reporter, RunContext
+from xmcbench.context import Checkpoints, FailSafeReporter, Reporter, RunContext
 from xmcbench.errors import DataError, TimeLimit
 
 
@@ -231,3 +231,28 @@ def test_a_context_for_one_part_of_a_query_lists_no_folder(tmp_path: Path, monke
     ctx = RunContext(tmp_path)
     monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("a folder was listed"))
     assert replace(ctx, query={"beam": 1}).checkpoints.load("a") is None
+
+
+def test_a_reporter_that_fails_once_is_asked_no_more() -> None:
+    class Failing(Reporter):
+        calls = 0
+
+        def progress(self, done: float, total: float, note: str) -> None:
+            self.calls += 1
+            raise ValueError("bad bar")
+
+    failing = Failing()
+    reporter = FailSafeReporter(failing)
+    with pytest.warns(UserWarning, match=r"progress is shown no longer \(ValueError: bad bar\)"):
+        reporter.progress(1, 2, "")
+    reporter.progress(2, 2, "")
+    assert failing.calls == 1
+
+
+def test_a_stop_passes_a_fail_safe_reporter() -> None:
+    class Stopped(Reporter):
+        def phase(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        FailSafeReporter(Stopped()).phase("fit")

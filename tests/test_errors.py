@@ -6,6 +6,7 @@ from xmcbench.errors import (
     DataError,
     Diverged,
     RegressionError,
+    TerminalClosed,
     Terminated,
     TimeLimit,
     UsageError,
@@ -14,7 +15,7 @@ from xmcbench.errors import (
     explain,
     unknown,
 )
-from xmcbench.escaping import one_line
+from xmcbench.escaping import clean, one_line
 
 
 def test_exit_codes() -> None:
@@ -77,7 +78,7 @@ def test_control_characters_of_a_wrong_name_are_escaped() -> None:
 
 
 def test_a_stop_says_who_stopped_it_and_how_to_go_on() -> None:
-    for stop, name in ((KeyboardInterrupt(), "Ctrl-C"), (Terminated(), "SIGTERM")):
+    for stop, name in ((KeyboardInterrupt(), "Ctrl-C"), (Terminated(), "SIGTERM"), (TerminalClosed(), "SIGHUP")):
         status, reason = explain(stop)
         assert (status, name in reason, "the same command" in reason) == ("interrupted", True, True)
     assert "user" not in explain(Terminated())[1]
@@ -95,6 +96,10 @@ def test_a_stop_says_who_stopped_it_and_how_to_go_on() -> None:
 )
 def test_message_and_hint_on_one_line_are_sentences(text: str, line: str) -> None:
     assert one_line(text) == line
+
+
+def test_bytes_of_a_name_that_are_not_utf8_are_shown() -> None:
+    assert clean("a\udcff\n\x1bé–") == r"a\udcff  é–"
 
 
 def test_one_of_a_thing_has_no_s() -> None:

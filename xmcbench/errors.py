@@ -88,7 +88,7 @@ RESUME = "run the same command again: it resumes from here"
 def explain(error: BaseException) -> tuple[str, str]:
     """The (status, reason) that a record holds for `error`; the reason is valid Unicode, whatever `error` does."""
     if isinstance(error, TerminalClosed):
-        return "interrupted", f"stopped because its terminal was closed (SIGHUP); {RESUME}"
+        return "interrupted", f"stopped by SIGHUP, since its terminal was closed; {RESUME}"
     if isinstance(error, Terminated):
         return "interrupted", f"stopped by SIGTERM, which the system or another program sent; {RESUME}"
     if isinstance(error, KeyboardInterrupt):

@@ -28,8 +28,12 @@ LATEX = {
 
 
 def clean(text: object) -> str:
-    """`text` as one line without control characters, so that it can't control the terminal."""
-    return "".join(c if c.isprintable() else " " for c in str(text))
+    """`text` as one line without control characters, so that it can't control the terminal.
+
+    Bytes of a file's name that are not UTF-8, which Python reads as surrogates, become escapes.
+    """
+    unicode = str(text).encode(errors="backslashreplace").decode()
+    return "".join(c if c.isprintable() else " " for c in unicode)
 
 
 def one_line(text: object) -> str:

@@ -36,11 +36,11 @@ def user_path(text: str, name: str) -> Path:
 
     Raises UsageError: there is no such user, or this user has no home.
     """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
         hint = "Give a path without ~. A file whose name begins with ~ is ./~NAME."
-        raise UsageError(f"{name}{text}: no home folder is known for {text.split('/')[0]}", hint) from error
+        raise UsageError(f"{name}{text}: no home folder is known for {text.split('/')[0]}", hint)
+    return Path(expanded)
 
 
 @contextmanager

@@ -47,6 +47,13 @@ def outcome(error: BaseException, monkeypatch: pytest.MonkeyPatch, number: int |
             143,
             "stopped by SIGTERM; run the same command again: downloads and runs resume\n",
         ),
+        (
+            ImportError("half of numpy"),
+            signal.SIGINT,
+            130,
+            "interrupted; run the same command again: downloads and runs resume\n",
+        ),
+        (DataError("it broke", "mend it"), signal.SIGINT, 4, "error: it broke\n  mend it\n"),
         (DataError("it broke", "mend it"), None, 4, "error: it broke\n  mend it\n"),
         (SystemExit(3), None, 3, ""),
         (SystemExit(), None, 0, ""),
@@ -96,6 +103,17 @@ def test_an_error_that_no_command_expects_is_a_line_and_a_log_file(
     assert f"The details are in {file}" in lines
     assert "Traceback" in file.read_text()
     assert "in command" in file.read_text()
+
+
+def test_ctrl_c_while_a_message_is_printed_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_: BaseException) -> DataError:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(faults, "as_error", stop)
+    assert outcome(ValueError(), monkeypatch) == 130
+    assert capsys.readouterr().err.startswith("interrupted; ")
 
 
 def test_some_log_files_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

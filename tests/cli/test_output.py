@@ -89,6 +89,12 @@ def test_a_pipe_that_is_full_for_a_moment_gets_all(tmp_path: Path) -> None:
     assert process.wait(60) == 0
 
 
+def test_unbuffered_output_is_written_at_once() -> None:
+    code = "print('here', end='')\nos._exit(0)"
+    done = subprocess.run([sys.executable, "-u", "-c", START + code], stdout=subprocess.PIPE, timeout=60)
+    assert done.stdout == b"here"
+
+
 @pytest.mark.parametrize(
     ("encoding", "written"),
     [
@@ -178,6 +184,8 @@ class Loud(Popularity):
         logging.warning("logged \\udcff")
         sys.stdout.flush()
         super().fit(train, ctx)
+        sys.stdout.close()
+        sys.stdout = sys.stderr = None
 """
 
 

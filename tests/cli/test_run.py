@@ -143,7 +143,7 @@ def test_a_failed_run_exits_with_one_and_its_reason_is_harmless_text(tmp_path: P
     assert {r["status"] for r in records(tmp_path)} == {"error", "ok"}
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, sign: signal.Signals) -> None:
     process = subprocess.Popen(
         command("--method", "slow.py:Slow", cwd=tmp_path),
@@ -161,7 +161,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, sign: signal.Signals
         assert said.count("interrupted · slow on ") == 1
         (stopped,) = records(tmp_path)
         assert stopped["status"] == "interrupted"
-        name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[sign]
+        name = {signal.SIGINT: "Ctrl-C"}.get(sign, sign.name)
         assert stopped["reason"].startswith(f"stopped by {name}"), "who stopped the run is not guessed"
     done = run("--method", "slow.py:Slow", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

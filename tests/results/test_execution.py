@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +119,27 @@ def run(store: Store, dataset: Dataset, what: RunSpec, **options: Any) -> Record
     return execute(what, dataset, store, Options(threads=1, samples=50, **options), Reporter())[0]
 
 
+class Failing(Reporter):
+    """Raises in every call, as a progress bar on a terminal that is gone might."""
+
+    def phase(self, name: str) -> None:
+        raise OSError("no terminal")
+
+    progress = score = compiling = phase  # type: ignore[assignment]
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
+
+
+@pytest.mark.parametrize("filters", ["default", "error"])
+def test_progress_that_cant_be_shown_fails_no_run(store: Store, filters: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter(filters)
+        options = Options(threads=1, samples=50)
+        record, _ = execute(spec(), tiny(), store, options, Failing())
+    assert (record.status, record.reason) == ("ok", None)
 
 
 def test_a_query_value_never_reaches_the_fit(store: Store) -> None:

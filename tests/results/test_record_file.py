@@ -293,3 +293,8 @@ def test_a_record_from_the_future_is_refused(days: float, refused: bool) -> None
     record = minimal(started_utc=started)
     with pytest.raises(DataError, match="in the future") if refused else contextlib.nullcontext():
         record_file.check(record)
+
+
+def test_a_command_may_name_files_that_are_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["xmcbench", "run", "tree", "--results", "a\udcff"])
+    assert record_file.command() == r"xmcbench run tree --results 'a\udcff'"

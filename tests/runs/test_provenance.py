@@ -78,6 +78,13 @@ def test_without_git_the_state_is_unknown(checkout: Path, monkeypatch: pytest.Mo
     assert provenance.code_state()["commit"] is None
 
 
+def test_a_changed_file_may_have_any_name(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = subprocess.run
+    odd = [sys.executable, "-c", r"import sys; sys.stdout.buffer.write(b'\xff')"]
+    monkeypatch.setattr(subprocess, "run", lambda _, **options: run(odd, **options))
+    assert provenance.code_state()["dirty"] is True
+
+
 def test_a_git_that_hangs_is_given_up(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(command: list[str], **options: object) -> None:
         assert options["timeout"] == 2

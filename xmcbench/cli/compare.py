@@ -33,7 +33,9 @@ def compare(
     samples: Annotated[
         int, typer.Option(min=100, max=MOST_SAMPLES, help="Bootstrap resamples of the test rows.")
     ] = 1000,
-    differ: Annotated[int, typer.Option(min=0, help="Labels and documents to show; 0: don't load the data.")] = 5,
+    differ: Annotated[
+        int, typer.Option(min=0, max=1000, help="Labels and documents to show; 0: don't load the data.")
+    ] = 5,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 3 if B is worse, or nothing can be judged.")
     ] = False,

@@ -29,7 +29,6 @@ def main() -> None:
     output = Output()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
     code = exit_code_of_command(stopping)
-    stopping.working = False
     code = output.finish(code, own_status=sys.argv[1:2] == ["run"])
     _end_despite_threads(code)
     sys.exit(code)
@@ -37,6 +36,15 @@ def main() -> None:
 
 def exit_code_of_command(stopping: Stopping) -> int:
     """Run the command in `sys.argv`; every error becomes a message on standard error and an exit code."""
+    try:
+        return _exit_code(stopping)
+    except KeyboardInterrupt:  # while a message was printed
+        return _stopped(stopping)
+    finally:
+        stopping.working = False
+
+
+def _exit_code(stopping: Stopping) -> int:
     try:
         from xmcbench.cli.app import app
 
@@ -53,6 +61,8 @@ def exit_code_of_command(stopping: Stopping) -> int:
     except KeyboardInterrupt:
         return _stopped(stopping)
     except BaseException as error:
+        if stopping.number is not None and isinstance(error, ImportError | SystemError):
+            return _stopped(stopping)  # what libraries in C make of a KeyboardInterrupt while they are imported
         return _failed(error)
     return 0
 

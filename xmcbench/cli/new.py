@@ -19,6 +19,7 @@ FILES = {
     "method.py.tmpl": "src/{package}/__init__.py",
     "test_contract.py.tmpl": "tests/test_contract.py",
 }
+LONGEST_NAME = 60  # characters
 
 
 def new(
@@ -51,8 +52,15 @@ def write_skeleton(name: str, folder: Path) -> Path:
     from xmcbench.runs import registry
 
     class_name = "".join(word.capitalize() for word in name.split("-"))
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(class_name):
-        raise UsageError(f"{name!r} can't be a method's name", "Use lower case letters, digits and single dashes.")
+    if (
+        len(name) > LONGEST_NAME
+        or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name)
+        or keyword.iskeyword(class_name)
+    ):
+        raise UsageError(
+            f"{name[:100]!r} can't be a method's name",
+            f"Use up to {LONGEST_NAME} lower case letters, digits and single dashes.",
+        )
     if existing := registry.sources().get(name):
         raise UsageError(f"a method {name!r} exists already, from {existing.origin}", "Choose another name.")
     if folder.exists():

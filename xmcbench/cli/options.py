@@ -35,6 +35,8 @@ Metrics = Annotated[str | None, typer.Option(help="Comma-separated; default: the
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network, only local files and XMCBENCH_MIRROR.")]
 Results = Annotated[Path, typer.Option(**AS_FOLDER, envvar="XMCBENCH_RESULTS", help="Results folder.")]
 RUN = "Run id or a part of it, record file, label, or method name (newest run)."
+MOST_SAMPLES = 1_000_000  # bootstrap resamples
+LARGEST_SEED = 2**63 - 1
 
 LARGEST_ID = 2**31 - 1  # of labels, so that there are no more labels, and no larger k
 LARGEST_SEED = 2**63 - 1  # that a record holds
@@ -81,12 +83,12 @@ class Command(typer.core.TyperCommand):
 def _checked(value: Any, raw: object, name: str) -> Any:
     """The value of an option or argument, for a path with `~` expanded; `raw` is the text that was given, if any.
 
-    Raises UsageError: the path is empty or too long, or the text has bytes that are not UTF-8.
+    Raises UsageError: the path or argument is empty, the path is too long, or the text has bytes that are not UTF-8.
     """
+    if raw == "" and (isinstance(value, Path) or name.isupper()):  # an option that is no path may be empty
+        raise UsageError(f"{name} is empty", "Give a path (. is the current folder) or a name.")
     if isinstance(value, Path):
-        if raw == "":
-            raise UsageError(f"{name} is empty", "Give a path; . is the current folder.")
-        value = user_path(str(value), f"{name} ")
+        value = user_path(raw if isinstance(raw, str) else str(value), f"{name} ")
         try:
             value.lstat()
         except OSError as error:

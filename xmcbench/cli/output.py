@@ -25,11 +25,11 @@ NUMBERS = {"stdout": 1, "stderr": 2}
 class _Buffer(io.BufferedWriter):
     """Bytes for a descriptor. After an error, which is kept in `error`, the descriptor is that of the null device."""
 
-    def __init__(self, descriptor: int, name: str, null: int) -> None:
+    def __init__(self, descriptor: int, name: str, null: int, *, unbuffered: bool) -> None:
         raw = io.FileIO(descriptor, "w", closefd=False)
         raw.name = name
         super().__init__(raw)
-        self.descriptor, self.null = descriptor, null
+        self.descriptor, self.null, self.unbuffered = descriptor, null, unbuffered
         self.error: OSError | None = None
 
     def write(self, data: Buffer) -> int:
@@ -41,6 +41,8 @@ class _Buffer(io.BufferedWriter):
             except OSError as error:
                 rest = rest[getattr(error, "characters_written", 0) :]
                 self._recover(error)
+        if self.unbuffered:  # python -u
+            self.flush()
         return size
 
     def flush(self) -> None:
@@ -121,7 +123,7 @@ def _replaced(name: str, descriptor: int, null: int) -> _Stream | None:
         codecs.register(_ascii)
         encoding = ASCII
     stream = _Stream(
-        _Buffer(descriptor, f"<{name}>", null),
+        _Buffer(descriptor, f"<{name}>", null, unbuffered=old is not None and old.write_through),
         encoding,
         "backslashreplace",
         line_buffering=name == "stderr" or (old is not None and old.line_buffering),

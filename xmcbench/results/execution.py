@@ -5,7 +5,8 @@ A finished run is not repeated, and a lock lets only one process work on a fit.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -70,7 +71,8 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
             work_folder.discard(work)
         threads = options.threads or available_cores()
         job = Job(spec, dataset, options, device, threads, work, (store.folder / "reports" / work.name).absolute())
-        with thread_limits(threads):
+        # a method may replace or close the standard streams
+        with thread_limits(threads), redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
             job.run(reporter)
             record = _added(job, store, spec_hash, started, old)
         if job.discard_checkpoints:

@@ -127,7 +127,7 @@ def code_state() -> CodeState:
 def _git(root: Path, *arguments: str) -> str | None:
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
-        process = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
+        process = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=2, check=True)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return process.stdout.strip()
