@@ -1,6 +1,6 @@
 """Every installed method with 1 thread, with 2, and with 2 in another process: are its predictions bit-identical?
 
-python tests/attack/threads.py [--seconds 200] [--seed 0] [METHOD …]
+python tests/attack/threads.py [--dataset NAME] [--seconds 200] [--seed 0] [METHOD …]
 """
 
 from __future__ import annotations
@@ -15,20 +15,28 @@ from pathlib import Path
 
 from leftovers import records_of
 
-TINY = "synthetic[rows=900,test=200,labels=150,features=600]"
+SMALL = "synthetic[rows=900,test=200,labels=150,features=600]"
 SHORT = {
-    "elias": "elias[width=16,dual_epochs=2,stage1_epochs=2,stage2_epochs=2]",
-    "ance": "ance[width=16,epochs=3,warm_up=1]",
+    "elias": "elias[dual_epochs=2,stage1_epochs=2,stage2_epochs=2]",
+    "ance": "ance[epochs=3,warm_up=1]",
 }
 TIMES = {"1 thread": 1, "2 threads": 2, "2 threads, another process": 2}
 
 
-def hashes(methods: list[str], threads: int, seed: int, folder: Path, seconds: float) -> dict[str, str]:
+def hashes(methods: list[str], threads: int, asked: argparse.Namespace, folder: Path) -> dict[str, str]:
     """Label → hash of the predictions, or how the run ended; in a new process."""
-    words = [sys.executable, "-m", "xmcbench", "run", *(SHORT.get(name, name) for name in methods), "--dataset", TINY]
-    words += ["--threads", str(threads), "--seeds", str(seed), "--results", str(folder)]
+    words = [
+        sys.executable,
+        "-m",
+        "xmcbench",
+        "run",
+        *(SHORT.get(name, name) for name in methods),
+        "--dataset",
+        asked.dataset,
+    ]
+    words += ["--threads", str(threads), "--seeds", str(asked.seed), "--results", str(folder)]
     environment = {**os.environ, "XMCBENCH_HOME": str(folder.parent / "home"), "NUMBA_NUM_THREADS": "2"}
-    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=seconds)
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=asked.seconds)
     records = records_of(folder)
     if not records:
         raise RuntimeError(ended.stderr[-1000:])
@@ -48,7 +56,8 @@ def declared_apart(label: str) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("methods", nargs="*", metavar="METHOD")
-    parser.add_argument("--seconds", type=float, default=200.0)
+    parser.add_argument("--dataset", default=SMALL)
+    parser.add_argument("--seconds", type=float, default=200.0, help="for each number of threads")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     began = time.monotonic()
@@ -57,7 +66,7 @@ def main() -> int:
     methods = asked.methods or sorted(sources())
     with tempfile.TemporaryDirectory(prefix="attack-") as place:
         found = {
-            how: hashes(methods, threads, asked.seed, Path(place) / f"r{i}", asked.seconds)
+            how: hashes(methods, threads, asked, Path(place) / f"r{i}")
             for i, (how, threads) in enumerate(TIMES.items())
         }
     faults, apart, skipped = [], 0, 0
