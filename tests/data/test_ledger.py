@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,6 +22,7 @@ from xmcbench.data.catalogue import Entry, File, Form, entry
 from xmcbench.data.download import _Part
 from xmcbench.data.fetch import fetch_files
 from xmcbench.data.hashes import Hashes
+from xmcbench.data.inventory import removable
 from xmcbench.data.ledger import LedgerError, damage, recorded
 from xmcbench.data.places import folder
 from xmcbench.errors import DataError
@@ -196,3 +200,51 @@ def test_many_processes_lose_no_entry(home: Path) -> None:
     assert [os.waitpid(process, 0)[1] for process in children] == [0] * 6
     for name in ledger.NAMES:
         assert len(json.loads((home / name).read_text())) == 31
+
+
+def killed(at: int, work: Callable[[], object]) -> bool:
+    """Whether a process that works is killed before its n-th change of a file; False if it makes fewer changes."""
+    if process := os.fork():
+        status = os.waitpid(process, 0)[1]
+        assert status in (0, signal.SIGKILL)
+        return status != 0
+    try:
+        changes = 0
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal changes
+            writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            if writes or event in ("os.rename", "os.remove", "os.chmod", "os.mkdir"):
+                changes += 1
+                if changes == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*moved to recorded-hashes")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_kill_at_any_point_loses_no_hash(home: Path, damaged: bool) -> None:
+    def record() -> None:
+        ledger.expected("toy/second", Hashes(1, sha(b"second"), ""), record=True, trust=True)
+
+    at, alive = 0, True
+    while alive:
+        at += 1
+        first_download()
+        if damaged:
+            put(home / "recorded-hashes.json", b"{")
+        alive = killed(at, record)
+        assert ledger.recorded("toy/train.txt") is not None, at
+        record()
+        assert {*json.loads((home / "recorded-hashes.json").read_text())} == {"toy/train.txt", "toy/second"}
+        removable(None, downloads=False)  # what `data clean` lists first, which removes what killed processes left
+        assert not list(home.glob(".tmp-*"))
+        for file in home.glob("recorded-hashes*"):
+            file.unlink()
+    assert at > 8

@@ -168,9 +168,9 @@ def removable(name: str | None, downloads: bool) -> list[tuple[Path, int]]:
     """
     roots = [home() / "parsed"] + ([home() / "downloads"] if downloads else [])
     folders = []
-    sweep(imported())
-    for root in roots:
+    for root in (home(), imported(), *roots):
         sweep(root)
+    for root in roots:
         folders += [path for path in sorted(root.glob("*")) if path.is_dir() and not path.name.startswith(TEMPORARY)]
     if name is None:
         folders += [path for kind in ENCODERS if (path := home() / kind).is_dir()]
