@@ -87,15 +87,20 @@ def check_npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dt
 def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
     """A zip archive; BadZipFile if its list of members, which zipfile reads at once, is too long or is not whole."""
     length = file.seek(0, os.SEEK_END)
-    file.seek(max(0, length - TAIL))
+    before = file.seek(max(0, length - TAIL))  # bytes of the file before its tail
     tail = file.read(TAIL)
     end = tail.rfind(b"PK\x05\x06")
-    count, size = struct.unpack_from("<HL", tail.ljust(end + 22, b"\0"), end + 10) if end >= 0 else (0, 0)
+    if end < 0:
+        raise zipfile.BadZipFile("File is not a zip file")
+    count, size, start = struct.unpack_from("<HLL", tail.ljust(end + 22, b"\0"), end + 10)
     is_zip64 = tail[max(0, end - 20) : max(0, end - 16)] == b"PK\x06\x07"  # then the fields of another header count
     if is_zip64 and (end64 := tail.rfind(b"PK\x06\x06", 0, end)) >= 0:
-        count, size = struct.unpack_from("<QQ", tail.ljust(end64 + 56, b"\0"), end64 + 32)
+        count, size, start = struct.unpack_from("<QQQ", tail.ljust(end64 + 56, b"\0"), end64 + 32)
+        end = end64
     if size > min(length, limits.ZIP_DIRECTORY):
         raise zipfile.BadZipFile(f"its list of members has {size:,} bytes, at most {limits.ZIP_DIRECTORY:,} are read")
+    if start + size != before + end:
+        raise zipfile.BadZipFile("its list of members is not where its last header says")
     file.seek(0)
     archive = zipfile.ZipFile(file)
     if (found := len(archive.infolist())) % 0x10000 != count % 0x10000:

@@ -259,6 +259,11 @@ def test_a_list_of_members_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     packed.write_bytes(bytes(raw))
     with pytest.raises(DataError, match="its list of members has 1 entries and says 2"):
         list(archive.members(packed, lambda _: True))
+    empty = bytes(4) + bytes(4)  # no entries, no bytes
+    end = (whole := make_zip(packed, {"x.txt": b"1"}).read_bytes()).index(b"PK\x05\x06")
+    packed.write_bytes(whole[: end + 8] + empty + whole[end + 16 :])
+    with pytest.raises(DataError, match="its list of members is not where its last header says"):
+        list(archive.members(packed, lambda _: True))
 
 
 def test_a_zip_with_headers_for_many_members_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,6 +197,8 @@ def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, r
     hint = 'A quote inside a quoted cell is written twice (""); a cell that begins with a quote is quoted as a whole.'
     if "end of data" in reason:
         return DataError(f"{quote} is not closed up to the end of the file, line {last}", hint)
+    if "field limit" in reason:
+        return DataError(f"{quote} is not closed within {limits.WHOLE_TEXT:,} characters", hint)
     if "expected after" in reason and opened[0] < noticed[0]:
         problem = f"{quote} is not closed in its line; noticed in line {noticed[0]}, column {noticed[1]}, at"
         hint = f"Is the closing quote in line {opened[0]} missing? {hint}"
