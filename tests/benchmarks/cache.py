@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmcbench.data import arrays, cache
+from xmcbench.data import array_files, arrays, cache
 from xmcbench.data.cache import Cached
 from xmcbench.data.matrix_text import read_xmc
 from xmcbench.data.spec import Parsed, Split
@@ -67,7 +67,7 @@ def check(folder: Path) -> None:
     meta, known = arrays.facts_of(folder, "key"), arrays._known(folder)
     assert known.meta == arrays._checksum(meta)
     for name in meta["arrays"]:
-        with arrays._opened(folder / f"{name}.npy") as file:
+        with array_files.opened(folder / f"{name}.npy") as file:
             assert stamp_of(os.fstat(file.fileno())) == known.files[name]
 
 

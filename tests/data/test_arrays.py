@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xmcbench.data import arrays
-from xmcbench.data.arrays import Array, Stored, Unusable, Writer, open_folder, open_or_build, remove
+from xmcbench.data import array_files
+from xmcbench.data.array_files import Array, File
+from xmcbench.data.arrays import Stored, Unusable, Writer, open_folder, open_or_build, remove
 from xmcbench.errors import DataError
+from xmcbench.files import sha256_of
 
 KEY = "k"
 
@@ -60,9 +62,9 @@ def test_round_trip(folder: Path) -> None:
 def test_a_file_by_parts_is_numpys_own(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
     array = np.ones(shape, dtype)
     np.save(tmp_path / "numpy.npy", array)
-    size = arrays._save(tmp_path / "ours.npy", [array[:2], array[2:]])
+    written = array_files.save(tmp_path / "ours.npy", [array[:2], array[2:]])
     assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
-    assert size == (tmp_path / "ours.npy").stat().st_size
+    assert written == File((tmp_path / "ours.npy").stat().st_size, sha256_of(tmp_path / "ours.npy"))
 
 
 def test_large_arrays_are_mapped(folder: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_full_disk_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def fail(file: Any) -> None:
         raise OSError(errno.ENOSPC, "no")
 
-    monkeypatch.setattr(arrays, "_flush", fail)
+    monkeypatch.setattr(array_files, "flush", fail)
     with pytest.raises(DataError, match="the disk is full"):
         open_or_build(folder, KEY, build, same)
     assert [path.name for path in folder.parent.iterdir()] == [".one.lock"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench.data import arrays, cache
+from xmcbench.data import array_files, cache
 from xmcbench.data.cache import content_hash
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.errors import DataError
@@ -183,7 +183,7 @@ def test_a_disk_that_fails_is_named_and_nothing_is_left(
         if len(calls) == 3:
             raise OSError(code, "no")
 
-    monkeypatch.setattr(arrays, "_flush", fail)
+    monkeypatch.setattr(array_files, "flush", fail)
     with pytest.raises(DataError, match=said) as error:
         cache.open_or_build(folder, KEY, small)
     assert str(folder) in str(error.value)

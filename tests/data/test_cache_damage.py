@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +27,9 @@ from hypothesis import strategies as st
 from tests.data.damage import flip, in_place, reseal
 from tests.data.test_cache import KEY, never, same, small
 from xmcbench import files
-from xmcbench.data import arrays, cache
+from xmcbench.data import array_files, arrays, cache
 from xmcbench.data.spec import Parsed
-from xmcbench.data.texts import Texts
-from xmcbench.errors import WriteError, cannot_write
+from xmcbench.errors import DataError, WriteError, cannot_write
 
 NAMES = [name for name, _ in cache.arrays(small())]
 
@@ -46,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are known from their first opening on, and some of them are mapped."""
     monkeypatch.setattr(files, "SETTLE", 0)
-    monkeypatch.setattr(arrays, "SMALL", 200)
+    monkeypatch.setattr(array_files, "SMALL", 200)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # slow, and only a power failure shows the difference
 
 
@@ -247,7 +247,7 @@ def test_a_file_replaced_while_it_is_opened_is_not_used(folder: Path, monkeypatc
     path = folder / "train.labels.indices.npy"
     other = path.with_name("other")
     other.write_bytes(saved(np.zeros_like(np.load(path))))
-    real = arrays._opened
+    real = array_files.opened
 
     @contextmanager
     def replaced(opened: Path) -> Iterator[io.BufferedReader]:
@@ -256,7 +256,7 @@ def test_a_file_replaced_while_it_is_opened_is_not_used(folder: Path, monkeypatc
                 other.rename(path)
             yield file
 
-    monkeypatch.setattr(arrays, "_opened", replaced)
+    monkeypatch.setattr(array_files, "opened", replaced)
     same(small(), cache.open_or_build(folder, KEY, never).parsed)
     assert not other.exists()
 
@@ -279,6 +279,20 @@ def test_damage_in_a_home_that_cannot_be_written_is_named(folder: Path, monkeypa
     with pytest.raises(WriteError, match=r"is damaged \(test_filter.npy: .*can't be parsed again") as caught:
         cache.open_or_build(folder, KEY, never)
     assert "Read-only file system" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["meta.json", "test_filter.npy"])
+def test_a_file_that_cannot_be_read_is_not_taken_for_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(path: Path, *words: Any, **options: Any) -> Any:
+        if path == folder / name:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return open(path, *words, **options)
+
+    monkeypatch.setattr(array_files, "open", refuse, raising=False)
+    with pytest.raises(DataError, match=rf"{name}: can't read \(Too many open files\)"):
+        cache.open_or_build(folder, KEY, never)
 
 
 def test_content_is_validated_once_for_each_meta(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,13 +345,3 @@ def test_killed_while_it_writes_what_was_verified(folder: Path, at: str) -> None
     os.utime(folder / "test_filter.npy")
     same(small(), cache.open_or_build(folder, KEY, never).parsed)
     assert sorted(path.name for path in folder.iterdir()) == before
-
-
-def test_texts_are_checked() -> None:
-    accent = Texts.pack(["é" * 3, "b"])
-    accent.check()
-    for offsets in ([0, 1, 7], [0, 8, 7], [1, 6, 7], [0, 6, 8], [0, -1, 7]):
-        with pytest.raises(ValueError, match="text"):
-            Texts(accent.blob, np.array(offsets)).check()
-    with pytest.raises(ValueError, match="utf-8"):
-        Texts(np.array([0xFF], np.uint8), np.array([0, 1])).check()

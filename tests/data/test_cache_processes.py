@@ -16,7 +16,7 @@ COMMON = """
 import sys, time
 from pathlib import Path
 import numpy as np, scipy.sparse as sp
-from xmcbench.data import arrays
+from xmcbench.data import array_files
 from xmcbench.data import cache
 from xmcbench.data.spec import Parsed
 from xmcbench.data.spec import Split
@@ -30,14 +30,14 @@ LOAD = COMMON + 'print(cache.open_or_build(Path(sys.argv[1]), "k", build).conten
 STOP_HALF_WAY = (
     COMMON
     + """
-real, done = arrays._flush, []
+real, done = array_files.flush, []
 def flush(file):
     real(file)
     done.append(1)
     if len(done) == 4:
         print("half", flush=True)
         time.sleep(600)
-arrays._flush = flush
+array_files.flush = flush
 cache.open_or_build(Path(sys.argv[1]), "k", build)
 """
 )

@@ -51,3 +51,21 @@ def test_negative_and_numpy_ids() -> None:
 
 def test_a_lone_surrogate_becomes_a_question_mark() -> None:
     assert list(Texts.pack(["a\ud800b"])) == ["a?b"]
+
+
+@given(strings, ends, ends)
+def test_packed_texts_have_no_problem(texts: list[str], start: int | None, stop: int | None) -> None:
+    part = Texts.pack(texts)[start:stop]
+    assert isinstance(part, Texts)
+    assert part.problem() == Texts.pack(texts).problem() == ""
+
+
+def test_problems_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench.data.texts.BLOCK", 3)
+    accents = Texts.pack(["é" * 3, "b"])
+    assert accents.problem() == ""
+    for offsets in ([], [0, 8, 7], [0, 6, 8], [0, -1, 7], [-1, 6, 7]):
+        assert Texts(accents.blob, np.array(offsets, np.int64)).problem() == "the offsets do not fit the texts"
+    assert Texts(accents.blob, np.array([0, 1, 7])).problem() == "a text starts within a character"
+    assert Texts(np.array([0xFF, 65], np.uint8), np.array([0, 2])).problem() == "a text is not utf-8"
+    assert Texts(np.array([65, 0xC3], np.uint8), np.array([0, 2])).problem() == "a text is not utf-8"

@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 import scipy.sparse as sp
 
-from xmcbench.data.arrays import Array, Stored, Unusable, Writer, facts_of, open_folder
+from xmcbench.data.array_files import Array
+from xmcbench.data.arrays import Stored, Unusable, Writer, facts_of, open_folder
 from xmcbench.data.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
 from xmcbench.data.spec import Parsed, Split
@@ -97,9 +98,6 @@ def _read(stored: Stored) -> Cached:
     if stored.unchecked:
         for name, array in stored.arrays.items():
             _check_type(name, array)
-        for texts in (parsed.label_texts, *(split.texts for split in parsed.splits.values())):
-            if isinstance(texts, Texts):
-                texts.check()
         if faults := problems(parsed):
             raise ValueError(faults[0])
         if content_hash(parsed) != facts.content_hash:

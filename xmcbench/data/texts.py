@@ -38,16 +38,22 @@ class Texts(Sequence[str]):
             offsets.append(len(blob))
         return cls(np.frombuffer(blob, np.uint8), np.array(offsets, np.int64))
 
-    def check(self) -> None:
-        """ValueError if the offsets are not those of n texts, or a text is not utf-8."""
+    def problem(self) -> str:
+        """What is wrong with the offsets, or that a text is not utf-8; "" if nothing is."""
         ends, length = self.offsets, len(self.blob)
-        if len(ends) == 0 or ends[0] != 0 or ends[-1] != length or (ends[1:] < ends[:-1]).any():
-            raise ValueError("the offsets of texts do not fit the texts")
+        if len(ends) == 0 or ends[0] < 0 or ends[-1] > length or (ends[1:] < ends[:-1]).any():
+            return "the offsets do not fit the texts"
         if (self.blob[ends[ends < length]] & 0b11000000 == 0b10000000).any():
-            raise ValueError("a text starts within a character")
+            return "a text starts within a character"
         decoder = codecs.getincrementaldecoder("utf-8")()
-        for start in range(0, length, BLOCK):
-            decoder.decode(self.blob[start : start + BLOCK].tobytes(), final=start + BLOCK >= length)
+        end = int(ends[-1])
+        for start in range(int(ends[0]), end, BLOCK):
+            stop = min(start + BLOCK, end)
+            try:
+                decoder.decode(self.blob[start:stop].tobytes(), final=stop == end)
+            except UnicodeDecodeError:
+                return "a text is not utf-8"
+        return ""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

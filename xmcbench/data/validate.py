@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from xmcbench.data.spec import Parsed, Split
+from xmcbench.data.texts import Texts
 from xmcbench.errors import DataError, counted
 
 Counts = dict[str, int | float]
@@ -54,6 +55,8 @@ def problems(data: Parsed) -> list[str]:
     width = None if features is None else int(features.shape[1])
     for name, split in data.splits.items():
         faults += _split_problems(name, split, n_labels, width)
+    if isinstance(data.label_texts, Texts) and (fault := data.label_texts.problem()):
+        faults.append(f"label texts: {fault}")
     if data.train.labels.shape[0] == 0:
         faults.append("there are no training rows")
     elif data.train.labels.nnz == 0:
@@ -91,6 +94,8 @@ def _split_problems(name: str, split: Split, n_labels: int, width: int | None) -
             faults.append(f"{name}: {split.features.shape[0]} rows of features, {rows} of labels")
         if width is not None and split.features.shape[1] != width:
             faults.append(f"train has {width} features, {name} {split.features.shape[1]}")
+    if isinstance(split.texts, Texts) and (fault := split.texts.problem()):
+        faults.append(f"{name} texts: {fault}")
     if split.texts is not None and len(split.texts) != rows:
         faults.append(f"{name}: {len(split.texts)} texts, {rows} rows of labels")
     if split.features is None and split.texts is None:
