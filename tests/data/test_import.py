@@ -410,12 +410,12 @@ def test_text_alone_can_be_read_by_view(tmp_path: Path) -> None:
 def test_what_a_killed_import_left(tmp_path: Path) -> None:
     files = SplitFiles(put(tmp_path, "t.txt", TEXTS), put(tmp_path, "y.txt", ["a"] * 40))
     first = import_files("mine", Plan(files))
-    first.folder.rename(imported() / ".tmp-mine-abc-old")  # killed between the two renames
-    (imported() / ".tmp-mine-abc").mkdir()
-    (imported() / ".tmp-mine-abc" / "meta.json").write_text("{")
-    (imported() / ".tmp-mine2-abc").mkdir()  # another import's, perhaps at work
+    first.folder.rename(imported() / ".tmp-mine-abcdefgh-old")  # killed between the two renames
+    (imported() / ".tmp-mine-abcdefgh").mkdir()
+    (imported() / ".tmp-mine-abcdefgh" / "meta.json").write_text("{")
+    (imported() / ".tmp-mine2-abcdefgh").mkdir()  # another import's, which no process holds
     assert imported_names() == []
     with pytest.raises(DataError), replaced_folder(imported() / "mine"):
         raise OSError(5, "Input/output error")
-    assert sorted(folders()) == [".tmp-mine2-abc", "mine"]
+    assert folders() == ["mine"]
     assert find_imported("mine").revision == first.revision

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from xmcbench.errors import DataError
+from xmcbench.errors import WriteError
 from xmcbench.escaping import clean
-from xmcbench.files import folder_fault, sweep
+from xmcbench.files import LONGEST, sweep
 
 
 def home() -> Path:
@@ -15,7 +15,7 @@ def home() -> Path:
 
     Raises
     ------
-    DataError : there can be no such folder; the message names the variable to set.
+    WriteError : there can be no such folder; the message names the variable to set.
     """
     override, hint = os.environ.get("XMCBENCH_HOME"), "Set XMCBENCH_HOME to a folder you may write to."
     name = "XMCBENCH_HOME is " if override else ""
@@ -23,13 +23,17 @@ def home() -> Path:
         path = Path(override or _cache_folder()).expanduser()
     except RuntimeError as error:  # of pathlib and platformdirs
         reason = f"{name}{clean(override)}" if override else "HOME is not set"
-        raise DataError(f"{reason}: this user's home folder is not known", hint) from error
+        raise WriteError(f"{reason}: this user's home folder is not known", hint) from error
     try:
         path = path.absolute()
     except FileNotFoundError as error:
-        raise DataError(f"{name}{path}: the current folder was removed", "Change to another folder.") from error
-    if fault := folder_fault(path):
-        raise DataError(f"{name}{clean(path)[:200]}: {fault}", hint)
+        raise WriteError(f"{name}{path}: the current folder was removed", "Change to another folder.") from error
+    try:
+        os.stat(path / ("x" * LONGEST))
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # files in a mirror or package may be all that is needed; what writes here reports the fault
+    except OSError as error:
+        raise WriteError(f"{name}{clean(path)[:200]}: {error.strerror or error}", hint) from error
     return path
 
 
