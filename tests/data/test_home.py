@@ -111,16 +111,8 @@ def test_an_empty_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_names_that_no_folder_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name, said in (
-        ("file", "Not a directory"),
-        ("file/in/it", "Not a directory"),
-        ("fifo", "Not a directory"),
-        ("link", "is a link to nothing"),
-        ("link/in/it", "is a link to nothing"),
         ("loop", "symbolic links"),
         ("x" * 256, "File name too long"),
         ("/".join(["x" * 250] * 17), "File name too long"),

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from xmcbench.errors import UsageError, WriteError
 from xmcbench.escaping import clean
-from xmcbench.files import folder_fault, sweep, user_path
+from xmcbench.files import LONGEST, sweep, user_path
 from xmcbench.locks import Busy, locked
 
 VERSION = "version "  # first part of the name of a lock
@@ -36,9 +36,13 @@ def home() -> Path:
     """
     hint = "Set XMCBENCH_HOME to a folder you may write to."
     path = folder_in("XMCBENCH_HOME") or _cache_folder(hint)
-    if fault := folder_fault(path):
+    try:
+        os.stat(path / ("x" * LONGEST))
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # files in a mirror or package may be all that is needed; what writes here reports the fault
+    except OSError as error:
         name = "XMCBENCH_HOME=" if os.environ.get("XMCBENCH_HOME") else ""
-        raise UsageError(f"{name}{clean(path)[:200]}: {fault}", hint)
+        raise UsageError(f"{name}{clean(path)[:200]}: {error.strerror or error}", hint) from error
     return path
 
 
