@@ -172,7 +172,9 @@ def spec_of(expected: Expected) -> RunSpec:
 
     Raises UsageError or XmcError: the method or a parameter is unknown, or the method can't be imported.
     """
-    return make_plan([expected.method], [expected.dataset], view=expected.view, seeds=[expected.seed], k=expected.k)[0]
+    plan = make_plan([expected.method], [expected.dataset], view=expected.view, seeds=[expected.seed], k=expected.k)
+    plan[0].method(plan[0].fit_params)  # raises the error of a method that can't be used
+    return plan[0]
 
 
 def _is_stale(spec_hash: str, store: Store) -> bool:
