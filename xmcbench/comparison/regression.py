@@ -174,7 +174,9 @@ def spec_of(expected: Expected) -> RunSpec:
     in a file, which no file of expected scores may load.
     """
     registry.get(_name_in(expected.method))
-    return make_plan([expected.method], [expected.dataset], view=expected.view, seeds=[expected.seed], k=expected.k)[0]
+    plan = make_plan([expected.method], [expected.dataset], view=expected.view, seeds=[expected.seed], k=expected.k)
+    plan[0].method(plan[0].fit_params)  # raises the error of a method that can't be used
+    return plan[0]
 
 
 def _name_in(label: str) -> str:
