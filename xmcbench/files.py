@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from xmcbench.array_files import opened_npz
 from xmcbench.errors import DataError, UsageError, XmcError, cannot_write
 from xmcbench.inputs import json_value, open_file, reason
 from xmcbench.locks import hold, taken
+from xmcbench.npz_files import opened_npz
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -300,7 +300,7 @@ def _save(file: IO[bytes], label: str, arrays: Mapping[str, NDArray[Any]], compr
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """Read an npz file of plain arrays; Python objects are never unpickled.
 
-    DataError if it is missing, damaged, no regular file, or as in `array_files.opened_npz`.
+    DataError if it is missing, damaged, no regular file, or as in `npz_files.opened_npz`.
     """
     try:
         with open_file(path) as file, opened_npz(file) as arrays:

@@ -80,7 +80,8 @@ def accept(
                 reader.compare(record, agreed)
             except DataError as error:
                 disputed.add(record.run_id)
-                notes.append(f"not ranked: {error.message} by most records on it")
+                said = error.message.replace("contradicts its data set", "contradicts most records on its data set")
+                notes.append(f"not ranked: {said}")
     return Accepted(accepted, compared, [one.key for one in made], disputed, notes)
 
 

@@ -19,11 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from xmcbench import limits
-from xmcbench.array_files import open_zip
 from xmcbench.data.reading import FIRST, packing_of, unpacked
 from xmcbench.errors import DataError, XmcError
 from xmcbench.files import atomic
 from xmcbench.inputs import open_file, reason
+from xmcbench.npz_files import open_zip
 
 _DAMAGE = (
     zipfile.BadZipFile,

@@ -7,11 +7,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from xmcbench.array_files import open_zip
 from xmcbench.data.documents import lines_of
 from xmcbench.data.reading import ENDINGS, FIRST, opened, unsupported
 from xmcbench.errors import DataError
 from xmcbench.inputs import json_value, open_file
+from xmcbench.npz_files import open_zip
 
 KINDS = {
     ".jsonl": "json",

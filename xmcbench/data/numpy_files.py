@@ -14,10 +14,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench import limits
-from xmcbench.array_files import check_npy_header, opened_npz
 from xmcbench.data.reading import is_packed, opened
 from xmcbench.errors import DataError, XmcError
 from xmcbench.inputs import reason
+from xmcbench.npz_files import check_npy_header, opened_npz
 
 TWO_SIDES = "Its shape must be (rows, columns)."
 SPARSE = "Write a sparse matrix with scipy.sparse.save_npz, or a dense one with numpy.save."

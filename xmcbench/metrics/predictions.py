@@ -11,13 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from xmcbench.array_files import opened_npz
 from xmcbench.data.formats import HEAD, NPY, NPZ, ONE_FILE, OTHER, SVMLIGHT, TWO_FILE, form_of, from_one, no_matrix
 from xmcbench.data.matrix_text import BOM, read_scores
 from xmcbench.data.numpy_files import loading, plain_numbers, read_npy, read_npz_csr
 from xmcbench.data.reading import opened
 from xmcbench.errors import DataError, counted
 from xmcbench.metrics.json_predictions import is_json, read_json
+from xmcbench.npz_files import opened_npz
 from xmcbench.topk import PAD, RANKED, TopK
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from xmcbench.board.cells import NONE, measured
-from xmcbench.escaping import code
-from xmcbench.escaping import markdown as escaped
+from xmcbench.escaping import code, markdown
 from xmcbench_elias.results.plan import Board, command
 from xmcbench_elias.results.runs import NOT_KEPT, NOT_RUN, Measured, gap
 
@@ -20,13 +19,13 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def name_of(board: Board) -> str:
     """A board's name as a title."""
-    return escaped(f"{board.dataset} ({board.view})")
+    return markdown(f"{board.dataset} ({board.view})")
 
 
 def row(one: Measured, names: Sequence[str]) -> list[str]:
     """Title, number of seeds, and the value of each metric with its interval."""
     values = [_value(one, name) for name in names] if one.runs else [NOT_RUN]
-    return [escaped(one.title), str(len(one.runs)), *values]
+    return [markdown(one.title), str(len(one.runs)), *values]
 
 
 def difference(a: Measured, b: Measured, names: Sequence[str]) -> list[str]:
@@ -36,7 +35,7 @@ def difference(a: Measured, b: Measured, names: Sequence[str]) -> list[str]:
     if gaps[0].why and len(set(cells)) == 1:
         cells = cells[:1]
     seeds = max((one.seeds for one in gaps), default=0)
-    return [escaped(f"{plain(b.title)} − {plain(a.title)}"), str(seeds), *cells]
+    return [markdown(f"{plain(b.title)} − {plain(a.title)}"), str(seeds), *cells]
 
 
 def plain(title: str) -> str:
@@ -56,13 +55,13 @@ def marked(rows: Sequence[Measured]) -> list[Measured]:
 def mixed(rows: Sequence[Measured]) -> list[str]:
     """A warning below a table with rows of several versions of elias."""
     versions = _versions(rows)
-    names = escaped(", ".join(versions))
+    names = markdown(", ".join(versions))
     return [f"- **Mixed versions** of elias, {names}: do not compare them."] if len(versions) > 1 else []
 
 
 def below(rows: Sequence[Measured], board: Board, seeds: Sequence[int]) -> list[str]:
     """Lines below a table of one board: failed runs, and the commands of missing runs."""
-    lines = [f"- {escaped(text)}" for text in dict.fromkeys(text for one in rows for text in one.remarks)]
+    lines = [f"- {markdown(text)}" for text in dict.fromkeys(text for one in rows for text in one.remarks)]
     missing: dict[tuple[int, ...], list[str]] = {}
     for one in rows:
         if one.missing:

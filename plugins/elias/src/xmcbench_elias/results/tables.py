@@ -9,8 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from xmcbench.board.cells import NONE, cost, percent
-from xmcbench.escaping import code
-from xmcbench.escaping import markdown as escaped
+from xmcbench.escaping import code, markdown
 from xmcbench_elias.results import plan as plans
 from xmcbench_elias.results import text as texts
 from xmcbench_elias.results.cells import below, difference, grid, interval, marked, mixed, name_of, plain, row
@@ -46,7 +45,7 @@ class Document:
         for version in sorted({str(run.method.version) for run in elias_runs}):
             runs = [run for run in elias_runs if str(run.method.version) == version]
             commits = sorted({str(run.code.commit or "unknown")[:12] for run in runs})
-            versions.append(escaped(f"{version} ({len(runs)} records, commits {', '.join(commits)})"))
+            versions.append(markdown(f"{version} ({len(runs)} records, commits {', '.join(commits)})"))
         folder = self.results.store.folder
         source = code(f"python -m xmcbench_elias.results {folder.resolve().name}")
         lines = [
@@ -60,12 +59,12 @@ class Document:
         if any(run.code.dirty for run in used):
             lines.append("- Some runs are from a source tree with uncommitted changes.")
         for (machine, threads), number in self.machines.items():
-            lines.append(f"- **Machine {number}**: {escaped(machine)}" + (f", {threads} threads." if threads else "."))
+            lines.append(f"- **Machine {number}**: {markdown(machine)}" + (f", {threads} threads." if threads else "."))
         lines += texts.READING.split("\n")
         if self.results.left_out:
             lines += ["", "Left out:", ""]
             lines += [
-                f"- {escaped(_without_folders(text.replace(f'{folder}/', '')))}" for text in self.results.left_out
+                f"- {markdown(_without_folders(text.replace(f'{folder}/', '')))}" for text in self.results.left_out
             ]
         return [*lines, ""]
 
@@ -160,15 +159,15 @@ class Document:
         drawn = [one for one in panels if one.lines]
         if drawn:
             draw(drawn, figure)
-            lines += [f"![{escaped(alt(drawn))}]({figure.name})", ""]
+            lines += [f"![{markdown(alt(drawn))}]({figure.name})", ""]
         else:
             lines += [f"No figure: the predictions of these runs are {NOT_KEPT}, or they were {NOT_RUN}.", ""]
         lines += [*mixed(everything), ""] if mixed(everything) else []
         for one, missing in zip(panels, under, strict=True):
             for k in CUTS:
                 head = [f"{name_of(one.board)}, R@{k}", *_titles(one.ranges)]
-                cells = [[escaped(t), *(percent(float(x)) for x in values[k])] for t, values in one.lines.items()]
-                cells += [[escaped(title), escaped(why)] for title, why in one.absent.items()]
+                cells = [[markdown(t), *(percent(float(x)) for x in values[k])] for t, values in one.lines.items()]
+                cells += [[markdown(title), markdown(why)] for title, why in one.absent.items()]
                 lines += [*grid(head, cells), ""]
             lines += [*missing, ""] if missing else []
         return lines
