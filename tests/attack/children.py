@@ -34,6 +34,8 @@ class Ended:
     log: list[str]
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FAILED = 70  # exit code of an act that raised something that commands never let out
 Send = Sequence[tuple[float, int]]  # seconds after the start, and signals
 
 
@@ -42,20 +44,25 @@ def child(act: Act, folder: Path, disk: Disk | None = None, seconds: float = 120
     with tempfile.TemporaryDirectory(prefix="attack-said-") as place:
         said, log = Path(place, "said"), Path(place, "log")
         said.touch()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         process = os.fork()
         if process == 0:
-            _in_child(act, folder, disk, said, log)
+            try:
+                _in_child(act, folder, disk, said, log)
+            finally:  # whatever a signal raised, a child never comes back from here
+                os._exit(FAILED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         code = _waited(process, seconds, said, list(send))
         lines = json.loads(log.read_text()) if log.is_file() else []
         return Ended(code, said.read_text(errors="replace"), lines)
 
 
 def _in_child(act: Act, folder: Path, disk: Disk | None, said: Path, log: Path) -> None:
-    code = 70
+    code = FAILED
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-        for other in (signal.SIGTERM, signal.SIGHUP):  # the parent may have handlers of a command
-            signal.signal(other, signal.SIG_DFL)
+        for one in SIGNALS:  # as a shell's command in the foreground has them; the parent may have others
+            signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         os.chdir(folder)
         os.environ["XMCBENCH_HOME"] = str(folder / "home")
         output = os.open(said, os.O_WRONLY)

@@ -32,12 +32,14 @@ class Scene:
     prepare : makes what the command needs, once.
     done : texts with which a repetition may say that there is nothing left to do, beside exit code 0.
     between : a command that must succeed after a kill, before the repetition; None if there is none.
+    share : of points and time, relative to other scenes.
     """
 
     act: Act
     prepare: Act = lambda: None
     done: tuple[str, ...] = ()
     between: Act | None = None
+    share: int = 1
 
 
 def command(*words: str) -> None:
@@ -120,20 +122,26 @@ def _export(name: str = "mine", *more: str) -> None:
     command("data", "export", name, "--to", "out", *more)
 
 
+def _list(results: str = "results") -> None:
+    command("ls", "runs", "--results", results)
+
+
 def _score_as() -> None:
     predictions = next(path for path in sorted(Path("results/predictions").glob("*.npz")) if "tree" in path.name)
     command("score", str(predictions), "--dataset", TINY, "--as", "outside", "--results", "outside")
 
 
 SCENES = {
-    **{f"run {name}": Scene(lambda words=words: run(words)) for name, words in METHODS.items()},
-    "run tuned": Scene(lambda: run("ovr[tune]", "knn", seeds="0,1")),
+    **{f"run {name}": Scene(lambda words=words: run(words), between=_list, share=4) for name, words in METHODS.items()},
+    "run tuned": Scene(lambda: run("ovr[tune]", "knn", seeds="0,1"), between=_list, share=4),
     "data import": Scene(_import, _text_files, ("is imported already",)),
     "data import --replace": Scene(
         lambda: _import("--replace"), _replace_prepared, between=lambda: command("data", "stats", "mine")
     ),
     "data fetch": Scene(_fetch, _fetch_prepared),
-    "merge": Scene(lambda: command("merge", "one", "two", "--into", "merged"), _two_results),
+    "merge": Scene(
+        lambda: command("merge", "one", "two", "--into", "merged"), _two_results, between=lambda: _list("merged")
+    ),
     "merge --slim": Scene(lambda: command("merge", "one", "two", "--into", "leaderboards", "--slim"), _two_results),
     "board build": Scene(lambda: command("board", "build"), _leaderboards),
     "data clean": Scene(lambda: command("data", "clean", "--yes"), _clean_prepared),

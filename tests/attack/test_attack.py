@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ATTACKS = {  # each with its number of attacks, and its limit in seconds
-    "kills": "points.py --fault kill --points 300 --seconds 240",
+    "kills": "points.py --fault kill --points 320 --seconds 300",
     "full disks": "points.py --fault full --points 60 --seconds 80",
     "small disks": "points.py --fault small --points 40 --seconds 60",
     "signals": "signals.py --signals 100 --seconds 120",
