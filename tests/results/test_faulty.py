@@ -22,7 +22,7 @@ DATA = ["--dataset", "synthetic[labels=30,rows=200,test=20]", "--threads", "1", 
 
 
 def faults() -> dict[str, tuple[str, str]]:
-    registry.get(f"{FILE}:Good")
+    registry.typed(f"{FILE}:Good")
     return dict(sys.modules["xmcbench_experiment_faulty"].FAULTS)
 
 
