@@ -13,7 +13,7 @@ from xmcbench.cli.app import app
 HEAVY = ("torch", "numba", "sklearn", "transformers", "scipy", "numpy", "matplotlib", "pandas", "requests")
 CHILD = """
 import json, sys
-from xmcbench.cli.app import main
+from xmcbench.cli.main import main
 sys.argv = ["xmcbench", *sys.argv[1:]]
 try:
     main()

@@ -9,7 +9,7 @@ from typing import Any
 
 UNFINISHED = (".tmp-*", "*.part", "*.part.json", "*.bad", "*.old", "*-old")
 OF_RECORDS = ("predictions", "rows", "board")
-VARYING = ("file-hashes.json", "recorded-hashes.json")  # hold times and dates
+VARYING = ("file-hashes.json", "recorded-hashes.json", "recorded-hashes.copy.json")  # hold times and dates
 
 
 def leftovers(folder: Path) -> list[str]:

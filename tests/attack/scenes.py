@@ -44,7 +44,7 @@ class Scene:
 
 def command(*words: str) -> None:
     """Run `xmcbench WORDS` in this process."""
-    from xmcbench.cli.app import main
+    from xmcbench.cli.main import main
 
     sys.argv = ["xmcbench", *words]
     main()
@@ -85,7 +85,9 @@ def _fetch() -> None:
 
     from xmcbench.data.catalogue import File, Form, entry
     from xmcbench.data.fetch import fetch_files
+    from xmcbench.data.home import sweep_home
 
+    sweep_home()  # as `xmcbench data fetch` does first
     url = os.environ["ATTACK_URL"] + "/toy.zip"
     form = Form(
         "xc", ("bow",), (File("train", "train.txt"), File("test", "test.txt")), File("archive", "Toy.zip", (url,))

@@ -32,10 +32,11 @@ def fetch(
     """
     from xmcbench.cli.progress import reporter
     from xmcbench.data.fetch import fetch_files
-    from xmcbench.data.home import reading
+    from xmcbench.data.home import reading, sweep_home
     from xmcbench.data.imported import check_files, find_imported
     from xmcbench.data.inventory import data_set
 
+    sweep_home()
     failed = []
     for target in [data_set(name) for name in dict.fromkeys(names)]:  # finds all names before the first download
         if isinstance(target, str):
@@ -88,11 +89,12 @@ def remove(
     Example: xmcbench data remove mine
     """
     from xmcbench.data.catalogue import names as catalogue_names
-    from xmcbench.data.home import imported
+    from xmcbench.data.home import imported, sweep_home
     from xmcbench.data.imported import imported_names, is_imported, remove_imported
     from xmcbench.data.inventory import size_of
     from xmcbench.results.store import Store
 
+    sweep_home()  # what a killed removal left, of a data set that is no longer listed
     if not is_imported(name):
         if name.casefold() in catalogue_names() or name.strip().casefold().startswith("synthetic["):
             hint = f"`xmcbench data clean {name} --downloads` removes its files from the cache."

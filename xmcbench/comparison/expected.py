@@ -30,7 +30,7 @@ import msgspec
 
 from xmcbench.comparison.compare import Scores
 from xmcbench.errors import DataError
-from xmcbench.files import atomic
+from xmcbench.files import atomic, sweep
 from xmcbench.inputs import read_file, toml_value
 from xmcbench.results.record import Metric
 from xmcbench.results.record_file import with_place
@@ -124,7 +124,8 @@ def read(path: Path) -> list[Expected]:
 
 
 def write(path: Path, entries: Iterable[Expected]) -> None:
-    """Write a set, sorted, so that a diff shows only changed scores."""
+    """Write a set, sorted, so that a diff shows only changed scores; what killed processes left is removed."""
     text = _HEAD + msgspec.toml.encode({"expected": sorted(entries, key=lambda entry: entry.key)})
+    sweep(path.parent)
     with atomic(path) as file:
         file.write(text)

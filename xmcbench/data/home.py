@@ -174,7 +174,7 @@ def _warn(folder: Path) -> None:
 def folders() -> list[Path]:
     """The existing folders in which downloads, parsed data sets, imports and what methods cache are written."""
     parents = [home() / name for name in ("downloads", "parsed")]
-    listed = [path for parent in parents if parent.is_dir() for path in sorted(parent.iterdir())]
+    listed = [path for parent in parents if parent.is_dir() for path in (parent, *sorted(parent.iterdir()))]
     written = [home(), *(home() / name for name in ("imported", *ENCODERS, "peers")), *listed]
     return [path for path in written if path.is_dir()]
 

@@ -221,6 +221,8 @@ def remove_imported(name: str) -> None:
     with unused(name), changing(name, must=True):
         if version(name) is None:
             raise DataError(f"{name} was removed by another process meanwhile")
-        remove_folder(imported() / name)
-        if (parsed := home() / "parsed" / name).is_dir():
+        if (
+            parsed := home() / "parsed" / name
+        ).is_dir():  # first, since after a kill only an import can be removed again
             remove_folder(parsed)
+        remove_folder(imported() / name)

@@ -56,14 +56,15 @@ def record_external(
     file_sha256: str,
     selection: str = "unknown",
 ) -> Record:
-    """Write a record of method family `external`.
+    """The record of method family `external`, which is written.
 
     Parameters
     ----------
     name : the author's name of the method.
     topk : the predictions of the file, before filter pairs are removed.
     evaluation : scores of the predictions on the data set's test rows.
-    file_sha256 : hash of the predictions file; a second record of the same file supersedes the first.
+    file_sha256 : hash of the predictions file; a second record of the same file supersedes the first, unless
+        it would say the same: then the first is returned.
     selection : the split on which, according to the author, epochs and parameters were chosen; of `SELECTION_SPLITS`.
 
     Raises
@@ -75,6 +76,9 @@ def record_external(
     identity = f"external/{name}/{file_sha256}/{dataset.content_hash}"
     spec_hash = hashlib.sha256(identity.encode()).hexdigest()
     old = store.done(spec_hash)
+    metrics, selected = metrics_of(evaluation), Selection(split=selection, by="claimed by the author")
+    if old is not None and (old.metrics, old.selection, old.k) == (metrics, selected, topk.k):
+        return old  # such as that of a process that was killed after it wrote the record
     started = datetime.now(UTC)
     method = MethodPart(
         name=name,
@@ -95,9 +99,9 @@ def record_external(
         dataset=dataset_part(dataset),
         k=topk.k,
         seed=None,
-        metrics=metrics_of(evaluation),
+        metrics=metrics,
         **NOT_KNOWN,
-        selection=Selection(split=selection, by="claimed by the author"),
+        selection=selected,
         notes={"predictions_sha256": file_sha256},
         supersedes=old.run_id if old else None,
     )
