@@ -154,8 +154,8 @@ def test_a_folder_that_was_removed_is_named(tmp_path: Path) -> None:
     env = {**os.environ, "XMCBENCH_HOME": "relative"}
     command = [sys.executable, "-c", code, "data", "where", "icd10cm"]
     done = subprocess.run(command, cwd=gone, env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: the current folder can't be used (No such file or directory)\n  Change to")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: XMCBENCH_HOME=relative: the current folder was removed\n  Change to")
 
 
 def test_a_broken_installation_is_named(tmp_path: Path) -> None:

@@ -94,6 +94,10 @@ def test_ids_of_any_size_are_read_right_or_refused(
         found = read_npz_csr(path)
     except DataError:
         return
+    if form == "dia":  # what another offset moves out of the matrix is padding
+        expected = sp.dia_matrix((arrays["data"], arrays["offsets"]), shape=DENSE.shape)
+        np.testing.assert_array_equal(found.toarray(), expected.toarray())
+        return
     assert found.nnz == np.count_nonzero(DENSE)
     if form == "coo":
         expected = sp.coo_matrix((arrays["data"], (arrays["row"], arrays["col"])), shape=DENSE.shape)

@@ -25,7 +25,7 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all with local files.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check hashes of local files, and hashes and counts of parsed data sets.
+    """Check hashes of local files and of parsed data sets, and counts.
 
     Every file is read, also those of imported data sets, whose hashes were recorded by the import. Damaged files of a
     parsed data set are only a cache: it is parsed again, with a warning.

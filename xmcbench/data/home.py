@@ -50,8 +50,8 @@ def _cache_folder(hint: str) -> Path:
     import platformdirs
 
     try:
-        folder = Path(platformdirs.user_cache_dir("xmcbench", appauthor=False)).expanduser()
-    except RuntimeError as error:  # of pathlib
+        folder = Path(platformdirs.user_cache_dir("xmcbench", appauthor=False))
+    except RuntimeError as error:
         raise UsageError("no home folder is known for this user", hint) from error
     if not folder.is_absolute():  # platformdirs leaves a ~ that it can't expand
         raise UsageError(f"no home folder is known for this user, so {folder} can't be used", hint)

@@ -136,7 +136,8 @@ class StateFile:
                 raise DataError("of another fit")
             return msgspec.convert(raw["content"], form)
         except (DataError, OSError, KeyError, msgspec.ValidationError) as error:
-            fault = getattr(error, "strerror", None) or error  # without the path
+            fault = getattr(error, "strerror", None) or getattr(error, "message", error)
+            fault = str(fault).removeprefix(f"{self.path}: ")  # a record shows no private path
             self.reject(self.path, f"not the file that this fit wrote ({clean(fault)})")
             return None
 
