@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmcbench.context import Checkpoints, FailSafeReporter, Reporter, RunContext
+from xmcbench.checkpoints import Checkpoints
+from xmcbench.context import FailSafeReporter, Reporter, RunContext
 from xmcbench.errors import TimeLimit
 
 
@@ -191,7 +192,7 @@ WRITER = """
 import sys, numpy as np
 from dataclasses import replace
 from pathlib import Path
-from xmcbench.context import Checkpoints
+from xmcbench.checkpoints import Checkpoints
 kept, step = Checkpoints(Path(sys.argv[1])), 0
 while True:
     step += 1

@@ -18,18 +18,10 @@ import pytest
 
 from xmcbench import files
 from xmcbench.errors import DataError
-from xmcbench.files import (
-    atomic,
-    lock_of,
-    read_npz,
-    replaced_folder,
-    sha256_of,
-    temporary_folder,
-    typed_json,
-    write_json,
-    write_npz,
-)
+from xmcbench.files import atomic, lock_of, replaced_folder, sha256_of, temporary_folder, write_json, write_npz
+from xmcbench.inputs import typed_json
 from xmcbench.locks import locked
+from xmcbench.npz_files import read_npz
 
 
 def names(folder: Path) -> list[str]:

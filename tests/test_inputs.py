@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from xmcbench.errors import DataError
-from xmcbench.files import read_npz, sha256_of, typed_json
-from xmcbench.inputs import json_value, open_file, read_file, read_json, toml_value
+from xmcbench.files import sha256_of
+from xmcbench.inputs import json_value, open_file, read_file, read_json, toml_value, typed_json
+from xmcbench.npz_files import read_npz
 
 DEEP = 100_000
 

@@ -13,7 +13,8 @@ import pytest
 
 from xmcbench import limits
 from xmcbench.errors import DataError
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
+from xmcbench.npz_files import read_npz
 
 
 def npy(array: np.ndarray) -> bytes:

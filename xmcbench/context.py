@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import os
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,22 +13,17 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xmcbench.errors import TimeLimit, XmcError, explain
-from xmcbench.escaping import clean, kind_of, plain_text
-from xmcbench.files import atomic, set_aside, sweep, typed_json
+from xmcbench.checkpoints import Checkpoints, rejected
+from xmcbench.errors import TimeLimit, explain
+from xmcbench.escaping import plain_text
 from xmcbench.method import TrainData
+from xmcbench.values import plain
 
-META = "__meta__"  # the array of a checkpoint that holds its JSON
 NAME = 200  # characters of the name of a note or a phase
 REMARKS = 100  # remarks of one run; further ones are left out
 LEFT_OUT = "left out of the record: "  # how a remark on a value begins that no record can hold
 RESERVED = ("remarks", "scoring", "report", "traceback", "tuning")  # notes that the harness writes
-DEEPEST = 50  # nesting of a note
-ROOM = 5_000_000  # values and characters of a note
-DIGITS = 300  # of a whole number
-VALID = "Give numbers, texts, lists and dicts of them."
 
 
 class Reporter:
@@ -76,95 +67,6 @@ class FailSafeReporter(Reporter):
             self.reporter = Reporter()
             with suppress(Warning):  # warnings may be errors
                 warnings.warn(f"progress is shown no longer ({type(error).__name__}: {error})", stacklevel=3)
-
-
-def rejected(path: Path, fault: str) -> str:
-    """Set aside a file or folder of an earlier attempt that can't be used, with a warning; returns what it says.
-
-    Raises WriteError: the folder can't be written.
-    """
-    bad = set_aside(path)
-    warnings.warn(f"{path}: {fault}; it is set aside as {bad.name}, and its work is done again", stacklevel=3)
-    return f"{clean(path.name)} of an earlier attempt was set aside, and its work done again: {fault}"
-
-
-class Checkpoints:
-    """Named sets of arrays that survive a killed process. Each set is one npz file, written atomically.
-
-    The comment of the zip file is a seal: a hash of the identity of the fit, the name of the checkpoint, and names,
-    lengths and CRC-32 of its arrays. The zip file has these CRC-32 in any case, so that the seal costs no second pass
-    over the arrays. A file that is damaged, or belongs elsewhere, is not loaded.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        identity: Mapping[str, object] = MappingProxyType({}),
-        reject: Callable[[Path, str], object] = rejected,
-    ) -> None:
-        """`identity`: JSON of what the fit depends on. `reject` sets a file aside and says why."""
-        self.folder, self.identity, self.reject = folder, identity, reject
-        self._clean = False
-
-    def save(self, name: str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any] | None = None) -> None:
-        """Save `arrays` and JSON-serialisable `meta` under `name`, replacing an older checkpoint of that name.
-
-        Raises
-        ------
-        TypeError : an array holds Python objects, which would be pickled.
-        XmcError : `meta` holds what JSON can't represent.
-        WriteError : the folder can't be written, or the disk is full.
-        """
-        text = json.dumps(plain(dict(meta or {}), f"checkpoint {name!r}"))
-        if not self._clean:  # the first save removes what a killed process left
-            if os.path.lexists(self.folder) and not self.folder.is_dir():
-                self.reject(self.folder, "not a folder")
-            sweep(self.folder)
-            self._clean = True
-        with atomic(self.folder / f"{name}.npz") as file, zipfile.ZipFile(file, "w") as archive:
-            for key, array in {**arrays, META: np.array(text)}.items():
-                if np.asarray(array).dtype.hasobject:
-                    raise TypeError(f"checkpoint {name!r}: array {key!r} holds Python objects; only numbers and texts")
-                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-            archive.comment = self._seal(name, archive)
-
-    def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
-        """Return the (arrays, meta) last saved under `name`, or None; also None if the file is rejected."""
-        path = self.folder / f"{name}.npz"
-        if not os.path.lexists(path):
-            return None
-        try:
-            arrays = self._read(name, path)
-            meta = typed_json(str(arrays.pop(META)), dict[str, Any], META)
-        except Exception as error:  # numpy and zipfile raise many types for damaged files
-            fault = getattr(error, "strerror", None) or error  # without the path
-            self.reject(path, f"not the checkpoint that this fit saved ({clean(fault)})")
-            return None
-        return arrays, meta
-
-    def _read(self, name: str, path: Path) -> dict[str, NDArray[Any]]:
-        if not path.is_file():
-            raise ValueError("not a file")
-        arrays = {}
-        with zipfile.ZipFile(path) as archive:
-            if archive.comment != self._seal(name, archive):
-                raise ValueError("changed, or saved by another fit or another version")
-            for info in archive.infolist():
-                with archive.open(info) as member:
-                    arrays[info.filename.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-                    if member.read(1):  # zipfile compares the CRC-32 at the end of the member
-                        raise ValueError("an array has another length")
-        return arrays
-
-    def _seal(self, name: str, archive: zipfile.ZipFile) -> bytes:
-        members = [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
-        text = json.dumps([dict(self.identity), name, members], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest().encode()
-
-    def drop(self, name: str) -> None:
-        """Delete the checkpoint `name` if it exists."""
-        (self.folder / f"{name}.npz").unlink(missing_ok=True)
 
 
 @dataclass
@@ -298,54 +200,3 @@ def recall(notes: dict[str, Any], earlier: Mapping[str, Any]) -> None:
     notes.update(earlier)
     if remarks:
         notes["remarks"] = list(remarks)
-
-
-def plain(value: Any, what: str) -> Any:
-    """Convert numpy numbers and arrays in `value` to Python's, and NaN or infinity to None.
-
-    Raises XmcError: `value` holds an object that JSON can't represent, or is too deep or too large for a record; the
-    message begins with `what`.
-    """
-    room = ROOM
-
-    def take(size: int) -> None:
-        nonlocal room
-        room -= size
-        if room < 0:
-            raise XmcError(f"{what} has more than {ROOM:,} values and characters", "Save it in a file of the model.")
-
-    def convert(value: Any, depth: int) -> Any:
-        take(1)
-        if depth > DEEPEST:
-            raise XmcError(f"{what} is nested more than {DEEPEST} deep", VALID)
-        if isinstance(value, np.generic | np.ndarray):
-            take(value.size)
-            value = value.tolist()
-        if isinstance(value, str):
-            take(len(value))
-            return plain_text(value, ROOM)
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, int):
-            if abs(value) >= 10**DIGITS:
-                raise XmcError(f"{what} holds a whole number of more than {DIGITS} digits", VALID)
-            return int.__int__(value)  # exactly an int, not a subclass
-        if isinstance(value, float):
-            return float.__float__(value) if math.isfinite(value) else None
-        if isinstance(value, Mapping):
-            return mapping(value, depth)
-        if isinstance(value, list | tuple):
-            return [convert(item, depth + 1) for item in value]
-        raise XmcError(f"{what} holds a {kind_of(value)}", VALID)
-
-    def mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        converted: dict[str, Any] = {}
-        for key, item in value.items():
-            name = plain_text(key, ROOM)
-            take(len(name))
-            if name in converted:
-                raise XmcError(f"{what} has two keys that JSON writes as {plain_text(name, NAME)!r}", "Rename one.")
-            converted[name] = convert(item, depth + 1)
-        return converted
-
-    return convert(value, 0)

@@ -1,9 +1,8 @@
-"""Files and folders that are written whole or not at all, and JSON that is decoded into types."""
+"""Files and folders that are written whole or not at all, and what tells a changed file."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -11,17 +10,16 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
-from xmcbench.errors import DataError, UsageError, XmcError, cannot_write
-from xmcbench.inputs import json_value, open_file, reason
+from xmcbench.errors import UsageError, cannot_write
+from xmcbench.inputs import open_file
 from xmcbench.locks import hold, taken
-from xmcbench.npz_files import opened_npz
+from xmcbench.npz_files import save_npz
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-T = TypeVar("T")
 TEMPORARY = ".tmp-"  # prefix of unfinished files; a killed process may leave them behind
 OLD = "-old"  # suffix of a folder that a new one replaces
 Stamp = list[int]  # see `stamp_of`
@@ -252,65 +250,10 @@ def write_json(path: Path, value: Any) -> None:
         file.write(text.encode() + b"\n")
 
 
-def typed_json(text: str | bytes, form: type[T], origin: str, hint: str = "") -> T:
-    """Decode JSON into `form`; errors are those of `typed` and of `json_value`."""
-    return typed(json_value(text, origin, hint), form, origin, hint)
-
-
-def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
-    """Decode what a JSON or TOML reader returned into `form`, for example a msgspec.Struct.
-
-    DataError names `origin`, and the key and type of a value that is missing, unknown or of another type.
-    """
-    import msgspec  # slow to import, and list commands use only this module's hashes
-
-    try:
-        return msgspec.convert(raw, form)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).replace("`", "").partition(" - at $")
-        place = f"{place.removeprefix('.')}: " if place else ""
-        raise DataError(f"{origin}: {place}{message[0].lower()}{message[1:]}", hint) from error
-    except (ValueError, OverflowError, RecursionError) as error:  # such as a whole number beyond float64
-        raise DataError(f"{origin}: {reason(error)}", hint) from error
-
-
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
     """Write an npz file of plain arrays; TypeError for Python objects, which numpy would pickle."""
     with atomic(path) as file:
-        _save(file, path.name, arrays, compressed)
-
-
-def npz_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of a compressed npz file, as `write_npz` writes it."""
-    file = io.BytesIO()
-    _save(file, "npz", arrays, compressed=True)
-    return file.getvalue()
-
-
-def _save(file: IO[bytes], label: str, arrays: Mapping[str, NDArray[Any]], compressed: bool) -> None:
-    import numpy as np  # slow to import, and list commands use only this module's hashes
-
-    for name, array in arrays.items():
-        if np.asarray(array).dtype.hasobject:
-            raise TypeError(f"{label}: array {name!r} holds Python objects; only numbers and texts can be saved")
-    save: Any = np.savez_compressed if compressed else np.savez
-    save(file, **arrays)
-
-
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read an npz file of plain arrays; Python objects are never unpickled.
-
-    DataError if it is missing, damaged, no regular file, or as in `npz_files.opened_npz`.
-    """
-    try:
-        with open_file(path) as file, opened_npz(file) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except XmcError:
-        raise
-    except Exception as error:  # numpy and zipfile raise many types for damaged files
-        raise DataError(
-            f"{path}: not a readable npz file ({reason(error)})", "Write it again, or remove it."
-        ) from error
+        save_npz(file, path.name, arrays, compressed)
 
 
 def sha256_of(path: Path) -> str:

@@ -9,11 +9,12 @@ import re
 import stat
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xmcbench import limits
 from xmcbench.errors import DataError, cannot_read
 
+T = TypeVar("T")
 KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON, an escape that may be half of a surrogate pair
 
@@ -90,6 +91,28 @@ def read_json(path: Path, hint: str = "", most: int = limits.SETTINGS) -> Any:
         return json_value(read_file(path, most), str(path), hint)
     except OSError as error:
         raise cannot_read(path, error) from error
+
+
+def typed_json(text: str | bytes, form: type[T], origin: str, hint: str = "") -> T:
+    """Decode JSON into `form`; errors are those of `typed` and of `json_value`."""
+    return typed(json_value(text, origin, hint), form, origin, hint)
+
+
+def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
+    """Decode what a JSON or TOML reader returned into `form`, for example a msgspec.Struct.
+
+    DataError names `origin`, and the key and type of a value that is missing, unknown or of another type.
+    """
+    import msgspec  # slow to import, and list commands decode nothing
+
+    try:
+        return msgspec.convert(raw, form)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).replace("`", "").partition(" - at $")
+        place = f"{place.removeprefix('.')}: " if place else ""
+        raise DataError(f"{origin}: {place}{message[0].lower()}{message[1:]}", hint) from error
+    except (ValueError, OverflowError, RecursionError) as error:  # such as a whole number beyond float64
+        raise DataError(f"{origin}: {reason(error)}", hint) from error
 
 
 def toml_value(text: bytes, origin: str, hint: str = "") -> dict[str, Any]:

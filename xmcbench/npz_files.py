@@ -5,19 +5,23 @@ Every fault raises an exception of numpy, zipfile or Python; callers turn all of
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xmcbench import limits
-from xmcbench.inputs import reason
+from xmcbench.errors import DataError, XmcError
+from xmcbench.inputs import open_file, reason
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 TAIL = 66_000  # bytes at the end of a zip archive that hold its last header
 ROOM = 1 << 12  # bytes of a member that is nearly empty
@@ -106,3 +110,37 @@ def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
     if (found := len(archive.infolist())) % 0x10000 != count % 0x10000:
         raise zipfile.BadZipFile(f"its list of members has {found} entries and says {count}")
     return archive
+
+
+def npz_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of a compressed npz file, as `write_npz` writes it."""
+    file = io.BytesIO()
+    save_npz(file, "npz", arrays, compressed=True)
+    return file.getvalue()
+
+
+def save_npz(file: IO[bytes], label: str, arrays: Mapping[str, NDArray[Any]], compressed: bool) -> None:
+    """Write plain arrays as an npz; TypeError for Python objects, whose message begins with `label`."""
+    import numpy as np
+
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"{label}: array {name!r} holds Python objects; only numbers and texts can be saved")
+    save: Any = np.savez_compressed if compressed else np.savez
+    save(file, **arrays)
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Read an npz file of plain arrays; Python objects are never unpickled.
+
+    DataError if it is missing, damaged, no regular file, or as in `opened_npz`.
+    """
+    try:
+        with open_file(path) as file, opened_npz(file) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except XmcError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many types for damaged files
+        raise DataError(
+            f"{path}: not a readable npz file ({reason(error)})", "Write it again, or remove it."
+        ) from error

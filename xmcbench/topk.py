@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, XmcError
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
+from xmcbench.npz_files import read_npz
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

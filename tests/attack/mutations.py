@@ -72,8 +72,8 @@ def forms() -> dict[str, Form]:
     from xmcbench.data.plain_files import plain_texts
     from xmcbench.data.table_columns import Reading
     from xmcbench.data.table_files import table_rows
-    from xmcbench.files import read_npz
     from xmcbench.metrics.predictions import read_predictions
+    from xmcbench.npz_files import read_npz
     from xmcbench.results import record_file
     from xmcbench.topk import TopK
 

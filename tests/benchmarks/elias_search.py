@@ -59,7 +59,7 @@ from xmcbench_elias.search.searcher import Searcher
 from xmcbench_elias.training.building import rebuild
 
 from xmcbench.encoders.bow import BowEncoder
-from xmcbench.files import read_npz
+from xmcbench.npz_files import read_npz
 
 BEAM, ROWS, SINGLE = 20, 512, 300
 ROUNDING = 1e-5

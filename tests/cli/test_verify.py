@@ -17,8 +17,9 @@ from xmcbench.cli.app import app
 from xmcbench.comparison.regression import expected_of
 from xmcbench.data import arrays, load
 from xmcbench.errors import DataError, RegressionError, UsageError
-from xmcbench.files import read_npz, sha256_of, stamp_of, write_json, write_npz
+from xmcbench.files import sha256_of, stamp_of, write_json, write_npz
 from xmcbench.methods.popularity import Popularity
+from xmcbench.npz_files import read_npz
 from xmcbench.results import record_file
 from xmcbench.results.record import Record
 from xmcbench.results.store import Kind, Store

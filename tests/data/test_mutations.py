@@ -42,8 +42,8 @@ from xmcbench.data.synthetic import parameters
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.user_files import SplitFiles, read_splits
 from xmcbench.errors import XmcError
-from xmcbench.files import read_npz
 from xmcbench.metrics.predictions import read_given
+from xmcbench.npz_files import read_npz
 from xmcbench.results import record_file
 from xmcbench.topk import TopK
 

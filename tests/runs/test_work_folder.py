@@ -16,8 +16,9 @@ import pytest
 
 from tests.kills import killed_after
 from xmcbench.context import Reporter
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import MethodInfo, param
+from xmcbench.npz_files import read_npz
 from xmcbench.results.execution import execute
 from xmcbench.results.record import Record
 from xmcbench.results.store import Store

@@ -25,7 +25,8 @@ from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
 from xmcbench.errors import DataError
 from xmcbench.escaping import one_line
-from xmcbench.files import atomic, npz_of
+from xmcbench.files import atomic
+from xmcbench.npz_files import npz_of
 from xmcbench.results import references
 from xmcbench.results.row_values import PerRow
 from xmcbench.results.store import Store

@@ -21,8 +21,7 @@ from msgspec import Meta, Struct
 from xmcbench import limits
 from xmcbench.board.evidence import Evidence
 from xmcbench.errors import DataError
-from xmcbench.files import typed
-from xmcbench.inputs import read_json
+from xmcbench.inputs import read_json, typed
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
 from xmcbench.results.row_values import TESTED
 

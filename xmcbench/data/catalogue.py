@@ -11,8 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from xmcbench.errors import DataError, unknown
-from xmcbench.files import typed
-from xmcbench.inputs import toml_value
+from xmcbench.inputs import toml_value, typed
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

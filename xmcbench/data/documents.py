@@ -12,8 +12,7 @@ import msgspec
 from xmcbench import limits
 from xmcbench.data.reading import opened
 from xmcbench.errors import DataError, cannot_read, counted
-from xmcbench.files import typed_json
-from xmcbench.inputs import read_file
+from xmcbench.inputs import read_file, typed_json
 
 T = TypeVar("T")
 SPLITS = ("train", "dev", "test")

@@ -22,8 +22,8 @@ from xmcbench.data import drive
 from xmcbench.data.hashes import CHUNK, Digest, Hashes
 from xmcbench.data.ledger import LedgerError
 from xmcbench.errors import DataError, cannot_write, counted
-from xmcbench.files import atomic, typed
-from xmcbench.inputs import read_json
+from xmcbench.files import atomic
+from xmcbench.inputs import read_json, typed
 
 if TYPE_CHECKING:
     from requests import Response, Session

@@ -22,7 +22,8 @@ from xmcbench.data.documents import json_lines, read_lines
 from xmcbench.data.formats import read_labels, read_matrix, with_filters, write_npz_csr, write_xmc
 from xmcbench.data.spec import Dataset, Parsed, Split
 from xmcbench.errors import DataError, UsageError, unknown
-from xmcbench.files import atomic, temporary_folder, typed_json
+from xmcbench.files import atomic, temporary_folder
+from xmcbench.inputs import typed_json
 
 FORMATS = ("npz", "xmc")  # of matrices
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}

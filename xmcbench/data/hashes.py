@@ -17,8 +17,8 @@ from xmcbench.data import ledger
 from xmcbench.data.catalogue import Entry, File
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, cannot_read
-from xmcbench.files import Stamp, is_settled, lock_of, stamp_of, typed, typed_json, write_json
-from xmcbench.inputs import open_file, read_file
+from xmcbench.files import Stamp, is_settled, lock_of, stamp_of, write_json
+from xmcbench.inputs import open_file, read_file, typed, typed_json
 from xmcbench.locks import locked
 
 CHUNK = 1 << 20

@@ -26,8 +26,8 @@ from xmcbench.data.folders import read_folder, write_folder
 from xmcbench.data.home import VERSION, changing, home, imported, reading, unused, version_lock
 from xmcbench.data.spec import Parsed
 from xmcbench.errors import DataError, UsageError, unknown
-from xmcbench.files import remove_folder, sha256_of, sweep, typed, typed_json, write_json
-from xmcbench.inputs import read_file
+from xmcbench.files import remove_folder, sha256_of, sweep, write_json
+from xmcbench.inputs import read_file, typed, typed_json
 
 FORMAT = 1  # version of meta.json
 META = "meta.json"

@@ -23,8 +23,8 @@ import msgspec
 from xmcbench import limits
 from xmcbench.data.home import home
 from xmcbench.errors import DataError, WriteError
-from xmcbench.files import lock_of, typed, typed_json, write_json
-from xmcbench.inputs import read_file
+from xmcbench.files import lock_of, write_json
+from xmcbench.inputs import read_file, typed, typed_json
 from xmcbench.locks import locked
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from xmcbench.data.texts import Texts
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.weights import flat, grouped, put_weights, weights_of
 from xmcbench.errors import DataError, UsageError, counted
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Progress
+from xmcbench.npz_files import read_npz
 from xmcbench.tables.ops import bag
 
 EMBED_SCALE = 0.3  # with 1.0 the random initial vectors of rare features dominate

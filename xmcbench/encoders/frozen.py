@@ -26,8 +26,9 @@ from xmcbench.encoders.tokens import TokenRows, offsets_of, texts_hash
 from xmcbench.encoders.transformer import TransformerEncoder, texts_of
 from xmcbench.encoders.weights import put_weights, weights_of
 from xmcbench.errors import DataError, Diverged
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Progress, TrainData
+from xmcbench.npz_files import read_npz
 
 FILE = "frozen.npz"
 BODY = "transformer"

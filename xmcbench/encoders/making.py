@@ -12,8 +12,8 @@ from xmcbench.encoders.bow import BowEncoder
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.params import EncoderParams, identity, require
 from xmcbench.errors import DataError, XmcError
-from xmcbench.files import typed, write_json
-from xmcbench.inputs import read_json
+from xmcbench.files import write_json
+from xmcbench.inputs import read_json, typed
 from xmcbench.method import Inputs, Progress
 
 FILE = "encoder.json"

@@ -15,8 +15,8 @@ import torch
 from xmcbench import limits
 from xmcbench.encoders.params import VALID, minilm
 from xmcbench.errors import DataError, XmcError, cannot_read, counted
-from xmcbench.files import typed, user_path
-from xmcbench.inputs import open_file, read_json
+from xmcbench.files import user_path
+from xmcbench.inputs import open_file, read_json, typed
 
 Pooling = Literal["mean", "cls"]
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]

@@ -16,7 +16,8 @@ from xmcbench.topk import PAD, TopK
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from xmcbench.context import Checkpoints, RunContext
+    from xmcbench.checkpoints import Checkpoints
+    from xmcbench.context import RunContext
 
 Best = tuple[NDArray[np.int32], NDArray[np.float32]]
 Arrays = dict[str, NDArray[Any]]

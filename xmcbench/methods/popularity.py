@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, NoParams, TrainData
 from xmcbench.methods.helpers import not_a_model
+from xmcbench.npz_files import read_npz
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:

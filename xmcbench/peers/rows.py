@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.errors import DataError
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds
 from xmcbench.methods.helpers import features_of, not_a_model, not_fitted
+from xmcbench.npz_files import read_npz
 from xmcbench.peers import packages
 from xmcbench.topk import PAD, TopK
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from xmcbench.data.cache import damage
 from xmcbench.errors import DataError, WriteError
-from xmcbench.files import atomic, read_npz, sha256_of
+from xmcbench.files import atomic, sha256_of
 from xmcbench.inputs import open_file
+from xmcbench.npz_files import read_npz
 from xmcbench.results import leftovers, record_file, references
 from xmcbench.results.record import Record
 from xmcbench.results.references import Key, Reference, key_of

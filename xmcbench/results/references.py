@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from xmcbench.errors import DataError, XmcError
-from xmcbench.files import typed_json
+from xmcbench.inputs import typed_json
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
 from xmcbench.results.record import DatasetPart, Record
 from xmcbench.results.row_values import ROUNDING, TESTED, PerRow, hash_of, some, split_for_board

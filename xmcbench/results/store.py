@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.escaping import file_name
-from xmcbench.files import TEMPORARY, read_npz, sha256_of, write_npz
+from xmcbench.files import TEMPORARY, sha256_of, write_npz
+from xmcbench.npz_files import read_npz
 from xmcbench.results import leftovers, record_file
 from xmcbench.results.record import SEALED, BoardRef, FileRef, Record
 from xmcbench.results.row_values import PerRow, hash_of, split_for_board

@@ -21,12 +21,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xmcbench.context import plain
 from xmcbench.errors import UsageError, XmcError, explain, unknown
 from xmcbench.escaping import plain_text
 from xmcbench.method import Method, MethodInfo, NoParams, check_bounds
 from xmcbench.runs import registry
 from xmcbench.runs.selection import BY, Grid, grid_of
+from xmcbench.values import plain
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from xmcbench import locks
-from xmcbench.context import Reporter, recall, rejected
+from xmcbench.checkpoints import rejected
+from xmcbench.context import Reporter, recall
 from xmcbench.errors import DataError, cannot_write
 from xmcbench.escaping import clean
-from xmcbench.files import TEMPORARY, atomic, remove_any, sha256_of, typed_json, write_json
-from xmcbench.inputs import read_file
+from xmcbench.files import TEMPORARY, atomic, remove_any, sha256_of, write_json
+from xmcbench.inputs import read_file, typed_json
 
 FINISHED = "finished"  # file with the id of the run that a work folder was for
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xmcbench.context import LEFT_OUT
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit
-from xmcbench.files import read_npz
+from xmcbench.npz_files import read_npz
 from xmcbench.testing.describing import info_problems
 from xmcbench.testing.subject import Counter, K, Subject, crash, generator_states, move_generators, sealed
 from xmcbench.testing.worlds import VARIANTS, holding, small, usual

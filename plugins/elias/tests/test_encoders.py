@@ -25,8 +25,9 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
 from xmcbench.encoders.bow import BowEncoder
 from xmcbench.errors import DataError
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import Inputs
+from xmcbench.npz_files import read_npz
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 

@@ -22,7 +22,7 @@ from xmcbench.data.recipes import Files, Options, label_matrix
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.text import bow_eurlex
 from xmcbench.errors import DataError
-from xmcbench.files import typed_json
+from xmcbench.inputs import typed_json
 
 NEAR_DUPLICATE_COSINE = 0.9  # a quarter of the test rows have a train row above it
 

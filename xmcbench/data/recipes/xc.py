@@ -14,7 +14,7 @@ from xmcbench.data.matrix_text import read_xmc
 from xmcbench.data.recipes import Files, Options, label_matrix
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.errors import DataError
-from xmcbench.files import typed
+from xmcbench.inputs import typed
 
 FeaturesAndLabels = tuple[sp.csr_matrix, sp.csr_matrix]
 

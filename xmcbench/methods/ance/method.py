@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from xmcbench.encoders.params import identity, lacks, missing
 from xmcbench.errors import install_extra
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.ance.params import AnceParams, check, settled
 from xmcbench.methods.helpers import not_a_model, not_fitted, spread
+from xmcbench.npz_files import read_npz
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:

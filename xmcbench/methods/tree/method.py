@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.methods.tree.params import PRESETS, TreeParams, check, params_of
+from xmcbench.npz_files import read_npz
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:

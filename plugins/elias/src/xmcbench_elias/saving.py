@@ -10,7 +10,8 @@ import numpy as np
 from xmcbench.encoders.making import load_encoder, save_encoder
 from xmcbench.encoders.weights import Arrays, grouped, weights_of
 from xmcbench.errors import DataError
-from xmcbench.files import read_npz, write_npz
+from xmcbench.files import write_npz
+from xmcbench.npz_files import read_npz
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.source import Source
 from xmcbench_elias.params import EliasParams, settled

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from xmcbench.files import typed
-from xmcbench.inputs import read_json
+from xmcbench.inputs import read_json, typed
 
 Gap = tuple[float | None, float | None, float | None]  # difference, low and high end of its 95 % interval
 
