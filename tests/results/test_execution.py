@@ -25,7 +25,7 @@ from xmcbench.results.execution import execute
 from xmcbench.results.record import SCHEMA, Limits, Record
 from xmcbench.results.store import Store
 from xmcbench.runs.job import Options
-from xmcbench.runs.plan import RunSpec
+from xmcbench.runs.spec import RunSpec
 from xmcbench.testing.worlds import single_label, tiny
 from xmcbench.topk import TopK
 

@@ -12,7 +12,8 @@ import pytest
 from xmcbench.errors import UsageError
 from xmcbench.method import MethodInfo, param
 from xmcbench.runs import registry
-from xmcbench.runs.plan import RunSpec, make_plan, parse_value
+from xmcbench.runs.plan import make_plan, parse_value
+from xmcbench.runs.spec import RunSpec
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def test_a_tuned_run_is_another_than_an_untuned_one_and_another_grid_than_either
     hashes = {s.spec_hash("h", "cpu") for s in (run, plain, of_k, smaller, tuned("toy[rate=0.5]"))}
     assert len(hashes) == 5
     before = run.spec_hash("h", "cpu")
-    monkeypatch.setattr("xmcbench.runs.plan.BY", "P@1")
+    monkeypatch.setattr("xmcbench.runs.spec.BY", "P@1")
     assert run.spec_hash("h", "cpu") != before
 
 

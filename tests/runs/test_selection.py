@@ -7,8 +7,8 @@ from typing import Any
 
 from xmcbench.method import MethodInfo, param
 from xmcbench.methods.popularity import Popularity
-from xmcbench.runs.plan import RunSpec
 from xmcbench.runs.selection import combinations, fits, grid_of
+from xmcbench.runs.spec import RunSpec
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from xmcbench.results.execution import execute
 from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 from xmcbench.runs.job import Options
-from xmcbench.runs.plan import RunSpec
 from xmcbench.runs.selection import Selection, TuningPart, grid_of, joined
+from xmcbench.runs.spec import RunSpec
 from xmcbench.runs.tuning import Tuning
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK

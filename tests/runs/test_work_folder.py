@@ -24,8 +24,8 @@ from xmcbench.results.record import Record
 from xmcbench.results.store import Store
 from xmcbench.runs import work_folder
 from xmcbench.runs.job import Options
-from xmcbench.runs.plan import RunSpec
 from xmcbench.runs.selection import grid_of
+from xmcbench.runs.spec import RunSpec
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 

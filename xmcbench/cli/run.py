@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
     from xmcbench.runs.job import Options
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
 
 LONGEST = 1e9  # seconds of a time limit
 MOST_THREADS = 4096

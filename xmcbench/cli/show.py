@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xmcbench.results.record import Record
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
 
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@100")
 DROP = ("PSP@1", "P@3", "MiB", "ms/row", "R@100")  # to fit into 80 characters
@@ -22,8 +22,8 @@ STATUS_STYLE = {"ok": "green", "skipped": "yellow", "interrupted": "yellow"}
 
 def announced(plan: Sequence[RunSpec]) -> list[str]:
     """One line with the grid per method to tune, and one line for methods with nothing to tune."""
-    from xmcbench.runs.plan import spell
     from xmcbench.runs.selection import BY, combinations, fits
+    from xmcbench.runs.spec import spell
 
     lines = []
     for spec in {spec.label: spec for spec in plan if spec.grid}.values():

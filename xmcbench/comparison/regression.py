@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
 
 _WORST = (FAIL, OKISH, IMPROVED, OK, UNKNOWN)  # the verdict of an entry is the first of these that a metric has
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
     from xmcbench.runs.stages import Scored
     from xmcbench.topk import TopK
 
@@ -92,7 +92,7 @@ def spec_of(record: Record) -> RunSpec:
     XmcError : the method can't be imported.
     """
     from xmcbench.runs import registry
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
 
     method, data = record.method, record.dataset
     name = method.name

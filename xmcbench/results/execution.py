@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from xmcbench.metrics import Evaluation
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
 
 OVER = "test rows, near-duplicates drawn together"  # the record's description of the bootstrap
 

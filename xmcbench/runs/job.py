@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
     from xmcbench.metrics import Evaluation
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
     from xmcbench.topk import TopK
 
 

@@ -15,7 +15,7 @@ from xmcbench.escaping import plain_text
 
 if TYPE_CHECKING:
     from xmcbench.method import MethodInfo
-    from xmcbench.runs.plan import RunSpec
+    from xmcbench.runs.spec import RunSpec
 
 BY = "nDCG@5"  # selection metric on validation rows; part of a tuned run's identity
 

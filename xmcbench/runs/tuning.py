@@ -19,8 +19,8 @@ from xmcbench.data.split import CARVE_SEED, carve
 from xmcbench.errors import Diverged, TimeLimit, WriteError, XmcError, explain, where
 from xmcbench.method import Method, TrainData
 from xmcbench.runs import stages
-from xmcbench.runs.plan import RunSpec, spell
 from xmcbench.runs.selection import BY, Combination, Selection, Trial, TuningPart, combinations, fits
+from xmcbench.runs.spec import RunSpec, spell
 from xmcbench.runs.work_folder import Journal, StateFile, make_folder
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from xmcbench.runs.plan import make_plan, spell
+from xmcbench.runs.plan import make_plan
+from xmcbench.runs.spec import spell
 from xmcbench_elias.method import Elias
 from xmcbench_elias.params import EliasParams
 
