@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c_reaches_children() -> None:
-    """A shell's background jobs ignore SIGINT, and so would the processes that tests start and interrupt."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def signals_reach_children() -> None:
+    """A shell's background jobs ignore SIGINT, and under nohup SIGHUP; so would the processes that tests start."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ class Site:
     def xmcbench(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the command line beside the folder, in a process of its own that also sees what was added."""
         environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        command = [sys.executable, "-m", "xmcbench.cli.app", *words]
+        command = [sys.executable, "-m", "xmcbench", *words]
         return subprocess.run(
             command, env=environment, cwd=self.folder.parent, capture_output=True, text=True, timeout=300
         )

@@ -87,18 +87,19 @@ RESUME = "run the same command again: it resumes from here"
 
 def explain(error: BaseException) -> tuple[str, str]:
     """The (status, reason) that a record holds for `error`; the reason is valid Unicode, whatever `error` does."""
-    if isinstance(error, TerminalClosed):
+    kind = type(error)  # isinstance would also ask the error for its `__class__`, which a plugin may have made a trap
+    if issubclass(kind, TerminalClosed):
         return "interrupted", f"stopped by SIGHUP, since its terminal was closed; {RESUME}"
-    if isinstance(error, Terminated):
+    if issubclass(kind, Terminated):
         return "interrupted", f"stopped by SIGTERM, which the system or another program sent; {RESUME}"
-    if isinstance(error, KeyboardInterrupt):
+    if issubclass(kind, KeyboardInterrupt):
         return "interrupted", f"stopped by Ctrl-C; {RESUME}"
-    if isinstance(error, TimeLimit):
+    if issubclass(kind, TimeLimit):
         return "timeout", plain_text(error)
-    if isinstance(error, Diverged | FloatingPointError):
+    if issubclass(kind, (Diverged, FloatingPointError)):
         return "diverged", plain_text(error)
-    reason = plain_text(error) if isinstance(error, XmcError) else f"{kind_of(error)}: {plain_text(error)}"
-    out_of_memory = isinstance(error, MemoryError) or kind_of(error) == "OutOfMemoryError"
+    reason = plain_text(error) if issubclass(kind, XmcError) else f"{kind_of(error)}: {plain_text(error)}"
+    out_of_memory = issubclass(kind, MemoryError) or kind_of(error) == "OutOfMemoryError"
     return "out_of_memory" if out_of_memory else "error", reason
 
 

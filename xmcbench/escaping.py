@@ -50,7 +50,7 @@ def clean_lines(text: object) -> str:
 def plain_text(value: object, most: int = LONGEST) -> str:
     """The text of `value` in valid Unicode, cut to `most` characters; whatever `value` does, only Ctrl-C is raised."""
     try:
-        text = str.__str__(value if isinstance(value, str) else str(value))  # exactly a str, not a subclass
+        text = str.__str__(value if issubclass(type(value), str) else str(value))  # exactly a str, not a subclass
     except KeyboardInterrupt:
         raise
     except BaseException:  # `__str__` of a plugin's object may raise anything

@@ -68,7 +68,7 @@ def add(store: Store, like: Record, d: int, row: int, seed: int, hits: Any, deno
 
 def build(folder: Path, *more: str) -> float:
     start = time.perf_counter()
-    words = [sys.executable, "-m", "xmcbench.cli.app", "board", "build", "--folder", str(folder), *more]
+    words = [sys.executable, "-m", "xmcbench", "board", "build", "--folder", str(folder), *more]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
@@ -76,7 +76,7 @@ def build(folder: Path, *more: str) -> float:
 def measure(records: int, documents: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         results, folder = Path(temporary) / "results", Path(temporary) / "leaderboards"
-        run = [sys.executable, "-m", "xmcbench.cli.app", "run", "popularity", "--dataset", SYNTHETIC]
+        run = [sys.executable, "-m", "xmcbench", "run", "popularity", "--dataset", SYNTHETIC]
         subprocess.run([*run, "--results", str(results)], check=True, stdout=subprocess.DEVNULL)
         (like,) = Store(results).records()
         fill(folder, like, records, documents)

@@ -16,8 +16,8 @@ import sys
 
 RUNS = 9  # medians; the programs take turns, so that a busy moment hits all of them
 COMMANDS = {
-    "help": ["-m", "xmcbench.cli.app", "--help"],
-    "ls": ["-m", "xmcbench.cli.app", "ls", "methods"],
+    "help": ["-m", "xmcbench", "--help"],
+    "ls": ["-m", "xmcbench", "ls", "methods"],
     "other": ["-m", "pip", "--help"],
     "typer": ["-c", "import typer"],
     "python": ["-c", "pass"],

@@ -147,6 +147,17 @@ def test_a_command_whose_output_is_lost_fails_with_one_line(words: list[str], tm
 
 
 @needs_full_disk
+def test_lost_output_is_no_failure_of_what_wrote_files(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("".join(f"word{i} w\n" for i in range(30)))
+    (tmp_path / "y.txt").write_text("x\ny\nx\n" * 10)
+    words = ["data", "import", "--name", "mine", "--texts", "t.txt", "--labels", "y.txt"]
+    done = shell("> /dev/full", *words, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Free some space, or send it elsewhere; the results are in files." in done.stderr
+    assert shell("> /dev/full", "data", "stats", "mine", cwd=tmp_path).returncode == 1
+
+
+@needs_full_disk
 def test_lost_notes_do_not_spoil_json(tmp_path: Path) -> None:
     words = ("score", "none.npz", "--dataset", "icd10cm", "--json")
     done = shell("2> /dev/full", *words, cwd=tmp_path)
@@ -194,7 +205,7 @@ class Loud(Popularity):
 def test_a_run_whose_output_is_lost_is_a_good_run(redirection: str, tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(LOUD)
     line = f'"$@" {redirection}; exit ${{PIPESTATUS[0]}}'
-    words = ["run", "--method", "loud.py:Loud", "--dataset", DATA, "--results", "out", "--threads", "1", "--json"]
+    words = ["run", "--method", "loud.py:Loud", "--dataset", DATA, "--results", "out", "--threads", "1"]
     command = ["bash", "-c", line, "bash", sys.executable, "-m", "xmcbench", *words]
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)

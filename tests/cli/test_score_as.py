@@ -65,10 +65,18 @@ def test_a_file_becomes_a_record_of_family_external(predictions: Path, tmp_path:
     np.testing.assert_array_equal(store.rows(record)["P@1"], np.ones(60))
 
 
-def test_the_same_file_again_supersedes_the_record(predictions: Path, tmp_path: Path) -> None:
+def test_the_same_file_again_has_its_record_already(predictions: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "out")
     for _ in range(3):
         assert score(predictions, store.folder).exit_code == 0
+    assert len(store.records()) == 1
+
+
+def test_the_same_file_scored_otherwise_supersedes_the_record(predictions: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    for split in ("validation", "none", "unknown"):
+        words = ("--as", "My method", "--selection", split)
+        assert score(predictions, store.folder, *words).exit_code == 0
     chain = [store.find("My method")]
     before = {r.run_id: r for r in store.records()}
     while (older := chain[-1].supersedes) is not None:

@@ -99,6 +99,12 @@ class Unprintable(Exception):
     __repr__ = __str__
 
 
+class Trap(Exception):
+    @property
+    def __class__(self) -> type:
+        raise ValueError("no class")
+
+
 class Exit(BaseException):
     """Neither an Exception nor one of Python's ways to end a program."""
 
@@ -123,6 +129,7 @@ for member in ("skip", "fit", "predict", "save", "warm_up"):
     fault(f"{member}_not_callable", "error", "TypeError", **{member: 3})
 fault("init_raises", "error", "RuntimeError: no init", __init__=throwing(RuntimeError("no init")))
 fault("init_type_error", "error", "init_type_error: a bug", __init__=throwing(TypeError("a bug")))
+fault("fit_raises_a_trap", "error", "Trap: a trap", fit=throwing(Trap("a trap")))
 fault("init_exits", "error", "SystemExit", __init__=throwing(SystemExit()))
 fault("depends_on_raises", "error", "OSError: no dependency", depends_on=throwing(OSError("no dependency")))
 fault("depends_on_set", "error", "depends_on holds a set", depends_on=lambda self: {"x": {1}})

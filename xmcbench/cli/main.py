@@ -15,6 +15,19 @@ from xmcbench.cli.output import Output
 from xmcbench.cli.stopping import RESUME, Stopping, description
 
 THREADS_SECONDS = 10.0  # that threads have to end after a command
+# commands whose results are in files, so that lost output is no failure
+WRITING = {
+    "run",
+    "merge",
+    "board",
+    "new",
+    "peers",
+    "data import",
+    "data fetch",
+    "data export",
+    "data clean",
+    "data remove",
+}
 INTERRUPTED = 128 + signal.SIGINT  # the convention of shells, which typer follows
 
 
@@ -29,7 +42,8 @@ def main() -> None:
     output = Output()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # set before an OpenMP library is loaded, which reads it
     code = exit_code_of_command(stopping)
-    code = output.finish(code, own_status=sys.argv[1:2] == ["run"])
+    has_results = "--json" not in sys.argv and not WRITING.isdisjoint((*sys.argv[1:2], " ".join(sys.argv[1:3])))
+    code = output.finish(code, own_status=has_results)
     _end_despite_threads(code)
     sys.exit(code)
 

@@ -104,7 +104,8 @@ class Output:
             if error is None or error.errno == errno.EPIPE:
                 continue
             if other == 2 or "--json" not in sys.argv:  # standard output then has JSON and nothing else
-                hint = "Free some space, or send it elsewhere, and repeat the command."
+                repeat = "; the results are in files" if own_status else ", and repeat the command"
+                hint = f"Free some space, or send it elsewhere{repeat}."
                 name = {1: "standard output", 2: "standard error"}[descriptor]
                 line = f"error: {name} could not be written ({error.strerror}), so a part of it is missing\n"
                 with suppress(OSError):

@@ -142,7 +142,7 @@ class Job:
     def _fail(self, error: BaseException) -> None:
         self.status, self.reason = explain(error)
         self.traceback = where(error) if self.status == "error" else ""
-        self._disk_failed = isinstance(error, WriteError)
+        self._disk_failed = issubclass(type(error), WriteError)
 
     def reduce(self, error: Exception) -> None:
         """Fail, and forget all results: a record can't hold one of them, as `error` says."""
