@@ -12,16 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from xmcbench import files
 from xmcbench.errors import DataError
 from xmcbench.files import atomic, lock_of, replaced_folder, sha256_of, temporary_folder, write_json, write_npz
-from xmcbench.inputs import typed_json
 from xmcbench.locks import locked
-from xmcbench.npz_files import read_npz
 
 
 def names(folder: Path) -> list[str]:
@@ -172,75 +169,10 @@ def test_json_is_stable_readable_and_refuses_nan(tmp_path: Path) -> None:
     assert names(tmp_path) == ["x.json"]
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-def test_npz_comes_back_as_it_was(tmp_path: Path, compressed: bool) -> None:
-    arrays = {"a": np.arange(6, dtype=np.int16).reshape(2, 3), "b": np.empty(0, np.float32), "text": np.array("é")}
-    write_npz(tmp_path / "x.npz", arrays, compressed=compressed)
-    back = read_npz(tmp_path / "x.npz")
-    assert list(back) == list(arrays)
-    for name, array in arrays.items():
-        assert back[name].dtype == array.dtype
-        assert np.array_equal(back[name], array)
-
-
-def test_an_npz_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "x.npz"
-    write_npz(path, {"a": np.random.default_rng(0).random(1000)})
-    whole = path.read_bytes()
-    turned = bytearray(whole)
-    turned[len(whole) // 2] ^= 0xFF
-    for content in (b"", b"PK", whole[:100], whole[:-1], bytes(turned)):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match="x.npz: not a readable npz file"):  # noqa: RUF043
-            read_npz(path)
-    path.unlink()
-    with pytest.raises(DataError, match="No such file"):
-        read_npz(path)
-
-
-def test_python_objects_in_an_npz_are_not_unpickled(tmp_path: Path) -> None:
-    class Bomb:
-        def __reduce__(self) -> Any:
-            return (Path.touch, (tmp_path / "boom",))
-
-    np.savez(tmp_path / "x.npz", a=np.array([Bomb()], dtype=object))
-    with pytest.raises(DataError, match="not a readable npz"):
-        read_npz(tmp_path / "x.npz")
-    assert not (tmp_path / "boom").exists()
-
-
 def test_sha256(tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     (tmp_path / "x").write_bytes(content)
     assert sha256_of(tmp_path / "x") == hashlib.sha256(content).hexdigest()
-
-
-class Row(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    counts: dict[str, int] = {}
-
-
-def test_json_is_decoded_into_a_type() -> None:
-    assert typed_json('{"name": "a", "counts": {"x": 1}}', Row, "f.json") == Row("a", {"x": 1})
-    assert typed_json(b"[1, 2]", list[int], "f.json") == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "f.json: not JSON"),
-        ("[" * 100_000, "f.json: not JSON"),
-        ("[]", "f.json: expected object, got array"),
-        ("{}", "f.json: object missing required field name"),
-        ('{"name": "a", "size": 1}', "f.json: object contains unknown field size"),
-        ('{"name": 3}', "f.json: name: expected str, got int"),
-        ('{"name": "a", "counts": {"x": "1"}}', r"f.json: counts\[...\]: expected int, got str"),
-    ],
-)
-def test_json_of_another_type_names_place_and_type(text: str, said: str) -> None:
-    with pytest.raises(DataError, match=said) as caught:
-        typed_json(text, Row, "f.json", "Write it again.")
-    assert caught.value.hint == "Write it again."
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from xmcbench.errors import DataError
@@ -91,3 +92,31 @@ def test_values_of_another_type_are_data_errors(text: str) -> None:
 def test_what_is_no_toml(text: bytes, says: str) -> None:
     with pytest.raises(DataError, match=says):
         toml_value(text, "x.toml")
+
+
+class Row(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    counts: dict[str, int] = {}
+
+
+def test_json_is_decoded_into_a_type() -> None:
+    assert typed_json('{"name": "a", "counts": {"x": 1}}', Row, "f.json") == Row("a", {"x": 1})
+    assert typed_json(b"[1, 2]", list[int], "f.json") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "f.json: not JSON"),
+        ("[" * 100_000, "f.json: not JSON"),
+        ("[]", "f.json: expected object, got array"),
+        ("{}", "f.json: object missing required field name"),
+        ('{"name": "a", "size": 1}', "f.json: object contains unknown field size"),
+        ('{"name": 3}', "f.json: name: expected str, got int"),
+        ('{"name": "a", "counts": {"x": "1"}}', r"f.json: counts\[...\]: expected int, got str"),
+    ],
+)
+def test_json_of_another_type_names_place_and_type(text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        typed_json(text, Row, "f.json", "Write it again.")
+    assert caught.value.hint == "Write it again."

@@ -1,4 +1,4 @@
-"""npz files whose headers claim other things than they hold."""
+"""npz files: what comes back, what is refused, and headers that claim other things than they hold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,3 +113,40 @@ def test_equal_rows_pack_well_and_are_read(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", {"ids": np.tile(np.arange(100, dtype=np.int32), (20_000, 1))})
     assert (tmp_path / "a.npz").stat().st_size * limits.UNPACKED_RATIO < 8_000_000
     assert read_npz(tmp_path / "a.npz")["ids"].shape == (20_000, 100)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_npz_comes_back_as_it_was(tmp_path: Path, compressed: bool) -> None:
+    arrays = {"a": np.arange(6, dtype=np.int16).reshape(2, 3), "b": np.empty(0, np.float32), "text": np.array("é")}
+    write_npz(tmp_path / "x.npz", arrays, compressed=compressed)
+    back = read_npz(tmp_path / "x.npz")
+    assert list(back) == list(arrays)
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        assert np.array_equal(back[name], array)
+
+
+def test_an_npz_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    write_npz(path, {"a": np.random.default_rng(0).random(1000)})
+    whole = path.read_bytes()
+    turned = bytearray(whole)
+    turned[len(whole) // 2] ^= 0xFF
+    for content in (b"", b"PK", whole[:100], whole[:-1], bytes(turned)):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="x.npz: not a readable npz file"):  # noqa: RUF043
+            read_npz(path)
+    path.unlink()
+    with pytest.raises(DataError, match="No such file"):
+        read_npz(path)
+
+
+def test_python_objects_in_an_npz_are_not_unpickled(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "boom",))
+
+    np.savez(tmp_path / "x.npz", a=np.array([Bomb()], dtype=object))
+    with pytest.raises(DataError, match="not a readable npz"):
+        read_npz(tmp_path / "x.npz")
+    assert not (tmp_path / "boom").exists()
