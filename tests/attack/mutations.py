@@ -23,6 +23,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -317,11 +318,28 @@ def _read_batch(form: Form, batch: list[int], mutate: Callable[[int], bytes], fo
         os._exit(0)
 
 
-def mutators(all_forms: Mapping[str, Form]) -> dict[str, Callable[[int], bytes]]:
+def quick_forms() -> dict[str, tuple[Form, Callable[[int], bytes]]]:
+    """The forms of the quick tests, with mutations that know their structure, of which those try a few."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests.data import test_mutations as quick
+
+    return {
+        f"quick {name}": (Form(form.name, quick.valid(name), (form.read,)), partial(_quick, name))
+        for name, form in quick.FORMS.items()
+    }
+
+
+def _quick(name: str, seed: int) -> bytes:
+    from tests.data.test_mutations import mutated as changed
+
+    return changed(seed, name)
+
+
+def mutators(own_forms: Mapping[str, Form]) -> dict[str, Callable[[int], bytes]]:
     """Form → seed → damaged file."""
     return {
-        name: lambda seed, name=name: mutated(random.Random(f"{name} {seed}"), all_forms[name].valid)
-        for name in all_forms
+        name: lambda seed, name=name: mutated(random.Random(f"{name} {seed}"), own_forms[name].valid)
+        for name in own_forms
     }
 
 
@@ -334,7 +352,8 @@ def main() -> int:
     asked = parser.parse_args()
     began, total, faults = time.monotonic(), 0, []
     warnings.simplefilter("ignore")
-    all_forms = forms()
+    own_forms, quick = forms(), quick_forms()
+    all_forms = {**own_forms, **{name: form for name, (form, _) in quick.items()}}
     names = asked.forms or list(all_forms)
     with tempfile.TemporaryDirectory() as folder:
         for name in names:  # valid files are read, and their kernels are loaded once for all children
@@ -343,7 +362,7 @@ def main() -> int:
             if fault := outcome(all_forms[name], path):
                 faults.append(f"{name}, valid: {fault}")
             path.unlink()
-    mutate = mutators(all_forms)
+    mutate = {**mutators(own_forms), **{name: change for name, (_, change) in quick.items()}}
     for position, name in enumerate(names):
         wanted = -(-(asked.files - total) // (len(names) - position))
         first = asked.seed * 1_000_000
