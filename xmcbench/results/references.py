@@ -98,7 +98,7 @@ def renewed(
         made, arrays = made_from(dataset, metrics)
         references = [one for one in references if one.key != key] + [made]
         new_arrays[str(made.data)] = arrays
-    return references, new_arrays
+    return sorted(references, key=lambda one: one.key), new_arrays
 
 
 def _here(name: str, view: str) -> Dataset | None:
