@@ -86,6 +86,16 @@ def test_files_that_another_record_names_stay(tmp_path: Path) -> None:
     assert list((store.folder / "board").iterdir()) == []
 
 
+def test_files_that_a_reference_names_stay(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = add(store, 1)
+    assert first.board is not None
+    (store.folder / "records" / f"{first.run_id}.json").unlink()
+    (store.folder / leftovers.REFERENCES).write_text(f'[{{"data": "{first.board.data}"}}]')
+    leftovers.sweep(store.folder)
+    assert {path.name for path in (store.folder / "board").iterdir()} == {first.board.data, "datasets.json"}
+
+
 def test_files_of_users_stay(tmp_path: Path) -> None:
     for name in ("predictions/mine.npz", "rows/20260101T000001-x-aaaaaaaa.txt", "board/data-x.npz", "board/notes"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

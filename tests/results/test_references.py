@@ -16,6 +16,7 @@ from xmcbench.files import write_npz
 from xmcbench.metrics import Truth
 from xmcbench.results import record_file, references
 from xmcbench.results.execution import dataset_part, metrics_of
+from xmcbench.results.leftovers import REFERENCES
 from xmcbench.results.merging import ADDED, REFUSED, merge
 from xmcbench.results.record import Record
 from xmcbench.results.store import Store
@@ -49,7 +50,7 @@ def test_a_reference_is_that_of_every_honest_run(tmp_path: Path) -> None:
     assert made.data_sha256 == run.board.data_sha256
     assert made.best == {m.name: m.best for m in run.metrics} | {"nDCG@5": 1.0}
     references.check(run, Store(tmp_path).board(run), made, arrays[str(made.data)])
-    (tmp_path / references.FILE).write_bytes(references.text_of([made]))
+    (tmp_path / REFERENCES).write_bytes(references.text_of([made]))
     assert references.read(tmp_path) == [made]
     assert references.renewed([made], [run]) == ([made], {})  # nothing is opened again
 
@@ -88,7 +89,7 @@ def test_a_best_value_that_the_data_set_does_not_have_is_refused(tmp_path: Path)
 def test_a_merge_refuses_what_contradicts_the_folder(tmp_path: Path) -> None:
     ours, theirs = Store(tmp_path / "ours"), Store(tmp_path / "theirs")
     made = renewed([honest(ours.folder)])
-    (ours.folder / references.FILE).write_bytes(references.text_of(made))
+    (ours.folder / REFERENCES).write_bytes(references.text_of(made))
     honest(theirs.folder, "good")
     for number, (lie, _) in enumerate(LIES):
         honest(theirs.folder, f"liar-{number}", **lie)
@@ -119,7 +120,7 @@ def test_a_data_set_that_is_not_here_has_no_reference(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[{}]", '[{"data": "../x.npz"}]', "\x00"])
 def test_damaged_references_say_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "board").mkdir()
-    (tmp_path / references.FILE).write_text(text)
+    (tmp_path / REFERENCES).write_text(text)
     with pytest.raises(DataError, match=r"datasets\.json"):
         references.read(tmp_path)
 

@@ -28,6 +28,7 @@ from xmcbench.escaping import one_line
 from xmcbench.files import atomic
 from xmcbench.npz_files import npz_of
 from xmcbench.results import references
+from xmcbench.results.leftovers import REFERENCES
 from xmcbench.results.row_values import PerRow
 from xmcbench.results.store import Store
 
@@ -76,7 +77,7 @@ def make(folder: Path, *, fresh: bool = False, look: bool = True) -> Built:
     board = board_of(accepted, store, cache, published_values, notes)
     files = {path: text.encode() for path, text in {**rendered(board), TESTS: cache.text()}.items()}
     if made:
-        files[references.FILE] = references.text_of(made)
+        files[REFERENCES] = references.text_of(made)
     for name, shared in arrays.items():
         if not (folder / "board" / name).exists():
             files[f"board/{name}"] = npz_of(shared)

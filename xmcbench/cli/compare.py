@@ -50,15 +50,11 @@ def compare(
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
     from xmcbench.comparison.paired import seeds_of, with_common_seeds
-    from xmcbench.data.inventory import data_set
     from xmcbench.results.store import Store
 
     store = Store(results)
     records = readable_records(store)
-    if dataset is not None:
-        with suppress(UsageError):  # a data set that is only known from records keeps its name
-            known = data_set(dataset)
-            dataset = known if isinstance(known, str) else known.name
+    dataset = None if dataset is None else _full_name(dataset)
     first, second = store.find_pair(a, b, dataset, records)
     _note_earlier_revisions(first, second)
     all_a, all_b = (seeds_of(run, store.fitting(text, records, dataset)) for run, text in ((first, a), (second, b)))
@@ -88,6 +84,16 @@ def compare(
         say(f"\nno differences shown: {reason}")
     if check:
         _check(runs_a[0], runs_b[0], gaps)
+
+
+def _full_name(dataset: str) -> str:
+    """The name of a data set as it is written; one that is only known from records keeps its name."""
+    from xmcbench.data.inventory import data_set
+
+    with suppress(UsageError):
+        known = data_set(dataset)
+        return known if isinstance(known, str) else known.name
+    return dataset
 
 
 def _note_earlier_revisions(first: Record, second: Record) -> None:

@@ -81,7 +81,6 @@ def run(
 
     --tune tries the values shown by `xmcbench info METHOD`, never on test rows; 'ovr[tune]' does so for one method.
     """
-    from xmcbench.cli.show import print_results
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
     from xmcbench.results.leftovers import running
@@ -112,6 +111,15 @@ def run(
         records = [record for _, record in done]
         if all(record.status != "interrupted" for record in records):
             _settle_models(done, data, store, keep_models)
+    _print_end(console, store, records, failures)
+    if failures or any(record.status not in ("ok", "skipped") for record in records):
+        raise typer.Exit(1)
+
+
+def _print_end(console: Console, store: Store, records: list[Record], failures: list[str]) -> None:
+    """Print the table of results, what has no record, and where records and reports are."""
+    from xmcbench.cli.show import print_results
+
     console.print()
     print_results(console, records)
     for text in failures:
@@ -120,8 +128,6 @@ def run(
     for path in dict.fromkeys(record.notes.get("report", "") for record in records):
         if path.endswith(".md"):
             console.print(safe(f"report: {store.folder / path}"), soft_wrap=True)
-    if failures or any(record.status not in ("ok", "skipped") for record in records):
-        raise typer.Exit(1)
 
 
 def _dataset_names(texts: list[str]) -> list[str]:

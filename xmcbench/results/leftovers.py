@@ -22,6 +22,7 @@ from xmcbench.runs import work_folder
 KINDS = ("predictions", "rows", "board")
 FOLDERS = ("records", *KINDS, "reports")
 ADDING, RUNNING = ".adding.lock", "work/.running.lock"
+REFERENCES = "board/datasets.json"  # see `references`; they name shared files too
 RUN_FILE = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}\.npz")  # other files are not ours to remove
 SHARED_FILE = re.compile(r"data-[0-9a-f]{16}\.npz")
 
@@ -84,7 +85,7 @@ def abandoned(folder: Path) -> list[Path]:
 
 
 def orphans(folder: Path) -> list[Path]:
-    """Predictions, rows and board files of runs without a record that no other record names either."""
+    """Predictions, rows and board files of runs without a record that no other record and no reference names either."""
     records = [name for name in _names(folder / "records") if name.endswith(".json")]
     recorded = {name.removesuffix(".json") for name in records}
     candidates = [
@@ -99,8 +100,8 @@ def orphans(folder: Path) -> list[Path]:
     shared = [name for name in _names(folder / "board") if SHARED_FILE.fullmatch(name)]
     unnamed = {name.encode() for name in (*shared, *candidates)}
     try:
-        for name in records:
-            text = (folder / "records" / name).read_bytes()
+        for path in [*(folder / "records" / name for name in records), folder / REFERENCES]:
+            text = path.read_bytes() if path.is_file() else b""
             unnamed = {one for one in unnamed if one not in text}
     except OSError:
         return []

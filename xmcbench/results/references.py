@@ -21,6 +21,7 @@ import numpy as np
 from xmcbench.errors import DataError, XmcError
 from xmcbench.inputs import typed_json
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
+from xmcbench.results.leftovers import REFERENCES
 from xmcbench.results.record import DatasetPart, Record
 from xmcbench.results.row_values import ROUNDING, TESTED, PerRow, hash_of, some, split_for_board
 from xmcbench.results.store import PLAIN_NAME, Store
@@ -28,7 +29,6 @@ from xmcbench.results.store import PLAIN_NAME, Store
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
 
-FILE = "board/datasets.json"
 COUNTS = ("n_train", "n_validation", "n_test", "n_labels", "n_features", "filter_pairs", "propensity")
 Key = tuple[str, str, str]  # data set, view, content hash
 
@@ -58,7 +58,7 @@ def key_of(dataset: DatasetPart) -> Key:
 
 def read(folder: Path) -> list[Reference]:
     """The references of a results folder, none if it has no file of them; DataError if the file is damaged."""
-    path = folder / FILE
+    path = folder / REFERENCES
     if not path.is_file():
         return []
     return typed_json(
