@@ -321,7 +321,7 @@ def _read_batch(form: Form, batch: list[int], mutate: Callable[[int], bytes], fo
 def quick_forms() -> dict[str, tuple[Form, Callable[[int], bytes]]]:
     """The forms of the quick tests, with mutations that know their structure, of which those try a few."""
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from tests.data import test_mutations as quick
+    from tests.data import mutating as quick
 
     return {
         f"quick {name}": (Form(form.name, quick.valid(name), (form.read,)), partial(_quick, name))
@@ -330,7 +330,7 @@ def quick_forms() -> dict[str, tuple[Form, Callable[[int], bytes]]]:
 
 
 def _quick(name: str, seed: int) -> bytes:
-    from tests.data.test_mutations import mutated as changed
+    from tests.data.mutating import mutated as changed
 
     return changed(seed, name)
 

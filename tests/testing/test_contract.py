@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
-import importlib.util
 import os
-import pickle
-import random
 import sys
 import tempfile
 import unittest
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from xmcbench.data.spec import Split
-from xmcbench.errors import TimeLimit, UsageError, XmcError
-from xmcbench.method import MethodInfo, param
+from tests.testing.faults import (
+    ClaimsDeterminism,
+    DeclaresNothing,
+    DeclinesEverything,
+    DependsOnTheClock,
+    DependsOnThreads,
+    DrawsGlobally,
+    ExitsOnOneLabel,
+    FailsOnEmptyRows,
+    FailsOnNoRows,
+    FailsOnOneLabel,
+    FailsOnUnlabelledRows,
+    FailsOnUnseenLabels,
+    FindsTestLabels,
+    FitsByBeam,
+    FitsByQuery,
+    ForgetsItself,
+    KeepsItsModelInTheWorkFolder,
+    KnowsWhereItWasSaved,
+    LeavesFiles,
+    LeavesTemporaries,
+    LooksAtTheBatch,
+    MovesAway,
+    NotesASet,
+    NotesASetByCall,
+    Prints,
+    PrintsNatively,
+    ReadsLabelTexts,
+    ReadsOwnBeam,
+    ReadsTexts,
+    RepeatsLabels,
+    ResumesWrongly,
+    ReturnsArrays,
+    SavesObjects,
+    SavesPickle,
+    SavesRounded,
+    SavesTorchZip,
+    ScoresNaN,
+    SeedsTorch,
+    ShufflesGlobally,
+    SwallowsInterrupt,
+    SwallowsTimeLimit,
+    TooManyColumns,
+    Unordered,
+    Unseeded,
+    WritesBesideItsFolder,
+    WritesHome,
+    WritesIntoInputs,
+)
+from tests.testing.plain import Params, Plain
+from xmcbench.errors import UsageError, XmcError
+from xmcbench.method import param
 from xmcbench.testing import checks
 from xmcbench.testing.contract import assert_contract, check_method, contract_cases
-from xmcbench.testing.describing import info_problems
 from xmcbench.topk import TopK
-
-_spec = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("plain.py"))
-assert _spec is not None
-assert _spec.loader is not None
-plain = importlib.util.module_from_spec(_spec)
-sys.modules["plain"] = plain
-_spec.loader.exec_module(plain)
-Plain, Params = plain.Plain, plain.Params
 
 
 def failed(method: Any) -> set[str]:
@@ -55,21 +91,6 @@ def test_findings_name_every_check_once_and_say_what_was_not_applicable() -> Non
     assert "not declared deterministic" in remarks["other seeds change nothing if deterministic"]
 
 
-class Unseeded(Plain):
-    """As a library is that draws its own numbers; what one fit has learned must still be kept."""
-
-    info = dataclasses.replace(Plain.info, seeded=False)
-
-    def start(self, n_features: int, n_labels: int, ctx: Any) -> Any:
-        return np.random.default_rng().normal(0, 1e-3, (n_features, n_labels)).astype(np.float32)
-
-
-class ForgetsItself(Unseeded):
-    def load(self, folder: Path) -> None:
-        super().load(folder)
-        self.weights += self.start(*self.weights.shape, None)
-
-
 def test_no_two_fits_are_compared_where_nothing_is_seeded() -> None:
     findings = check_method(Unseeded)
     assert all(f.ok for f in findings)
@@ -79,298 +100,6 @@ def test_no_two_fits_are_compared_where_nothing_is_seeded() -> None:
 
 def test_parameters_can_be_given() -> None:
     assert_contract(Plain, params=Params(noise=0.5, beam=5))
-
-
-class Prints(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        print("epoch 1")
-        super().fit(train, ctx)
-
-
-class PrintsNatively(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        os.write(2, b"library says hello\n")
-        return super().predict(inputs, k, ctx)
-
-
-class DrawsGlobally(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        np.random.rand()  # noqa: NPY002
-        super().fit(train, ctx)
-
-
-class SeedsTorch(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        torch.manual_seed(ctx.seed("torch"))
-        super().fit(train, ctx)
-
-
-class ShufflesGlobally(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        random.random()
-        return super().predict(inputs, k, ctx)
-
-
-class WritesIntoInputs(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        super().fit(train, ctx)
-        train.labels.data.setflags(write=True)
-        train.labels.data[0] = 5
-
-
-class SavesPickle(Plain):
-    def save(self, folder: Path) -> None:
-        super().save(folder)
-        (folder / "rest.bin").write_bytes(pickle.dumps({"a": 1}))
-
-
-class SavesObjects(Plain):
-    def save(self, folder: Path) -> None:
-        super().save(folder)
-        np.savez(folder / "names.npz", names=np.array([{"a": 1}], dtype=object))
-
-
-class SavesTorchZip(Plain):
-    def save(self, folder: Path) -> None:
-        super().save(folder)
-        torch.save({"a": torch.zeros(2)}, folder / "state.bin")
-
-
-class SavesRounded(Plain):
-    def save(self, folder: Path) -> None:
-        np.savez(folder / "weights.npz", weights=np.round(self.weights, 2))
-
-
-class SwallowsInterrupt(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        try:
-            super().fit(train, ctx)
-        except KeyboardInterrupt:
-            self.weights = np.zeros((train.features.shape[1], train.n_labels), np.float32)
-
-
-class ResumesWrongly(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        resumed = ctx.checkpoints.load("half") is not None
-        super().fit(train, ctx)
-        self.weights[:, 0] += float(resumed)
-
-
-class SwallowsTimeLimit(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        with contextlib.suppress(TimeLimit):
-            super().fit(train, ctx)
-
-
-class ReadsOwnBeam(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        return super().predict(inputs, k, dataclasses.replace(ctx, query={"beam": self.params.beam}))
-
-
-class FitsByBeam(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        super().fit(train, ctx)
-        self.weights[:, 0] += self.params.beam
-
-
-class LeavesFiles(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        Path("cache.bin").write_bytes(b"x")
-        super().fit(train, ctx)
-
-
-class WritesHome(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        (Path.home() / ".plainrc").write_text("x")
-        super().fit(train, ctx)
-
-
-class LeavesTemporaries(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        tempfile.mkdtemp(prefix="plain-")
-        return super().predict(inputs, k, ctx)
-
-
-class WritesBesideItsFolder(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        (ctx.folder.parent / "fit.json").write_text("{}")
-        super().fit(train, ctx)
-
-
-class KeepsItsModelInTheWorkFolder(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        super().fit(train, ctx)
-        self.kept = ctx.folder / "weights.npy"
-        np.save(self.kept, self.weights)
-
-    def save(self, folder: Path) -> None:
-        (folder / "path.txt").write_text(str(self.kept))
-
-    def load(self, folder: Path) -> None:
-        self.weights = np.load((folder / "path.txt").read_text())
-
-
-class KnowsWhereItWasSaved(Plain):
-    def save(self, folder: Path) -> None:
-        super().save(folder)
-        (folder / "path.txt").write_text(str(folder))
-
-    def load(self, folder: Path) -> None:
-        super().load(Path((folder / "path.txt").read_text()))
-
-
-class ReadsTexts(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        assert len(train.texts) == train.n_rows
-        super().fit(train, ctx)
-
-
-class ReadsLabelTexts(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        assert len(inputs.label_texts) == inputs.n_labels
-        return super().predict(inputs, k, ctx)
-
-
-class DeclaresNothing(Plain):
-    info = dataclasses.replace(Plain.info, needs=())
-
-
-class ExitsOnOneLabel(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        if train.n_labels < 2:
-            sys.exit(3)
-        super().fit(train, ctx)
-
-
-class FitsByQuery(Plain):
-    """That is its right: while fitting, ctx.query holds the defaults."""
-
-    def fit(self, train: Any, ctx: Any) -> None:
-        super().fit(train, ctx)
-        self.weights[:, 0] += ctx.query["beam"]
-
-
-class NotesASet(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        super().fit(train, ctx)
-        ctx.notes["seen"] = {1, 2}
-
-
-class NotesASetByCall(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        super().fit(train, ctx)
-        ctx.note("seen", {1, 2})
-
-
-class MovesAway(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        os.chdir("/")
-        super().fit(train, ctx)
-
-
-class FailsOnNoRows(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        assert inputs.n_rows > 0
-        return super().predict(inputs, k, ctx)
-
-
-class FailsOnOneLabel(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        if train.n_labels < 2:
-            raise ValueError("nothing to learn")
-        super().fit(train, ctx)
-
-
-class FailsOnEmptyRows(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        if (np.diff(train.features.indptr) == 0).any():
-            raise ZeroDivisionError
-        super().fit(train, ctx)
-
-
-class FailsOnUnlabelledRows(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        if (np.diff(train.labels.indptr) == 0).any():
-            raise ZeroDivisionError
-        super().fit(train, ctx)
-
-
-class FailsOnUnseenLabels(Plain):
-    def fit(self, train: Any, ctx: Any) -> None:
-        if train.n_rows == 60 and train.n_labels == 12 and 3 not in train.labels.indices:
-            raise ZeroDivisionError
-        super().fit(train, ctx)
-
-
-class DependsOnThreads(Plain):
-    def start(self, n_features: int, n_labels: int, ctx: Any) -> Any:
-        return ctx.rng(f"start {ctx.threads}").normal(0, 9, (n_features, n_labels)).astype(np.float32)
-
-
-class DependsOnTheClock(Plain):
-    def start(self, n_features: int, n_labels: int, ctx: Any) -> Any:
-        return np.random.default_rng().normal(0, 1e-3, (n_features, n_labels)).astype(np.float32)
-
-
-class ClaimsDeterminism(Plain):
-    info = dataclasses.replace(Plain.info, deterministic=True)
-
-
-class LooksAtTheBatch(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        top = super().predict(inputs, 40, dataclasses.replace(ctx, query={"beam": 40}))
-        common = np.bincount(top.ids[:, 0], minlength=40).astype(np.float32) if inputs.n_rows else np.zeros(40)
-        return TopK.from_arrays(top.ids, 99 * common[top.ids] - np.arange(top.k), k)
-
-
-def shares_rows(owner: Split, inputs: Any) -> bool:
-    return owner.features is not None and np.shares_memory(owner.features.data, inputs.features.data)
-
-
-class FindsTestLabels(Plain):
-    """Goes from its inputs back to the split they belong to."""
-
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        top = super().predict(inputs, k, ctx)
-        for owner in gc.get_objects():
-            if type(owner) is Split and top.n_rows == 80 and shares_rows(owner, inputs):
-                top.scores[50] = 1e9 + np.roll(np.arange(top.k), owner.labels.indices[:20].sum()) * 1e6
-                return TopK.from_arrays(top.ids, top.scores)
-        return top
-
-
-class RepeatsLabels(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        ids = np.zeros((inputs.n_rows, min(k, 2)), np.int32)
-        return TopK(ids, np.zeros(ids.shape, np.float32))
-
-
-class Unordered(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        top = super().predict(inputs, k, ctx)
-        return TopK(top.ids[:, ::-1].copy(), top.scores[:, ::-1].copy())
-
-
-class ScoresNaN(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        top = super().predict(inputs, k, ctx)
-        return TopK(top.ids, np.full_like(top.scores, np.nan))
-
-
-class ReturnsArrays(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> Any:
-        return super().predict(inputs, k, ctx).ids
-
-
-class TooManyColumns(Plain):
-    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
-        return super().predict(inputs, k + 1, ctx)
-
-
-class DeclinesEverything(Plain):
-    @classmethod
-    def skip(cls, data: Any, machine: Any) -> str | None:
-        return "too small"
 
 
 RESUME, QUERY = "an interrupted fit resumes", "query parameters are read from ctx.query"
@@ -505,7 +234,7 @@ def test_what_a_method_declines_for_lack_of_inputs_is_a_remark() -> None:
 def test_the_missing_input_is_named_with_the_place() -> None:
     message = {f.check: f.message for f in check_method(ReadsTexts)}[NEEDS]
     assert message.startswith("where there are only features (all else is None), TypeError")
-    assert "test_contract.py:" in message
+    assert "faults.py:" in message
 
 
 def test_a_watched_fit_still_finds_the_users_caches_and_leaves_the_environment_alone() -> None:
@@ -559,97 +288,6 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
     check_method(Plain)
     gc.collect()
     assert list(tmp_path.iterdir()) == []
-
-
-@dataclass(frozen=True)
-class Undocumented:
-    alpha: float = 0.1
-    beta: int = param(1, "", "ours")
-    gamma: int = param(1, "d", "s", query=(1, 2.0))
-
-
-@dataclass(frozen=True)
-class Odd:
-    rate: float = param(float("inf"), "d", "s")
-    decay: float = param(1, "d", "s")
-    curve: float = param(1.0, "d", "s", query=(1.0, float("nan")))
-    layers: list[int] = param(None, "d", "s")  # noqa: RUF009
-    mode: Literal["mean", "max"] = param("sum", "d", "s")
-    cost: float = param(1.0, "d", "s", tune=(0.3, 3.0, 3.0))
-    steps: int = param(1, "d", "s", tune=(1, 2.0))
-
-
-@dataclass(frozen=True)
-class Even:
-    beam: int | None = param(None, "labels looked at; None: all", "s", query=(None, 5, 30))
-    mode: Literal["mean", "max"] = param("mean", "d", "s", query=("mean", "max"))
-    top: Literal[1, 2] | None = param(None, "d", "s")
-
-
-@dataclass
-class Thawed:
-    alpha: float = param(0.1, "d", "s")
-
-
-@dataclass(frozen=True)
-class OutOfBounds:
-    rate: float = param(0.0, "d", "s", above=0)
-    beam: int = param(5, "d", "s", least=1, query=(0, 5))
-
-
-@dataclass(frozen=True)
-class NoDefault:
-    alpha: float
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"name": "Two Words"}, ["name 'Two Words'"]),
-        ({"name": "a--b"}, ["name 'a--b'"]),
-        ({"summary": ""}, ["summary"]),
-        ({"summary": "two\nlines"}, ["summary"]),
-        ({"family": "forest"}, ["family 'forest' is none of floor, tree"]),
-        ({"version": ""}, ["version"]),
-        ({"version": 1}, ["version"]),
-        ({"citation": "Smith 2020"}, ["BibTeX"]),
-        ({"needs": ("images",)}, ["images"]),
-        ({"devices": ()}, ["devices"]),
-        ({"devices": ("tpu",)}, ["tpu"]),
-        ({"deterministic": True, "seeded": False}, ["contradict"]),
-        ({"parameters": Thawed}, ["frozen"]),
-        ({"parameters": NoDefault}, ["alpha has no default"]),
-        ({"parameters": OutOfBounds}, ["rate: 0.0 is not above 0, its own bounds", "beam: 0 is not at least 1"]),
-        (
-            {"parameters": Undocumented},
-            ["alpha has no doc", "alpha has no source", "beta has no doc", "query values (1, 2.0)"],
-        ),
-        (
-            {"parameters": Odd},
-            [
-                "rate: default inf is not a finite float",
-                "decay: default 1 is not a finite float",
-                "query values (1.0, nan) are not all finite float",
-                "layers: list[int] is not made of",
-                "mode: default 'sum' is not a finite Literal['mean', 'max']",
-                "cost: default 1.0 is not among the values to tune (0.3, 3.0, 3.0)",
-                "cost: values to tune (0.3, 3.0, 3.0) repeat themselves",
-                "steps: values to tune (1, 2.0) are not all finite int",
-            ],
-        ),
-        ({"name": "X", "version": ""}, ["name 'X'", "version"]),
-    ],
-)
-def test_incomplete_info_is_named(change: dict[str, Any], said: list[str]) -> None:
-    problems = "; ".join(info_problems(dataclasses.replace(Plain.info, **change)))
-    for text in said:
-        assert text in problems
-
-
-def test_complete_info_has_no_problem() -> None:
-    good = MethodInfo(name="a-b2", summary="s", family="tree", version="1", citation="@article{x}")
-    assert info_problems(good) == []
-    assert info_problems(dataclasses.replace(good, parameters=Even)) == []
 
 
 @dataclass(frozen=True)
