@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +29,7 @@ from xmcbench import files
 from xmcbench.data import array_files, arrays, cache
 from xmcbench.data.spec import Parsed
 from xmcbench.errors import DataError, WriteError, cannot_write
+from xmcbench.inputs import open_file
 
 NAMES = [name for name, _ in cache.arrays(small())]
 
@@ -285,12 +285,12 @@ def test_damage_in_a_home_that_cannot_be_written_is_named(folder: Path, monkeypa
 def test_a_file_that_cannot_be_read_is_not_taken_for_damaged(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def refuse(path: Path, *words: Any, **options: Any) -> Any:
+    def refuse(path: Path) -> io.BufferedReader:
         if path == folder / name:
             raise OSError(errno.EMFILE, "Too many open files")
-        return open(path, *words, **options)
+        return open_file(path)
 
-    monkeypatch.setattr(array_files, "open", refuse, raising=False)
+    monkeypatch.setattr(array_files, "open_file", refuse)
     with pytest.raises(DataError, match=rf"{name}: can't read \(Too many open files\)"):
         cache.open_or_build(folder, KEY, never)
 

@@ -8,7 +8,6 @@ import io
 import math
 import mmap
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import DataError
 from xmcbench.files import Stamp, sha256_of, stamp_of
+from xmcbench.inputs import open_file
 
 Array = NDArray[Any]
 SMALL = 1 << 16  # bytes; shorter files are read into memory, which is cheaper than a mapping
@@ -70,9 +70,9 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
     DataError : it can't be read for another reason, which is no damage.
     """
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("not a file")
+        if path.exists() and not path.is_file():
+            raise ValueError("not a file")
+        with open_file(path) as file:
             yield file
     except OSError as error:
         if error.errno not in LOST:
