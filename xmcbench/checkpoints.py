@@ -24,7 +24,7 @@ META = "__meta__"  # the array of a checkpoint that holds its JSON
 
 
 def rejected(path: Path, fault: str) -> str:
-    """Set aside a file or folder of an earlier attempt that can't be used, with a warning; returns what it says.
+    """Set aside a file or folder of an earlier attempt that can't be used, with a warning; returns the remark for the record.
 
     Raises WriteError: the folder can't be written.
     """
@@ -47,7 +47,7 @@ class Checkpoints:
         identity: Mapping[str, object] = MappingProxyType({}),
         reject: Callable[[Path, str], object] = rejected,
     ) -> None:
-        """`identity`: JSON of what the fit depends on. `reject` sets a file aside and says why."""
+        """`identity`: JSON of what the fit depends on. `reject` renames a rejected file and reports the reason."""
         self.folder, self.identity, self.reject = folder, identity, reject
         self._clean = False
 

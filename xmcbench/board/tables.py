@@ -34,7 +34,7 @@ def board_of(
     Parameters
     ----------
     store : has the per-row numbers of the records. cache : cache of test results; new results are added to it.
-    notes : what the board says of records beside `accepted.notes`.
+    notes : further messages on records, in addition to `accepted.notes`.
     """
     versions = _versions(accepted.records)
     tables = [

@@ -1,4 +1,4 @@
-"""What the program says of an error that no command expects: a line for the user, and a log file with the traceback."""
+"""Errors that no command handles: a message of one line for the user, and a log file with the traceback."""
 
 from __future__ import annotations
 

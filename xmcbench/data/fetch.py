@@ -215,7 +215,7 @@ def _download_from_any(search: _Search, file: File, progress: DownloadProgress) 
         except Failed as error:
             search.problems.append(f"{file.name} from {location}: {error}")
         except LedgerError:
-            keep(target)  # until the user says that it is right
+            keep(target)  # until the user confirms it with --trust
             raise
         except DataError as error:
             if isinstance(error.__cause__, OSError):

@@ -31,7 +31,7 @@ from xmcbench.inputs import read_file, typed_json
 
 FINISHED = "finished"  # file with the id of the run that a work folder was for
 T = TypeVar("T")
-Reject = Callable[[Path, str], object]  # sets a file aside and says why; `RunContext.reject`
+Reject = Callable[[Path, str], object]  # renames a rejected file and reports the reason; `RunContext.reject`
 
 
 @contextmanager
