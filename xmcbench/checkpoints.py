@@ -24,7 +24,7 @@ META = "__meta__"  # the array of a checkpoint that holds its JSON
 
 
 def rejected(path: Path, fault: str) -> str:
-    """Set aside a file or folder of an earlier attempt that can't be used, with a warning; returns the remark for a record.
+    """Set aside an unusable file or folder of an earlier attempt, with a warning; returns a remark for the record.
 
     Raises WriteError: the folder can't be written.
     """
