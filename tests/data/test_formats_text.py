@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -304,3 +307,27 @@ def test_a_genuine_file_is_written_back_byte_for_byte(shared: Path, tmp_path: Pa
     path = shared / "data" / "delicious" / "test.txt"
     formats.write_xmc(tmp_path / "again.txt", *matrix_text.read_xmc(path))
     assert (tmp_path / "again.txt").read_bytes().split() == path.read_bytes().split()
+
+
+def test_interpreted_kernels_read_what_compiled_ones_do(tmp_path: Path) -> None:
+    """Without numba, arithmetic on bytes must not wrap at 256: fuzzers and debuggers run the kernels like that."""
+    path = tmp_path / "data.txt"
+    path.write_bytes(b"3 500 400\n0,299 0:.25 400:1.3e-2\n 1:300e-2 257:999\n399 4:-1e3 499:12345.678e-5\n")
+    script = (
+        "import sys; from pathlib import Path; from xmcbench.data.matrix_text import read_xmc;"
+        "features, labels = read_xmc(Path(sys.argv[1]));"
+        "print(features.tocoo().row, features.indices, features.data.tolist(), labels.indices)"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(path)],
+            env={**os.environ, "NUMBA_DISABLE_JIT": disabled},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for disabled in ("0", "1")
+    ]
+    assert outputs[0] == outputs[1]
+    assert "999.0" in outputs[0]

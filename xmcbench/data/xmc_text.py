@@ -93,7 +93,7 @@ def parse_id(buffer: Any, p: Any, end: Any) -> tuple[Any, Any]:
     """(id, position after it); id −1 if there is no number of at most 10 digits."""
     value, first = 0, p
     while p < end and p - first < 11 and 48 <= buffer[p] <= 57:
-        value = value * 10 + (buffer[p] - 48)
+        value = value * 10 + (int(buffer[p]) - 48)  # int: interpreted, numpy would compute in uint8
         p += 1
     return (value, p) if 0 < p - first < 11 else (-1, p)
 
@@ -132,7 +132,7 @@ def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any, Any]:
     mantissa, digits, power, has_digits = np.int64(0), 0, 0, False
     point = False
     while p < end:
-        c = buffer[p]
+        c = int(buffer[p])
         if 48 <= c <= 57:
             has_digits = True
             if digits < MAX_DIGITS:
