@@ -1,7 +1,8 @@
 """Tf-idf features of texts: fitted on training texts only, L2-normalised rows, float32 CSR with sorted ids.
 
-Each function takes the training texts and the texts of other splits, and returns one matrix per split, training first.
-Weights are computed in float64 and rounded once, so that the same texts give the same content hash on every machine.
+Each function takes the training texts and the texts of other splits, and returns one matrix per split, training first,
+and the fitted vectorizer. Weights are computed in float64 and rounded once, so that the same texts give the same
+content hash on every machine.
 """
 
 from __future__ import annotations
@@ -10,59 +11,58 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 
+from xmcbench.data.vectorizer import Options, Part, Vectorizer, scikit_learn, stacked
 from xmcbench.errors import DataError, counted
 
 Texts = Sequence[str]
+Features = tuple[list[sp.csr_matrix], Vectorizer]
 
 
-def tfidf_bow(train: Texts, *others: Texts, **recipe: Any) -> list[sp.csr_matrix]:
-    """Matrices (n, d) of scikit-learn's `TfidfVectorizer(**recipe)` for `train` and each of `others`.
+def tfidf(options: Sequence[Options], train: Texts, *others: Texts) -> Features:
+    """Matrices (n, d) of the parts side by side, each with sublinear counts and rows of norm 1.
 
-    DataError if no word of the training texts passes the options in `recipe`.
+    DataError if no term of the training texts passes the options of a part.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    parts, matrices = [], []
+    for part_options in options:
+        vectorizer = scikit_learn(part_options)
+        try:
+            matrices.append(vectorizer.fit_transform(train))
+        except ValueError as error:
+            texts_given = counted(len(train), "training text")
+            raise DataError(f"tf-idf of {texts_given} fails: {error}", "Are the texts empty?") from error
+        parts.append(Part.of_terms(part_options, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_))
+    fitted = Vectorizer(parts)
+    return [stacked(matrices), *(fitted.transform(texts) for texts in others)], fitted
 
-    vectorizer = TfidfVectorizer(**recipe)
-    try:
-        train_matrix = vectorizer.fit_transform(train)
-    except ValueError as error:
-        texts_given = counted(len(train), "training text")
-        raise DataError(f"tf-idf of {texts_given} fails: {error}", "Are the texts empty?") from error
-    return [_sorted_csr(train_matrix), *(_sorted_csr(vectorizer.transform(texts)) for texts in others)]
 
-
-def bow_eurlex(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+def bow_eurlex(train: Texts, *others: Texts) -> Features:
     """Words in at least 5 training texts, the 200,000 most frequent: `bow` and `title` of eurlex-4.3k."""
-    return tfidf_bow(train, *others, sublinear_tf=True, min_df=5, max_features=200_000)
+    return tfidf([Options("long words", min_df=5, max_features=200_000)], train, *others)
 
 
-def bow_words_chars(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+def bow_words_chars(train: Texts, *others: Texts) -> Features:
     r"""Word unigrams (`\b\w+\b`, min_df 1), then character 3- to 5-grams inside words (min_df 2): icd10cm's `bow`.
 
     Both halves have rows of norm 1, so a row has norm √2 if both its halves are non-empty.
     """
-    words = tfidf_bow(train, *others, sublinear_tf=True, min_df=1, token_pattern=r"\b\w+\b")
-    chars = tfidf_bow(train, *others, sublinear_tf=True, min_df=2, analyzer="char_wb", ngram_range=(3, 5))
-    return [_sorted_csr(sp.hstack(pair, format="csr")) for pair in zip(words, chars, strict=True)]
+    return tfidf([Options("words"), Options("pieces", min_df=2)], train, *others)
 
 
-def bow_words(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+def bow_words(train: Texts, *others: Texts) -> Features:
     r"""Word unigrams (`\b\w+\b`, sublinear, min_df 1 below 10,000 training texts, else 2)."""
-    return tfidf_bow(train, *others, sublinear_tf=True, min_df=_min_df(train), token_pattern=r"\b\w+\b")
+    return tfidf([Options("words", min_df=_min_df(train))], train, *others)
 
 
-def bow_any_script(train: Texts, *others: Texts) -> list[sp.csr_matrix]:
+def bow_any_script(train: Texts, *others: Texts) -> Features:
     """As `bow_words`, with the words of `words_of`: the view of an import.
 
     Data sets of the catalogue keep `bow_words`, since their content must not change.
     """
-    options = {"tokenizer": words_of, "token_pattern": None}
-    return tfidf_bow(train, *others, sublinear_tf=True, min_df=_min_df(train), **options)
+    return tfidf([Options("words of any script", min_df=_min_df(train))], train, *others)
 
 
 def _min_df(train: Texts) -> int:
@@ -136,9 +136,3 @@ def _word_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(rf"[{letters}{marks}]+|(?:[^\W{letters}]|[{signs}])+"), re.compile(
         rf"[{letters}{marks}][{marks}]*"
     )
-
-
-def _sorted_csr(matrix: Any) -> sp.csr_matrix:
-    csr = sp.csr_matrix(matrix, dtype=np.float32)
-    csr.sort_indices()
-    return csr
