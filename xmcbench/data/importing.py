@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes, feature_keys
+from xmcbench.data.characters import has_unspaced
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import changing, imported, reading, sweep_home
@@ -32,7 +33,7 @@ from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.table_columns import Reading
-from xmcbench.data.text import bow_any_script, has_unspaced
+from xmcbench.data.text import bow_any_script
 from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
 from xmcbench.data.validate import validate
 from xmcbench.data.vectorizer import Vectorizer

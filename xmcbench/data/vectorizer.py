@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.data.term_kernels import Terms
+from xmcbench.data.tfidf import Options, known_rows, strings_of
 from xmcbench.errors import DataError
 from xmcbench.files import write_json, write_npz
 from xmcbench.inputs import read_json, typed
@@ -24,24 +25,6 @@ from xmcbench.npz_files import read_npz
 
 FORMAT = 1  # version of the files that `save` writes
 ARRAYS, OPTIONS = "vectorizer.npz", "vectorizer.json"
-Tokens = Literal["words", "long words", "words of any script", "pieces"]
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    r"""What the terms of a part are.
-
-    Attributes
-    ----------
-    tokens : "words" (`\b\w+\b`), "long words" (of two characters or more), "words of any script"
-        (`xmcbench.data.text.words_of`), or "pieces": the 3- to 5-grams of characters of each word, which has a space at
-        both ends.
-    min_df : smallest number of training texts with a term.
-    max_features : only this many terms, the most frequent ones; None for all.
-    """
-
-    tokens: Tokens
-    min_df: int = 1
-    max_features: int | None = None
 
 
 class Part:
@@ -67,9 +50,7 @@ class Part:
 
     def terms(self) -> list[str]:
         """The terms as strings."""
-        text = self.codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-        ends = self.offsets.tolist()
-        return [text[a:b] for a, b in pairwise(ends)]
+        return strings_of(self.codes, self.offsets)
 
     def problem(self) -> str:
         """What is wrong with the arrays; "" if nothing is."""
@@ -91,12 +72,9 @@ class Part:
         return "" if np.isfinite(self.idf).all() else "a weight is not finite"
 
     @cached_property
-    def sklearn(self) -> Any:
-        vectorizer = scikit_learn(self.options)
-        vectorizer.set_params(vocabulary={term: column for column, term in enumerate(self.terms())}, min_df=1)
-        vectorizer.set_params(max_features=None)
-        vectorizer.idf_ = self.idf
-        return vectorizer
+    def known(self) -> Terms:
+        """The terms in the form in which tokens are looked up; made at the first use."""
+        return Terms.of(self.codes, self.offsets)
 
 
 class Vectorizer:
@@ -108,9 +86,8 @@ class Vectorizer:
 
     def transform(self, texts: Sequence[str]) -> sp.csr_matrix:
         """(n, d) float32 CSR with sorted ids; a row depends on its text alone, and an unknown term on nothing."""
-        if not len(texts):
-            return sp.csr_matrix((0, self.n_features), dtype=np.float32)
-        return stacked([part.sklearn.transform(texts) for part in self.parts])
+        kinds = [part.options.tokens for part in self.parts]
+        return known_rows(kinds, [part.known for part in self.parts], [part.idf for part in self.parts], texts)
 
     def options(self) -> list[Options]:
         """The options of each part."""
@@ -162,26 +139,3 @@ class Vectorizer:
 class _Facts(msgspec.Struct):
     format: int
     parts: list[Options]
-
-
-def stacked(parts: Sequence[Any]) -> sp.csr_matrix:
-    """The matrices side by side, as float32 CSR with sorted ids."""
-    csr = sp.csr_matrix(sp.hstack([sp.csr_matrix(part, dtype=np.float32) for part in parts], format="csr"))
-    csr.sort_indices()
-    return csr
-
-
-def scikit_learn(options: Options) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    from xmcbench.data.text import words_of
-
-    ways: dict[Tokens, dict[str, Any]] = {
-        "words": {"token_pattern": r"\b\w+\b"},
-        "long words": {},
-        "words of any script": {"tokenizer": words_of, "token_pattern": None},
-        "pieces": {"analyzer": "char_wb", "ngram_range": (3, 5)},
-    }
-    return TfidfVectorizer(
-        sublinear_tf=True, min_df=options.min_df, max_features=options.max_features, **ways[options.tokens]
-    )
