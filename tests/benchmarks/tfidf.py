@@ -10,7 +10,7 @@ fit          of the vocabulary and the matrix of all texts
 transform    of the same texts
 one_text     median milliseconds to transform one text
 compile      seconds of a first small fit in a new process with an empty cache of kernels, less those with a full one
-peak         bytes of the process at most, above those with the texts in memory: of our own, then of scikit-learn
+peak         most bytes of the process during fit, above those with the texts in memory; the result is part of them
 
 `speedup` is scikit-learn's seconds of fit_transform / ours. `largest_difference` is that between values of the two
 matrices; `equal_bits` says whether matrices and columns are equal in every bit.
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ import psutil
 from tests.data.plain_tfidf import plain_vectorizer, stacked
 from xmcbench.data.text import tfidf
 from xmcbench.data.tfidf import Options
+from xmcbench.runs.measure import PeakMemory
 
 WORDS, EXPONENT = 1_000_000, 1.05
 TARGET = 3  # times scikit-learn's throughput
@@ -81,21 +81,18 @@ def compile_seconds() -> float:
     return first - second
 
 
-def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def measure(count: int, options: Options) -> dict[str, Any]:
     texts = titles(count)
     tfidf([options], texts[:1000], texts[:10])
     before = psutil.Process().memory_info().rss
-    fit, ((ours,), vectorizer) = timed(lambda: tfidf([options], texts))
-    own_peak = peak_bytes() - before
+    with PeakMemory() as peak:
+        fit, ((ours,), vectorizer) = timed(lambda: tfidf([options], texts))
     transform, again = timed(lambda: vectorizer.transform(texts))
     one_text = statistics.median(timed(lambda i=i: vectorizer.transform([texts[i]]))[0] for i in range(1000))
     plain = plain_vectorizer(options)
-    plain_fit, matrix = timed(lambda: plain.fit_transform(texts))
-    plain_peak = peak_bytes() - before
+    plain_before = psutil.Process().memory_info().rss
+    with PeakMemory() as plain_peak:
+        plain_fit, matrix = timed(lambda: plain.fit_transform(texts))
     plain_transform, plain_again = timed(lambda: plain.transform(texts))
     theirs = stacked([matrix])
     pairs = [(ours, theirs), (again, stacked([plain_again]))]
@@ -115,8 +112,9 @@ def measure(count: int, options: Options) -> dict[str, Any]:
         "plain_transform": plain_transform,
         "one_text_ms": 1000 * one_text,
         "compile": compile_seconds(),
-        "peak": own_peak,
-        "plain_peak": plain_peak,
+        "peak": (peak.rss_bytes or 0) - before,
+        "plain_peak": (plain_peak.rss_bytes or 0) - plain_before,
+        "result": ours.data.nbytes + ours.indices.nbytes + ours.indptr.nbytes,
         "largest_difference": float(abs(ours - theirs).max()),
         "equal_bits": equal_bits,
     }

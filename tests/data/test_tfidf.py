@@ -18,7 +18,7 @@ from xmcbench.data import term_kernels, tfidf
 from xmcbench.data.characters import any_script_classes, word_classes
 from xmcbench.data.term_kernels import Terms
 from xmcbench.data.text import tfidf as own_tfidf
-from xmcbench.data.tfidf import Options, in_order, strings_of, tokens_of
+from xmcbench.data.tfidf import Options, in_order, tokens_of
 from xmcbench.errors import DataError
 
 KINDS = [Options("words"), Options("long words"), Options("words of any script"), Options("pieces")]
@@ -49,6 +49,16 @@ def own_tokens(text: str, kind: tfidf.Tokens) -> list[str]:
 @example("")
 def test_tokens(options: Options, text: str) -> None:
     assert own_tokens(text, options.tokens) == plain_vectorizer(options).build_analyzer()(text)
+
+
+@pytest.mark.parametrize("options", KINDS, ids=lambda options: options.tokens)
+@pytest.mark.parametrize("text", ["a", "ab", "東", "東a", "a東東東", "東\u0301b", " a", "a b", ""])
+def test_room_for_the_tokens_of_short_texts(options: Options, text: str) -> None:
+    expected = plain_vectorizer(options).build_analyzer()(text)
+    codes, starts, lengths, indptr = tokens_of([text] * 1_000, options.tokens)
+    assert np.diff(indptr).tolist() == [len(expected)] * 1_000
+    assert len(starts) == len(lengths) == indptr[-1]
+    assert (starts + lengths <= len(codes)).all()
 
 
 @pytest.mark.parametrize("kind", [Options("words"), Options("words of any script")], ids=lambda o: o.tokens)
@@ -144,7 +154,8 @@ def test_tables_grow() -> None:
     words = [f"{number:x}" for number in range(1_000)]
     codes, starts, lengths, _ = tokens_of([" ".join(words)], "words")
     assert terms.add(codes, starts, lengths).tolist() == list(range(1_000))
-    assert strings_of(terms.codes, terms.ends[:1_001]) == words
+    assert "".join(map(chr, terms.codes[: terms.ends[1_000]])) == "".join(words)
+    assert np.diff(terms.ends[:1_001]).tolist() == list(map(len, words))
     assert Terms.of(terms.codes[: terms.ends[1_000]], terms.ends[:1_001]).find(codes, starts, lengths)[-1] == 999
 
 

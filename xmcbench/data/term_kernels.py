@@ -29,7 +29,11 @@ def word_tokens(
     Words are the longest runs of `WORD`, of at least `shortest` characters. A run of `LETTER` and `MARK` gives its
     characters, each with its marks, then the pairs of them, then the triples.
     """
-    starts, lengths = np.empty(3 * len(codes), np.int64), np.empty(3 * len(codes), np.int64)
+    unspaced = 0
+    for code in codes:
+        unspaced += classes[code] >= LETTER
+    most = (len(codes) + len(ends)) // 2 + 3 * unspaced  # before each word is another character, or its text begins
+    starts, lengths = np.empty(most, np.int64), np.empty(most, np.int64)
     indptr = np.zeros(len(ends), np.int64)
     n = 0
     for row in range(len(ends) - 1):
@@ -146,6 +150,22 @@ def term_ids(
 
 
 @njit(cache=True, nogil=True)
+def _sort(keys: NDArray[np.int64]) -> None:
+    """Shell sort in place: quick for short rows, and compiled in a tenth of the time of numba's `sort`."""
+    gap = 1
+    while 3 * gap < len(keys):
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, len(keys)):
+            key, place = keys[i], i
+            while place >= gap and keys[place - gap] > key:
+                keys[place] = keys[place - gap]
+                place -= gap
+            keys[place] = key
+        gap //= 3
+
+
+@njit(cache=True, nogil=True)
 def row_counts(
     ids: NDArray[np.int64], indptr: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
@@ -155,7 +175,7 @@ def row_counts(
     n = 0
     for row in range(len(indptr) - 1):
         tokens = ids[indptr[row] : indptr[row + 1]]
-        tokens.sort()
+        _sort(tokens)
         first = n
         for token in tokens:
             if token < 0:
@@ -192,7 +212,7 @@ def place_rows(
         order = keys[:length]
         for i in range(length):
             order[i] = (np.int64(ranks[first + i]) << 32) | i
-        order.sort()
+        _sort(order)
         total = 0.0
         for i in range(length):
             weight = weights[first + (order[i] & NUMBER)]
@@ -200,7 +220,7 @@ def place_rows(
         norm = math.sqrt(total)
         for i in range(length):
             order[i] = (np.int64(columns[first + i]) << 32) | i
-        order.sort()
+        _sort(order)
         for i in range(length):
             out_columns[starts[row] + i] = order[i] >> 32
             out_weights[starts[row] + i] = weights[first + (order[i] & NUMBER)] / norm
@@ -247,6 +267,6 @@ class Terms:
             done, self.n = term_ids(codes, starts, lengths, ids, done, *tables, self.n, True)
             if done == len(starts):
                 return ids
-            larger = Terms(2 * len(self.ends), 2 * len(self.codes) + int(lengths[done]))
+            larger = Terms(2 * len(self.ends) - 2, 2 * len(self.codes) + int(lengths[done]))
             larger.add(self.codes, self.ends[: self.n], np.diff(self.ends[: self.n + 1]))
             self.codes, self.ends, self.slots = larger.codes, larger.ends, larger.slots

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice, pairwise
-from typing import Any, Literal, NamedTuple, TypeVar
+from itertools import chain, islice
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import numba
@@ -123,18 +123,27 @@ def fit(options: Options, texts: Iterable[str]) -> Fit:
     kept = np.flatnonzero(df >= options.min_df)
     if not len(kept):
         raise ValueError(f"no term is in {options.min_df} texts or more")
-    strings = strings_of(terms.codes, terms.ends[: terms.n + 1])
-    kept = np.array(sorted(kept.tolist(), key=strings.__getitem__))
+    kept, strings = _sorted(kept, terms)
     if options.max_features is not None and len(kept) > options.max_features:
         most = (-tf[kept].astype(np.float64)).argsort()[: options.max_features]  # scikit-learn's, so that ties agree
-        kept = kept[np.sort(most)]
+        most.sort()
+        kept, strings = kept[most], [strings[i] for i in most.tolist()]
     column_of = np.full(terms.n, -1, np.int32)
     column_of[kept] = np.arange(len(kept), dtype=np.int32)
     idf = np.log((n_texts + 1.0) / (df[kept] + 1.0)) + 1.0
     if len(kept) < terms.n:
         for number, block in enumerate(blocks):
             blocks[number] = _kept(block, column_of)
-    return Fit([strings[i] for i in kept.tolist()], idf, column_of, blocks)
+    return Fit(strings, idf, column_of, blocks)
+
+
+def _sorted(kept: NDArray[np.int64], terms: Terms) -> tuple[NDArray[np.int64], list[str]]:
+    """Numbers of terms in alphabetical order, and these terms."""
+    text = terms.codes[: terms.ends[terms.n]].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    places = zip(terms.ends[kept].tolist(), terms.ends[kept + 1].tolist(), strict=True)
+    strings = [text[start:end] for start, end in places]
+    order = sorted(range(len(strings)), key=strings.__getitem__)
+    return kept[order], [strings[i] for i in order]
 
 
 def _kept(block: Counts, column_of: NDArray[np.int32]) -> Counts:
@@ -143,12 +152,6 @@ def _kept(block: Counts, column_of: NDArray[np.int32]) -> Counts:
     ends = np.zeros(len(is_kept) + 1, np.int64)
     np.cumsum(is_kept, out=ends[1:])
     return Counts(ends[block.indptr], block.ids[is_kept], block.counts[is_kept])
-
-
-def strings_of(codes: NDArray[Any], ends: NDArray[np.int64]) -> list[str]:
-    """Terms as strings; term i is `codes[ends[i]:ends[i + 1]]`."""
-    text = codes[: ends[-1]].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    return [text[a:b] for a, b in pairwise(ends.tolist())]
 
 
 def training_rows(fits: Sequence[Fit]) -> sp.csr_matrix:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.term_kernels import Terms
-from xmcbench.data.tfidf import Options, known_rows, strings_of
+from xmcbench.data.tfidf import Options, known_rows
 from xmcbench.errors import DataError
 from xmcbench.files import write_json, write_npz
 from xmcbench.inputs import read_json, typed
@@ -50,7 +51,8 @@ class Part:
 
     def terms(self) -> list[str]:
         """The terms as strings."""
-        return strings_of(self.codes, self.offsets)
+        text = self.codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+        return [text[start:end] for start, end in pairwise(self.offsets.tolist())]
 
     def problem(self) -> str:
         """What is wrong with the arrays; "" if nothing is."""
