@@ -6,7 +6,7 @@ terms of a part are one array of code points and the offsets in it, so that open
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -86,7 +86,7 @@ class Vectorizer:
         self.parts = tuple(parts)
         self.n_features = sum(len(part.idf) for part in parts)
 
-    def transform(self, texts: Sequence[str]) -> sp.csr_matrix:
+    def transform(self, texts: Iterable[str]) -> sp.csr_matrix:
         """(n, d) float32 CSR with sorted ids; a row depends on its text alone, and an unknown term on nothing."""
         kinds = [part.options.tokens for part in self.parts]
         return known_rows(kinds, [part.known for part in self.parts], [part.idf for part in self.parts], texts)
