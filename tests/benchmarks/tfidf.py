@@ -36,7 +36,7 @@ import psutil
 
 from tests.data.plain_tfidf import plain_vectorizer, stacked
 from xmcbench.data.text import tfidf
-from xmcbench.data.tfidf import Options
+from xmcbench.data.vectorizer import Options
 from xmcbench.runs.measure import PeakMemory
 
 WORDS, EXPONENT = 1_000_000, 1.05

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from xmcbench.data.characters import UNSPACED, VOWEL_SIGNS
-from xmcbench.data.tfidf import Options
+from xmcbench.data.vectorizer import Options
 
 _WORD = re.compile(r"\w+")
 _SPECIAL = re.compile(f"[{''.join(f'{chr(a)}-{chr(b)}' for a, b in (*UNSPACED, VOWEL_SIGNS))}]")

@@ -18,7 +18,8 @@ from xmcbench.data import term_kernels, tfidf
 from xmcbench.data.characters import any_script_classes, word_classes
 from xmcbench.data.term_kernels import Terms
 from xmcbench.data.text import tfidf as own_tfidf
-from xmcbench.data.tfidf import Options, in_order, tokens_of
+from xmcbench.data.tfidf import in_order, tokens_of
+from xmcbench.data.vectorizer import Options, Tokens
 from xmcbench.errors import DataError
 
 KINDS = [Options("words"), Options("long words"), Options("words of any script"), Options("pieces")]
@@ -33,7 +34,7 @@ def same(a: sp.csr_matrix, b: sp.csr_matrix) -> bool:
     return a.shape == b.shape and all(np.array_equal(getattr(a, part), getattr(b, part)) for part in parts)
 
 
-def own_tokens(text: str, kind: tfidf.Tokens) -> list[str]:
+def own_tokens(text: str, kind: Tokens) -> list[str]:
     codes, starts, lengths, indptr = tokens_of([text], kind)
     assert indptr.tolist() == [0, len(starts)]
     return ["".join(map(chr, codes[a : a + n].tolist())) for a, n in zip(starts, lengths, strict=True)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,25 @@ def test_damaged_arrays(name: str, array: np.ndarray | None, fault: str, tmp_pat
     np.savez(tmp_path / ARRAYS, **{key: value for key, value in arrays.items() if array is not None or key != name})
     with pytest.raises(DataError, match=fault):
         Vectorizer.load(tmp_path)
+
+
+def test_a_term_that_is_there_twice() -> None:
+    fitted = bow_words(["a b"])[1]
+    arrays = fitted.arrays() | {"0.codes": np.frombuffer(b"aa", np.uint8)}
+    with pytest.raises(DataError, match="twice"):
+        Vectorizer.of(fitted.options(), arrays).transform(["a"])
+
+
+def test_opening_a_data_set_compiles_and_looks_up_nothing(home: Path) -> None:
+    """Nor does it import numba."""
+    name = import_texts(home)
+    load(name, offline=True)
+    script = f"import sys, xmcbench.data as d; d.load({name!r}, offline=True); print('numba' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
+    vectorizer = load(name, offline=True).vectorizer
+    assert vectorizer is not None
+    assert "known" not in vars(vectorizer.parts[0])
 
 
 @pytest.mark.parametrize("change", [{"format": 2}, {"parts": [{"tokens": "syllables"}]}, {"parts": 1}])

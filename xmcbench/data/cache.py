@@ -26,9 +26,8 @@ from xmcbench.data.arrays import open_or_build as open_or_build_arrays
 from xmcbench.data.home import home
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
-from xmcbench.data.tfidf import Options
 from xmcbench.data.validate import problems
-from xmcbench.data.vectorizer import Vectorizer
+from xmcbench.data.vectorizer import Options, Vectorizer
 
 FORMAT = 2  # version of the folder layout; raise it when an older reader would misread a newer folder
 GROUPS = ("label_groups", "row_groups")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import scipy.sparse as sp
 
-from xmcbench.data.tfidf import Options, fit, training_rows
-from xmcbench.data.vectorizer import Part, Vectorizer
+from xmcbench.data.tfidf import fit, training_rows
+from xmcbench.data.vectorizer import Options, Part, Vectorizer
 from xmcbench.errors import DataError, counted
 
 Texts = Sequence[str]

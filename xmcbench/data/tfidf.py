@@ -14,9 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-import msgspec
 import numba
 import numpy as np
 import scipy.sparse as sp
@@ -24,29 +23,12 @@ from numpy.typing import NDArray
 
 from xmcbench.data.characters import any_script_classes, word_classes
 from xmcbench.data.term_kernels import Terms, piece_tokens, place_rows, row_counts, word_tokens
+from xmcbench.data.vectorizer import Options, Tokens
 
 T = TypeVar("T")
 R = TypeVar("R")
 BLOCK = 1 << 18  # characters of the texts that a thread works on
 PIECES = (3, 5)  # characters of a piece of a word
-Tokens = Literal["words", "long words", "words of any script", "pieces"]
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    r"""What the terms of a part are.
-
-    Attributes
-    ----------
-    tokens : "words" (`\b\w+\b`), "long words" (of two characters or more), "words of any script"
-        (`xmcbench.data.characters`), or "pieces": the 3- to 5-grams of characters of each word, which has a space at
-        both ends.
-    min_df : smallest number of training texts with a term.
-    max_features : only this many terms, the most frequent ones; None for all.
-    """
-
-    tokens: Tokens
-    min_df: int = 1
-    max_features: int | None = None
 
 
 class Counts(NamedTuple):

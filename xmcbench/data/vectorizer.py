@@ -10,22 +10,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from xmcbench.data.term_kernels import Terms
-from xmcbench.data.tfidf import Options, known_rows
 from xmcbench.errors import DataError
 from xmcbench.files import write_json, write_npz
 from xmcbench.inputs import read_json, typed
 from xmcbench.npz_files import read_npz
 
+if TYPE_CHECKING:
+    from xmcbench.data.term_kernels import Terms
+
 FORMAT = 1  # version of the files that `save` writes
 ARRAYS, OPTIONS = "vectorizer.npz", "vectorizer.json"
+Tokens = Literal["words", "long words", "words of any script", "pieces"]
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    r"""What the terms of a part are.
+
+    Attributes
+    ----------
+    tokens : "words" (`\b\w+\b`), "long words" (of two characters or more), "words of any script"
+        (`xmcbench.data.characters`), or "pieces": the 3- to 5-grams of characters of each word, which has a space at
+        both ends.
+    min_df : smallest number of training texts with a term.
+    max_features : only this many terms, the most frequent ones; None for all.
+    """
+
+    tokens: Tokens
+    min_df: int = 1
+    max_features: int | None = None
 
 
 class Part:
@@ -75,8 +94,16 @@ class Part:
 
     @cached_property
     def known(self) -> Terms:
-        """The terms in the form in which tokens are looked up; made at the first use."""
-        return Terms.of(self.codes, self.offsets)
+        """The terms in the form in which tokens are looked up; made at the first use.
+
+        DataError if a term is there twice.
+        """
+        from xmcbench.data.term_kernels import Terms  # numba is slow to import, and opening a data set makes no rows
+
+        terms = Terms.of(self.codes, self.offsets)
+        if terms.n != len(self.idf):
+            raise DataError("damaged vectorizer: a term is there twice", "Import, parse or export the data set again.")
+        return terms
 
 
 class Vectorizer:
@@ -88,6 +115,8 @@ class Vectorizer:
 
     def transform(self, texts: Iterable[str]) -> sp.csr_matrix:
         """(n, d) float32 CSR with sorted ids; a row depends on its text alone, and an unknown term on nothing."""
+        from xmcbench.data.tfidf import known_rows
+
         kinds = [part.options.tokens for part in self.parts]
         return known_rows(kinds, [part.known for part in self.parts], [part.idf for part in self.parts], texts)
 

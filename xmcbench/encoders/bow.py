@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xmcbench.data.tfidf import Options, fit
-from xmcbench.data.vectorizer import Part, Vectorizer
+from xmcbench.data.tfidf import fit
+from xmcbench.data.vectorizer import Options, Part, Vectorizer
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.weights import flat, grouped, put_weights, weights_of
 from xmcbench.errors import DataError, UsageError, counted
