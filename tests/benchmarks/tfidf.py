@@ -28,13 +28,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import psutil
 
-from tests.data.plain_tfidf import plain_vectorizer, stacked
 from xmcbench.data.text import tfidf
 from xmcbench.data.vectorizer import Options
 from xmcbench.runs.measure import PeakMemory
@@ -82,6 +82,9 @@ def compile_seconds() -> float:
 
 
 def measure(count: int, options: Options) -> dict[str, Any]:
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests.data.plain_tfidf import plain_vectorizer, stacked
+
     texts = titles(count)
     tfidf([options], texts[:1000], texts[:10])
     before = psutil.Process().memory_info().rss
