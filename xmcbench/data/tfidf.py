@@ -102,7 +102,7 @@ def fit(options: Options, texts: Iterable[str]) -> Fit:
         n_texts += len(counted.indptr) - 1
     if not terms.n:
         raise ValueError("empty vocabulary, since no text has a word")
-    kept = np.flatnonzero(df >= options.min_df)
+    kept = np.flatnonzero(df[: terms.n] >= options.min_df)
     if not len(kept):
         raise ValueError(f"no term is in {options.min_df} texts or more")
     kept, strings = _sorted(kept, terms)

@@ -114,7 +114,11 @@ class Vectorizer:
         self.n_features = sum(len(part.idf) for part in parts)
 
     def transform(self, texts: Iterable[str]) -> sp.csr_matrix:
-        """(n, d) float32 CSR with sorted ids; a row depends on its text alone, and an unknown term on nothing."""
+        """(n, d) float32 CSR with sorted ids; a row depends on its text alone, and unknown terms are left out.
+
+        The texts of other splits than train give the rows of the view, to the bit. Those of train may differ in the
+        last bit, since fitting sums the squares of a row in another order.
+        """
         from xmcbench.data.tfidf import known_rows
 
         kinds = [part.options.tokens for part in self.parts]
