@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import distribution
 from itertools import pairwise
@@ -20,11 +21,25 @@ from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError
 
 DEBIAN = Path("/usr/share/wordnet")
+ROOT = Path(__file__).parents[2]
 
 
 def best_precision(data: Dataset, k: int) -> float:
     """What no method can pass, because rows have fewer than k labels."""
     return float(np.minimum(np.diff(data.test.labels.indptr), k).mean() / k)
+
+
+def check_features(data: Dataset) -> None:
+    """The content is that of the leaderboards, and the vectorizer makes the same rows as the recipe, to the bit."""
+    board = json.loads((ROOT / "leaderboards" / "board" / "datasets.json").read_text())
+    known = {(facts["name"], facts["view"]): facts["content_hash"] for facts in (entry["dataset"] for entry in board)}
+    assert data.content_hash == known[data.name, data.view]
+    assert data.vectorizer is not None
+    for split in (data.test, data.validation):
+        if split is not None and split.texts is not None and split.features is not None:
+            rows = data.vectorizer.transform(split.texts)
+            for part in ("indptr", "indices", "data"):
+                np.testing.assert_array_equal(getattr(rows, part), getattr(split.features, part))
 
 
 def test_icd10cm_terms() -> None:
@@ -48,6 +63,7 @@ def test_icd10cm() -> None:
     assert data.test.labels.nnz / 6_656 == pytest.approx(2.53, abs=0.005)
     assert best_precision(data, 3) == pytest.approx(0.79, abs=0.005)
     assert best_precision(data, 5) == pytest.approx(0.50, abs=0.006)
+    check_features(data)
     assert data.label_texts is not None
     assert data.train.texts is not None
     assert list(data.train.texts[:46_881]) == list(data.label_texts)  # every description is a training row, in order
@@ -100,6 +116,7 @@ def test_wordnet() -> None:
     assert "domestic animal, domesticated animal" in dog
     assert "canine, canid" in dog
     assert not any("entity" in lemmas for lemmas in dog)
+    check_features(load("wordnet", offline=True))
 
 
 @pytest.mark.parametrize(
@@ -139,6 +156,7 @@ def test_dictionaries(
     row = next(row for row, text in enumerate(texts) if text.startswith(sample[0]))
     labels = sp.vstack([data.train.labels, data.test.labels], format="csr")[row].indices
     assert sample[1] in [data.label_texts[label] for label in labels]
+    check_features(data)
 
 
 @pytest.mark.parametrize(("name", "features", "word"), [("bibtex", 1_836, "2005"), ("delicious", 500, None)])
@@ -168,6 +186,8 @@ def test_eurlex(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (data.row_groups["near-duplicate"] ^ data.row_groups["novel"]).all()
 
     title = load("eurlex-4.3k", "title", offline=True)
+    check_features(data)
+    check_features(title)
     assert title.train.texts is not None
     assert title.test.texts is not None
 

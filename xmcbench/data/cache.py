@@ -9,6 +9,7 @@ again, so that no kernel gets other arrays than those that were parsed.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,9 +27,11 @@ from xmcbench.data.home import home
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.texts import Texts
 from xmcbench.data.validate import problems
+from xmcbench.data.vectorizer import Options, Vectorizer
 
-FORMAT = 1  # version of the folder layout; raise it when an older reader would misread a newer folder
+FORMAT = 2  # version of the folder layout; raise it when an older reader would misread a newer folder
 GROUPS = ("label_groups", "row_groups")
+VECTORIZER = "vectorizer."  # prefix of its arrays, which are not part of the content hash
 Shapes = dict[str, tuple[int, int]]  # "train.labels" → (n, L)
 
 
@@ -46,6 +49,7 @@ class _Facts(msgspec.Struct):
     content_hash: str
     shapes: Shapes
     extra: dict[str, object]
+    vectorizer: list[Options] | None = None
 
 
 def key_of(parts: Mapping[str, object]) -> str:
@@ -64,7 +68,12 @@ def open_or_build(folder: Path, key: str, build: Callable[[], Parsed], *, verify
 
     def save(writer: Writer) -> Mapping[str, object]:
         parsed = build()
-        return {"content_hash": _hash(parsed, writer), "shapes": shapes(parsed), "extra": dict(parsed.extra)}
+        facts = {"content_hash": _hash(parsed, writer), "shapes": shapes(parsed), "extra": dict(parsed.extra)}
+        if parsed.vectorizer is None:
+            return facts
+        for name, array in parsed.vectorizer.arrays().items():
+            writer.save(f"{VECTORIZER}{name}", array)
+        return {**facts, "vectorizer": msgspec.to_builtins(parsed.vectorizer.options())}
 
     return open_or_build_arrays(folder, key, save, _read, "parsed", verify=verify)
 
@@ -94,9 +103,15 @@ def _names(folder: Path) -> list[str]:
 def _read(stored: Stored) -> Cached:
     """ValueError or KeyError if the arrays are not those of a valid data set with the content hash of `meta.json`."""
     facts = msgspec.convert(stored.facts, _Facts)
-    parsed = assemble(stored.arrays, facts.shapes, facts.extra)
+    ours = {name: array for name, array in stored.arrays.items() if not name.startswith(VECTORIZER)}
+    parsed = assemble(ours, facts.shapes, facts.extra)
+    if facts.vectorizer is not None:
+        arrays = {name.removeprefix(VECTORIZER): array for name, array in stored.arrays.items() if name not in ours}
+        parsed = dataclasses.replace(parsed, vectorizer=Vectorizer.of(facts.vectorizer, arrays))
     if stored.unchecked:
-        for name, array in stored.arrays.items():
+        if parsed.vectorizer is not None and (fault := parsed.vectorizer.problem()):
+            raise ValueError(fault)
+        for name, array in ours.items():
             _check_type(name, array)
         if faults := problems(parsed):
             raise ValueError(faults[0])

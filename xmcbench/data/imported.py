@@ -1,6 +1,7 @@
 """Imported data sets: what is stored of them, whether it is still what was stored, and how to remove it.
 
-HOME/imported/NAME/    the layout of `xmcbench.data.folders` with texts as jsonl, and meta.json
+HOME/imported/NAME/    the layout of `xmcbench.data.folders` with texts as jsonl, and meta.json; vectorizer.npz and
+                       vectorizer.json where features are made from the texts
 
 meta.json has the hash of every other file, and a seal: the hash of everything else in meta.json.
 
@@ -10,6 +11,7 @@ holds `reading(NAME)` meanwhile; meta.json alone is always that of one import.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -18,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from xmcbench import limits
 from xmcbench.data.cache import content_hash
@@ -25,6 +28,7 @@ from xmcbench.data.catalogue import names
 from xmcbench.data.folders import read_folder, write_folder
 from xmcbench.data.home import VERSION, changing, home, imported, reading, unused, version_lock
 from xmcbench.data.spec import Parsed
+from xmcbench.data.vectorizer import OPTIONS, Vectorizer
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import remove_folder, sha256_of, sweep, write_json
 from xmcbench.inputs import read_file, typed, typed_json
@@ -33,6 +37,7 @@ FORMAT = 1  # version of meta.json
 META = "meta.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 AGAIN = "Import the files again with --replace."
+BOW_NOTE = "view bow made from the texts: word unigrams, sublinear tf-idf, fitted on the training texts"
 
 
 class _Version(msgspec.Struct):
@@ -70,7 +75,32 @@ class Imported(msgspec.Struct, frozen=True):
 
     def parse(self, view: str | None = None) -> Parsed:
         """Read the files: view `bow` has features, and texts if available; view `text` has only texts."""
-        return read_folder(self.folder, with_features=self.view(view) == "bow")
+        with_features = self.view(view) == "bow"
+        parsed = read_folder(self.folder, with_features=with_features)
+        return dataclasses.replace(parsed, vectorizer=self._vectorizer(parsed)) if with_features else parsed
+
+    def _vectorizer(self, parsed: Parsed) -> Vectorizer | None:
+        """The vectorizer that made the features; None if the features were given.
+
+        Imports of earlier versions do not store it: it is fitted again, and used if the training rows then have the
+        same features, to the bit.
+        """
+        if (self.folder / OPTIONS).is_file():
+            return Vectorizer.load(self.folder)
+        train = parsed.train
+        if train.features is None or train.texts is None or BOW_NOTE not in self.notes:
+            return None
+        from xmcbench.data.text import bow_any_script
+
+        try:
+            (again,), vectorizer = bow_any_script(train.texts)
+        except DataError:
+            return None
+        equal = again.shape == train.features.shape and all(
+            np.array_equal(getattr(again, part), getattr(train.features, part))
+            for part in ("indptr", "indices", "data")
+        )
+        return vectorizer if equal else None
 
 
 def check_name(name: str, *, replace: bool = False) -> None:
@@ -114,7 +144,10 @@ def version(name: str) -> tuple[int, int] | None:
 
 def store(folder: Path, new: Imported, parsed: Parsed) -> None:
     """Write the files of an import into an empty folder; DataError if the folder can't be written."""
-    files = {path.name: sha256_of(path) for path in write_folder(folder, parsed, texts="jsonl")}
+    written = write_folder(folder, parsed, texts="jsonl")
+    if parsed.vectorizer is not None:
+        written += parsed.vectorizer.save(folder)
+    files = {path.name: sha256_of(path) for path in written}
     raw = msgspec.to_builtins(msgspec.structs.replace(new, files=files))
     write_json(folder / META, {**raw, "seal": _seal(raw)})
 

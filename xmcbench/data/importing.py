@@ -15,17 +15,28 @@ from numpy.typing import NDArray
 
 from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes, feature_keys
+from xmcbench.data.characters import has_unspaced
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import changing, imported, reading, sweep_home
-from xmcbench.data.imported import Imported, check_files, check_name, find_imported, imported_names, store, version
+from xmcbench.data.imported import (
+    BOW_NOTE,
+    Imported,
+    check_files,
+    check_name,
+    find_imported,
+    imported_names,
+    store,
+    version,
+)
 from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.table_columns import Reading
-from xmcbench.data.text import bow_any_script, has_unspaced
+from xmcbench.data.text import bow_any_script
 from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
 from xmcbench.data.validate import validate
+from xmcbench.data.vectorizer import Vectorizer
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import replaced_folder
 
@@ -197,8 +208,9 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         n_test, n_rows = (sum(splits[s].labels.shape[0] for s in of) for of in (("test",), ("train", "test")))
         share = f"{n_test} of {n_rows} rows ({n_test / n_rows:.0%}; asked for: {plan.test_share:.0%})"
         notes.append(f"{share} set aside for test by a hash of each row, seed {plan.seed}; equal rows stay together")
-    splits = with_bow(splits, notes)
-    parsed = Parsed(splits["train"], splits["test"], splits.get("validation"), labels.texts)
+    splits, vectorizer = with_bow(splits, notes)
+    validation = splits.get("validation")
+    parsed = Parsed(splits["train"], splits["test"], validation, labels.texts, vectorizer=vectorizer)
     one_based = "labels" in plan.reading.one_based
     return with_filters(parsed, plan.train_filter, plan.test_filter, one_based=one_based), notes
 
@@ -216,16 +228,16 @@ def _give_one_width(splits: Mapping[str, SplitRows], files: Mapping[str, SplitFi
     with_one_width(labels, "labels", 0 if texts is None else len(read_label_texts(texts, plan.reading).texts))
 
 
-def with_bow(splits: dict[str, Split], notes: list[str]) -> dict[str, Split]:
-    """The splits with tf-idf features added if they have only texts."""
+def with_bow(splits: dict[str, Split], notes: list[str]) -> tuple[dict[str, Split], Vectorizer | None]:
+    """The splits with tf-idf features added, and their vectorizer, if the splits have only texts."""
     if any(split.features is not None or split.texts is None for split in splits.values()):
-        return splits
-    matrices = bow_any_script(*(list(split.texts or []) for split in splits.values()))
-    notes.append("view bow made from the texts: word unigrams, sublinear tf-idf, fitted on the training texts")
+        return splits, None
+    matrices, vectorizer = bow_any_script(*(list(split.texts or []) for split in splits.values()))
+    notes.append(BOW_NOTE)
     if any(has_unspaced(text) for split in splits.values() for text in split.texts or ()):
         notes.append("in scripts without spaces between words, bow has characters and their 2- and 3-grams")
     pairs = zip(splits.items(), matrices, strict=True)
-    return {which: dataclasses.replace(split, features=matrix) for (which, split), matrix in pairs}
+    return {which: dataclasses.replace(split, features=matrix) for (which, split), matrix in pairs}, vectorizer
 
 
 def split_rows(rows: Split, share: float, seed: int) -> tuple[Split, Split]:

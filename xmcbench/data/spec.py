@@ -16,6 +16,8 @@ from xmcbench.method import Facts, Inputs, TrainData
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from xmcbench.data.vectorizer import Vectorizer
+
 
 @dataclass(frozen=True)
 class Split:
@@ -44,6 +46,7 @@ class Parsed:
     label_groups : named boolean (L,) arrays for label slices in addition to head, torso, tail and seen-labels.
     row_groups : named boolean (n_test,) arrays for row slices, such as "novel".
     extra : JSON-serialisable, for records.
+    vectorizer : makes the features of new texts; None where features are not made from texts. No part of the content.
     """
 
     train: Split
@@ -55,6 +58,7 @@ class Parsed:
     label_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    vectorizer: Vectorizer | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

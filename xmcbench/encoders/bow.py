@@ -9,7 +9,7 @@ without spaces between words, a word is a whole clause here; only the character 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xmcbench.data.texts import Texts
+from xmcbench.data.tfidf import fit
+from xmcbench.data.vectorizer import Options, Part, Vectorizer
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.weights import flat, grouped, put_weights, weights_of
 from xmcbench.errors import DataError, UsageError, counted
@@ -31,10 +32,7 @@ from xmcbench.tables.ops import bag
 
 EMBED_SCALE = 0.3  # with 1.0 the random initial vectors of rare features dominate
 FILE = "bow.npz"
-HALVES: dict[str, dict[str, object]] = {
-    "words": {"token_pattern": r"\b\w+\b"},
-    "pieces": {"analyzer": "char_wb", "ngram_range": (3, 5), "min_df": 2},
-}
+HALVES = {"words": Options("words"), "pieces": Options("pieces", min_df=2)}
 PROGRESS_EVERY = 256  # texts between calls of `progress`
 
 
@@ -168,17 +166,13 @@ class Vocabulary:
 
     Parameters
     ----------
-    terms : the terms of each half, in the order of their columns.
-    idf : (terms,) float64 of each half.
+    vectorizer : its parts have options of `HALVES`.
     max_words : number of words after which a text is cut.
     """
 
-    def __init__(
-        self, terms: Mapping[str, Sequence[str]], idf: Mapping[str, NDArray[np.float64]], max_words: int
-    ) -> None:
-        self.terms, self.idf, self.max_words = terms, idf, max_words
-        self.halves = [_vectoriser(name, terms[name], idf[name]) for name in terms]
-        self.width = sum(len(half_terms) for half_terms in terms.values())
+    def __init__(self, vectorizer: Vectorizer, max_words: int) -> None:
+        self.vectorizer, self.max_words = vectorizer, max_words
+        self.width = vectorizer.n_features
 
     @classmethod
     def fit(cls, texts: Iterable[str], max_words: int, progress: Progress | None = None) -> Vocabulary:
@@ -187,45 +181,35 @@ class Vocabulary:
         DataError if there is no word in any text.
         """
         cut_texts = [cut(text, max_words) for text in texts]
-        terms, idf = {}, {}
-        for number, name in enumerate(HALVES):
-            half = _vectoriser(name)
+        parts = []
+        for number, options in enumerate(HALVES.values()):
             try:
-                half.fit(with_progress(cut_texts, number, len(HALVES), progress))
-            except ValueError:  # scikit-learn raises it for an empty vocabulary
+                half = fit(options, with_progress(cut_texts, number, len(HALVES), progress))
+            except ValueError:  # no term is left
                 continue
-            terms[name] = half.get_feature_names_out().tolist()
-            idf[name] = half.idf_
-        if not terms:
+            parts.append(Part.of_terms(options, half.terms, half.idf))
+        if not parts:
             texts_given = counted(len(cut_texts), "text")
             raise DataError(f"there is no word in any of {texts_given}", "Check that the texts are not empty.")
-        return cls(terms, idf, max_words)
+        return cls(Vectorizer(parts), max_words)
 
     def __call__(self, texts: Iterable[str], progress: Progress | None = None) -> sp.csr_matrix:
         """(n, width) float32 CSR with sorted indices; a text without a term of the vocabulary is an empty row."""
         cut_texts = [cut(text, self.max_words) for text in texts]
-        if not cut_texts:  # scikit-learn refuses an empty list
-            return sp.csr_matrix((0, self.width), dtype=np.float32)
-        count = len(self.halves)
-        parts = [half.transform(with_progress(cut_texts, i, count, progress)) for i, half in enumerate(self.halves)]
-        rows = sp.hstack(parts, format="csr", dtype=np.float32)
-        rows.sort_indices()
-        return sp.csr_matrix(rows)
+        return self.vectorizer.transform(with_progress(cut_texts, 0, 1, progress))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays from which `of` restores the vocabulary."""
-        arrays: dict[str, NDArray[Any]] = {"most_words": np.array(self.max_words)}
-        for name, terms in self.terms.items():
-            packed = Texts.pack(terms)
-            arrays |= {f"{name}.blob": packed.blob, f"{name}.offsets": packed.offsets, f"{name}.idf": self.idf[name]}
-        return arrays
+        halves = np.array([options.tokens for options in self.vectorizer.options()])
+        return {"max_words": np.array(self.max_words), "halves": halves, **self.vectorizer.arrays()}
 
     @classmethod
     def of(cls, arrays: dict[str, NDArray[Any]]) -> Vocabulary:
         """Restore from the result of `arrays`; KeyError or ValueError if the arrays are something else."""
-        halves = [name for name in HALVES if f"{name}.idf" in arrays]
-        terms = {name: list(Texts(arrays[f"{name}.blob"], arrays[f"{name}.offsets"])) for name in halves}
-        return cls(terms, {name: arrays[f"{name}.idf"] for name in halves}, int(arrays["most_words"]))
+        vectorizer = Vectorizer.of([HALVES[half] for half in arrays["halves"].tolist()], arrays)
+        if fault := vectorizer.problem():
+            raise ValueError(fault)
+        return cls(vectorizer, int(arrays["max_words"]))
 
 
 def cut(text: str, max_words: int) -> str:
@@ -244,13 +228,3 @@ def with_progress(texts: Sequence[str], number: int, passes: int, progress: Prog
 def distinct(*texts: Iterable[str]) -> list[str]:
     """Every text once, in order of first occurrence: a label text that is also a document counts once."""
     return list(dict.fromkeys(chain(*texts)))
-
-
-def _vectoriser(name: str, terms: Sequence[str] | None = None, idf: NDArray[np.float64] | None = None) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectoriser = TfidfVectorizer(**HALVES[name], sublinear_tf=True)
-    if terms is not None:
-        vectoriser.set_params(vocabulary={term: column for column, term in enumerate(terms)}, min_df=1)
-        vectoriser.idf_ = idf
-    return vectoriser

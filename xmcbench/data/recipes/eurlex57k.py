@@ -38,11 +38,12 @@ def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
     concepts = sorted({concept for document in documents for concept in document.concepts}, key=_numeric_key)
     label_texts = _descriptors(files["descriptors"], concepts)
     texts = [[document.text for document in splits[name]] for name in SPLITS]
-    features: Sequence[sp.csr_matrix | None] = bow_eurlex(*texts)
-    is_near_duplicate = near_duplicates(features[2], features[0], NEAR_DUPLICATE_COSINE)
+    bow, vectorizer = bow_eurlex(*texts)
+    features: Sequence[sp.csr_matrix | None] = bow
+    is_near_duplicate = near_duplicates(bow[2], bow[0], NEAR_DUPLICATE_COSINE)
     if view == "title":
         texts = [[document.title for document in splits[name]] for name in SPLITS]
-        features = bow_eurlex(*texts)
+        features, vectorizer = bow_eurlex(*texts)
     elif view == "text":
         features = [None, None, None]
     label_ids = {concept: i for i, concept in enumerate(concepts)}
@@ -53,7 +54,14 @@ def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
         for matrix, part_texts, rows in zip(features, texts, labels, strict=True)
     )
     row_groups = {"near-duplicate": is_near_duplicate, "novel": ~is_near_duplicate}
-    return Parsed(train, test, validation, label_texts, row_groups=row_groups)
+    return Parsed(
+        train,
+        test,
+        validation,
+        label_texts,
+        row_groups=row_groups,
+        vectorizer=None if view == "text" else vectorizer,
+    )
 
 
 def _numeric_key(concept: str) -> tuple[int, str]:

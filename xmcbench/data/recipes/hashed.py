@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeVar
 
-import scipy.sparse as sp
-
 from xmcbench.data.recipes import label_matrix
 from xmcbench.data.spec import Parsed, Split
+from xmcbench.data.text import Features
 
 _WORD = re.compile(r"\w+")
 _Key = TypeVar("_Key", bound=Hashable)
@@ -54,7 +53,7 @@ def hashed_splits(
     texts: Mapping[str, str],
     labels_of: Mapping[str, Iterable[_Label]],
     label_texts: Callable[[list[_Label]], list[str]],
-    bow: Callable[[list[str], list[str]], list[sp.csr_matrix]] | None,
+    bow: Callable[[list[str], list[str]], Features] | None,
     order: Callable[[_Label], Any] = lambda label: label,
 ) -> Parsed:
     """The rows of `labels_of` in its order, split by `in_test`, with their texts from `texts`.
@@ -62,15 +61,16 @@ def hashed_splits(
     Parameters
     ----------
     label_texts : the texts of all labels, which are numbered by `order`, by default in ascending order.
-    bow : computes features from (training texts, test texts); None for rows without features.
+    bow : computes features from (training texts, test texts), as the functions of `xmcbench.data.text`; None for rows
+        without features.
     """
     labels = sorted({label for row_labels in labels_of.values() for label in row_labels}, key=order)
     label_ids = {label: i for i, label in enumerate(labels)}
     keys_by_split = [[key for key in labels_of if in_test(key) == test] for test in (False, True)]
     train_texts, test_texts = ([texts[key] for key in keys] for keys in keys_by_split)
-    features = bow(train_texts, test_texts) if bow else [None, None]
+    features, vectorizer = bow(train_texts, test_texts) if bow else ([None, None], None)
     train, test = (
         Split(matrix, part, label_matrix([[label_ids[label] for label in labels_of[key]] for key in keys], len(labels)))
         for matrix, part, keys in zip(features, (train_texts, test_texts), keys_by_split, strict=True)
     )
-    return Parsed(train, test, label_texts=label_texts(labels))
+    return Parsed(train, test, label_texts=label_texts(labels), vectorizer=vectorizer)

@@ -43,13 +43,14 @@ def icd10cm(files: Files, view: str, options: Options) -> Parsed:
     terms = split_terms(tabular)
     texts = [[text for text, _ in part] for part in terms]
     labels = [[tabular.paths[label] if view == "bow" else [label] for _, label in part] for part in terms]
+    features, vectorizer = bow_words_chars(*texts)
     train, test = (
-        Split(features, part_texts, label_matrix(part_labels, len(tabular.codes)))
-        for features, part_texts, part_labels in zip(bow_words_chars(*texts), texts, labels, strict=True)
+        Split(matrix, part_texts, label_matrix(part_labels, len(tabular.codes)))
+        for matrix, part_texts, part_labels in zip(features, texts, labels, strict=True)
     )
     depth = np.array([len(code.replace(".", "")) for code in tabular.codes])
     groups = {f"depth{d}": depth == d for d in np.unique(depth).tolist()}
-    return Parsed(train, test, label_texts=tabular.descriptions, label_groups=groups)
+    return Parsed(train, test, label_texts=tabular.descriptions, label_groups=groups, vectorizer=vectorizer)
 
 
 def read_tabular(root: ElementTree.Element) -> Tabular:
