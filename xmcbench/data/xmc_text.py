@@ -132,7 +132,7 @@ def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any, Any]:
     mantissa, digits, power, has_digits = np.int64(0), 0, 0, False
     point = False
     while p < end:
-        c = int(buffer[p])
+        c: Any = int(buffer[p])
         if 48 <= c <= 57:
             has_digits = True
             if digits < MAX_DIGITS:
