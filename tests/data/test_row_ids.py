@@ -83,3 +83,27 @@ def test_exports_have_the_ids_and_are_read_again(tmp_path: Path) -> None:
     assert list(again.train.ids or ()) == list(data.train.ids or ())
     assert list(again.test.ids or ()) == list(data.test.ids or ())
     assert again.content_hash == data.content_hash
+
+
+def test_ids_of_joined_long_and_parquet_tables(tmp_path: Path) -> None:
+    """Ids of the table of texts, whichever way labels are joined to it."""
+    texts, labels = tmp_path / "texts.csv", tmp_path / "labels.csv"
+    texts.write_text("key,text\n" + "".join(f"{i:03d},text {i}\n" for i in range(20)), "utf-8")
+    labels.write_text("key,labels\n" + "".join(f"{i:03d},label{i % 3}\n" for i in reversed(range(20))), "utf-8")
+    reading = Reading(id_column="key", long=True)
+    import_files("joined", Plan(SplitFiles(texts, labels), reading=reading))
+    data = load("joined")
+    pairs = zip(data.test.ids or (), data.test.texts or (), strict=True)
+    assert all(text == f"text {int(row_id)}" for row_id, text in pairs)
+    assert len(data.test.ids or ()) == data.test.labels.shape[0] > 0
+
+
+def test_ids_of_parquet_files(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
+    numbers = list(range(2**60, 2**60 + 20))
+    rows = {"id": numbers, "text": [f"t{i}" for i in range(20)], "labels": [["a"]] * 20}
+    parquet.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    data = imported(tmp_path / "rows.parquet")
+    assert {*(data.train.ids or ()), *(data.test.ids or ())} == set(map(str, numbers))
