@@ -226,7 +226,7 @@ def test_notes_on_what_is_not_read(tmp_path: Path) -> None:
         f"columns of {table} that are not read: 'split', 'url'",
         "the column 'split' does not decide the splits: give one file per split (--test-texts)",
     ]
-    assert "1 rows have the same text as an earlier row and other labels, for example lines 2 and 4" in notes[2]
+    assert "1 rows have the same text as an earlier row and other labels, for example lines 2 and 4" in notes[3]
     assert not any("--missing" in note for note in notes)
     _, notes = read_splits({"train": SplitFiles(table)}, Reading(cells=CellRules("N/A", literal=True)))
     assert "no text and no label cell of a row is 'N/A', as --missing says" in notes

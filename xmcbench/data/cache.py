@@ -32,6 +32,7 @@ from xmcbench.data.vectorizer import Options, Vectorizer
 FORMAT = 2  # version of the folder layout; raise it when an older reader would misread a newer folder
 GROUPS = ("label_groups", "row_groups")
 VECTORIZER = "vectorizer."  # prefix of its arrays, which are not part of the content hash
+IDS = "ids."  # the same for ids of rows
 Shapes = dict[str, tuple[int, int]]  # "train.labels" → (n, L)
 
 
@@ -69,6 +70,9 @@ def open_or_build(folder: Path, key: str, build: Callable[[], Parsed], *, verify
     def save(writer: Writer) -> Mapping[str, object]:
         parsed = build()
         facts = {"content_hash": _hash(parsed, writer), "shapes": shapes(parsed), "extra": dict(parsed.extra)}
+        for which, split in parsed.splits.items():
+            for name, array in _texts(f"{IDS}{which}", split.ids):
+                writer.save(name, array)
         if parsed.vectorizer is None:
             return facts
         for name, array in parsed.vectorizer.arrays().items():
@@ -207,7 +211,9 @@ def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, o
 
     def split(which: str) -> Split:
         features = _csr(named, f"{which}.features", matrices) if f"{which}.features" in matrices else None
-        return Split(features, texts(f"{which}.texts"), _csr(named, f"{which}.labels", matrices))
+        return Split(
+            features, texts(f"{which}.texts"), _csr(named, f"{which}.labels", matrices), texts(f"{IDS}{which}")
+        )
 
     def groups(kind: str) -> dict[str, Array]:
         return {name.removeprefix(f"{kind}."): a for name, a in named.items() if name.startswith(f"{kind}.")}

@@ -31,6 +31,14 @@ def changes(old: Parsed, new: Parsed) -> list[str]:
     return lines or ["the order of rows, values of features, texts of labels or filter pairs differ"]
 
 
+def id_changes(old: Parsed, new: Parsed) -> list[str]:
+    """One message if the user's ids of rows, which are no part of the content, were added, removed or changed."""
+    before, after = ([list(split.ids or ()) for split in data.splits.values()] for data in (old, new))
+    if before == after:
+        return []
+    return [f"ids of rows {'added' if not any(before) else 'removed' if not any(after) else 'changed'}"]
+
+
 def _texts_identify(data: Parsed) -> bool:
     return data.label_texts is not None and len(set(data.label_texts)) == len(data.label_texts)
 

@@ -5,6 +5,7 @@ X.trn.txt X.tst.txt X.dev.txt              raw texts, one per line
 output-items.txt                           label texts, one per line
 X.*.jsonl output-items.jsonl               texts unchanged: {"text": …} per line if a text doesn't fit into a line of
                                            the .txt next to it; in imports a JSON string per line, and no .txt
+ids.trn.jsonl ids.tst.jsonl ids.dev.jsonl  ids of the rows, a JSON string per line, if the data set has ids
 filter_labels_train.txt, …_test.txt        pairs `row label` to exclude from evaluation
 train.txt test.txt dev.txt                 instead of npz: one-file XMC text
 """
@@ -34,6 +35,7 @@ MARKS = ("Y.trn.npz", "train.txt")  # one of them is in every folder of this lay
 BOM = "\ufeff"  # readers take it off the first line of a file
 NAMES = frozenset(
     [f"{kind}.{short}.{end}" for kind in "XY" for short in SHORT.values() for end in ("npz", "txt", "jsonl")]
+    + [f"ids.{short}.jsonl" for short in SHORT.values()]
     + [*XMC_NAMES.values(), *FILTERS.values(), f"{LABEL_TEXTS}.txt", f"{LABEL_TEXTS}.jsonl", "meta.json"]
 )
 
@@ -84,6 +86,8 @@ def _write_split(folder: Path, which: str, split: Split, matrices: str, texts: s
                 write_npz_csr(written[-1], matrix)
     if split.texts is not None:
         written += _write_texts(folder / f"X.{SHORT[which]}", split.texts, texts)
+    if split.ids is not None:
+        written += _write_texts(folder / f"ids.{SHORT[which]}", split.ids, "jsonl")
     return written
 
 
@@ -146,6 +150,7 @@ def _read_split(folder: Path, which: str, with_features: bool) -> Split:
         read_matrix(features) if with_features and features.exists() else None,
         read_texts(folder / f"X.{short}", int(labels.shape[0])),
         labels,
+        read_texts(folder / f"ids.{short}", int(labels.shape[0])),
     )
 
 

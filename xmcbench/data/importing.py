@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.data.cache import content_hash
-from xmcbench.data.changes import changes, feature_keys
+from xmcbench.data.changes import changes, feature_keys, id_changes
 from xmcbench.data.characters import has_unspaced
 from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
 from xmcbench.data.formats import with_filters, with_one_width
@@ -98,7 +98,8 @@ class Plan:
             xmc_text, short = first_existing(XMC_NAMES[which]), SHORT[which]
             features = first_existing(f"X.{short}.npz", f"tfidf-attnxml/X.{short}.npz") or xmc_text
             texts = exact_texts(f"X.{short}", f"raw/{short}_X.txt")
-            return SplitFiles(texts, first_existing(f"Y.{short}.npz") or xmc_text, features)
+            labels = first_existing(f"Y.{short}.npz") or xmc_text
+            return SplitFiles(texts, labels, features, first_existing(f"ids.{short}.jsonl"))
 
         train = split_files("train")
         if train.labels is None:
@@ -176,6 +177,7 @@ def _changes(new: Imported, parsed: Parsed) -> tuple[str, ...]:
     lines = []
     if old.propensity != new.propensity:
         lines.append(f"propensity A, B {old.propensity} → {new.propensity}")
+    lines += id_changes(old_parsed, parsed)
     if old.revision == new.revision:
         return (f"the same rows and labels as before, revision {old.revision}", *lines)
     belong = f"earlier runs, models and predictions belong to revision {old.revision}"
@@ -202,7 +204,9 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
             notes.append(f"{empty} {which} texts are empty")
     notes += labels.notes
     notes += [f"not read: {', '.join(plan.unread)}"] if plan.unread else []
-    splits = {name: Split(rows.features, rows.texts, labels.matrices[name]) for name, rows in rows_by_split.items()}
+    splits = {
+        name: Split(rows.features, rows.texts, labels.matrices[name], rows.ids) for name, rows in rows_by_split.items()
+    }
     if "test" not in splits:
         splits["train"], splits["test"] = split_rows(splits["train"], plan.test_share, plan.seed)
         n_test, n_rows = (sum(splits[s].labels.shape[0] for s in of) for of in (("test",), ("train", "test")))
@@ -275,4 +279,5 @@ def _select_rows(rows: Split, row_ids: NDArray[np.int64]) -> Split:
         None if rows.features is None else rows.features[row_ids],
         None if rows.texts is None else [rows.texts[int(i)] for i in row_ids],
         rows.labels[row_ids],
+        None if rows.ids is None else [rows.ids[int(i)] for i in row_ids],
     )

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of a split: (n, d) CSR float32 features or None, n texts or None, (n, L) CSR float32 labels of ones."""
+    """Rows of a split: (n, d) CSR float32 features or None, n texts or None, (n, L) CSR float32 labels of ones.
+
+    `ids` are the user's own ids of the n rows, as written in their file, or None. They are no part of the content.
+    """
 
     features: sp.csr_matrix | None
     texts: Sequence[str] | None
     labels: sp.csr_matrix
+    ids: Sequence[str] | None = None
 
 
 def no_pairs() -> NDArray[np.int64]:

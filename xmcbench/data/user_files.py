@@ -11,6 +11,7 @@ from pathlib import Path
 import scipy.sparse as sp
 
 from xmcbench.data.file_forms import check_arrays_or_text, check_plain, kind_of, text_lines
+from xmcbench.data.folders import read_texts
 from xmcbench.data.formats import read_both, read_labels
 from xmcbench.data.label_cells import WORDS, LabelCells, decide_separator, parse_cell, split_cells
 from xmcbench.data.label_names import FASTTEXT, check_one_based
@@ -41,11 +42,12 @@ EXAMPLES = 3  # label names that a note shows
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The files of one split; each may be None."""
+    """The files of one split; each may be None. `ids` has a JSON string per row, as exports write it."""
 
     texts: Path | None = None
     labels: Path | None = None
     features: Path | None = None
+    ids: Path | None = None
 
     def __bool__(self) -> bool:
         return any((self.texts, self.labels, self.features))
@@ -63,12 +65,13 @@ class Names:
 
 @dataclass
 class SplitRows:
-    """Rows of one split as read from files: labels either as a matrix or as names; optional texts and features."""
+    """Rows of one split as read from files: labels either as a matrix or as names; optional texts, features, ids."""
 
     texts: list[str] | None = None
     features: sp.csr_matrix | None = None
     labels: sp.csr_matrix | None = None
     names: Names | None = None
+    ids: list[str] | None = None
 
 
 def read_splits(
@@ -159,6 +162,7 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
     elif files.texts is not None:
         texts_table = _table_of_texts(files.texts, files, reading, notes)
         rows.texts, count = texts_table.texts, len(texts_table.lines)
+        rows.ids = _ids_of_rows(texts_table, reading, notes)
         counts[files.texts] = (count, count)
         if texts_table.labels or (files.labels is None and files.features is None):
             found[files.texts] = _cells(texts_table, texts_table.lines, texts_table.labels, reading)
@@ -183,11 +187,25 @@ def _read_split(files: SplitFiles, reading: Reading, notes: list[str]) -> tuple[
         if lines is not None and len(lines) > n_rows:
             notes.append(f"{len(lines) - n_rows} empty lines at the end of {file} are no rows")
             del lines[n_rows:]
+    if files.ids is not None:
+        rows.ids = read_texts(files.ids.with_suffix(""), n_rows)
     if isinstance(labels, LabelCells):
         del labels.lines[n_rows:]
         return rows, labels
     rows.labels = labels
     return rows, None
+
+
+def _ids_of_rows(table: Columns, reading: Reading, notes: list[str]) -> list[str] | None:
+    """The ids of the rows as written; None without a column of ids, or if a row has none, which a note says."""
+    column = reading.id_column or table.id_column
+    if not column or not table.ids or column in (reading.text_column, reading.labels_column):
+        return None
+    if len(table.ids) < len(table.lines) or not all(table.ids):
+        notes.append(f"the ids in column {column!r} of {table.path} are not kept: some rows have none")
+        return None
+    notes.append(f"the ids of rows are those in column {column!r} of {table.path}, for example {table.ids[0][:40]!r}")
+    return table.ids
 
 
 def _table_of_texts(path: Path, files: SplitFiles, reading: Reading, notes: list[str]) -> Columns:

@@ -82,6 +82,10 @@ def _split_problems(name: str, split: Split, n_labels: int, width: int | None) -
     """What is wrong within one split, and between it and the widths of the training split."""
     faults = matrix_problems(f"{name} labels", split.labels)
     rows = int(split.labels.shape[0])
+    if split.ids is not None and len(split.ids) != rows:
+        faults.append(f"{name}: {counted(len(split.ids), 'id')} for {counted(rows, 'row')}")
+    if isinstance(split.ids, Texts) and (fault := split.ids.problem()):
+        faults.append(f"{name} ids: {fault}")
     if split.labels.shape[1] != n_labels:
         faults.append(f"train has {n_labels} labels, {name} {split.labels.shape[1]}")
     if not faults and not (split.labels.data == 1).all():
