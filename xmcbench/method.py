@@ -135,6 +135,8 @@ class MethodInfo:
     seeded : two fits with the same seed are equal. False if a library draws random numbers that can't be seeded:
         several seeds are then repeats, and the contract battery compares no two fits.
     devices : the subset of "cpu", "cuda" that the method can use.
+    scores : what a score means, such as "cosine similarity", if scores of different rows can be compared; "" if they
+        only order the labels of one row. `xmcbench predict --above` is for the former.
     seconds : rough wall-clock seconds of a default run on two cores, by data set name, for the plan's estimate.
     """
 
@@ -150,6 +152,7 @@ class MethodInfo:
     deterministic: bool = False
     seeded: bool = True
     devices: tuple[str, ...] = ("cpu",)
+    scores: str = ""
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def query_parameters(self) -> dict[str, tuple[Any, ...]]:

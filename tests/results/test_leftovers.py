@@ -166,15 +166,14 @@ def test_work_folders_of_recorded_runs_are_removed_and_others_kept(tmp_path: Pat
     store = Store(tmp_path)
     add(store, 1)
     recorded, needed = left_work(store, 1), left_work(store, 1, "needed")
-    unrecorded, kept = left_work(store, 2), left_work(store, 1, "kept")
-    work_folder.keep(kept)
+    unrecorded = left_work(store, 2)
     (tmp_path / "work" / "gone.lock").touch()
     assert set(leftovers.abandoned(tmp_path)) == {recorded, needed, tmp_path / "work" / "gone"}
     with leftovers.running(tmp_path, [needed]):
         assert not recorded.exists()
         assert (tmp_path / leftovers.RUNNING).is_file()
     names = {path.name for path in (tmp_path / "work").iterdir()}
-    assert names == {name for work in (needed, unrecorded, kept) for name in (work.name, f"{work.name}.lock")}
+    assert names == {name for work in (needed, unrecorded) for name in (work.name, f"{work.name}.lock")}
 
 
 def test_whenever_merging_is_killed_the_next_one_completes_it(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from xmcbench.cli.doctor import doctor
 from xmcbench.cli.errors import errors
 from xmcbench.cli.info import cite, info
 from xmcbench.cli.ls import ls
+from xmcbench.cli.model import model_app
 from xmcbench.cli.new import new
 from xmcbench.cli.options import Command
 from xmcbench.cli.peers import peers_app
@@ -56,8 +57,9 @@ data_app.command("verify")(verify_files)
 data_app.command()(where)
 data_app.command("import", epilog=IMPORT_EPILOG)(import_)
 data_app.command("export")(export)
-for name, group in (("data", data_app), ("peers", peers_app), ("board", board_app), ("check", check_app)):
+groups = {"data": data_app, "model": model_app, "peers": peers_app, "board": board_app, "check": check_app}
+for name, group in groups.items():
     app.add_typer(group, name=name)
-for group in (app, data_app, peers_app, board_app, check_app):
+for group in (app, *groups.values()):
     for registered in group.registered_commands:
         registered.cls = Command

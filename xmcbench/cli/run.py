@@ -98,7 +98,7 @@ def run(
     plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
     forbid_network(offline)
     console, store = make_console(stderr=as_json), Store(results)
-    options = Options(device, threads, time_limit, again, scored)
+    options = Options(device, threads, time_limit, again, scored, keep_models=keep_models)
     try:
         data, failures = _load_all(plan, offline, console)
         plan = [spec for spec in plan if spec.dataset in data]
@@ -110,7 +110,7 @@ def run(
         done = _execute_plan(plan, data, store, options, console, out, failures)
         records = [record for _, record in done]
         if all(record.status != "interrupted" for record in records):
-            _settle_models(done, data, store, keep_models)
+            failures += _settle_models(done, data, store, keep_models, console)
     _print_end(console, store, records, failures)
     if failures or any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
@@ -303,12 +303,23 @@ def _work_folders(plan: list[RunSpec], data: dict[str, Dataset], store: Store, o
 
 
 def _settle_models(
-    done: list[tuple[RunSpec, Record]], data: dict[str, Dataset], store: Store, keep_models: bool
-) -> None:
-    """Keep or remove the work folders of successful runs; those of others are needed to resume."""
-    from xmcbench.runs.work_folder import keep, remove
+    done: list[tuple[RunSpec, Record]], data: dict[str, Dataset], store: Store, keep_models: bool, console: Console
+) -> list[str]:
+    """Keep the models of successful runs if asked to, and remove their work folders; those of others are needed to
+    resume. Returns a line for each model that can't be kept."""
+    from xmcbench.models.folder import keep
+    from xmcbench.runs.work_folder import remove
 
+    failures = []
+    for spec, record in done:
+        if record.status == "ok" and keep_models:
+            try:
+                path = keep(spec, record, data[spec.dataset], store)
+                console.print(safe(f"model: {path}"), soft_wrap=True)
+            except XmcError as error:
+                failures.append(_failure(f"{spec.label} on {spec.dataset}, no model", error))
     for spec, record in done:
         if record.status == "ok":
             device = record.environment.device or "cpu"
-            (keep if keep_models else remove)(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
+            remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
+    return failures

@@ -59,13 +59,15 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
     device = pick_device(options.device, spec.info.devices)
     spec_hash = spec.spec_hash(dataset.content_hash, device)
     old = None if options.again else store.done(spec_hash)
-    if old is not None:
+    if old is not None and _complete(old, store, options):
         return with_metrics(old, dataset, store, options)
     work = store.work(spec.fit_hash(dataset.content_hash, device)).absolute()  # a method may change the current folder
     started = datetime.now(UTC)
     with work_folder.locked(work, reporter):
         old = store.done(spec_hash)
-        if old is not None and not options.again:  # another process finished the run while this one waited
+        if (
+            old is not None and not options.again and _complete(old, store, options)
+        ):  # another process finished the run while this one waited
             return with_metrics(old, dataset, store, options)
         if options.again:
             work_folder.discard(work)
@@ -79,6 +81,11 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
             with suppress(OSError):  # the method removed or protected them
                 work_folder.clear(work, keep="tune" if job.tuned else None)
     return record, False
+
+
+def _complete(record: Record, store: Store, options: Options) -> bool:
+    """Whether a finished run needs no repetition: its model is kept, or not asked for."""
+    return not options.keep_models or store.model(record.run_id).is_dir()
 
 
 def _added(job: Job, store: Store, spec_hash: str, started: datetime, old: Record | None) -> Record:

@@ -5,6 +5,7 @@ DIR/predictions/RUN_ID.npz   TopK, before the filter is applied
 DIR/rows/RUN_ID.npz          per-row hits and weights, for paired tests
 DIR/board/                   the per-row numbers that leaderboards need: `xmcbench.results.row_values`
 DIR/reports/FIT_HASH/        the method's report on its fitted model, if it writes one
+DIR/models/RUN_ID/           the fitted model of a run with --keep-models
 DIR/work/FIT_HASH/           checkpoints and the model of an unfinished run
 """
 
@@ -262,6 +263,10 @@ class Store:
             fault = f"{record.run_id}: names {name!r}, which is no file in {kind}/"
             raise DataError(fault, "xmcbench writes no such record.")
         return self.folder / name
+
+    def model(self, run_id: str) -> Path:
+        """The folder of a run's model, see `xmcbench.models.folder`; it exists if the model was kept."""
+        return self.folder / "models" / run_id
 
     def work(self, fit_hash: str) -> Path:
         """The work folder of a fit."""

@@ -188,7 +188,7 @@ def checked(candidate: object, name: str) -> type[Method]:
 
 def _faults(info: MethodInfo) -> list[str]:
     """What a plan or a record can't hold of a method's info."""
-    texts = {field: getattr(info, field) for field in ("name", "summary", "family", "version", "citation")}
+    texts = {field: getattr(info, field) for field in ("name", "summary", "family", "version", "citation", "scores")}
     faults = [f"info.{field} is a {kind_of(v)}, not a str" for field, v in texts.items() if type(v) is not str]
     faults += [
         f"info.{field} is not valid text, or too long"

@@ -88,11 +88,6 @@ def finish(work: Path, run_id: str) -> None:
         file.write(run_id.encode())
 
 
-def keep(work: Path) -> None:
-    """Keep the work folder of a run with a record."""
-    (work / FINISHED).unlink(missing_ok=True)
-
-
 def recorded(work: Path) -> str:
     """The run of `finish`, or "" if the work folder is unfinished or kept."""
     path = work / FINISHED
@@ -172,6 +167,34 @@ def changed(folder: Path, expected: Mapping[str, str]) -> str:
     other = {name for name in expected.keys() & found.keys() if expected[name] != found[name]}
     parts = (("missing", missing), ("not part of it", added), ("changed", other))
     return "; ".join(f"{', '.join(sorted(names))}: {what}" for what, names in parts if names)
+
+
+class _Saved(msgspec.Struct):
+    """What `model_of` reads of the state file of a finished fit, see `xmcbench.runs.job`."""
+
+    files: dict[str, str]
+
+
+@contextmanager
+def model_of(work: Path, identity: Mapping[str, object]) -> Iterator[Path]:
+    """The folder of the model that a run saved in its work folder, which is locked meanwhile.
+
+    DataError if there is none, or if it is not the one that was saved.
+    """
+    hint = "Repeat the run with --keep-models."
+    if not work.is_dir():
+        raise DataError(f"{work}: the fitted model is gone", hint)
+
+    def reject(path: Path, fault: str) -> None:
+        raise DataError(f"{path}: {fault}", hint)
+
+    with locks.locked(_lock_of(work)):
+        fit = StateFile(work / "fit.json", identity, reject).read(_Saved)
+        if fit is None:
+            raise DataError(f"{work}: has no fitted model", hint)
+        if fault := changed(work / "model", fit.files):
+            raise DataError(f"{work / 'model'}: not the model that was saved ({fault})", hint)
+        yield work / "model"
 
 
 class Past(msgspec.Struct, kw_only=True):

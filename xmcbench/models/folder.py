@@ -1,0 +1,212 @@
+"""The folder of a model: written after a run, copied by an export, loaded without running code from it.
+
+FOLDER/   model.json  README.md  method/…  labels.jsonl  vectorizer/…
+
+`method/` has what the method's `save` wrote, `labels.jsonl` a JSON string per label, in the order of ids, and
+`vectorizer/` the fitted tf-idf of the view. The last two are there if the data set has label texts, and if its features
+were made from texts. RESULTS/models/RUN_ID is the model of a run that was kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from xmcbench import __version__
+from xmcbench.data.documents import read_lines
+from xmcbench.data.vectorizer import Vectorizer
+from xmcbench.errors import DataError, UsageError, XmcError, cannot_write, explain
+from xmcbench.files import atomic, replaced_folder
+from xmcbench.inputs import typed_json
+from xmcbench.models.card import AGAIN, CARD, README, ModelCard, read_card, readme, sealed
+from xmcbench.models.model import Model
+from xmcbench.runs import registry, work_folder
+from xmcbench.runs.machine import pick_device
+from xmcbench.runs.provenance import versions
+from xmcbench.runs.stages import prediction_depth
+
+if TYPE_CHECKING:
+    from xmcbench.data.spec import Dataset
+    from xmcbench.method import Method
+    from xmcbench.results.record import Record
+    from xmcbench.results.store import Store
+    from xmcbench.runs.spec import RunSpec
+
+METHOD, LABELS, VECTORIZER = "method", "labels.jsonl", "vectorizer"
+
+
+def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
+    """Write the fitted model of a run that has just ended to RESULTS/models/RUN_ID, unless it is there; returns it.
+
+    Raises
+    ------
+    UsageError : the method is a class in a file, which no model can name.
+    DataError : the model in the run's work folder is missing or damaged, or the folder can't be written.
+    """
+    if record.code.method.sha256 is not None:
+        hint = "Make it a distribution first: `xmcbench new method NAME`."
+        raise UsageError(f"{record.method.name}: the model of a class in a file can't be kept", hint)
+    target = store.model(record.run_id)
+    if target.is_dir():
+        return target
+    device = record.environment.device or "cpu"
+    chosen = {name: record.method.parameters[name] for name, _ in spec.grid or ()}
+    work = store.work(spec.fit_hash(dataset.content_hash, device))
+    identity = spec.with_chosen(chosen).identity(dataset.content_hash, device)
+    with work_folder.model_of(work, identity) as model, replaced_folder(target) as folder:
+        _link(model, folder / METHOD)
+        if dataset.label_texts is not None:
+            lines = (json.dumps(text, ensure_ascii=True) + "\n" for text in dataset.label_texts)
+            _write(folder / LABELS, "".join(lines).encode())
+        if dataset.vectorizer is not None:
+            (folder / VECTORIZER).mkdir()
+            dataset.vectorizer.save(folder / VECTORIZER)
+        card = ModelCard(
+            run_id=record.run_id,
+            created=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            method=record.method,
+            query={name: record.method.parameters[name] for name in spec.query},
+            seed=record.seed,
+            dataset=record.dataset,
+            available=tuple(sorted(dataset.facts().available)),
+            depth=prediction_depth(record.k, dataset.test_filter, dataset.n_labels),
+            metrics=record.metrics,
+            libraries={"python": platform.python_version(), "xmcbench": __version__, **versions()},
+            files={},
+        )
+        reads_texts = dataset.vectorizer is not None or "features" not in card.available
+        _write(folder / README, readme(card, reads_texts=reads_texts))
+        files = work_folder.hashes(folder)
+        _write(folder / CARD, sealed(msgspec.structs.replace(card, files=files)))
+    return target
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic(path) as file:
+        file.write(content)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second folder with the same files, which share their space where the file system allows."""
+
+    def link(a: str, b: str) -> None:
+        try:
+            os.link(a, b)
+        except OSError:
+            shutil.copyfile(a, b)
+
+    try:
+        shutil.copytree(source, target, copy_function=link)
+    except (OSError, shutil.Error) as error:
+        raise cannot_write(target, error if isinstance(error, OSError) else OSError(str(error))) from error
+
+
+def export(source: Path, to: Path, *, replace: bool = False) -> None:
+    """Copy a model's folder, after its hashes were checked, as a whole or not at all.
+
+    Raises
+    ------
+    UsageError : `to` is a file, or a folder that is not empty without `replace`, or of something else than a model.
+    DataError : the model is damaged, or `to` can't be written.
+    """
+    check(source)
+    if os.path.lexists(to) and not to.is_dir():
+        raise UsageError(f"{to} is a file", "Give --to a folder.")
+    if to.is_dir() and any(to.iterdir()):
+        if not (to / CARD).is_file():
+            raise UsageError(f"{to} is not empty, and no model", "Give --to a new folder.")
+        if not replace:
+            raise UsageError(f"{to} has a model already", "Give another folder, or --replace.")
+    with replaced_folder(to) as folder:
+        try:
+            shutil.copytree(source, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        except (OSError, shutil.Error) as error:
+            raise cannot_write(to, error if isinstance(error, OSError) else OSError(str(error))) from error
+
+
+def check(folder: Path) -> ModelCard:
+    """The card of a model whose files all have their hashes; DataError names those that don't."""
+    card = read_card(folder)
+    if fault := work_folder.changed(folder, {**card.files, CARD: work_folder.hashes(folder).get(CARD, "")}):
+        raise DataError(f"{folder}: the model is damaged ({fault})", AGAIN)
+    return card
+
+
+def load_model(folder: Path, *, device: str = "auto") -> Model:
+    """Load a model from its folder; no code of the folder runs, and the method is found by its name.
+
+    Raises
+    ------
+    DataError : no model, damaged, or of another version of the format or of the method.
+    UsageError : its method is not installed.
+    XmcError : the method or a package that it needs can't be imported.
+    """
+    card = check(Path(folder))
+    source = registry.get(card.method.name)
+    if source.info.version != card.method.version:
+        raise DataError(
+            f"{folder}: a model of {card.method.name} version {card.method.version}; "
+            f"version {source.info.version} is installed, which predicts otherwise",
+            f"Fit again, or install the version that made it (xmcbench {card.libraries.get('xmcbench', 'unknown')}).",
+        )
+    vectorizer = Vectorizer.load(folder / VECTORIZER) if VECTORIZER in card.files else None
+    names = _names(folder / LABELS, card.dataset.n_labels) if LABELS in card.files else None
+    return Model(card, _loaded(source, card, folder), vectorizer, names, pick_device(device, source.info.devices))
+
+
+def _names(path: Path, n_labels: int) -> Sequence[str]:
+    lines = enumerate(read_lines(path, n_labels), 1)
+    return [typed_json(line, str, f"{path}, line {number}", "One JSON string per line.") for number, line in lines]
+
+
+def _loaded(source: type[Method], card: ModelCard, folder: Path) -> Method:
+    """The fitted method; query parameters have their defaults, as in a run."""
+    defaults = source.info.parameters()
+    parameters = card.method.parameters.items()
+    values = {name: getattr(defaults, name, None) if name in card.query else value for name, value in parameters}
+    try:
+        method = source(source.info.parameters(**values))
+        method.load(folder / METHOD)
+    except (XmcError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise DataError(f"{folder}: {card.method.name} can't load its model: {explain(error)[1]}", AGAIN) from error
+    return method
+
+
+def model_folder(text: str, store: Store, dataset: str | None = None) -> Path:
+    """The folder of what a user typed: a model's folder, a run, or a method's name (its newest run with a model).
+
+    Raises
+    ------
+    UsageError : no such run, or no model of it was kept.
+    DataError : a folder without a model.
+    """
+    path = Path(text)
+    if path.is_dir():
+        read_card(path)
+        return path
+    if "/" in text and not path.exists() and not text.endswith(".json"):
+        raise UsageError(f"{text}: no such folder", "`xmcbench model export RUN --to FOLDER` writes a model.")
+    records = store.fitting(text, store.records(), dataset)
+    kept = [record for record in records if store.model(record.run_id).is_dir()]
+    if not kept:
+        newest = records[-1]
+        raise UsageError(
+            f"the model of run {newest.run_id} was not kept",
+            f"xmcbench run '{newest.method.label}' --dataset '{newest.dataset.name}' --keep-models fits it again.",
+        )
+    return store.model(kept[-1].run_id)
+
+
+def find_model(text: str, store: Store, dataset: str | None = None) -> Model:
+    """`load_model` of `model_folder`; errors of both."""
+    return load_model(model_folder(text, store, dataset))

@@ -1,0 +1,181 @@
+"""A fitted method with all it needs to label new texts."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from xmcbench.context import RunContext
+from xmcbench.errors import DataError, UsageError, counted
+from xmcbench.method import Inputs, Method
+from xmcbench.topk import PAD, TopK, checked
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from xmcbench.data.vectorizer import Vectorizer
+    from xmcbench.models.card import ModelCard
+
+
+class Label(NamedTuple):
+    """A predicted label: its id, its name (the id as text where labels have no names), and its score."""
+
+    id: int
+    name: str
+    score: float
+
+
+class Predictions(Sequence[list[Label]]):
+    """Predicted labels of n rows: `predictions[i]` is the list of row i's labels, best first.
+
+    Attributes
+    ----------
+    topk : ids (n, k) int32 and scores (n, k) float32, see `TopK`.
+    names : label texts by id, or None.
+    """
+
+    def __init__(self, topk: TopK, names: Sequence[str] | None) -> None:
+        self.topk, self.names = topk, names
+
+    def __len__(self) -> int:
+        return len(self.topk.ids)
+
+    def __getitem__(self, row: int) -> list[Label]:  # type: ignore[override]
+        ids, scores = self.topk.ids[row].tolist(), self.topk.scores[row].tolist()
+        names = self.names
+        return [
+            Label(label, str(label) if names is None else names[label], score)
+            for label, score in zip(ids, scores, strict=True)
+            if label != PAD
+        ]
+
+    def __iter__(self) -> Iterator[list[Label]]:
+        return (self[row] for row in range(len(self)))
+
+
+class Model:
+    """A fitted method, its vectorizer and the names of its labels. `xmcbench.load_model` makes it from a folder.
+
+    Attributes
+    ----------
+    card : method, parameters, data set, scores and versions, see `ModelCard`.
+    method : the fitted method.
+    vectorizer : makes features from texts; None if the features of the data set were not made from texts.
+    names : (L,) label texts by id, or None.
+    """
+
+    def __init__(
+        self, card: ModelCard, method: Method, vectorizer: Vectorizer | None, names: Sequence[str] | None, device: str
+    ) -> None:
+        self.card, self.method, self.vectorizer, self.names = card, method, vectorizer, names
+        folder = Path(tempfile.mkdtemp(prefix="xmcbench-model-"))  # for a method's working files
+        weakref.finalize(self, rmtree, folder, ignore_errors=True)
+        self._context = RunContext(folder, card.seed or 0, device, query=card.query)
+
+    @property
+    def n_labels(self) -> int:
+        """L, the number of labels."""
+        return self.card.dataset.n_labels
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether `predict` takes texts."""
+        return self.vectorizer is not None or "features" not in self.card.available
+
+    def predict(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        features: sp.csr_matrix | None = None,
+        k: int = 5,
+        above: float | None = None,
+    ) -> Predictions:
+        """The k best labels of new rows; all labels if there are fewer than k.
+
+        For the test rows of the data set, these are the labels and scores of the run.
+
+        Parameters
+        ----------
+        texts : n strings. An empty text, or one without a known word, gets the labels of a row without features.
+        features : instead of texts, (n, d) CSR of the data set's features.
+        above : leave out labels with a score of this or less; only where the method's scores can be compared between
+            rows (`MethodInfo.scores`).
+
+        Raises
+        ------
+        UsageError : k below 1; `above` where scores can't be compared; not exactly one of texts and features; the model
+            can't read these.
+        DataError : a text is no string; features of another width, or not finite.
+        """
+        if k < 1:
+            raise UsageError(f"k is {k}; at least 1 label can be predicted")
+        if above is not None:
+            self.check_above()
+        topk = self.topk(self.inputs(texts, features=features), k)
+        return Predictions(topk if above is None else _cut_below(topk, above), self.names)
+
+    def topk(self, inputs: Inputs, k: int) -> TopK:
+        """The k best labels of `inputs`, which `inputs` made."""
+        depth = min(max(k, self.card.depth), self.n_labels)
+        if inputs.n_rows == 0:
+            return TopK(np.empty((0, k), np.int32), np.empty((0, k), np.float32))
+        topk = checked(self.method.predict(inputs, depth, self._context), inputs.n_rows, self.n_labels)
+        return topk.cut(k)
+
+    def check_above(self) -> None:
+        """UsageError unless the scores of the method can be compared between rows."""
+        info = self.method.info
+        if not info.scores:
+            raise UsageError(
+                f"scores of {info.name} only order the labels of one row, so no threshold has a meaning for all rows",
+                "Ask for a number of labels instead.",
+            )
+
+    def inputs(self, texts: Sequence[str] | None = None, *, features: sp.csr_matrix | None = None) -> Inputs:
+        """Rows in the form in which the method got them; errors as in `predict`."""
+        if (texts is None) == (features is None):
+            raise UsageError("give texts or features, and not both")
+        data, available = self.card.dataset, self.card.available
+        names = self.names if "label_texts" in available else None
+        if texts is not None:
+            _check_texts(texts)
+            if not self.reads_texts:
+                hint = f"Give rows of {data.n_features or 0:,} features instead."
+                raise UsageError(
+                    f"this model reads features, not texts: {data.name} has no texts they were made of", hint
+                )
+            made = None if self.vectorizer is None else self.vectorizer.transform(texts)
+            return Inputs(made, texts if "texts" in available else None, names, data.n_labels)
+        assert features is not None
+        if "features" not in available:
+            raise UsageError("this model reads texts, not features", "Give texts.")
+        if features.shape[1] != data.n_features:
+            raise DataError(f"rows of {features.shape[1]:,} features; the model was fitted on {data.n_features or 0:,}")
+        if not np.isfinite(features.data).all():
+            raise DataError("a feature is NaN or infinite", "Features must be finite numbers.")
+        rows = features.astype(np.float32).tocsr()
+        rows.sort_indices()
+        return Inputs(rows, None, names, data.n_labels)
+
+    def __repr__(self) -> str:
+        data = self.card.dataset
+        return f"<{self.card.method.label} fitted on {data.name}, {counted(data.n_labels, 'label')}>"
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise UsageError("one text alone, where a list of texts is expected", "Write [text].")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"text {number} is a {type(text).__name__}, not a string")
+
+
+def _cut_below(topk: TopK, above: float) -> TopK:
+    out = topk.scores <= np.float32(above)
+    return TopK(np.where(out, PAD, topk.ids).astype(np.int32), np.where(out, -np.inf, topk.scores).astype(np.float32))
