@@ -53,7 +53,7 @@ def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
 
     matrix = sp.csr_matrix(features)
     rows = sp.csr_matrix((matrix.data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
-    scale_rows(rows.indptr, rows.data)
+    scale_rows(read_only(rows.indptr), rows.data)
     return rows
 
 
