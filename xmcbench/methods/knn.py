@@ -160,11 +160,12 @@ class Knn:
 
 def votes(ids: NDArray[np.int32], similarities: NDArray[np.float32], power: float) -> Csr:
     """(n, training rows) votes s₁ (sᵢ / s₁)^p, from the (n, N) arrays of `nearest`."""
-    from xmcbench.sparse.csr import Csr
+    from xmcbench.sparse.csr import Csr, read_only
 
     valid = ids >= 0
     counts = valid.sum(axis=1)
     largest = np.repeat(similarities.max(axis=1, initial=0).astype(np.float64), counts)
     weights = (largest * (similarities[valid] / largest) ** power).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Csr(indptr, ids[valid], np.maximum(weights, SMALLEST_VOTE))
+    arrays = indptr, ids[valid], np.maximum(weights, SMALLEST_VOTE)
+    return Csr(*(read_only(array) for array in arrays))  # as `Csr.of`: one compilation

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
 from xmcbench.sparse.chunked import Chunks, add_margins
 from xmcbench.sparse.csr import Csr, row_of
+from xmcbench.sparse.shares import run_shares
 from xmcbench.sparse.topk import best_first
 
 if TYPE_CHECKING:
@@ -97,10 +98,8 @@ def search(
     ptr = np.stack([first + end.ptr for first, end in zip(before, ends, strict=False)])
     labels = np.concatenate([tree.labels[end.nodes - tree.inner] for tree, end in zip(trees, ends, strict=True)])
     logs = np.concatenate([end.logs for end in ends])
-    if n <= FEW:
-        _combine_share(ptr, labels, logs, np.zeros(n_labels, np.float32), ids, scores, 0, 1)
-    else:
-        _combine(ptr, labels, logs, np.zeros((get_num_threads(), n_labels), np.float32), ids, scores)
+    workers = 1 if n <= FEW else get_num_threads()
+    run_shares(_combine, workers, ptr, labels, logs, np.zeros((workers, n_labels), np.float32), ids, scores)
     return ids, scores
 
 
@@ -122,13 +121,13 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
         logs = np.empty(starts[-1], np.float32)
         order = _by_node(beams.nodes)
         visits = Visits(order, np.repeat(np.arange(n), np.diff(beams.ptr))[order])
-        _expand(chunks, x, beams, starts, visits, power, logs, workers)
+        run_shares(_expand, workers, chunks, x, beams, starts, visits, power, logs)
         counts = np.diff(starts[beams.ptr])
         if cut or level < depth - 1:
             counts = np.minimum(counts, beam)
         ptr = np.concatenate([[0], np.cumsum(counts)])
         selected = Beam(ptr, np.empty(ptr[-1], np.int64), np.empty(ptr[-1], np.float32))
-        _best(chunks.child_ptr, beams, starts, logs, selected, workers)
+        run_shares(_best, workers, chunks.child_ptr, beams, starts, logs, selected)
         beams = selected
     return beams
 
@@ -157,15 +156,16 @@ def _by_node(nodes: Any) -> Any:
     return order
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _expand(chunks: Any, x: Any, beams: Any, starts: Any, visits: Any, power: int, logs: Any, workers: int) -> None:
-    """Score the children of all nodes of `beams`."""
-    for worker in prange(workers):
-        for i in range(len(visits.pairs) * worker // workers, len(visits.pairs) * (worker + 1) // workers):
-            pair = visits.pairs[i]
-            columns, numbers = row_of(x, visits.rows[i])
-            z = logs[starts[pair] : starts[pair + 1]]
-            _score(chunks, beams.nodes[pair], columns, numbers, beams.logs[pair], power, z)
+@njit(cache=True, nogil=True)
+def _expand(
+    chunks: Any, x: Any, beams: Any, starts: Any, visits: Any, power: int, logs: Any, worker: int, workers: int
+) -> None:
+    """Score the children of a share of the nodes of `beams`."""
+    for i in range(len(visits.pairs) * worker // workers, len(visits.pairs) * (worker + 1) // workers):
+        pair = visits.pairs[i]
+        columns, numbers = row_of(x, visits.rows[i])
+        z = logs[starts[pair] : starts[pair + 1]]
+        _score(chunks, beams.nodes[pair], columns, numbers, beams.logs[pair], power, z)
 
 
 @njit(cache=True, nogil=True)
@@ -191,12 +191,11 @@ def _children(child_ptr: Any, nodes: Any) -> Any:
     return children
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _best(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, workers: int) -> None:
-    """Write the best children of each row's nodes to `selected`, as many as there is room for."""
-    for worker in prange(workers):
-        for row in range(worker, len(selected.ptr) - 1, workers):
-            _best_of_row(child_ptr, beams, starts, logs, selected, row)
+@njit(cache=True, nogil=True)
+def _best(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, worker: int, workers: int) -> None:
+    """Write the best children of every `workers`-th row's nodes to `selected`, as many as there is room for."""
+    for row in range(worker, len(selected.ptr) - 1, workers):
+        _best_of_row(child_ptr, beams, starts, logs, selected, row)
 
 
 @njit(cache=True, nogil=True)
@@ -206,7 +205,8 @@ def _best_of_row(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: A
     nodes = selected.nodes[selected.ptr[row] : selected.ptr[row + 1]]
     node_logs = selected.logs[selected.ptr[row] : selected.ptr[row + 1]]
     if len(nodes) == len(children):  # all children fit into the beam, and their order does not matter
-        nodes[:], node_logs[:] = children, child_logs
+        for i in range(len(nodes)):
+            nodes[i], node_logs[i] = children[i], child_logs[i]
     else:
         best_first(children, child_logs, nodes, node_logs)
 
@@ -235,21 +235,13 @@ def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power
     return ptr, all_nodes, all_logs
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _combine(ptr: Any, labels: Any, logs: Any, sums: Any, ids: Any, scores: Any) -> None:
-    workers = len(sums)
-    for worker in prange(workers):
-        _combine_share(ptr, labels, logs, sums[worker], ids, scores, worker, workers)
-
-
 @njit(cache=True, nogil=True)
-def _combine_share(
-    ptr: Any, labels: Any, logs: Any, sums: Any, ids: Any, scores: Any, worker: int, workers: int
-) -> None:
+def _combine(ptr: Any, labels: Any, logs: Any, all_sums: Any, ids: Any, scores: Any, worker: int, workers: int) -> None:
     """Rank labels by their mean score over the trees. Tree t's labels for row i are from ptr[t, i] to ptr[t, i + 1].
 
-    `sums` (L,) float32: zeros before and after a row.
+    `all_sums` (workers, L) float32: zeros before and after a row.
     """
+    sums = all_sums[worker]
     for row in range(worker, len(ids), workers):
         n_entries = 0
         for tree in range(len(ptr)):

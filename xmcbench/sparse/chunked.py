@@ -15,10 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import Csr, add_line
+from xmcbench.sparse.shares import run_shares
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -74,7 +75,8 @@ class Chunks(NamedTuple):
         inner, width = len(child_ptr) - 1, int(weights.shape[1]) - 1
         matrix = Csr.of(weights)
         sizes = np.zeros((3, inner), np.int64)
-        _measure(child_ptr, matrix, width, sizes)
+        workers = get_num_threads()
+        run_shares(_measure, workers, child_ptr, matrix, width, sizes)
         words = -(-width // 64)
         by_bits = BITS * words <= 8 * sizes[0]
         starts = np.cumsum(sizes, axis=1) - sizes
@@ -92,7 +94,7 @@ class Chunks(NamedTuple):
             np.empty(sizes[2].sum(), np.int32),
             np.empty(sizes[2].sum(), np.float32),
         )
-        _fill(matrix, width, starts[1], starts[2], chunks)
+        run_shares(_fill, workers, matrix, width, starts[1], starts[2], chunks)
         return chunks
 
 
@@ -112,10 +114,10 @@ def _is_line(count: int, n_children: int) -> bool:
     return FULL * count >= n_children or count >> COUNT > 0
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _measure(child_ptr: Any, matrix: Any, width: int, sizes: Any) -> None:
-    """Write each node's number of features, of numbers in lines and of numbers in lists."""
-    for node in prange(sizes.shape[1]):
+@njit(cache=True, nogil=True)
+def _measure(child_ptr: Any, matrix: Any, width: int, sizes: Any, worker: int, workers: int) -> None:
+    """Write every `workers`-th node's number of features, of numbers in lines and of numbers in lists."""
+    for node in range(worker, sizes.shape[1], workers):
         counts, n_children = _count(child_ptr, matrix, width, node), child_ptr[node + 1] - child_ptr[node]
         for feature in range(width):
             if counts[feature] > 0:
@@ -126,9 +128,9 @@ def _measure(child_ptr: Any, matrix: Any, width: int, sizes: Any) -> None:
                     sizes[2, node] += counts[feature]
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _fill(matrix: Any, width: int, line_ptr: Any, list_ptr: Any, chunks: Any) -> None:
-    for node in prange(len(line_ptr)):
+@njit(cache=True, nogil=True)
+def _fill(matrix: Any, width: int, line_ptr: Any, list_ptr: Any, chunks: Any, worker: int, workers: int) -> None:
+    for node in range(worker, len(line_ptr), workers):
         _fill_node(matrix, width, node, line_ptr[node], list_ptr[node], chunks)
 
 

@@ -16,7 +16,7 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.method import Progress
-from xmcbench.sparse.csr import Csr, row_of, row_squares, scale_rows, unit_rows
+from xmcbench.sparse.csr import Csr, read_only, row_of, row_squares, scale_rows, unit_rows
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -40,12 +40,12 @@ def label_centroids(features: sp.csr_matrix, labels: sp.csr_matrix) -> sp.csr_ma
     import scipy.sparse as sp
 
     # The row norms are applied to the label matrix, since a scaled copy of the features would take the most memory.
-    lengths = np.sqrt(row_squares(features.indptr, features.data))
+    lengths = np.sqrt(row_squares(read_only(features.indptr), features.data))
     shares = np.repeat(1 / np.where(lengths > 0, lengths, 1), np.diff(labels.indptr)).astype(np.float32)
     weights = sp.csr_matrix((shares, labels.indices, labels.indptr), shape=labels.shape)
     centroids = (weights.T @ features).tocsr()
     centroids.sort_indices()
-    scale_rows(centroids.indptr, centroids.data)
+    scale_rows(read_only(centroids.indptr), centroids.data)
     return centroids
 
 

@@ -21,12 +21,27 @@ class Csr(NamedTuple):
 
     @classmethod
     def of(cls, matrix: sp.csr_matrix) -> Csr:
-        """The arrays of `matrix` in the types the kernels are compiled for; copied only where they differ."""
+        """Read-only views of the arrays of `matrix`, copied only where types differ.
+
+        Numba compiles once for arrays that may be written and once for those of a mapped file, so none may be written.
+        """
+        return cls(*(read_only(array) for array in cls.stored(matrix)))
+
+    @classmethod
+    def stored(cls, matrix: sp.csr_matrix) -> Csr:
+        """The arrays of `matrix` in the types kernels are compiled for, for a model that is saved and loaded."""
         return cls(
             np.ascontiguousarray(matrix.indptr, np.int64),
             np.ascontiguousarray(matrix.indices, np.int32),
             np.ascontiguousarray(matrix.data, np.float32),
         )
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that may not be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
@@ -38,7 +53,7 @@ def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
 
     matrix = sp.csr_matrix(features)
     rows = sp.csr_matrix((matrix.data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
-    scale_rows(rows.indptr, rows.data)
+    scale_rows(read_only(rows.indptr), rows.data)
     return rows
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import Csr, add_line, row_of
+from xmcbench.sparse.shares import run_shares
 from xmcbench.sparse.topk import best_first
 from xmcbench.topk import PAD, TopK
 
@@ -50,7 +51,7 @@ class InvertedIndex(NamedTuple):
         lines = np.ascontiguousarray(by_feature[common].toarray(), np.float32)
         by_feature.data[np.repeat(place >= 0, counts)] = 0
         by_feature.eliminate_zeros()
-        return cls(*Csr.of(by_feature), lines, place)
+        return cls(*Csr.stored(by_feature), lines, place)
 
     @property
     def width(self) -> int:
@@ -80,7 +81,7 @@ class InvertedWeights(NamedTuple):
         """From (P, d + 1) CSR weights as `xmcbench.sparse.linear` gives them, the bias weight at column d."""
         width = weights.shape[1] - 1
         bias_weights = np.asarray(weights[:, [width]].toarray(), np.float32).ravel()
-        return cls(Csr.of(weights[:, :width].T.tocsr()), bias_weights * np.float32(bias))
+        return cls(Csr.stored(weights[:, :width].T.tocsr()), bias_weights * np.float32(bias))
 
 
 class Scratch(NamedTuple):
@@ -114,24 +115,17 @@ def nearest(index: InvertedIndex, queries: Csr, count: int) -> tuple[NDArray[np.
     shape = max(1, min(get_num_threads(), n)), index.size
     scratch = Scratch(np.zeros(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
     row_ids = np.arange(index.size, dtype=np.int32)
-    if shape[0] == 1:  # starting threads would take longer than a single query
-        _answer_share(queries, index, row_ids, scratch, out.ids, out.scores, 0)
-    else:
-        _answer(queries, index, row_ids, scratch, out.ids, out.scores)
+    run_shares(_answer_share, shape[0], queries, index, row_ids, scratch, out.ids, out.scores)
     return out.ids, out.scores
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _answer(queries: Any, index: Any, row_ids: Any, scratch: Any, ids: Any, products: Any) -> None:
-    for worker in prange(len(scratch.sums)):
-        _answer_share(queries, index, row_ids, scratch, ids, products, worker)
-
-
 @njit(cache=True, nogil=True)
-def _answer_share(queries: Any, index: Any, row_ids: Any, scratch: Any, ids: Any, products: Any, worker: int) -> None:
+def _answer_share(
+    queries: Any, index: Any, row_ids: Any, scratch: Any, ids: Any, products: Any, worker: int, workers: int
+) -> None:
     """Answer every `workers`-th query."""
     z, hits, hit_sums = scratch.sums[worker], scratch.hits[worker], scratch.hit_sums[worker]
-    for query in range(worker, len(ids), len(scratch.sums)):
+    for query in range(worker, len(ids), workers):
         columns, numbers = row_of(queries, query)
         additions = 0
         for i in range(len(columns)):
@@ -193,20 +187,29 @@ def best_labels(
     if n and k:
         scratch = np.empty((min(get_num_threads(), n), n_labels), np.float32)
         label_ids = np.arange(n_labels, dtype=np.int32)
-        _score_rows(Csr.of(features), *weights, label_ids, scratch, ids, margins)
+        arguments = (Csr.of(features), *weights, label_ids, scratch, ids, margins)
+        run_shares(_score_share, len(scratch), *arguments)
     return ids, margins
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _score_rows(
-    features: Any, by_feature: Any, bias: Any, label_ids: Any, scratch: Any, ids: Any, margins: Any
+@njit(cache=True, nogil=True)
+def _score_share(
+    features: Any,
+    by_feature: Any,
+    bias: Any,
+    label_ids: Any,
+    scratch: Any,
+    ids: Any,
+    margins: Any,
+    worker: int,
+    workers: int,
 ) -> None:
-    workers = len(scratch)
-    for worker in prange(workers):
-        for row in range(worker, len(ids), workers):
-            columns, numbers = row_of(features, row)
-            z = scratch[worker]
-            z[:] = bias
-            for i in range(len(columns)):
-                _add_list(numbers[i], by_feature, columns[i], z)
-            best_first(label_ids, z, ids[row], margins[row])
+    """Score every `workers`-th row."""
+    z = scratch[worker]
+    for row in range(worker, len(ids), workers):
+        columns, numbers = row_of(features, row)
+        for label in range(len(z)):
+            z[label] = bias[label]
+        for i in range(len(columns)):
+            _add_list(numbers[i], by_feature, columns[i], z)
+        best_first(label_ids, z, ids[row], margins[row])

@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import Csr, columns_of, gather_rows, row_squares
 from xmcbench.sparse.dual import Problem, SolverOptions, WorkProgress, solve
 from xmcbench.sparse.onevsrest import train_one_vs_rest
+from xmcbench.sparse.shares import run_shares
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -122,7 +123,7 @@ def train_linear(
     for first, last in ranges:
         ends = np.cumsum(room[first:last])
         packed = Packed(ends - room[first:last], np.zeros(last - first, np.int64), columns, values)
-        _solve_chunk(x, squares, problems, first, options, scratch, packed)
+        run_shares(_solve_share, workers, x, squares, problems, first, options, scratch, packed)
         counts.append(packed.counts)
         all_columns.append(packed.joined(columns))
         all_values.append(packed.joined(values))
@@ -147,20 +148,15 @@ def chunks(room: NDArray[np.int64], work: NDArray[np.int64], workers: int) -> li
     return ranges
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _solve_chunk(x: Any, squares: Any, problems: Any, first: int, options: Any, scratch: Any, packed: Any) -> None:
-    """Solve problems first … first + len(packed.counts) − 1. `scratch`: (workers, d) float32, zero before and after."""
-    workers = len(scratch)
-    for worker in prange(workers):
-        _solve_share(x, squares, problems, first, options, scratch, packed, worker)
-
-
 @njit(cache=True, nogil=True)
 def _solve_share(
-    x: Any, squares: Any, problems: Any, first: int, options: Any, scratch: Any, packed: Any, worker: int
+    x: Any, squares: Any, problems: Any, first: int, options: Any, scratch: Any, packed: Any, worker: int, workers: int
 ) -> None:
-    """Solve every `workers`-th problem of a chunk."""
-    workers, width, weights = len(scratch), scratch.shape[1], scratch[worker]
+    """Solve every `workers`-th of problems first … first + len(packed.counts) − 1.
+
+    `scratch`: (workers, d) float32, zero before and after.
+    """
+    width, weights = scratch.shape[1], scratch[worker]
     last_group = -1
     active, row_numbers, group_squares = np.empty(0, np.int32), np.empty(0, np.int32), squares
     indptr, indices, data = x

@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
 from xmcbench.sparse.csr import Csr, row_squares
 from xmcbench.sparse.dual import Problem, SolverOptions, WorkProgress, solve
+from xmcbench.sparse.shares import run_shares
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -100,7 +101,8 @@ def train_one_vs_rest(
     one_round = options._replace(max_iter=PASSES)
     pointers, positives = np.asarray(labels.indptr, np.int64), np.asarray(labels.indices, np.int32)
     sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int32)) if n else np.empty(0, np.int32)
-    lanes = Lanes.empty(n, width, get_num_threads())
+    workers = get_num_threads()
+    lanes = Lanes.empty(n, width, workers)
     interleaved = np.empty((width, LANES), np.float32)
     done: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
     n_started = 0
@@ -108,13 +110,14 @@ def train_one_vs_rest(
         for lane in np.flatnonzero(lanes.label < 0)[: total - n_started].tolist():
             start(lanes, lane, n_started, positives[pointers[n_started] : pointers[n_started + 1]], sample)
             n_started += 1
-        _solve_lanes(x, squares, lanes, one_round)
+        run_shares(_solve_lanes, workers, x, squares, lanes, one_round)
         interleaved[:] = lanes.weights.T
         base = np.where(lanes.label >= 0, options.bias * lanes.bias, -np.inf).astype(np.float32)
         lanes.counts[:] = 0
-        _find_violators(x, lanes, interleaved, base, np.float32(OUTSIDE * options.tolerance - 1))
+        limit = np.float32(OUTSIDE * options.tolerance - 1)
+        run_shares(_find_violators, workers, x, lanes, interleaved, base, limit)
         finished = np.zeros(LANES, np.bool_)
-        _grow_lanes(lanes, options.max_iter, finished)
+        run_shares(_grow_lanes, workers, lanes, thresholds(lanes), options.max_iter, finished)
         for lane in np.flatnonzero(finished).tolist():
             label = int(lanes.label[lane])
             done[label] = pack(lanes, lane, options.threshold)
@@ -144,13 +147,11 @@ def pack(lanes: Lanes, lane: int, threshold: float) -> tuple[NDArray[np.int32], 
     return np.append(columns, len(weights)).astype(np.int32), values
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _solve_lanes(x: Any, squares: Any, lanes: Any, options: Any) -> None:
-    workers = len(lanes.counts)
-    for worker in prange(workers):
-        for lane in range(worker, len(lanes.label), workers):
-            if lanes.label[lane] >= 0:
-                _solve_lane(x, squares, lanes, lane, options)
+@njit(cache=True, nogil=True)
+def _solve_lanes(x: Any, squares: Any, lanes: Any, options: Any, worker: int, workers: int) -> None:
+    for lane in range(worker, len(lanes.label), workers):
+        if lanes.label[lane] >= 0:
+            _solve_lane(x, squares, lanes, lane, options)
 
 
 @njit(cache=True, nogil=True)
@@ -167,18 +168,13 @@ def _solve_lane(x: Any, squares: Any, lanes: Any, lane: int, options: Any) -> No
     lanes.rounds[lane] += 1
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _find_violators(x: Any, lanes: Any, weights: Any, base: Any, limit: Any) -> None:
-    """Find, for every lane, the inactive rows whose margin is above `limit`."""
-    workers = len(lanes.counts)
-    for worker in prange(workers):
-        _find_in_share(x, lanes, weights, base, limit, worker)
-
-
 @njit(cache=True, nogil=True)
-def _find_in_share(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, worker: int) -> None:
-    """Evaluate one worker's rows; violators go into its own section. Two features per step save loads of z."""
-    n, workers, counts = len(x.indptr) - 1, len(lanes.counts), lanes.counts[worker]
+def _find_violators(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, worker: int, workers: int) -> None:
+    """Find, for every lane, the inactive rows whose margin is above `limit`, among one worker's rows.
+
+    Violators go into the worker's own section. Two features per step save loads of z.
+    """
+    n, counts = len(x.indptr) - 1, lanes.counts[worker]
     first, last = n * worker // workers, n * (worker + 1) // workers
     z = np.empty(LANES, np.float32)
     for row in range(first, last):
@@ -201,37 +197,44 @@ def _find_in_share(x: Any, lanes: Any, weights: Any, base: Any, limit: Any, work
                 counts[lane] += 1
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _grow_lanes(lanes: Any, max_iter: int, finished: Any) -> None:
-    workers = len(lanes.counts)
-    for worker in prange(workers):
-        for lane in range(worker, len(lanes.label), workers):
-            if lanes.label[lane] >= 0:
-                added = _grow(lanes, lane)
-                finished[lane] = (added == 0 and lanes.solved[lane]) or lanes.rounds[lane] >= max_iter
+def thresholds(lanes: Lanes) -> NDArray[np.float32]:
+    """(64,) float32: the smallest margin of a violator to add; −inf in lanes that have room for all violators.
+
+    In numpy, whose partial sort numba would take seconds to compile.
+    """
+    workers, n = len(lanes.counts), lanes.rows.shape[1]
+    least = np.full(LANES, -np.inf, np.float32)
+    totals, capacity = lanes.counts.sum(axis=0), np.maximum(GROWTH, lanes.size)
+    for lane in np.flatnonzero((lanes.label >= 0) & (totals > capacity)).tolist():
+        sections = [(n * worker // workers, lanes.counts[worker, lane]) for worker in range(workers)]
+        margins = np.concatenate([lanes.margins[lane, first : first + count] for first, count in sections])
+        place = totals[lane] - capacity[lane]
+        least[lane] = np.partition(margins, place)[place]
+    return least
 
 
 @njit(cache=True, nogil=True)
-def _grow(lanes: Any, lane: int) -> int:
-    """Add a lane's violators, only the worst if there are too many; returns the number added."""
+def _grow_lanes(lanes: Any, thresholds: Any, max_iter: int, finished: Any, worker: int, workers: int) -> None:
+    for lane in range(worker, len(lanes.label), workers):
+        if lanes.label[lane] >= 0:
+            added = _grow(lanes, lane, thresholds[lane])
+            finished[lane] = (added == 0 and lanes.solved[lane]) or lanes.rounds[lane] >= max_iter
+
+
+@njit(cache=True, nogil=True)
+def _grow(lanes: Any, lane: int, threshold: float) -> int:
+    """Add a lane's violators with a margin of at least `threshold`; returns the number added."""
     workers, n = len(lanes.counts), lanes.rows.shape[1]
-    total = lanes.counts[:, lane].sum()
-    rows, margins = np.empty(total, np.int32), np.empty(total, np.float32)
-    at = 0
-    for worker in range(workers):
-        first, count = n * worker // workers, lanes.counts[worker, lane]
-        rows[at : at + count] = lanes.violators[lane, first : first + count]
-        margins[at : at + count] = lanes.margins[lane, first : first + count]
-        at += count
-    capacity = max(GROWTH, lanes.size[lane])
-    threshold = np.partition(margins, total - capacity)[total - capacity] if total > capacity else np.float32(-np.inf)
     size = lanes.size[lane]
-    for i in range(total):
-        if margins[i] >= threshold:
-            lanes.rows[lane, size] = rows[i]
-            lanes.alpha[lane, size] = 0.0
-            lanes.inside[lane, rows[i]] = True
-            size += 1
+    for worker in range(workers):
+        first = n * worker // workers
+        for at in range(first, first + lanes.counts[worker, lane]):
+            if lanes.margins[lane, at] >= threshold:
+                row = lanes.violators[lane, at]
+                lanes.rows[lane, size] = row
+                lanes.alpha[lane, size] = 0.0
+                lanes.inside[lane, row] = True
+                size += 1
     added = size - lanes.size[lane]
     lanes.size[lane] = size
     return int(added)

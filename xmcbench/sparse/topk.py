@@ -48,7 +48,8 @@ def _best_of(ids: Any, scores: Any, best_ids: Any, best_scores: Any, workers: in
 def best_first(ids: Any, scores: Any, best_ids: Any, best_scores: Any) -> int:
     """Write the best of m pairs, best first, to arrays of size k; returns their number, min(k, m)."""
     k = min(len(best_ids), len(ids))
-    best_ids[:k], best_scores[:k] = ids[:k], scores[:k]
+    for i in range(k):  # assigning slices takes numba two seconds longer to compile
+        best_ids[i], best_scores[i] = ids[i], scores[i]
     heapify(best_ids[:k], best_scores[:k])
     offer(best_ids[:k], best_scores[:k], ids[k:], scores[k:])
     put_in_order(best_ids[:k], best_scores[:k])
