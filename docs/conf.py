@@ -38,6 +38,7 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_sidebars = {"**": []}  # the pages are in one flat list, which the header has
 html_copy_source = False
 html_theme_options = {
     "show_prev_next": True,
@@ -50,7 +51,9 @@ html_theme_options = {
 
 
 def setup(app: Sphinx) -> None:
-    """Write the pages that come from code before Sphinx looks for pages."""
+    """Write the pages that come from code before Sphinx looks for pages; adapt docstrings."""
+    from docstrings import indent_meanings
     from generated_pages import write_pages
 
     app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / "generated"))
+    app.connect("autodoc-process-docstring", indent_meanings, priority=400)  # before numpydoc
