@@ -22,6 +22,11 @@ _MODULE_OF = {
     "XmcError": "xmcbench.errors",
     "evaluate": "xmcbench.metrics",
     "load": "xmcbench.data",
+    "run": "xmcbench.api.run",
+    "Run": "xmcbench.api.runs",
+    "Runs": "xmcbench.api.runs",
+    "RunsFailed": "xmcbench.api.run",
+    "load_results": "xmcbench.api.runs",
 }
 __all__ = ["__version__", *_MODULE_OF]
 

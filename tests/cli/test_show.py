@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from xmcbench.cli import progress, show
-from xmcbench.cli.progress import BarReporter, LineReporter, RunReporter
+from xmcbench.api import progress
+from xmcbench.api.progress import BarReporter, LineReporter, RunReporter
+from xmcbench.cli import show
 from xmcbench.results.record import Costs
 
 LABEL = "tree[tune] on synthetic[labels=500,rows=4000]"

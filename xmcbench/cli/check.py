@@ -127,7 +127,7 @@ def _means(text: str, entry: Expected) -> bool:
 
 def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Console) -> list[Outcome]:
     """The outcomes of the entries, until the user stops the check."""
-    from xmcbench.cli.progress import BarReporter, RunReporter
+    from xmcbench.api.progress import BarReporter, RunReporter
     from xmcbench.cli.verdicts import line
     from xmcbench.comparison.regression import check
     from xmcbench.runs.work_folder import remove
@@ -149,7 +149,7 @@ def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Co
 
 def _load(entries: Sequence[Expected], offline: bool, console: Console) -> dict[tuple[str, str], Dataset | str]:
     """(name, view) → data set, or the reason why it is missing."""
-    from xmcbench.cli.progress import loading
+    from xmcbench.api.progress import loading
     from xmcbench.data import load
 
     datasets: dict[tuple[str, str], Dataset | str] = {}

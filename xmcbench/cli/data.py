@@ -30,7 +30,7 @@ def fetch(
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
     """
-    from xmcbench.cli.progress import reporter
+    from xmcbench.api.progress import reporter
     from xmcbench.data.fetch import fetch_files
     from xmcbench.data.home import reading, sweep_home
     from xmcbench.data.imported import check_files, find_imported
@@ -149,7 +149,7 @@ def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json
 
     Example: xmcbench data stats icd10cm
     """
-    from xmcbench.cli.progress import reporter
+    from xmcbench.api.progress import reporter
     from xmcbench.data import load
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.inventory import differing

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from xmcbench.amounts import duration as duration
+from xmcbench.amounts import number as number
+from xmcbench.amounts import percent as percent
 from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ Columns = Mapping[str, Iterable[object]]  # title → cells
 PROSE = 100  # maximum width of running text in characters
 PIPE_WIDTH = 10_000  # characters; no table needs more
 LAST = 40  # characters that a text in the last column gets before other columns are left out
-ROUNDING = 1e-12  # differences of fractions below this are rounding errors of float64
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -147,28 +149,3 @@ def checks_hold(results: Sequence[bool | None]) -> str:
     """Count the results of checks: "5 of 7 checks hold, 1 not made"."""
     text = f"{results.count(True)} of {len(results)} checks hold"
     return text + (f", {results.count(None)} not made" if None in results else "")
-
-
-def percent(fraction: float | None, *, sign: bool = False) -> str:
-    """A fraction as percent with two decimals, in scientific notation if these would hide it; "–" for None."""
-    if fraction is None:
-        return "–"
-    form = ".1e" if ROUNDING < abs(fraction) < 5e-5 else ".2f"
-    return format(100 * fraction, ("+" if sign else "") + form)
-
-
-def number(value: float | None) -> str:
-    """A number with commas between thousands; "–" for None."""
-    return "–" if value is None else f"{value:,}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as 8 s, 3 min 20 s or 2 h 5 min; "–" for None."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -42,7 +42,7 @@ def verify(
 
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
-    from xmcbench.cli.progress import loading
+    from xmcbench.api.progress import loading
     from xmcbench.comparison import verifying
     from xmcbench.results.store import Store
 
@@ -108,7 +108,7 @@ def _find_record(text: str, store: Store) -> tuple[Record, Store]:
 def _check_rerun(
     record: Record, dataset: Dataset | None, store: Store, into: Path | None
 ) -> tuple[Check, list[Verdict]]:
-    from xmcbench.cli.progress import reporter
+    from xmcbench.api.progress import reporter
     from xmcbench.comparison.rescoring import rerun
     from xmcbench.comparison.verifying import UNCHECKED, Check, check_rerun
     from xmcbench.results.store import Store

@@ -52,8 +52,9 @@ def make_plan(
     k: int = 100,
     curve: bool = False,
     tune: bool = False,
+    baseline: bool = True,
 ) -> list[RunSpec]:
-    """All runs, data set by data set, without duplicates; the popularity baseline is always included.
+    """All runs, data set by data set, without duplicates.
 
     A method that can't be imported, or not constructed with its defaults, has a run that fails for that reason.
 
@@ -61,13 +62,14 @@ def make_plan(
     ----------
     curve : add one run per curve value of each query parameter.
     tune : select tunable parameters that are not set on validation rows, as with name[tune].
+    baseline : also run popularity.
 
     Raises UsageError: the message lists all unknown names and invalid values.
     """
     problems: list[str] = []
     requests: list[_Request] = []
     names = [text.partition("[")[0].strip() for text in methods]
-    for text in methods if "popularity" in names else [*methods, "popularity"]:
+    for text in methods if "popularity" in names or not baseline else [*methods, "popularity"]:
         try:
             requests.append(_parse(text, curve, tune))
         except UsageError as error:

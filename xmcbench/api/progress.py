@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.table import Column
 from rich.text import Text
 
-from xmcbench.cli.terminal import duration, percent
+from xmcbench.amounts import duration, percent
 from xmcbench.context import Reporter
 from xmcbench.escaping import safe
 

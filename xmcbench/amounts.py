@@ -1,0 +1,30 @@
+"""Fractions, counts and seconds as readers see them: in the terminal, on progress lines and in notebooks."""
+
+from __future__ import annotations
+
+ROUNDING = 1e-12  # differences of fractions below this are rounding errors of float64
+
+
+def percent(fraction: float | None, *, sign: bool = False) -> str:
+    """A fraction as percent with two decimals, in scientific notation if these would hide it; "–" for None."""
+    if fraction is None:
+        return "–"
+    form = ".1e" if ROUNDING < abs(fraction) < 5e-5 else ".2f"
+    return format(100 * fraction, ("+" if sign else "") + form)
+
+
+def number(value: float | None) -> str:
+    """A number with commas between thousands; "–" for None."""
+    return "–" if value is None else f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 8 s, 3 min 20 s or 2 h 5 min; "–" for None."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

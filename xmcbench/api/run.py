@@ -1,0 +1,167 @@
+"""`xmcbench.run`: train and score methods from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmcbench.api.running import (
+    DEFAULT_DATASET,
+    Failure,
+    Watcher,
+    check_options,
+    dataset_names,
+    execute_plan,
+    load_all,
+)
+from xmcbench.api.runs import Runs
+from xmcbench.errors import UsageError, XmcError, explain
+from xmcbench.escaping import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xmcbench.context import Reporter
+
+LARGEST_SEED = 2**63 - 1  # that a record holds
+
+
+class RunsFailed(XmcError):
+    """At least one run failed; `runs` has all that have a record, those that ended ok among them."""
+
+    def __init__(self, message: str, hint: str, runs: Runs) -> None:
+        super().__init__(message, hint)
+        self.runs = runs
+
+
+class _Bars(Watcher):
+    """Bars on standard error of a terminal, lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def loading(self, name: str) -> AbstractContextManager[Reporter]:
+        from xmcbench.api.progress import loading
+
+        return loading(self.console, name)
+
+    def running(self, label: str) -> AbstractContextManager[Reporter]:
+        from xmcbench.api.progress import reporter
+
+        return reporter(self.console, label)
+
+
+def run(
+    methods: str | Sequence[str],
+    *,
+    dataset: str | Sequence[str] = DEFAULT_DATASET,
+    view: str | None = None,
+    parameters: Mapping[str, object] | None = None,
+    seeds: Sequence[int] = (0,),
+    k: int = 100,
+    metrics: Sequence[str] = (),
+    tune: bool = False,
+    results: str | Path = "results",
+    device: str = "auto",
+    threads: int = 0,
+    time_limit: float | None = None,
+    again: bool = False,
+    keep_models: bool = False,
+    offline: bool = False,
+    progress: bool = True,
+) -> Runs:
+    """Train and score methods on data sets, as `xmcbench run` does; finished runs are not repeated.
+
+    Parameters
+    ----------
+    methods : names, optionally with parameters: "elias", ["tree", "elias[beam=10|20]"], "file.py:Class".
+    dataset : names of data sets.
+    view : a view of the data set; None is its default view.
+    parameters : parameter → value for every method that has it; a list of values makes one run each.
+    seeds : whole numbers from 0. k : labels predicted per row. metrics : names; none is the standard set.
+    tune : select parameters that are not set on validation rows.
+    results : folder of the records. device : auto, cpu or cuda. threads : 0 is all cores.
+    time_limit : seconds per run. again : repeat finished runs. keep_models : keep fitted models in the folder.
+    offline : use no network for data. progress : show what is done, on standard error.
+
+    Returns
+    -------
+    Runs : one `Run` per method and data set, each with all its seeds. A skipped run has the status "skipped".
+
+    Raises
+    ------
+    UsageError : unknown name or parameter, or a value that can't be.
+    RunsFailed : after all runs are done, if one of them failed; its `runs` has the others.
+    KeyboardInterrupt : after Ctrl-C, when the record of the stopped run is written; the same call resumes it.
+
+    Examples
+    --------
+    >>> import xmcbench as xb
+    >>> data = "synthetic[labels=60,rows=100,test=20]"
+    >>> run = xb.run("popularity", dataset=data, progress=False)
+    >>> 0 < run.scores["P@1"] < 1
+    True
+    """
+    from xmcbench.metrics import parse_all
+    from xmcbench.results.store import Store
+    from xmcbench.runs.job import Options
+    from xmcbench.runs.plan import make_plan
+
+    names = _listed(methods)
+    check_options(names, device, time_limit)
+    _check_numbers(seeds, k, threads)
+    scored = [str(name) for name in parse_all(metrics)]
+    settings = [f"{name}={_spelled(value)}" for name, value in (parameters or {}).items()]
+    datasets = dataset_names(_listed(dataset))
+    plan = make_plan(names, datasets, view=view, settings=settings, seeds=seeds, k=k, tune=tune, baseline=False)
+    store, options = Store(Path(results)), Options(device, threads, time_limit, again, scored)
+    watcher = _bars() if progress else Watcher()
+    data, failures = load_all(plan, offline, watcher)
+    plan = [spec for spec in plan if spec.dataset in data]
+    records, more = execute_plan(plan, data, store, options, keep_models=keep_models, watcher=watcher)
+    if any(record.status == "interrupted" for record in records):
+        raise KeyboardInterrupt(records[-1].reason)
+    runs = Runs.of(records, store.folder)
+    _raise_failures(runs, [*failures, *more])
+    return runs
+
+
+def _raise_failures(runs: Runs, failures: Sequence[Failure]) -> None:
+    lines = [f"{failure.what}: {one_line(explain(failure.error)[1])}" for failure in failures]
+    for record in runs.records:
+        if record.status not in ("ok", "skipped"):
+            what = f"{record.method.label} on {record.dataset.name}, seed {record.seed}"
+            lines.append(f"{what}, {record.status}: {one_line(record.reason or '')}")
+    if lines:
+        raise RunsFailed("\n".join(lines), "The attribute `runs` of this error has all runs with a record.", runs)
+
+
+def _bars() -> Watcher:
+    from rich.console import Console
+
+    return _Bars(Console(stderr=True, highlight=False, emoji=False))
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _spelled(value: object) -> str:
+    from xmcbench.runs.spec import spell
+
+    return ",".join(map(spell, value)) if isinstance(value, list | tuple) else spell(value)
+
+
+def _check_numbers(seeds: Sequence[int], k: int, threads: int) -> None:
+    if isinstance(seeds, int | str) or not seeds or not all(_whole(seed, 0, LARGEST_SEED) for seed in seeds):
+        raise UsageError(f"seeds {seeds!r}: a list of whole numbers from 0 to {LARGEST_SEED}", "Such as [0, 1, 2].")
+    if not _whole(k, 1, 2**31 - 1):
+        raise UsageError(f"k {k!r}: a whole number from 1 to {2**31 - 1}")
+    if not _whole(threads, 0, 4096):
+        raise UsageError(f"threads {threads!r}: a whole number from 0 to 4096", "0 is all cores.")
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

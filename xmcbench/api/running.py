@@ -1,0 +1,192 @@
+"""Load the data sets of a plan and execute its runs, for `xmcbench.run` and for the command `run`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
+
+if TYPE_CHECKING:
+    from xmcbench.context import Reporter
+    from xmcbench.data.spec import Dataset
+    from xmcbench.results.record import Record
+    from xmcbench.results.store import Store
+    from xmcbench.runs.job import Options
+    from xmcbench.runs.spec import RunSpec
+
+LONGEST = 1e9  # seconds of a time limit
+DEFAULT_DATASET = "icd10cm"  # part of a pip dependency, so it works offline
+
+
+class Failure(NamedTuple):
+    """What has no record, and why."""
+
+    what: str
+    error: Exception
+
+
+def _silent() -> AbstractContextManager[Reporter]:
+    from xmcbench.context import Reporter  # loads numpy
+
+    return nullcontext(Reporter())
+
+
+class Watcher:
+    """Is told what happens; this base class shows nothing."""
+
+    def loading(self, name: str) -> AbstractContextManager[Reporter]:
+        """The data set `name` is fetched and parsed."""
+        return _silent()
+
+    def running(self, label: str) -> AbstractContextManager[Reporter]:
+        """A run is executed."""
+        return _silent()
+
+    def finished(self, record: Record, reused: bool) -> None:
+        """A run has its record; `reused`: it had one before."""
+
+    def failed(self, failure: Failure) -> None:
+        """A data set can't be loaded, or a run has no record."""
+
+
+def dataset_names(texts: Sequence[str]) -> list[str]:
+    """The full names of data sets, each once: "eurlex-4.3K" and "EURLEX-4.3k" are one; UsageError if one is unknown."""
+    from xmcbench.data.inventory import data_set
+
+    names = []
+    for text in texts:
+        if "," in re.sub(r"\[[^]]*\]", "", text):  # commas in brackets separate parameters of synthetic
+            raise UsageError(f"--dataset {text!r} is not one data set", "Repeat the option: --dataset a --dataset b.")
+        found = data_set(text)
+        names.append(found if isinstance(found, str) else found.name)
+    return list(dict.fromkeys(names))
+
+
+def check_options(names: Sequence[str], device: str, time_limit: float | None) -> None:
+    """Raise UsageError if there is no method, or a device or time limit that can't be."""
+    if not names:
+        raise UsageError("no method given", "Try `xmcbench run elias`; `xmcbench ls methods` lists all methods.")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device!r} is no kind of device", "Valid: auto, cpu, cuda.")
+    if time_limit is not None and not 0 < time_limit <= LONGEST:
+        hint = "Leave the option out for no limit."
+        raise UsageError(f"--time-limit {time_limit:g}: must be above 0 seconds and at most {LONGEST:.0e}", hint)
+
+
+def load_all(plan: Sequence[RunSpec], offline: bool, watcher: Watcher) -> tuple[dict[str, Dataset], list[Failure]]:
+    """Fetch and parse all data sets of the plan before the first run starts.
+
+    Returns those that could be loaded, and the failures of the others: runs on these have no record, since a record
+    identifies its data by their content.
+
+    Raises
+    ------
+    UsageError : such as an unknown view.
+    XmcError : no data set could be loaded; it is the last error.
+    """
+    from xmcbench.data import load
+    from xmcbench.data.home import sweep_home
+
+    sweep_home()
+    datasets: dict[str, Dataset] = {}
+    errors: dict[str, Exception] = {}
+    for name in dict.fromkeys(spec.dataset for spec in plan):
+        view = next(spec.view for spec in plan if spec.dataset == name)
+        try:
+            with watcher.loading(name) as progress:
+                datasets[name] = load(name, view, offline=offline, progress=progress)
+        except UsageError:
+            raise
+        except Exception as error:
+            errors[name] = error
+    failures = []
+    for name, fault in errors.items():
+        if not datasets and name == plan[-1].dataset:
+            raise fault if isinstance(fault, XmcError) else XmcError(f"data set {name}: {explain(fault)[1]}") from fault
+        runs = counted(sum(spec.dataset == name for spec in plan), "run")
+        failures.append(Failure(f"data set {name} can't be loaded, {runs} left out", fault))
+        watcher.failed(failures[-1])
+    return datasets, failures
+
+
+def estimate(spec: RunSpec, dataset: Dataset, records: Sequence[Record]) -> float | None:
+    """Seconds of the newest similar run among the records, else `MethodInfo.seconds`, or None if unknown.
+
+    Every fit of tuning is assumed to take as long as such a run.
+    """
+    from xmcbench.runs.selection import fits
+
+    fit_count = 1 + len(fits(spec))
+    for record in reversed(records):
+        similar = record.method.name == spec.info.name and record.dataset.content_hash == dataset.content_hash
+        if similar and record.status == "ok":
+            costs = record.costs
+            once = sum(cost or 0.0 for cost in (costs.fit_seconds, costs.warm_up_seconds, costs.predict_seconds))
+            compiling = 0.0 if costs.compile_excluded else costs.compile_seconds or 0.0
+            return float(fit_count * max(0.0, once - compiling))
+    author_seconds = spec.info.seconds.get(dataset.name)
+    return None if author_seconds is None else fit_count * author_seconds
+
+
+def execute_plan(
+    plan: Sequence[RunSpec],
+    data: dict[str, Dataset],
+    store: Store,
+    options: Options,
+    *,
+    keep_models: bool,
+    watcher: Watcher,
+) -> tuple[list[Record], list[Failure]]:
+    """Execute the plan in order, until the user stops it: the last record then has the status "interrupted".
+
+    Returns the records, and failures of runs that have none.
+
+    Raises WriteError: the results folder can't be written.
+    """
+    from xmcbench.results.execution import execute
+    from xmcbench.results.leftovers import running
+
+    done: list[tuple[RunSpec, Record]] = []
+    failures: list[Failure] = []
+    with running(store.folder, _work_folders(plan, data, store, options)):
+        for spec in plan:
+            try:
+                with watcher.running(f"{spec.label} on {spec.dataset}") as progress:
+                    record, reused = execute(spec, data[spec.dataset], store, options, progress)
+            except WriteError:  # nothing could be recorded
+                raise
+            except Exception as error:  # such as lost predictions of a finished run, which were to be scored again
+                failures.append(Failure(f"{spec.label} on {spec.dataset}, no record", error))
+                watcher.failed(failures[-1])
+                continue
+            done.append((spec, record))
+            watcher.finished(record, reused)
+            if record.status == "interrupted":
+                break  # the reason of the record says how to resume
+        records = [record for _, record in done]
+        if all(record.status != "interrupted" for record in records):
+            _settle_models(done, data, store, keep_models)
+    return records, failures
+
+
+def _work_folders(plan: Sequence[RunSpec], data: dict[str, Dataset], store: Store, options: Options) -> list[Path]:
+    from xmcbench.runs.machine import pick_device
+
+    devices = [pick_device(options.device, spec.info.devices) for spec in plan]
+    return [store.work(s.fit_hash(data[s.dataset].content_hash, d)) for s, d in zip(plan, devices, strict=True)]
+
+
+def _settle_models(
+    done: list[tuple[RunSpec, Record]], data: dict[str, Dataset], store: Store, keep_models: bool
+) -> None:
+    """Keep or remove the work folders of successful runs; those of others are needed to resume."""
+    from xmcbench.runs.work_folder import keep, remove
+
+    for spec, record in done:
+        if record.status == "ok":
+            device = record.environment.device or "cpu"
+            (keep if keep_models else remove)(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
