@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("page", ["own_texts.md", "own_method.md"])
 def test_the_commands_of_a_tutorial(tmp_path: Path, page: str) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M | re.S)
-    assert blocks
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    shown = re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.M | re.S)
+    assert shown
+    blocks = [code if kind == "sh" else f"python3 - <<'END'\n{code}END\n" for kind, code in shown]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "XMCBENCH_HOME": str(tmp_path / "home"), "COLUMNS": "160"}
@@ -30,10 +33,18 @@ def test_the_commands_of_a_tutorial(tmp_path: Path, page: str) -> None:
 def test_the_readmes_python_prints_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # the example writes a results folder
     (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S)
     exec(code, {})
-    assert re.fullmatch(r"\[\('P@1', 0\.\d+\), \('PSP@5', 0\.\d+\)\]\n", capsys.readouterr().out)
+    assert re.fullmatch(r"tree 0\.\d+ 0\.\d+\npopularity 0\.\d+ 0\.\d+\n", capsys.readouterr().out)
+
+
+def test_the_script_that_compares_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "examples" / "compare_methods.py"), run_name="__main__")
+    assert re.match(r"tree +P@1 0\.\d{3}  PSP@5 0\.\d{3}\npopularity ", capsys.readouterr().out)
 
 
 def test_the_readmes_scores_are_those_of_the_leaderboard() -> None:
