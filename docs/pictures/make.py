@@ -14,14 +14,14 @@ from rich.text import Text
 
 HERE = Path(__file__).parent
 BOARD = HERE.parents[1] / "leaderboards" / "index.html"
-COMMAND = ["xmcbench", "run", "tree", "knn", "--dataset", "synthetic[labels=100,rows=1000,test=200]"]
+COMMAND = ["xmcbench", "run", "tree", "knn", "ovr", "--dataset", "synthetic[labels=100,rows=1000,test=200]"]
 SHOW = (
     "[...document.querySelectorAll('h2')].find(h => h.offsetParent && h.textContent.startsWith('ICD')).scrollIntoView()"
 )
 
 
 def terminal(path: Path) -> None:
-    """The first command of the README with its table."""
+    """The first run of the user guide with its table."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(COMMAND, cwd=folder, capture_output=True, text=True, check=True)
     with open("/dev/null", "w") as nowhere:
