@@ -32,8 +32,10 @@ def test_every_environment_of_tox_is_run(workflow: dict[str, Any]) -> None:
     tox.read(ROOT / "tox.ini")
     run = {line for job in workflow["jobs"].values() for line in commands(job) if line.startswith("tox ")}
     usual = {name.strip() for name in tox["tox"]["env_list"].split(",")} - {"all"}
-    together = {"types", "py", "scores"}  # by `all`, in one environment
-    sources = [f"{{[testenv{'' if name == 'py' else ':' + name}]commands}}" for name in ("types", "py", "scores")]
+    together = {"types", "py", "scores", "docs-site"}  # by `all`, in one environment
+    sources = [
+        f"{{[testenv{'' if name == 'py' else ':' + name}]commands}}" for name in ("types", "py", "scores", "docs-site")
+    ]
     assert tox["testenv:all"]["commands"].split() == sources
     # wheels: what takes too long for every run of tests, and must hold for a release
     assert run == {f"tox -e {name}" for name in usual | together | {"wheels"}}

@@ -1,0 +1,49 @@
+"""Make the pictures of the pages: `python docs/pictures/make.py` (needs Playwright and a Chromium of the system)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+from rich.console import Console
+from rich.text import Text
+
+HERE = Path(__file__).parent
+BOARD = HERE.parents[1] / "leaderboards" / "index.html"
+COMMAND = ["xmcbench", "run", "tree", "knn", "ovr", "--dataset", "synthetic[labels=100,rows=1000,test=200]"]
+SHOW = (
+    "[...document.querySelectorAll('h2')].find(h => h.offsetParent && h.textContent.startsWith('ICD')).scrollIntoView()"
+)
+
+
+def terminal(path: Path) -> None:
+    """The first run of the user guide with its table."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(COMMAND, cwd=folder, capture_output=True, text=True, check=True)
+    with open("/dev/null", "w") as nowhere:
+        console = Console(record=True, width=120, file=nowhere)
+        console.print(Text(f"$ {' '.join(COMMAND[:-1])} '{COMMAND[-1]}'\n{done.stdout}"))
+    picture = console.export_svg(title="xmcbench")
+    # without the fonts that rich would load from the network
+    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.S), encoding="utf-8")
+
+
+def board(path: Path) -> None:
+    """The board of ICD-10-CM."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 690})
+        page.goto(BOARD.as_uri())
+        page.get_by_text("icd10cm bow").first.click()
+        page.evaluate(SHOW)
+        page.screenshot(path=path)
+        browser.close()
+
+
+if __name__ == "__main__":
+    terminal(HERE / "terminal.svg")
+    board(HERE / "board.png")
