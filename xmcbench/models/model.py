@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from xmcbench import notebook
 from xmcbench.context import RunContext
 from xmcbench.errors import DataError, UsageError, counted
 from xmcbench.method import Inputs, Method
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from xmcbench.data.vectorizer import Vectorizer
     from xmcbench.models.card import ModelCard
+
+
+SHOWN = 20  # rows that a notebook shows
 
 
 class Label(NamedTuple):
@@ -57,6 +61,14 @@ class Predictions(Sequence[list[Label]]):
 
     def __iter__(self) -> Iterator[list[Label]]:
         return (self[row] for row in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<labels of {counted(len(self), 'row')}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(row, one.name, f"{one.score:.4g}") for row in range(min(len(self), SHOWN)) for one in self[row]]
+        note = f"the first {SHOWN} of {len(self):,} rows" if len(self) > SHOWN else ""
+        return notebook.table(("row", "label", "score"), rows, note=note)
 
 
 class Model:
