@@ -86,7 +86,7 @@ def predict(
     dataset: DatasetName = None,
     results: Results = RESULTS,
 ) -> None:
-    """Predict the labels of new texts, or of rows of features, with a fitted model.
+    """Predict labels of new texts, or of features, with a fitted model.
 
     Texts are read, predicted and written in batches, so that files and pipes may be of any length. A file of --to is
     written whole or not at all.
