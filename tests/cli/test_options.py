@@ -107,7 +107,8 @@ def test_whole_numbers_have_bounds(words: list[str], option: str, value: str) ->
     }[words[-1]]
     result = CliRunner().invoke(app, [*words, *required, option, value])
     assert result.exit_code == 2, result.output
-    assert f"Invalid value for '{option}'" in result.output
+    assert "Invalid value for '--" in result.output
+    assert f"'{option}'" in result.output
 
 
 def test_all_numbers_are_tried() -> None:

@@ -115,8 +115,7 @@ class Output:
 
 
 def is_lost() -> bool:
-    """Whether nobody gets what is printed from now on: the reader closed the pipe, or the disk is full."""
-    sys.stdout.flush()
+    """Whether a part of what was printed, and all that follows, gets lost: the reader closed the pipe, or the disk is full."""
     return getattr(getattr(sys.stdout, "buffer", None), "error", None) is not None
 
 

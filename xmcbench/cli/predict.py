@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -41,7 +42,7 @@ is one label: id, rank, label, name, score. The id is that of the file (--id-col
 the row, from 0.
 """
 File = Path | None
-WAITING = 2  # batches that are read before the first of them is predicted
+WAITING = 2  # batches that are read and not yet written
 
 
 class Rows(NamedTuple):
@@ -131,6 +132,7 @@ def predict(
                     file.write(lines_.encode())
                 else:
                     sys.stdout.write(lines_)
+                    sys.stdout.flush()  # here, since Ctrl-C could cut a line if the first thread wrote it
 
             write = lambda batch, found: out(written(batch.ids, found))  # noqa: E731
             out(header(form))
@@ -152,35 +154,37 @@ def _predict_all(
     *,
     to_file: bool,
 ) -> None:
-    """Predict and write batches in a second thread, while this one reads the next.
+    """Predict batches in a second thread and write them in a third, while this one reads the next.
 
     Ctrl-C is raised in the first thread alone: a batch that is being written gets written.
     """
 
-    def work(batch: Rows) -> None:
+    def found_in(batch: Rows) -> Predictions:
         inputs = batch.make()
         counts.add(batch.texts, inputs)
-        write(batch, model.predict_inputs(inputs, top, above))
+        return model.predict_inputs(inputs, top, above)
 
     if progress is not None:
         progress.phase("predicting")
-    with ThreadPoolExecutor(1) as pool:
-        running: list[tuple[Rows, Future[None]]] = []
-        for batch in rows:
-            running.append((batch, pool.submit(work, batch)))
-            if len(running) < WAITING:
+    with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(1) as predictor:
+        running: list[tuple[Rows, Future[Predictions]]] = []
+        writing: Future[None] | None = None
+        for batch in chain(rows, repeat(None, WAITING)):  # the last ones only wait for what is running
+            if batch is not None:
+                running.append((batch, predictor.submit(found_in, batch)))
+            if not running or (batch is not None and len(running) < WAITING):
                 continue
-            _finish(*running.pop(0), counts, progress)
+            done, future = running.pop(0)
+            found = future.result()
+            if writing is not None:
+                writing.result()
             if not to_file and is_lost():  # as by `| head`
                 break
-        for batch, future in running:
-            _finish(batch, future, counts, progress)
-
-
-def _finish(batch: Rows, future: Future[None], counts: Counts, progress: RunReporter | None) -> None:
-    future.result()
-    if progress is not None:
-        progress.progress(batch.share, 1.0, counted(counts.rows, "row"))
+            writing = writer.submit(write, done, found)
+            if progress is not None:
+                progress.progress(done.share, 1.0, counted(counts.rows, "row"))
+        if writing is not None:
+            writing.result()
 
 
 def _check_one_source(text: list[str] | None, texts: Path | None, features: Path | None, one_based: str) -> None:
