@@ -98,14 +98,29 @@ def numbers() -> list[tuple[list[str], str]]:
 @pytest.mark.parametrize(("words", "option"), numbers())
 @pytest.mark.parametrize("value", [str(2**63), str(2**70), "-1", "nan", "inf", "", "1e3", "9" * 5000])
 def test_whole_numbers_have_bounds(words: list[str], option: str, value: str) -> None:
-    required = {"compare": ["a", "b"], "score": ["p"], "import": ["--name", "x"]}[words[-1]]
+    required = {
+        "compare": ["a", "b"],
+        "errors": ["r"],
+        "import": ["--name", "x"],
+        "predict": ["m"],
+        "score": ["p"],
+    }[words[-1]]
     result = CliRunner().invoke(app, [*words, *required, option, value])
     assert result.exit_code == 2, result.output
-    assert f"Invalid value for '{option}'" in result.output
+    assert "Invalid value for '--" in result.output
+    assert f"'{option}'" in result.output
 
 
 def test_all_numbers_are_tried() -> None:
-    assert {option for _, option in numbers()} == {"--samples", "--differ", "--n-labels", "--seed"}
+    assert {option for _, option in numbers()} == {
+        "--at",
+        "--differ",
+        "--n-labels",
+        "--rows",
+        "--samples",
+        "--seed",
+        "--top",
+    }
 
 
 @pytest.mark.parametrize("variable", ["XMCBENCH_HOME", "XMCBENCH_MIRROR", "XMCBENCH_RESULTS"])

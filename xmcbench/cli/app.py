@@ -23,6 +23,8 @@ from xmcbench.cli.model import model_app
 from xmcbench.cli.new import new
 from xmcbench.cli.options import Command
 from xmcbench.cli.peers import peers_app
+from xmcbench.cli.predict import EPILOG as PREDICT_EPILOG
+from xmcbench.cli.predict import predict
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
@@ -51,6 +53,7 @@ app.command(epilog=EPILOG, no_args_is_help=True)(run)
 for command in (compare, errors, merge, verify):
     app.command()(command)
 app.command(epilog=SCORE_EPILOG)(score)
+app.command(epilog=PREDICT_EPILOG)(predict)
 for other in (ls, info, cite, doctor, new):
     app.command()(other)
 data_app.command("verify")(verify_files)

@@ -108,7 +108,7 @@ def import_(
         separator=label_separator,
         text_column=text_column,
         labels_column=labels_column,
-        one_based=_one_based(one_based),
+        one_based=one_based_of(one_based),
         delimiter=delimiter,
         columns=tuple(name.strip() for name in columns.split(",")) if columns else (),
         id_column=id_column,
@@ -140,7 +140,7 @@ def import_(
     _print_imported(imported, as_json)
 
 
-def _one_based(text: str) -> frozenset[str]:
+def one_based_of(text: str) -> frozenset[str]:
     """ "features", "labels" or "both" → a set of the first two; "" → the empty set."""
     choices = {"": (), "features": ("features",), "labels": ("labels",), "both": ("features", "labels")}
     if text not in choices:

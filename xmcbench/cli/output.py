@@ -114,6 +114,11 @@ class Output:
         return code
 
 
+def is_lost() -> bool:
+    """Whether a part of what was printed, and all that follows, gets lost: the reader closed the pipe, or the disk is full."""
+    return getattr(getattr(sys.stdout, "buffer", None), "error", None) is not None
+
+
 def _replaced(name: str, descriptor: int, null: int) -> _Stream | None:
     """Replace `sys.stdout` or `sys.stderr`; None, and nothing is changed, if it is not the original stream."""
     old = getattr(sys, name)

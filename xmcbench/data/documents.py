@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,14 +25,19 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     Only newlines end lines, not the other Unicode line separators. DataError if the file is missing, damaged, or not
     utf-8 (with the line number), or a line is longer than `limits.WHOLE_TEXT`.
     """
+    with opened(path) as file:
+        yield from decoded_lines(path, file)
+
+
+def decoded_lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, str]]:
+    """The lines of an open file, read once; otherwise as `lines_of`."""
     number = 0
     try:
-        with opened(path) as file:
-            for number, line in enumerate(iter(lambda: file.readline(limits.WHOLE_TEXT + 1), b""), 1):
-                if len(line) > limits.WHOLE_TEXT:
-                    raise DataError(f"{path}, line {number}: more than {limits.WHOLE_TEXT:,} bytes", "Divide the line.")
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                yield number, text.removesuffix("\n").removesuffix("\r")
+        for number, line in enumerate(iter(lambda: file.readline(limits.WHOLE_TEXT + 1), b""), 1):
+            if len(line) > limits.WHOLE_TEXT:
+                raise DataError(f"{path}, line {number}: more than {limits.WHOLE_TEXT:,} bytes", "Divide the line.")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            yield number, text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         position = f"byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
         raise DataError(f"{path}, line {number}: {position} is not utf-8", _encoding_hint(path, error)) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
-from xmcbench.data.documents import lines_of
+from xmcbench.data.documents import decoded_lines, lines_of
 from xmcbench.data.reading import ENDINGS, FIRST, opened, unsupported
 from xmcbench.errors import DataError
 from xmcbench.inputs import json_value, open_file
@@ -23,8 +24,8 @@ KINDS = {
 }
 HEAD = 1 << 16  # bytes that are looked at to recognise a form
 
-TABLE = "Save the table as .csv or .jsonl, and import that file."
-LINES = "Write one text per line into a utf-8 file, and import that file."
+TABLE = "Save the table as .csv or .jsonl, and give that file."
+LINES = "Write one text per line into a utf-8 file, and give that file."
 MATRIX = "Matrices are features or labels: give the file as npz or XMC text with --features or --labels."
 UNPACK = "Unpack the archive, and give its files one by one."
 FOLDER = "Give one of its files, or --from for a folder of `data export`. Documents are rows of one table or lines."
@@ -50,7 +51,7 @@ TEXT_FORMS = (  # the beginning of a text, what the file is, what to do
         rb"(?:--[^\n]*\n|/\*.*?\*/;?|PRAGMA [^\n]*\n|BEGIN TRANSACTION;|DROP TABLE [^\n]*\n|SET [^\n]*;\n|\s)*"
         rb"(?:CREATE TABLE|INSERT INTO) \S+ ?(?:\(|VALUES)",
         "an SQL dump",
-        "Export the table as .csv, and import that file.",
+        "Export the table as .csv, and give that file.",
     ),
 )
 ZIPPED = {  # a member's name begins with → what the archive is, and what to do
@@ -79,7 +80,17 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     DataError, with what the file is, if it is missing, empty, a folder, or not utf-8 text.
     """
     check_text(path)
-    for number, line in lines_of(path):
+    yield from _checked(path, lines_of(path))
+
+
+def pipe_lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, str]]:
+    """As `text_lines`, of an open pipe, which is read once; the buffer of `file` has at least `HEAD` bytes."""
+    check_head(path, file.peek(HEAD)[:HEAD])
+    yield from _checked(path, decoded_lines(path, file))
+
+
+def _checked(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    for number, line in lines:
         if "\0" in line:
             column = line.index("\0") + 1
             raise DataError(f"{path}, line {number}, column {column}: a NUL byte", "Text has none: get the file again.")
@@ -97,6 +108,11 @@ def check_text(path: Path) -> None:
         raise DataError(f"{path} is a pipe or a device", "Files are read several times: write its content into a file.")
     with opened(path) as file:
         head = file.read(HEAD)
+    check_head(path, head)
+
+
+def check_head(path: Path, head: bytes) -> None:
+    """As `check_text`, for the first bytes of a file, at most `HEAD`."""
     if not head.removeprefix(b"\xef\xbb\xbf"):
         raise DataError(f"{path}: the file is empty", "Is it the right file?")
     form, hint = _unsupported(path, head)
@@ -113,6 +129,8 @@ def _unsupported(path: Path, head: bytes) -> tuple[str, str]:
         if head.startswith(first_bytes):
             return f"{encoding[:6]} text", convert_hint(path, encoding)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        if not path.is_file():  # a pipe: its first bytes name one member
+            return unsupported(head[:FIRST]) or "a zip archive", TABLE
         return _zip_form(path)
     if head.startswith(b"\x93NUMPY"):
         return "a numpy array (.npy)", MATRIX

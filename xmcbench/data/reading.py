@@ -74,8 +74,10 @@ class DataWarning(UserWarning):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedReader]:
+def opened(path: Path, pipe: io.BufferedReader | None = None) -> Iterator[io.BufferedReader]:
     """Open a file for reading, unpacked if its content is gzip, bzip2, xz or zstd, whatever its name.
+
+    `pipe`: an open pipe or file to read in its place, which is closed at the end; `path` then only names it in errors.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
     """
     packing = ""
     try:
-        with open_file(path) as raw:
+        with pipe or open_file(path) as raw:
             first = raw.peek(FIRST)[:FIRST]
             packing = packing_of(first)
             if not packing and (promised := ENDINGS.get(path.suffix.lower())) and (b"\0" in first or not first):
@@ -114,7 +116,8 @@ def unpacked(path: Path, raw: io.BufferedReader, packing: str) -> io.BufferedRea
     """`raw`, unpacked while it is read, within the limit; itself without a packing."""
     if not packing:
         return raw
-    most = limits.most_unpacked(os.fstat(raw.fileno()).st_size)
+    size = os.fstat(raw.fileno()).st_size
+    most = limits.most_unpacked(size) if size else limits.UNPACKED  # a pipe has no size
     if packing == "zstd":  # at once, since its stream reader does not notice a cut end
         return io.BufferedReader(_Bounded(path, io.BytesIO(_unpack_zstd(path, raw, most)), most))
     stream: Any = gzip.GzipFile(fileobj=raw) if packing == "gzip" else OPENERS[packing](raw)
@@ -147,6 +150,10 @@ class _Bounded(io.RawIOBase):
 
     def tell(self) -> int:
         return self.stream.tell()
+
+    def fileno(self) -> int:
+        """The descriptor of the packed file; its position shows how much of the file is read."""
+        return self.stream.fileno()
 
 
 def _too_large(path: Path, most: int) -> DataError:

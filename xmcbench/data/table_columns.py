@@ -110,7 +110,7 @@ def read_columns(
         elif label_column:
             table.labels.append(_value(row, label_column, "--labels-column", where))
         if reading.id_column or (id_column in row and len(table.ids) == len(table.lines) - 1):
-            table.ids.append(_id(row, id_column, where, needed=bool(reading.id_column)))
+            table.ids.append(id_of(row, id_column, where, needed=bool(reading.id_column)))
         for name, cells in table.others.items() if not (texts and labels) else ():
             cells.append(_as_text(row.get(name)))
     return table
@@ -205,7 +205,8 @@ def _is_one(row: Row, column: str, where: str) -> bool:
     return value in ONES
 
 
-def _id(row: Row, column: str, where: str, *, needed: bool) -> str:
+def id_of(row: Row, column: str, where: str, *, needed: bool) -> str:
+    """The id of a row; DataError if it is `needed` and missing, empty, or no text or whole number."""
     if not needed:
         return _as_text(row.get(column))
     value = _value(row, column, "--id-column", where)

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from pathlib import Path
 
 from xmcbench import limits
@@ -19,10 +19,12 @@ from xmcbench.errors import DataError, UsageError, XmcError, install_extra
 from xmcbench.inputs import open_file, reason
 
 Row = Mapping[str, object]
+Lines = Iterator[tuple[int, str]]  # numbers from 1, lines without their ends
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
 QUOTED = re.compile(r'"[^"]*(?:""[^"]*)*"')
 TSV_CELL = re.compile(rf"(?:^|(?<=\t))(?:{QUOTED.pattern}(?=\t|$)|[^\t]*)")
 FIRST_ROWS = 100  # rows that decide between delimiters if line 1 has several
+FIRST_LINES = 100_000  # lines at most that are kept for that
 BLANK = re.compile(r"[ \t\r\n]*")
 JSON_FORMS = "Write one object per line, or an array [{…}, {…}]; in pandas: to_json(orient='records', lines=True)."
 
@@ -41,19 +43,31 @@ def table_rows(path: Path, delimiter: str = "", columns: Sequence[str] = ()) -> 
     UsageError : `delimiter` is not one character, or must be given, or pyarrow is not installed.
     """
     kind = kind_of(path)
-    if kind == "json":
-        yield from _json_rows(path)
-    elif kind == "parquet":
+    if kind == "parquet":
         yield from _parquet_rows(path)
     else:
-        yield from _named_cells(path, delimiter, columns)
+        yield from rows_of_lines(path, kind, text_lines(path), delimiter, columns)
 
 
-def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator[tuple[int, Row]]:
+def rows_of_lines(
+    path: Path, kind: str, lines: Lines, delimiter: str = "", columns: Sequence[str] = ()
+) -> Iterator[tuple[int, Row]]:
+    """The rows of a table of `kind` "json", "csv" or "tsv", from its lines, which are read once, as by `table_rows`."""
+    if kind == "json":
+        yield from _json_rows(path, lines)
+    else:
+        yield from _named_cells(path, kind, lines, delimiter, columns)
+
+
+def _named_cells(
+    path: Path, kind: str, lines: Lines, delimiter: str, columns: Sequence[str]
+) -> Iterator[tuple[int, Row]]:
     given, names = bool(columns), list(columns)
-    separator = _delimiter_of(path, delimiter, len(names))
-    is_tsv = kind_of(path) == "tsv" and separator == "\t"
-    rows = _tsv_rows(path, len(names)) if is_tsv else _csv_rows(path, separator)
+    lines, first_lines = tee(lines)  # keeps the lines that decide between delimiters
+    separator = _delimiter_of(path, kind, first_lines, delimiter, len(names))
+    del first_lines
+    is_tsv = kind == "tsv" and separator == "\t"
+    rows = _tsv_rows(lines, len(names)) if is_tsv else _csv_rows(path, lines, separator)
     header: list[str] = []
     blank = 0  # line number of the last blank line
     for first, last, cells in rows:
@@ -72,14 +86,14 @@ def _named_cells(path: Path, delimiter: str, columns: Sequence[str]) -> Iterator
             hint = 'Remove the line; or, if it is a row of empty cells, write "" for the first of them.'
             raise DataError(f"{path}, line {blank}: a blank line between rows", hint)
         if len(cells) != len(names):
-            lines = f"line {last}" if first == last else f"lines {first} to {last}, joined by a quote in line {first}"
+            place = f"line {last}" if first == last else f"lines {first} to {last}, joined by a quote in line {first}"
             hint = 'Put texts with delimiters or newlines between double quotes (""). See --delimiter.'
             if header and len(names) < len(cells) and last <= 3:
                 hint = f"Line 1 must be the line of column names, if --columns does not name them. {hint}"
             if is_tsv:
                 hint = "Tabs and newlines divide cells. If quotes are to join lines, name it .csv. See --delimiter."
             named_by = "--columns names" if columns else "the first row names"
-            raise DataError(f"{path}, {lines}: {len(cells)} columns, {named_by} {len(names)}", hint)
+            raise DataError(f"{path}, {place}: {len(cells)} columns, {named_by} {len(names)}", hint)
         if cells == header and len(cells) > 1:
             raise DataError(f"{path}, line {last}: the header again", "Were files joined? Remove the line.")
         yield last, dict(zip(names, cells, strict=True))
@@ -94,7 +108,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
         raise DataError(f"{path}, line 1: a column name occurs twice: {twice[0]!r} in {listed}", "Names must differ.")
 
 
-def _delimiter_of(path: Path, delimiter: str, n_columns: int) -> str:
+def _delimiter_of(path: Path, kind: str, lines: Lines, delimiter: str, n_columns: int) -> str:
     """The delimiter of a csv or tsv: the given one, a tab for tsv, or the one that line 1 has outside of quotes.
 
     If line 1 has several, the only one that divides the first rows into equally many cells (`n_columns`, if not 0).
@@ -104,12 +118,14 @@ def _delimiter_of(path: Path, delimiter: str, n_columns: int) -> str:
         if len(character) != 1 or character in '"\r\n':
             raise UsageError(f"--delimiter {delimiter!r}", f"One of {', '.join(DELIMITERS)}, or one character.")
         return character
-    if kind_of(path) == "tsv":
+    if kind == "tsv":
         return "\t"
-    first_line = next(line for _, line in text_lines(path))
+    lines, look = tee(lines)
+    first_line = next(line for _, line in look)
     present = [name for name, char in DELIMITERS.items() if char in QUOTED.sub("", first_line)]
     if len(present) > 1:
-        fitting = [name for name in present if _divides_alike(path, DELIMITERS[name], n_columns)]
+        copies = zip(present, tee(lines, len(present)), strict=True)
+        fitting = [name for name, look in copies if _divides_alike(path, look, DELIMITERS[name], n_columns)]
         if len(fitting) == 1:
             return DELIMITERS[fitting[0]]
         hint = f"Give --delimiter {' or '.join(present)}."
@@ -117,22 +133,23 @@ def _delimiter_of(path: Path, delimiter: str, n_columns: int) -> str:
     return DELIMITERS[present[0]] if present else ","
 
 
-def _divides_alike(path: Path, delimiter: str, n_columns: int) -> bool:
+def _divides_alike(path: Path, lines: Lines, delimiter: str, n_columns: int) -> bool:
+    lines = islice(lines, FIRST_LINES)
     try:
-        widths = {len(cells) for _, _, cells in islice(_csv_rows(path, delimiter), FIRST_ROWS) if cells}
+        widths = {len(cells) for _, _, cells in islice(_csv_rows(path, lines, delimiter), FIRST_ROWS) if cells}
     except DataError:
         return False
     return widths == {n_columns} if n_columns else len(widths) == 1 and widths != {1}
 
 
-def _tsv_rows(path: Path, n_columns: int) -> Iterator[tuple[int, int, list[str]]]:
+def _tsv_rows(lines: Lines, n_columns: int) -> Iterator[tuple[int, int, list[str]]]:
     """Yield (line, line, cells). Quotes are characters like others, unless a cell is wholly quoted as in csv.
 
     Most programs that write tsv do not quote; those that do quote cells with quotes or tabs inside, and double quotes.
     A tab in quotes divides cells unless the line then has more than `n_columns` cells (0: as many as line 1), and
     exactly these without it.
     """
-    for number, line in text_lines(path):
+    for number, line in lines:
         cells = line.split("\t") if line else []
         n_columns = n_columns or len(cells)
         if len(cells) > n_columns and '"' in line:
@@ -141,17 +158,17 @@ def _tsv_rows(path: Path, n_columns: int) -> Iterator[tuple[int, int, list[str]]
         yield number, number, [c[1:-1].replace('""', '"') if QUOTED.fullmatch(c) else c for c in cells]
 
 
-def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
+def _csv_rows(path: Path, lines: Lines, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
     """Yield (first line, last line, cells) by the rules of RFC 4180; a blank line has no cells."""
     csv.field_size_limit(limits.WHOLE_TEXT)  # Python's default of 131,072 is too short for some laws
     row_lines: list[str] = []  # of the row that is being read
 
-    def lines() -> Iterator[str]:
-        for _, line in text_lines(path):
+    def with_ends() -> Iterator[str]:
+        for _, line in lines:
             row_lines.append(line)
             yield line + "\n"
 
-    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    reader = csv.reader(with_ends(), delimiter=delimiter, strict=True)
     cell = rf'(?:{QUOTED.pattern}|[^"\n{re.escape(delimiter)}]*)'
     row_form = re.compile(rf"{cell}(?:{re.escape(delimiter)}{cell})*")
     first = 1
@@ -212,14 +229,11 @@ def _quote_error(path: Path, first: int, lines: Sequence[str], delimiter: str, r
     return DataError(f"{path}, line {last}: {reason}", hint)
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    lines = ((number, line) for number, line in text_lines(path) if line.strip())
+def _json_rows(path: Path, all_lines: Lines) -> Iterator[tuple[int, Row]]:
+    lines = ((number, line) for number, line in all_lines if line.strip())
     first = next(lines, (0, ""))
     if first[1].lstrip().startswith("["):
-        if (size := sum(len(line) + 1 for _, line in text_lines(path))) > limits.WHOLE_TEXT:
-            problem = f"an array of {size:,} characters, at most {limits.WHOLE_TEXT:,} are read at once"
-            raise DataError(f"{path}: {problem}", JSON_FORMS)
-        yield from _array_rows(path, "\n".join(line for _, line in text_lines(path)))
+        yield from _array_rows(path, _whole_array(path, chain([first], all_lines)))
         return
     decoder = json.JSONDecoder(object_pairs_hook=_object)
     for number, line in chain([first] if first[0] else [], lines):
@@ -228,6 +242,20 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
         except (ValueError, RecursionError) as error:
             raise _json_error(path, number, error) from error
         yield number, _as_row(path, number, value)
+
+
+def _whole_array(path: Path, lines: Lines) -> str:
+    """The lines of an array as one text, in which a line has its number."""
+    parts: list[str] = []
+    size = 0
+    for number, line in lines:
+        parts += [""] * (number - 1 - len(parts))  # blank lines before the array
+        parts.append(line)
+        size += len(line) + 1
+        if size > limits.WHOLE_TEXT:
+            problem = f"an array of more than {limits.WHOLE_TEXT:,} characters, which are read at once"
+            raise DataError(f"{path}: {problem}", JSON_FORMS)
+    return "\n".join(parts)
 
 
 def _array_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:

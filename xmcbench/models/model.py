@@ -129,7 +129,11 @@ class Model:
             raise UsageError(f"k is {k}; at least 1 label can be predicted")
         if above is not None:
             self.check_above()
-        topk = self.topk(self.inputs(texts, features=features), k)
+        return self.predict_inputs(self.inputs(texts, features=features), k, above)
+
+    def predict_inputs(self, inputs: Inputs, k: int, above: float | None = None) -> Predictions:
+        """`predict` for rows that `inputs` made; `above` is not checked again."""
+        topk = self.topk(inputs, k)
         return Predictions(topk if above is None else _cut_below(topk, above), self.names)
 
     def topk(self, inputs: Inputs, k: int) -> TopK:
