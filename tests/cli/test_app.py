@@ -8,8 +8,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from xmcbench.api.running import dataset_names
 from xmcbench.cli import app as cli
-from xmcbench.cli import run
 from xmcbench.errors import UsageError
 
 LEFT_RUNNING = """
@@ -56,9 +56,7 @@ def test_flags_and_lists_may_repeat() -> None:
     shown = CliRunner().invoke(cli.app, ["ls", "metrics", "--json", "--json"])
     assert shown.exit_code == 0, shown.output
     assert CliRunner().invoke(cli.app, ["run", "--help"]).exit_code == 0
-    assert run._dataset_names(
-        ["Eurlex-4.3K", "eurlex-4.3k", "synthetic[test=5,rows=10]", "Synthetic[rows=10, test=5]"]
-    ) == [
+    assert dataset_names(["Eurlex-4.3K", "eurlex-4.3k", "synthetic[test=5,rows=10]", "Synthetic[rows=10, test=5]"]) == [
         "eurlex-4.3k",
         "synthetic[rows=10,test=5]",
     ]
