@@ -114,12 +114,12 @@ def _paths(model: EliasModel, rows: Rows, labels: Sequence[int], beam: int, name
             steps.append(Step(name, 0.0, (), f"label in none of the {len(clusters)} clusters visited: no score"))
             continue
         log_sigma = F.logsigmoid(phi[0] @ model.label_weight[label] + model.label_bias[label])
-        cluster = f"cluster {int(clusters[place])}, visited as number {place + 1} of {len(clusters)}: log s"
+        cluster = f"cluster {int(clusters[place])} (number {place + 1} of {len(clusters)} visited)"
         parts = [
-            Reason("other", -1, float(log_s[place]), cluster),
+            Reason("other", -1, float(log_s[place]), "the cluster's score: log s"),
             Reason("other", -1, float(log_a[place, column]), "link from that cluster to the label: log a"),
             Reason("other", -1, float(log_sigma), "classifier of the label: log σ(w·φ + b)"),
         ]
         log_p = sum(part.value for part in parts)
-        steps.append(step(f"{name}: log p of the best path", parts, f"p = {math.exp(log_p):.3g}"))
+        steps.append(step(f"{name}: log p of the best path, through {cluster}", parts, f"p = {math.exp(log_p):.3g}"))
     return steps
