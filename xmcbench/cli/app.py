@@ -29,6 +29,7 @@ from xmcbench.cli.predict import predict
 from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
+from xmcbench.cli.serve import serve
 from xmcbench.cli.verify import verify
 
 app = typer.Typer(
@@ -55,7 +56,7 @@ for command in (compare, errors, explain, merge, verify):
     app.command()(command)
 app.command(epilog=SCORE_EPILOG)(score)
 app.command(epilog=PREDICT_EPILOG)(predict)
-for other in (ls, info, cite, doctor, new):
+for other in (ls, info, cite, doctor, new, serve):
     app.command()(other)
 data_app.command("verify")(verify_files)
 data_app.command()(where)

@@ -1,8 +1,8 @@
 """The folder of a model: written after a run, copied by an export, loaded without running code from it.
 
-FOLDER/   model.json  README.md  method/…  labels.jsonl  vectorizer/…
+FOLDER/   model.json  README.md  method/…  labels.json  vectorizer/…
 
-`method/` has what the method's `save` wrote, `labels.jsonl` a JSON string per label, in the order of ids, and
+`method/` has what the method's `save` wrote, `labels.json` the list of label texts in the order of ids, and
 `vectorizer/` the fitted tf-idf of the view. The last two are there if the data set has label texts, and if its features
 were made from texts. RESULTS/models/RUN_ID is the model of a run that was kept.
 """
@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from xmcbench import __version__
-from xmcbench.data.documents import read_lines
+from xmcbench import __version__, limits
 from xmcbench.data.vectorizer import Vectorizer
 from xmcbench.errors import DataError, UsageError, XmcError, cannot_write, explain
 from xmcbench.files import atomic, replaced_folder
-from xmcbench.inputs import typed_json
+from xmcbench.inputs import read_file, typed_json
 from xmcbench.models.card import AGAIN, CARD, README, ModelCard, read_card, readme, sealed
 from xmcbench.models.model import Model
 from xmcbench.runs import registry, work_folder
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from xmcbench.results.store import Store
     from xmcbench.runs.spec import RunSpec
 
-METHOD, LABELS, VECTORIZER = "method", "labels.jsonl", "vectorizer"
+METHOD, LABELS, VECTORIZER = "method", "labels.json", "vectorizer"
 
 
 def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
@@ -64,8 +63,7 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
     with work_folder.model_of(work, identity) as model, replaced_folder(target) as folder:
         _link(model, folder / METHOD)
         if dataset.label_texts is not None:
-            lines = (json.dumps(text, ensure_ascii=True) + "\n" for text in dataset.label_texts)
-            _write(folder / LABELS, "".join(lines).encode())
+            _write(folder / LABELS, json.dumps(list(dataset.label_texts)).encode())
         if dataset.vectorizer is not None:
             (folder / VECTORIZER).mkdir()
             dataset.vectorizer.save(folder / VECTORIZER)
@@ -163,8 +161,10 @@ def load_model(folder: Path, *, device: str = "auto") -> Model:
 
 
 def _names(path: Path, n_labels: int) -> Sequence[str]:
-    lines = enumerate(read_lines(path, n_labels), 1)
-    return [typed_json(line, str, f"{path}, line {number}", "One JSON string per line.") for number, line in lines]
+    names = typed_json(read_file(path, limits.WHOLE_TEXT), list[str], str(path), AGAIN)
+    if len(names) != n_labels:
+        raise DataError(f"{path}: {len(names):,} names of {n_labels:,} labels", AGAIN)
+    return names
 
 
 def _loaded(source: type[Method], card: ModelCard, folder: Path) -> Method:
@@ -196,7 +196,7 @@ def model_folder(text: str, store: Store, dataset: str | None = None) -> Path:
         return path
     if "/" in text and not path.exists() and not text.endswith(".json"):
         raise UsageError(f"{text}: no such folder", "`xmcbench model export RUN --to FOLDER` writes a model.")
-    records = store.fitting(text, store.records(), dataset)
+    records = store.fitting(text, store.records(), None if dataset is None else full_name(dataset))
     kept = [record for record in records if store.model(record.run_id).is_dir()]
     if not kept:
         newest = records[-1]
@@ -205,6 +205,17 @@ def model_folder(text: str, store: Store, dataset: str | None = None) -> Path:
             f"xmcbench run '{newest.method.label}' --dataset '{newest.dataset.name}' --keep-models fits it again.",
         )
     return store.model(kept[-1].run_id)
+
+
+def full_name(dataset: str) -> str:
+    """The name that records have for a data set as a user typed it; unchanged if it is not known here any more."""
+    from xmcbench.data.inventory import data_set
+
+    try:
+        found = data_set(dataset)
+    except UsageError:
+        return dataset
+    return found if isinstance(found, str) else found.name
 
 
 def find_model(text: str, store: Store, dataset: str | None = None) -> Model:

@@ -112,7 +112,9 @@ class Model:
     ) -> Predictions:
         """The k best labels of new rows; all labels if there are fewer than k.
 
-        For the test rows of the data set, these are the labels and scores of the run.
+        For the test rows of the data set, these are the labels and scores of the run, to the bit, however many rows are
+        given at once. Methods with a dense encoder (ance, and elias with it) are the exception: BLAS rounds the last
+        bit of a score by the number of rows.
 
         Parameters
         ----------

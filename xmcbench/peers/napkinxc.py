@@ -66,6 +66,7 @@ class Napkinxc(rows.PeerMethod):
         parameters=NapkinxcParams,
         presets={"plt": {}, "br": {"model": "br"}, "own": {"loss": "log", "liblinear_c": 10.0}},
         needs=("features",),
+        scores="estimated probability of the label, 0 to 1",
         seeded=False,
         seconds={"icd10cm": 40, "eurlex-4.3k": 25},
     )

@@ -77,6 +77,7 @@ class Omikuji(rows.PeerMethod):
             "collapse5": {"collapse_every_n_layers": 5},
         },
         needs=("features",),
+        scores="product over the path of exp(−max(0, 1 − margin)²), mean over the trees, 0 to 1",
         seeded=False,
         seconds={"icd10cm": 60, "eurlex-4.3k": 60},
     )
