@@ -27,6 +27,13 @@ _MODULE_OF = {
     "Runs": "xmcbench.api.runs",
     "RunsFailed": "xmcbench.api.run",
     "load_results": "xmcbench.api.runs",
+    "compare": "xmcbench.api.comparing",
+    "Comparison": "xmcbench.api.comparing",
+    "dataset": "xmcbench.api.datasets",
+    "import_data": "xmcbench.api.datasets",
+    "load_model": "xmcbench.models.folder",
+    "Model": "xmcbench.models.model",
+    "Predictions": "xmcbench.models.model",
 }
 __all__ = ["__version__", *_MODULE_OF]
 

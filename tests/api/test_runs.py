@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,3 +118,15 @@ def test_an_unknown_kind_of_frame() -> None:
     pytest.importorskip("pandas")
     with pytest.raises(xb.XmcError, match="unknown kind of frame 'rows'"):
         runs_of(0.5).to_pandas(per="rows")
+
+
+def test_a_suite_is_all_that_is_run(tmp_path: Path) -> None:
+    suite = tmp_path / "suite.toml"
+    data = "synthetic[labels=60,rows=100,test=20]"
+    suite.write_text(f'k = 3\nmetrics = ["P@1"]\n[[run]]\nmethods = ["popularity"]\ndatasets = ["{data}"]')
+    options: dict[str, Any] = {"results": tmp_path / "results", "progress": False}
+    (run,) = xb.run(suite=suite, **options)
+    assert list(run.scores) == ["P@1"]
+    assert run.records[0].spec_hash == xb.run("popularity", dataset=data, k=3, **options)[0].records[0].spec_hash
+    with pytest.raises(xb.XmcError, match="methods, k can't be given next to a suite"):
+        xb.run("popularity", suite=suite, k=3, **options)

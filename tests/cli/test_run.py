@@ -275,3 +275,29 @@ def test_without_network_it_says_exactly_what_to_put_where(tmp_path: Path) -> No
     for word in ("eurlex_train.txt", "eurlex_test.txt", os.environ["XMCBENCH_HOME"]):
         assert word in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_saved_suite_runs_the_same_runs_and_takes_no_other_choices(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "xmcbench", "run"]
+
+    def run_plain(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*words, *more], cwd=tmp_path, capture_output=True, text=True, timeout=180)
+
+    first = run(
+        "ovr[cost=1|3]", "--seeds", "0,1", "--k", "9", "--metrics", "P@1", "--save-suite", "s.toml", cwd=tmp_path
+    )
+    assert first.returncode == 0, first.stderr
+    assert 'methods = ["ovr[cost=1|3]", "popularity"]' in (tmp_path / "s.toml").read_text()
+    hashes = [record["spec_hash"] for record in records(tmp_path)]
+    again = run_plain("--suite", "s.toml", "--results", "out", "--threads", "1")
+    assert f"{len(hashes)} runs, {len(hashes)} already done" in again.stdout, again.stdout + again.stderr
+    fresh = run_plain("--suite", "s.toml", "--results", "new", "--threads", "1", "--json")
+    lines = [json.loads(line) for line in fresh.stdout.splitlines()]
+    assert sorted(line["spec_hash"] for line in lines) == sorted(hashes)
+    assert {m["name"] for line in lines for m in line["metrics"]} == {"P@1"}
+    refused = run_plain("tree", "--suite", "s.toml", "--seeds", "0", "--tune")
+    assert refused.returncode == 2
+    assert "methods, --seeds, --tune can't be given next to a suite" in refused.stderr
+    own = run("--method", "slow.py:Slow", "--save-suite", "own.toml", cwd=tmp_path)
+    assert own.returncode == 2, own.stderr
+    assert not (tmp_path / "own.toml").exists()

@@ -15,6 +15,7 @@ from xmcbench.api.running import (
     dataset_names,
     execute_plan,
     load_all,
+    read_suite,
 )
 from xmcbench.api.runs import Runs
 from xmcbench.errors import UsageError, XmcError, explain
@@ -54,8 +55,9 @@ class _Bars(Watcher):
 
 
 def run(
-    methods: str | Sequence[str],
+    methods: str | Sequence[str] = (),
     *,
+    suite: str | Path | None = None,
     dataset: str | Sequence[str] = DEFAULT_DATASET,
     view: str | None = None,
     parameters: Mapping[str, object] | None = None,
@@ -77,6 +79,7 @@ def run(
     Parameters
     ----------
     methods : names, optionally with parameters: "elias", ["tree", "elias[beam=10|20]"], "file.py:Class".
+    suite : a TOML file that says what is run, in place of `methods` to `tune`; `docs/suites.md` describes it.
     dataset : names of data sets.
     view : a view of the data set; None is its default view.
     parameters : parameter → value for every method that has it; a list of values makes one run each.
@@ -107,20 +110,36 @@ def run(
     from xmcbench.metrics import parse_all
     from xmcbench.results.store import Store
     from xmcbench.runs.job import Options
-    from xmcbench.runs.plan import make_plan
+    from xmcbench.runs.suite import Suite, Table
 
-    names = _listed(methods)
-    check_options(names, device, time_limit)
     _check_numbers(seeds, k, threads)
-    scored = [str(name) for name in parse_all(metrics)]
-    settings = [f"{name}={_spelled(value)}" for name, value in (parameters or {}).items()]
-    datasets = dataset_names(_listed(dataset))
-    plan = make_plan(names, datasets, view=view, settings=settings, seeds=seeds, k=k, tune=tune, baseline=False)
+    if suite is not None:
+        check_options(["suite"], device, time_limit)
+        defaults: dict[str, object] = {"dataset": DEFAULT_DATASET, "seeds": (0,), "k": 100}
+        values: dict[str, object] = {
+            "methods": methods,
+            "dataset": dataset,
+            "view": view,
+            "parameters": parameters,
+            "seeds": seeds,
+            "k": k,
+        }
+        values |= {"metrics": metrics, "tune": tune}
+        chosen = read_suite(Path(suite), [n for n, value in values.items() if value and value != defaults.get(n)])
+    else:
+        names = _listed(methods)
+        check_options(names, device, time_limit)
+        scored = tuple(str(name) for name in parse_all(metrics))
+        settings = tuple(f"{name}={_spelled(value)}" for name, value in (parameters or {}).items())
+        datasets = tuple(dataset_names(_listed(dataset)))
+        table = Table(tuple(names), datasets, view, settings, tuple(seeds), tune=tune)
+        chosen = Suite((table,), k, scored)
+    plan = chosen.plan()
     store = Store(Path(results))
-    options = Options(device, threads, time_limit, again, scored, keep_models=keep_models)
+    options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models)
     watcher = _bars() if progress else Watcher()
     data, failures = load_all(plan, offline, watcher)
-    plan = [spec for spec in plan if spec.dataset in data]
+    plan = [spec for spec in plan if spec.data in data]
     records, more = execute_plan(plan, data, store, options, watcher)
     if any(record.status == "interrupted" for record in records):
         raise KeyboardInterrupt(records[-1].reason)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
     from xmcbench.runs.job import Options
-    from xmcbench.runs.spec import RunSpec
+    from xmcbench.runs.spec import DataKey, RunSpec
+    from xmcbench.runs.suite import Suite
 
 LONGEST = 1e9  # seconds of a time limit
 DEFAULT_DATASET = "icd10cm"  # part of a pip dependency, so it works offline
@@ -69,6 +70,28 @@ def dataset_names(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def read_suite(path: Path, given: Sequence[str]) -> Suite:
+    """The suite in a file, with the full names of its data sets and metrics.
+
+    Raises
+    ------
+    UsageError : an unknown name, or a choice is `given` in another way too: the suite is what is run.
+    DataError : the file is not a suite.
+    """
+    import msgspec
+
+    from xmcbench.metrics import parse_all
+    from xmcbench.runs.suite import read
+
+    if given:
+        hint = "A suite says all that is run; change the file, or run without it."
+        raise UsageError(f"{', '.join(given)} can't be given next to a suite", hint)
+    suite = read(path)
+    tables = [msgspec.structs.replace(table, datasets=tuple(dataset_names(table.datasets))) for table in suite.run]
+    metrics = tuple(str(name) for name in parse_all(suite.metrics))
+    return msgspec.structs.replace(suite, run=tuple(tables), metrics=metrics)
+
+
 def check_options(names: Sequence[str], device: str, time_limit: float | None) -> None:
     """Raise UsageError if there is no method, or a device or time limit that can't be."""
     if not names:
@@ -80,7 +103,7 @@ def check_options(names: Sequence[str], device: str, time_limit: float | None) -
         raise UsageError(f"--time-limit {time_limit:g}: must be above 0 seconds and at most {LONGEST:.0e}", hint)
 
 
-def load_all(plan: Sequence[RunSpec], offline: bool, watcher: Watcher) -> tuple[dict[str, Dataset], list[Failure]]:
+def load_all(plan: Sequence[RunSpec], offline: bool, watcher: Watcher) -> tuple[dict[DataKey, Dataset], list[Failure]]:
     """Fetch and parse all data sets of the plan before the first run starts.
 
     Returns those that could be loaded, and the failures of the others: runs on these have no record, since a record
@@ -95,22 +118,23 @@ def load_all(plan: Sequence[RunSpec], offline: bool, watcher: Watcher) -> tuple[
     from xmcbench.data.home import sweep_home
 
     sweep_home()
-    datasets: dict[str, Dataset] = {}
-    errors: dict[str, Exception] = {}
-    for name in dict.fromkeys(spec.dataset for spec in plan):
-        view = next(spec.view for spec in plan if spec.dataset == name)
+    datasets: dict[DataKey, Dataset] = {}
+    errors: dict[DataKey, Exception] = {}
+    for key in dict.fromkeys(spec.data for spec in plan):
+        name, view = key
         try:
             with watcher.loading(name) as progress:
-                datasets[name] = load(name, view, offline=offline, progress=progress)
+                datasets[key] = load(name, view, offline=offline, progress=progress)
         except UsageError:
             raise
         except Exception as error:
-            errors[name] = error
+            errors[key] = error
     failures = []
-    for name, fault in errors.items():
-        if not datasets and name == plan[-1].dataset:
+    for key, fault in errors.items():
+        name, view = key
+        if not datasets and key == plan[-1].data:
             raise fault if isinstance(fault, XmcError) else XmcError(f"data set {name}: {explain(fault)[1]}") from fault
-        runs = counted(sum(spec.dataset == name for spec in plan), "run")
+        runs = counted(sum(spec.data == key for spec in plan), "run")
         failures.append(Failure(f"data set {name} can't be loaded, {runs} left out", fault))
         watcher.failed(failures[-1])
     return datasets, failures
@@ -137,7 +161,7 @@ def estimate(spec: RunSpec, dataset: Dataset, records: Sequence[Record]) -> floa
 
 def execute_plan(
     plan: Sequence[RunSpec],
-    data: dict[str, Dataset],
+    data: dict[DataKey, Dataset],
     store: Store,
     options: Options,
     watcher: Watcher,
@@ -157,7 +181,7 @@ def execute_plan(
         for spec in plan:
             try:
                 with watcher.running(f"{spec.label} on {spec.dataset}") as progress:
-                    record, reused = execute(spec, data[spec.dataset], store, options, progress)
+                    record, reused = execute(spec, data[spec.data], store, options, progress)
             except WriteError:  # nothing could be recorded
                 raise
             except Exception as error:  # such as lost predictions of a finished run, which were to be scored again
@@ -174,15 +198,15 @@ def execute_plan(
     return records, failures
 
 
-def _work_folders(plan: Sequence[RunSpec], data: dict[str, Dataset], store: Store, options: Options) -> list[Path]:
+def _work_folders(plan: Sequence[RunSpec], data: dict[DataKey, Dataset], store: Store, options: Options) -> list[Path]:
     from xmcbench.runs.machine import pick_device
 
     devices = [pick_device(options.device, spec.info.devices) for spec in plan]
-    return [store.work(s.fit_hash(data[s.dataset].content_hash, d)) for s, d in zip(plan, devices, strict=True)]
+    return [store.work(s.fit_hash(data[s.data].content_hash, d)) for s, d in zip(plan, devices, strict=True)]
 
 
 def _settle_models(
-    done: list[tuple[RunSpec, Record]], data: dict[str, Dataset], store: Store, options: Options, watcher: Watcher
+    done: list[tuple[RunSpec, Record]], data: dict[DataKey, Dataset], store: Store, options: Options, watcher: Watcher
 ) -> list[Failure]:
     """Keep the models of successful runs if asked to, and remove their work folders; those of others are needed to
     resume. Returns failures of models that can't be kept."""
@@ -193,11 +217,11 @@ def _settle_models(
     ended_ok = [(spec, record) for spec, record in done if record.status == "ok"]
     for spec, record in ended_ok if options.keep_models else ():
         try:
-            watcher.kept(keep(spec, record, data[spec.dataset], store))
+            watcher.kept(keep(spec, record, data[spec.data], store))
         except XmcError as error:
             failures.append(Failure(f"{spec.label} on {spec.dataset}, no model", error))
             watcher.failed(failures[-1])
     for spec, record in ended_ok:
         device = record.environment.device or "cpu"
-        remove(store.work(spec.fit_hash(data[spec.dataset].content_hash, device)))
+        remove(store.work(spec.fit_hash(data[spec.data].content_hash, device)))
     return failures

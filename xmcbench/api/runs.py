@@ -13,6 +13,8 @@ from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from xmcbench.api.frames import Per
+    from xmcbench.comparison.mistakes import Document, LabelMistakes, Mistakes
+    from xmcbench.models.model import Model
     from xmcbench.results.record import Record
 
 SHOWN = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@5")
@@ -62,6 +64,53 @@ class Run:
             for name, given in values.items()
             if len(known := [value for value in given if value is not None]) == len(given)
         }
+
+    def ended_ok(self) -> list[Record]:
+        """The records with the status ok; UsageError if there is none."""
+        found = [record for record in self.records if record.status == "ok"]
+        if not found:
+            raise UsageError(f"{self.label} on {self.dataset} did not end ok: {self.records[-1].reason}")
+        return found
+
+    def model(self) -> Model:
+        """The fitted model of the newest record that has one, to label new texts.
+
+        Raises UsageError: none was kept; run with `keep_models=True`.
+        """
+        from xmcbench.models.folder import load_model
+        from xmcbench.results.store import Store
+
+        store = Store(self.folder)
+        kept = [record for record in self.ended_ok() if store.model(record.run_id).is_dir()]
+        if not kept:
+            hint = "xmcbench.run(…, keep_models=True) fits it again and keeps it."
+            raise UsageError(f"the model of {self.label} on {self.dataset} was not kept", hint)
+        return load_model(store.model(kept[-1].run_id))
+
+    def errors(self, k: int = 5, by: str = "") -> Iterator[Document]:
+        """The test documents of the newest record, worst first: true and predicted labels, and the score of each.
+
+        Parameters
+        ----------
+        k : first ranks that count. by : metric that orders documents; "" is nDCG at these ranks.
+
+        Raises
+        ------
+        DataError : predictions were not kept, or the data set is not the one of the run.
+        """
+        found = self._mistakes(k, by)
+        return found.documents(found.order)
+
+    def label_errors(self, k: int = 5) -> list[LabelMistakes]:
+        """The labels of the newest record, most missed first: precision, recall, F1, and what was predicted instead."""
+        return list(self._mistakes(k, "").labels())
+
+    def _mistakes(self, k: int, by: str) -> Mistakes:
+        from xmcbench.comparison.mistakes import Mistakes, data_of
+        from xmcbench.results.store import Store
+
+        record = self.ended_ok()[-1]
+        return Mistakes.of(record, Store(self.folder), data_of(record), k, by)
 
     def __repr__(self) -> str:
         scores, seeds = self.scores, ", ".join(map(str, self.seeds))

@@ -17,6 +17,7 @@ from xmcbench.cli.data_io import EPILOG as IMPORT_EPILOG
 from xmcbench.cli.data_io import export, import_
 from xmcbench.cli.doctor import doctor
 from xmcbench.cli.errors import errors
+from xmcbench.cli.explain import explain
 from xmcbench.cli.info import cite, info
 from xmcbench.cli.ls import ls
 from xmcbench.cli.model import model_app
@@ -50,7 +51,7 @@ def root(
 
 
 app.command(epilog=EPILOG, no_args_is_help=True)(run)
-for command in (compare, errors, merge, verify):
+for command in (compare, errors, explain, merge, verify):
     app.command()(command)
 app.command(epilog=SCORE_EPILOG)(score)
 app.command(epilog=PREDICT_EPILOG)(predict)

@@ -50,7 +50,7 @@ def errors(
 
     Examples: `xmcbench errors elias` · `xmcbench errors elias --labels --csv labels.csv`
     """
-    from xmcbench.cli.progress import loading
+    from xmcbench.api.progress import loading
     from xmcbench.comparison.mistakes import Mistakes, data_of
     from xmcbench.results.store import Store
 

@@ -19,6 +19,7 @@ from xmcbench.api.running import (
     estimate,
     execute_plan,
     load_all,
+    read_suite,
 )
 from xmcbench.cli.options import (
     LARGEST_ID,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from xmcbench.results.record import Record
     from xmcbench.results.store import Store
     from xmcbench.runs.job import Options
-    from xmcbench.runs.spec import RunSpec
+    from xmcbench.runs.spec import DataKey, RunSpec
 
 MOST_THREADS = 4096
 EPILOG = """
@@ -57,9 +58,15 @@ Examples:
   xmcbench run ovr 'ovr[tune]' tree --dataset eurlex-4.3k
 
   xmcbench run --method my_method.py:MyMethod
+
+  xmcbench run elias tree --seeds 0,1,2 --save-suite study.toml
+
+  xmcbench run --suite study.toml
 """
 Methods = Annotated[list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several make a grid.")]
+
+IN_SUITE = ("methods", "method", "dataset", "view", "settings", "seeds", "k", "metrics", "curve", "tune", "save_suite")
 
 
 def run(
@@ -72,6 +79,8 @@ def run(
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
     k: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Number of labels predicted per row.")] = 100,
     metrics: Metrics = None,
+    suite: Annotated[Path | None, typer.Option(help="Run what a TOML file says, see docs/suites.md.")] = None,
+    save_suite: Annotated[Path | None, typer.Option(help="Also write what is run to a TOML file.")] = None,
     results: Results = RESULTS,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="0: all cores.")] = 0,
@@ -93,23 +102,33 @@ def run(
     from xmcbench.metrics.names import split
     from xmcbench.results.store import Store
     from xmcbench.runs.job import Options
-    from xmcbench.runs.plan import make_plan
+    from xmcbench.runs.plan import with_baseline
+    from xmcbench.runs.suite import Suite, Table, write
 
     out = sys.stdout if as_json else None
     if as_json:  # what methods print, against the rules, is no record
         context.with_resource(redirect_stdout(sys.stderr))
-    names = [*(methods or []), *(method or [])]
-    check_options(names, device, time_limit)
-    scored = [str(name) for name in parse_all(split(metrics))] if metrics else []
-    datasets, numbers = dataset_names(dataset or [DEFAULT_DATASET]), _whole_numbers(seeds)
-    plan = make_plan(names, datasets, view=view, settings=settings or [], seeds=numbers, k=k, curve=curve, tune=tune)
+    if suite is not None:
+        chosen = read_suite(suite, _given(context))
+        check_options(["suite"], device, time_limit)
+    else:
+        names = [*(methods or []), *(method or [])]
+        check_options(names, device, time_limit)
+        scored = tuple(str(name) for name in parse_all(split(metrics))) if metrics else ()
+        datasets, numbers = tuple(dataset_names(dataset or [DEFAULT_DATASET])), tuple(_whole_numbers(seeds))
+        set_ = tuple(settings or ())
+        table = Table(tuple(with_baseline(names)), datasets, view, set_, numbers, tune=tune, curve=curve)
+        chosen = Suite((table,), k, scored)
+    plan = chosen.plan()
+    if save_suite is not None:
+        write(chosen, save_suite)
     forbid_network(offline)
     console, store = make_console(stderr=as_json), Store(results)
-    options = Options(device, threads, time_limit, again, scored, keep_models=keep_models)
+    options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models)
     watcher = _Terminal(console, out)
     try:
         data, failures = load_all(plan, offline, watcher)
-        plan = [spec for spec in plan if spec.dataset in data]
+        plan = [spec for spec in plan if spec.data in data]
         _announce(plan, data, store, options, console)
     except KeyboardInterrupt as stop:  # later, execution makes a record of it
         console.print(explain(stop)[1])
@@ -119,6 +138,13 @@ def run(
     _print_end(console, store, records, failures)
     if failures or any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
+
+
+def _given(context: typer.Context) -> list[str]:
+    """What the user typed of that which a suite says."""
+    given = (p for p in context.command.params if p.name in IN_SUITE and context.params[p.name or ""])
+    typed = (p for p in given if str(context.get_parameter_source(p.name or "")) == "ParameterSource.COMMANDLINE")
+    return [p.opts[0] if p.opts[0].startswith("-") else "methods" for p in typed]
 
 
 def _print_end(console: Console, store: Store, records: list[Record], failures: list[Failure]) -> None:
@@ -181,7 +207,9 @@ def _whole_numbers(text: str) -> list[int]:
     return list(dict.fromkeys(map(int, parts)))
 
 
-def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, options: Options, console: Console) -> None:
+def _announce(
+    plan: list[RunSpec], data: dict[DataKey, Dataset], store: Store, options: Options, console: Console
+) -> None:
     """Print the runs of the plan, which of them are done, and an estimate of the others' time."""
     from xmcbench.cli.show import announced
     from xmcbench.results.store import standing
@@ -192,7 +220,7 @@ def _announce(plan: list[RunSpec], data: dict[str, Dataset], store: Store, optio
     estimates: list[float | None] = []  # of the runs that are not done
     rows: list[tuple[object, ...]] = [("method", "data set", "seed", "estimate")]
     for spec in plan:
-        dataset = data[spec.dataset]
+        dataset = data[spec.data]
         remaining = "done"
         if spec.spec_hash(dataset.content_hash, pick_device(options.device, spec.info.devices)) not in done:
             estimates.append(seconds := estimate(spec, dataset, records))

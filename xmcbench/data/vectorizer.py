@@ -124,6 +124,15 @@ class Vectorizer:
         kinds = [part.options.tokens for part in self.parts]
         return known_rows(kinds, [part.known for part in self.parts], [part.idf for part in self.parts], texts)
 
+    def term(self, feature: int) -> str:
+        """The term of a column. A piece of a word has a space where the word begins or ends."""
+        for part in self.parts:
+            if feature < len(part.idf):
+                codes = part.codes[part.offsets[feature] : part.offsets[feature + 1]]
+                return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+            feature -= len(part.idf)
+        raise IndexError(f"{self.n_features} features")
+
     def options(self) -> list[Options]:
         """The options of each part."""
         return [part.options for part in self.parts]

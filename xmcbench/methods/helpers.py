@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import DataError, UsageError
 from xmcbench.method import Inputs
+from xmcbench.reasons import Reason
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def predict_in_parts(
         ids[block], scores[block] = best(unit_rows(rows))
         ctx.progress(min(start + size, n), n)
     return TopK(ids, scores)
+
+
+def feature_reasons(columns: NDArray[np.int32], values: NDArray[np.float32], bias: float) -> list[Reason]:
+    """The parts of w·x + bias: `values` are weight × feature of `columns`."""
+    parts = [Reason("feature", column, value) for column, value in zip(columns.tolist(), values.tolist(), strict=True)]
+    return [*parts, Reason("constant", -1, float(bias))]
 
 
 def checkpointed(checkpoints: Checkpoints, name: str, make: Callable[[], Arrays]) -> Arrays:

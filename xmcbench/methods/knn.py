@@ -7,6 +7,7 @@ amplification as in Breese, Heckerman and Kadie (UAI 1998); SLEEC (Bhatia et al.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,6 +19,7 @@ from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.npz_files import read_npz
+from xmcbench.reasons import Reason, Step, step
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -134,6 +136,29 @@ class Knn:
             return nearest(labels, votes(*nearest(rows, Csr.of(queries), count), self.params.power), k)
 
         return predict_in_parts(features, k, ROWS, best, ctx)
+
+    def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
+        """The nearest training rows that have each label, with their votes."""
+        from xmcbench.sparse.csr import Csr, unit_rows
+        from xmcbench.sparse.inverted import nearest, weights_of
+
+        if (rows := self.rows) is None or (index := self.labels) is None:
+            raise not_fitted("knn", "explain")
+        queries = unit_rows(features_of("knn", inputs, rows.width))
+        if self.params.similarity == "bm25":
+            queries.data.clip(min=0, out=queries.data)
+        count = min(int(ctx.query.get("neighbours", self.params.neighbours)), rows.size)
+        ids, similarities = nearest(rows, Csr.of(queries), count)
+        voting = votes(ids, similarities, self.params.power)
+        explained = []
+        for label in labels:
+            has = weights_of(index, voting.indices, label)
+            notes = [f"similarity {similarity:.3f}" for similarity in similarities[0].tolist()]
+            each = zip(voting.indices.tolist(), voting.data.tolist(), has.tolist(), notes, strict=False)
+            reasons = [Reason("row", row, vote * number, note) for row, vote, number, note in each]
+            title = f"votes of those that have the label, among the {len(has)} nearest training rows"
+            explained.append([step(title, reasons, "the score")])
+        return explained
 
     def save(self, folder: Path) -> None:
         """Write both indexes to one npz file."""

@@ -6,6 +6,7 @@ napkinXC (Jasinska-Kobus et al., 2020); the solver is LIBLINEAR's, see `xmcbench
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,8 +16,17 @@ from numpy.typing import NDArray
 
 from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
-from xmcbench.methods.helpers import Best, checkpointed_csr, features_of, not_a_model, not_fitted, predict_in_parts
+from xmcbench.methods.helpers import (
+    Best,
+    checkpointed_csr,
+    feature_reasons,
+    features_of,
+    not_a_model,
+    not_fitted,
+    predict_in_parts,
+)
 from xmcbench.npz_files import read_npz
+from xmcbench.reasons import Step, step, unknown_label
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -140,6 +150,24 @@ class Ovr:
             return self.labels[positions], scores
 
         return predict_in_parts(features, k, ROWS, best, ctx)
+
+    def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
+        """The features of the row, each with weight × value, and the constant; they sum to the margin."""
+        from xmcbench.sparse.csr import unit_rows
+        from xmcbench.sparse.inverted import products
+
+        if (weights := self.weights) is None:
+            raise not_fitted("ovr", "explain")
+        row = unit_rows(features_of("ovr", inputs, len(weights.by_feature.indptr) - 1))
+        explained = []
+        for label in labels:
+            position = int(np.searchsorted(self.labels, label))
+            if label not in self.labels[position : position + 1]:
+                explained.append([unknown_label("one-vs-rest")])
+                continue
+            reasons = feature_reasons(row.indices, products(weights, row, position), weights.bias[position])
+            explained.append([step("margin w·x + b", reasons, "the score")])
+        return explained
 
     def save(self, folder: Path) -> None:
         """Write the labels and their weights by feature to one npz file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +13,7 @@ from xmcbench.files import write_npz
 from xmcbench.method import Inputs, Machine, MethodInfo, NoParams, TrainData
 from xmcbench.methods.helpers import not_a_model
 from xmcbench.npz_files import read_npz
+from xmcbench.reasons import Reason, Step, step
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ class Popularity:
         """The k most frequent labels (or all L), with their share as score."""
         best = TopK.from_arrays(np.arange(len(self.share))[None], self.share[None], k)
         return TopK(np.repeat(best.ids, inputs.n_rows, axis=0), np.repeat(best.scores, inputs.n_rows, axis=0))
+
+    def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
+        """The share of training rows that have each label."""
+        title = "share of the training rows that have the label, the same for every row"
+        return [[step(title, [Reason("constant", -1, float(self.share[label]))], "the score")] for label in labels]
 
     def save(self, folder: Path) -> None:
         """Write `share` to an npz file."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from xmcbench import notebook
 from xmcbench.context import RunContext
-from xmcbench.errors import DataError, UsageError, counted
+from xmcbench.errors import DataError, UsageError, XmcError, counted
 from xmcbench.method import Inputs, Method
+from xmcbench.runs import registry
 from xmcbench.topk import PAD, TopK, checked
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
     from xmcbench.data.vectorizer import Vectorizer
     from xmcbench.models.card import ModelCard
+    from xmcbench.reasons import Step
+
+
+SHOWN = 20  # rows that a notebook shows
 
 
 class Label(NamedTuple):
@@ -57,6 +63,14 @@ class Predictions(Sequence[list[Label]]):
 
     def __iter__(self) -> Iterator[list[Label]]:
         return (self[row] for row in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<labels of {counted(len(self), 'row')}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(row, one.name, f"{one.score:.4g}") for row in range(min(len(self), SHOWN)) for one in self[row]]
+        note = f"the first {SHOWN} of {len(self):,} rows" if len(self) > SHOWN else ""
+        return notebook.table(("row", "label", "score"), rows, note=note)
 
 
 class Model:
@@ -132,6 +146,23 @@ class Model:
         topk = checked(self.method.predict(inputs, depth, self._context), inputs.n_rows, self.n_labels)
         return topk.cut(k)
 
+    def explain(self, inputs: Inputs, labels: Sequence[int]) -> list[list[Step]]:
+        """Why the only row of `inputs` gets the scores of `labels`, which `topk` predicted; see `xmcbench.reasons`.
+
+        Raises UsageError: the method can't explain.
+        """
+        self.check_explains()
+        steps: list[list[Step]] = self.method.explain(inputs, labels, self._context)  # type: ignore[attr-defined]
+        return steps
+
+    def check_explains(self) -> None:
+        """UsageError unless the method has the optional member `explain`."""
+        if not hasattr(self.method, "explain"):
+            able = [name for name in registry.sources() if _can_explain(name)]
+            raise UsageError(
+                f"{self.method.info.name} can't say why it gives a label", f"Those that can: {', '.join(able)}."
+            )
+
     def check_above(self) -> None:
         """UsageError unless the scores of the method can be compared between rows."""
         info = self.method.info
@@ -170,6 +201,13 @@ class Model:
     def __repr__(self) -> str:
         data = self.card.dataset
         return f"<{self.card.method.label} fitted on {data.name}, {counted(data.n_labels, 'label')}>"
+
+
+def _can_explain(name: str) -> bool:
+    try:
+        return hasattr(registry.get(name), "explain")
+    except XmcError:  # a plugin that can't be imported
+        return False
 
 
 def _check_texts(texts: Sequence[str]) -> None:

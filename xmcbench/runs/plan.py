@@ -68,8 +68,7 @@ def make_plan(
     """
     problems: list[str] = []
     requests: list[_Request] = []
-    names = [text.partition("[")[0].strip() for text in methods]
-    for text in methods if "popularity" in names or not baseline else [*methods, "popularity"]:
+    for text in with_baseline(methods) if baseline else methods:
         try:
             requests.append(_parse(text, curve, tune))
         except UsageError as error:
@@ -96,6 +95,12 @@ def make_plan(
                 spec = RunSpec(request.source, method, params, dataset, view, seed, k, grid)
                 runs.setdefault(spec.spec_hash(dataset, ""), spec)
     return list(runs.values())
+
+
+def with_baseline(methods: Sequence[str]) -> list[str]:
+    """The methods, and popularity if it is not among them."""
+    names = [text.partition("[")[0].strip() for text in methods]
+    return list(methods) if "popularity" in names else [*methods, "popularity"]
 
 
 _WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "none"}

@@ -14,6 +14,8 @@ from xmcbench.runs import registry
 from xmcbench.runs.selection import BY, Grid
 from xmcbench.values import plain
 
+DataKey = tuple[str, str | None]  # name of a data set, and a view of it; None is its default view
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -35,6 +37,11 @@ class RunSpec:
     @property
     def info(self) -> MethodInfo:
         return self.method.info
+
+    @property
+    def data(self) -> DataKey:
+        """The data set and the view of the run."""
+        return self.dataset, self.view
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -132,6 +132,33 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
     return beams
 
 
+class Margin(NamedTuple):
+    """A node's classifier on one row: bias, and weight × value of each of the row's features, (nnz,) float32."""
+
+    node: int
+    siblings: int  # children of its parent, with itself
+    bias: float
+    products: NDArray[np.float32]
+
+
+def path_margins(tree: SearchTree, row: Csr, leaf: int) -> list[Margin]:
+    """The classifiers on the path from the root to `leaf`, for the only row of `row`; an only child has zeros."""
+    chunks, path = tree.chunks, []
+    unbiased = chunks._replace(bias=np.zeros_like(chunks.bias))
+    node = leaf
+    while node:
+        parent = int(np.searchsorted(chunks.child_ptr, node, side="right")) - 1
+        first, last = int(chunks.child_ptr[parent]), int(chunks.child_ptr[parent + 1])
+        products, z = np.zeros(len(row.indices), np.float32), np.empty(last - first, np.float32)
+        for i in range(len(products) if last - first > 1 else 0):
+            add_margins(unbiased, parent, row.indices[i : i + 1], row.data[i : i + 1], z)
+            products[i] = z[node - first]
+        bias = float(chunks.bias[node]) if last - first > 1 else 0.0
+        path.append(Margin(node, last - first, bias, products))
+        node = parent
+    return path[::-1]
+
+
 @njit(cache=True, nogil=True)
 def _starts(child_ptr: Any, nodes: Any) -> Any:
     """(m + 1,) int64: where the children of each of `nodes` begin in a list of all their children."""

@@ -84,6 +84,17 @@ class InvertedWeights(NamedTuple):
         return cls(Csr.stored(weights[:, :width].T.tocsr()), bias_weights * np.float32(bias))
 
 
+def weights_of(index: InvertedIndex, features: NDArray[np.int32], row: int) -> NDArray[np.float32]:
+    """(m,) float32: the weights of the stored row `row` for `features`; 0 where it has none."""
+    found = np.zeros(len(features), np.float32)
+    for i, feature in enumerate(features.tolist()):
+        if index.place[feature] >= 0:
+            found[i] = index.common[index.place[feature], row]
+        first, last = index.indptr[feature], index.indptr[feature + 1]
+        found[i] += index.data[first:last][index.indices[first:last] == row].sum()
+    return found
+
+
 class Scratch(NamedTuple):
     """Memory of each worker, (workers, m): sums (zero between queries); the rows with a sum above zero, their sums."""
 
@@ -190,6 +201,16 @@ def best_labels(
         arguments = (Csr.of(features), *weights, label_ids, scratch, ids, margins)
         run_shares(_score_share, len(scratch), *arguments)
     return ids, margins
+
+
+def products(weights: InvertedWeights, row: sp.csr_matrix, label: int) -> NDArray[np.float32]:
+    """(nnz,) weight × feature of one classifier, for each stored feature of the only row of `row`."""
+    by_feature, values = weights.by_feature, np.zeros(row.nnz, np.float32)
+    for i, (feature, number) in enumerate(zip(row.indices, row.data, strict=True)):
+        first, last = by_feature.indptr[feature], by_feature.indptr[feature + 1]
+        at = first + np.flatnonzero(by_feature.indices[first:last] == label)
+        values[i] = number * by_feature.data[at].sum()
+    return values
 
 
 @njit(cache=True, nogil=True)

@@ -337,6 +337,26 @@ def notes_are_json(subject: Subject) -> None:
     need(not left_out, f"ctx.note or ctx.selected got a value that is {'; '.join(left_out)}")
 
 
+def explains(subject: Subject) -> str | None:
+    """Each label of a row has steps, and each step is the sum of its reasons."""
+    base = subject.base
+    if not hasattr(base.model, "explain"):
+        return "has no explain"
+    row = base.data.test_inputs().rows(slice(0, 1))
+    labels = [label for label in base.top.ids[0].tolist() if label != PAD]
+    values = {name: getattr(subject.params, name) for name in subject.method.info.query_parameters()}
+    context = subject.fit_context(subject.new_folder(), query=values)
+    explained = base.model.explain(row, labels, context)
+    need(len(explained) == len(labels), f"explain returned {len(explained)} lists of steps for {len(labels)} labels")
+    for label, steps in zip(labels, explained, strict=True):
+        need(bool(steps), f"explain has no step for label {label}")
+        for one in steps:
+            total = sum(reason.value for reason in one.reasons)
+            close = abs(total - one.value) <= 1e-4 * max(1.0, abs(one.value))
+            need(close, f"label {label}: the reasons of {one.title!r} sum to {total:g}, its value is {one.value:g}")
+    return None
+
+
 CHECKS: dict[str, Check] = {
     "info is complete": info_is_complete,
     "skip accepts the small data set": skip_accepts_small,
@@ -356,6 +376,7 @@ CHECKS: dict[str, Check] = {
     "inputs are not modified": inputs_untouched,
     "prints nothing": silent,
     "writes only into its folder": stays_in_its_folder,
+    "explain gives sums": explains,
     "notes are JSON-serialisable": notes_are_json,
     "an interrupted fit resumes": resumes_after_interruption,
     "a time limit stops fit": keeps_the_deadline,

@@ -9,6 +9,7 @@ al., JMLR 2022).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
+    from xmcbench.reasons import Step
     from xmcbench.sparse.beam import SearchTree
 
 PARABEL = (
@@ -118,6 +120,16 @@ class Tree:
             return search(self.trees, rows, k, beam=beam, power=power, n_labels=self.n_labels)
 
         return predict_in_parts(features, k, ROWS, best, ctx)
+
+    def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
+        """In each tree, the margins of the nodes on the path to each label; the score is the mean of their products."""
+        from xmcbench.methods.tree.explaining import explain
+
+        if not self.trees:
+            raise not_fitted(self.info.name, "explain")
+        features = features_of(self.info.name, inputs, self.n_features)
+        beam = int(ctx.query.get("beam", self.params.beam))
+        return explain(self.trees, features, labels, beam, self.params.power)
 
     def save(self, folder: Path) -> None:
         """Write the links, labels and weights of all trees to one npz file."""

@@ -63,7 +63,7 @@ class FittedModel:
         if output == "ranker" and self.linear.methods:
             methods = self.linear.methods
             return self.linear.predict(TREES if TREES in methods else next(iter(methods)), inputs, k, ctx)
-        rows = self._rows(inputs, ctx)
+        rows = self.rows(inputs, ctx)
         if output == "dual" and self.dual is not None:
             return self.dual.nearest(self.dual.documents(rows, ctx), k, ctx)
         if output == "stage1":
@@ -76,14 +76,18 @@ class FittedModel:
         quiet = ctx if inputs.n_rows <= ROWS else replace(ctx, reporter=Reporter())
         for start in range(0, max(inputs.n_rows, 1), ROWS):
             part = inputs if inputs.n_rows <= ROWS else inputs.rows(slice(start, start + ROWS))
-            by_part = self.tops(part, self._rows(part, quiet), shortlist, beam, quiet, max(NAMED, k))
+            by_part = self.tops(part, self.rows(part, quiet), shortlist, beam, quiet, max(NAMED, k))
             candidates = Candidates.of(by_part)
-            if self.calibration is None:
-                tops.append(self.fusion(candidates, self.label_counts, k))
-            else:
-                tops.append(Fusion.ranked(candidates, self.calibration.score(candidates, self.label_counts), k))
+            tops.append(self.final_of(candidates, k))
             ctx.progress(min(start + ROWS, inputs.n_rows), max(inputs.n_rows, 1))
         return _stacked(tops)
+
+    def final_of(self, candidates: Candidates, k: int) -> TopK:
+        """The k best candidates of each row by the final score; needs `fusion`."""
+        assert self.fusion is not None
+        if self.calibration is None:
+            return self.fusion(candidates, self.label_counts, k)
+        return Fusion.ranked(candidates, self.calibration.score(candidates, self.label_counts), k)
 
     def tops(
         self, inputs: Inputs, rows: Rows, shortlist: int, beam: int, ctx: RunContext, depth: int = NAMED
@@ -95,7 +99,7 @@ class FittedModel:
             tops["dual"] = self.dual.nearest(self.dual.documents(rows, ctx), depth, ctx)
         return tops
 
-    def _rows(self, inputs: Inputs, ctx: RunContext) -> Rows:
+    def rows(self, inputs: Inputs, ctx: RunContext) -> Rows:
         """`inputs` prepared for the encoders, which all read rows in the same way."""
         encoder = self.first.to(ctx.device).encoder
         if self.prepared is None or self.prepared[0] is not inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
     from xmcbench.metrics import Evaluation
+    from xmcbench.reasons import Step
     from xmcbench.topk import TopK
     from xmcbench_elias.fitted import FittedModel
 
@@ -72,10 +73,22 @@ class Elias:
 
         UsageError if nothing is fitted, or a query parameter is out of bounds.
         """
-        params = replace(self.params, **ctx.query)
-        check_bounds("elias", params)
+        params = self._with_query(ctx)
         shortlist = sizes(params, inputs.n_labels).shortlist
         return self._fitted().predict(inputs, k, shortlist, params.beam, params.output, ctx)
+
+    def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
+        """See `xmcbench_elias.explaining`."""
+        from xmcbench_elias.explaining import explain
+
+        params = self._with_query(ctx)
+        shortlist = sizes(params, inputs.n_labels).shortlist
+        return explain(self._fitted(), inputs, labels, shortlist, params.beam, params.output, ctx)
+
+    def _with_query(self, ctx: RunContext) -> EliasParams:
+        params = replace(self.params, **ctx.query)
+        check_bounds("elias", params)
+        return params
 
     def report(self, inputs: Inputs, score: Callable[[TopK], Evaluation], folder: Path, ctx: RunContext) -> None:
         """See `xmcbench_elias.results.report`."""

@@ -1,0 +1,64 @@
+"""Models, mistakes and comparisons from Python."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import xmcbench as xb
+from xmcbench.errors import UsageError
+
+DATA = "synthetic[labels=60,rows=100,test=20]"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XMCBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_from_texts_to_labels_of_new_texts(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"t{i}{w}", "text": f"ticket {i} {w}", "labels": [w]} for i in range(20) for w in ("phone", "<mail>")
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    imported = xb.import_data("tickets", tmp_path / "t.jsonl", test_share=0.3)
+    assert imported.counts["n_labels"] == 2
+    run = xb.run("tree", dataset="tickets", keep_models=True, progress=False)[0]
+    model = run.model()
+    predictions = model.predict(["a phone", "my mail"], k=1)
+    assert [row[0].name for row in predictions] == ["phone", "<mail>"]
+    assert "&lt;mail&gt;" in predictions._repr_html_()
+    assert predictions.topk.ids.shape == (2, 1)
+    worst = next(iter(run.errors()))
+    assert worst.id is not None
+    assert worst.id.startswith("t")
+    assert {label.name for label in run.label_errors()} == {"phone", "<mail>"}
+    again = xb.load_model(tmp_path / "results" / "models" / run.records[0].run_id)
+    assert again.predict(["a phone"], k=1)[0] == predictions[0]
+
+
+def test_a_model_that_was_not_kept() -> None:
+    run = xb.run("popularity", dataset=DATA, progress=False)[0]
+    with pytest.raises(UsageError, match=r"was not kept"):
+        run.model()
+
+
+def test_runs_are_compared_over_the_same_rows() -> None:
+    runs = xb.run(["popularity", "knn"], dataset=DATA, progress=False)
+    comparison = xb.compare(runs["popularity"], runs["knn"], samples=200)
+    gap = comparison["P@5"]
+    assert gap.difference == pytest.approx(runs["knn"].scores["P@5"] - runs["popularity"].scores["P@5"])
+    assert gap.low is not None
+    assert gap.high is not None
+    assert gap.difference is not None
+    assert gap.low <= gap.difference <= gap.high
+    assert "knn" in comparison._repr_html_()
+    assert list(comparison.to_pandas()["metric"]) == [one.metric for one in comparison]
+
+
+def test_every_public_name_exists() -> None:
+    for name in xb.__all__:
+        assert getattr(xb, name) is not None
