@@ -101,6 +101,7 @@ def test_whole_numbers_have_bounds(words: list[str], option: str, value: str) ->
     required = {
         "compare": ["a", "b"],
         "errors": ["r"],
+        "explain": ["m"],
         "import": ["--name", "x"],
         "predict": ["m"],
         "score": ["p"],
@@ -116,6 +117,8 @@ def test_all_numbers_are_tried() -> None:
         "--at",
         "--differ",
         "--n-labels",
+        "--reasons",
+        "--row",
         "--rows",
         "--samples",
         "--seed",

@@ -115,7 +115,7 @@ class Output:
 
 
 def is_lost() -> bool:
-    """Whether output gets lost from here on: the reader closed the pipe, or the disk is full."""
+    """Whether what is printed gets lost: the reader closed the pipe, or the disk is full."""
     return getattr(getattr(sys.stdout, "buffer", None), "error", None) is not None
 
 

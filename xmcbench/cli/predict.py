@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from xmcbench.cli.data_io import ColumnNames, Delimiter, Literal, Missing, OneBased, TextColumn, one_based_of
+from xmcbench.cli.data_io import ColumnNames, Delimiter, Literal, Missing, TextColumn, one_based_of
 from xmcbench.cli.model import MODEL, DatasetName
 from xmcbench.cli.options import LARGEST_ID, RESULTS, Results
 from xmcbench.cli.output import is_lost
@@ -35,7 +35,7 @@ Examples:
 
   xmcbench predict model-folder --texts new.csv --text-column body --to labels.csv
 
-  zcat new.jsonl.gz | xmcbench predict model-folder --texts - --texts-format jsonl --above 0.3 | head
+  zcat new.jsonl.gz | xmcbench predict model-folder --texts - --texts-format jsonl --top 1 | head
 
 In jsonl, a line is one row: {"id": …, "labels": [{"label": 7, "name": "phone", "score": 0.9}]}. In csv and tsv, a line
 is one label: id, rank, label, name, score. The id is that of the file (--id-column, or a column id), else the number of
@@ -83,7 +83,7 @@ def predict(
     column_names: ColumnNames = "",
     missing: Missing = "",
     literal: Literal = False,
-    one_based: OneBased = "",
+    one_based: Annotated[str, typer.Option(help="`features`: their ids in XMC text start at 1.")] = "",
     dataset: DatasetName = None,
     results: Results = RESULTS,
 ) -> None:
@@ -164,8 +164,6 @@ def _predict_all(
         counts.add(batch.texts, inputs)
         return model.predict_inputs(inputs, top, above)
 
-    if progress is not None:
-        progress.phase("predicting")
     with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(1) as predictor:
         running: list[tuple[Rows, Future[Predictions]]] = []
         writing: Future[None] | None = None
@@ -181,7 +179,9 @@ def _predict_all(
             if not to_file and is_lost():  # as by `| head`
                 break
             writing = writer.submit(write, done, found)
-            if progress is not None:
+            if progress is not None and done.share < 1:  # one batch alone is too short to report
+                if not progress.name:
+                    progress.phase("predicting")
                 progress.progress(done.share, 1.0, counted(counts.rows, "row"))
         if writing is not None:
             writing.result()
@@ -268,7 +268,7 @@ def _print_rows(rows: Rows, found: Predictions) -> None:
         title = f"row {row_id}" if isinstance(row_id, int) else _short(row_id, width)
         console.print(styled(title, "bold"))
         if rows.texts is not None:
-            text = _short(rows.texts[number], 2 * width - 8) or "(empty text)"
+            text = _short(rows.texts[number], 2 * width - 24) or "(empty text)"
             typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
         cells = [(f"{label.score:.4g}", _short(label.name, width - 14)) for label in labels]
         typer.echo(columns(cells, "  ") if cells else "  no label")
