@@ -47,6 +47,15 @@ def test_the_script_that_compares_methods(
     assert re.match(r"tree +P@1 0\.\d{3}  PSP@5 0\.\d{3}\npopularity ", capsys.readouterr().out)
 
 
+def test_the_script_that_labels_new_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "examples" / "label_new_texts.py"), run_name="__main__")
+    shown = capsys.readouterr().out
+    assert re.search(r"^Disorder of amino-acid metabolism\n  \d\.\d{3}  .*metabolism", shown, re.M)
+
+
 def test_the_readmes_scores_are_those_of_the_leaderboard() -> None:
     lines = (ROOT / "leaderboards" / "tables" / "icd10cm--bow.md").read_text(encoding="utf-8").splitlines()
     board = [cells(line) for line in lines if line.startswith("|")]
