@@ -46,6 +46,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(128)  # from now on, clients wait instead of being refused
     except OSError as error:
         hint = "Is another server running? Give another --port, or 0 for any free one."
         raise UsageError(f"can't listen on {host}, port {port} ({error.strerror or error})", hint) from error
