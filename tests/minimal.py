@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xmcbench.results import record_file
-from xmcbench.results.record import SCHEMA, Record
+from xmcbench.records import record_file
+from xmcbench.records.record import SCHEMA, Record
 
 
 def minimal(run_id: str = "r", method: str = "m", dataset: str = "d", /, **changes: Any) -> Record:

@@ -26,7 +26,7 @@ _MODULE_OF = {
     "Run": "xmcbench.api.runs",
     "Runs": "xmcbench.api.runs",
     "RunsFailed": "xmcbench.api.run",
-    "load_results": "xmcbench.api.runs",
+    "results": "xmcbench.api.runs",
     "compare": "xmcbench.api.comparing",
     "Comparison": "xmcbench.api.comparing",
     "dataset": "xmcbench.api.datasets",

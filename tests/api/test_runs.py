@@ -47,7 +47,7 @@ def test_a_run_alone_is_what_was_asked_for_and_is_found_again(tmp_path: Path) ->
     assert [run.label for run in runs] == ["popularity"]
     again = xb.run("popularity", dataset=DATA, results=tmp_path, progress=False)
     assert again.records[0].run_id == runs.records[0].run_id
-    assert xb.load_results(tmp_path).scores == runs.scores
+    assert xb.results(tmp_path).scores == runs.scores
 
 
 FAILING = """
@@ -77,7 +77,7 @@ def test_a_failed_run_is_an_error_that_has_the_others(tmp_path: Path) -> None:
 def test_ctrl_c_is_raised_after_the_record_is_written(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         xb.run(failing(tmp_path, "KeyboardInterrupt"), dataset=DATA, results=tmp_path / "results", progress=False)
-    assert [run.status for run in xb.load_results(tmp_path / "results")] == ["interrupted"]
+    assert [run.status for run in xb.results(tmp_path / "results")] == ["interrupted"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_damaged_records_are_named(tmp_path: Path) -> None:
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "x.json").write_text("{")
     with pytest.warns(UserWarning, match=r"x\.json"):
-        assert len(xb.load_results(tmp_path)) == 0
+        assert len(xb.results(tmp_path)) == 0
 
 
 def test_frames_have_types_and_zones(tmp_path: Path) -> None:

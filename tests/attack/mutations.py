@@ -75,7 +75,7 @@ def forms() -> dict[str, Form]:
     from xmcbench.data.table_files import table_rows
     from xmcbench.metrics.predictions import read_predictions
     from xmcbench.npz_files import read_npz
-    from xmcbench.results import record_file
+    from xmcbench.records import record_file
     from xmcbench.topk import TopK
 
     matrix: tuple[Reader, ...] = (formats.read_matrix, formats.read_labels, lambda p: read_predictions(p, 4, 6))

@@ -161,7 +161,7 @@ def _no_mount() -> str:
 def warm(names: list[str]) -> None:
     """Import what the scenes of these names need, and load their kernels, so that their children have both."""
     import xmcbench.board.build
-    import xmcbench.results.merging  # noqa: F401
+    import xmcbench.records.merging  # noqa: F401
 
     methods = [METHODS[name.removeprefix("run ")] for name in names if name.removeprefix("run ") in METHODS]
     here, stdout = os.getcwd(), sys.stdout

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.row_values import TESTED
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.row_values import TESTED
+from xmcbench.records.store import Store
 
 LIMIT = 10.0
 DATA_SETS, SEEDS = 8, 3

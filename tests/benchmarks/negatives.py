@@ -61,8 +61,8 @@ def one(spec: Any, dataset: str, folder: Path) -> dict[str, Any]:
     """Run, and keep values, per-row values and costs."""
     from xmcbench.context import Reporter
     from xmcbench.data import load
-    from xmcbench.results.execution import execute
-    from xmcbench.results.store import Store
+    from xmcbench.records.execution import execute
+    from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
 
     store = Store(folder)

@@ -11,9 +11,9 @@ import pytest
 
 from tests.board.browser import browser, reader, sample_page  # noqa: F401
 from tests.minimal import minimal_raw
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 
 DOCUMENTS = 200
 NewRun = Callable[..., Record]

@@ -14,7 +14,7 @@ from xmcbench.board.build import differing, file_name, make, write
 from xmcbench.board.pairs import VERSION
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
-from xmcbench.results.record import Record
+from xmcbench.records.record import Record
 
 NewRun = Callable[..., Record]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xmcbench.board.costs import costs_of
-from xmcbench.results.record import Record
+from xmcbench.records.record import Record
 
 NewRun = Callable[..., Record]
 OTHER = {"device": "cpu", "machine_class": {"scores": "cpu", "costs": "B CPU"}, "threads": {"given": 8}}

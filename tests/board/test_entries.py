@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from xmcbench.board.entries import entries_of, failures_of, tables_of
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs import registry
 
 NewRun = Callable[..., Record]

@@ -31,9 +31,9 @@ from xmcbench.cli.info import as_text, imported_facts, method_facts
 from xmcbench.data.imported import Imported
 from xmcbench.errors import XmcError
 from xmcbench.methods.popularity import Popularity
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 
 BUILD = ["board", "build"]
 NewRun = Callable[..., Record]

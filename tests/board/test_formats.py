@@ -18,8 +18,8 @@ from xmcbench.board.accepting import accept
 from xmcbench.board.model import Board, PublishedRow, Table
 from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 
 NewRun = Callable[..., Record]
 NASTY = (

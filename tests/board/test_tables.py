@@ -17,10 +17,10 @@ from xmcbench.board.pairs import Cache, Results
 from xmcbench.board.rows import UNRANKED
 from xmcbench.board.tables import board_of
 from xmcbench.files import write_npz
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.references import agreed
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.references import agreed
+from xmcbench.records.store import Store
 
 NewRun = Callable[..., Record]
 

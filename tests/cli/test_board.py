@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import DataError, RegressionError
-from xmcbench.results import record_file
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.store import Store
 
 DATA = ["--dataset", "synthetic[labels=40,rows=300,test=60]"]
 

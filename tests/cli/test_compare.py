@@ -20,9 +20,9 @@ from xmcbench.cli.app import app
 from xmcbench.comparison.differences import Differences, Label
 from xmcbench.comparison.paired import Gap
 from xmcbench.errors import DataError, RegressionError, UsageError
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Kind, Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Kind, Store
 from xmcbench.topk import TopK
 
 SMALL = "synthetic[rows=300,test=60,labels=60]"

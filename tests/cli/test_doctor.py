@@ -8,7 +8,7 @@ import pytest
 
 from xmcbench.cli import doctor
 from xmcbench.data.home import sweep_home
-from xmcbench.results import leftovers
+from xmcbench.records import leftovers
 
 MODULE = "from xmcbench.methods.popularity import Popularity as Demo\n"
 

@@ -27,7 +27,7 @@ from xmcbench.data import load
 from xmcbench.data.importing import Plan, import_files
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.user_files import SplitFiles
-from xmcbench.results.store import Store
+from xmcbench.records.store import Store
 from xmcbench.runs import registry
 
 WORDS = ["kidney", "heart", "lung", "skin", "eye", "acute", "chronic", "left", "right", "pain"]

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from xmcbench.cli.app import app
 from xmcbench.data import loading
 from xmcbench.errors import UsageError, XmcError
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs import registry
 
 DATA = "synthetic[labels=30,rows=200,test=20]"

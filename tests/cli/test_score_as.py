@@ -14,8 +14,8 @@ from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import RegressionError, UsageError
 from xmcbench.files import sha256_of
-from xmcbench.results.record import Costs, Environment
-from xmcbench.results.store import Store
+from xmcbench.records.record import Costs, Environment
+from xmcbench.records.store import Store
 
 DATA = "synthetic[rows=300,test=60,labels=60]"
 

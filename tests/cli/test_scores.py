@@ -20,7 +20,7 @@ from xmcbench.comparison.expected import Expected, Score, read, write
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.methods.popularity import Popularity
 from xmcbench.methods.tree import Tree
-from xmcbench.results.store import Store
+from xmcbench.records.store import Store
 from xmcbench.topk import TopK
 
 DATA = "synthetic[rows=600,test=400,labels=60]"

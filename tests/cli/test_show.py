@@ -12,7 +12,7 @@ from rich.console import Console
 from xmcbench.api import progress
 from xmcbench.api.progress import BarReporter, LineReporter, RunReporter
 from xmcbench.cli import show
-from xmcbench.results.record import Costs
+from xmcbench.records.record import Costs
 
 LABEL = "tree[tune] on synthetic[labels=500,rows=4000]"
 
@@ -136,7 +136,7 @@ def test_plain_lines_name_compilation_once(now: list[float]) -> None:
 
 def test_a_finished_run_names_its_compilation() -> None:
     from tests.minimal import minimal_raw
-    from xmcbench.results import record_file
+    from xmcbench.records import record_file
 
     def line(**costs: Any) -> str:
         return show.line(record_file.of(minimal_raw(costs=costs)))
@@ -148,7 +148,7 @@ def test_a_finished_run_names_its_compilation() -> None:
 
 def test_a_note_names_its_runs_unless_it_is_of_all() -> None:
     from tests.minimal import minimal_raw
-    from xmcbench.results import record_file
+    from xmcbench.records import record_file
 
     method = minimal_raw("r", "tree")["method"] | {"deterministic": False}
 

@@ -20,9 +20,9 @@ from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.files import sha256_of, stamp_of, write_json, write_npz
 from xmcbench.methods.popularity import Popularity
 from xmcbench.npz_files import read_npz
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Kind, Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Kind, Store
 from xmcbench.topk import TopK
 
 SMALL = "synthetic[rows=300,test=60,labels=60]"

@@ -8,8 +8,8 @@ import pytest
 
 from tests.minimal import minimal_raw
 from xmcbench.comparison.compare import compare, judge, tolerance_of
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
 
 
 @pytest.mark.parametrize(

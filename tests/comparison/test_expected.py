@@ -11,7 +11,7 @@ import pytest
 from xmcbench.comparison.expected import Expected, Score, read, write
 from xmcbench.comparison.regression import spec_of
 from xmcbench.errors import DataError
-from xmcbench.results import record_file
+from xmcbench.records import record_file
 from xmcbench.runs import registry
 
 ROOT = Path(__file__).resolve().parents[2]

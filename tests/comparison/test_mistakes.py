@@ -17,7 +17,7 @@ from xmcbench.cli.app import app
 from xmcbench.comparison.mistakes import Mistakes, data_of
 from xmcbench.errors import DataError, UsageError
 from xmcbench.metrics import Truth, evaluate
-from xmcbench.results.store import Store
+from xmcbench.records.store import Store
 
 TRAIN = "id,text,labels\n1,one,a;b\n2,two,a;b\n3,three,a;c\n"
 TEST = "id,text,labels\n007,seven,a\nx,\x1b[31mred ten,c\n=1+1,a formula,b;d\nlast,nothing,\n"

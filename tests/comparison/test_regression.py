@@ -14,9 +14,9 @@ from xmcbench.comparison.expected import Expected, Score
 from xmcbench.comparison.regression import Outcome, check, expected_of, merged
 from xmcbench.context import Reporter
 from xmcbench.data import load
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs import registry
 
 DATA = "synthetic[rows=50,test=20,labels=60]"

@@ -44,7 +44,7 @@ from xmcbench.data.user_files import SplitFiles, read_splits
 from xmcbench.errors import XmcError
 from xmcbench.metrics.predictions import read_given
 from xmcbench.npz_files import read_npz
-from xmcbench.results import record_file
+from xmcbench.records import record_file
 from xmcbench.topk import TopK
 
 EDGES = ("0", "-1", "00", "1.5", "nan", "inf", "-inf", "1e999", "2147483648", "4294967296", "9223372036854775808")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xmcbench.errors import DataError, UsageError
-from xmcbench.results.store import Store
+from xmcbench.records.store import Store
 from xmcbench.runs.plan import make_plan
 from xmcbench.runs.spec import RunSpec
 from xmcbench.runs.suite import Suite, Table, read, write

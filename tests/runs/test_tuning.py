@@ -16,9 +16,9 @@ from xmcbench.data.split import TuningRows
 from xmcbench.errors import Diverged
 from xmcbench.method import MethodInfo, param
 from xmcbench.metrics import Truth, evaluate
-from xmcbench.results.execution import execute
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records.execution import execute
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs.job import Options
 from xmcbench.runs.selection import Selection, TuningPart, grid_of, joined
 from xmcbench.runs.spec import RunSpec

@@ -1,4 +1,4 @@
-"""What a block changes of the process is restored; `tests/results/faulty.py` has methods that change it."""
+"""What a block changes of the process is restored; `tests/records/faulty.py` has methods that change it."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ from xmcbench.context import Reporter
 from xmcbench.files import write_npz
 from xmcbench.method import MethodInfo, param
 from xmcbench.npz_files import read_npz
-from xmcbench.results.execution import execute
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records.execution import execute
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs import work_folder
 from xmcbench.runs.job import Options
 from xmcbench.runs.selection import grid_of

@@ -95,7 +95,7 @@ def compare(a: Run, b: Run, *, samples: int = 1000) -> Comparison:
     True
     """
     from xmcbench.comparison.paired import Paired, compared, mean_rows, per_row, with_common_seeds
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     sides = [run.ended_ok() for run in (a, b)]
     used = with_common_seeds(sides[0], sides[1], sides[0][-1], sides[1][-1])

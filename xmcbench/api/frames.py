@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from xmcbench.errors import UsageError, install_extra, unknown
 
 if TYPE_CHECKING:
-    from xmcbench.results.record import Record
+    from xmcbench.records.record import Record
 
 Per = Literal["runs", "metrics"]
 Kind = Literal["text", "integer", "number", "time"]

@@ -108,7 +108,7 @@ def run(
     True
     """
     from xmcbench.metrics import parse_all
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
     from xmcbench.runs.suite import Suite, Table
 

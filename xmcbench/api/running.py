@@ -13,8 +13,8 @@ from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
     from xmcbench.runs.spec import DataKey, RunSpec
     from xmcbench.runs.suite import Suite
@@ -172,8 +172,8 @@ def execute_plan(
 
     Raises WriteError: the results folder can't be written.
     """
-    from xmcbench.results.execution import execute
-    from xmcbench.results.leftovers import running
+    from xmcbench.records.execution import execute
+    from xmcbench.records.leftovers import running
 
     done: list[tuple[RunSpec, Record]] = []
     failures: list[Failure] = []

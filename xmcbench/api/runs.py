@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xmcbench.api.frames import Per
     from xmcbench.comparison.mistakes import Document, LabelMistakes, Mistakes
     from xmcbench.models.model import Model
-    from xmcbench.results.record import Record
+    from xmcbench.records.record import Record
 
 SHOWN = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@5")
 NO_RUNS = "no runs"
@@ -78,7 +78,7 @@ class Run:
         Raises UsageError: none was kept; run with `keep_models=True`.
         """
         from xmcbench.models.folder import load_model
-        from xmcbench.results.store import Store
+        from xmcbench.records.store import Store
 
         store = Store(self.folder)
         kept = [record for record in self.ended_ok() if store.model(record.run_id).is_dir()]
@@ -107,7 +107,7 @@ class Run:
 
     def _mistakes(self, k: int, by: str) -> Mistakes:
         from xmcbench.comparison.mistakes import Mistakes, data_of
-        from xmcbench.results.store import Store
+        from xmcbench.records.store import Store
 
         record = self.ended_ok()[-1]
         return Mistakes.of(record, Store(self.folder), data_of(record), k, by)
@@ -218,7 +218,7 @@ class Runs(Sequence[Run]):
         return notebook.table(titles, rows, "Scores in percent, means over the seeds", " · ".join(reasons))
 
 
-def load_results(folder: str | Path = "results") -> Runs:
+def results(folder: str | Path = "results") -> Runs:
     """The runs of a results folder; damaged records are left out with a warning.
 
     Parameters
@@ -233,10 +233,10 @@ def load_results(folder: str | Path = "results") -> Runs:
     --------
     >>> import xmcbench as xb
     >>> _ = xb.run("popularity", dataset="synthetic[labels=60,rows=100,test=20]", progress=False)
-    >>> xb.load_results("results")["popularity"].status
+    >>> xb.results("results")["popularity"].status
     'ok'
     """
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     broken: list[str] = []
     records = Store(Path(folder)).records(broken)

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from xmcbench.board.entries import age
 from xmcbench.errors import DataError
 from xmcbench.escaping import one_line
-from xmcbench.results import references
-from xmcbench.results.references import Key, Reference, key_of
-from xmcbench.results.row_values import TESTED, PerRow, values_given
+from xmcbench.records import references
+from xmcbench.records.references import Key, Reference, key_of
+from xmcbench.records.row_values import TESTED, PerRow, values_given
 
 if TYPE_CHECKING:
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
 
 
 @dataclass(frozen=True)

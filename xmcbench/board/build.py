@@ -1,7 +1,7 @@
 """Builds the files of the leaderboards from records, writes them, or compares them with the existing files.
 
 FOLDER/records/, FOLDER/board/     from `xmcbench merge --into FOLDER --slim`; never written here
-FOLDER/board/datasets.json         what records on a data set must agree with (`xmcbench.results.references`)
+FOLDER/board/datasets.json         what records on a data set must agree with (`xmcbench.records.references`)
 FOLDER/published/                  published values (`xmcbench.board.published`); may be missing
 FOLDER/tests.json                  cached results of tests and intervals
 FOLDER/README.md, FOLDER/tables/   Markdown, CSV and LaTeX
@@ -27,10 +27,10 @@ from xmcbench.errors import DataError
 from xmcbench.escaping import one_line
 from xmcbench.files import atomic
 from xmcbench.npz_files import npz_of
-from xmcbench.results import references
-from xmcbench.results.leftovers import REFERENCES
-from xmcbench.results.row_values import PerRow
-from xmcbench.results.store import Store
+from xmcbench.records import references
+from xmcbench.records.leftovers import REFERENCES
+from xmcbench.records.row_values import PerRow
+from xmcbench.records.store import Store
 
 NAME = 60  # maximum characters of each part of a file name
 TESTS, PUBLISHED = "tests.json", "published"

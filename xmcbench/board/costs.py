@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from xmcbench.board.entries import age
 from xmcbench.board.model import Costs
-from xmcbench.results.record import Record
+from xmcbench.records.record import Record
 
 BUSY = 0.1  # share of the machine used by others, or of its times used by compilation, above which a run counts as busy
 MEDIANS = ("fit_seconds", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes")  # fields as in a record

@@ -22,9 +22,9 @@ from msgspec.structs import replace
 from xmcbench.board.model import METRICS
 from xmcbench.comparison.compare import FAIL, IMPROVED, Verdict, compare, same_but_seed
 from xmcbench.errors import XmcError
-from xmcbench.results.record import Record
-from xmcbench.results.row_values import TESTED
-from xmcbench.results.store import standing
+from xmcbench.records.record import Record
+from xmcbench.records.row_values import TESTED
+from xmcbench.records.store import standing
 
 ERRORS = 3  # three standard errors: a difference that test rows explain
 SHORT = 8  # characters of hashes and run ids in a label

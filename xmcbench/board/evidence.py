@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.board.entries import Entry
-from xmcbench.results.record_file import seal_of
-from xmcbench.results.row_values import TESTED
+from xmcbench.records.record_file import seal_of
+from xmcbench.records.row_values import TESTED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
 
 class Evidence:

@@ -23,7 +23,7 @@ from xmcbench.board.evidence import Evidence
 from xmcbench.errors import DataError
 from xmcbench.inputs import read_json, typed
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
-from xmcbench.results.row_values import TESTED
+from xmcbench.records.row_values import TESTED
 
 VERSION = 2  # of the cache: increase it when the test or the intervals change
 LEVEL = 0.05  # family-wise error of the tests of one table and metric, as usual in the field

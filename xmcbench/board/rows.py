@@ -11,7 +11,7 @@ from xmcbench.board.costs import costs_of
 from xmcbench.board.entries import Entry, K
 from xmcbench.board.evidence import Evidence
 from xmcbench.board.model import Row, Run, Value
-from xmcbench.results.record import Record
+from xmcbench.records.record import Record
 
 UNRANKED = {"other data lineage", "other metric version", "contradicts others", "selected on test"}  # flags
 LABEL = r"\w[\w.-]*(\[[^\[\]]*\])?"  # a name, not an option nor "file.py:Class", with parameters

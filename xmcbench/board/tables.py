@@ -17,13 +17,13 @@ from xmcbench.board.published import Published, published_alone, published_rows
 from xmcbench.board.rows import UNRANKED, flags_of, row_of, value_of
 from xmcbench.data.catalogue import catalogue
 from xmcbench.metrics.names import parse
-from xmcbench.results.record import Record
-from xmcbench.results.record_file import seal_of
-from xmcbench.results.references import key_of
-from xmcbench.results.row_values import TESTED
+from xmcbench.records.record import Record
+from xmcbench.records.record_file import seal_of
+from xmcbench.records.references import key_of
+from xmcbench.records.row_values import TESTED
 
 if TYPE_CHECKING:
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
 
 def board_of(

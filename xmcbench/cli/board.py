@@ -37,7 +37,7 @@ def build(
     """
     from xmcbench.board.build import differing, make, write
     from xmcbench.files import sweep
-    from xmcbench.results import leftovers
+    from xmcbench.records import leftovers
 
     built = make(folder, fresh=fresh, look=not check)
     files = built.files
@@ -71,9 +71,9 @@ def merge(
 
     Example: `xmcbench merge results --into leaderboards --slim`
     """
-    from xmcbench.results.merging import ADDED, REFUSED, THERE
-    from xmcbench.results.merging import merge as merged
-    from xmcbench.results.store import Store
+    from xmcbench.records.merging import ADDED, REFUSED, THERE
+    from xmcbench.records.merging import merge as merged
+    from xmcbench.records.store import Store
 
     if others := [str(folder) for folder in sources if not (folder / "records").is_dir()]:
         raise UsageError(f"not a results folder: {', '.join(others)}", "A results folder has its records in records/.")

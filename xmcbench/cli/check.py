@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xmcbench.comparison.expected import Expected
     from xmcbench.comparison.regression import Outcome
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
 check_app = typer.Typer(help="Check a method, or scores of all methods.", no_args_is_help=True)
 Only = Annotated[list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Check these; a part may be omitted.")]
@@ -86,7 +86,7 @@ def scores(
     from xmcbench.cli.verdicts import as_json as plain
     from xmcbench.cli.verdicts import print_outcomes, settle
     from xmcbench.comparison.expected import read
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     path = expected / f"{which}.toml"
     if update is not None:
@@ -166,7 +166,7 @@ def _update(path: Path, results: Path, only: Sequence[str]) -> None:
     """Update the entries of a set from the records of a results folder; other entries stay."""
     from xmcbench.comparison.expected import read, write
     from xmcbench.comparison.regression import expected_of, merged
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     damaged: list[str] = []
     entries, left_out = expected_of(Store(results).records(damaged))

@@ -21,8 +21,8 @@ from xmcbench.escaping import clean, clean_lines
 if TYPE_CHECKING:
     from xmcbench.comparison.differences import Differences
     from xmcbench.comparison.paired import Gap
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
 
 
 def compare(
@@ -50,7 +50,7 @@ def compare(
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
     from xmcbench.comparison.paired import seeds_of, with_common_seeds
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     store = Store(results)
     records = readable_records(store)
@@ -108,7 +108,7 @@ def _note_earlier_revisions(first: Record, second: Record) -> None:
 
 def _store_of(store: Store, text: str) -> Store:
     """The results folder of a run: for a record file, the folder that contains it."""
-    from xmcbench.results.store import Store, is_record_file
+    from xmcbench.records.store import Store, is_record_file
 
     return Store(Path(text).resolve().parents[1]) if is_record_file(text) else store
 
@@ -139,7 +139,7 @@ def _gaps(
     DataError : a file was changed, or does not reproduce the recorded values.
     """
     from xmcbench.comparison.paired import Paired, compared, mean_rows, per_row
-    from xmcbench.results.store import NotKept
+    from xmcbench.records.store import NotKept
 
     if runs_a[0].dataset.content_hash == runs_b[0].dataset.content_hash:
         try:
@@ -164,7 +164,7 @@ def _differences(
     """
     from xmcbench.comparison.differences import differences
     from xmcbench.comparison.rescoring import dataset_of, final
-    from xmcbench.results.store import NotKept
+    from xmcbench.records.store import NotKept
 
     if count == 0:
         return None, None

@@ -92,7 +92,7 @@ def remove(
     from xmcbench.data.home import imported, sweep_home
     from xmcbench.data.imported import imported_names, is_imported, remove_imported
     from xmcbench.data.inventory import size_of
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     sweep_home()  # what a killed removal left, of a data set that is no longer listed
     if not is_imported(name):

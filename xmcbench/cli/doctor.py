@@ -150,7 +150,7 @@ def _leftovers(results: Path) -> list[Check]:
     from xmcbench.data.home import folders, home
     from xmcbench.errors import counted
     from xmcbench.files import abandoned
-    from xmcbench.results import leftovers
+    from xmcbench.records import leftovers
 
     in_home = [path for folder in folders() for path in abandoned(folder)]
     return [

@@ -52,7 +52,7 @@ def errors(
     """
     from xmcbench.api.progress import loading
     from xmcbench.comparison.mistakes import Mistakes, data_of
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     if labels and by:
         raise UsageError("--by orders documents, and --labels shows labels", "Leave out one of them.")

@@ -41,7 +41,7 @@ def explain(
     from xmcbench.models.explaining import data_of
     from xmcbench.models.explaining import explain as explained_by
     from xmcbench.models.folder import find_model
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     if (text is None) == (features is None):
         raise UsageError("give one of --text and --features", 'Such as --text "a new text".')

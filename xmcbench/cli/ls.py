@@ -16,7 +16,7 @@ from xmcbench.cli.terminal import number, paragraph, percent, print_table, say
 from xmcbench.errors import DataError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from xmcbench.results.record import Record
+    from xmcbench.records.record import Record
 
 Row = Mapping[str, object]
 COUNTS = {"train": "n_train", "test": "n_test", "labels": "n_labels"}  # column of data sets → name of the count
@@ -111,7 +111,7 @@ def _metrics(_: Path) -> list[Row]:
 
 
 def _runs(results: Path) -> list[Row]:
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     return [
         {

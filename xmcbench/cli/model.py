@@ -30,7 +30,7 @@ def export(
 ) -> None:
     """Copy the model of a run that was made with --keep-models to a folder that needs nothing else."""
     from xmcbench.models import folder
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     folder.export(folder.model_folder(run, Store(results), dataset), to, replace=replace)
     say(f"model: {to}")
@@ -45,7 +45,7 @@ def info(
 ) -> None:
     """Show method, data set, scores and versions of a model, after its files were checked."""
     from xmcbench.models import folder
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     path = folder.model_folder(model, Store(results), dataset)
     card = folder.check(path)

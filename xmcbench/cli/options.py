@@ -15,8 +15,8 @@ from xmcbench.escaping import clean, clean_lines
 from xmcbench.files import folder_fault, user_path
 
 if TYPE_CHECKING:
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
 
 
 def folder_value(text: str | Path) -> Path:

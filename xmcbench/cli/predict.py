@@ -98,7 +98,7 @@ def predict(
     from xmcbench.files import atomic
     from xmcbench.models.folder import find_model
     from xmcbench.models.prediction_files import header, lines
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     _check_one_source(text, texts, features, one_based)
     form = _output_form(to, form)

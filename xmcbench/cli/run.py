@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
     from xmcbench.runs.spec import DataKey, RunSpec
 
@@ -100,7 +100,7 @@ def run(
     """
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
     from xmcbench.runs.plan import with_baseline
     from xmcbench.runs.suite import Suite, Table, write
@@ -212,7 +212,7 @@ def _announce(
 ) -> None:
     """Print the runs of the plan, which of them are done, and an estimate of the others' time."""
     from xmcbench.cli.show import announced
-    from xmcbench.results.store import standing
+    from xmcbench.records.store import standing
     from xmcbench.runs.machine import pick_device
 
     records = store.records()

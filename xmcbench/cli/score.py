@@ -121,7 +121,7 @@ def _check_owner(path: Path, dataset: Dataset) -> None:
 
     They may have as many rows and labels, but these are others.
     """
-    from xmcbench.results import record_file
+    from xmcbench.records import record_file
 
     record_path = path.resolve().parent.parent / "records" / f"{path.stem}.json"
     if path.resolve().parent.name != "predictions" or not record_path.is_file():
@@ -138,7 +138,7 @@ def _check_owner(path: Path, dataset: Dataset) -> None:
 
 def _check_record_options(as_name: str | None, selection: str, dataset: str | None, engine: str) -> None:
     """Check the options of a record before anything is read or computed; UsageError if one of them is wrong."""
-    from xmcbench.results.external import check_claims
+    from xmcbench.records.external import check_claims
 
     check_claims("a name" if as_name is None else as_name, selection)
     if as_name is not None and (dataset is None or engine != "xmcbench"):
@@ -288,8 +288,8 @@ def filtered_truth(pairs: NDArray[np.int64], truth: Truth) -> list[str]:
 
 def _record(path: Path, against: Against, scored: Scored, name: str, selection: str, results: Path) -> None:
     from xmcbench.files import sha256_of
-    from xmcbench.results.external import record_external
-    from xmcbench.results.store import Store
+    from xmcbench.records.external import record_external
+    from xmcbench.records.store import Store
 
     assert against.dataset is not None
     store = Store(results)

@@ -12,7 +12,7 @@ from xmcbench.escaping import one_line, safe
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xmcbench.results.record import Record
+    from xmcbench.records.record import Record
     from xmcbench.runs.spec import RunSpec
 
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@100")

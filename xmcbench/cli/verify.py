@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from xmcbench.comparison.compare import Verdict
     from xmcbench.comparison.verifying import Check
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
 
 
 def verify(
@@ -44,7 +44,7 @@ def verify(
     """
     from xmcbench.api.progress import loading
     from xmcbench.comparison import verifying
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     if into is not None and not rerun:
         raise UsageError("--into needs --rerun")
@@ -88,8 +88,8 @@ def _find_record(text: str, store: Store) -> tuple[Record, Store]:
     ------
     DataError : the record is damaged. A damaged record is reported by its run id. UsageError : no record matches.
     """
-    from xmcbench.results import record_file
-    from xmcbench.results.store import Store, is_record_file
+    from xmcbench.records import record_file
+    from xmcbench.records.store import Store, is_record_file
 
     if is_record_file(text):
         return record_file.read(Path(text)), Store(Path(text).resolve().parents[1])
@@ -111,7 +111,7 @@ def _check_rerun(
     from xmcbench.api.progress import reporter
     from xmcbench.comparison.rescoring import rerun
     from xmcbench.comparison.verifying import UNCHECKED, Check, check_rerun
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     if dataset is None or record.status != "ok":
         reason = "no data set" if dataset is None else f"status {record.status}: there are no scores"

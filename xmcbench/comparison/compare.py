@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xmcbench.results.record import Metric, Record
+from xmcbench.records.record import Metric, Record
 
 OK, OKISH, IMPROVED, FAIL, UNKNOWN = "OK", "OKISH", "IMPROVED", "FAIL", "UNKNOWN"
 EXACT = 1e-9  # tolerance of a deterministic CPU method, whose runs differ only by rounding

@@ -32,8 +32,8 @@ from xmcbench.comparison.compare import Scores
 from xmcbench.errors import DataError
 from xmcbench.files import atomic, sweep
 from xmcbench.inputs import read_file, toml_value
-from xmcbench.results.record import Metric
-from xmcbench.results.record_file import with_place
+from xmcbench.records.record import Metric
+from xmcbench.records.record_file import with_place
 
 _HEAD = b"# Written by `xmcbench check scores --update RESULTS` from records of runs; CONTRIBUTING.md says when.\n\n"
 _Count = Annotated[int, msgspec.Meta(ge=0)]

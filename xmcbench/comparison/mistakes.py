@@ -22,7 +22,7 @@ from xmcbench.metrics import Truth, evaluate, parse
 from xmcbench.metrics.evaluation import find_ranks
 from xmcbench.metrics.labels import LabelStats
 from xmcbench.metrics.uncertainty import DENOMINATOR
-from xmcbench.results.store import NotKept
+from xmcbench.records.store import NotKept
 from xmcbench.topk import PAD
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.topk import TopK
 
 BATCH = 10_000  # labels whose confusions are counted at once

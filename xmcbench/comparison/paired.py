@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench.comparison.compare import FAIL, IMPROVED, UNKNOWN, Scores, mismatch, same_but_seed
 from xmcbench.metrics.uncertainty import NEAR
-from xmcbench.results.row_values import PerRow, values_given
+from xmcbench.records.row_values import PerRow, values_given
 
 if TYPE_CHECKING:
-    from xmcbench.results.record import Metric, Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Metric, Record
+    from xmcbench.records.store import Store
 
 SAME, INCONCLUSIVE = "SAME", "INCONCLUSIVE"
 ALPHA = 0.05  # largest adjusted p of a difference that is not chance; the intervals are of 95 %

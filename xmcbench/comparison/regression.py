@@ -24,8 +24,8 @@ from xmcbench.comparison.compare import (
 from xmcbench.comparison.expected import Expected, Score
 from xmcbench.errors import UsageError, XmcError
 from xmcbench.metrics import parse
-from xmcbench.results.execution import execute
-from xmcbench.results.store import standing
+from xmcbench.records.execution import execute
+from xmcbench.records.store import standing
 from xmcbench.runs import registry
 from xmcbench.runs.job import Options
 from xmcbench.runs.machine import pick_device
@@ -35,8 +35,8 @@ from xmcbench.runs.provenance import code_state
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.runs.spec import RunSpec
 
 _WORST = (FAIL, OKISH, IMPROVED, OK, UNKNOWN)  # the verdict of an entry is the first of these that a metric has

@@ -10,8 +10,8 @@ from xmcbench.errors import DataError, UsageError
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.runs.spec import RunSpec
     from xmcbench.runs.stages import Scored
     from xmcbench.topk import TopK
@@ -74,7 +74,7 @@ def rerun(record: Record, dataset: Dataset, store: Store, reporter: Reporter) ->
 
     Raises UsageError or XmcError: as `spec_of`; or the record's kind of device is not available.
     """
-    from xmcbench.results.execution import execute
+    from xmcbench.records.execution import execute
     from xmcbench.runs.job import Options
 
     device = record.environment.device or "auto"

@@ -17,14 +17,14 @@ from xmcbench.comparison.compare import EXACT, FAIL, OK, OKISH, UNKNOWN, Scores,
 from xmcbench.comparison.rescoring import OtherContent, dataset_of, rescored
 from xmcbench.errors import DataError, UsageError
 from xmcbench.metrics.uncertainty import NEAR
-from xmcbench.results.execution import metrics_of
-from xmcbench.results.record import SEALED, Record
-from xmcbench.results.row_values import ROUNDING, NotGiven, some, values_given
+from xmcbench.records.execution import metrics_of
+from xmcbench.records.record import SEALED, Record
+from xmcbench.records.row_values import ROUNDING, NotGiven, some, values_given
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
-    from xmcbench.results.store import Kind, Store
+    from xmcbench.records.store import Kind, Store
 
 HOLDS, FAILED, UNCHECKED = "ok", "FAILED", "not checked"
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from xmcbench.errors import DataError
 from xmcbench.escaping import code, markdown
 from xmcbench.inputs import read_json, typed
-from xmcbench.results.record import DatasetPart, MethodPart, Metric
+from xmcbench.records.record import DatasetPart, MethodPart, Metric
 from xmcbench.runs.selection import Count
 
 FORMAT = 1  # version of the folder layout; raise it when an older reader would misread a newer folder

@@ -35,8 +35,8 @@ from xmcbench.runs.stages import prediction_depth
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.method import Method
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.runs.spec import RunSpec
 
 METHOD, LABELS, VECTORIZER = "method", "labels.json", "vectorizer"

@@ -26,9 +26,9 @@ from tests.minimal import minimal
 from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import DataError
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs.plan import make_plan
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK

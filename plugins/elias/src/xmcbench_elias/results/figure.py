@@ -14,7 +14,7 @@ from xmcbench.comparison.rescoring import dataset_of, final
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic
-from xmcbench.results.store import NotKept
+from xmcbench.records.store import NotKept
 from xmcbench.topk import TopK
 from xmcbench_elias.results.deciles import PARTS, Deciles
 from xmcbench_elias.results.plan import Board

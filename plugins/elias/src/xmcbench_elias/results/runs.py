@@ -17,9 +17,9 @@ from xmcbench.comparison.paired import Paired, per_row
 from xmcbench.errors import DataError
 from xmcbench.metrics import difference
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR, intervals
-from xmcbench.results.record import Record
-from xmcbench.results.row_values import PerRow
-from xmcbench.results.store import NotKept, Store
+from xmcbench.records.record import Record
+from xmcbench.records.row_values import PerRow
+from xmcbench.records.store import NotKept, Store
 from xmcbench_elias.results.plan import Board, resolved
 from xmcbench_elias.results.report_file import Report
 

@@ -20,9 +20,9 @@ from tests.minimal import minimal, minimal_raw
 from xmcbench.board.build import make
 from xmcbench.cli.app import app
 from xmcbench.errors import DataError, XmcError
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 
 SMALL = "synthetic[rows=300,test=60,labels=60]"
 WRONG: tuple[Any, ...] = (

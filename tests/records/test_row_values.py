@@ -10,8 +10,8 @@ import pytest
 from tests.minimal import minimal
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
-from xmcbench.results import row_values as board
-from xmcbench.results.store import Store
+from xmcbench.records import row_values as board
+from xmcbench.records.store import Store
 
 ROWS = {
     **{name: np.array([1, 0, 1], np.float32) for name in ("P@1", "PSP@5", "R@10")},

@@ -17,11 +17,11 @@ from xmcbench.errors import DataError, WriteError
 from xmcbench.files import atomic, sha256_of
 from xmcbench.inputs import open_file
 from xmcbench.npz_files import read_npz
-from xmcbench.results import leftovers, record_file, references
-from xmcbench.results.record import Record
-from xmcbench.results.references import Key, Reference, key_of
-from xmcbench.results.row_values import hash_of, values_given
-from xmcbench.results.store import Kind, NotKept, Store, in_its_file
+from xmcbench.records import leftovers, record_file, references
+from xmcbench.records.record import Record
+from xmcbench.records.references import Key, Reference, key_of
+from xmcbench.records.row_values import hash_of, values_given
+from xmcbench.records.store import Kind, NotKept, Store, in_its_file
 
 ADDED, THERE, REFUSED = "added", "already there", "refused"
 ALL: tuple[Kind, ...] = ("predictions", "rows", "board")

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from xmcbench.errors import UsageError
 from xmcbench.metrics.uncertainty import NEAR
-from xmcbench.results import record_file
-from xmcbench.results.execution import dataset_part, metrics_of
-from xmcbench.results.record import Code, Costs, Environment, Intervals, Limits, MethodPart
+from xmcbench.records import record_file
+from xmcbench.records.execution import dataset_part, metrics_of
+from xmcbench.records.record import Code, Costs, Environment, Intervals, Limits, MethodPart
 from xmcbench.runs.selection import Selection
 
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.metrics import Evaluation
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.topk import TopK
 
 SELECTION_SPLITS = ("validation", "test", "none", "unknown")

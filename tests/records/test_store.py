@@ -16,9 +16,9 @@ import pytest
 
 from tests.minimal import minimal, minimal_raw
 from xmcbench.errors import DataError, UsageError
-from xmcbench.results import record_file
-from xmcbench.results.record import Record
-from xmcbench.results.store import Kind, Store, standing
+from xmcbench.records import record_file
+from xmcbench.records.record import Record
+from xmcbench.records.store import Kind, Store, standing
 from xmcbench.topk import TopK
 
 WRITER = """
@@ -26,8 +26,8 @@ import json
 import sys
 from pathlib import Path
 import numpy as np
-from xmcbench.results import record_file
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.store import Store
 from xmcbench.topk import TopK
 
 store = Store(Path(sys.argv[1]))

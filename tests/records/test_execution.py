@@ -20,10 +20,10 @@ from xmcbench.context import Reporter
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import Diverged
 from xmcbench.method import MethodInfo, param
-from xmcbench.results import record_file
-from xmcbench.results.execution import execute
-from xmcbench.results.record import SCHEMA, Limits, Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.execution import execute
+from xmcbench.records.record import SCHEMA, Limits, Record
+from xmcbench.records.store import Store
 from xmcbench.runs.job import Options
 from xmcbench.runs.spec import RunSpec
 from xmcbench.testing.worlds import single_label, tiny

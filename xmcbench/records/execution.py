@@ -15,8 +15,8 @@ import msgspec
 
 from xmcbench.context import FailSafeReporter
 from xmcbench.errors import WriteError
-from xmcbench.results import record_file
-from xmcbench.results.record import (
+from xmcbench.records import record_file
+from xmcbench.records.record import (
     SCHEMA,
     Code,
     Costs,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
     from xmcbench.metrics import Evaluation
-    from xmcbench.results.record import Record
-    from xmcbench.results.store import Store
+    from xmcbench.records.record import Record
+    from xmcbench.records.store import Store
     from xmcbench.runs.spec import RunSpec
 
 OVER = "test rows, near-duplicates drawn together"  # the record's description of the bootstrap

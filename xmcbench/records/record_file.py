@@ -22,7 +22,7 @@ from xmcbench.errors import DataError, UsageError
 from xmcbench.escaping import plain_text
 from xmcbench.files import write_json
 from xmcbench.inputs import json_value, read_file
-from xmcbench.results.record import SCHEMA, SEALED, Known, Record
+from xmcbench.records.record import SCHEMA, SEALED, Known, Record
 
 ROUNDING = 1e-6  # largest relative distance of a value from its interval, which is computed from float32 rows
 CLOCK_ERROR = timedelta(days=1)  # the largest that two machines may differ by

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from xmcbench.cli.app import app
 from xmcbench.files import TEMPORARY
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs import registry
 
 FILE = Path(__file__).parent / "faulty.py"

@@ -18,7 +18,7 @@ from xmcbench.errors import DataError, UsageError
 from xmcbench.metrics.definition import Definition
 from xmcbench.metrics.names import parse
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR, ratio
-from xmcbench.results.record import Record
+from xmcbench.records.record import Record
 
 TESTED = ("P@1", "P@5", "nDCG@5", "PSP@5", "R@100")  # the metrics that leaderboards rank by
 ROUNDING = 1e-6  # largest allowed difference between recomputed and recorded value: stored rows are float32

@@ -21,10 +21,10 @@ import numpy as np
 from xmcbench.errors import DataError, XmcError
 from xmcbench.inputs import typed_json
 from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
-from xmcbench.results.leftovers import REFERENCES
-from xmcbench.results.record import DatasetPart, Record
-from xmcbench.results.row_values import ROUNDING, TESTED, PerRow, hash_of, some, split_for_board
-from xmcbench.results.store import PLAIN_NAME, Store
+from xmcbench.records.leftovers import REFERENCES
+from xmcbench.records.record import DatasetPart, Record
+from xmcbench.records.row_values import ROUNDING, TESTED, PerRow, hash_of, some, split_for_board
+from xmcbench.records.store import PLAIN_NAME, Store
 
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
@@ -122,7 +122,7 @@ def _here(name: str, view: str) -> Dataset | None:
 def made_from(dataset: Dataset, metrics: Iterable[str]) -> tuple[Reference, PerRow]:
     """The reference of a data set, with the best values of `metrics`, and its shared arrays."""
     from xmcbench.metrics import Truth, evaluate, parse
-    from xmcbench.results.execution import dataset_part
+    from xmcbench.records.execution import dataset_part
     from xmcbench.topk import TopK
 
     truth = Truth.of(dataset)

@@ -14,12 +14,12 @@ from xmcbench.data import load
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
 from xmcbench.metrics import Truth
-from xmcbench.results import record_file, references
-from xmcbench.results.execution import dataset_part, metrics_of
-from xmcbench.results.leftovers import REFERENCES
-from xmcbench.results.merging import ADDED, REFUSED, merge
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file, references
+from xmcbench.records.execution import dataset_part, metrics_of
+from xmcbench.records.leftovers import REFERENCES
+from xmcbench.records.merging import ADDED, REFUSED, merge
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs.stages import score
 from xmcbench.topk import TopK
 

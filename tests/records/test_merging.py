@@ -19,10 +19,10 @@ from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic, write_json, write_npz
-from xmcbench.results import record_file
-from xmcbench.results.merging import ADDED, REFUSED, THERE, Outcome, merge
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import record_file
+from xmcbench.records.merging import ADDED, REFUSED, THERE, Outcome, merge
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.topk import TopK
 
 ROWS = {

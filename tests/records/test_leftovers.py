@@ -14,10 +14,10 @@ import pytest
 from tests.kills import killed_after
 from tests.minimal import minimal
 from xmcbench.context import Reporter
-from xmcbench.results import leftovers, record_file
-from xmcbench.results.merging import ADDED, merge
-from xmcbench.results.record import Record
-from xmcbench.results.store import Store
+from xmcbench.records import leftovers, record_file
+from xmcbench.records.merging import ADDED, merge
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
 from xmcbench.runs import work_folder
 from xmcbench.topk import TopK
 
@@ -108,7 +108,7 @@ def test_files_of_users_stay(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from xmcbench.results import leftovers, record_file
+from xmcbench.records import leftovers, record_file
 with (leftovers.adding if sys.argv[2] == "adding" else lambda folder: leftovers.running(folder, ()))(Path(sys.argv[1])):
     print("ready", flush=True)
     time.sleep(60)

@@ -3,7 +3,7 @@
 DIR/records/RUN_ID.json      written last, so that the files of a record always exist
 DIR/predictions/RUN_ID.npz   TopK, before the filter is applied
 DIR/rows/RUN_ID.npz          per-row hits and weights, for paired tests
-DIR/board/                   the per-row numbers that leaderboards need: `xmcbench.results.row_values`
+DIR/board/                   the per-row numbers that leaderboards need: `xmcbench.records.row_values`
 DIR/reports/FIT_HASH/        the method's report on its fitted model, if it writes one
 DIR/models/RUN_ID/           the fitted model of a run with --keep-models
 DIR/work/FIT_HASH/           checkpoints and the model of an unfinished run
@@ -25,9 +25,9 @@ from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.escaping import file_name
 from xmcbench.files import TEMPORARY, sha256_of, write_npz
 from xmcbench.npz_files import read_npz
-from xmcbench.results import leftovers, record_file
-from xmcbench.results.record import SEALED, BoardRef, FileRef, Record
-from xmcbench.results.row_values import PerRow, hash_of, split_for_board
+from xmcbench.records import leftovers, record_file
+from xmcbench.records.record import SEALED, BoardRef, FileRef, Record
+from xmcbench.records.row_values import PerRow, hash_of, split_for_board
 
 if TYPE_CHECKING:
     from xmcbench.topk import TopK
