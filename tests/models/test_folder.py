@@ -19,7 +19,7 @@ from xmcbench.data.formats import write_npz_csr
 from xmcbench.errors import DataError, UsageError
 from xmcbench.models.card import CARD
 from xmcbench.models.folder import load_model
-from xmcbench.results.store import Store
+from xmcbench.records.store import Store
 
 FEATURES_ONLY = "synthetic[labels=60,rows=100,test=20]"
 METHODS = ("popularity", "knn", "ovr", "tree", "parabel", "ance[epochs=1]")

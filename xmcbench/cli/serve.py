@@ -28,7 +28,7 @@ def serve(
     except ImportError as error:
         raise UsageError(f"serving needs the package {error.name}", install_extra("serve")) from error
     from xmcbench.models.folder import find_model
-    from xmcbench.results.store import Store
+    from xmcbench.records.store import Store
 
     fitted = find_model(model, Store(results), dataset)
     if fitted.reads_texts:
