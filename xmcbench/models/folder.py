@@ -138,7 +138,7 @@ def check(folder: Path) -> ModelCard:
     return card
 
 
-def load_model(folder: Path, *, device: str = "auto") -> Model:
+def load_model(folder: str | Path, *, device: str = "auto") -> Model:
     """Load a model from its folder; no code of the folder runs, and the method is found by its name.
 
     Raises
@@ -147,7 +147,8 @@ def load_model(folder: Path, *, device: str = "auto") -> Model:
     UsageError : its method is not installed.
     XmcError : the method or a package that it needs can't be imported.
     """
-    card = check(Path(folder))
+    folder = Path(folder)
+    card = check(folder)
     source = registry.get(card.method.name)
     if source.info.version != card.method.version:
         raise DataError(
