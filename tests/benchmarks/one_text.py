@@ -2,7 +2,7 @@
 
     python tests/benchmarks/one_text.py [--json] [--texts 500] [METHOD …]
 
-Methods are fitted on icd10cm; a schedule does not change the size of a model, so ELIAS is fitted for a tenth of its epochs.
+Methods are fitted on icd10cm, ELIAS for a tenth of its epochs: a model is as large, whatever its schedule.
 """
 
 from __future__ import annotations

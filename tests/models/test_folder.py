@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import xmcbench as xb
 from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.data.formats import write_npz_csr
@@ -211,3 +212,36 @@ def test_a_finished_run_gets_a_model_when_it_is_asked_for(tmp_path: Path) -> Non
     before = len(list((tmp_path / "records").iterdir()))
     call(*run, "--keep-models")
     assert len(list((tmp_path / "records").iterdir())) == before
+
+
+def test_a_model_of_another_run_is_refused(world: Path, tmp_path: Path) -> None:
+    store = Store(world / "results")
+    tree, knn = store.find("tree", "mine"), store.find("knn", "mine")
+    copy = Store(tmp_path / "results")
+    shutil.copytree(world / "results" / "records", copy.folder / "records")
+    shutil.copytree(store.model(knn.run_id), copy.model(tree.run_id))
+    with pytest.raises(DataError, match="the model of another run"):
+        call("predict", "tree", "--dataset", "mine", "--text", "a", "--results", copy.folder)
+    with pytest.raises(DataError, match="the model of another run"):
+        next(run for run in xb.results(copy.folder) if (run.label, run.dataset) == ("tree", "mine")).model()
+
+
+def test_the_model_of_a_class_in_a_file_is_not_kept(tmp_path: Path) -> None:
+    skeleton = "from xmcbench.methods.popularity import Popularity\nimport dataclasses\n\n"
+    skeleton += "class Mine(Popularity):\n    info = dataclasses.replace(Popularity.info, name='mine')\n"
+    (tmp_path / "mine.py").write_text(skeleton)
+    words = ["run", "--method", f"{tmp_path / 'mine.py'}:Mine", "--dataset", FEATURES_ONLY, "--keep-models"]
+    result = CliRunner().invoke(app, [*words, "--results", str(tmp_path / "r")])
+    assert result.exit_code == 1
+    assert "the model of a class in a file can't be kept" in result.output
+
+
+def test_each_value_of_a_query_parameter_keeps_its_model(tmp_path: Path) -> None:
+    call("run", "tree[beam=2|5]", "--dataset", FEATURES_ONLY, "--keep-models", "--results", tmp_path, "--device", "cpu")
+    store, data = Store(tmp_path), load(FEATURES_ONLY)
+    for label in ("tree[beam=2]", "tree[beam=5]"):
+        record = store.find(label)
+        found = load_model(store.model(record.run_id)).predict(features=data.test.features, k=5).topk
+        np.testing.assert_array_equal(found.ids, store.predictions(record).cut(5).ids)
+    names = {path.name for path in (tmp_path / "models").iterdir()}
+    assert len(names) == 3  # and popularity's

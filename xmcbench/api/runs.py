@@ -77,7 +77,7 @@ class Run:
 
         Raises UsageError: none was kept; run with `keep_models=True`.
         """
-        from xmcbench.models.folder import load_model
+        from xmcbench.models.folder import load_model, of_run
         from xmcbench.records.store import Store
 
         store = Store(self.folder)
@@ -85,7 +85,7 @@ class Run:
         if not kept:
             hint = "xmcbench.run(…, keep_models=True) fits it again and keeps it."
             raise UsageError(f"the model of {self.label} on {self.dataset} was not kept", hint)
-        return load_model(store.model(kept[-1].run_id))
+        return load_model(of_run(kept[-1], store))
 
     def errors(self, k: int = 5, by: str = "") -> Iterator[Document]:
         """The test documents of the newest record, worst first: true and predicted labels, and the score of each.

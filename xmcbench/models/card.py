@@ -103,10 +103,7 @@ def readme(card: ModelCard, *, reads_texts: bool) -> bytes:
         "",
         "| metric | on the test rows, percent | 95 % interval |",
         "|---|---:|---:|",
-        *(
-            f"| {markdown(one.name)} | {_percent(one.value)} | {_percent(one.low)} to {_percent(one.high)} |"
-            for one in shown
-        ),
+        *map(_row, shown),
         "",
         "## Use",
         "",

@@ -23,7 +23,7 @@ import msgspec
 from xmcbench import __version__, limits
 from xmcbench.data.vectorizer import Vectorizer
 from xmcbench.errors import DataError, UsageError, XmcError, cannot_write, explain
-from xmcbench.files import atomic, replaced_folder
+from xmcbench.files import atomic, replaced_folder, sha256_of
 from xmcbench.inputs import read_file, typed_json
 from xmcbench.models.card import AGAIN, CARD, README, ModelCard, read_card, readme, sealed
 from xmcbench.models.model import Model
@@ -133,7 +133,7 @@ def export(source: Path, to: Path, *, replace: bool = False) -> None:
 def check(folder: Path) -> ModelCard:
     """The card of a model whose files all have their hashes; DataError names those that don't."""
     card = read_card(folder)
-    if fault := work_folder.changed(folder, {**card.files, CARD: work_folder.hashes(folder).get(CARD, "")}):
+    if fault := work_folder.changed(folder, {**card.files, CARD: sha256_of(folder / CARD)}):
         raise DataError(f"{folder}: the model is damaged ({fault})", AGAIN)
     return card
 
@@ -205,7 +205,17 @@ def model_folder(text: str, store: Store, dataset: str | None = None) -> Path:
             f"the model of run {newest.run_id} was not kept",
             f"xmcbench run '{newest.method.label}' --dataset '{newest.dataset.name}' --keep-models fits it again.",
         )
-    return store.model(kept[-1].run_id)
+    return of_run(kept[-1], store)
+
+
+def of_run(record: Record, store: Store) -> Path:
+    """The folder of a run's kept model; DataError if what is there is the model of another run."""
+    folder = store.model(record.run_id)
+    card = read_card(folder)
+    if (card.run_id, card.dataset.content_hash) != (record.run_id, record.dataset.content_hash):
+        hint = "Move it away, and run with --keep-models."
+        raise DataError(f"{folder}: the model of another run, {card.run_id}", hint)
+    return folder
 
 
 def full_name(dataset: str) -> str:

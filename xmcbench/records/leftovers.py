@@ -20,7 +20,7 @@ from xmcbench.locks import Busy, NoLocks, locked
 from xmcbench.runs import work_folder
 
 KINDS = ("predictions", "rows", "board")
-FOLDERS = ("records", *KINDS, "reports")
+FOLDERS = ("records", *KINDS, "reports", "models")
 ADDING, RUNNING = ".adding.lock", "work/.running.lock"
 REFERENCES = "board/datasets.json"  # see `references`; they name shared files too
 RUN_FILE = re.compile(r"\d{8}T\d{6}-.+-[0-9a-f]{8}\.npz")  # other files are not ours to remove
