@@ -105,6 +105,7 @@ def test_whole_numbers_have_bounds(words: list[str], option: str, value: str) ->
         "import": ["--name", "x"],
         "predict": ["m"],
         "score": ["p"],
+        "serve": ["m"],
     }[words[-1]]
     result = CliRunner().invoke(app, [*words, *required, option, value])
     assert result.exit_code == 2, result.output
@@ -117,6 +118,7 @@ def test_all_numbers_are_tried() -> None:
         "--at",
         "--differ",
         "--n-labels",
+        "--port",
         "--reasons",
         "--row",
         "--rows",

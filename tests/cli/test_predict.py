@@ -137,9 +137,10 @@ def test_batches_change_nothing(world: World, tmp_path: Path, monkeypatch: pytes
 def test_csv_has_a_line_per_label_and_one_for_a_row_without(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no threshold has a meaning" in refused(world.model, "--text", "a", "--above", 0.5)
     tree = registry.get("tree")
-    monkeypatch.setattr(tree, "info", replace(tree.info, scores="probability"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "info", replace(tree.info, scores=""))
+        assert "no threshold has a meaning" in refused(world.model, "--text", "a", "--above", 0.5)
     path, out = tmp_path / "new.jsonl", tmp_path / "out.csv"
     path.write_text('{"id": "=1+1", "text": "kidney heart"}\n{"id": 7, "text": ""}\n')
     result = invoke(world.model, "--texts", path, "--to", out, "--top", 2, "--above", 0.5)

@@ -52,7 +52,7 @@ def clean_code(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def set_commit(commit: str) -> None:
         state = {"version": "0", "commit": commit, "dirty": False}
-        for module in ("results.execution", "comparison.regression"):
+        for module in ("records.execution", "comparison.regression"):
             monkeypatch.setattr(f"xmcbench.{module}.code_state", lambda: dict(state))
 
     return set_commit
