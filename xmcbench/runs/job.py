@@ -71,7 +71,7 @@ class Job:
     status, reason : how the run ended; `traceback` is set if it ended with an error.
     predicted, scored : results of the stages; None for stages that were not reached.
     selection : how parameters and epochs were selected so far.
-    costs : seconds, bytes and shares, by the field names of `results.record.Costs`.
+    costs : seconds, bytes and shares, by the field names of `records.record.Costs`.
     report : path of the method's report relative to the results folder, or the error that prevented it; "" if the
         method writes none.
     """
