@@ -105,7 +105,8 @@ def test_features_of_a_data_set_without_texts(world: Path, tmp_path: Path) -> No
 
 
 def test_a_long_text_is_one_row(world: Path) -> None:
-    model = load_model(next((world / "results" / "models").iterdir()))
+    store = Store(world / "results")
+    model = load_model(store.model(store.find("tree", "mine").run_id))
     assert len(model.predict(["login " * 1_700_000])) == 1
 
 
