@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +53,6 @@ def compare(
 
     store = Store(results)
     records = readable_records(store)
-    dataset = None if dataset is None else _full_name(dataset)
     first, second = store.find_pair(a, b, dataset, records)
     _note_earlier_revisions(first, second)
     all_a, all_b = (seeds_of(run, store.fitting(text, records, dataset)) for run, text in ((first, a), (second, b)))
@@ -84,16 +82,6 @@ def compare(
         say(f"\nno differences shown: {reason}")
     if check:
         _check(runs_a[0], runs_b[0], gaps)
-
-
-def _full_name(dataset: str) -> str:
-    """The name of a data set as it is written; one that is only known from records keeps its name."""
-    from xmcbench.data.inventory import data_set
-
-    with suppress(UsageError):
-        known = data_set(dataset)
-        return known if isinstance(known, str) else known.name
-    return dataset
 
 
 def _note_earlier_revisions(first: Record, second: Record) -> None:

@@ -35,9 +35,6 @@ Metrics = Annotated[str | None, typer.Option(help="Comma-separated; default: the
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network, only local files and XMCBENCH_MIRROR.")]
 Results = Annotated[Path, typer.Option(**AS_FOLDER, envvar="XMCBENCH_RESULTS", help="Results folder.")]
 RUN = "Run id or a part of it, record file, label, or method name (newest run)."
-MOST_SAMPLES = 1_000_000  # bootstrap resamples
-LARGEST_SEED = 2**63 - 1
-
 LARGEST_ID = 2**31 - 1  # of labels, so that there are no more labels, and no larger k
 LARGEST_SEED = 2**63 - 1  # that a record holds
 MOST_SAMPLES = 1_000_000  # of a bootstrap

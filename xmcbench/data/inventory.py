@@ -76,6 +76,15 @@ def data_set(name: str) -> Entry | str:
     raise unknown("data set", name, {*listed_names(), *imported_names()})
 
 
+def name_in_records(text: str) -> str:
+    """The name that records have for a data set as a user types it; unchanged if no data set here has that name."""
+    try:
+        found = data_set(text)
+    except UsageError:
+        return text
+    return found if isinstance(found, str) else found.name
+
+
 def have(dataset: Entry, view: str | None = None) -> str:
     """The kind of place that has a complete form (of that view), as archive or as files; "" if none is complete."""
     for form in dataset.forms if view is None else dataset.forms_for(view):

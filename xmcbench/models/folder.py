@@ -197,7 +197,7 @@ def model_folder(text: str, store: Store, dataset: str | None = None) -> Path:
         return path
     if "/" in text and not path.exists() and not text.endswith(".json"):
         raise UsageError(f"{text}: no such folder", "`xmcbench model export RUN --to FOLDER` writes a model.")
-    records = store.fitting(text, store.records(), None if dataset is None else full_name(dataset))
+    records = store.fitting(text, store.records(), dataset)
     kept = [record for record in records if store.model(record.run_id).is_dir()]
     if not kept:
         newest = records[-1]
@@ -216,17 +216,6 @@ def of_run(record: Record, store: Store) -> Path:
         hint = "Move it away, and run with --keep-models."
         raise DataError(f"{folder}: the model of another run, {card.run_id}", hint)
     return folder
-
-
-def full_name(dataset: str) -> str:
-    """The name that records have for a data set as a user typed it; unchanged if it is not known here any more."""
-    from xmcbench.data.inventory import data_set
-
-    try:
-        found = data_set(dataset)
-    except UsageError:
-        return dataset
-    return found if isinstance(found, str) else found.name
 
 
 def find_model(text: str, store: Store, dataset: str | None = None) -> Model:

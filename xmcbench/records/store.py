@@ -148,13 +148,18 @@ class Store:
 
         Parameters
         ----------
-        among : the store's records. dataset : only runs on the data set of this name.
+        among : the store's records. dataset : only runs on the data set of this name,
+            as a user types it.
 
         Raises
         ------
         UsageError : nothing matches, a part matches several run ids, or the run is on another data set.
         DataError : the record file is damaged.
         """
+        if dataset is not None:
+            from xmcbench.data.inventory import name_in_records
+
+            dataset = name_in_records(dataset)
         single = [r for r in among if r.run_id == text]
         if not single and is_record_file(text):
             single = [record_file.read(Path(text))]
