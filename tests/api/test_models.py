@@ -59,6 +59,16 @@ def test_runs_are_compared_over_the_same_rows() -> None:
     assert list(comparison.to_pandas()["metric"]) == [one.metric for one in comparison]
 
 
+def test_without_the_rows_of_a_run_only_differences_are_known(tmp_path: Path) -> None:
+    runs = xb.run(["popularity", "knn"], dataset=DATA, progress=False)
+    for kind in ("rows", "board"):  # either has them
+        for path in (tmp_path / "results" / kind).iterdir():
+            path.unlink()
+    with pytest.warns(UserWarning, match="no paired intervals and no test"):
+        gap = xb.compare(runs["popularity"], runs["knn"])["P@5"]
+    assert (gap.difference is None, gap.low, gap.p) == (False, None, None)
+
+
 def test_every_public_name_exists() -> None:
     for name in xb.__all__:
         assert getattr(xb, name) is not None

@@ -329,3 +329,11 @@ def test_two_writers_and_a_reader_at_once(tmp_path: Path) -> None:
     assert broken == []
     assert [r.run_id for r in store.records()] == [f"{i:02}-{name}" for i in range(20) for name in ("one", "two")]
     assert not list(store.folder.rglob(".tmp-*"))
+
+
+def test_parameters_of_a_synthetic_data_set_may_be_in_any_order(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add(record("0-a-01234567", dataset="synthetic[rows=100,test=20,labels=60]"))
+    assert store.find("tree", "synthetic[labels=60,test=20,rows=100]").run_id == "0-a-01234567"
+    with pytest.raises(UsageError, match="no runs in"):
+        store.find("tree", "synthetic[labels=60,test=20,rows=101]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xmcbench import notebook
 from xmcbench.amounts import percent
 from xmcbench.api.runs import Run
-from xmcbench.errors import install_extra
+from xmcbench.errors import UsageError, install_extra
 
 if TYPE_CHECKING:
     from xmcbench.comparison.paired import Gap
@@ -43,8 +44,6 @@ class Comparison(Sequence["Gap"]):
         try:
             import pandas
         except ImportError as error:
-            from xmcbench.errors import UsageError
-
             raise UsageError("frames need the package pandas", install_extra("frames")) from error
         return pandas.DataFrame([asdict(gap) for gap in self.gaps])
 
@@ -83,7 +82,8 @@ def compare(a: Run, b: Run, *, samples: int = 1000) -> Comparison:
 
     Raises
     ------
-    UsageError : a run has no record that ended ok. DataError : a file of a run is missing or was changed.
+    UsageError : a run has no record that ended ok. DataError : a file of a run was changed. Where one is missing, there
+    are no intervals and no verdicts, with a warning.
 
     Examples
     --------
@@ -94,15 +94,12 @@ def compare(a: Run, b: Run, *, samples: int = 1000) -> Comparison:
     >>> comparison["P@5"].difference > 0
     True
     """
-    from xmcbench.comparison.paired import Paired, compared, mean_rows, per_row, with_common_seeds
+    from xmcbench.comparison.paired import over_the_same_rows, with_common_seeds
     from xmcbench.records.store import Store
 
     sides = [run.ended_ok() for run in (a, b)]
     used = with_common_seeds(sides[0], sides[1], sides[0][-1], sides[1][-1])
-    paired = None
-    if used[0][0].dataset.content_hash == used[1][0].dataset.content_hash:
-        stores = Store(a.folder), Store(b.folder)
-        rows = [mean_rows([per_row(s, record) for record in records]) for s, records in zip(stores, used, strict=True)]
-        paired = Paired.of(*rows)
-    seeds = [r.seed for r in used[0]], [r.seed for r in used[1]]
-    return Comparison(a.label, b.label, seeds, compared(used[0], used[1], paired, samples))
+    gaps, _, unpaired = over_the_same_rows((Store(a.folder), Store(b.folder)), *used, samples)
+    if unpaired:
+        warnings.warn(unpaired, stacklevel=2)
+    return Comparison(a.label, b.label, ([r.seed for r in used[0]], [r.seed for r in used[1]]), gaps)

@@ -15,7 +15,7 @@ from xmcbench.cli.options import MOST_SAMPLES, RESULTS, RUN, AsJson, Results, re
 from xmcbench.cli.show import chosen
 from xmcbench.cli.terminal import number, percent, print_table, print_text, say
 from xmcbench.errors import DataError, RegressionError, UsageError, counted
-from xmcbench.escaping import clean, clean_lines
+from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
     from xmcbench.comparison.differences import Differences
@@ -48,7 +48,7 @@ def compare(
 
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
-    from xmcbench.comparison.paired import seeds_of, with_common_seeds
+    from xmcbench.comparison.paired import over_the_same_rows, seeds_of, with_common_seeds
     from xmcbench.records.store import Store
 
     store = Store(results)
@@ -67,7 +67,9 @@ def compare(
     notes = _notes(runs_a, runs_b, all_a, all_b)
     for note in notes:
         say(f"note: {note}", err=True)
-    gaps, grouped = _gaps(stores, runs_a, runs_b, samples)
+    gaps, grouped, unpaired = over_the_same_rows(stores, runs_a, runs_b, samples)
+    if unpaired:
+        say(unpaired, err=True)
     if not as_json:
         print_gaps(gaps, grouped)
     most_different, reason = _differences(stores, runs_a[0], runs_b[0], differ)
@@ -115,30 +117,6 @@ def _notes(runs_a: list[Record], runs_b: list[Record], all_a: list[Record], all_
         if unused := [str(run.seed) for run in found if run not in used]:
             notes.append(f"{side} also has {'seed' if len(unused) == 1 else 'seeds'} {', '.join(unused)}, not used")
     return notes
-
-
-def _gaps(
-    stores: tuple[Store, Store], runs_a: list[Record], runs_b: list[Record], samples: int
-) -> tuple[list[Gap], bool]:
-    """B − A per metric, and whether near-duplicates were grouped; prints the reason if rows can't be paired.
-
-    Raises
-    ------
-    DataError : a file was changed, or does not reproduce the recorded values.
-    """
-    from xmcbench.comparison.paired import Paired, compared, mean_rows, per_row
-    from xmcbench.records.store import NotKept
-
-    if runs_a[0].dataset.content_hash == runs_b[0].dataset.content_hash:
-        try:
-            sides = [
-                mean_rows([per_row(s, run) for run in runs]) for s, runs in zip(stores, (runs_a, runs_b), strict=True)
-            ]
-            paired = Paired.of(*sides)
-            return compared(runs_a, runs_b, paired, samples), paired.groups is not None
-        except (NotKept, UsageError) as error:  # files are missing, or the record names the wrong data
-            say(f"no paired intervals and no test: {clean_lines(error)}", err=True)
-    return compared(runs_a, runs_b, None, samples), False
 
 
 def _differences(

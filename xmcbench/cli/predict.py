@@ -95,9 +95,7 @@ def predict(
     from xmcbench.api.progress import reporter
     from xmcbench.data.label_cells import CellRules
     from xmcbench.data.table_columns import Reading
-    from xmcbench.files import atomic
     from xmcbench.models.folder import find_model
-    from xmcbench.models.prediction_files import header, lines
     from xmcbench.records.store import Store
 
     _check_one_source(text, texts, features, one_based)
@@ -120,27 +118,31 @@ def predict(
         rows = _rows_of_features(fitted, features, reading)
     counts = Counts()
     with ExitStack() as stack:
-        write: Callable[[Rows, Predictions], None]
-        if form == "table":
-            write = _print_rows
-        else:
-            written = lines(form)
-            file = stack.enter_context(atomic(to)) if to is not None else None
-
-            def out(lines_: str) -> None:
-                if file is not None:
-                    file.write(lines_.encode())
-                else:
-                    sys.stdout.write(lines_)
-                    sys.stdout.flush()  # here, since Ctrl-C could cut a line if the first thread wrote it
-
-            write = lambda batch, found: out(written(batch.ids, found))  # noqa: E731
-            out(header(form))
+        write = _print_rows if form == "table" else _lines_to(stack, to, form)
         progress = None
         if form != "table" and text is None:
             progress = stack.enter_context(reporter(make_console(stderr=True), fitted.card.method.label))
         _predict_all(fitted, rows, top, above, write, counts, progress, to_file=to is not None)
     _say_counts(counts, to)
+
+
+def _lines_to(stack: ExitStack, to: Path | None, form: str) -> Callable[[Rows, Predictions], None]:
+    """What writes lines of `form` to a file, which is replaced when `stack` is closed, or to standard output."""
+    from xmcbench.files import atomic
+    from xmcbench.models.prediction_files import header, lines
+
+    file = None if to is None else stack.enter_context(atomic(to))
+    written = lines(form)
+
+    def out(text: str) -> None:
+        if file is not None:
+            file.write(text.encode())
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()  # here, since Ctrl-C could cut a line if the first thread wrote it
+
+    out(header(form))
+    return lambda batch, found: out(written(batch.ids, found))
 
 
 def _predict_all(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xmcbench.comparison.compare import FAIL, IMPROVED, UNKNOWN, Scores, mismatch, same_but_seed
+from xmcbench.errors import UsageError
 from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.records.row_values import PerRow, values_given
 
@@ -122,6 +123,27 @@ def with_common_seeds(
     if not common:
         return [first], [second]
     return [run for run in runs_a if run.seed in common], [run for run in runs_b if run.seed in common]
+
+
+def over_the_same_rows(
+    stores: tuple[Store, Store], runs_a: Sequence[Record], runs_b: Sequence[Record], samples: int
+) -> tuple[list[Gap], bool, str]:
+    """B − A per metric, whether near-duplicates were grouped, and why there are no intervals and no test, or "".
+
+    Raises
+    ------
+    DataError : a file was changed, or does not reproduce the recorded values.
+    """
+    from xmcbench.records.store import NotKept
+
+    if runs_a[0].dataset.content_hash != runs_b[0].dataset.content_hash:
+        return compared(runs_a, runs_b, None, samples), False, ""
+    try:
+        sides = [mean_rows([per_row(s, run) for run in runs]) for s, runs in zip(stores, (runs_a, runs_b), strict=True)]
+        paired = Paired.of(*sides)
+        return compared(runs_a, runs_b, paired, samples), paired.groups is not None, ""
+    except (NotKept, UsageError) as error:  # files are missing, or the record names the wrong data
+        return compared(runs_a, runs_b, None, samples), False, f"no paired intervals and no test: {error}"
 
 
 def compared(a: Sequence[Record], b: Sequence[Record], paired: Paired | None, samples: int) -> list[Gap]:
