@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import xmcbench as xb
+from xmcbench.serve.batching import Job, Predictor
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
@@ -129,6 +130,18 @@ def test_many_clients_at_once(url: str) -> None:
     assert all(answer.status_code == 200 for answer in answers)
     assert all(len(answer.json()["rows"][0]["labels"]) == 1 + i % 3 for i, answer in enumerate(answers))
     assert [answers[i].json()["rows"][0]["labels"][0]["name"] for i in range(4)] == list(WORDS)
+
+
+def test_jobs_that_are_predicted_together_get_what_each_gets_alone(model: Path) -> None:
+    loaded = xb.load_model(model)
+    predictor = Predictor(loaded)
+    jobs = [Job(k, above, texts=[f"{word} {k}"]) for k in (1, 2, 4, 500) for word in WORDS for above in (None, 0.5)]
+    for job in jobs:
+        predictor.submit(job)
+    predictor.close()
+    for job in jobs:
+        alone = loaded.predict(job.texts, k=job.k, above=job.above)
+        assert job.done.result(0) == list(alone)
 
 
 def test_the_pages_are_whole_and_escaped(url: str) -> None:

@@ -61,6 +61,14 @@ class Predictions(Sequence[list[Label]]):
             if label != PAD
         ]
 
+    def above(self, above: float | None) -> Predictions:
+        """Only the labels with a higher score, compared as float32; all of them for None."""
+        if above is None:
+            return self
+        out = self.topk.scores <= np.float32(above)
+        ids, scores = np.where(out, PAD, self.topk.ids), np.where(out, -np.inf, self.topk.scores)
+        return Predictions(TopK(ids.astype(np.int32), scores.astype(np.float32)), self.names)
+
     def __iter__(self) -> Iterator[list[Label]]:
         return (self[row] for row in range(len(self)))
 
@@ -138,7 +146,7 @@ class Model:
     def predict_inputs(self, inputs: Inputs, k: int, above: float | None = None) -> Predictions:
         """`predict` for rows that `inputs` made; `above` is not checked again."""
         topk = self.topk(inputs, k)
-        return Predictions(topk if above is None else _cut_below(topk, above), self.names)
+        return Predictions(topk, self.names).above(above)
 
     def topk(self, inputs: Inputs, k: int) -> TopK:
         """The k best labels of `inputs`, which `inputs` made."""
@@ -218,8 +226,3 @@ def _check_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"text {number} is a {type(text).__name__}, not a string")
-
-
-def _cut_below(topk: TopK, above: float) -> TopK:
-    out = topk.scores <= np.float32(above)
-    return TopK(np.where(out, PAD, topk.ids).astype(np.int32), np.where(out, -np.inf, topk.scores).astype(np.float32))

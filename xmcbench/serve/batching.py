@@ -59,18 +59,21 @@ class Predictor:
                 last = following is None
                 together += [] if following is None else [following]
             live = [one for one in together if one.done.set_running_or_notify_cancel()]
-            texts = [one for one in live if one.texts is not None]
-            if texts:
-                self._predict_texts(texts)
+            depth = self.model.card.depth
+            by_depth: dict[int, list[Job]] = {}
             for one in live:
                 if one.texts is None:
                     self._predict(one)
+                else:  # a method's first labels may depend on how many it is asked for
+                    by_depth.setdefault(max(one.k, depth), []).append(one)
+            for jobs in by_depth.values():
+                self._predict_texts(jobs)
             if last:
                 return
 
     def _predict_texts(self, jobs: list[Job]) -> None:
-        """Predict the texts of all jobs at once, to the largest k; one by one if that fails, so that no job fails for
-        another's sake."""
+        """Predict the texts of jobs of one depth at once; one by one if that fails, so that no job fails for another's
+        sake."""
         try:
             texts = [text for job in jobs for text in job.texts or ()]
             found = self.model.predict(texts, k=max(job.k for job in jobs))
@@ -78,7 +81,7 @@ class Predictor:
             for job in jobs:
                 last = first + len(job.texts or ())
                 topk = TopK(found.topk.ids[first:last], found.topk.scores[first:last]).cut(job.k)
-                job.done.set_result(_above(Predictions(topk, found.names), job.above))
+                job.done.set_result(list(Predictions(topk, found.names).above(job.above)))
                 first = last
         except Exception as error:
             if len(jobs) == 1:
@@ -90,10 +93,6 @@ class Predictor:
 
     def _predict(self, job: Job) -> None:
         try:
-            job.done.set_result(_above(self.model.predict(features=job.features, k=job.k), job.above))
+            job.done.set_result(list(self.model.predict(features=job.features, k=job.k, above=job.above)))
         except Exception as error:
             job.done.set_exception(error)
-
-
-def _above(predictions: Predictions, above: float | None) -> Rows:
-    return [[label for label in row if above is None or label.score > above] for row in predictions]
