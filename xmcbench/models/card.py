@@ -97,7 +97,7 @@ def readme(card: ModelCard, *, reads_texts: bool) -> bytes:
     lines = [
         f"# {markdown(method.label)}, fitted on {markdown(data.name)}",
         "",
-        f"A model of [xmcbench](https://pypi.org/project/xmcbench/): {markdown(method.name)} version "
+        f"A model of xmcbench: {markdown(method.name)} version "
         f"{markdown(method.version)}, {data.n_labels:,} labels, fitted on {data.n_train:,} rows of "
         f"{markdown(data.name)} (view {markdown(data.view)}, revision {markdown(data.revision or 'unknown')}).",
         "",
