@@ -31,7 +31,8 @@ def near_duplicates(test: sp.csr_matrix, train: sp.csr_matrix, threshold: float 
     `test` and `train` are (n_test, d) and (n_train, d) CSR with sorted ids; values of any sign, not necessarily
     normalised. A row of zeros has no near-duplicate. Memory is about twice the train matrix, for its transpose.
     """
-    return np.asarray(_has_near_row(_rows(test), _rows(train), _postings(train), threshold))
+    postings = _postings(train)
+    return np.asarray(_has_near_row(_rows(test), _by_rarity(test, postings), _rows(train), postings, threshold))
 
 
 def near_groups(split: Split, threshold: float = 0.9) -> NDArray[np.int32]:
@@ -45,7 +46,8 @@ def near_groups(split: Split, threshold: float = 0.9) -> NDArray[np.int32]:
         first_row: dict[str, int] = {}
         texts = split.texts if split.texts is not None else [str(row) for row in range(split.labels.shape[0])]
         return np.array([first_row.setdefault(text, row) for row, text in enumerate(texts)], np.int32)
-    return np.asarray(_group_ids(_rows(split.features), _postings(split.features), threshold))
+    rows, postings = _rows(split.features), _postings(split.features)
+    return np.asarray(_group_ids(rows, _by_rarity(split.features, postings), postings, threshold))
 
 
 class RowsWithNorms(NamedTuple):
@@ -78,8 +80,14 @@ def _postings(matrix: sp.csr_matrix) -> Postings:
     return Postings(columns.indptr, columns.indices, rank)
 
 
+def _by_rarity(matrix: sp.csr_matrix, postings: Postings) -> Array:
+    """(nnz,) the terms of each row, the rarest first. By numpy, since numba takes seconds to compile a sort."""
+    row_of_entry = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    return np.asarray(matrix.indices[np.lexsort((postings.rank[matrix.indices], row_of_entry))])
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def _has_near_row(test_rows: Any, train_rows: Any, postings: Any, threshold: float) -> Any:
+def _has_near_row(test_rows: Any, by_rarity: Any, train_rows: Any, postings: Any, threshold: float) -> Any:
     n = len(test_rows.indptr) - 1
     has_duplicate = np.zeros(n, np.bool_)
     n_chunks = 64  # each chunk has its own scratch arrays; rows are independent, so the number does not affect results
@@ -91,8 +99,8 @@ def _has_near_row(test_rows: Any, train_rows: Any, postings: Any, threshold: flo
                 continue
             terms = test_rows.indices[test_rows.indptr[row] : test_rows.indptr[row + 1]]
             query[terms] = test_rows.data[test_rows.indptr[row] : test_rows.indptr[row + 1]] / test_rows.norms[row]
-            by_rarity = terms[np.argsort(postings.rank[terms])]
-            has_duplicate[row] = _any_above(row, by_rarity, query, compared, train_rows, postings, threshold)
+            rarest_first = by_rarity[test_rows.indptr[row] : test_rows.indptr[row + 1]]
+            has_duplicate[row] = _any_above(row, rarest_first, query, compared, train_rows, postings, threshold)
             query[terms] = 0.0
     return has_duplicate
 
@@ -126,7 +134,7 @@ def _any_above(
 
 
 @njit(cache=True, nogil=True)
-def _group_ids(rows: Any, postings: Any, threshold: float) -> Any:
+def _group_ids(rows: Any, by_rarity: Any, postings: Any, threshold: float) -> Any:
     """Union-find over all pairs above the threshold; single-threaded, so that one dense row is enough memory."""
     n = len(rows.indptr) - 1
     parent = np.arange(n).astype(np.int32)
@@ -138,7 +146,7 @@ def _group_ids(rows: Any, postings: Any, threshold: float) -> Any:
         terms = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]
         query[terms] = rows.data[rows.indptr[row] : rows.indptr[row + 1]] / rows.norms[row]
         remaining = 1.0
-        for term in terms[np.argsort(postings.rank[terms])]:
+        for term in by_rarity[rows.indptr[row] : rows.indptr[row + 1]]:
             if np.sqrt(max(remaining, 0.0)) < threshold - ROUNDING_SLACK:
                 break
             for p in range(postings.starts[term], postings.starts[term + 1]):

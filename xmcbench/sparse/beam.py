@@ -53,11 +53,11 @@ class SearchTree(NamedTuple):
 class Beam(NamedTuple):
     """Nodes that rows reach on one level: row i's are nodes[ptr[i] : ptr[i + 1]], with the logarithms of their scores.
 
-    `ptr` (n + 1,) int64, `nodes` (m,) int64, `logs` (m,) float32.
+    `ptr` (n + 1,) int64, `nodes` (m,) int32 as labels are, so that the heap is compiled once, `logs` (m,) float32.
     """
 
     ptr: NDArray[np.int64]
-    nodes: NDArray[np.int64]
+    nodes: NDArray[np.int32]
     logs: NDArray[np.float32]
 
 
@@ -112,7 +112,7 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
     cut : keep only the `beam` best nodes on the last level too, not all children of the beam above it.
     """
     n = len(x.indptr) - 1
-    beams = Beam(np.arange(n + 1), np.zeros(n, np.int64), np.zeros(n, np.float32))
+    beams = Beam(np.arange(n + 1), np.zeros(n, np.int32), np.zeros(n, np.float32))
     if n <= FEW:
         return Beam(*_descend_alone(chunks, x, beams, depth, beam, power, cut))
     workers = get_num_threads()
@@ -126,7 +126,7 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
         if cut or level < depth - 1:
             counts = np.minimum(counts, beam)
         ptr = np.concatenate([[0], np.cumsum(counts)])
-        selected = Beam(ptr, np.empty(ptr[-1], np.int64), np.empty(ptr[-1], np.float32))
+        selected = Beam(ptr, np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32))
         run_shares(_best, workers, chunks.child_ptr, beams, starts, logs, selected)
         beams = selected
     return beams
@@ -211,7 +211,7 @@ def _score(chunks: Any, node: int, columns: Any, numbers: Any, parent_log: Any, 
 def _children(child_ptr: Any, nodes: Any) -> Any:
     """Children of all `nodes`, concatenated."""
     starts = _starts(child_ptr, nodes)
-    children = np.empty(starts[-1], np.int64)
+    children = np.empty(starts[-1], np.int32)
     for i in range(len(nodes)):
         for j in range(starts[i + 1] - starts[i]):
             children[starts[i] + j] = child_ptr[nodes[i]] + j
@@ -242,10 +242,10 @@ def _best_of_row(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: A
 def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power: int, cut: bool) -> Any:
     """`descend` row by row in one thread, as arrays of a `Beam`."""
     n = len(x.indptr) - 1
-    ptr, all_nodes, all_logs = np.zeros(n + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    ptr, all_nodes, all_logs = np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
     for row in range(n):
         columns, numbers = row_of(x, row)
-        nodes, logs = np.zeros(1, np.int64), np.zeros(1, np.float32)
+        nodes, logs = np.zeros(1, np.int32), np.zeros(1, np.float32)
         for level in range(depth):
             children, starts = _children(chunks.child_ptr, nodes), _starts(chunks.child_ptr, nodes)
             child_logs = np.empty(len(children), np.float32)
@@ -253,7 +253,7 @@ def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power
                 z = child_logs[starts[i] : starts[i + 1]]
                 _score(chunks, nodes[i], columns, numbers, logs[i], power, z)
             if len(children) > beam and (cut or level < depth - 1):
-                nodes, logs = np.empty(beam, np.int64), np.empty(beam, np.float32)
+                nodes, logs = np.empty(beam, np.int32), np.empty(beam, np.float32)
                 best_first(children, child_logs, nodes, logs)
             else:
                 nodes, logs = children, child_logs
