@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 FEW = 8  # batches of at most this many rows are searched in one thread
+MANY, SHARES = 512, 4  # from so many rows on, so many shares of each thread
 MIN_SCORE = np.float32(1e-45)  # smallest float32 above zero: every label that is reached gets a positive score
 
 
@@ -98,8 +99,8 @@ def search(
     ptr = np.stack([first + end.ptr for first, end in zip(before, ends, strict=False)])
     labels = np.concatenate([tree.labels[end.nodes - tree.inner] for tree, end in zip(trees, ends, strict=True)])
     logs = np.concatenate([end.logs for end in ends])
-    workers = 1 if n <= FEW else get_num_threads()
-    run_shares(_combine, workers, ptr, labels, logs, np.zeros((workers, n_labels), np.float32), ids, scores)
+    shares = _shares(n)
+    run_shares(_combine, shares, ptr, labels, logs, np.zeros((shares, n_labels), np.float32), ids, scores)
     return ids, scores
 
 
@@ -115,21 +116,28 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
     beams = Beam(np.arange(n + 1), np.zeros(n, np.int32), np.zeros(n, np.float32))
     if n <= FEW:
         return Beam(*_descend_alone(chunks, x, beams, depth, beam, power, cut))
-    workers = get_num_threads()
+    shares = _shares(n)
     for level in range(depth):
         starts = _starts(chunks.child_ptr, beams.nodes)
         logs = np.empty(starts[-1], np.float32)
         order = _by_node(beams.nodes)
         visits = Visits(order, np.repeat(np.arange(n), np.diff(beams.ptr))[order])
-        run_shares(_expand, workers, chunks, x, beams, starts, visits, power, logs)
+        run_shares(_expand, shares, chunks, x, beams, starts, visits, power, logs)
         counts = np.diff(starts[beams.ptr])
         if cut or level < depth - 1:
             counts = np.minimum(counts, beam)
         ptr = np.concatenate([[0], np.cumsum(counts)])
         selected = Beam(ptr, np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32))
-        run_shares(_best, workers, chunks.child_ptr, beams, starts, logs, selected)
+        run_shares(_best, shares, chunks.child_ptr, beams, starts, logs, selected)
         beams = selected
     return beams
+
+
+def _shares(n: int) -> int:
+    """Shares of n rows: more than threads where that costs little, since readers and writers of rows use a core too."""
+    if n <= FEW:
+        return 1
+    return get_num_threads() * (SHARES if n >= MANY else 1)
 
 
 class Margin(NamedTuple):
@@ -185,10 +193,10 @@ def _by_node(nodes: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _expand(
-    chunks: Any, x: Any, beams: Any, starts: Any, visits: Any, power: int, logs: Any, worker: int, workers: int
+    chunks: Any, x: Any, beams: Any, starts: Any, visits: Any, power: int, logs: Any, share: int, shares: int
 ) -> None:
     """Score the children of a share of the nodes of `beams`."""
-    for i in range(len(visits.pairs) * worker // workers, len(visits.pairs) * (worker + 1) // workers):
+    for i in range(len(visits.pairs) * share // shares, len(visits.pairs) * (share + 1) // shares):
         pair = visits.pairs[i]
         columns, numbers = row_of(x, visits.rows[i])
         z = logs[starts[pair] : starts[pair + 1]]
@@ -219,9 +227,9 @@ def _children(child_ptr: Any, nodes: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _best(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, worker: int, workers: int) -> None:
-    """Write the best children of every `workers`-th row's nodes to `selected`, as many as there is room for."""
-    for row in range(worker, len(selected.ptr) - 1, workers):
+def _best(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, share: int, shares: int) -> None:
+    """Write the best children of every `shares`-th row's nodes to `selected`, as many as there is room for."""
+    for row in range(share, len(selected.ptr) - 1, shares):
         _best_of_row(child_ptr, beams, starts, logs, selected, row)
 
 
@@ -263,13 +271,13 @@ def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power
 
 
 @njit(cache=True, nogil=True)
-def _combine(ptr: Any, labels: Any, logs: Any, all_sums: Any, ids: Any, scores: Any, worker: int, workers: int) -> None:
+def _combine(ptr: Any, labels: Any, logs: Any, all_sums: Any, ids: Any, scores: Any, share: int, shares: int) -> None:
     """Rank labels by their mean score over the trees. Tree t's labels for row i are from ptr[t, i] to ptr[t, i + 1].
 
-    `all_sums` (workers, L) float32: zeros before and after a row.
+    `all_sums` (shares, L) float32: zeros before and after a row.
     """
-    sums = all_sums[worker]
-    for row in range(worker, len(ids), workers):
+    sums = all_sums[share]
+    for row in range(share, len(ids), shares):
         n_entries = 0
         for tree in range(len(ptr)):
             n_entries += ptr[tree, row + 1] - ptr[tree, row]
