@@ -1,7 +1,11 @@
-"""Search over label embeddings: exact, or by a graph where there are many labels and faiss is installed."""
+"""Search over label embeddings: exact, or by a graph where there are many labels and faiss is installed.
+
+Exact search on a CPU has two ways: by matrix products, and for a few queries by `Coarse`, which reads less memory.
+"""
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.dense.ann import Hnsw, recall
-from xmcbench.dense.exact import nearest
+from xmcbench.dense.coarse import LARGEST, Coarse
+from xmcbench.dense.exact import FEW, SMALL, nearest
 from xmcbench.method import Progress
 from xmcbench.topk import TopK
 
@@ -39,6 +44,7 @@ class LabelIndex:
         self.vectors = np.ascontiguousarray(embeddings if all_known else embeddings[known], np.float32)
         self.how = choice(how, len(self.ids), device)
         self.graph = Hnsw(self.vectors) if self.how == "hnsw" else None
+        self._coarse: Coarse | None = None  # made at the first use
         self._on_device: dict[str, Tensor] = {}  # device → label vectors, moved there once
 
     def search(
@@ -54,6 +60,9 @@ class LabelIndex:
         ef : number of candidates the graph keeps during its search. progress : called with (queries done, n).
         """
         k = min(k, len(self.ids))
+        if self.graph is None and device == "cpu" and self._reads_memory(queries):
+            self._coarse = self._coarse or Coarse(self.vectors)
+            return self._with_label_ids(self._coarse.search(queries, k))
         if self.graph is None:
             return self._with_label_ids(nearest(queries, self._vectors_on(device), k, device=device, progress=progress))
         out = TopK.padding(len(queries), k)
@@ -64,6 +73,15 @@ class LabelIndex:
             if progress is not None:
                 progress(min(start + BLOCK, len(queries)), len(queries))
         return self._with_label_ids(out)
+
+    def _reads_memory(self, queries: NDArray[np.float32]) -> bool:
+        """Whether reading the labels takes most of the time, and `Coarse` can have these numbers; false for NaN."""
+        few = len(queries) < FEW and self.vectors.size >= SMALL
+        return few and self._moderate and bool((np.abs(queries) < LARGEST).all())
+
+    @cached_property
+    def _moderate(self) -> bool:
+        return bool((np.abs(self.vectors) < LARGEST).all())
 
     def _vectors_on(self, device: str) -> NDArray[np.float32] | Tensor:
         if device == "cpu":

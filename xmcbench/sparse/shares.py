@@ -20,17 +20,19 @@ def run_shares(kernel: Callable[..., object], shares: int, *arguments: Any) -> N
     More shares than threads let a thread that another program slows down do fewer of them.
     """
     threads = min(shares, get_num_threads())
-    if threads == 1:
-        for share in range(shares):
+    units = iter(range(shares))
+
+    def work() -> None:
+        for share in units:
             kernel(*arguments, share, shares)
-        return
-    pool = _pool(threads)
-    running = [pool.submit(kernel, *arguments, share, shares) for share in range(shares)]
+
+    others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
     try:
-        for future in running:
-            future.result()
+        work()  # in the calling thread: waking up another one takes as long as a short kernel
     finally:
-        wait(running)  # so that after Ctrl-C no share still writes
+        wait(others)  # so that after Ctrl-C no share still writes
+    for other in others:
+        other.result()
 
 
 @lru_cache

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
+from xmcbench.sparse.shares import run_shares
 from xmcbench.topk import PAD, TopK
 
 FREE = np.iinfo(np.int32).max
+FEW = 8  # rows that take less time than starting a second thread
 
 
 def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK:
@@ -30,18 +32,17 @@ def best_of(ids: NDArray[np.int32], scores: NDArray[np.float32], k: int) -> TopK
         raise ValueError("a score is NaN")
     out = TopK.padding(len(ids), min(k, ids.shape[1]))
     candidates = np.ascontiguousarray(ids, np.int32), np.where(ids == PAD, -np.inf, scores).astype(np.float32)
-    _best_of(*candidates, out.ids, out.scores, get_num_threads())
+    run_shares(_best_of, 1 if len(ids) <= FEW else get_num_threads(), *candidates, out.ids, out.scores)
     return out
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _best_of(ids: Any, scores: Any, best_ids: Any, best_scores: Any, workers: int) -> None:
-    for worker in prange(workers):
-        for row in range(worker, len(ids), workers):
-            best_first(ids[row], scores[row], best_ids[row], best_scores[row])
-            for i in range(best_ids.shape[1]):
-                if best_scores[row, i] == -np.inf:
-                    best_ids[row, i] = PAD
+@njit(cache=True, nogil=True)
+def _best_of(ids: Any, scores: Any, best_ids: Any, best_scores: Any, share: int, shares: int) -> None:
+    for row in range(share, len(ids), shares):
+        best_first(ids[row], scores[row], best_ids[row], best_scores[row])
+        for i in range(best_ids.shape[1]):
+            if best_scores[row, i] == -np.inf:
+                best_ids[row, i] = PAD
 
 
 @njit(cache=True, nogil=True)
