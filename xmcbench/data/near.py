@@ -97,12 +97,24 @@ def _has_near_row(test_rows: Any, by_rarity: Any, train_rows: Any, postings: Any
         for row in range(n * chunk // n_chunks, n * (chunk + 1) // n_chunks):
             if test_rows.norms[row] == 0.0:
                 continue
-            terms = test_rows.indices[test_rows.indptr[row] : test_rows.indptr[row + 1]]
-            query[terms] = test_rows.data[test_rows.indptr[row] : test_rows.indptr[row + 1]] / test_rows.norms[row]
+            _set_unit(query, test_rows, row)
             rarest_first = by_rarity[test_rows.indptr[row] : test_rows.indptr[row + 1]]
             has_duplicate[row] = _any_above(row, rarest_first, query, compared, train_rows, postings, threshold)
-            query[terms] = 0.0
+            _clear(query, test_rows, row)
     return has_duplicate
+
+
+@njit(cache=True, nogil=True)
+def _set_unit(query: Any, rows: Any, row: int) -> None:
+    """Write the unit vector of a row to `query`. A loop, since numba takes seconds to compile assignments of arrays."""
+    for entry in range(rows.indptr[row], rows.indptr[row + 1]):
+        query[rows.indices[entry]] = rows.data[entry] / rows.norms[row]
+
+
+@njit(cache=True, nogil=True)
+def _clear(query: Any, rows: Any, row: int) -> None:
+    for entry in range(rows.indptr[row], rows.indptr[row + 1]):
+        query[rows.indices[entry]] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -143,8 +155,7 @@ def _group_ids(rows: Any, by_rarity: Any, postings: Any, threshold: float) -> An
     for row in range(n):
         if rows.norms[row] == 0.0:
             continue
-        terms = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]
-        query[terms] = rows.data[rows.indptr[row] : rows.indptr[row + 1]] / rows.norms[row]
+        _set_unit(query, rows, row)
         remaining = 1.0
         for term in by_rarity[rows.indptr[row] : rows.indptr[row + 1]]:
             if np.sqrt(max(remaining, 0.0)) < threshold - ROUNDING_SLACK:
@@ -160,7 +171,7 @@ def _group_ids(rows: Any, by_rarity: Any, postings: Any, threshold: float) -> An
                     root_a, root_b = _root(parent, earlier_row), _root(parent, row)
                     parent[max(root_a, root_b)] = min(root_a, root_b)
             remaining -= query[term] ** 2
-        query[terms] = 0.0
+        _clear(query, rows, row)
     for row in range(n):
         parent[row] = _root(parent, row)
     return parent

@@ -243,7 +243,8 @@ def resample(begin, end, columns, states, sums):  # type: ignore[no-untyped-def]
                     for b in range(8):
                         partial[j, b] += value * drawn[b]
         for b in range(several):
-            sums[first + b] = partial[:, b]
+            for j in range(c):  # assigning a slice takes numba two seconds longer to compile
+                sums[first + b, j] = partial[j, b]
 
 
 @njit(nogil=True, cache=True)

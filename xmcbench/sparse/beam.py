@@ -120,7 +120,7 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
     for level in range(depth):
         starts = _starts(chunks.child_ptr, beams.nodes)
         logs = np.empty(starts[-1], np.float32)
-        order = _by_node(beams.nodes)
+        order = _by_node(beams.nodes, int(beams.nodes.min()), int(beams.nodes.max()))
         visits = Visits(order, np.repeat(np.arange(n), np.diff(beams.ptr))[order])
         run_shares(_expand, shares, chunks, x, beams, starts, visits, power, logs)
         counts = np.diff(starts[beams.ptr])
@@ -177,10 +177,9 @@ def _starts(child_ptr: Any, nodes: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _by_node(nodes: Any) -> Any:
-    """(m,) int64: positions in `nodes` sorted by node. Node numbers of one level form a short range: counting sort."""
-    first = nodes.min()
-    ends = np.zeros(nodes.max() - first + 2, np.int64)
+def _by_node(nodes: Any, first: int, last: int) -> Any:
+    """(m,) int64: positions in `nodes`, from `first` to `last`, sorted by node: a short range, so by counting."""
+    ends = np.zeros(last - first + 2, np.int64)
     for node in nodes:
         ends[node - first + 1] += 1
     ends = np.cumsum(ends)

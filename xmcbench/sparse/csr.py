@@ -87,11 +87,17 @@ def row_of(matrix: Any, row: int) -> Any:
 @njit(cache=True, nogil=True)
 def columns_of(matrix: Any, rows: Any, width: int) -> Any:
     """Features that occur in any of `rows` of a `Csr`, ascending."""
-    seen = np.zeros(width, np.bool_)
+    seen, n_seen = np.zeros(width, np.bool_), 0
     for row in rows:
         for at in range(matrix.indptr[row], matrix.indptr[row + 1]):
+            n_seen += not seen[matrix.indices[at]]
             seen[matrix.indices[at]] = True
-    return np.flatnonzero(seen).astype(np.int32)
+    columns, at = np.empty(n_seen, np.int32), 0
+    for column in range(width):
+        if seen[column]:
+            columns[at] = column
+            at += 1
+    return columns
 
 
 @njit(cache=True, nogil=True)
