@@ -43,6 +43,9 @@ class Check:
 
 def doctor(
     full: Annotated[bool, typer.Option("--full", help="Also import torch and look for a GPU.")] = False,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Also compile the kernels of all methods, for later runs.")
+    ] = False,
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> None:
@@ -51,6 +54,10 @@ def doctor(
     Each file of an imported data set is read and compared with its hash at import. Each plugin is imported in a
     separate process. Exit code 1 if a problem was found.
     """
+    if warm:
+        from xmcbench.cli.warming import warm as compile_kernels
+
+        compile_kernels()
     of_home = [*_leftovers(results), *_imports()] if _home_fault() is None else []
     checks = [*_versions(), *_machine(full), *_folders(), *of_home, *_plugins(), *_peers()]
     problems = sum(check.ok is False for check in checks)
