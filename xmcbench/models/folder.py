@@ -1,10 +1,10 @@
 """The folder of a model: written after a run, copied by an export, loaded without running code from it.
 
-FOLDER/   model.json  README.md  method/…  labels.json  vectorizer/…
+FOLDER/   model.json  README.md  method/…  labels.json  names.json  vectorizer/…
 
-`method/` has what the method's `save` wrote, `labels.json` the list of label texts in the order of ids, and
-`vectorizer/` the fitted tf-idf of the view. The last two are there if the data set has label texts, and if its features
-were made from texts. RESULTS/models/RUN_ID is the model of a run that was kept.
+`method/` has what the method's `save` wrote, `labels.json` the list of label texts in the order of ids, `names.json`
+that of their short names, and `vectorizer/` the fitted tf-idf of the view. The last three are there if the data set has
+them. RESULTS/models/RUN_ID is the model of a run that was kept.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from xmcbench import __version__, limits
+from xmcbench.data.spec import Naming
 from xmcbench.data.vectorizer import Vectorizer
 from xmcbench.errors import DataError, UsageError, XmcError, cannot_write, explain
 from xmcbench.files import atomic, replaced_folder, sha256_of
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from xmcbench.records.store import Store
     from xmcbench.runs.spec import RunSpec
 
-METHOD, LABELS, VECTORIZER = "method", "labels.json", "vectorizer"
+METHOD, LABELS, NAMES, VECTORIZER = "method", "labels.json", "names.json", "vectorizer"
 
 
 def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
@@ -62,8 +63,9 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
     identity = spec.with_chosen(chosen).identity(dataset.content_hash, device)
     with work_folder.model_of(work, identity) as model, replaced_folder(target) as folder:
         _link(model, folder / METHOD)
-        if dataset.label_texts is not None:
-            _write(folder / LABELS, json.dumps(list(dataset.label_texts)).encode())
+        for name, texts in ((LABELS, dataset.label_texts), (NAMES, dataset.label_names)):
+            if texts is not None:
+                _write(folder / name, json.dumps(list(texts)).encode())
         if dataset.vectorizer is not None:
             (folder / VECTORIZER).mkdir()
             dataset.vectorizer.save(folder / VECTORIZER)
@@ -157,15 +159,17 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
             f"Fit again, or install the version that made it (xmcbench {card.libraries.get('xmcbench', 'unknown')}).",
         )
     vectorizer = Vectorizer.load(folder / VECTORIZER) if VECTORIZER in card.files else None
-    names = _names(folder / LABELS, card.dataset.n_labels) if LABELS in card.files else None
-    return Model(card, _loaded(source, card, folder), vectorizer, names, pick_device(device, source.info.devices))
+    naming = Naming(_texts_of_labels(folder / NAMES, card), _texts_of_labels(folder / LABELS, card))
+    return Model(card, _loaded(source, card, folder), vectorizer, naming, pick_device(device, source.info.devices))
 
 
-def _names(path: Path, n_labels: int) -> Sequence[str]:
-    names = typed_json(read_file(path, limits.WHOLE_TEXT), list[str], str(path), AGAIN)
-    if len(names) != n_labels:
-        raise DataError(f"{path}: {len(names):,} names of {n_labels:,} labels", AGAIN)
-    return names
+def _texts_of_labels(path: Path, card: ModelCard) -> Sequence[str] | None:
+    if path.name not in card.files:
+        return None
+    texts = typed_json(read_file(path, limits.WHOLE_TEXT), list[str], str(path), AGAIN)
+    if len(texts) != card.dataset.n_labels:
+        raise DataError(f"{path}: {len(texts):,} texts of {card.dataset.n_labels:,} labels", AGAIN)
+    return texts
 
 
 def _loaded(source: type[Method], card: ModelCard, folder: Path) -> Method:

@@ -8,12 +8,13 @@ import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from xmcbench.data.spec import Naming
 from xmcbench.escaping import csv_cell
 from xmcbench.models.model import Predictions
 
 Ids = Sequence[str | int]  # of rows: those of the user, or row numbers
 FORMATS = ("jsonl", "csv", "tsv")
-COLUMNS = ("id", "rank", "label", "name", "score")
+COLUMNS = ("id", "rank", "label", "name", "score")  # and "text", if the model has short names of labels
 
 
 def _digits(score: float) -> str:
@@ -21,9 +22,9 @@ def _digits(score: float) -> str:
     return f"{score:.9g}"
 
 
-def header(form: str) -> str:
-    """What stands before the lines."""
-    return "" if form == "jsonl" else _delimited([COLUMNS], form)
+def header(form: str, naming: Naming) -> str:
+    """What stands before the lines; a column of texts only where labels have short names next to their texts."""
+    return "" if form == "jsonl" else _delimited([COLUMNS if naming.names is None else (*COLUMNS, "text")], form)
 
 
 def lines(form: str) -> Callable[[Ids, Predictions], str]:
@@ -38,7 +39,9 @@ def _json_lines(ids: Ids, found: Predictions) -> str:
     rows = []
     for row_id, labels in zip(ids, found, strict=True):
         listed = (
-            f'{{"label": {label.id}, "name": {_json_name(label.name)}, "score": {_digits(label.score)}}}'
+            f'{{"label": {label.id}, "name": {_json(label.name)}, '
+            + ("" if label.text is None else f'"text": {_json(label.text)}, ')
+            + f'"score": {_digits(label.score)}}}'
             for label in labels
         )
         rows.append(f'{{"id": {json.dumps(row_id)}, "labels": [{", ".join(listed)}]}}\n')
@@ -46,17 +49,20 @@ def _json_lines(ids: Ids, found: Predictions) -> str:
 
 
 @lru_cache(1 << 16)
-def _json_name(name: str) -> str:
-    return json.dumps(name)
+def _json(text: str) -> str:
+    return json.dumps(text)
 
 
 def _cells(ids: Ids, found: Predictions) -> list[Sequence[object]]:
     rows: list[Sequence[object]] = []
+    with_text = found.naming.names is not None
     for row_id, labels in zip(ids, found, strict=True):
         first = csv_cell(row_id) if isinstance(row_id, str) else row_id
         rows += [
-            (first, rank, label.id, csv_cell(label.name), _digits(label.score)) for rank, label in enumerate(labels, 1)
-        ] or [(first, "", "", "", "")]
+            (first, rank, label.id, csv_cell(label.name), _digits(label.score))
+            + ((csv_cell(label.text or ""),) if with_text else ())
+            for rank, label in enumerate(labels, 1)
+        ] or [(first, "", "", "", "", *([""] if with_text else []))]
     return rows
 
 
