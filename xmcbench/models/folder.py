@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +45,9 @@ METHOD, LABELS, NAMES, VECTORIZER = "method", "labels.json", "names.json", "vect
 
 
 def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
-    """Write the fitted model of a run that has just ended to RESULTS/models/RUN_ID, unless it is there; returns it.
+    """Write the fitted model of a run that has just ended to RESULTS/models/RUN_ID; returns that folder.
+
+    A model that is there already stays if it is whole and of this run; otherwise it is replaced.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
         hint = "Make it a distribution first: `xmcbench new method NAME`."
         raise UsageError(f"{record.method.name}: the model of a class in a file can't be kept", hint)
     target = store.model(record.run_id)
-    if target.is_dir():
+    if has_model(record, store):
         return target
     device = record.environment.device or "cpu"
     chosen = {name: record.method.parameters[name] for name, _ in spec.grid or ()}
@@ -87,6 +90,19 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
         files = work_folder.hashes(folder)
         _write(folder / CARD, sealed(msgspec.structs.replace(card, files=files)))
     return target
+
+
+def has_model(record: Record, store: Store) -> bool:
+    """Whether the model of a run was kept, and is whole; a warning says what is wrong with one that is not."""
+    folder = store.model(record.run_id)
+    if not os.path.lexists(folder):
+        return False
+    try:
+        check(of_run(record, store))
+    except DataError as error:
+        warnings.warn(f"{error.message}: it is not used, and the run is fitted again for a new one", stacklevel=2)
+        return False
+    return True
 
 
 def _write(path: Path, content: bytes) -> None:
