@@ -88,7 +88,8 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
         reads_texts = dataset.vectorizer is not None or "features" not in card.available
         _write(folder / README, readme(card, reads_texts=reads_texts))
         files = work_folder.hashes(folder)
-        _write(folder / CARD, sealed(msgspec.structs.replace(card, files=files)))
+        sizes = {name: (folder / name).stat().st_size for name, kind in files.items() if kind != "folder"}
+        _write(folder / CARD, sealed(msgspec.structs.replace(card, files=files, sizes=sizes)))
     return target
 
 
@@ -100,7 +101,7 @@ def has_model(record: Record, store: Store) -> bool:
     try:
         check(of_run(record, store))
     except DataError as error:
-        warnings.warn(f"{error.message}: it is not used, and the run is fitted again for a new one", stacklevel=2)
+        warnings.warn(f"{error.message}: the model is made again", stacklevel=2)
         return False
     return True
 
@@ -149,8 +150,13 @@ def export(source: Path, to: Path, *, replace: bool = False) -> None:
 
 
 def check(folder: Path) -> ModelCard:
-    """The card of a model whose files all have their hashes; DataError names those that don't."""
+    """The card of a model whose files all have their sizes and hashes; DataError names those that don't."""
     card = read_card(folder)
+    for name, size in card.sizes.items():  # first, since a file of terabytes would be hashed for hours
+        if (path := folder / name).is_file() and (found := path.stat().st_size) != size:
+            raise DataError(
+                f"{folder}: the model is damaged ({name}: changed, {found:,} bytes instead of {size:,})", AGAIN
+            )
     if fault := work_folder.changed(folder, {**card.files, CARD: sha256_of(folder / CARD)}):
         raise DataError(f"{folder}: the model is damaged ({fault})", AGAIN)
     return card
@@ -167,16 +173,35 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
     """
     folder = Path(folder)
     card = check(folder)
-    source = registry.get(card.method.name)
-    if source.info.version != card.method.version:
-        raise DataError(
-            f"{folder}: a model of {card.method.name} version {card.method.version}; "
-            f"version {source.info.version} is installed, which predicts otherwise",
-            f"Fit again, or install the version that made it (xmcbench {card.libraries.get('xmcbench', 'unknown')}).",
-        )
+    source = _method_of(card, folder)
     vectorizer = Vectorizer.load(folder / VECTORIZER) if VECTORIZER in card.files else None
     naming = Naming(_texts_of_labels(folder / NAMES, card), _texts_of_labels(folder / LABELS, card))
     return Model(card, _loaded(source, card, folder), vectorizer, naming, pick_device(device, source.info.devices))
+
+
+def _method_of(card: ModelCard, folder: Path) -> type[Method]:
+    """The installed class of a model's method; errors as in `load_model`."""
+    name, made_by = card.method.name, card.method.version
+    if name not in registry.sources():
+        hint = f"Install the distribution of the method: {card.method.origin or 'its name is unknown'}."
+        raise UsageError(f"{folder}: a model of {name} version {made_by}, and no method {name} is installed", hint)
+    source = registry.get(name)
+    if source.info.version != made_by:
+        raise DataError(
+            f"{folder}: a model of {name} version {made_by}; "
+            f"version {source.info.version} is installed, which predicts otherwise",
+            f"Fit again, or install the version that made it (xmcbench {card.libraries.get('xmcbench', 'unknown')}).",
+        )
+    return source
+
+
+def cannot_load(card: ModelCard, folder: Path) -> str:
+    """Why a whole model can't be loaded here, such as another version of its method; "" if nothing is known."""
+    try:
+        _method_of(card, folder)
+    except XmcError as error:
+        return error.message.removeprefix(f"{folder}: ")
+    return ""
 
 
 def _texts_of_labels(path: Path, card: ModelCard) -> Sequence[str] | None:

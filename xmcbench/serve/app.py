@@ -95,7 +95,9 @@ def create_app(model: Model) -> FastAPI:
     app.middleware("http")(_limited)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(XmcError)(_refused)
-    card = {name: value for name, value in msgspec.to_builtins(model.card).items() if name not in ("files", "seal")}
+    card = {
+        name: value for name, value in msgspec.to_builtins(model.card).items() if name not in ("files", "sizes", "seal")
+    }
 
     async def labels(job: Job) -> list[list[Label]]:
         return await asyncio.wrap_future(app.state.predictor.submit(job))
