@@ -110,7 +110,7 @@ def test_the_screen_states_the_order_and_shows_no_control_characters(folder: Pat
     assert shown.index("x (row 1)") < shown.index("=1+1 (row 2)") < shown.index("007 (row 0)")
     assert "d (never in training)" in shown
     assert "\x1b" not in shown
-    assert "007" not in errors(folder, "--rows", "2").output
+    assert "007 (row" not in errors(folder, "--rows", "2").output
     assert "most missed rows" in errors(folder, "--labels").output
 
 
@@ -128,9 +128,10 @@ def test_csv_has_all_rows_and_no_formula(folder: Path, tmp_path: Path) -> None:
 def test_json_has_one_object_per_line(folder: Path) -> None:
     documents = [json.loads(line) for line in errors(folder, "--top", "2", "--json").stdout.splitlines()]
     assert [one["row"] for one in documents] == [1, 2, 0]
-    assert documents[1]["true"][1] == {"label": 3, "name": "d", "rank": 0, "trained": False}
+    assert documents[1]["true"][1] == {"label": 3, "name": "d", "rank": 0, "trained": False, "text": None}
     labels = [json.loads(line) for line in errors(folder, "--labels", "--at", "2", "--json").stdout.splitlines()]
-    assert labels[0]["confusions"] == [{"label": 0, "name": "a", "rows": 1}, {"label": 1, "name": "b", "rows": 1}]
+    confusions = [{"label": label, "name": name, "rows": 1, "text": None} for label, name in enumerate("ab")]
+    assert labels[0]["confusions"] == confusions
 
 
 @pytest.mark.parametrize(

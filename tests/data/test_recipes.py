@@ -157,6 +157,8 @@ def test_eurlex57k(tmp_path: Path) -> None:
     assert parsed.test.labels.toarray().tolist() == [[0, 0, 1, 1], [0, 1, 0, 0]]  # by CELEX; 1000 is unseen in train
     assert parsed.validation is not None
     assert parsed.validation.labels.toarray().tolist() == [[1, 0, 0, 0]]
+    assert parsed.label_names == ["9", "10", "200", "1000"]
+    assert (parsed.test.ids, parsed.validation.ids) == (["3T0", "3T1"], ["3D"])
     assert parsed.row_groups["near-duplicate"].tolist() == [False, True]
     assert parsed.row_groups["novel"].tolist() == [True, False]
     assert parsed.train.features is not None

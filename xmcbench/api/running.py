@@ -168,33 +168,45 @@ def execute_plan(
 ) -> tuple[list[Record], list[Failure]]:
     """Execute the plan in order, until the user stops it: the last record then has the status "interrupted".
 
-    Returns the records, and failures of runs that have none.
+    Models of runs that ended ok are kept if `options` ask for it. Work folders are removed unless the user stopped.
+
+    Returns the records, and failures of runs that have none, or no model.
 
     Raises WriteError: the results folder can't be written.
     """
     from xmcbench.records.execution import execute
-    from xmcbench.records.leftovers import running
+    from xmcbench.records.leftovers import remove_finished, running
 
-    done: list[tuple[RunSpec, Record]] = []
+    records: list[Record] = []
     failures: list[Failure] = []
+    works: list[Path] = []  # of runs that ended ok; those of others are needed to resume
+
+    def is_complete(record: Record) -> bool:
+        from xmcbench.models.folder import has_model
+
+        return not options.keep_models or has_model(record, store)
+
     with running(store.folder, _work_folders(plan, data, store, options)):
         for spec in plan:
             try:
                 with watcher.running(f"{spec.label} on {spec.dataset}") as progress:
-                    record, reused = execute(spec, data[spec.data], store, options, progress)
+                    record, reused = execute(spec, data[spec.data], store, options, progress, is_complete)
             except WriteError:  # nothing could be recorded
                 raise
             except Exception as error:  # such as lost predictions of a finished run, which were to be scored again
                 failures.append(Failure(f"{spec.label} on {spec.dataset}, no record", error))
                 watcher.failed(failures[-1])
                 continue
-            done.append((spec, record))
+            records.append(record)
             watcher.finished(record, reused)
             if record.status == "interrupted":
-                break  # the reason of the record says how to resume
-        records = [record for _, record in done]
-        if all(record.status != "interrupted" for record in records):
-            failures += _settle_models(done, data, store, options, watcher)
+                return records, failures  # the reason of the record says how to resume
+            if record.status == "ok":
+                device = record.environment.device or "cpu"
+                works.append(store.work(spec.fit_hash(data[spec.data].content_hash, device)))
+                if options.keep_models:
+                    failures += _keep(spec, record, data[spec.data], store, watcher)
+    remove_finished(store.folder, works)
     return records, failures
 
 
@@ -205,23 +217,14 @@ def _work_folders(plan: Sequence[RunSpec], data: dict[DataKey, Dataset], store: 
     return [store.work(s.fit_hash(data[s.data].content_hash, d)) for s, d in zip(plan, devices, strict=True)]
 
 
-def _settle_models(
-    done: list[tuple[RunSpec, Record]], data: dict[DataKey, Dataset], store: Store, options: Options, watcher: Watcher
-) -> list[Failure]:
-    """Keep the models of successful runs if asked to, and remove their work folders; those of others are needed to
-    resume. Returns failures of models that can't be kept."""
+def _keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store, watcher: Watcher) -> list[Failure]:
+    """Keep the model of a run; the failure if it can't be kept."""
     from xmcbench.models.folder import keep
-    from xmcbench.runs.work_folder import remove
 
-    failures = []
-    ended_ok = [(spec, record) for spec, record in done if record.status == "ok"]
-    for spec, record in ended_ok if options.keep_models else ():
-        try:
-            watcher.kept(keep(spec, record, data[spec.data], store))
-        except XmcError as error:
-            failures.append(Failure(f"{spec.label} on {spec.dataset}, no model", error))
-            watcher.failed(failures[-1])
-    for spec, record in ended_ok:
-        device = record.environment.device or "cpu"
-        remove(store.work(spec.fit_hash(data[spec.data].content_hash, device)))
-    return failures
+    try:
+        watcher.kept(keep(spec, record, dataset, store))
+    except XmcError as error:
+        failure = Failure(f"{spec.label} on {spec.dataset}, no model", error)
+        watcher.failed(failure)
+        return [failure]
+    return []

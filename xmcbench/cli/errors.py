@@ -106,6 +106,7 @@ def _csv_rows(
     found: Mistakes, shown: Iterable[Document] | Iterable[LabelMistakes], *, labels: bool
 ) -> Iterator[Sequence[object]]:
     from xmcbench.comparison.mistakes import Document, LabelMistakes
+    from xmcbench.data.spec import title_of
 
     if labels:
         yield LabelMistakes._fields
@@ -113,10 +114,12 @@ def _csv_rows(
         yield ("row", "id", found.by, "text", "predicted", "missed")
     for one in shown:
         if isinstance(one, Document):
-            predicted = " | ".join(f"{_mark(p.is_true)} {p.name} {p.score:.4g}" for p in one.predicted)
+            predicted = " | ".join(
+                f"{_mark(p.is_true)} {title_of(p.name, p.text)} {p.score:.4g}" for p in one.predicted
+            )
             yield one.row, one.id, one.value, one.text, predicted, " | ".join(_missed(one))
         else:
-            yield *one[:-1], " | ".join(f"{c.name} ({c.rows})" for c in one.confusions)
+            yield *one[:-1], " | ".join(f"{title_of(c.name, c.text)} ({c.rows})" for c in one.confusions)
 
 
 def _mark(is_true: bool) -> str:
@@ -125,10 +128,15 @@ def _mark(is_true: bool) -> str:
 
 def _missed(document: Document) -> list[str]:
     """The missed labels of a document; those that no training row has are named as such."""
-    return [t.name + ("" if t.trained else f" ({UNSEEN})") for t in document.true if not t.rank]
+    from xmcbench.data.spec import title_of
+
+    missed = [t for t in document.true if not t.rank]
+    return [title_of(t.name, t.text) + ("" if t.trained else f" ({UNSEEN})") for t in missed]
 
 
 def _print_documents(found: Mistakes, shown: Iterable[Document]) -> None:
+    from xmcbench.data.spec import title_of
+
     left_out = found.truth.n_rows - len(found.order)
     missed, unseen = found.never_trained
     rule = f"worst first: the documents with the lowest {found.by} (percent), ties by row"
@@ -142,10 +150,10 @@ def _print_documents(found: Mistakes, shown: Iterable[Document]) -> None:
         if document.text is not None:
             text = _short(document.text, 2 * width - 8) or "(empty text)"
             typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
-        cells: list[tuple[object, str, str]] = [
-            (styled(_mark(p.is_true), "green" if p.is_true else "red"), f"{p.score:.4g}", _short(p.name, width - 20))
-            for p in document.predicted
-        ]
+        cells: list[tuple[object, str, str]] = []
+        for p in document.predicted:
+            mark = styled(_mark(p.is_true), "green" if p.is_true else "red")
+            cells.append((mark, f"{p.score:.4g}", _short(title_of(p.name, p.text), width - 20)))
         cells += [("–", "missed", _short(text, width - 20)) for text in _missed(document)[:ROWS]]
         if (more := len(_missed(document)) - ROWS) > 0:
             cells.append(("–", "missed", f"and {more} more"))
@@ -154,13 +162,15 @@ def _print_documents(found: Mistakes, shown: Iterable[Document]) -> None:
 
 def _print_labels(found: Mistakes, shown: Sequence[LabelMistakes]) -> None:
     print_text(f"within the first {found.k} ranks; worst first: most missed rows (support × share missed), ties by id")
+    from xmcbench.data.spec import title_of
+
     titles = ("label", "support", "missed", "P", "R", "F1", "predicted instead (rows)")
     rows = []
     for one in shown:
-        instead = ", ".join(f"{_short(c.name, 30)} ({c.rows})" for c in one.confusions)
+        instead = ", ".join(f"{_short(title_of(c.name, c.text), 30)} ({c.rows})" for c in one.confusions)
         instead = instead if one.trained else f"{UNSEEN}; {instead}"
         scores = (percent(value) for value in (one.precision, one.recall, one.f1))
-        rows.append((_short(one.name, 30), str(one.support), str(one.missed), *scores, instead))
+        rows.append((_short(title_of(one.name, one.text), 30), str(one.support), str(one.missed), *scores, instead))
     print_table([titles, *rows], right=titles[1:-1], drop=("P", "F1"))
 
 

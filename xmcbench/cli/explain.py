@@ -79,9 +79,11 @@ def _as_object(found: Explained) -> dict[str, object]:
 
 
 def _print(found: Explained, most: int) -> None:
+    from xmcbench.data.spec import title_of
+
     console, label = make_console(), found.label
     console.print()
-    console.print(styled(f"{label.name} · score {label.score:.4g}", "bold"))
+    console.print(styled(f"{title_of(label.name, label.text)} · score {label.score:.4g}", "bold"))
     for one in found.steps:
         print_text(f"  {one.title} = {one.value:.4g} → {one.result}" if one.reasons else f"  {one.title}: {one.result}")
         if one.reasons:

@@ -52,10 +52,10 @@ def info(
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(card), indent=1, sort_keys=True))
     else:
-        _print(path, card)
+        _print(path, card, folder.cannot_load(card, path))
 
 
-def _print(path: Path, card: ModelCard) -> None:
+def _print(path: Path, card: ModelCard, fault: str) -> None:
     from xmcbench.models.card import SHOWN
 
     method, data = card.method, card.dataset
@@ -73,4 +73,4 @@ def _print(path: Path, card: ModelCard) -> None:
         ("run", f"{card.run_id}, seed {card.seed}"),
         ("written", f"{card.created}, xmcbench {card.libraries.get('xmcbench', 'unknown')}"),
     ]
-    typer.echo(columns(rows))
+    typer.echo(columns([*rows, ("not loaded here", fault)] if fault else rows))

@@ -24,6 +24,7 @@ from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
     from xmcbench.api.progress import RunReporter
+    from xmcbench.data.spec import Naming
     from xmcbench.data.table_columns import Reading
     from xmcbench.method import Inputs
     from xmcbench.models.model import Model, Predictions
@@ -38,8 +39,8 @@ Examples:
   zcat new.jsonl.gz | xmcbench predict model-folder --texts - --texts-format jsonl --top 1 | head
 
 In jsonl, a line is one row: {"id": …, "labels": [{"label": 7, "name": "phone", "score": 0.9}]}. In csv and tsv, a line
-is one label: id, rank, label, name, score. The id is that of the file (--id-column, or a column id), else the number of
-the row, from 0.
+is one label: id, rank, label, name, score. Where labels have short names, their "text" is given too. The id is that of
+the file (--id-column, or a column id), else the number of the row, from 0.
 """
 File = Path | None
 WAITING = 2  # batches that are read and not yet written
@@ -118,7 +119,7 @@ def predict(
         rows = _rows_of_features(fitted, features, reading)
     counts = Counts()
     with ExitStack() as stack:
-        write = _print_rows if form == "table" else _lines_to(stack, to, form)
+        write = _print_rows if form == "table" else _lines_to(stack, to, form, fitted.naming)
         progress = None
         if form != "table" and text is None:
             progress = stack.enter_context(reporter(make_console(stderr=True), fitted.card.method.label))
@@ -126,13 +127,13 @@ def predict(
     _say_counts(counts, to)
 
 
-def _lines_to(stack: ExitStack, to: Path | None, form: str) -> Callable[[Rows, Predictions], None]:
+def _lines_to(stack: ExitStack, to: Path | None, form: str, naming: Naming) -> Callable[[Rows, Predictions], None]:
     """What writes lines of `form` to a file, which is replaced when `stack` is closed, or to standard output."""
     from xmcbench.files import atomic
     from xmcbench.models.prediction_files import header, lines
 
     file = None if to is None else stack.enter_context(atomic(to))
-    written = lines(form)
+    written = lines(form, naming)
 
     def out(text: str) -> None:
         if file is not None:
@@ -141,8 +142,8 @@ def _lines_to(stack: ExitStack, to: Path | None, form: str) -> Callable[[Rows, P
             sys.stdout.write(text)
             sys.stdout.flush()  # here, since Ctrl-C could cut a line if the first thread wrote it
 
-    out(header(form))
-    return lambda batch, found: out(written(batch.ids, found))
+    out(header(form, naming))
+    return lambda batch, found: out(written(batch.ids, found.topk))
 
 
 def _predict_all(
@@ -264,6 +265,8 @@ def _rows_of_features(model: Model, path: Path, reading: Reading) -> Iterator[Ro
 
 def _print_rows(rows: Rows, found: Predictions) -> None:
     """Each row with its labels, as people read them; texts are shortened to two lines."""
+    from xmcbench.data.spec import title_of
+
     console = make_console()
     width = min(PROSE, console.width)
     for number, (row_id, labels) in enumerate(zip(rows.ids, found, strict=True)):
@@ -272,7 +275,7 @@ def _print_rows(rows: Rows, found: Predictions) -> None:
         if rows.texts is not None:
             text = _short(rows.texts[number], 2 * width - 24) or "(empty text)"
             typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
-        cells = [(f"{label.score:.4g}", _short(label.name, width - 14)) for label in labels]
+        cells = [(f"{label.score:.4g}", _short(title_of(label.name, label.text), width - 14)) for label in labels]
         typer.echo(columns(cells, "  ") if cells else "  no label")
         typer.echo()
 

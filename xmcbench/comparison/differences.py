@@ -12,6 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.data.spec import Naming, title_of
+
 if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.topk import TopK
@@ -22,7 +24,10 @@ SHOWN = 80  # maximum characters of a text
 
 @dataclass(frozen=True)
 class Label:
-    """A label: number of training rows and test rows with it, and number of hits of each run."""
+    """A label: what readers see of it, number of training and test rows with it, and number of hits of each run.
+
+    `text` is None where labels have neither names nor texts.
+    """
 
     label: int
     text: str | None
@@ -71,7 +76,7 @@ def differences(a: TopK, b: TopK, dataset: Dataset, each: int, k: int = K) -> Di
     labels = [
         Label(
             label=i,
-            text=_text(dataset.label_texts, i),
+            text=_shortened(_title(dataset.naming, i)),
             train_rows=int(in_train[i]),
             test_rows=int(in_test[i]),
             a_hits=int(label_hits_a[i]),
@@ -79,9 +84,16 @@ def differences(a: TopK, b: TopK, dataset: Dataset, each: int, k: int = K) -> Di
         )
         for i in _largest_gains(label_hits_b - label_hits_a, in_test, each)
     ]
+    texts = dataset.test.texts
     true_labels, row_hits_a, row_hits_b = (np.diff(matrix.indptr) for matrix in (truth, hits_a, hits_b))
     documents = [
-        Document(i, _text(dataset.test.texts, i), int(true_labels[i]), int(row_hits_a[i]), int(row_hits_b[i]))
+        Document(
+            i,
+            _shortened(None if texts is None else texts[i]),
+            int(true_labels[i]),
+            int(row_hits_a[i]),
+            int(row_hits_b[i]),
+        )
         for i in _largest_gains(row_hits_b - row_hits_a, true_labels, each)
     ]
     return Differences(k, labels, documents)
@@ -107,9 +119,15 @@ def _largest_gains(gain: NDArray[Any], size: NDArray[Any], each: int) -> list[in
     return indices
 
 
-def _text(texts: Any, i: int) -> str | None:
-    """The beginning of a text on one line."""
-    if texts is None:
+def _title(naming: Naming, label: int) -> str | None:
+    if naming.names is None and naming.texts is None:
         return None
-    line = " ".join(str(texts[i])[: 10 * SHOWN].split())
+    return title_of(naming.name(label), naming.text(label))
+
+
+def _shortened(text: str | None) -> str | None:
+    """The beginning of a text on one line."""
+    if text is None:
+        return None
+    line = " ".join(text[: 10 * SHOWN].split())
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"

@@ -38,12 +38,13 @@ BATCH = 10_000  # labels whose confusions are counted at once
 
 
 class Predicted(NamedTuple):
-    """A predicted label of a document; `name` is its text, or its id where labels have no texts."""
+    """A predicted label of a document; name and text as in `Naming`."""
 
     label: int
     name: str
     score: float
     is_true: bool
+    text: str | None = None
 
 
 class TrueLabel(NamedTuple):
@@ -53,6 +54,7 @@ class TrueLabel(NamedTuple):
     name: str
     rank: int
     trained: bool
+    text: str | None = None
 
 
 class Document(NamedTuple):
@@ -72,6 +74,7 @@ class Confusion(NamedTuple):
     label: int
     name: str
     rows: int
+    text: str | None = None
 
 
 class LabelMistakes(NamedTuple):
@@ -87,6 +90,7 @@ class LabelMistakes(NamedTuple):
     precision: float
     recall: float
     f1: float
+    text: str | None
     confusions: list[Confusion]
 
 
@@ -155,31 +159,28 @@ class Mistakes:
         missed = self.truth.indices[self.ranks == 0]
         return len(missed), int((self.trained[missed] == 0).sum())
 
-    def name(self, label: int) -> str:
-        """The text of a label, or its id where labels have no texts."""
-        texts = self.dataset.label_texts
-        return str(label) if texts is None else texts[label] or str(label)
-
     def documents(self, rows: Iterable[int]) -> Iterator[Document]:
         """The given test rows, one by one."""
-        test = self.dataset.test
+        test, naming = self.dataset.test, self.dataset.naming
+        name, text_of = naming.name, naming.text
         for row in map(int, rows):
             entries = slice(self.truth.indptr[row], self.truth.indptr[row + 1])
             labels, ranks = self.truth.indices[entries].tolist(), self.ranks[entries].tolist()
             true = [
-                TrueLabel(label, self.name(label), rank, bool(self.trained[label]))
+                TrueLabel(label, name(label), rank, bool(self.trained[label]), text_of(label))
                 for label, rank in zip(labels, ranks, strict=True)
             ]
             pairs = zip(self.topk.ids[row].tolist(), self.topk.scores[row].tolist(), strict=True)
             found = set(labels)
-            predicted = [Predicted(i, self.name(i), score, i in found) for i, score in pairs if i != PAD]
+            predicted = [Predicted(i, name(i), score, i in found, text_of(i)) for i, score in pairs if i != PAD]
             row_id = None if test.ids is None else test.ids[row]
             text = None if test.texts is None else test.texts[row]
             yield Document(row, row_id, float(self.values[row]), text, true, predicted)
 
     def labels(self, n_confusions: int = 3) -> Iterator[LabelMistakes]:
         """All labels with a test row, by falling number of missed rows (support × share missed), ties by id."""
-        n_rows, n_labels = self.truth.n_rows, self.truth.n_labels
+        n_rows, n_labels, naming = self.truth.n_rows, self.truth.n_labels, self.dataset.naming
+        name, text_of = naming.name, naming.text
         everything = np.ones(n_labels, np.bool_), np.ones(n_rows, np.bool_)
         stats = LabelStats(self.topk.ids, self.ranks, self.truth.indptr, self.truth.indices, *everything)
         support, hits, predicted = (count(self.k).tolist() for count in (stats.true, stats.hits, stats.predicted))
@@ -194,9 +195,10 @@ class Mistakes:
                 entries = slice(counts.indptr[i], counts.indptr[i + 1])
                 ids, times = counts.indices[entries], counts.data[entries]
                 top = np.lexsort((ids, -times))[:n_confusions]
+                wrong_labels = zip(ids[top].tolist(), times[top].tolist(), strict=True)
                 yield LabelMistakes(
                     label,
-                    self.name(label),
+                    name(label),
                     int(self.trained[label]),
                     support[label],
                     predicted[label],
@@ -205,7 +207,8 @@ class Mistakes:
                     hits[label] / max(predicted[label], 1),
                     hits[label] / support[label],
                     2 * hits[label] / (support[label] + predicted[label]),
-                    [Confusion(int(j), self.name(int(j)), int(n)) for j, n in zip(ids[top], times[top], strict=True)],
+                    text_of(label),
+                    [Confusion(j, name(j), rows, text_of(j)) for j, rows in wrong_labels],
                 )
 
     def _missed_and_wrong(self) -> tuple[sp.csr_matrix, sp.csr_matrix]:

@@ -33,6 +33,7 @@ FORMAT = 2  # version of the folder layout; raise it when an older reader would 
 GROUPS = ("label_groups", "row_groups")
 VECTORIZER = "vectorizer."  # prefix of its arrays, which are not part of the content hash
 IDS = "ids."  # the same for ids of rows
+LABEL_NAMES = "label_names"  # the same
 Shapes = dict[str, tuple[int, int]]  # "train.labels" → (n, L)
 
 
@@ -73,6 +74,8 @@ def open_or_build(folder: Path, key: str, build: Callable[[], Parsed], *, verify
         for which, split in parsed.splits.items():
             for name, array in _texts(f"{IDS}{which}", split.ids):
                 writer.save(name, array)
+        for name, array in _texts(LABEL_NAMES, parsed.label_names):
+            writer.save(name, array)
         if parsed.vectorizer is None:
             return facts
         for name, array in parsed.vectorizer.arrays().items():
@@ -228,6 +231,7 @@ def assemble(named: Mapping[str, Array], matrices: Shapes, extra: Mapping[str, o
         groups("label_groups"),
         groups("row_groups"),
         extra,
+        label_names=texts(LABEL_NAMES),
     )
 
 

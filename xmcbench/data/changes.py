@@ -31,12 +31,18 @@ def changes(old: Parsed, new: Parsed) -> list[str]:
     return lines or ["the order of rows, values of features, texts of labels or filter pairs differ"]
 
 
-def id_changes(old: Parsed, new: Parsed) -> list[str]:
-    """One message if the user's ids of rows, which are no part of the content, were added, removed or changed."""
-    before, after = ([list(split.ids or ()) for split in data.splits.values()] for data in (old, new))
-    if before == after:
-        return []
-    return [f"ids of rows {'added' if not any(before) else 'removed' if not any(after) else 'changed'}"]
+def name_changes(old: Parsed, new: Parsed) -> list[str]:
+    """One message each if ids of rows, or short names of labels, were added, removed or changed.
+
+    They are the user's own, and no part of the content.
+    """
+    ids = ([list(split.ids or ()) for split in data.splits.values()] for data in (old, new))
+    names = ([list(data.label_names or ())] for data in (old, new))
+    lines = []
+    for what, (before, after) in (("ids of rows", ids), ("names of labels", names)):
+        if before != after:
+            lines.append(f"{what} {'added' if not any(before) else 'removed' if not any(after) else 'changed'}")
+    return lines
 
 
 def _texts_identify(data: Parsed) -> bool:

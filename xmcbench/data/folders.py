@@ -6,6 +6,7 @@ output-items.txt                           label texts, one per line
 X.*.jsonl output-items.jsonl               texts unchanged: {"text": …} per line if a text doesn't fit into a line of
                                            the .txt next to it; in imports a JSON string per line, and no .txt
 ids.trn.jsonl ids.tst.jsonl ids.dev.jsonl  ids of the rows, a JSON string per line, if the data set has ids
+label-names.jsonl                          short names of the labels, the same, if labels have them next to texts
 filter_labels_train.txt, …_test.txt        pairs `row label` to exclude from evaluation
 train.txt test.txt dev.txt                 instead of npz: one-file XMC text
 """
@@ -30,13 +31,14 @@ FORMATS = ("npz", "xmc")  # of matrices
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
 XMC_NAMES = {"train": "train.txt", "test": "test.txt", "validation": "dev.txt"}
 FILTERS = {"train": "filter_labels_train.txt", "test": "filter_labels_test.txt"}
-LABEL_TEXTS = "output-items"
+LABEL_TEXTS, LABEL_NAMES = "output-items", "label-names"
 MARKS = ("Y.trn.npz", "train.txt")  # one of them is in every folder of this layout
 BOM = "\ufeff"  # readers take it off the first line of a file
 NAMES = frozenset(
     [f"{kind}.{short}.{end}" for kind in "XY" for short in SHORT.values() for end in ("npz", "txt", "jsonl")]
     + [f"ids.{short}.jsonl" for short in SHORT.values()]
-    + [*XMC_NAMES.values(), *FILTERS.values(), f"{LABEL_TEXTS}.txt", f"{LABEL_TEXTS}.jsonl", "meta.json"]
+    + [*XMC_NAMES.values(), *FILTERS.values(), f"{LABEL_TEXTS}.txt", f"{LABEL_TEXTS}.jsonl", f"{LABEL_NAMES}.jsonl"]
+    + ["meta.json"]
 )
 
 
@@ -64,6 +66,8 @@ def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: st
         written += _write_split(folder, which, split, matrices, texts)
     if data.label_texts is not None:
         written += _write_texts(folder / LABEL_TEXTS, data.label_texts, texts)
+    if data.label_names is not None:
+        written += _write_texts(folder / LABEL_NAMES, data.label_names, "jsonl")
     for which, pairs in (("train", data.train_filter), ("test", data.test_filter)):
         if len(pairs):
             written.append(folder / FILTERS[which])
@@ -137,7 +141,9 @@ def read_folder(folder: Path, *, with_features: bool = True) -> Parsed:
     """
     train, test = _read_split(folder, "train", with_features), _read_split(folder, "test", with_features)
     validation = _read_split(folder, "validation", with_features) if (folder / "Y.dev.npz").exists() else None
-    parsed = Parsed(train, test, validation, read_texts(folder / LABEL_TEXTS, int(train.labels.shape[1])))
+    n_labels = int(train.labels.shape[1])
+    texts, names = (read_texts(folder / stem, n_labels) for stem in (LABEL_TEXTS, LABEL_NAMES))
+    parsed = Parsed(train, test, validation, texts, label_names=names)
     filters = [path if (path := folder / name).exists() else None for name in FILTERS.values()]
     return with_filters(parsed, *filters)
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.data.cache import content_hash
-from xmcbench.data.changes import changes, feature_keys, id_changes
+from xmcbench.data.changes import changes, feature_keys, name_changes
 from xmcbench.data.characters import has_unspaced
-from xmcbench.data.folders import FILTERS, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts
+from xmcbench.data.folders import FILTERS, LABEL_NAMES, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts, read_texts
 from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import changing, imported, reading, sweep_home
 from xmcbench.data.imported import (
@@ -52,6 +52,7 @@ class Plan:
     ----------
     train, test, dev : the files of each split; without `test`, a share of the `train` rows becomes the test split.
     label_texts : one text per line, or `name<TAB>text`; see `xmcbench.data.label_space`.
+    label_names : short names of labels, a JSON string per line, as exports write them.
     train_filter, test_filter : files of pairs `row label` to exclude from evaluation.
     reading : options for reading the files.
     test_share : share of the rows that becomes the test split if there are no test files. Rows with equal text,
@@ -65,6 +66,7 @@ class Plan:
     test: SplitFiles = NO_FILES
     dev: SplitFiles = NO_FILES
     label_texts: Path | None = None
+    label_names: Path | None = None
     train_filter: Path | None = None
     test_filter: Path | None = None
     reading: Reading = DEFAULT_READING
@@ -110,6 +112,7 @@ class Plan:
             test=split_files("test"),
             dev=split_files("validation"),
             label_texts=exact_texts(LABEL_TEXTS, "raw/Y.txt"),
+            label_names=first_existing(f"{LABEL_NAMES}.jsonl"),
             train_filter=first_existing(FILTERS["train"]),
             test_filter=first_existing(FILTERS["test"]),
             # Programs wrote these files, and "text" is the key in an exported .jsonl.
@@ -177,7 +180,7 @@ def _changes(new: Imported, parsed: Parsed) -> tuple[str, ...]:
     lines = []
     if old.propensity != new.propensity:
         lines.append(f"propensity A, B {old.propensity} → {new.propensity}")
-    lines += id_changes(old_parsed, parsed)
+    lines += name_changes(old_parsed, parsed)
     if old.revision == new.revision:
         return (f"the same rows and labels as before, revision {old.revision}", *lines)
     belong = f"earlier runs, models and predictions belong to revision {old.revision}"
@@ -214,7 +217,10 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
         notes.append(f"{share} set aside for test by a hash of each row, seed {plan.seed}; equal rows stay together")
     splits, vectorizer = with_bow(splits, notes)
     validation = splits.get("validation")
-    parsed = Parsed(splits["train"], splits["test"], validation, labels.texts, vectorizer=vectorizer)
+    names = labels.names
+    if plan.label_names is not None:
+        names = read_texts(plan.label_names.with_suffix(""), int(splits["train"].labels.shape[1]))
+    parsed = Parsed(splits["train"], splits["test"], validation, labels.texts, vectorizer=vectorizer, label_names=names)
     one_based = "labels" in plan.reading.one_based
     return with_filters(parsed, plan.train_filter, plan.test_filter, one_based=one_based), notes
 

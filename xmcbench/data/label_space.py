@@ -33,11 +33,22 @@ _WHITESPACE, _INSIDE = re.compile(r"\s+"), re.compile(f"[{INVISIBLE}]")
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """Label matrices (n, L) by split, the label texts or None, and notes about decisions made while reading."""
+    """Label matrices (n, L) by split, label texts or None, notes about decisions, and short names next to texts."""
 
     matrices: Mapping[str, sp.csr_matrix]
     texts: Sequence[str] | None
     notes: Sequence[str]
+    names: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The labels of a label file: texts, name → id, notes, and the names if they are no texts."""
+
+    texts: Sequence[str]
+    ids: Mapping[str, int]
+    notes: Sequence[str]
+    names: Sequence[str] | None = None
 
 
 def canonical(name: str) -> str:
@@ -62,8 +73,8 @@ def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, readi
     Without `label_texts`, the labels are the names in all splits in sorted order (numerically if all are whole
     numbers), including names without a training row, and each name is its label's text. With `label_texts`, line i (or
     row i of jsonl, csv) is the text of label i. Names in the splits must then be texts of that file, or, if every line
-    of it is `name<TAB>text`, the names before the tab, or else ids that count its lines from 0. A label may be in no
-    row; a label that a row names twice counts once.
+    of it is `name<TAB>text`, the names before the tab, or those of another column of a table, or else ids that count
+    its lines from 0. A label may be in no row; a label that a row names twice counts once.
 
     Raises
     ------
@@ -88,14 +99,15 @@ def label_space(splits: Mapping[str, SplitRows], label_texts: Path | None, readi
                 "All its lines or cells of labels are empty. Is it the right file or column?",
             )
         texts = in_order(used_names)
-        ids = {name: i for i, name in enumerate(texts)}
+        labels = Vocabulary(texts, {name: i for i, name in enumerate(texts)}, [])
     else:
-        texts, ids, more_notes = vocabulary(label_texts, used_names, names, reading)
-        notes += more_notes
+        labels = vocabulary(label_texts, used_names, names, reading)
     matrices = {
-        which: label_matrix([[ids[n] for n in row] for row in p.rows], len(texts)) for which, p in names.items()
+        which: label_matrix([[labels.ids[n] for n in row] for row in p.rows], len(labels.texts))
+        for which, p in names.items()
     }
-    return LabelSpace(matrices, texts, [*_twice(names), *notes, *_unused(matrices)])
+    notes = [*_twice(names), *notes, *labels.notes, *_unused(matrices)]
+    return LabelSpace(matrices, labels.texts, notes, labels.names)
 
 
 def in_order(names: set[str]) -> list[str]:
@@ -105,10 +117,8 @@ def in_order(names: set[str]) -> list[str]:
     return sorted(names)
 
 
-def vocabulary(
-    path: Path, used_names: set[str], splits: Mapping[str, Names], reading: Reading
-) -> tuple[list[str], dict[str, int], list[str]]:
-    """(label texts, name → id, notes) of a label file; see `label_space`."""
+def vocabulary(path: Path, used_names: set[str], splits: Mapping[str, Names], reading: Reading) -> Vocabulary:
+    """The labels of a label file; see `label_space`."""
     table = read_label_texts(path, reading)
     lines, numbered = table.texts, list(zip(table.lines, table.texts, strict=True))
     by_lines = kind_of(path) == "lines"  # a text of csv or jsonl may have tabs
@@ -125,6 +135,7 @@ def vocabulary(
             repeated = repeated or f"{path}, line {number}: {name[:80]!r} is already in line {numbered[first][0]}"
     if named and repeated:
         raise DataError(repeated, "Names must differ.")
+    names = list(by_name) if named else None
     notes = [*_texts_notes(path, texts, table.lines), *unread_note(table)]
     base = int("labels" in reading.one_based)
     unknown = used_names - by_name.keys()
@@ -132,12 +143,14 @@ def vocabulary(
         if repeated:
             raise DataError(f"{repeated}: label texts repeat, so they do not identify labels", "Use ids as labels.")
         found_as = "names before the tab" if named else "texts"
-        return texts, by_name, [*notes, f"labels are {found_as} of {path.name}"]
+        return Vocabulary(texts, by_name, [*notes, f"labels are {found_as} of {path.name}"], names)
     if not base and (column := _column_of_names(table, used_names)):
-        name, ids = column
-        table.others.pop(name, None)  # the column is read
+        title, ids = column
+        table.others.pop(title, None)  # the column is read
         notes = [*_texts_notes(path, texts, table.lines), *unread_note(table)]
-        return texts, ids, [*notes, f"labels are the column {name!r} of {path.name}"]
+        label_of = {i: name for name, i in ids.items()}
+        names = [label_of.get(i, "") for i in range(len(texts))]
+        return Vocabulary(texts, ids, [*notes, f"labels are the column {title!r} of {path.name}"], names)
     without_tab = [number for number, line in numbered if "\t" not in line]
     heads = {canonical(line.partition("\t")[0]) for line in lines if "\t" in line}
     if by_lines and without_tab and used_names & heads:
@@ -151,7 +164,7 @@ def vocabulary(
         raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)
     note = f"labels are ids, which count the lines of {path.name} from {base}"
     note += "" if str(base) in used_names else f"; no row has label {base}"
-    return texts, _ids(path, texts, base, used_names, splits), [*notes, note]
+    return Vocabulary(texts, _ids(path, texts, base, used_names, splits), [*notes, note], names)
 
 
 def _column_of_names(table: Columns, used_names: set[str]) -> tuple[str, dict[str, int]] | None:

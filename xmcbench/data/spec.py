@@ -32,6 +32,31 @@ class Split:
     ids: Sequence[str] | None = None
 
 
+@dataclass(frozen=True)
+class Naming:
+    """What readers see of labels: L short names, such as codes, and L label texts; each may be None."""
+
+    names: Sequence[str] | None = None
+    texts: Sequence[str] | None = None
+
+    def name(self, label: int) -> str:
+        """The short name of a label, else its text, else its id."""
+        for given in (self.names, self.texts):
+            if given is not None and (name := given[label]):
+                return name
+        return str(label)
+
+    def text(self, label: int) -> str | None:
+        """The text of a label that has another short name; None if its name is the text, or it has no text."""
+        text = None if self.names is None or self.texts is None else self.texts[label]
+        return text if text and text != self.name(label) else None
+
+
+def title_of(name: str, text: str | None) -> str:
+    """A label as people read it, from its `Naming.name` and `Naming.text`: "name", or "name · text"."""
+    return name if text is None else f"{name} · {text}"
+
+
 def no_pairs() -> NDArray[np.int64]:
     """An empty filter."""
     return np.empty((0, 2), np.int64)
@@ -46,6 +71,8 @@ class Parsed:
     train, test : the official splits.
     validation : the official development split, or None.
     label_texts : L strings, or None.
+    label_names : L short names of labels that have texts besides, such as codes; "" for a label without one; or None.
+        No part of the content.
     train_filter, test_filter : (m, 2) int64 pairs (row, label) to exclude from evaluation; may be empty.
     label_groups : named boolean (L,) arrays for label slices in addition to head, torso, tail and seen-labels.
     row_groups : named boolean (n_test,) arrays for row slices, such as "novel".
@@ -63,6 +90,12 @@ class Parsed:
     row_groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     vectorizer: Vectorizer | None = None
+    label_names: Sequence[str] | None = None
+
+    @property
+    def naming(self) -> Naming:
+        """What readers see of the labels."""
+        return Naming(self.label_names, self.label_texts)
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -57,6 +57,8 @@ def problems(data: Parsed) -> list[str]:
         faults += _split_problems(name, split, n_labels, width)
     if isinstance(data.label_texts, Texts) and (fault := data.label_texts.problem()):
         faults.append(f"label texts: {fault}")
+    if isinstance(data.label_names, Texts) and (fault := data.label_names.problem()):
+        faults.append(f"label names: {fault}")
     if data.train.labels.shape[0] == 0:
         faults.append("there are no training rows")
     elif data.train.labels.nnz == 0:
@@ -65,6 +67,8 @@ def problems(data: Parsed) -> list[str]:
         faults.append("there are no test rows")
     if data.label_texts is not None and len(data.label_texts) != n_labels:
         faults.append(f"{counted(len(data.label_texts), 'label text')} for {counted(n_labels, 'label')}")
+    if data.label_names is not None and len(data.label_names) != n_labels:
+        faults.append(f"{counted(len(data.label_names), 'label name')} for {counted(n_labels, 'label')}")
     for name, pairs, split in (("train", data.train_filter, data.train), ("test", data.test_filter, data.test)):
         rows = int(split.labels.shape[0])
         if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind != "i":

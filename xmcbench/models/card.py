@@ -36,6 +36,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
         at least, so that their first labels are those of the run.
     libraries : versions of Python and libraries at the time of the fit.
     files : sha256 by relative path of all files but this one; "folder" for subfolders.
+    sizes : bytes by relative path of the same files; empty in models of earlier versions.
     seal : hash of everything else.
     """
 
@@ -50,6 +51,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     metrics: tuple[Metric, ...]
     libraries: dict[str, Any]
     files: dict[str, str]
+    sizes: dict[str, int] = {}
     format: int = FORMAT
     seal: str = ""
 

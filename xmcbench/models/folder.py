@@ -1,10 +1,10 @@
 """The folder of a model: written after a run, copied by an export, loaded without running code from it.
 
-FOLDER/   model.json  README.md  method/…  labels.json  vectorizer/…
+FOLDER/   model.json  README.md  method/…  labels.json  names.json  vectorizer/…
 
-`method/` has what the method's `save` wrote, `labels.json` the list of label texts in the order of ids, and
-`vectorizer/` the fitted tf-idf of the view. The last two are there if the data set has label texts, and if its features
-were made from texts. RESULTS/models/RUN_ID is the model of a run that was kept.
+`method/` has what the method's `save` wrote, `labels.json` the list of label texts in the order of ids, `names.json`
+that of their short names, and `vectorizer/` the fitted tf-idf of the view. The last three are there if the data set has
+them. RESULTS/models/RUN_ID is the model of a run that was kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from xmcbench import __version__, limits
+from xmcbench.data.spec import Naming
 from xmcbench.data.vectorizer import Vectorizer
 from xmcbench.errors import DataError, UsageError, XmcError, cannot_write, explain
 from xmcbench.files import atomic, replaced_folder, sha256_of
@@ -39,11 +41,13 @@ if TYPE_CHECKING:
     from xmcbench.records.store import Store
     from xmcbench.runs.spec import RunSpec
 
-METHOD, LABELS, VECTORIZER = "method", "labels.json", "vectorizer"
+METHOD, LABELS, NAMES, VECTORIZER = "method", "labels.json", "names.json", "vectorizer"
 
 
 def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
-    """Write the fitted model of a run that has just ended to RESULTS/models/RUN_ID, unless it is there; returns it.
+    """Write the fitted model of a run that has just ended to RESULTS/models/RUN_ID; returns that folder.
+
+    A model that is there already stays if it is whole and of this run; otherwise it is replaced.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
         hint = "Make it a distribution first: `xmcbench new method NAME`."
         raise UsageError(f"{record.method.name}: the model of a class in a file can't be kept", hint)
     target = store.model(record.run_id)
-    if target.is_dir():
+    if has_model(record, store):
         return target
     device = record.environment.device or "cpu"
     chosen = {name: record.method.parameters[name] for name, _ in spec.grid or ()}
@@ -62,8 +66,9 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
     identity = spec.with_chosen(chosen).identity(dataset.content_hash, device)
     with work_folder.model_of(work, identity) as model, replaced_folder(target) as folder:
         _link(model, folder / METHOD)
-        if dataset.label_texts is not None:
-            _write(folder / LABELS, json.dumps(list(dataset.label_texts)).encode())
+        for name, texts in ((LABELS, dataset.label_texts), (NAMES, dataset.label_names)):
+            if texts is not None:
+                _write(folder / name, json.dumps(list(texts)).encode())
         if dataset.vectorizer is not None:
             (folder / VECTORIZER).mkdir()
             dataset.vectorizer.save(folder / VECTORIZER)
@@ -83,8 +88,22 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
         reads_texts = dataset.vectorizer is not None or "features" not in card.available
         _write(folder / README, readme(card, reads_texts=reads_texts))
         files = work_folder.hashes(folder)
-        _write(folder / CARD, sealed(msgspec.structs.replace(card, files=files)))
+        sizes = {name: (folder / name).stat().st_size for name, kind in files.items() if kind != "folder"}
+        _write(folder / CARD, sealed(msgspec.structs.replace(card, files=files, sizes=sizes)))
     return target
+
+
+def has_model(record: Record, store: Store) -> bool:
+    """Whether the model of a run was kept, and is whole; a warning says what is wrong with one that is not."""
+    folder = store.model(record.run_id)
+    if not os.path.lexists(folder):
+        return False
+    try:
+        check(of_run(record, store))
+    except DataError as error:
+        warnings.warn(f"{error.message}: the model is made again", stacklevel=2)
+        return False
+    return True
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -131,8 +150,13 @@ def export(source: Path, to: Path, *, replace: bool = False) -> None:
 
 
 def check(folder: Path) -> ModelCard:
-    """The card of a model whose files all have their hashes; DataError names those that don't."""
+    """The card of a model whose files all have their sizes and hashes; DataError names those that don't."""
     card = read_card(folder)
+    for name, size in card.sizes.items():  # first, since a file of terabytes would be hashed for hours
+        if (path := folder / name).is_file() and (found := path.stat().st_size) != size:
+            raise DataError(
+                f"{folder}: the model is damaged ({name}: changed, {found:,} bytes instead of {size:,})", AGAIN
+            )
     if fault := work_folder.changed(folder, {**card.files, CARD: sha256_of(folder / CARD)}):
         raise DataError(f"{folder}: the model is damaged ({fault})", AGAIN)
     return card
@@ -149,23 +173,44 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
     """
     folder = Path(folder)
     card = check(folder)
-    source = registry.get(card.method.name)
-    if source.info.version != card.method.version:
+    source = _method_of(card, folder)
+    vectorizer = Vectorizer.load(folder / VECTORIZER) if VECTORIZER in card.files else None
+    naming = Naming(_texts_of_labels(folder / NAMES, card), _texts_of_labels(folder / LABELS, card))
+    return Model(card, _loaded(source, card, folder), vectorizer, naming, pick_device(device, source.info.devices))
+
+
+def _method_of(card: ModelCard, folder: Path) -> type[Method]:
+    """The installed class of a model's method; errors as in `load_model`."""
+    name, made_by = card.method.name, card.method.version
+    if name not in registry.sources():
+        hint = f"Install the distribution of the method: {card.method.origin or 'its name is unknown'}."
+        raise UsageError(f"{folder}: a model of {name} version {made_by}, and no method {name} is installed", hint)
+    source = registry.get(name)
+    if source.info.version != made_by:
         raise DataError(
-            f"{folder}: a model of {card.method.name} version {card.method.version}; "
+            f"{folder}: a model of {name} version {made_by}; "
             f"version {source.info.version} is installed, which predicts otherwise",
             f"Fit again, or install the version that made it (xmcbench {card.libraries.get('xmcbench', 'unknown')}).",
         )
-    vectorizer = Vectorizer.load(folder / VECTORIZER) if VECTORIZER in card.files else None
-    names = _names(folder / LABELS, card.dataset.n_labels) if LABELS in card.files else None
-    return Model(card, _loaded(source, card, folder), vectorizer, names, pick_device(device, source.info.devices))
+    return source
 
 
-def _names(path: Path, n_labels: int) -> Sequence[str]:
-    names = typed_json(read_file(path, limits.WHOLE_TEXT), list[str], str(path), AGAIN)
-    if len(names) != n_labels:
-        raise DataError(f"{path}: {len(names):,} names of {n_labels:,} labels", AGAIN)
-    return names
+def cannot_load(card: ModelCard, folder: Path) -> str:
+    """Why a whole model can't be loaded here, such as another version of its method; "" if nothing is known."""
+    try:
+        _method_of(card, folder)
+    except XmcError as error:
+        return error.message.removeprefix(f"{folder}: ")
+    return ""
+
+
+def _texts_of_labels(path: Path, card: ModelCard) -> Sequence[str] | None:
+    if path.name not in card.files:
+        return None
+    texts = typed_json(read_file(path, limits.WHOLE_TEXT), list[str], str(path), AGAIN)
+    if len(texts) != card.dataset.n_labels:
+        raise DataError(f"{path}: {len(texts):,} texts of {card.dataset.n_labels:,} labels", AGAIN)
+    return texts
 
 
 def _loaded(source: type[Method], card: ModelCard, folder: Path) -> Method:

@@ -13,6 +13,7 @@ import numpy as np
 
 from xmcbench import notebook
 from xmcbench.context import RunContext
+from xmcbench.data.spec import Naming, title_of
 from xmcbench.errors import DataError, UsageError, XmcError, counted
 from xmcbench.method import Inputs, Method
 from xmcbench.runs import registry
@@ -30,11 +31,12 @@ SHOWN = 20  # rows that a notebook shows
 
 
 class Label(NamedTuple):
-    """A predicted label: its id, its name (the id as text where labels have no names), and its score."""
+    """A predicted label: id, name, score, and its text where the name is another one; see `Naming`."""
 
     id: int
     name: str
     score: float
+    text: str | None = None
 
 
 class Predictions(Sequence[list[Label]]):
@@ -43,20 +45,20 @@ class Predictions(Sequence[list[Label]]):
     Attributes
     ----------
     topk : ids (n, k) int32 and scores (n, k) float32, see `TopK`.
-    names : label texts by id, or None.
+    naming : names and texts of all labels.
     """
 
-    def __init__(self, topk: TopK, names: Sequence[str] | None) -> None:
-        self.topk, self.names = topk, names
+    def __init__(self, topk: TopK, naming: Naming) -> None:
+        self.topk, self.naming = topk, naming
 
     def __len__(self) -> int:
         return len(self.topk.ids)
 
     def __getitem__(self, row: int) -> list[Label]:  # type: ignore[override]
         ids, scores = self.topk.ids[row].tolist(), self.topk.scores[row].tolist()
-        names = self.names
+        name, text = self.naming.name, self.naming.text
         return [
-            Label(label, str(label) if names is None else names[label], score)
+            Label(label, name(label), score, text(label))
             for label, score in zip(ids, scores, strict=True)
             if label != PAD
         ]
@@ -67,7 +69,7 @@ class Predictions(Sequence[list[Label]]):
             return self
         out = self.topk.scores <= np.float32(above)
         ids, scores = np.where(out, PAD, self.topk.ids), np.where(out, -np.inf, self.topk.scores)
-        return Predictions(TopK(ids.astype(np.int32), scores.astype(np.float32)), self.names)
+        return Predictions(TopK(ids.astype(np.int32), scores.astype(np.float32)), self.naming)
 
     def __iter__(self) -> Iterator[list[Label]]:
         return (self[row] for row in range(len(self)))
@@ -76,7 +78,8 @@ class Predictions(Sequence[list[Label]]):
         return f"<labels of {counted(len(self), 'row')}>"
 
     def _repr_html_(self) -> str:
-        rows = [(row, one.name, f"{one.score:.4g}") for row in range(min(len(self), SHOWN)) for one in self[row]]
+        labels = [(row, one) for row in range(min(len(self), SHOWN)) for one in self[row]]
+        rows = [(row, title_of(one.name, one.text), f"{one.score:.4g}") for row, one in labels]
         note = f"the first {SHOWN} of {len(self):,} rows" if len(self) > SHOWN else ""
         return notebook.table(("row", "label", "score"), rows, note=note)
 
@@ -89,13 +92,13 @@ class Model:
     card : method, parameters, data set, scores and versions, see `ModelCard`.
     method : the fitted method.
     vectorizer : makes features from texts; None if the features of the data set were not made from texts.
-    names : (L,) label texts by id, or None.
+    naming : names and texts of its labels.
     """
 
     def __init__(
-        self, card: ModelCard, method: Method, vectorizer: Vectorizer | None, names: Sequence[str] | None, device: str
+        self, card: ModelCard, method: Method, vectorizer: Vectorizer | None, naming: Naming, device: str
     ) -> None:
-        self.card, self.method, self.vectorizer, self.names = card, method, vectorizer, names
+        self.card, self.method, self.vectorizer, self.naming = card, method, vectorizer, naming
         folder = Path(tempfile.mkdtemp(prefix="xmcbench-model-"))  # for a method's working files
         weakref.finalize(self, rmtree, folder, ignore_errors=True)
         self._context = RunContext(folder, card.seed or 0, device, query=card.query)
@@ -146,7 +149,7 @@ class Model:
     def predict_inputs(self, inputs: Inputs, k: int, above: float | None = None) -> Predictions:
         """`predict` for rows that `inputs` made; `above` is not checked again."""
         topk = self.topk(inputs, k)
-        return Predictions(topk, self.names).above(above)
+        return Predictions(topk, self.naming).above(above)
 
     def topk(self, inputs: Inputs, k: int) -> TopK:
         """The k best labels of `inputs`, which `inputs` made."""
@@ -187,7 +190,7 @@ class Model:
         if (texts is None) == (features is None):
             raise UsageError("give texts or features, and not both")
         data, available = self.card.dataset, self.card.available
-        names = self.names if "label_texts" in available else None
+        label_texts = self.naming.texts if "label_texts" in available else None
         if texts is not None:
             _check_texts(texts)
             if not self.reads_texts:
@@ -196,7 +199,7 @@ class Model:
                     f"this model reads features, not texts: {data.name} has no texts they were made of", hint
                 )
             made = None if self.vectorizer is None else self.vectorizer.transform(texts)
-            return Inputs(made, texts if "texts" in available else None, names, data.n_labels)
+            return Inputs(made, texts if "texts" in available else None, label_texts, data.n_labels)
         assert features is not None
         if "features" not in available:
             raise UsageError("this model reads texts, not features", "Give texts.")
@@ -206,7 +209,7 @@ class Model:
             raise DataError("a feature is NaN or infinite", "Features must be finite numbers.")
         rows = features.astype(np.float32).tocsr()
         rows.sort_indices()
-        return Inputs(rows, None, names, data.n_labels)
+        return Inputs(rows, None, label_texts, data.n_labels)
 
     def __repr__(self) -> str:
         data = self.card.dataset

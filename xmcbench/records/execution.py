@@ -6,6 +6,7 @@ A finished run is not repeated, and a lock lets only one process work on a fit.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -45,10 +46,18 @@ if TYPE_CHECKING:
 OVER = "test rows, near-duplicates drawn together"  # the record's description of the bootstrap
 
 
-def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, reporter: Reporter) -> tuple[Record, bool]:
+def execute(
+    spec: RunSpec,
+    dataset: Dataset,
+    store: Store,
+    options: Options,
+    reporter: Reporter,
+    is_complete: Callable[[Record], bool] = lambda record: True,
+) -> tuple[Record, bool]:
     """Execute one run and add its record; returns (record, whether it already existed).
 
-    Every failure, including Ctrl-C, becomes a record with a status and a reason.
+    Every failure, including Ctrl-C, becomes a record with a status and a reason. A finished run that is not
+    `is_complete`, such as one without the model that is asked for, is executed again.
 
     Raises
     ------
@@ -59,15 +68,14 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
     device = pick_device(options.device, spec.info.devices)
     spec_hash = spec.spec_hash(dataset.content_hash, device)
     old = None if options.again else store.done(spec_hash)
-    if old is not None and _complete(old, store, options):
+    if old is not None and is_complete(old):
         return with_metrics(old, dataset, store, options)
     work = store.work(spec.fit_hash(dataset.content_hash, device)).absolute()  # a method may change the current folder
     started = datetime.now(UTC)
     with work_folder.locked(work, reporter):
         old = store.done(spec_hash)
-        if (
-            old is not None and not options.again and _complete(old, store, options)
-        ):  # another process finished the run while this one waited
+        if old is not None and not options.again and is_complete(old):
+            # another process finished the run while this one waited
             return with_metrics(old, dataset, store, options)
         if options.again:
             work_folder.discard(work)
@@ -81,11 +89,6 @@ def execute(spec: RunSpec, dataset: Dataset, store: Store, options: Options, rep
             with suppress(OSError):  # the method removed or protected them
                 work_folder.clear(work, keep="tune" if job.tuned else None)
     return record, False
-
-
-def _complete(record: Record, store: Store, options: Options) -> bool:
-    """Whether a finished run needs no repetition: its model is kept, or not asked for."""
-    return not options.keep_models or store.model(record.run_id).is_dir()
 
 
 def _added(job: Job, store: Store, spec_hash: str, started: datetime, old: Record | None) -> Record:

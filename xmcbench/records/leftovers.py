@@ -60,6 +60,20 @@ def running(folder: Path, needed: Collection[Path]) -> Iterator[None]:
         yield
 
 
+def remove_finished(folder: Path, works: Collection[Path]) -> None:
+    """Remove work folders of ended runs, unless another process executes runs, which may share their fits.
+
+    The next process that executes runs then removes them, see `running`.
+    """
+    lock = folder / RUNNING
+    if not lock.parent.is_dir():
+        return
+    with suppress(Busy, WriteError), locked(lock, wait=False):
+        for work in works:
+            work_folder.remove(work)
+        lock.unlink(missing_ok=True)
+
+
 def _remove_lock(lock: Path) -> None:
     with suppress(Busy, NoLocks, WriteError, OSError), locked(lock, wait=False, must=True):
         lock.unlink(missing_ok=True)

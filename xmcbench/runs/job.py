@@ -45,7 +45,7 @@ class Options:
     again: bool = False  # run even if a record of the same spec exists
     metrics: Sequence[str] = ()
     samples: int = 1000  # bootstrap resamples
-    keep_models: bool = False  # a finished run whose model was not kept is executed again
+    keep_models: bool = False  # fitted models are kept with the results
 
 
 class _Fit(msgspec.Struct, kw_only=True):

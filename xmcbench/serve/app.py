@@ -21,6 +21,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from xmcbench import __version__
+from xmcbench.data.spec import title_of
 from xmcbench.errors import UsageError, XmcError
 from xmcbench.escaping import clean
 from xmcbench.models.model import Label, Model
@@ -47,11 +48,12 @@ class PredictRequest(BaseModel):
 
 
 class LabelAnswer(BaseModel):
-    """A predicted label."""
+    """A predicted label; `text` is missing where the name is the text of the label."""
 
     label: int
     name: str
     score: float
+    text: str | None = None
 
 
 class RowAnswer(BaseModel):
@@ -74,6 +76,7 @@ def create_app(model: Model) -> FastAPI:
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: clean(value) if isinstance(value, str) else value,
     )
+    pages.globals["title_of"] = title_of
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -92,17 +95,21 @@ def create_app(model: Model) -> FastAPI:
     app.middleware("http")(_limited)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(XmcError)(_refused)
-    card = {name: value for name, value in msgspec.to_builtins(model.card).items() if name not in ("files", "seal")}
+    card = {
+        name: value for name, value in msgspec.to_builtins(model.card).items() if name not in ("files", "sizes", "seal")
+    }
 
     async def labels(job: Job) -> list[list[Label]]:
         return await asyncio.wrap_future(app.state.predictor.submit(job))
 
-    @app.post("/predict", summary="Labels of new rows")
+    @app.post("/predict", summary="Labels of new rows", response_model_exclude_none=True)
     async def predict(request: PredictRequest) -> PredictAnswer:
         rows = await labels(_job(model, request))
         return PredictAnswer(
             rows=[
-                RowAnswer(labels=[LabelAnswer(label=one.id, name=one.name, score=one.score) for one in row])
+                RowAnswer(
+                    labels=[LabelAnswer(label=one.id, name=one.name, score=one.score, text=one.text) for one in row]
+                )
                 for row in rows
             ]
         )

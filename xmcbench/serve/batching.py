@@ -81,7 +81,7 @@ class Predictor:
             for job in jobs:
                 last = first + len(job.texts or ())
                 topk = TopK(found.topk.ids[first:last], found.topk.scores[first:last]).cut(job.k)
-                job.done.set_result(list(Predictions(topk, found.names).above(job.above)))
+                job.done.set_result(list(Predictions(topk, found.naming).above(job.above)))
                 first = last
         except Exception as error:
             if len(jobs) == 1:

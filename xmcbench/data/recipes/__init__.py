@@ -1,8 +1,8 @@
 """Recipes: functions that parse the files of a kind of data set. The catalogue names the recipe of each data set.
 
 A recipe takes the local files by role, the name of a view and the catalogue entry's options, and returns a `Parsed`.
-Raise its version whenever it gives other rows for the same files: the version is part of the cache key, so that old
-caches are not used. View `bow` has features, and texts if available; view `text` has only texts.
+Raise its version whenever it gives other rows, or other names of them, for the same files: the version is part of the
+cache key, so that old caches are not used. View `bow` has features, and texts if available; view `text` has only texts.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ RECIPES = {
     "xc_split": Recipe(_PACKAGE + "xc:split", 1),
     "xc_lf": Recipe(_PACKAGE + "xc:label_features", 1),
     "pecos": Recipe(_PACKAGE + "xc:pecos", 1),
-    "eurlex57k": Recipe(_PACKAGE + "eurlex57k:eurlex57k", 1),
+    "eurlex57k": Recipe(_PACKAGE + "eurlex57k:eurlex57k", 2),
     "icd10cm": Recipe(_PACKAGE + "icd10cm:icd10cm", 1),
     "wordnet": Recipe(_PACKAGE + "wordnet:wordnet", 1),
     "edict": Recipe(_PACKAGE + "dictionaries:edict", 1),

@@ -2,7 +2,8 @@
 
 Rows: sorted by CELEX number within each split, so that the order of the archive doesn't matter. Labels: the concepts
 that occur in any of the three splits (4,271; 4,108 of them in train), numbered by ascending numeric concept id; label
-text = English descriptor. Test pairs of labels unseen in train stay in the true labels.
+name = concept id, label text = English descriptor. Ids of rows are CELEX numbers. Test pairs of labels unseen in train
+stay in the true labels.
 
 Row groups `near-duplicate` and `novel`: test rows with and without a train row at cosine above 0.9 in view `bow`.
 """
@@ -50,8 +51,8 @@ def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
 
     labels = [[[label_ids[concept] for concept in document.concepts] for document in splits[name]] for name in SPLITS]
     train, validation, test = (
-        Split(matrix, part_texts, label_matrix(rows, len(concepts)))
-        for matrix, part_texts, rows in zip(features, texts, labels, strict=True)
+        Split(matrix, part_texts, label_matrix(rows, len(concepts)), [document.celex_id for document in splits[name]])
+        for name, matrix, part_texts, rows in zip(SPLITS, features, texts, labels, strict=True)
     )
     row_groups = {"near-duplicate": is_near_duplicate, "novel": ~is_near_duplicate}
     return Parsed(
@@ -61,6 +62,7 @@ def eurlex57k(files: Files, view: str, options: Options) -> Parsed:
         label_texts,
         row_groups=row_groups,
         vectorizer=None if view == "text" else vectorizer,
+        label_names=concepts,
     )
 
 
