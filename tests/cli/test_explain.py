@@ -99,6 +99,7 @@ def test_a_text_without_known_words_says_so(text: str) -> None:
     ("words", "message"),
     [
         (["explain", "ovr"], "one of --text and --features"),
+        (["explain", "ovr", "--text", "a", "--row", "0"], "--row is for --features"),
         (["explain", "ovr", "--text", "a", "--features", "b"], "one of --text and --features"),
         (["explain", "ovr", "--text", "\ud800 x"], "is not UTF-8"),
         (["explain", "ovr", "--text", "a\0b"], "a NUL character"),

@@ -11,6 +11,7 @@ import typer
 
 from xmcbench.cli.options import AS_FOLDER, RESULTS, AsJson, Results
 from xmcbench.cli.terminal import columns, number, percent, say
+from xmcbench.errors import XmcError
 
 if TYPE_CHECKING:
     from xmcbench.models.card import ModelCard
@@ -65,7 +66,7 @@ def _print(path: Path, card: ModelCard) -> None:
     features = f"rows of {number(data.n_features)} features" if "features" in card.available else ""
     rows = [
         ("folder", path),
-        ("method", f"{method.label}, version {method.version}"),
+        ("method", f"{method.label}, version {method.version}{_if_not_loadable(card)}"),
         ("data set", f"{data.name} (view {data.view}, revision {data.revision})"),
         ("labels", f"{number(data.n_labels)}{'' if 'label_texts' in card.available else ', without names'}"),
         ("reads", " or ".join(filter(None, (reads, features)))),
@@ -74,3 +75,16 @@ def _print(path: Path, card: ModelCard) -> None:
         ("written", f"{card.created}, xmcbench {card.libraries.get('xmcbench', 'unknown')}"),
     ]
     typer.echo(columns(rows))
+
+
+def _if_not_loadable(card: ModelCard) -> str:
+    """Why the model's method can't load it here; "" if nothing is known against it."""
+    from xmcbench.runs import registry
+
+    try:
+        installed = registry.get(card.method.name).info.version
+    except XmcError as error:
+        return f"; it can't be loaded here: {error.message}"
+    return (
+        "" if installed == card.method.version else f"; it can't be loaded here, where version {installed} is installed"
+    )
