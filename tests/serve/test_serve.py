@@ -9,9 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,45 +23,15 @@ pytest.importorskip("fastapi")
 
 from fastapi.testclient import TestClient  # noqa: E402
 
+from tests.serve.server import WORDS, start  # noqa: E402
 from xmcbench.serve.app import create_app  # noqa: E402
 from xmcbench.serve.batching import Job, Predictor  # noqa: E402
 
-WORDS = ("phone", "<b>mail</b>", "slow", "cable")
-
-
-def start(model: Path, port: str = "0") -> tuple[subprocess.Popen[str], str]:
-    command = [sys.executable, "-m", "xmcbench", "serve", str(model), "--port", port]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+", line)
-    assert found, line + process.stderr.read()
-    threading.Thread(target=process.stderr.read, daemon=True).start()
-    return process, found[0]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("serve")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XMCBENCH_HOME", str(folder / "home"))
-        rows = [{"text": f"ticket {i} {w}", "labels": [w]} for i in range(20) for w in WORDS]
-        (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        xb.import_data("tickets", folder / "t.jsonl")
-        run = xb.run("tree", dataset="tickets", results=folder / "r", keep_models=True, progress=False)[0]
-        yield folder / "r" / "models" / run.records[0].run_id
-
-
-@pytest.fixture(scope="module")
-def url(model: Path) -> Iterator[str]:
-    process, url = start(model)
-    yield url
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+client = httpx.Client(timeout=30)  # one for all: a new one loads certificates
 
 
 def post(url: str, body: Any) -> Any:
-    return httpx.post(f"{url}/predict", content=body if isinstance(body, bytes) else json.dumps(body), timeout=30)
+    return client.post(f"{url}/predict", content=body if isinstance(body, bytes) else json.dumps(body))
 
 
 def test_answers_are_what_the_model_predicts(url: str, model: Path) -> None:
@@ -124,14 +92,14 @@ def test_what_is_refused(url: str, body: Any, status: int, error: str) -> None:
     assert answer.status_code == status, answer.text
     assert answer.json().keys() == {"error", "hint"}
     assert re.search(error, answer.json()["error"]), answer.text
-    assert httpx.get(f"{url}/health").json() == {"status": "ok"}
+    assert client.get(f"{url}/health").json() == {"status": "ok"}
 
 
 def test_a_body_without_a_declared_length_is_read_no_further_than_the_limit(url: str) -> None:
     chunks = (b"a" * (1 << 20) for _ in range(17))
-    answer = httpx.post(f"{url}/predict", content=chunks, timeout=30)
+    answer = client.post(f"{url}/predict", content=chunks)
     assert answer.status_code == 413
-    whole = httpx.post(f"{url}/predict", content=iter([b'{"text": "a ', b'phone", "k": 1}']))
+    whole = client.post(f"{url}/predict", content=iter([b'{"text": "a ', b'phone", "k": 1}']))
     assert whole.json()["rows"][0]["labels"][0]["name"] == "phone"
 
 
@@ -160,14 +128,14 @@ def test_clients_that_leave_and_bodies_that_end_early(url: str) -> None:
         b"\x16\x03\x01nonsense",
         b"GET /health HTTP/1.1\r\nx: " + b"a" * 100_000 + b"\r\n\r\n",
     ):
-        with socket.create_connection((host, int(port))) as client:
-            client.sendall(raw)
-    assert httpx.get(f"{url}/health").status_code == 200
+        with socket.create_connection((host, int(port))) as one:
+            one.sendall(raw)
+    assert client.get(f"{url}/health").status_code == 200
 
 
 def test_paths_and_methods_that_there_are_not(url: str) -> None:
     for method, path, status in (("GET", "/nosuch", 404), ("GET", "/predict", 405), ("PUT", "/", 405)):
-        answer = httpx.request(method, url + path)
+        answer = client.request(method, url + path)
         assert answer.status_code == status
         assert answer.json()["error"].startswith(f"{method} {path}: ")
 
@@ -201,23 +169,23 @@ def test_a_method_that_fails_takes_nothing_with_it(model: Path, ending: BaseExce
             raise ending
 
     app = create_app(Failing())  # type: ignore[arg-type]
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False) as failing:
         for _ in range(2):
-            answer = client.post("/predict", json={"text": "a"})
+            answer = failing.post("/predict", json={"text": "a"})
             assert answer.status_code == 500
             assert "the model failed" in answer.json()["error"]
-        assert client.get("/health").status_code == 200
+        assert failing.get("/health").status_code == 200
 
 
 def test_the_pages_are_whole_and_escaped(url: str) -> None:
-    form = httpx.post(url, data={"text": "mail <script>", "k": "1"})
+    form = client.post(url, data={"text": "mail <script>", "k": "1"})
     assert "&lt;b&gt;mail&lt;/b&gt;" in form.text
     assert "<script>" not in form.text
-    docs = httpx.get(f"{url}/docs").text
+    docs = client.get(f"{url}/docs").text
     assert "POST /predict" in docs
     assert "http" not in re.sub(r"http://127\.0\.0\.1", "", docs)  # nothing from other hosts
-    assert httpx.get(f"{url}/openapi.json").json()["paths"].keys() == {"/predict", "/health", "/model"}
-    assert httpx.get(f"{url}/model").json()["method"]["name"] == "tree"
+    assert client.get(f"{url}/openapi.json").json()["paths"].keys() == {"/predict", "/health", "/model"}
+    assert client.get(f"{url}/model").json()["method"]["name"] == "tree"
 
 
 @pytest.mark.parametrize(
@@ -233,15 +201,15 @@ def test_the_pages_are_whole_and_escaped(url: str) -> None:
     ],
 )
 def test_the_form_says_what_is_wrong(url: str, fields: dict[str, str], problem: str) -> None:
-    answer = httpx.post(url, data=fields)
+    answer = client.post(url, data=fields)
     assert answer.status_code == 422
     assert problem in answer.text
 
 
 def test_a_killed_server_starts_again_at_its_port(model: Path) -> None:
     process, url = start(model)
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
-        client.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{")
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as one:
+        one.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{")
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
     process, again = start(model, url.rpartition(":")[2])
