@@ -108,11 +108,16 @@ def typed(raw: object, form: type[T], origin: str, hint: str = "") -> T:
     try:
         return msgspec.convert(raw, form)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).replace("`", "").partition(" - at $")
-        place = f"{place.removeprefix('.')}: " if place else ""
-        raise DataError(f"{origin}: {place}{message[0].lower()}{message[1:]}", hint) from error
+        raise DataError(f"{origin}: {fault(error)}", hint) from error
     except (ValueError, OverflowError, RecursionError) as error:  # such as a whole number beyond float64
         raise DataError(f"{origin}: {reason(error)}", hint) from error
+
+
+def fault(error: Exception) -> str:
+    """A msgspec.ValidationError as "place: what is expected there"."""
+    message, _, place = str(error).replace("`", "").replace("$.", "").partition(" - at ")
+    place = "" if place == "$" else place.removeprefix("$")
+    return f"{place}: {message[0].lower()}{message[1:]}" if place else message[0].lower() + message[1:]
 
 
 def toml_value(text: bytes, origin: str, hint: str = "") -> dict[str, Any]:

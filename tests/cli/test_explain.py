@@ -88,7 +88,7 @@ def test_features_are_read_from_a_file(tmp_path: Path) -> None:
         cli.app(["explain", "ovr", "--features", str(tmp_path / "rows.npz"), "--row", "2"], standalone_mode=False)
 
 
-@pytest.mark.parametrize("text", ["", "\x00", "unknownword"])
+@pytest.mark.parametrize("text", ["", "unknownword"])
 def test_a_text_without_known_words_says_so(text: str) -> None:
     assert "no feature of the model" in call("explain", "ovr", "--text", text).stdout
     shown = call("explain", "knn", "--text", text).stdout
@@ -99,8 +99,10 @@ def test_a_text_without_known_words_says_so(text: str) -> None:
     ("words", "message"),
     [
         (["explain", "ovr"], "one of --text and --features"),
+        (["explain", "ovr", "--text", "a", "--row", "0"], "--row is for --features"),
         (["explain", "ovr", "--text", "a", "--features", "b"], "one of --text and --features"),
         (["explain", "ovr", "--text", "\ud800 x"], "is not UTF-8"),
+        (["explain", "ovr", "--text", "a\0b"], "a NUL character"),
         (["explain", "popularity", "--text", "a", "--results", "none"], "popularity"),
     ],
 )

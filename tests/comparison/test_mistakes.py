@@ -142,6 +142,8 @@ def test_json_has_one_object_per_line(folder: Path) -> None:
         (("--by", "MacroF1@2"), "not of rows"),
         (("--labels", "--by", "P@1"), "--by orders documents"),
         (("--json", "--csv", "x.csv"), "two forms of output"),
+        (("--csv", "."), "--csv . is a folder"),
+        (("--csv", "/dev/null"), "is no regular file"),
     ],
 )
 def test_bad_options_are_refused(folder: Path, words: tuple[str, ...], message: str) -> None:

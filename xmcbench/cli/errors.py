@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import LARGEST_ID, RESULTS, RUN, AsJson, Offline, Results
+from xmcbench.cli.options import LARGEST_ID, RESULTS, RUN, AsJson, Offline, Results, check_output_file
 from xmcbench.cli.terminal import PROSE, columns, make_console, percent, print_table, print_text, say, styled
 from xmcbench.errors import UsageError, counted
 from xmcbench.escaping import clean, csv_cell
@@ -58,6 +58,7 @@ def errors(
         raise UsageError("--by orders documents, and --labels shows labels", "Leave out one of them.")
     if as_json and to_csv is not None:
         raise UsageError("--json and --csv are two forms of output", "Give one of them.")
+    check_output_file("--csv", to_csv)
     store = Store(results)
     record = store.find(name, dataset)
     with loading(make_console(stderr=True), record.dataset.name) as progress:

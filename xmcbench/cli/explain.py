@@ -24,7 +24,9 @@ def explain(
     model: Annotated[str, typer.Argument(help=MODEL)],
     text: Annotated[str | None, typer.Option(help="The text.")] = None,
     features: Annotated[Path | None, typer.Option(help="Features, instead of a text: npz, npy, XMC text.")] = None,
-    row: Annotated[int, typer.Option(min=0, max=LARGEST_ID, help="The row of --features, from 0.")] = 0,
+    row: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_ID, help="The row of --features; default: 0, the first.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Number of labels.")] = 3,
     reasons: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Words or rows shown per sum.")] = 8,
     dataset: DatasetName = None,
@@ -45,9 +47,11 @@ def explain(
 
     if (text is None) == (features is None):
         raise UsageError("give one of --text and --features", 'Such as --text "a new text".')
+    if text is not None and row is not None:
+        raise UsageError("--row is for --features", "Leave it out.")
     fitted = find_model(model, Store(results), dataset)
     fitted.check_explains()
-    inputs = fitted.inputs([text]) if text is not None else _row_of(fitted, features, row)
+    inputs = fitted.inputs([text]) if text is not None else _row_of(fitted, features, row or 0)
     found = explained_by(fitted, inputs, top, lambda: data_of(fitted))
     if as_json:
         for one in found:

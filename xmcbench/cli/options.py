@@ -104,6 +104,20 @@ def _name(param: Any) -> str:
     return str(param.opts[-1]) if param.param_type_name == "option" else str(param.name).upper()
 
 
+def check_output_file(option: str, path: Path | None, source: Path | None = None) -> None:
+    """UsageError unless `path` may become a file: it is no folder, no pipe or device, and not the file that is read."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{option} {path} is a folder", "Give the name of a file.")
+    if path.exists() and not path.is_file():
+        raise UsageError(
+            f"{option} {path} is no regular file", f"Leave out {option}: the output then goes to the pipe."
+        )
+    if path.exists() and source is not None and source.exists() and os.path.samefile(path, source):
+        raise UsageError(f"{option} {path} is the file that is read", "Give another file.")
+
+
 def propensity_of(text: str) -> tuple[float, float]:
     """A and B of Jain et al. 2016 from text.
 

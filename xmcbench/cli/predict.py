@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import typer
 
 from xmcbench.cli.data_io import ColumnNames, Delimiter, Literal, Missing, TextColumn, one_based_of
 from xmcbench.cli.model import MODEL, DatasetName
-from xmcbench.cli.options import LARGEST_ID, RESULTS, Results
+from xmcbench.cli.options import LARGEST_ID, RESULTS, Results, check_output_file
 from xmcbench.cli.output import is_lost
 from xmcbench.cli.terminal import PROSE, columns, make_console, say, styled
 from xmcbench.errors import DataError, UsageError, counted, unknown
@@ -73,7 +72,7 @@ def predict(
     text: Annotated[list[str] | None, typer.Option(help="A text; may be given several times.")] = None,
     texts: Annotated[File, typer.Option(help="Lines, .csv, .tsv, .jsonl, .parquet; - is standard input.")] = None,
     features: Annotated[File, typer.Option(help="Features: npz, npy, XMC text; read at once.")] = None,
-    top: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Labels of each row.")] = 5,
+    top: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Labels of each row; all if there are fewer.")] = 5,
     above: Annotated[float | None, typer.Option(help="Only labels with a score above this.")] = None,
     to: Annotated[File, typer.Option(metavar="FILE", help="Write .jsonl, .csv or .tsv, by the name.")] = None,
     form: Annotated[str, typer.Option("--format", help="Of the output: jsonl, csv, tsv.")] = "",
@@ -101,7 +100,7 @@ def predict(
 
     _check_one_source(text, texts, features, one_based)
     form = _output_form(to, form)
-    _check_output(to, texts or features)
+    check_output_file("--to", to, texts or features)
     reading = Reading(
         text_column=text_column,
         id_column=id_column,
@@ -213,17 +212,6 @@ def _output_form(to: Path | None, form: str) -> str:
     if form and ending in FORMATS and ending != form:
         raise UsageError(f"--to {to} and --format {form} say different forms", "Leave out --format.")
     return form or ending or ("table" if sys.stdout.isatty() else "jsonl")
-
-
-def _check_output(to: Path | None, source: Path | None) -> None:
-    if to is None:
-        return
-    if to.is_dir():
-        raise UsageError(f"--to {to} is a folder", "Give the name of a file.")
-    if to.exists() and not to.is_file():
-        raise UsageError(f"--to {to} is no regular file", "Leave out --to: the output then goes to the pipe.")
-    if to.exists() and source is not None and source.exists() and os.path.samefile(to, source):
-        raise UsageError(f"--to {to} is the file that is read", "Give another file.")
 
 
 def _rows_of_texts(

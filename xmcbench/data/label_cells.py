@@ -65,7 +65,7 @@ def checked_text(value: str, where: str, rules: CellRules) -> str:
     if text in MISSING and not rules.literal:
         hint = f"--missing {text!r} reads such a cell as empty, --literal as the text {text!r}."
         raise DataError(f"{where}: the text is {text!r}, as programs write a missing value", hint)
-    return _whole(value, where)
+    return whole_text(value, where)
 
 
 def _is_missing(text: str, rules: CellRules) -> bool:
@@ -75,7 +75,8 @@ def _is_missing(text: str, rules: CellRules) -> bool:
     return False
 
 
-def _whole(value: str, where: str) -> str:
+def whole_text(value: str, where: str) -> str:
+    """The text itself; DataError for half a surrogate pair, which no file can hold, or a NUL character."""
     if not value.isascii() and (bad := SURROGATE.search(value)):
         raise DataError(f"{where}: half of a surrogate pair, \\u{ord(bad[0]):04x}", "Write the whole character.")
     if "\0" in value:
@@ -92,7 +93,7 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return []
     if isinstance(value, str):
-        text = _whole(value.strip(), where)
+        text = whole_text(value.strip(), where)
         if not text or _is_missing(text, rules):
             return []
         found = None if rules.literal else _listed(text, where)
@@ -105,7 +106,7 @@ def parse_cell(value: object, where: str, rules: CellRules, *, split: bool = Tru
     for name in names:
         if type(name) not in (str, int):
             raise DataError(f"{where}: labels must be names or whole numbers, not {shown(name)}", type_hint(name))
-    return [_whole(str(name), where) for name in names]
+    return [whole_text(str(name), where) for name in names]
 
 
 def _listed(text: str, where: str) -> list[str] | None:

@@ -29,6 +29,7 @@ from xmcbench.files import atomic, replaced_folder, sha256_of
 from xmcbench.inputs import read_file, typed_json
 from xmcbench.models.card import AGAIN, CARD, README, ModelCard, read_card, readme, sealed
 from xmcbench.models.model import Model
+from xmcbench.records.store import Store, is_record_file
 from xmcbench.runs import registry, work_folder
 from xmcbench.runs.machine import pick_device
 from xmcbench.runs.provenance import versions
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.method import Method
     from xmcbench.records.record import Record
-    from xmcbench.records.store import Store
     from xmcbench.runs.spec import RunSpec
 
 METHOD, LABELS, NAMES, VECTORIZER = "method", "labels.json", "names.json", "vectorizer"
@@ -131,12 +131,15 @@ def export(source: Path, to: Path, *, replace: bool = False) -> None:
 
     Raises
     ------
-    UsageError : `to` is a file, or a folder that is not empty without `replace`, or of something else than a model.
+    UsageError : `to` is a file, inside of `source`, or a folder that is not empty without `replace`, or of something
+        else than a model.
     DataError : the model is damaged, or `to` can't be written.
     """
     check(source)
     if os.path.lexists(to) and not to.is_dir():
         raise UsageError(f"{to} is a file", "Give --to a folder.")
+    if source.resolve() in to.resolve().parents:
+        raise UsageError(f"{to} is inside of the model {source}", "Give --to a folder elsewhere.")
     if to.is_dir() and any(to.iterdir()):
         if not (to / CARD).is_file():
             raise UsageError(f"{to} is not empty, and no model", "Give --to a new folder.")
@@ -242,7 +245,13 @@ def model_folder(text: str, store: Store, dataset: str | None = None) -> Path:
         return path
     if "/" in text and not path.exists() and not text.endswith(".json"):
         raise UsageError(f"{text}: no such folder", "`xmcbench model export RUN --to FOLDER` writes a model.")
-    records = store.fitting(text, store.records(), dataset)
+    if path.is_file() and not is_record_file(text):
+        raise UsageError(f"{text} is a file, and a model is a folder", "Give the folder, a run, or a method's name.")
+    try:
+        records = store.fitting(text, store.records(), dataset)
+    except UsageError as error:
+        hint = _how_to_fit(text, store, dataset) or error.hint
+        raise UsageError(f"no folder {text}; {error.message}", hint) from error
     kept = [record for record in records if store.model(record.run_id).is_dir()]
     if not kept:
         newest = records[-1]
@@ -251,6 +260,13 @@ def model_folder(text: str, store: Store, dataset: str | None = None) -> Path:
             f"xmcbench run '{newest.method.label}' --dataset '{newest.dataset.name}' --keep-models fits it again.",
         )
     return of_run(kept[-1], store)
+
+
+def _how_to_fit(text: str, store: Store, dataset: str | None) -> str:
+    """The command that fits the method `text`; "" if there is no such method, or if there are runs of it."""
+    if text not in registry.sources() or any(record.method.name == text for record in store.records()):
+        return ""
+    return f"`xmcbench run {text} --dataset {dataset or 'NAME'} --keep-models` fits one."
 
 
 def of_run(record: Record, store: Store) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 
 from xmcbench import notebook
 from xmcbench.context import RunContext
+from xmcbench.data.label_cells import whole_text
 from xmcbench.data.spec import Naming, title_of
 from xmcbench.errors import DataError, UsageError, XmcError, counted
 from xmcbench.method import Inputs, Method
@@ -138,7 +139,8 @@ class Model:
         ------
         UsageError : k below 1; `above` where scores can't be compared; not exactly one of texts and features; the model
             can't read these.
-        DataError : a text is no string; features of another width, or not finite.
+        DataError : a text is no string, or has a NUL or half of a surrogate pair; features of another width, or not
+            finite.
         """
         if k < 1:
             raise UsageError(f"k is {k}; at least 1 label can be predicted")
@@ -204,10 +206,14 @@ class Model:
         if "features" not in available:
             raise UsageError("this model reads texts, not features", "Give texts.")
         if features.shape[1] != data.n_features:
-            raise DataError(f"rows of {features.shape[1]:,} features; the model was fitted on {data.n_features or 0:,}")
-        if not np.isfinite(features.data).all():
-            raise DataError("a feature is NaN or infinite", "Features must be finite numbers.")
-        rows = features.astype(np.float32).tocsr()
+            hint = f"Make rows with the features of {data.name}, in the same order."
+            raise DataError(
+                f"rows of {features.shape[1]:,} features; the model was fitted on {data.n_features or 0:,}", hint
+            )
+        with np.errstate(over="ignore"):
+            rows = features.astype(np.float32).tocsr()
+        if not np.isfinite(rows.data).all():
+            raise DataError("a feature is NaN or infinite", "Features must be finite numbers, as float32.")
         rows.sort_indices()
         return Inputs(rows, None, label_texts, data.n_labels)
 
@@ -229,3 +235,4 @@ def _check_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"text {number} is a {type(text).__name__}, not a string")
+        whole_text(text, f"text {number}")

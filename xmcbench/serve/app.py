@@ -7,65 +7,27 @@ other hosts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
 
 import jinja2
 import msgspec
-import numpy as np
-import scipy.sparse as sp
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import HTMLResponse
+from markupsafe import escape
+from starlette.exceptions import HTTPException
 
 from xmcbench import __version__
 from xmcbench.data.spec import title_of
 from xmcbench.errors import UsageError, XmcError
-from xmcbench.escaping import clean
+from xmcbench.escaping import clean_lines, html
 from xmcbench.models.model import Label, Model
 from xmcbench.serve.batching import Job, Predictor
+from xmcbench.serve.bodies import WholeBodies, error_answer
+from xmcbench.serve.requests import MOST_LABELS, PredictAnswer, PredictRequest, decoded, encoded, job_of
 
-MOST_BYTES = 1 << 24  # of a request
-MOST_ROWS = 1000  # of a request
-MOST_LABELS = 1000  # of a row
-READ_SECONDS = 30  # for the body of a request
-
-
-class PredictRequest(BaseModel):
-    """Rows to label: one text, several texts, or features."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str | None = Field(None, description="One text.")
-    texts: list[str] | None = Field(None, max_length=MOST_ROWS, description="Several texts.")
-    features: list[dict[int, float]] | None = Field(
-        None, max_length=MOST_ROWS, description="Rows of features as {id: value}, for models that read features."
-    )
-    k: int = Field(5, ge=1, le=MOST_LABELS, description="Labels of each row.")
-    above: float | None = Field(None, allow_inf_nan=False, description="Only labels with a score above this.")
-
-
-class LabelAnswer(BaseModel):
-    """A predicted label; `text` is missing where the name is the text of the label."""
-
-    label: int
-    name: str
-    score: float
-    text: str | None = None
-
-
-class RowAnswer(BaseModel):
-    """The labels of a row, best first."""
-
-    labels: list[LabelAnswer]
-
-
-class PredictAnswer(BaseModel):
-    """One entry per row, in the order of the request."""
-
-    rows: list[RowAnswer]
+MOST_FORM = 1 << 20  # bytes of a form, which takes longer to decode and to show again than JSON
 
 
 def create_app(model: Model) -> FastAPI:
@@ -74,7 +36,7 @@ def create_app(model: Model) -> FastAPI:
         loader=jinja2.PackageLoader("xmcbench", "serve/pages"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: clean(value) if isinstance(value, str) else value,
+        finalize=html,
     )
     pages.globals["title_of"] = title_of
 
@@ -88,31 +50,28 @@ def create_app(model: Model) -> FastAPI:
         title=f"xmcbench: {model.card.method.label} on {model.card.dataset.name}",
         version=__version__,
         docs_url=None,
-        strict_content_type=False,  # curl -d says that JSON is a form
         redoc_url=None,
         lifespan=running,
     )
-    app.middleware("http")(_limited)
-    app.exception_handler(RequestValidationError)(_invalid)
+    app.add_middleware(WholeBodies)
     app.exception_handler(XmcError)(_refused)
+    app.exception_handler(HTTPException)(_unanswered)
+    app.exception_handler(Exception)(_failed)
     card = {
         name: value for name, value in msgspec.to_builtins(model.card).items() if name not in ("files", "sizes", "seal")
     }
+    (request_schema, answer_schema), schemas = msgspec.json.schema_components(
+        (PredictRequest, PredictAnswer), ref_template="#/components/schemas/{name}"
+    )
+    described = {"requestBody": _json(request_schema) | {"required": True}, "responses": {"200": _json(answer_schema)}}
 
     async def labels(job: Job) -> list[list[Label]]:
         return await asyncio.wrap_future(app.state.predictor.submit(job))
 
-    @app.post("/predict", summary="Labels of new rows", response_model_exclude_none=True)
-    async def predict(request: PredictRequest) -> PredictAnswer:
-        rows = await labels(_job(model, request))
-        return PredictAnswer(
-            rows=[
-                RowAnswer(
-                    labels=[LabelAnswer(label=one.id, name=one.name, score=one.score, text=one.text) for one in row]
-                )
-                for row in rows
-            ]
-        )
+    @app.post("/predict", summary="Labels of new rows", openapi_extra=described)
+    async def predict(request: Request) -> Response:
+        job = job_of(model, decoded(await request.body()))
+        return Response(encoded(await labels(job)), media_type="application/json")
 
     @app.get("/health", summary="Whether the server answers")
     async def health() -> dict[str, str]:
@@ -124,83 +83,65 @@ def create_app(model: Model) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def form() -> HTMLResponse:
-        return page("", 5, None)
+        return page()
 
     @app.post("/", include_in_schema=False)
     async def answer(request: Request) -> HTMLResponse:
-        fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
-        text, k_text = fields.get("text", [""])[0], fields.get("k", ["5"])[0]
-        k = int(k_text) if k_text.isdecimal() and 1 <= int(k_text[:9]) <= MOST_LABELS else 5
-        return page(text, k, (await labels(Job(k, None, texts=[text])))[0])
+        text, k = "", 5
+        try:
+            text, k = _fields(await request.body())
+            return page(text, k, (await labels(Job(k, None, texts=[text])))[0])
+        except XmcError as error:
+            return page(text, k, problem=error)
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(pages.get_template("docs.html").render(schema=app.openapi()))
+    async def docs(request: Request) -> HTMLResponse:
+        values = {"schema": app.openapi(), "address": str(request.base_url).rstrip("/")}
+        return HTMLResponse(pages.get_template("docs.html").render(values))
 
-    def page(text: str, k: int, found: list[Label] | None) -> HTMLResponse:
-        values = {"card": model.card, "text": text, "k": k, "found": found, "reads_texts": model.reads_texts}
-        return HTMLResponse(pages.get_template("form.html").render(values))
+    def page(
+        text: str = "", k: int = 5, found: list[Label] | None = None, problem: XmcError | None = None
+    ) -> HTMLResponse:
+        values = {"card": model.card, "reads_texts": model.reads_texts, "most": MOST_LABELS, "k": k}
+        values |= {"found": found, "problem": problem}
+        shown = pages.get_template("form.html").render(values, text=escape(clean_lines(text)))
+        return HTMLResponse(shown, 200 if problem is None else 422)
 
+    app.openapi()["components"] = {"schemas": schemas}
     return app
 
 
-def _job(model: Model, request: PredictRequest) -> Job:
-    """The job of a request. Raises UsageError: not exactly one kind of rows, or a threshold that means nothing."""
-    given = [request.text is not None, request.texts is not None, request.features is not None]
-    if sum(given) != 1:
-        raise UsageError("give one of text, texts and features")
-    if request.above is not None:
-        model.check_above()
-    if request.features is not None:
-        return Job(request.k, request.above, features=_matrix(request.features, model.card.dataset.n_features or 0))
-    if not model.reads_texts:
-        model.inputs([])  # says that it reads features
-    return Job(request.k, request.above, texts=[request.text] if request.text is not None else request.texts)
-
-
-def _matrix(rows: list[dict[int, float]], width: int) -> sp.csr_matrix:
-    indptr = np.cumsum([0, *map(len, rows)])
-    ids = np.array([i for row in rows for i in row], np.int64)
-    if len(ids) and not 0 <= ids.min() <= ids.max() < width:
-        wrong = int(ids.max() if ids.max() >= width else ids.min())
-        raise UsageError(f"there is no feature {wrong}; ids go from 0 to {width - 1}")
-    values = np.array([value for row in rows for value in row.values()], np.float32)
-    return sp.csr_matrix((values, ids, indptr), shape=(len(rows), width))
-
-
-async def _limited(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Read the body within limits of size and time before anything decodes it."""
-    size, chunks = 0, []
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:18]) > MOST_BYTES:
-        return _error(413, f"a request of {declared} bytes; at most {MOST_BYTES} are read", "Send fewer texts at once.")
+def _fields(body: bytes) -> tuple[str, int]:
+    """The text and the number of labels of a form. Raises UsageError: too large, or no such number."""
+    if len(body) > MOST_FORM:
+        raise UsageError(f"the text has more than {MOST_FORM:,} bytes", "POST /predict takes longer ones.")
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > MOST_BYTES:
-                    return _error(413, f"more than {MOST_BYTES} bytes", "Send fewer texts at once.")
-                chunks.append(chunk)
-    except TimeoutError:
-        return _error(408, f"the request was not complete within {READ_SECONDS} s", "Send it again.")
-    request._body = b"".join(chunks)
-    return await call(request)
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+    except ValueError as error:
+        raise UsageError(f"the form can't be read ({error})", "It has the fields text and k.") from error
+    k = fields.get("k", ["5"])[0]
+    if not (k.isdecimal() and len(k) < 10 and 1 <= int(k) <= MOST_LABELS):
+        raise UsageError(f"the number of labels is {k[:20]!r}", f"Give 1 to {MOST_LABELS}.")
+    if "text" not in fields:
+        raise UsageError("the form has no field text", "It has the fields text and k, sent as a browser does.")
+    return fields["text"][0], int(k)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
-    """What is wrong with the JSON of a request, with the place of each fault."""
-    assert isinstance(error, RequestValidationError)
-    faults = []
-    for one in error.errors()[:10]:
-        place = ".".join(str(part) for part in one["loc"] if part != "body")
-        faults.append(f"{place}: {one['msg']}" if place else str(one["msg"]))
-    return _error(422, "; ".join(faults)[:2000], 'Send JSON such as {"text": "a new text", "k": 5}; see /docs.')
+def _json(schema: object) -> dict[str, object]:
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, XmcError)
-    return _error(422, error.message, error.hint)
+    return error_answer(422, error.message, error.hint)
 
 
-def _error(status: int, message: str, hint: str) -> JSONResponse:
-    return JSONResponse({"error": message, "hint": hint}, status)
+async def _unanswered(request: Request, error: Exception) -> Response:
+    """A path or a method that there is not."""
+    assert isinstance(error, HTTPException)
+    return error_answer(error.status_code, f"{request.method} {request.url.path[:200]}: {error.detail}", "See /docs.")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A fault of the method or of the server, whose traceback uvicorn logs."""
+    return error_answer(500, f"the model failed ({type(error).__name__})", "The server's log says more.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from xmcbench.escaping import kind_of, plain_text
 from xmcbench.models.model import Label, Model, Predictions
 from xmcbench.topk import TopK
 
@@ -83,9 +84,9 @@ class Predictor:
                 topk = TopK(found.topk.ids[first:last], found.topk.scores[first:last]).cut(job.k)
                 job.done.set_result(list(Predictions(topk, found.naming).above(job.above)))
                 first = last
-        except Exception as error:
+        except BaseException as error:
             if len(jobs) == 1:
-                jobs[0].done.set_exception(error)
+                _fail(jobs[0], error)
                 return
             for job in jobs:
                 if not job.done.done():
@@ -94,5 +95,12 @@ class Predictor:
     def _predict(self, job: Job) -> None:
         try:
             job.done.set_result(list(self.model.predict(features=job.features, k=job.k, above=job.above)))
-        except Exception as error:
-            job.done.set_exception(error)
+        except BaseException as error:
+            _fail(job, error)
+
+
+def _fail(job: Job, error: BaseException) -> None:
+    """Give the client of a job its error. One that ends programs, such as SystemExit of a plugin, ends nothing here."""
+    if not isinstance(error, Exception):
+        error = RuntimeError(f"{kind_of(error)}: {plain_text(error)}")
+    job.done.set_exception(error)
