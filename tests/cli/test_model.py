@@ -63,11 +63,9 @@ def test_info_says_what_can_not_be_loaded(results: Path, monkeypatch: pytest.Mon
     assert "loaded" not in call("model", "info", "popularity", "--results", results)
     monkeypatch.setattr(Popularity, "info", dataclasses.replace(Popularity.info, version="99"))
     shown = call("model", "info", "popularity", "--results", results)
-    assert "it can't be loaded here, where version 99 is installed" in shown
+    assert "not loaded here  a model of popularity version 1; version 99 is installed" in shown
     monkeypatch.setattr("xmcbench.runs.registry.sources", dict)
-    assert "it can't be loaded here: unknown method 'popularity'" in call(
-        "model", "info", "popularity", "--results", results
-    )
+    assert "and no method popularity is installed" in call("model", "info", "popularity", "--results", results)
 
 
 def test_a_model_is_not_exported_into_itself(results: Path, tmp_path: Path) -> None:
