@@ -89,6 +89,19 @@ def param(
         combination of all tunable parameters: keep the product of their counts at about nine.
     control : the parameter is for controls and ablations of a study; `xmcbench info` lists it apart from the others.
     **bounds : `above`, `least`, `most`, `below` of a number, see `Bounds`; `check_bounds` rejects other values.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from xmcbench import param
+    >>> @dataclass(frozen=True)
+    ... class Params:
+    ...     beam: int = param(10, "nodes kept per level", "ours: a guess", least=1, query=(5, 10, 20))
+    >>> Params().beam
+    10
+    >>> check_bounds("mine", Params(beam=0))
+    Traceback (most recent call last):
+    xmcbench.errors.UsageError: mine: beam is 0, must be at least 1
     """
     limits = Bounds(**bounds) if bounds else None
     metadata = {"doc": doc, "source": source, "bounds": limits, "none": none}
@@ -138,6 +151,13 @@ class MethodInfo:
     scores : what a score means, such as "cosine similarity", if scores of different rows can be compared; "" if they
         only order the labels of one row. `xmcbench predict --above` is for the former.
     seconds : rough wall-clock seconds of a default run on two cores, by data set name, for the plan's estimate.
+
+    Examples
+    --------
+    >>> from xmcbench import MethodInfo
+    >>> info = MethodInfo(name="mine", summary="labels of the nearest title", family="neighbours", version="1")
+    >>> info.devices, info.query_parameters()
+    (('cpu',), {})
     """
 
     name: str

@@ -170,6 +170,19 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
     DataError : no model, damaged, or of another version of the format or of the method.
     UsageError : its method is not installed.
     XmcError : the method or a package that it needs can't be imported.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> import xmcbench as xb
+    >>> rows = [{"text": f"ticket {i} {word}", "labels": [word]} for i in range(20) for word in ("phone", "mail")]
+    >>> _ = Path("tickets.jsonl").write_text("\\n".join(map(json.dumps, rows)))
+    >>> _ = xb.import_data("tickets", "tickets.jsonl", replace=True)
+    >>> run = xb.run("tree", dataset="tickets", keep_models=True, progress=False)
+    >>> model = xb.load_model(f"results/models/{run.records[0].run_id}")
+    >>> [row[0].name for row in model.predict(["my phone", "a mail"], k=1)]
+    ['phone', 'mail']
     """
     folder = Path(folder)
     card = check(folder)
