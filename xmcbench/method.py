@@ -148,8 +148,9 @@ class MethodInfo:
     seeded : two fits with the same seed are equal. False if a library draws random numbers that can't be seeded:
         several seeds are then repeats, and the contract battery compares no two fits.
     devices : the subset of "cpu", "cuda" that the method can use.
-    scores : what a score means, such as "cosine similarity", if scores of different rows can be compared; "" if they
-        only order the labels of one row. `xmcbench predict --above` is for the former.
+    scores : what a score means, in one line, such as "estimated probability of the label, 0 to 1".
+    comparable : a score means the same in every row, so that a threshold makes sense: `xmcbench predict --above` is for
+        these methods alone. False if scores only order the labels of one row.
     seconds : rough wall-clock seconds of a default run on two cores, by data set name, for the plan's estimate.
 
     Examples
@@ -173,6 +174,7 @@ class MethodInfo:
     seeded: bool = True
     devices: tuple[str, ...] = ("cpu",)
     scores: str = ""
+    comparable: bool = False
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def query_parameters(self) -> dict[str, tuple[Any, ...]]:

@@ -201,7 +201,7 @@ class Model:
     def check_above(self) -> None:
         """UsageError unless the scores of the method can be compared between rows."""
         info = self.method.info
-        if not info.scores:
+        if not info.comparable:
             raise UsageError(
                 f"scores of {info.name} only order the labels of one row, so no threshold has a meaning for all rows",
                 "Ask for a number of labels instead.",
