@@ -89,6 +89,19 @@ def param(
         combination of all tunable parameters: keep the product of their counts at about nine.
     control : the parameter is for controls and ablations of a study; `xmcbench info` lists it apart from the others.
     **bounds : `above`, `least`, `most`, `below` of a number, see `Bounds`; `check_bounds` rejects other values.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from xmcbench import param
+    >>> @dataclass(frozen=True)
+    ... class Params:
+    ...     beam: int = param(10, "nodes kept per level", "ours: a guess", least=1, query=(5, 10, 20))
+    >>> Params().beam
+    10
+    >>> check_bounds("mine", Params(beam=0))
+    Traceback (most recent call last):
+    xmcbench.errors.UsageError: mine: beam is 0, must be at least 1
     """
     limits = Bounds(**bounds) if bounds else None
     metadata = {"doc": doc, "source": source, "bounds": limits, "none": none}
@@ -135,9 +148,17 @@ class MethodInfo:
     seeded : two fits with the same seed are equal. False if a library draws random numbers that can't be seeded:
         several seeds are then repeats, and the contract battery compares no two fits.
     devices : the subset of "cpu", "cuda" that the method can use.
-    scores : what a score means, such as "cosine similarity", if scores of different rows can be compared; "" if they
-        only order the labels of one row. `xmcbench predict --above` is for the former.
+    scores : what a score means, in one line, such as "estimated probability of the label, 0 to 1".
+    comparable : a score means the same in every row, so that a threshold makes sense: `xmcbench predict --above` is for
+        these methods alone. False if scores only order the labels of one row.
     seconds : rough wall-clock seconds of a default run on two cores, by data set name, for the plan's estimate.
+
+    Examples
+    --------
+    >>> from xmcbench import MethodInfo
+    >>> info = MethodInfo(name="mine", summary="labels of the nearest title", family="neighbours", version="1")
+    >>> info.devices, info.query_parameters()
+    (('cpu',), {})
     """
 
     name: str
@@ -153,6 +174,7 @@ class MethodInfo:
     seeded: bool = True
     devices: tuple[str, ...] = ("cpu",)
     scores: str = ""
+    comparable: bool = False
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def query_parameters(self) -> dict[str, tuple[Any, ...]]:

@@ -39,6 +39,13 @@ class TopK:
     scores : (n, k) float32, non-increasing, −inf at padding.
     given : (n, k) the scores at the precision in which they were given, any value at padding; None if that is float32,
         or is not known. Not saved. `tied` reads it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> topk = TopK.from_arrays(np.array([[4, 7, 2]]), np.array([[0.1, 0.5, 0.5]]), k=2)
+    >>> topk.ids.tolist(), topk.scores.tolist()
+    ([[2, 7]], [[0.5, 0.5]])
     """
 
     ids: NDArray[np.int32]

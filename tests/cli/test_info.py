@@ -104,3 +104,12 @@ def test_text_is_cleaned_and_empty_facts_are_left_out() -> None:
     assert "needs" not in said
     assert not any(c in said for c in "\x1b\x07\r")
     assert "@x{ }" in said
+
+
+def test_what_scores_mean_and_whether_rows_compare() -> None:
+    for name, comparable in (("tree", True), ("ovr", True), ("ance", True), ("knn", False), ("elias", False)):
+        (found,) = facts(name)
+        assert found["comparable_between_rows"] is comparable
+        assert found["scores"]
+    assert "comparable between rows:  no" in text("knn")
+    assert "votes of the neighbours" in text("knn")

@@ -139,7 +139,7 @@ def test_csv_has_a_line_per_label_and_one_for_a_row_without(
 ) -> None:
     tree = registry.get("tree")
     with monkeypatch.context() as patch:
-        patch.setattr(tree, "info", replace(tree.info, scores=""))
+        patch.setattr(tree, "info", replace(tree.info, comparable=False))
         assert "no threshold has a meaning" in refused(world.model, "--text", "a", "--above", 0.5)
     path, out = tmp_path / "new.jsonl", tmp_path / "out.csv"
     path.write_text('{"id": "=1+1", "text": "kidney heart"}\n{"id": 7, "text": ""}\n')

@@ -22,6 +22,7 @@ from tests.kills import killed_after
 from xmcbench import limits
 from xmcbench.cli.app import app
 from xmcbench.data import load
+from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import unfinished
 from xmcbench.models.card import CARD, ModelCard, read_card, sealed
@@ -29,6 +30,7 @@ from xmcbench.models.folder import check, export, keep, load_model
 from xmcbench.records.leftovers import remove_finished, running
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
+from xmcbench.runs.spec import RunSpec
 
 DATA = "synthetic[labels=60,rows=100,test=20]"
 FILE = "method/popularity.npz"
@@ -99,15 +101,29 @@ def test_a_damaged_model_is_named_and_the_run_is_fitted_again(results: Path, dam
     assert xb.results(results)["popularity"].model().card.run_id == record.run_id
 
 
-def test_a_damaged_model_is_replaced_while_its_fit_is_there(tmp_path: Path) -> None:
+def fitted_alone(store: Store) -> tuple[RunSpec, Dataset, Record]:
+    """A run as a process leaves it that was killed after the record and before it kept the model."""
     from xmcbench.context import Reporter
     from xmcbench.records.execution import execute
     from xmcbench.runs.job import Options
     from xmcbench.runs.plan import make_plan
 
     (spec,) = make_plan(["popularity"], [DATA])
-    data, store = load(DATA), Store(tmp_path / "r")
-    record, _ = execute(spec, data, store, Options(samples=20), Reporter())
+    data = load(DATA)
+    return spec, data, execute(spec, data, store, Options(samples=20), Reporter())[0]
+
+
+def test_a_model_that_a_killed_process_did_not_keep_is_kept_without_another_run(tmp_path: Path) -> None:
+    _, _, record = fitted_alone(Store(tmp_path / "r"))
+    assert run(tmp_path / "r").run_id == record.run_id
+    (model,) = models(tmp_path / "r")
+    assert model.name == record.run_id
+    check(model)
+
+
+def test_a_damaged_model_is_replaced_while_its_fit_is_there(tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    spec, data, record = fitted_alone(store)
     model = keep(spec, record, data, store)
     (model / FILE).unlink()  # a link to the file of the fit, which must stay whole
     (model / FILE).write_bytes(b"other")
@@ -234,7 +250,7 @@ def test_two_processes_keep_the_model_of_one_run_at_once(tmp_path: Path) -> None
     outputs = [process.communicate(timeout=120)[0].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     for name in ("popularity", "knn"):
-        record = xb.results(tmp_path / "r")[name].records[-1]
+        (record,) = xb.results(tmp_path / "r")[name].records  # the second process neither fits nor predicts again
         load_model(tmp_path / "r" / "models" / record.run_id)
     for model in models(tmp_path / "r"):
         check(model)

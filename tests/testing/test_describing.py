@@ -58,6 +58,8 @@ class NoDefault:
     ("change", "said"),
     [
         ({"name": "Two Words"}, ["name 'Two Words'"]),
+        ({"comparable": True}, ["comparable scores need a meaning"]),
+        ({"scores": "a\nb"}, ["scores must be one line"]),
         ({"name": "a--b"}, ["name 'a--b'"]),
         ({"summary": ""}, ["summary"]),
         ({"summary": "two\nlines"}, ["summary"]),

@@ -23,6 +23,15 @@ class Comparison(Sequence["Gap"]):
     ----------
     a, b : labels of the two sides. seeds : (A's, B's) that were used; means over these are compared.
     gaps : metric, values of both sides, difference, its 95 % interval, p, and verdict.
+
+    Examples
+    --------
+    >>> import xmcbench as xb
+    >>> runs = xb.run(["popularity", "knn"], dataset="synthetic[labels=60,rows=100,test=20]", progress=False)
+    >>> comparison = xb.compare(runs["popularity"], runs["knn"], samples=100)
+    >>> gap = comparison["P@5"]
+    >>> gap.low <= gap.difference <= gap.high
+    True
     """
 
     def __init__(self, a: str, b: str, seeds: tuple[list[int | None], list[int | None]], gaps: Sequence[Gap]) -> None:

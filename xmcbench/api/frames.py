@@ -1,15 +1,15 @@
-"""Records as tables for pandas, polars and parquet: one row per run, or one per run and metric.
+"""Tables for pandas, polars and parquet: of records, one row per run, or one per run and metric; see `Frame`.
 
 Columns of "runs": run_id, status, reason, method, label, version, parameters (JSON), dataset, view, revision, seed, k,
 device, started (UTC), fit_seconds, predict_seconds, query_p50_ms, model_bytes, peak_rss_bytes, then one per metric,
 named as it is (P@1). Columns of "metrics": run_id, label, dataset, view, seed, metric, value, low, high, best.
-Metrics are fractions. Unknown values are null.
+Metrics are fractions. Unknown values are null. `xmcbench.api.mistakes` has the columns of errors.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from xmcbench.records.record import Record
 
 Per = Literal["runs", "metrics"]
-Kind = Literal["text", "integer", "number", "time"]
+Kind = Literal["text", "integer", "number", "flag", "time"]
 COSTS = ("fit_seconds", "predict_seconds", "query_p50_ms", "model_bytes", "peak_rss_bytes")
-PANDAS = {"text": "string", "integer": "Int64", "number": "float64", "time": "datetime64[us, UTC]"}
+PANDAS = {
+    "text": "string",
+    "integer": "Int64",
+    "number": "float64",
+    "flag": "boolean",
+    "time": "datetime64[us, UTC]",
+}
 
 
 class Column(NamedTuple):
@@ -32,7 +38,10 @@ class Column(NamedTuple):
     values: list[Any]
 
 
-def columns(records: Sequence[Record], per: Per) -> dict[str, Column]:
+Frame = Mapping[str, Column]  # columns of equal length, by name
+
+
+def columns(records: Sequence[Record], per: Per) -> Frame:
     """The columns of the records by name; UsageError if `per` is neither "runs" nor "metrics"."""
     if per == "runs":
         return _of_runs(records)
@@ -41,7 +50,7 @@ def columns(records: Sequence[Record], per: Per) -> dict[str, Column]:
     raise unknown("kind of frame", str(per), ("runs", "metrics"))
 
 
-def _of_runs(records: Sequence[Record]) -> dict[str, Column]:
+def _of_runs(records: Sequence[Record]) -> Frame:
     found: dict[str, Column] = {
         "run_id": Column("text", [r.run_id for r in records]),
         "status": Column("text", [r.status for r in records]),
@@ -64,7 +73,7 @@ def _of_runs(records: Sequence[Record]) -> dict[str, Column]:
     return found
 
 
-def _of_metrics(records: Sequence[Record]) -> dict[str, Column]:
+def _of_metrics(records: Sequence[Record]) -> Frame:
     pairs = [(record, metric) for record in records for metric in record.metrics]
     return {
         "run_id": Column("text", [r.run_id for r, _ in pairs]),
@@ -89,17 +98,16 @@ def _time(text: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def to_pandas(records: Sequence[Record], per: Per) -> Any:
+def to_pandas(frame: Frame) -> Any:
     """A pandas.DataFrame; UsageError if pandas is not installed."""
     try:
         import pandas as pd
     except ImportError as error:
         raise _missing("pandas") from error
-    found = columns(records, per)
-    return pd.DataFrame({name: pd.Series(c.values, dtype=PANDAS[c.kind]) for name, c in found.items()})
+    return pd.DataFrame({name: pd.Series(c.values, dtype=PANDAS[c.kind]) for name, c in frame.items()})
 
 
-def to_polars(records: Sequence[Record], per: Per) -> Any:
+def to_polars(frame: Frame) -> Any:
     """A polars.DataFrame; UsageError if polars is not installed."""
     try:
         import polars as pl
@@ -109,14 +117,14 @@ def to_polars(records: Sequence[Record], per: Per) -> Any:
         "text": pl.String,
         "integer": pl.Int64,
         "number": pl.Float64,
+        "flag": pl.Boolean,
         "time": pl.Datetime("us", "UTC"),
     }
-    found = columns(records, per)
-    values = {name: c.values for name, c in found.items()}
-    return pl.DataFrame(values, schema={name: kinds[c.kind] for name, c in found.items()})
+    values = {name: c.values for name, c in frame.items()}
+    return pl.DataFrame(values, schema={name: kinds[c.kind] for name, c in frame.items()})
 
 
-def to_parquet(records: Sequence[Record], path: Path, per: Per) -> None:
+def to_parquet(frame: Frame, path: Path) -> None:
     """Write a parquet file, whole or not at all.
 
     Raises
@@ -131,8 +139,14 @@ def to_parquet(records: Sequence[Record], path: Path, per: Per) -> None:
         raise _missing("pyarrow") from error
     from xmcbench.files import atomic
 
-    kinds = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "time": pa.timestamp("us", "UTC")}
-    table = pa.table({name: pa.array(c.values, kinds[c.kind]) for name, c in columns(records, per).items()})
+    kinds = {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "flag": pa.bool_(),
+        "time": pa.timestamp("us", "UTC"),
+    }
+    table = pa.table({name: pa.array(c.values, kinds[c.kind]) for name, c in frame.items()})
     with atomic(path) as file:
         pq.write_table(table, file)
 

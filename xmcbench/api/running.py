@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -181,15 +182,11 @@ def execute_plan(
     failures: list[Failure] = []
     works: list[Path] = []  # of runs that ended ok; those of others are needed to resume
 
-    def is_complete(record: Record) -> bool:
-        from xmcbench.models.folder import has_model
-
-        return not options.keep_models or has_model(record, store)
-
     with running(store.folder, _work_folders(plan, data, store, options)):
         for spec in plan:
             try:
                 with watcher.running(f"{spec.label} on {spec.dataset}") as progress:
+                    is_complete = partial(_is_complete, spec, data[spec.data], store, options)
                     record, reused = execute(spec, data[spec.data], store, options, progress, is_complete)
             except WriteError:  # nothing could be recorded
                 raise
@@ -215,6 +212,19 @@ def _work_folders(plan: Sequence[RunSpec], data: dict[DataKey, Dataset], store: 
 
     devices = [pick_device(options.device, spec.info.devices) for spec in plan]
     return [store.work(s.fit_hash(data[s.data].content_hash, d)) for s, d in zip(plan, devices, strict=True)]
+
+
+def _is_complete(spec: RunSpec, dataset: Dataset, store: Store, options: Options, record: Record, locked: bool) -> bool:
+    """Whether the model of a finished run is not asked for, or kept, also if only now, from another's work folder."""
+    from xmcbench.models.folder import has_model, keep
+
+    if not options.keep_models or has_model(record, store):
+        return True
+    with suppress(XmcError):  # usually the work folder is gone
+        if locked:
+            keep(spec, record, dataset, store, is_locked=True)
+            return True
+    return False
 
 
 def _keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store, watcher: Watcher) -> list[Failure]:

@@ -13,7 +13,8 @@ from xmcbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from xmcbench.api.frames import Per
-    from xmcbench.comparison.mistakes import Document, LabelMistakes, Mistakes
+    from xmcbench.api.mistakes import DocumentErrors, LabelErrors
+    from xmcbench.comparison.mistakes import Mistakes
     from xmcbench.models.model import Model
     from xmcbench.records.record import Record
 
@@ -28,6 +29,15 @@ class Run:
     ----------
     records : the records, in the order in which they were made.
     folder : the results folder that has them.
+
+    Examples
+    --------
+    >>> import xmcbench as xb
+    >>> run = xb.run("popularity", dataset="synthetic[labels=60,rows=100,test=20]", progress=False)[0]
+    >>> run.label, run.seeds, run.status
+    ('popularity', [0], 'ok')
+    >>> 0 < run.scores["P@5"] < 1
+    True
     """
 
     def __init__(self, records: Sequence[Record], folder: Path) -> None:
@@ -76,6 +86,14 @@ class Run:
         """The fitted model of the newest record that has one, to label new texts.
 
         Raises UsageError: none was kept; run with `keep_models=True`.
+
+        Examples
+        --------
+        >>> import xmcbench as xb
+        >>> data = "synthetic[labels=60,rows=100,test=20]"
+        >>> run = xb.run("popularity", dataset=data, keep_models=True, progress=False)[0]
+        >>> run.model()
+        <popularity fitted on synthetic[rows=100,test=20,labels=60], 60 labels>
         """
         from xmcbench.models.folder import load_model, of_run
         from xmcbench.records.store import Store
@@ -87,8 +105,10 @@ class Run:
             raise UsageError(f"the model of {self.label} on {self.dataset} was not kept", hint)
         return load_model(of_run(kept[-1], store))
 
-    def errors(self, k: int = 5, by: str = "") -> Iterator[Document]:
+    def errors(self, k: int = 5, by: str = "") -> DocumentErrors:
         """The test documents of the newest record, worst first: true and predicted labels, and the score of each.
+
+        A sequence of `xmcbench.comparison.mistakes.Document`, and a frame: `run.errors().to_pandas()`.
 
         Parameters
         ----------
@@ -97,13 +117,29 @@ class Run:
         Raises
         ------
         DataError : predictions were not kept, or the data set is not the one of the run.
-        """
-        found = self._mistakes(k, by)
-        return found.documents(found.order)
 
-    def label_errors(self, k: int = 5) -> list[LabelMistakes]:
-        """The labels of the newest record, most missed first: precision, recall, F1, and what was predicted instead."""
-        return list(self._mistakes(k, "").labels())
+        Examples
+        --------
+        >>> import xmcbench as xb
+        >>> run = xb.run("knn", dataset="synthetic[labels=60,rows=100,test=20]", progress=False)[0]
+        >>> worst = run.errors()[0]
+        >>> worst.value <= run.errors()[1].value
+        True
+        >>> [label.name for label in worst.true if not label.rank] != []  # missed labels
+        True
+        """
+        from xmcbench.api.mistakes import DocumentErrors
+
+        return DocumentErrors(self._mistakes(k, by))
+
+    def label_errors(self, k: int = 5) -> LabelErrors:
+        """The labels of the newest record, most missed first: precision, recall, F1, and what was predicted instead.
+
+        A sequence of `xmcbench.comparison.mistakes.LabelMistakes`, and a frame, as `errors`.
+        """
+        from xmcbench.api.mistakes import LabelErrors
+
+        return LabelErrors(self._mistakes(k, ""))
 
     def _mistakes(self, k: int, by: str) -> Mistakes:
         from xmcbench.comparison.mistakes import Mistakes, data_of
@@ -126,6 +162,15 @@ class Runs(Sequence[Run]):
 
     `runs[0]` is the first one, `runs["elias"]` the one of that label or method name. Where there is one run alone,
     `runs.scores` are its scores.
+
+    Examples
+    --------
+    >>> import xmcbench as xb
+    >>> runs = xb.run(["popularity", "knn"], dataset="synthetic[labels=60,rows=100,test=20]", progress=False)
+    >>> [run.label for run in runs]
+    ['popularity', 'knn']
+    >>> runs["knn"].scores["P@1"] > runs["popularity"].scores["P@1"]
+    True
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -180,6 +225,18 @@ class Runs(Sequence[Run]):
         """The scores of the one run, see `Run.scores`; UsageError if there are several runs."""
         return self.only().scores
 
+    def model(self) -> Model:
+        """The model of the one run, see `Run.model`."""
+        return self.only().model()
+
+    def errors(self, k: int = 5, by: str = "") -> DocumentErrors:
+        """The errors of the one run, see `Run.errors`."""
+        return self.only().errors(k, by)
+
+    def label_errors(self, k: int = 5) -> LabelErrors:
+        """The errors of the one run by label, see `Run.label_errors`."""
+        return self.only().label_errors(k)
+
     def to_pandas(self, per: Per = "runs") -> Any:
         """A pandas.DataFrame with one row per record (`per="runs"`), or per record and metric (`per="metrics"`).
 
@@ -187,21 +244,21 @@ class Runs(Sequence[Run]):
 
         Raises UsageError: pandas is not installed.
         """
-        from xmcbench.api.frames import to_pandas
+        from xmcbench.api.frames import columns, to_pandas
 
-        return to_pandas(self.records, per)
+        return to_pandas(columns(self.records, per))
 
     def to_polars(self, per: Per = "runs") -> Any:
         """The same as a polars.DataFrame; UsageError if polars is not installed."""
-        from xmcbench.api.frames import to_polars
+        from xmcbench.api.frames import columns, to_polars
 
-        return to_polars(self.records, per)
+        return to_polars(columns(self.records, per))
 
     def to_parquet(self, path: str | Path, per: Per = "runs") -> None:
         """Write the same as a parquet file; UsageError if pyarrow is not installed."""
-        from xmcbench.api.frames import to_parquet
+        from xmcbench.api.frames import columns, to_parquet
 
-        to_parquet(self.records, Path(path), per)
+        to_parquet(columns(self.records, per), Path(path))
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self)) or f"<{NO_RUNS}>"

@@ -128,6 +128,8 @@ def method_facts(method: type[Method], name: str) -> Facts:
         **_attributes(about, "summary", "family", "version"),
         "origin": source.origin if source else name,
         **_attributes(about, "needs", "wants_validation", "deterministic", "seeded", "devices"),
+        "scores": about.scores,
+        "comparable_between_rows": about.comparable,
         "about": inspect.cleandoc(docstring) if docstring else "",
         "parameters": [_parameter_facts(field) for field in dataclasses.fields(about.parameters)],
         "presets": {preset: dict(values) for preset, values in about.presets.items()},

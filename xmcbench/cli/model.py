@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from xmcbench.cli.options import AS_FOLDER, RESULTS, AsJson, Results
-from xmcbench.cli.terminal import columns, number, percent, say
+from xmcbench.cli.terminal import columns, say
 
 if TYPE_CHECKING:
     from xmcbench.models.card import ModelCard
@@ -56,21 +56,7 @@ def info(
 
 
 def _print(path: Path, card: ModelCard, fault: str) -> None:
-    from xmcbench.models.card import SHOWN
+    from xmcbench.models.card import facts
 
-    method, data = card.method, card.dataset
-    values = {metric.name: metric.value for metric in card.metrics}
-    scores = ", ".join(f"{name} {percent(values[name])}" for name in SHOWN if values.get(name) is not None)
-    reads = "texts" if "vectorizer" in card.files or "features" not in card.available else ""
-    features = f"rows of {number(data.n_features)} features" if "features" in card.available else ""
-    rows = [
-        ("folder", path),
-        ("method", f"{method.label}, version {method.version}"),
-        ("data set", f"{data.name} (view {data.view}, revision {data.revision})"),
-        ("labels", f"{number(data.n_labels)}{'' if 'label_texts' in card.available else ', without names'}"),
-        ("reads", " or ".join(filter(None, (reads, features)))),
-        ("test scores", scores or "none"),
-        ("run", f"{card.run_id}, seed {card.seed}"),
-        ("written", f"{card.created}, xmcbench {card.libraries.get('xmcbench', 'unknown')}"),
-    ]
+    rows = [("folder", str(path)), *facts(card)]
     typer.echo(columns([*rows, ("not loaded here", fault)] if fault else rows))

@@ -28,10 +28,20 @@ def load(
     verify : hash the cached files and compute the content hash again, even of files that did not change since they were
         last hashed. A damaged cache is parsed again, with a warning, in either case.
 
+    Returns
+    -------
+    Dataset : its splits, label texts, and what metrics need.
+
     Raises
     ------
     UsageError : unknown name (the message suggests the nearest one) or unknown view.
     DataError : a file is unavailable or damaged, or the cache can't be written.
+
+    Examples
+    --------
+    >>> from xmcbench import load
+    >>> load("synthetic[labels=60,rows=100,test=20]")
+    <synthetic[rows=100,test=20,labels=60] (bow): 100 training and 20 test rows, 60 labels>
     """
     from xmcbench.data.loading import load as load_dataset
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench import notebook
+from xmcbench.errors import counted
 from xmcbench.method import Facts, Inputs, TrainData
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ class Parsed:
         return {"train": self.train, "test": self.test} | official
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Dataset(Parsed):
     """A data set in one view, parsed and checked.
 
@@ -131,6 +133,20 @@ class Dataset(Parsed):
         from xmcbench.data.near import near_groups
 
         return near_groups(self.test)
+
+    def __repr__(self) -> str:
+        rows = {which: split.labels.shape[0] for which, split in self.splits.items()}
+        counts = f"{rows['train']:,} training and {rows['test']:,} test rows, {counted(self.n_labels, 'label')}"
+        return f"<{self.name} ({self.view}): {counts}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(which, *_counts(split)) for which, split in self.splits.items()]
+        named = ["texts"] * (self.label_texts is not None) + ["names"] * (self.label_names is not None)
+        labels = f"{counted(self.n_labels, 'label')} with {' and '.join(named) or 'neither names nor texts'}"
+        caption = f"{self.name}, view {self.view}, revision {self.revision}: {labels}"
+        return notebook.table(
+            ("split", "rows", "labels per row", "features", "features per row", "texts"), rows, caption
+        )
 
     def facts(self) -> Facts:
         """The counts and available inputs that `Method.skip` may use."""
@@ -166,6 +182,13 @@ class Dataset(Parsed):
     def test_inputs(self) -> Inputs:
         """The test rows without their labels, as passed to `predict`."""
         return self._inputs(self.test)
+
+
+def _counts(split: Split) -> tuple[str, ...]:
+    """Rows, labels per row, features, features per row, and whether there are texts, as readers see them."""
+    n, features = split.labels.shape[0], split.features
+    width, each = ("–", "–") if features is None else (f"{features.shape[1]:,}", f"{features.nnz / max(n, 1):.1f}")
+    return f"{n:,}", f"{split.labels.nnz / max(n, 1):.2f}", width, each, "no" if split.texts is None else "yes"
 
 
 def _read_only(matrix: sp.csr_matrix) -> sp.csr_matrix:

@@ -76,6 +76,10 @@ class Knn:
     the nearest if p > 1. Labels of no neighbour are not predicted, so a row can have fewer than k labels, or none if
     it shares no feature with any training row.
 
+    Scores order the labels of one row; how many votes a row has in all depends on its neighbourhood. Measured on titles
+    of eurlex-4.3k: the best threshold for all rows gives a micro-F1 of 65.2 %, the best number of labels 64.7 % (for
+    the tree preset xrlinear: 72.1 % and 66.3 %).
+
     For BM25 see `xmcbench.sparse.bm25`. Rows to predict for are scaled to length one, which changes no ranking.
     """
 
@@ -91,6 +95,7 @@ class Knn:
         parameters=KnnParams,
         needs=("features",),
         deterministic=True,
+        scores="votes of the neighbours that have the label: s₁ Σ (sᵢ / s₁)^p, more where more neighbours are near",
         seconds={"icd10cm": 5, "eurlex-4.3k": 20},
     )
 

@@ -81,6 +81,7 @@ class Ovr:
         parameters=OvrParams,
         needs=("features",),
         scores="margin w·x + b of the label; above 0 it is more likely than not",
+        comparable=True,
         seconds={"icd10cm": 300, "eurlex-4.3k": 60},
     )
 

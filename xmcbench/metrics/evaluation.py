@@ -96,6 +96,19 @@ def evaluate(
     ------
     UsageError : unknown metric or slice, or one that needs training labels the truth doesn't have.
     DataError : predictions of other rows or labels, or a label twice in a row.
+
+    Examples
+    --------
+    Two rows of three labels; the first predicted label is true in the first row alone:
+
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from xmcbench import TopK, evaluate
+    >>> from xmcbench.metrics import Truth
+    >>> truth = Truth.build(sp.csr_matrix([[1, 0, 1], [0, 1, 0]]))
+    >>> topk = TopK.from_arrays(np.array([[0, 1], [2, 1]]), np.array([[0.9, 0.1], [0.8, 0.7]]))
+    >>> evaluate(topk, truth, ["P@1", "R@2"], samples=0).fractions()
+    {'P@1': 0.5, 'R@2': 0.75}
     """
     metrics = parse_all(names)
     check_needs(metrics, truth)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from xmcbench.amounts import number, percent
 from xmcbench.errors import DataError
 from xmcbench.escaping import code, markdown
 from xmcbench.inputs import read_json, typed
@@ -89,6 +90,24 @@ def read_card(folder: Path) -> ModelCard:
     if card.seal != _seal(raw):
         raise DataError(f"{path}: changed after the export", AGAIN)
     return card
+
+
+def facts(card: ModelCard) -> list[tuple[str, str]]:
+    """(title, text) of what a reader wants to know of a model first."""
+    method, data = card.method, card.dataset
+    values = {metric.name: metric.value for metric in card.metrics}
+    scores = ", ".join(f"{name} {percent(values[name])}" for name in SHOWN if values.get(name) is not None)
+    reads = "texts" if "vectorizer" in card.files or "features" not in card.available else ""
+    features = f"rows of {number(data.n_features)} features" if "features" in card.available else ""
+    return [
+        ("method", f"{method.label}, version {method.version}"),
+        ("data set", f"{data.name} (view {data.view}, revision {data.revision})"),
+        ("labels", f"{number(data.n_labels)}{'' if 'label_texts' in card.available else ', without names'}"),
+        ("reads", " or ".join(filter(None, (reads, features)))),
+        ("test scores", scores or "none"),
+        ("run", f"{card.run_id}, seed {card.seed}"),
+        ("written", f"{card.created}, xmcbench {card.libraries.get('xmcbench', 'unknown')}"),
+    ]
 
 
 def readme(card: ModelCard, *, reads_texts: bool) -> bytes:

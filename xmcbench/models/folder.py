@@ -44,10 +44,11 @@ if TYPE_CHECKING:
 METHOD, LABELS, NAMES, VECTORIZER = "method", "labels.json", "names.json", "vectorizer"
 
 
-def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
+def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store, *, is_locked: bool = False) -> Path:
     """Write the fitted model of a run that has just ended to RESULTS/models/RUN_ID; returns that folder.
 
-    A model that is there already stays if it is whole and of this run; otherwise it is replaced.
+    A model that is there already stays if it is whole and of this run; otherwise it is replaced. `is_locked`: this
+    process holds the lock of the run's work folder.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store) -> Path:
     chosen = {name: record.method.parameters[name] for name, _ in spec.grid or ()}
     work = store.work(spec.fit_hash(dataset.content_hash, device))
     identity = spec.with_chosen(chosen).identity(dataset.content_hash, device)
-    with work_folder.model_of(work, identity) as model, replaced_folder(target) as folder:
+    with work_folder.model_of(work, identity, is_locked=is_locked) as model, replaced_folder(target) as folder:
         _link(model, folder / METHOD)
         for name, texts in ((LABELS, dataset.label_texts), (NAMES, dataset.label_names)):
             if texts is not None:
@@ -173,6 +174,19 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Model:
     DataError : no model, damaged, or of another version of the format or of the method.
     UsageError : its method is not installed.
     XmcError : the method or a package that it needs can't be imported.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> import xmcbench as xb
+    >>> rows = [{"text": f"ticket {i} {word}", "labels": [word]} for i in range(20) for word in ("phone", "mail")]
+    >>> _ = Path("tickets.jsonl").write_text("\\n".join(map(json.dumps, rows)))
+    >>> _ = xb.import_data("tickets", "tickets.jsonl", replace=True)
+    >>> run = xb.run("tree", dataset="tickets", keep_models=True, progress=False)
+    >>> model = xb.load_model(f"results/models/{run.records[0].run_id}")
+    >>> [row[0].name for row in model.predict(["my phone", "a mail"], k=1)]
+    ['phone', 'mail']
     """
     folder = Path(folder)
     card = check(folder)

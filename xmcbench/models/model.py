@@ -47,6 +47,16 @@ class Predictions(Sequence[list[Label]]):
     ----------
     topk : ids (n, k) int32 and scores (n, k) float32, see `TopK`.
     naming : names and texts of all labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> topk = TopK.from_arrays(np.array([[1, 0]]), np.array([[0.5, 0.25]]))
+    >>> predictions = Predictions(topk, Naming(names=["R05", "S83"], texts=["Cough", "Dislocation of knee"]))
+    >>> predictions[0][0]
+    Label(id=1, name='S83', score=0.5, text='Dislocation of knee')
+    >>> [label.name for label in predictions.above(0.3)[0]]
+    ['S83']
     """
 
     def __init__(self, topk: TopK, naming: Naming) -> None:
@@ -94,6 +104,18 @@ class Model:
     method : the fitted method.
     vectorizer : makes features from texts; None if the features of the data set were not made from texts.
     naming : names and texts of its labels.
+
+    Examples
+    --------
+    >>> import xmcbench as xb
+    >>> data = "synthetic[labels=60,rows=100,test=20]"
+    >>> model = xb.run("tree", dataset=data, keep_models=True, progress=False).model()
+    >>> features = xb.dataset(data).test.features
+    >>> predictions = model.predict(features=features, k=3)
+    >>> predictions.topk.ids.shape
+    (20, 3)
+    >>> model.n_labels, model.card.method.name
+    (60, 'tree')
     """
 
     def __init__(
@@ -181,7 +203,7 @@ class Model:
     def check_above(self) -> None:
         """UsageError unless the scores of the method can be compared between rows."""
         info = self.method.info
-        if not info.scores:
+        if not info.comparable:
             raise UsageError(
                 f"scores of {info.name} only order the labels of one row, so no threshold has a meaning for all rows",
                 "Ask for a number of labels instead.",
@@ -220,6 +242,11 @@ class Model:
     def __repr__(self) -> str:
         data = self.card.dataset
         return f"<{self.card.method.label} fitted on {data.name}, {counted(data.n_labels, 'label')}>"
+
+    def _repr_html_(self) -> str:
+        from xmcbench.models.card import facts
+
+        return notebook.table(("model", ""), facts(self.card))
 
 
 def _can_explain(name: str) -> bool:

@@ -67,6 +67,7 @@ class Napkinxc(rows.PeerMethod):
         presets={"plt": {}, "br": {"model": "br"}, "own": {"loss": "log", "liblinear_c": 10.0}},
         needs=("features",),
         scores="estimated probability of the label, 0 to 1",
+        comparable=True,
         seeded=False,
         seconds={"icd10cm": 40, "eurlex-4.3k": 25},
     )

@@ -78,6 +78,7 @@ class Omikuji(rows.PeerMethod):
         },
         needs=("features",),
         scores="product over the path of exp(−max(0, 1 − margin)²), mean over the trees, 0 to 1",
+        comparable=True,
         seeded=False,
         seconds={"icd10cm": 60, "eurlex-4.3k": 60},
     )

@@ -52,12 +52,13 @@ def execute(
     store: Store,
     options: Options,
     reporter: Reporter,
-    is_complete: Callable[[Record], bool] = lambda record: True,
+    is_complete: Callable[[Record, bool], bool] = lambda record, locked: True,
 ) -> tuple[Record, bool]:
     """Execute one run and add its record; returns (record, whether it already existed).
 
     Every failure, including Ctrl-C, becomes a record with a status and a reason. A finished run that is not
-    `is_complete`, such as one without the model that is asked for, is executed again.
+    `is_complete`, such as one without the model that is asked for, is executed again. `is_complete(record, locked)` may
+    complete it from the work folder, if `locked`: this process then holds the lock of that folder.
 
     Raises
     ------
@@ -68,14 +69,14 @@ def execute(
     device = pick_device(options.device, spec.info.devices)
     spec_hash = spec.spec_hash(dataset.content_hash, device)
     old = None if options.again else store.done(spec_hash)
-    if old is not None and is_complete(old):
+    if old is not None and is_complete(old, False):
         return with_metrics(old, dataset, store, options)
     work = store.work(spec.fit_hash(dataset.content_hash, device)).absolute()  # a method may change the current folder
     started = datetime.now(UTC)
     with work_folder.locked(work, reporter):
         old = store.done(spec_hash)
-        if old is not None and not options.again and is_complete(old):
-            # another process finished the run while this one waited
+        if old is not None and not options.again and is_complete(old, True):
+            # another process finished the run while this one waited, or was killed before it kept the model
             return with_metrics(old, dataset, store, options)
         if options.again:
             work_folder.discard(work)

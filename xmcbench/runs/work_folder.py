@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -176,8 +176,8 @@ class _Saved(msgspec.Struct):
 
 
 @contextmanager
-def model_of(work: Path, identity: Mapping[str, object]) -> Iterator[Path]:
-    """The folder of the model that a run saved in its work folder, which is locked meanwhile.
+def model_of(work: Path, identity: Mapping[str, object], *, is_locked: bool = False) -> Iterator[Path]:
+    """The folder of the model that a run saved in its work folder, which is locked meanwhile unless it is already.
 
     DataError if there is none, or if it is not the one that was saved.
     """
@@ -188,7 +188,7 @@ def model_of(work: Path, identity: Mapping[str, object]) -> Iterator[Path]:
     def reject(path: Path, fault: str) -> None:
         raise DataError(f"{path}: {fault}", hint)
 
-    with locks.locked(_lock_of(work)):
+    with nullcontext() if is_locked else locks.locked(_lock_of(work)):
         fit = StateFile(work / "fit.json", identity, reject).read(_Saved)
         if fit is None:
             raise DataError(f"{work}: has no fitted model", hint)

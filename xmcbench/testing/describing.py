@@ -25,6 +25,8 @@ def info_problems(info: MethodInfo) -> list[str]:
         f"family {info.family!r} is none of {', '.join(FAMILIES)}": info.family not in FAMILIES,
         "version must be text, such as '1'": not (isinstance(info.version, str) and info.version),
         "deterministic and not seeded contradict each other": info.deterministic and not info.seeded,
+        "comparable scores need a meaning: set scores": info.comparable and not info.scores,
+        "scores must be one line of text": "\n" in info.scores,
         "citation must be BibTeX (@…) or empty": bool(info.citation) and not info.citation.lstrip().startswith("@"),
         f"needs {sorted(info.needs)} are not all of {sorted(kinds)}": not set(info.needs) <= kinds,
         f"devices {sorted(info.devices)} must be one or more of {sorted(devices)}": not valid_devices,

@@ -56,6 +56,8 @@ class Ance:
         ),
         parameters=AnceParams,
         devices=("cpu", "cuda"),
+        scores="inner product of the row's unit embedding and the label's; classifier=true: mean of that and a margin",
+        comparable=True,
         seconds={"icd10cm": 180},
     )
 

@@ -59,6 +59,7 @@ def _info(name: str, summary: str, citation: str, seconds: dict[str, float]) -> 
         presets=PRESETS if name == "tree" else {},
         needs=("features",),
         scores="product over the path of exp(−max(0, 1 − margin)^power), mean over the trees, 0 to 1",
+        comparable=True,
         seconds=seconds,
     )
 
