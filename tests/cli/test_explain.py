@@ -11,7 +11,10 @@ import scipy.sparse as sp
 from typer.testing import CliRunner, Result
 
 from xmcbench.cli import app as cli
+from xmcbench.cli.explain import _print
 from xmcbench.errors import XmcError
+from xmcbench.models.explaining import Explained, NamedReason, NamedStep
+from xmcbench.models.model import Label
 
 TEXTS = {"sport": "ball goal team \x1b[31m", "food": "bread soup cheese", "music": "song band drum"}
 
@@ -50,6 +53,25 @@ def test_words_explain_a_linear_model() -> None:
     assert "food · score" in shown.stdout
     assert "+" in next(line for line in shown.stdout.splitlines() if line.endswith("bread"))
     assert "unknownword" not in shown.stdout
+
+
+def test_a_sum_that_two_labels_share_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def step(title: str, value: float) -> NamedStep:
+        return NamedStep(title, value, [NamedReason("feature", 3, "ball", value, "")], "factor 0.8")
+
+    printed: set[tuple[str, float, str]] = set()
+    for name, value in (("football", 1.5), ("handball", 2.5)):
+        _print(Explained(Label(0, name, 0.5), [step("level 1", 0.5), step("level 2", value)]), 5, printed)
+    shown = ["football · score 0.5", "  level 1 = 0.5 → factor 0.8", "    +0.5000  ball"]
+    shown += ["  level 2 = 1.5 → factor 0.8", "    +1.5000  ball"]
+    shown += ["handball · score 0.5", "  level 1 = 0.5 → factor 0.8 (as above)"]
+    shown += ["  level 2 = 2.5 → factor 0.8", "    +2.5000  ball"]
+    assert [line for line in capsys.readouterr().out.splitlines() if line] == shown
+
+
+def test_the_first_line_says_how_to_read_what_follows() -> None:
+    (first, *_) = call("explain", "ovr", "--text", "bread", "--top", "1").stdout.splitlines()
+    assert first == "ovr on docs. The lines below a sum add up to it: plus speaks for a label, minus against it."
 
 
 def test_json_has_all_reasons_and_they_sum_to_the_score() -> None:

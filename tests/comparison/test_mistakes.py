@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -101,6 +102,53 @@ def test_means_over_labels_are_the_macro_metrics(folder: Path, k: int) -> None:
     for name, part in zip(names, ("precision", "recall", "f1"), strict=True):
         mean = sum(getattr(label, part) for label in labels) / len(labels)
         assert mean == pytest.approx(expected.fractions()[name], abs=1e-12)
+
+
+def test_filter_pairs_are_no_predictions(folder: Path, tmp_path: Path) -> None:
+    """Without its pair, row 1 gets b and c, and its true label c is not missed; row 0 can't get its only label a."""
+    (tmp_path / "pairs.txt").write_text("1 0\n0 0\n3 1\n")
+    files = ("--texts", str(folder / "train.csv"), "--test-texts", str(folder / "test.csv"))
+    pairs = ("--test-filter", str(tmp_path / "pairs.txt"))
+    for words in (
+        ("data", "import", "--name", "filtered", *files, *pairs),
+        ("run", "popularity", "--dataset", "filtered", "--metrics", "nDCG@2", "--results", str(tmp_path)),
+    ):
+        assert invoke(*words).exit_code == 0
+    store = Store(tmp_path)
+    record = store.find("popularity")
+    found = Mistakes.of(record, store, data_of(record), 2)
+    zero, one, two = found.documents([0, 1, 2])
+    assert [[p.name for p in row.predicted] for row in (zero, one, two)] == [["b", "c"], ["b", "c"], ["a", "b"]]
+    assert [row.value for row in (zero, one, two)] == pytest.approx([0, AT_2, AT_2 / (1 + AT_2)])
+    assert found.order.tolist() == [0, 2, 1]
+    assert float(found.values.mean()) == pytest.approx(record.metric("nDCG@2"), abs=1e-7)
+    by_name = {label.name: label for label in found.labels()}
+    assert [(x.name, x.rows) for x in by_name["a"].confusions] == [("b", 1), ("c", 1)]
+    assert (by_name["c"].missed, by_name["c"].predicted, by_name["a"].predicted) == (0, 3, 2)
+
+
+def test_predictions_from_outside_are_examined_like_a_run(folder: Path, tmp_path: Path) -> None:
+    """c for each row, then a for the second; padding in the others."""
+    np.savez(
+        tmp_path / "theirs.npz",
+        ids=[[2, -1], [2, 0], [2, -1], [2, -1]],
+        scores=[[1, -np.inf], [1, 0.5]] + 2 * [[1, -np.inf]],
+    )
+    words = ("--dataset", "mine", "--as", "theirs", "--results", str(tmp_path), "--samples", "0")
+    done = invoke("score", str(tmp_path / "theirs.npz"), *words)
+    assert done.exit_code == 0, done.output
+    store = Store(tmp_path)
+    record = store.find("theirs")
+    found = Mistakes.of(record, store, data_of(record), 2)
+    assert found.order.tolist() == [0, 2, 1]
+    worst, _, best = found.documents(found.order)
+    assert [(p.name, p.score, p.is_true) for p in worst.predicted] == [("c", 1.0, False)]
+    assert [(p.name, p.is_true) for p in best.predicted] == [("c", True), ("a", False)]
+    a, b, d, c = found.labels()
+    assert [one.name for one in (a, b, d, c)] == ["a", "b", "d", "c"]
+    assert (c.predicted, c.hits, c.precision, a.predicted, a.hits) == (4, 1, 1 / 4, 1, 0)
+    assert [(x.name, x.rows) for x in d.confusions] == [("c", 1)]
+    assert "theirs on mine" in invoke("errors", "theirs", "--results", str(tmp_path), "--top", "2").output
 
 
 def test_the_screen_states_the_order_and_shows_no_control_characters(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +29,7 @@ def explain(
         int | None, typer.Option(min=0, max=LARGEST_ID, help="The row of --features; default: 0, the first.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Number of labels.")] = 3,
-    reasons: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Words or rows shown per sum.")] = 8,
+    reasons: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="Words or rows shown per sum.")] = 5,
     dataset: DatasetName = None,
     results: Results = RESULTS,
     as_json: AsJson = False,
@@ -61,10 +62,12 @@ def explain(
         print_text(
             "no feature of the model: " + ("no word of the text is known" if text is not None else "an empty row")
         )
+    print_text(f"{fitted.card.method.label} on {fitted.card.dataset.name}. {_legend(fitted, found)}")
     if not found:
         print_text("no label is predicted")
+    printed: set[tuple[str, float, str]] = set()
     for one in found:
-        _print(one, reasons)
+        _print(one, reasons, printed)
 
 
 def _row_of(model: Model, path: Path | None, row: int) -> Inputs:
@@ -82,23 +85,45 @@ def _as_object(found: Explained) -> dict[str, object]:
     return {**found.label._asdict(), "steps": steps}
 
 
-def _print(found: Explained, most: int) -> None:
+def _legend(model: Model, found: list[Explained]) -> str:
+    """How to read what follows."""
+    text = "The lines below a sum add up to it: plus speaks for a label, minus against it."
+    if any(one.result.startswith("factor") for label in found for one in label.steps):
+        text += " Factors are multiplied."
+    if model.vectorizer is not None and any(part.tokens == "pieces" for part in model.vectorizer.options()):
+        text += " A piece of a word has a dash, such as -ing."
+    return text
+
+
+def _print(found: Explained, most: int, printed: set[tuple[str, float, str]]) -> None:
+    """Print a label and its sums; those in `printed`, such as the upper levels of a tree, are only named again."""
     from xmcbench.data.spec import title_of
 
     console, label = make_console(), found.label
     console.print()
     console.print(styled(f"{title_of(label.name, label.text)} · score {label.score:.4g}", "bold"))
     for one in found.steps:
-        print_text(f"  {one.title} = {one.value:.4g} → {one.result}" if one.reasons else f"  {one.title}: {one.result}")
-        if one.reasons:
+        if not one.reasons:
+            _print_sum(f"{one.title}: {one.result}", console.width)
+            continue
+        sum_of = (one.title, one.value, one.result)
+        again = " (as above)" if sum_of in printed else ""
+        _print_sum(f"{one.title} = {one.value:.4g} → {one.result}{again}", console.width)
+        if not again:
             typer.echo(columns(_rows(one, most, console.width), "    "))
+        printed.add(sum_of)
+
+
+def _print_sum(text: str, width: int) -> None:
+    typer.echo(textwrap.fill(clean(text), width, initial_indent="  ", subsequent_indent="      "))
 
 
 def _rows(one: NamedStep, most: int, width: int) -> list[tuple[str, str, str]]:
     """The largest reasons, the sum of the others, and the constant."""
     constants = [r for r in one.reasons if r.kind == "constant"]
     others = one.reasons[: len(one.reasons) - len(constants)]
-    rows = [(f"{r.value:+.4f}", _short(r.name, max(20, width - 36)), r.note) for r in [*others[:most], *constants]]
+    longest = max(20, width - (36 if any(reason.note for reason in others[:most]) else 16))
+    rows = [(f"{r.value:+.4f}", _short(r.name, longest), r.note) for r in [*others[:most], *constants]]
     if rest := others[most:]:
         rows.insert(most, (f"{sum(r.value for r in rest):+.4f}", f"({len(rest):,} more)", ""))
     return rows

@@ -263,7 +263,7 @@ def _print_rows(rows: Rows, found: Predictions) -> None:
         if rows.texts is not None:
             text = _short(rows.texts[number], 2 * width - 24) or "(empty text)"
             typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
-        cells = [(f"{label.score:.4g}", _short(title_of(label.name, label.text), width - 14)) for label in labels]
+        cells = [(f"{label.score:.4g}", _short(title_of(label.name, label.text), 3 * (width - 14))) for label in labels]
         typer.echo(columns(cells, "  ") if cells else "  no label")
         typer.echo()
 

@@ -125,11 +125,14 @@ class Vectorizer:
         return known_rows(kinds, [part.known for part in self.parts], [part.idf for part in self.parts], texts)
 
     def term(self, feature: int) -> str:
-        """The term of a column. A piece of a word has a space where the word begins or ends."""
+        """The term of a column, as people read it: a piece of a word has a dash where the word goes on, as "-ing"."""
         for part in self.parts:
             if feature < len(part.idf):
                 codes = part.codes[part.offsets[feature] : part.offsets[feature + 1]]
-                return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+                term = codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+                if part.options.tokens != "pieces":
+                    return term
+                return ("" if term[0] == " " else "-") + term.strip() + ("" if term[-1] == " " else "-")
             feature -= len(part.idf)
         raise IndexError(f"{self.n_features} features")
 

@@ -28,7 +28,7 @@ def explain(
     row = Csr.of(unit_rows(features))
     explained: list[list[Step]] = [[] for _ in labels]
     for number, tree in enumerate(trees, 1):
-        name = f"tree {number} of {len(trees)}"
+        name = f"tree {number} of {len(trees)}" if len(trees) > 1 else "tree"
         reached = set(descend(tree.chunks, row, tree.depth, beam, power, cut=False).nodes.tolist())
         for label, steps in zip(labels, explained, strict=True):
             place = np.flatnonzero(tree.labels == label)
@@ -41,7 +41,9 @@ def explain(
                 continue
             for level, margin in enumerate(path_margins(tree, row, leaf), 1):
                 what = "the label" if level == tree.depth else f"group {margin.node}"
-                title = f"{name}, level {level} of {tree.depth}: margin of {what} among {margin.siblings}"
+                where = f"level {level} of {tree.depth}"
+                where = f"{name}, {where}" if len(trees) > 1 else where
+                title = f"{where}: margin of {what}, one of {margin.siblings}"
                 if margin.siblings == 1:
                     steps.append(Step(title, 0.0, (), "factor 1: there is no other"))
                     continue
