@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from xmcbench import __version__
 from xmcbench.errors import UsageError, XmcError
@@ -85,13 +86,13 @@ def create_app(model: Model) -> FastAPI:
         title=f"xmcbench: {model.card.method.label} on {model.card.dataset.name}",
         version=__version__,
         docs_url=None,
-        strict_content_type=False,  # curl -d says that JSON is a form
         redoc_url=None,
         lifespan=running,
     )
     app.middleware("http")(_limited)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(XmcError)(_refused)
+    app.exception_handler(HTTPException)(_no_such_path)
     card = {name: value for name, value in msgspec.to_builtins(model.card).items() if name not in ("files", "seal")}
 
     async def labels(job: Job) -> list[list[Label]]:
@@ -127,8 +128,9 @@ def create_app(model: Model) -> FastAPI:
         return page(text, k, (await labels(Job(k, None, texts=[text])))[0])
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(pages.get_template("docs.html").render(schema=app.openapi()))
+    async def docs(request: Request) -> HTMLResponse:
+        values = {"schema": app.openapi(), "url": str(request.base_url)}
+        return HTMLResponse(pages.get_template("docs.html").render(values))
 
     def page(text: str, k: int, found: list[Label] | None) -> HTMLResponse:
         values = {"card": model.card, "text": text, "k": k, "found": found, "reads_texts": model.reads_texts}
@@ -177,6 +179,9 @@ async def _limited(request: Request, call: Callable[[Request], Awaitable[Respons
     except TimeoutError:
         return _error(408, f"the request was not complete within {READ_SECONDS} s", "Send it again.")
     request._body = b"".join(chunks)
+    if request.url.path == "/predict":  # `curl -d` says that JSON is a form, which FastAPI would not decode
+        headers = [header for header in request.scope["headers"] if header[0] != b"content-type"]
+        request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
     return await call(request)
 
 
@@ -193,6 +198,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, XmcError)
     return _error(422, error.message, error.hint)
+
+
+async def _no_such_path(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    hint = "There are POST /predict, GET /, /model, /health, /docs and /openapi.json."
+    return _error(error.status_code, f"{request.method} {request.url.path[:200]}: {error.detail}", hint)
 
 
 def _error(status: int, message: str, hint: str) -> JSONResponse:
