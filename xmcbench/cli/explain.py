@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.model import MODEL, DatasetName
+from xmcbench.cli.model import MODEL, DatasetName, say_if_replaced
 from xmcbench.cli.options import LARGEST_ID, RESULTS, AsJson, Results
 from xmcbench.cli.terminal import columns, make_console, print_text, styled
 from xmcbench.errors import DataError, UsageError, counted
@@ -46,6 +46,7 @@ def explain(
     if (text is None) == (features is None):
         raise UsageError("give one of --text and --features", 'Such as --text "a new text".')
     fitted = find_model(model, Store(results), dataset)
+    say_if_replaced(model, fitted.card)
     fitted.check_explains()
     inputs = fitted.inputs([text]) if text is not None else _row_of(fitted, features, row)
     found = explained_by(fitted, inputs, top, lambda: data_of(fitted))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from xmcbench.cli.data_io import ColumnNames, Delimiter, Literal, Missing, TextColumn, one_based_of
-from xmcbench.cli.model import MODEL, DatasetName
+from xmcbench.cli.data_io import ColumnNames, Delimiter, Literal, Missing, one_based_of
+from xmcbench.cli.model import MODEL, DatasetName, say_if_replaced
 from xmcbench.cli.options import LARGEST_ID, RESULTS, Results
 from xmcbench.cli.output import is_lost
 from xmcbench.cli.terminal import PROSE, columns, make_console, say, styled
@@ -42,6 +42,7 @@ is one label: id, rank, label, name, score. The id is that of the file (--id-col
 the row, from 0.
 """
 File = Path | None
+TEXT_COLUMN = "Column or key of the text, or several. Default: those of the model's own texts."
 WAITING = 2  # batches that are read and not yet written
 
 
@@ -77,7 +78,7 @@ def predict(
     to: Annotated[File, typer.Option(metavar="FILE", help="Write .jsonl, .csv or .tsv, by the name.")] = None,
     form: Annotated[str, typer.Option("--format", help="Of the output: jsonl, csv, tsv.")] = "",
     texts_format: Annotated[str, typer.Option(help="Of --texts, if not by the name: lines, csv, tsv, jsonl.")] = "",
-    text_column: TextColumn = "text",
+    text_column: Annotated[str, typer.Option(help=TEXT_COLUMN)] = "",
     id_column: Annotated[str, typer.Option(help="Column or key of the ids of rows. Default: id, if there.")] = "",
     delimiter: Delimiter = "",
     column_names: ColumnNames = "",
@@ -101,15 +102,16 @@ def predict(
     _check_one_source(text, texts, features, one_based)
     form = _output_form(to, form)
     _check_output(to, texts or features)
+    fitted = find_model(model, Store(results), dataset)
+    say_if_replaced(model, fitted.card)
     reading = Reading(
-        text_column=text_column,
+        text_column=text_column or _columns_of(fitted, texts, texts_format),
         id_column=id_column,
         delimiter=delimiter,
         columns=tuple(name.strip() for name in column_names.split(",")) if column_names else (),
         one_based=one_based_of(one_based),
         cells=CellRules(missing, literal),
     )
-    fitted = find_model(model, Store(results), dataset)
     if above is not None:
         fitted.check_above()
     if features is None:
@@ -212,6 +214,17 @@ def _output_form(to: Path | None, form: str) -> str:
     if form and ending in FORMATS and ending != form:
         raise UsageError(f"--to {to} and --format {form} say different forms", "Leave out --format.")
     return form or ending or ("table" if sys.stdout.isatty() else "jsonl")
+
+
+def _columns_of(model: Model, texts: Path | None, texts_format: str) -> str:
+    """The columns of a table that the model's own texts were in; "text" for other files, or where that is unknown."""
+    from xmcbench.data.text_stream import form_of
+
+    known = model.card.text_column
+    if known in ("", "text") or texts is None or form_of(texts, texts_format) == "lines":
+        return "text"
+    say(f"texts are read from {known}, as those of the model were (--text-column)", err=True)
+    return known
 
 
 def _check_output(to: Path | None, source: Path | None) -> None:
