@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from xmcbench.errors import UsageError, install_extra, unknown
+from xmcbench.errors import no_frames, unknown
 
 if TYPE_CHECKING:
     from xmcbench.records.record import Record
@@ -94,7 +94,7 @@ def to_pandas(records: Sequence[Record], per: Per) -> Any:
     try:
         import pandas as pd
     except ImportError as error:
-        raise _missing("pandas") from error
+        raise no_frames("pandas") from error
     found = columns(records, per)
     return pd.DataFrame({name: pd.Series(c.values, dtype=PANDAS[c.kind]) for name, c in found.items()})
 
@@ -104,7 +104,7 @@ def to_polars(records: Sequence[Record], per: Per) -> Any:
     try:
         import polars as pl
     except ImportError as error:
-        raise _missing("polars") from error
+        raise no_frames("polars") from error
     kinds: dict[str, Any] = {
         "text": pl.String,
         "integer": pl.Int64,
@@ -128,14 +128,10 @@ def to_parquet(records: Sequence[Record], path: Path, per: Per) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise _missing("pyarrow") from error
+        raise no_frames("pyarrow") from error
     from xmcbench.files import atomic
 
     kinds = {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "time": pa.timestamp("us", "UTC")}
     table = pa.table({name: pa.array(c.values, kinds[c.kind]) for name, c in columns(records, per).items()})
     with atomic(path) as file:
         pq.write_table(table, file)
-
-
-def _missing(module: str) -> UsageError:
-    return UsageError(f"{module} is not installed", f"Install the extra `frames`: {install_extra('frames')}")

@@ -88,6 +88,12 @@ class Dataset(Parsed):
     content_hash: str
     propensity: tuple[float, float]
 
+    def __repr__(self) -> str:
+        counts = [f"{rows.labels.shape[0]:,} {name} rows" for name, rows in self.splits.items()]
+        width = self.facts().n_features
+        counts += [f"{self.n_labels:,} labels", *([f"{width:,} features"] if width else [])]
+        return f"<{self.name} ({self.view}): {', '.join(counts)}>"
+
     @property
     def n_labels(self) -> int:
         return int(self.train.labels.shape[1])
