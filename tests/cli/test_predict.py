@@ -151,6 +151,7 @@ def test_csv_has_a_line_per_label_and_one_for_a_row_without(
     assert {row[3] for row in rows if row[0] != "7"} <= {"kidney", "heart"}
     assert rows[-1] == ["7", "", "", "", ""]
     assert "empty texts: 1 of 2" in result.stderr
+    assert "note: without a label: 1 of 2 rows" in result.stderr
 
 
 def test_several_texts_and_a_method_by_its_name(world: World) -> None:

@@ -56,9 +56,9 @@ class Rows(NamedTuple):
 
 
 class Counts:
-    """Rows so far, and those of which a model knows nothing."""
+    """Rows so far, those of which a model knows nothing, and those that got no label."""
 
-    rows = empty = unknown = 0
+    rows = empty = unknown = unlabelled = 0
 
     def add(self, texts: list[str] | None, inputs: Inputs) -> None:
         self.rows += inputs.n_rows
@@ -163,10 +163,14 @@ def _predict_all(
     Ctrl-C is raised in the first thread alone: a batch that is being written gets written.
     """
 
+    from xmcbench.topk import PAD
+
     def found_in(batch: Rows) -> Predictions:
         inputs = batch.make()
         counts.add(batch.texts, inputs)
-        return model.predict_inputs(inputs, top, above)
+        found = model.predict_inputs(inputs, top, above)
+        counts.unlabelled += int((found.topk.ids[:, 0] == PAD).sum())  # the others' best label stands first
+        return found
 
     with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(1) as predictor:
         running: list[tuple[Rows, Future[Predictions]]] = []
@@ -303,5 +307,7 @@ def _say_counts(counts: Counts, to: Path | None) -> None:
         )
     if counts.unknown:
         say(f"note: without a known word or feature: {counts.unknown:,} of {counted(counts.rows, 'row')}", err=True)
+    if counts.unlabelled:
+        say(f"note: without a label: {counts.unlabelled:,} of {counted(counts.rows, 'row')}", err=True)
     if to is not None:
         say(f"{to}: {counted(counts.rows, 'row')}", err=True)
