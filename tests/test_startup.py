@@ -47,6 +47,11 @@ def test_help_does_not_even_need_rich() -> None:
     assert "rich" not in loaded_by("--help")
 
 
+def test_public_names_are_listed_before_their_first_use() -> None:
+    listed = "import xmcbench as xb; print(set(dir(xb)) == set(xb.__all__))"
+    assert subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout == "True\n"
+
+
 def test_import_of_the_package_alone_loads_next_to_nothing() -> None:
     code = "import sys; before = set(sys.modules); import xmcbench; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -42,3 +42,8 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'xmcbench' has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, also before their first use, for completion in notebooks and shells."""
+    return sorted(__all__)

@@ -125,6 +125,11 @@ def install_extra(extra: str) -> str:
     return f"in a checkout of xmcbench: pip install -e '.[{extra}]'"
 
 
+def no_frames(module: str) -> UsageError:
+    """The error where `module`, such as pandas, is not installed."""
+    return UsageError(f"{module} is not installed", f"Install the extra `frames`: {install_extra('frames')}")
+
+
 def unknown(kind: str, name: str, valid: Iterable[str], listed_by: str = "") -> UsageError:
     """The error for an unknown name. Its hint offers the nearest valid name, then all names or where to list them.
 

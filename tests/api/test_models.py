@@ -32,12 +32,41 @@ def test_from_texts_to_labels_of_new_texts(tmp_path: Path) -> None:
     assert [row[0].name for row in predictions] == ["phone", "<mail>"]
     assert "&lt;mail&gt;" in predictions._repr_html_()
     assert predictions.topk.ids.shape == (2, 1)
+    frame = predictions.to_pandas(ids=["first", "second"])
+    assert list(frame.columns) == ["id", "rank", "label", "name", "score"]
+    assert frame[["id", "rank", "name"]].values.tolist() == [["first", 1, "phone"], ["second", 1, "<mail>"]]
+    assert predictions.to_pandas()["id"].tolist() == [0, 1]
+    with pytest.raises(UsageError, match="1 id for 2 rows"):
+        predictions.to_pandas(ids=["first"])
+    (explained,) = model.explain("a phone", k=1)
+    assert explained.label == predictions[0][0]
+    assert explained.steps[0].reasons[0].name == "phone"
     worst = next(iter(run.errors()))
     assert worst.id is not None
     assert worst.id.startswith("t")
     assert {label.name for label in run.label_errors()} == {"phone", "<mail>"}
     again = xb.load_model(f"results/models/{run.records[0].run_id}")
     assert again.predict(["a phone"], k=1)[0] == predictions[0]
+
+
+def test_runs_on_an_earlier_import_are_told_apart(tmp_path: Path) -> None:
+    for words in (["phone", "mail"], ["phone", "line"]):
+        rows = [{"text": f"ticket {i} {w}", "labels": [w]} for i in range(20) for w in words]
+        (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        xb.import_data("tickets", tmp_path / "t.jsonl", replace=True)
+        xb.run("popularity", dataset="tickets", progress=False)
+    earlier, newest = sorted(map(repr, xb.results()), key=lambda shown: "earlier" not in shown)  # ids may tie
+    assert "on tickets (earlier revision " in earlier
+    assert "on tickets, seeds" in newest
+    assert "earlier revision" in xb.results()._repr_html_()
+    with pytest.raises(UsageError, match=r"\d: popularity on tickets \(earlier revision \w+\)"):
+        xb.results()["popularity"]
+
+
+def test_a_data_set_is_shown_on_one_line() -> None:
+    shown = repr(xb.dataset(DATA))
+    assert shown.endswith("(bow): 100 training and 20 test rows, 60 labels>")
+    assert shown.startswith("<synthetic[")
 
 
 def test_a_model_that_was_not_kept() -> None:
@@ -49,6 +78,8 @@ def test_a_model_that_was_not_kept() -> None:
 def test_runs_are_compared_over_the_same_rows() -> None:
     runs = xb.run(["popularity", "knn"], dataset=DATA, progress=False)
     comparison = xb.compare(runs["popularity"], runs["knn"], samples=200)
+    with pytest.raises(UsageError, match="runs are compared, and a str is none"):
+        xb.compare("popularity", runs["knn"])  # type: ignore[arg-type]
     gap = comparison["P@5"]
     assert gap.difference == pytest.approx(runs["knn"].scores["P@5"] - runs["popularity"].scores["P@5"])
     assert gap.low is not None

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from xmcbench.cli import compare, terminal
 from xmcbench.cli.app import app
-from xmcbench.comparison.differences import Differences, Label
+from xmcbench.comparison.differences import Differences, Document, Label
 from xmcbench.comparison.paired import Gap
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.records import record_file
@@ -191,6 +191,14 @@ def test_a_narrow_terminal_shows_all_numbers_but_rows_won_and_lost(
     assert "no room for: won, lost" in said
     assert "documents: both runs have the same hits within the first 5" in said
     assert "\x1b" not in said
+
+
+def test_documents_are_named_by_their_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    compare.print_differences(Differences(5, [], [Document(3, "T-4", "no dial tone", 2, 1, 2)]))
+    compare.print_differences(Differences(5, [], [Document(3, None, "no dial tone", 2, 1, 2)]))
+    tables = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["T-4", "2", "1", "2", "no", "dial", "tone"] in tables
+    assert ["3", "2", "1", "2", "no", "dial", "tone"] in tables
 
 
 def test_where_they_differ_is_left_out_or_said_why_not(own: Path) -> None:

@@ -72,7 +72,7 @@ def test_what_was_decided_is_said(tmp_path: Path) -> None:
         "texts of 3 labels, 1 of them empty",
         "labels split at commas, for example 'a', 'b'",
         "10 rows name a label twice; it counts once",
-        "training rows have no label; they are kept",
+        "training rows without a label",
         "5 of 30 rows (17%; asked for: 20%) set aside for test",
         "Next: xmcbench run",
     ):

@@ -65,6 +65,27 @@ def test_commands_take_an_import_like_a_data_set_of_the_catalogue() -> None:
     assert "Did you mean 'mine'" in str(misspelt.exception)
 
 
+def test_labels_are_listed_with_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("trn.csv").write_text("text,labels\none,a|b\ntwo,b\nthree,c\nfour,b|c\n")
+    Path("tst.csv").write_text("text,labels\nfive,b\nsix,d|a\n")
+    files = ["--texts", "trn.csv", "--test-texts", "tst.csv"]
+    told = shown("data", "import", "--name", "few", *files)
+    assert "kept: 1 label of test rows alone" in told
+    listed = json.loads(call("data", "stats", "few", "--labels", "--json").stdout)
+    assert [(one["name"], one["train_rows"], one["test_rows"]) for one in listed] == [
+        ("b", 3, 1),
+        ("c", 2, 0),
+        ("a", 1, 1),
+        ("d", 0, 1),
+    ]
+    assert [one["label"] for one in listed] == [1, 2, 0, 3]
+    monkeypatch.setattr("xmcbench.cli.data.AT_AN_END", 1)
+    lines = [line.split() for line in call("data", "stats", "few", "--labels").stdout.splitlines()]
+    assert lines[1] == ["1", "3", "1", "b"]
+    assert " ".join(lines[2]) == "… (2 labels left out; --json has all)"
+    assert lines[3:] == [["3", "0", "1", "d"]]
+
+
 def test_a_damaged_import_is_reported_and_stops_no_other_command() -> None:
     make()
     path = imported() / "mine" / "Y.trn.npz"

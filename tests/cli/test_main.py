@@ -14,7 +14,7 @@ import pytest
 
 from xmcbench.cli import faults
 from xmcbench.cli.ls import Kind
-from xmcbench.cli.main import exit_code_of_command
+from xmcbench.cli.main import _stopped, exit_code_of_command
 from xmcbench.cli.stopping import Stopping
 from xmcbench.data.home import home
 from xmcbench.errors import DataError
@@ -70,6 +70,16 @@ def test_every_end_has_its_exit_code_and_a_word(
 ) -> None:
     assert outcome(error, monkeypatch, number) == code
     assert capsys.readouterr().err == said
+
+
+def test_a_server_that_is_stopped_is_not_told_to_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["xmcbench", "serve", "model"])
+    stopping = Stopping()
+    stopping.number = signal.SIGTERM
+    assert _stopped(stopping) == 143
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
 
 
 @pytest.mark.parametrize(

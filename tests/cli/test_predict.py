@@ -151,6 +151,7 @@ def test_csv_has_a_line_per_label_and_one_for_a_row_without(
     assert {row[3] for row in rows if row[0] != "7"} <= {"kidney", "heart"}
     assert rows[-1] == ["7", "", "", "", ""]
     assert "empty texts: 1 of 2" in result.stderr
+    assert "note: without a label: 1 of 2 rows" in result.stderr
 
 
 def test_several_texts_and_a_method_by_its_name(world: World) -> None:
@@ -273,3 +274,42 @@ def test_a_closed_pipe_ends_quietly_and_ctrl_c_leaves_whole_lines(world: World, 
         for one in source:
             one.kill()
             one.wait()
+
+
+@pytest.fixture
+def titled(world: World, tmp_path: Path) -> Path:
+    """A results folder with a model whose texts were the columns title and body of a table."""
+    lines = [f"{i},{word} {i},{WORDS[-1 - j]},{word}" for i in range(12) for j, word in enumerate(WORDS[:3])]
+    (tmp_path / "titled.csv").write_text("\n".join(["id,title,body,labels", *lines]) + "\n")
+    columns = {"text_column": "title,body", "replace": True}
+    xb.import_data("titled", tmp_path / "titled.csv", **columns)
+    xb.run("tree", dataset="titled", results=tmp_path / "r", keep_models=True, progress=False)
+    return tmp_path / "r"
+
+
+def test_new_tables_are_read_as_those_of_the_import(titled: Path, tmp_path: Path) -> None:
+    """Without its title, a document would get other labels, and nothing would say so."""
+    (tmp_path / "new.csv").write_text("id,title,body,text\na,heart 1,pain,lung\n")
+    words = ["tree", "--results", titled, "--texts", tmp_path / "new.csv"]
+    done = invoke(*words, "--format", "jsonl")
+    joined = xb.results(titled)["tree"].model().predict(["heart 1 pain"])
+    assert labels(rows_of(done.stdout)) == [[(one.id, pytest.approx(one.score)) for one in joined[0]]]
+    assert done.stderr.startswith("texts are read from title,body")
+    assert "from `title,body` (joined with a space)" in next(titled.glob("models/*tree*/README.md")).read_text()
+    other = invoke(*words, "--text-column", "text", "--format", "jsonl")
+    assert (other.stdout != done.stdout, other.stderr) == (True, "")
+    (tmp_path / "new.csv").write_text("text\nlung\n")
+    assert "no 'title' among 'text'\n  Give --text-column" in refused(*words)
+    (tmp_path / "new.txt").write_text("heart\n")
+    assert invoke(*words[:-1], tmp_path / "new.txt").exit_code == 0  # lines have no columns
+
+
+def test_a_model_of_an_earlier_import_says_so(titled: Path, tmp_path: Path) -> None:
+    words = ["tree", "--results", titled, "--text", "heart"]
+    assert "note" not in invoke(*words).stderr
+    (tmp_path / "other.csv").write_text("title,body,labels\n" + "".join(f"a{i},b,x\n" for i in range(20)))
+    xb.import_data("titled", tmp_path / "other.csv", text_column="title,body", replace=True)
+    said = invoke(*words).stderr
+    assert re.match(r"note: the model is of revision \w+ of titled, which is now \w+: `xmcbench run 'tree'", said)
+    folder = next(titled.glob("models/*tree*"))
+    assert "note" not in invoke(folder, "--text", "heart").stderr

@@ -46,8 +46,8 @@ def test_worked_by_hand() -> None:
     assert found.k == 5
     assert found.labels == [Label(1, "l1", 0, 1, 0, 1), Label(0, "l0", 2, 2, 2, 1)]
     assert found.documents == [
-        Document(0, "first\x1b row", 2, 1, 2),
-        Document(1, "x" * 79 + "…", 2, 1, 0),
+        Document(0, None, "first\x1b row", 2, 1, 2),
+        Document(1, None, "x" * 79 + "…", 2, 1, 0),
     ]
     at_one = differences(a, b, data, 5, k=1)
     assert at_one.labels == [Label(2, "l2", 0, 2, 1, 0)]

@@ -112,6 +112,13 @@ def test_what_fits_nothing_or_too_much(store: Store, text: str, said: str) -> No
         store.find(text)
 
 
+def test_an_unknown_method_is_answered_with_methods_not_with_ids(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"Known: [a-z]+(, [a-z]+)*$"):
+        store.find("nobody")
+    with pytest.raises(UsageError, match="20260101-tree"):
+        store.find("20260109-tre")
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no runs in .*, so none is 'tree'\n.*xmcbench run"):
         Store(tmp_path / "none").find("tree")

@@ -45,6 +45,19 @@ def test_answers_are_what_the_model_predicts(url: str, model: Path) -> None:
     assert post(url, {"text": "a phone", "k": 2}).json()["rows"] == rows[:1]
 
 
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", "application/json"])
+def test_json_is_read_whatever_its_content_type(url: str, content_type: str) -> None:
+    """curl -d, as on the pages, says that the body is a form."""
+    headers = {"content-type": content_type}
+    answer = httpx.post(f"{url}/predict", content=b'{"text": "a phone", "k": 1}', headers=headers, timeout=30)
+    assert (answer.status_code, answer.json()["rows"][0]["labels"][0]["name"]) == (200, "phone")
+
+
+def test_unknown_paths_name_those_that_there_are(url: str) -> None:
+    for answer, status in ((httpx.get(f"{url}/predict"), 405), (httpx.post(f"{url}/explain"), 404)):
+        assert (answer.status_code, "POST /predict" in answer.json()["hint"]) == (status, True)
+
+
 def test_features_and_thresholds(url: str) -> None:
     rows = post(url, {"features": [{"0": 1.0}, {}], "k": 1}).json()["rows"]
     assert len(rows) == 2

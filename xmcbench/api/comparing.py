@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xmcbench import notebook
 from xmcbench.amounts import percent
 from xmcbench.api.runs import Run
-from xmcbench.errors import UsageError, install_extra
+from xmcbench.errors import UsageError, no_frames
 
 if TYPE_CHECKING:
     from xmcbench.comparison.paired import Gap
@@ -53,7 +53,7 @@ class Comparison(Sequence["Gap"]):
         try:
             import pandas
         except ImportError as error:
-            raise UsageError("frames need the package pandas", install_extra("frames")) from error
+            raise no_frames("pandas") from error
         return pandas.DataFrame([asdict(gap) for gap in self.gaps])
 
     def __repr__(self) -> str:
@@ -91,8 +91,8 @@ def compare(a: Run, b: Run, *, samples: int = 1000) -> Comparison:
 
     Raises
     ------
-    UsageError : a run has no record that ended ok. DataError : a file of a run was changed. Where one is missing, there
-    are no intervals and no verdicts, with a warning.
+    UsageError : not two runs; a run has no record that ended ok. DataError : a file of a run was changed. Where one is
+    missing, there are no intervals and no verdicts, with a warning.
 
     Examples
     --------
@@ -106,6 +106,10 @@ def compare(a: Run, b: Run, *, samples: int = 1000) -> Comparison:
     from xmcbench.comparison.paired import over_the_same_rows, with_common_seeds
     from xmcbench.records.store import Store
 
+    for side in (a, b):
+        if not isinstance(side, Run):
+            hint = "For example: runs = xmcbench.results(); xmcbench.compare(runs['tree'], runs['knn'])"
+            raise UsageError(f"runs are compared, and a {type(side).__name__} is none", hint)
     sides = [run.ended_ok() for run in (a, b)]
     used = with_common_seeds(sides[0], sides[1], sides[0][-1], sides[1][-1])
     gaps, _, unpaired = over_the_same_rows((Store(a.folder), Store(b.folder)), *used, samples)

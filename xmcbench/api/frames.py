@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from xmcbench.errors import UsageError, install_extra, unknown
+from xmcbench.errors import no_frames, unknown
 
 if TYPE_CHECKING:
     from xmcbench.records.record import Record
@@ -103,7 +103,7 @@ def to_pandas(frame: Frame) -> Any:
     try:
         import pandas as pd
     except ImportError as error:
-        raise _missing("pandas") from error
+        raise no_frames("pandas") from error
     return pd.DataFrame({name: pd.Series(c.values, dtype=PANDAS[c.kind]) for name, c in frame.items()})
 
 
@@ -112,7 +112,7 @@ def to_polars(frame: Frame) -> Any:
     try:
         import polars as pl
     except ImportError as error:
-        raise _missing("polars") from error
+        raise no_frames("polars") from error
     kinds: dict[str, Any] = {
         "text": pl.String,
         "integer": pl.Int64,
@@ -136,7 +136,7 @@ def to_parquet(frame: Frame, path: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise _missing("pyarrow") from error
+        raise no_frames("pyarrow") from error
     from xmcbench.files import atomic
 
     kinds = {
@@ -149,7 +149,3 @@ def to_parquet(frame: Frame, path: Path) -> None:
     table = pa.table({name: pa.array(c.values, kinds[c.kind]) for name, c in frame.items()})
     with atomic(path) as file:
         pq.write_table(table, file)
-
-
-def _missing(module: str) -> UsageError:
-    return UsageError(f"{module} is not installed", f"Install the extra `frames`: {install_extra('frames')}")

@@ -149,12 +149,20 @@ class Run:
         return Mistakes.of(record, Store(self.folder), data_of(record), k, by)
 
     def __repr__(self) -> str:
-        scores, seeds = self.scores, ", ".join(map(str, self.seeds))
+        scores, seeds = self.scores, ", ".join(dict.fromkeys(map(str, self.seeds)))
         shown = " · ".join(f"{name} {percent(scores[name])}" for name in SHOWN if name in scores)
-        return f"<{self.label} on {self.dataset}, seeds {seeds}, {self.status}{': ' if shown else ''}{shown}>"
+        return f"<{self.label} on {self._data}, seeds {seeds}, {self.status}{': ' if shown else ''}{shown}>"
 
     def _repr_html_(self) -> str:
         return Runs([self])._repr_html_()
+
+    @property
+    def _data(self) -> str:
+        """The data set, and its revision if it was imported again since."""
+        from xmcbench.data.imported import replaced_by
+
+        data = self.records[0].dataset
+        return f"{data.name} (earlier revision {data.revision})" if replaced_by(data.name, data.revision) else data.name
 
 
 class Runs(Sequence[Run]):
@@ -217,7 +225,7 @@ class Runs(Sequence[Run]):
             return self._runs[0]
         if not self:
             raise UsageError("there is no run", "`xmcbench.run` adds runs.")
-        listed = ", ".join(f"{i}: {run.label} on {run.dataset}" for i, run in enumerate(self._runs[:20]))
+        listed = ", ".join(f"{i}: {run.label} on {run._data}" for i, run in enumerate(self._runs[:20]))
         raise UsageError(f"there are {len(self)} runs", f"Choose one by its number or label: {listed}")
 
     @property
@@ -267,7 +275,7 @@ class Runs(Sequence[Run]):
         scores = [run.scores for run in self]
         names = [name for name in SHOWN if any(name in values for values in scores)]
         rows = [
-            (run.label, run.dataset, len(run.seeds), run.status, *(percent(values.get(name)) for name in names))
+            (run.label, run._data, len(run.seeds), run.status, *(percent(values.get(name)) for name in names))
             for run, values in zip(self, scores, strict=True)
         ]
         titles = ("method", "data set", "seeds", "status", *names)

@@ -230,12 +230,14 @@ def print_differences(differences: Differences, seeds: str = "") -> None:
         for x in differences.labels
     ]
     documents = [
-        (x.row, *map(number, (x.true_labels, x.a_hits, x.b_hits)), x.text or "") for x in differences.documents
+        (x.row if x.id is None else x.id, *map(number, (x.true_labels, x.a_hits, x.b_hits)), x.text or "")
+        for x in differences.documents
     ]
+    row_title = "test row" if all(x.id is None for x in differences.documents) else "id"
     first = f"within the first {differences.k}"
     for kind, titles, rows, meaning in (
         ("labels", ("label", "train rows", "test rows", "A", "B", "text"), labels, f"test rows with a hit {first}"),
-        ("documents", ("test row", "labels", "A", "B", "text"), documents, f"hits {first}"),
+        ("documents", (row_title, "labels", "A", "B", "text"), documents, f"hits {first}"),
     ):
         if rows:
             say(f"\n{kind} that differ most: {meaning}{seeds}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,10 @@ from xmcbench.cli.options import RESULTS, AsJson, DatasetView, Offline, Results,
 from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text, say
 from xmcbench.errors import DataError, UsageError, counted, unknown
 
+if TYPE_CHECKING:
+    from xmcbench.data.spec import Dataset
+
+AT_AN_END = 50  # of a long list of labels, how many are shown at both ends
 data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and export data sets.", no_args_is_help=True)
 
 
@@ -144,10 +148,18 @@ def clean(
 
 
 @data_app.command()
-def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json: AsJson = False) -> None:
-    """Show counts, expected counts and known issues.
+def stats(
+    name: str,
+    view: DatasetView = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="The labels instead, with the number of their rows.")
+    ] = False,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show counts and known issues, or each label with its rows.
 
-    Example: xmcbench data stats icd10cm
+    Examples: `xmcbench data stats icd10cm` · `xmcbench data stats mine --labels`
     """
     from xmcbench.api.progress import reporter
     from xmcbench.data import load
@@ -157,6 +169,9 @@ def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json
 
     with reporter(make_console(stderr=True), name) as progress:
         data = load(name, view, offline=offline, progress=progress)
+    if labels:
+        _show_labels(data, as_json)
+        return
     entry = catalogue().get(data.name)  # None for an imported data set
     actual = counts(data)
     expected, issues = (dict(entry.expected), list(entry.known_issues)) if entry else ({}, [])
@@ -173,6 +188,26 @@ def stats(name: str, view: DatasetView = None, offline: Offline = False, as_json
         typer.echo(columns([*lines, *((f"not {other}:", why) for other, why in entry.same_name_as.items())]))
     if issues := [*(f"DIFFERS {d}" for d in differences), *issues]:
         typer.echo(columns([("-", issue) for issue in issues]))
+
+
+def _show_labels(data: Dataset, as_json: bool) -> None:
+    """Labels by falling number of training rows, then of test rows; on screen, only both ends of a long list."""
+    import numpy as np
+
+    train, test = (np.bincount(rows.labels.indices, minlength=data.n_labels) for rows in (data.train, data.test))
+    order = np.lexsort((-test, -train)).tolist()
+    found = [
+        (i, str(i) if data.label_texts is None else data.label_texts[i], int(train[i]), int(test[i])) for i in order
+    ]
+    titles = ("label", "name", "train_rows", "test_rows")
+    if as_json:
+        _json([dict(zip(titles, row, strict=True)) for row in found])
+        return
+    rows = [(str(label), number(of_train), number(of_test), name) for label, name, of_train, of_test in found]
+    if (left_out := len(rows) - 2 * AT_AN_END) > 0:
+        rest = ("…", "", "", f"({counted(left_out, 'label')} left out; --json has all)")
+        rows = [*rows[:AT_AN_END], rest, *rows[-AT_AN_END:]]
+    print_table([("label", "train rows", "test rows", "name"), *rows], right=("label", "train rows", "test rows"))
 
 
 def _json(value: object) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from xmcbench.cli.options import LARGEST_SEED, PROPENSITY, AsJson, DatasetView, Offline, propensity_of
 from xmcbench.cli.terminal import say
-from xmcbench.errors import UsageError, unknown
+from xmcbench.errors import UsageError, counted, unknown
 
 if TYPE_CHECKING:
     from xmcbench.data.imported import Imported
@@ -167,15 +167,15 @@ def _print_imported(imported: Imported, as_json: bool) -> None:
     for change in imported.changes:
         say(f"  {change}")
     unusual = {
-        "train_rows_without_labels": "training rows have no label",
-        "test_rows_without_labels": "test rows have no label",
-        "test_labels_unseen_in_train": "labels of test rows never occur in training",
-        "train_rows_without_features": "training rows have no features",
+        "train_rows_without_labels": ("training row", "without a label"),
+        "test_rows_without_labels": ("test row", "without a label"),
+        "test_labels_unseen_in_train": ("label", "of test rows alone, which training can't learn"),
+        "train_rows_without_features": ("training row", "without a known word or feature"),
     }
-    for key, description in unusual.items():
+    for key, (noun, what) in unusual.items():
         if c.get(key):
-            typer.echo(f"  {c[key]:,} {description}; they are kept")
-    say(f"  in {imported.folder}\nNext: xmcbench run popularity tree --dataset {imported.name}")
+            typer.echo(f"  kept: {counted(int(c[key]), noun)} {what}")
+    say(f"  in {imported.folder}\nNext: xmcbench run tree knn --dataset {imported.name} --keep-models")
 
 
 def export(

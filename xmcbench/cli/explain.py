@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.model import MODEL, DatasetName
+from xmcbench.cli.model import MODEL, DatasetName, say_if_replaced
 from xmcbench.cli.options import LARGEST_ID, RESULTS, AsJson, Results
 from xmcbench.cli.terminal import columns, make_console, print_text, styled
 from xmcbench.errors import DataError, UsageError, counted
@@ -51,6 +51,7 @@ def explain(
     if text is not None and row is not None:
         raise UsageError("--row is for --features", "Leave it out.")
     fitted = find_model(model, Store(results), dataset)
+    say_if_replaced(model, fitted.card)
     fitted.check_explains()
     inputs = fitted.inputs([text]) if text is not None else _row_of(fitted, features, row or 0)
     found = explained_by(fitted, inputs, top, lambda: data_of(fitted))

@@ -99,7 +99,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 def _stopped(stopping: Stopping) -> int:
     number = stopping.number or signal.SIGINT
-    print(f"{description(number)}; {RESUME}", file=sys.stderr)
+    resume = "" if sys.argv[1:2] == ["serve"] else f"; {RESUME}"  # a server has nothing to resume
+    print(f"{description(number)}{resume}", file=sys.stderr)
     return 128 + number
 
 

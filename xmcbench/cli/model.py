@@ -20,6 +20,17 @@ DatasetName = Annotated[str | None, typer.Option("--dataset", help="Only runs on
 model_app = typer.Typer(help="Fitted models as folders that need nothing else.", no_args_is_help=True)
 
 
+def say_if_replaced(model: str, card: ModelCard) -> None:
+    """Note that the data set of a run's model was imported again since; a folder is taken as it is."""
+    from xmcbench.data.imported import replaced_by
+
+    data = card.dataset
+    if not Path(model).is_dir() and (now := replaced_by(data.name, data.revision)):
+        again = f"xmcbench run '{card.method.label}' --dataset {data.name} --keep-models"
+        said = f"note: the model is of revision {data.revision} of {data.name}, which is now {now}"
+        say(f"{said}: `{again}` fits it again", err=True)
+
+
 @model_app.command()
 def export(
     run: Annotated[str, typer.Argument(help=MODEL)],
@@ -30,9 +41,12 @@ def export(
 ) -> None:
     """Copy the model of a run that was made with --keep-models to a folder that needs nothing else."""
     from xmcbench.models import folder
+    from xmcbench.models.card import read_card
     from xmcbench.records.store import Store
 
-    folder.export(folder.model_folder(run, Store(results), dataset), to, replace=replace)
+    source = folder.model_folder(run, Store(results), dataset)
+    say_if_replaced(run, read_card(source))
+    folder.export(source, to, replace=replace)
     say(f"model: {to}")
 
 

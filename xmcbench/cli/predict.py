@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from xmcbench.cli.data_io import ColumnNames, Delimiter, Literal, Missing, TextColumn, one_based_of
-from xmcbench.cli.model import MODEL, DatasetName
+from xmcbench.cli.data_io import ColumnNames, Delimiter, Literal, Missing, one_based_of
+from xmcbench.cli.model import MODEL, DatasetName, say_if_replaced
 from xmcbench.cli.options import LARGEST_ID, RESULTS, Results, check_output_file
 from xmcbench.cli.output import is_lost
 from xmcbench.cli.terminal import PROSE, columns, make_console, say, styled
@@ -42,6 +42,7 @@ is one label: id, rank, label, name, score. Where labels have short names, their
 the file (--id-column, or a column id), else the number of the row, from 0.
 """
 File = Path | None
+TEXT_COLUMN = "Column or key of the text, or several. Default: those of the model's own texts."
 WAITING = 2  # batches that are read and not yet written
 
 
@@ -55,9 +56,9 @@ class Rows(NamedTuple):
 
 
 class Counts:
-    """Rows so far, and those of which a model knows nothing."""
+    """Rows so far, those of which a model knows nothing, and those that got no label."""
 
-    rows = empty = unknown = 0
+    rows = empty = unknown = unlabelled = 0
 
     def add(self, texts: list[str] | None, inputs: Inputs) -> None:
         self.rows += inputs.n_rows
@@ -77,7 +78,7 @@ def predict(
     to: Annotated[File, typer.Option(metavar="FILE", help="Write .jsonl, .csv or .tsv, by the name.")] = None,
     form: Annotated[str, typer.Option("--format", help="Of the output: jsonl, csv, tsv.")] = "",
     texts_format: Annotated[str, typer.Option(help="Of --texts, if not by the name: lines, csv, tsv, jsonl.")] = "",
-    text_column: TextColumn = "text",
+    text_column: Annotated[str, typer.Option(help=TEXT_COLUMN)] = "",
     id_column: Annotated[str, typer.Option(help="Column or key of the ids of rows. Default: id, if there.")] = "",
     delimiter: Delimiter = "",
     column_names: ColumnNames = "",
@@ -101,15 +102,16 @@ def predict(
     _check_one_source(text, texts, features, one_based)
     form = _output_form(to, form)
     check_output_file("--to", to, texts or features)
+    fitted = find_model(model, Store(results), dataset)
+    say_if_replaced(model, fitted.card)
     reading = Reading(
-        text_column=text_column,
+        text_column=text_column or _columns_of(fitted, texts, texts_format),
         id_column=id_column,
         delimiter=delimiter,
         columns=tuple(name.strip() for name in column_names.split(",")) if column_names else (),
         one_based=one_based_of(one_based),
         cells=CellRules(missing, literal),
     )
-    fitted = find_model(model, Store(results), dataset)
     if above is not None:
         fitted.check_above()
     if features is None:
@@ -161,10 +163,14 @@ def _predict_all(
     Ctrl-C is raised in the first thread alone: a batch that is being written gets written.
     """
 
+    from xmcbench.topk import PAD
+
     def found_in(batch: Rows) -> Predictions:
         inputs = batch.make()
         counts.add(batch.texts, inputs)
-        return model.predict_inputs(inputs, top, above)
+        found = model.predict_inputs(inputs, top, above)
+        counts.unlabelled += int((found.topk.ids[:, 0] == PAD).sum())  # the others' best label stands first
+        return found
 
     with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(1) as predictor:
         running: list[tuple[Rows, Future[Predictions]]] = []
@@ -212,6 +218,17 @@ def _output_form(to: Path | None, form: str) -> str:
     if form and ending in FORMATS and ending != form:
         raise UsageError(f"--to {to} and --format {form} say different forms", "Leave out --format.")
     return form or ending or ("table" if sys.stdout.isatty() else "jsonl")
+
+
+def _columns_of(model: Model, texts: Path | None, texts_format: str) -> str:
+    """The columns of a table that the model's own texts were in; "text" for other files, or where that is unknown."""
+    from xmcbench.data.text_stream import form_of
+
+    known = model.card.text_column
+    if known in ("", "text") or texts is None or form_of(texts, texts_format) == "lines":
+        return "text"
+    say(f"texts are read from {known}, as those of the model were (--text-column)", err=True)
+    return known
 
 
 def _rows_of_texts(
@@ -281,5 +298,7 @@ def _say_counts(counts: Counts, to: Path | None) -> None:
         )
     if counts.unknown:
         say(f"note: without a known word or feature: {counts.unknown:,} of {counted(counts.rows, 'row')}", err=True)
+    if counts.unlabelled:
+        say(f"note: without a label: {counts.unlabelled:,} of {counted(counts.rows, 'row')}", err=True)
     if to is not None:
         say(f"{to}: {counted(counts.rows, 'row')}", err=True)

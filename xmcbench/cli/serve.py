@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xmcbench.cli.model import MODEL, DatasetName
+from xmcbench.cli.model import MODEL, DatasetName, say_if_replaced
 from xmcbench.cli.options import RESULTS, Results
 from xmcbench.cli.terminal import say
 from xmcbench.errors import UsageError, install_extra
@@ -31,6 +31,7 @@ def serve(
     from xmcbench.records.store import Store
 
     fitted = find_model(model, Store(results), dataset)
+    say_if_replaced(model, fitted.card)
     if fitted.reads_texts:
         fitted.predict(["warm up"])  # loads kernels before the first request
     listening = _listening(host, port)

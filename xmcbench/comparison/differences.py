@@ -39,9 +39,10 @@ class Label:
 
 @dataclass(frozen=True)
 class Document:
-    """A test row: beginning of its text, number of true labels, and number of hits of each run."""
+    """A test row: its id (None where the data set has none), beginning of its text, true labels, hits of each run."""
 
     row: int
+    id: str | None
     text: str | None
     true_labels: int
     a_hits: int
@@ -88,11 +89,12 @@ def differences(a: TopK, b: TopK, dataset: Dataset, each: int, k: int = K) -> Di
     true_labels, row_hits_a, row_hits_b = (np.diff(matrix.indptr) for matrix in (truth, hits_a, hits_b))
     documents = [
         Document(
-            i,
-            _shortened(None if texts is None else texts[i]),
-            int(true_labels[i]),
-            int(row_hits_a[i]),
-            int(row_hits_b[i]),
+            row=i,
+            id=None if dataset.test.ids is None else dataset.test.ids[i],
+            text=_shortened(None if texts is None else texts[i]),
+            true_labels=int(true_labels[i]),
+            a_hits=int(row_hits_a[i]),
+            b_hits=int(row_hits_b[i]),
         )
         for i in _largest_gains(row_hits_b - row_hits_a, true_labels, each)
     ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 import msgspec
@@ -43,17 +44,21 @@ def decoded_lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, str]]
         raise DataError(f"{path}, line {number}: {position} is not utf-8", _encoding_hint(path, error)) from error
 
 
+def iconv(path: Path, encoding: str) -> str:
+    """The command that converts a file; the ending of the name stays, since it says how the file is read."""
+    return f"iconv -f {encoding} -t UTF-8 {quote(str(path))} > {quote(f'{path.stem}-utf8{path.suffix}')}"
+
+
 def _encoding_hint(path: Path, error: UnicodeDecodeError) -> str:
     """How to convert a file; names Windows-1252 only where few bytes of the line are other than ASCII."""
     if error.reason == "unexpected end of data":
         return "The file seems to be cut off within a character: get it again."
     line = error.object
     if re.search(rb"[A-Za-z][\x81\x82\x84\x88]", line):  # letters there, but marks in Windows-1252
-        return f"It may be CP850, from MS-DOS. Convert it to utf-8: iconv -f CP850 -t UTF-8 '{path.name}' > converted"
+        return f"It may be CP850, from MS-DOS. Convert it to utf-8: {iconv(path, 'CP850')}"
     few = sum(byte > 0x7F for byte in line) <= 0.3 * len(line) or len(line) < 4
     if few and not set(line) & {0x81, 0x8D, 0x8F, 0x90, 0x9D, 0x00}:
-        convert = f"iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > converted"
-        return f"It may be Windows-1252 or Latin-1. Convert it to utf-8, for example: {convert}"
+        return f"It may be Windows-1252 or Latin-1. Convert it to utf-8, for example: {iconv(path, 'WINDOWS-1252')}"
     return "Convert the file to utf-8 from the encoding in which it was written, for example with iconv."
 
 

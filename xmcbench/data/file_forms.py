@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from xmcbench.data.documents import decoded_lines, lines_of
+from xmcbench.data.documents import decoded_lines, iconv, lines_of
 from xmcbench.data.reading import ENDINGS, FIRST, opened, unsupported
 from xmcbench.errors import DataError
 from xmcbench.inputs import json_value, open_file
@@ -184,7 +184,7 @@ def _zip_form(path: Path) -> tuple[str, str]:
 
 
 def convert_hint(path: Path, encoding: str) -> str:
-    return f"Convert it: iconv -f {encoding} -t UTF-8 '{path.name}' > converted, or save it as UTF-8 in the editor."
+    return f"Convert it: {iconv(path, encoding)}, or save it as UTF-8 in the editor."
 
 
 def check_plain(path: Path, first: str) -> None:

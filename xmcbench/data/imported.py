@@ -48,8 +48,9 @@ class Imported(msgspec.Struct, frozen=True):
     """The content of an import's meta.json; `revision` is a prefix of its content hash, `views` has the default first.
 
     `counts` are those of `xmcbench.data.validate.counts`, `propensity` is (A, B) of Jain et al. 2016. `changes` says
-    what differs from the import that this one replaced. `files` is the sha256 of each file by name; it and `seal` are
-    empty in imports of earlier versions.
+    what differs from the import that this one replaced. `text_column` is the --text-column that the texts were read
+    from, such as "title,content"; "" if they were in no table. `files` is the sha256 of each file by name. The last
+    three are empty in imports of earlier versions.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Imported(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     format: int = FORMAT
     changes: tuple[str, ...] = ()
+    text_column: str = ""
     files: Mapping[str, str] = {}
     seal: str = ""
 
@@ -187,13 +189,23 @@ def _read_meta(name: str, path: Path) -> bytes:
 
 def replaced_by(name: str, revision: str | None) -> str | None:
     """The revision that the import of that name has now if it is another one; None also without a whole import."""
+    now = _whole(name)
+    return None if now is None or now.revision == revision else now.revision
+
+
+def text_column_of(name: str, revision: str | None) -> str:
+    """`Imported.text_column` of the import of that name and revision; "" if there is none."""
+    now = _whole(name)
+    return now.text_column if now is not None and now.revision == revision else ""
+
+
+def _whole(name: str) -> Imported | None:
     if not is_imported(name):
         return None
     try:
-        now = find_imported(name).revision
+        return find_imported(name)
     except DataError:
         return None
-    return None if now == revision else now
 
 
 def _seal(raw: Mapping[str, object]) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes, feature_keys, name_changes
 from xmcbench.data.characters import has_unspaced
+from xmcbench.data.file_forms import kind_of
 from xmcbench.data.folders import FILTERS, LABEL_NAMES, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts, read_texts
 from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import changing, imported, reading, sweep_home
@@ -37,7 +38,7 @@ from xmcbench.data.text import bow_any_script
 from xmcbench.data.user_files import SplitFiles, SplitRows, read_label_texts, read_splits
 from xmcbench.data.validate import validate
 from xmcbench.data.vectorizer import Vectorizer
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError, UsageError, counted
 from xmcbench.files import replaced_folder
 
 JAIN_MEAN = (0.55, 1.5)  # A, B for data sets that are neither Amazon nor Wikipedia: Jain et al. 2016, section 5
@@ -151,6 +152,7 @@ def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:
         propensity=plan.propensity,
         counts=validate(parsed, f"{name} (to be imported)"),
         notes=tuple(notes),
+        text_column=plan.reading.text_column if plan.train.texts and kind_of(plan.train.texts) != "lines" else "",
     )
     new = msgspec.structs.replace(new, changes=_changes(new, parsed))
     sweep_home()
@@ -204,7 +206,7 @@ def read_plan(plan: Plan) -> tuple[Parsed, list[str]]:
     labels = label_space(rows_by_split, plan.label_texts, plan.reading)
     for which, rows in rows_by_split.items():
         if empty := sum(not text.strip() for text in rows.texts or ()):
-            notes.append(f"{empty} {which} texts are empty")
+            notes.append(f"{counted(empty, f'empty {which} text')}")
     notes += labels.notes
     notes += [f"not read: {', '.join(plan.unread)}"] if plan.unread else []
     splits = {

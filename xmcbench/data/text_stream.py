@@ -45,9 +45,7 @@ def batches(path: Path, reading: Reading, kind: str = "") -> Iterator[tuple[Batc
     UsageError : no such kind; an option that the file does not use.
     DataError : with file and line, the first row that can't be read; an empty file.
     """
-    if kind and kind not in STREAMED:
-        raise unknown("format of texts", kind, STREAMED)
-    form = STREAMED[kind] if kind else kind_of(path)
+    form = form_of(path, kind)
     name = Path("standard input") if path == STDIN else path
     _check_reading(reading, form)
     batch, size, n_rows = Batch(), 0, 0
@@ -62,6 +60,13 @@ def batches(path: Path, reading: Reading, kind: str = "") -> Iterator[tuple[Batc
         yield batch, 1.0
     if not n_rows:
         raise DataError(f"{name}: the file has no rows", "Is it the right file?")
+
+
+def form_of(path: Path, kind: str = "") -> str:
+    """The kind of a file of texts, see `xmcbench.data.file_forms.KINDS`; UsageError for an unknown `kind`."""
+    if kind and kind not in STREAMED:
+        raise unknown("format of texts", kind, STREAMED)
+    return STREAMED[kind] if kind else kind_of(path)
 
 
 def _check_reading(reading: Reading, form: str) -> None:

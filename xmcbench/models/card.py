@@ -35,6 +35,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     available : which of "features", "texts" and "label_texts" the method got.
     depth : labels that the run predicted per row, before filter pairs were removed. Predictions are made to this depth
         at least, so that their first labels are those of the run.
+    text_column : columns of a table that the texts of an import were in, such as "title,content"; "" if unknown.
     libraries : versions of Python and libraries at the time of the fit.
     files : sha256 by relative path of all files but this one; "folder" for subfolders.
     sizes : bytes by relative path of the same files; empty in models of earlier versions.
@@ -53,6 +54,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     libraries: dict[str, Any]
     files: dict[str, str]
     sizes: dict[str, int] = {}
+    text_column: str = ""
     format: int = FORMAT
     seal: str = ""
 
@@ -138,6 +140,9 @@ def readme(card: ModelCard, *, reads_texts: bool) -> bytes:
             '    model = xb.load_model("FOLDER")',
             '    print(model.predict(["a new text"], k=5)[0])',
         ]
+        if card.text_column:
+            columns = f"{code(card.text_column)}{' (joined with a space)' if ',' in card.text_column else ''}"
+            lines += ["", f"In tables, texts are read from {columns} unless `--text-column` is given."]
     else:
         lines += [
             f"The model reads rows of {data.n_features or 0:,} features, not texts:",

@@ -49,7 +49,7 @@ def explain(model: Model, inputs: Inputs, top: int, data: Callable[[], Dataset |
     """
     model.check_explains()
     labels = Predictions(model.topk(inputs, top), model.naming)[0]
-    steps = model.explain(inputs, [label.id for label in labels])
+    steps = model.steps(inputs, [label.id for label in labels])
     kinds = {reason.kind for label_steps in steps for one in label_steps for reason in one.reasons}
     dataset = data() if "row" in kinds else None
 

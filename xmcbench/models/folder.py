@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from xmcbench import __version__, limits
+from xmcbench.data.imported import text_column_of
 from xmcbench.data.spec import Naming
 from xmcbench.data.vectorizer import Vectorizer
 from xmcbench.errors import DataError, UsageError, XmcError, cannot_write, explain
@@ -85,6 +86,7 @@ def keep(spec: RunSpec, record: Record, dataset: Dataset, store: Store, *, is_lo
             metrics=record.metrics,
             libraries={"python": platform.python_version(), "xmcbench": __version__, **versions()},
             files={},
+            text_column=text_column_of(dataset.name, dataset.revision),
         )
         reads_texts = dataset.vectorizer is not None or "features" not in card.available
         _write(folder / README, readme(card, reads_texts=reads_texts))

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from xmcbench import notebook
 from xmcbench.context import RunContext
 from xmcbench.data.label_cells import whole_text
 from xmcbench.data.spec import Naming, title_of
-from xmcbench.errors import DataError, UsageError, XmcError, counted
+from xmcbench.errors import DataError, UsageError, XmcError, counted, no_frames
 from xmcbench.method import Inputs, Method
 from xmcbench.runs import registry
 from xmcbench.topk import PAD, TopK, checked
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from xmcbench.data.vectorizer import Vectorizer
     from xmcbench.models.card import ModelCard
+    from xmcbench.models.explaining import Explained
     from xmcbench.reasons import Step
 
 
@@ -81,6 +82,31 @@ class Predictions(Sequence[list[Label]]):
         out = self.topk.scores <= np.float32(above)
         ids, scores = np.where(out, PAD, self.topk.ids), np.where(out, -np.inf, self.topk.scores)
         return Predictions(TopK(ids.astype(np.int32), scores.astype(np.float32)), self.naming)
+
+    def to_pandas(self, ids: Sequence[object] | None = None) -> Any:
+        """A pandas.DataFrame with one row per label: id, rank (from 1), label, name, score, and text where labels have
+        short names next to their texts; as a csv of `predict`.
+
+        Parameters
+        ----------
+        ids : of the n rows, such as a column of the frame that the texts are from; None numbers them from 0.
+
+        Raises
+        ------
+        UsageError : pandas is not installed; not n ids.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise no_frames("pandas") from error
+        row_ids = range(len(self)) if ids is None else list(ids)
+        if len(row_ids) != len(self):
+            raise UsageError(f"{counted(len(row_ids), 'id')} for {counted(len(self), 'row')}")
+        rows = [
+            (i, rank, *label) for i, labels in zip(row_ids, self, strict=True) for rank, label in enumerate(labels, 1)
+        ]
+        frame = pandas.DataFrame(rows, columns=["id", "rank", "label", "name", "score", "text"])
+        return frame if self.naming.names is not None else frame.drop(columns="text")
 
     def __iter__(self) -> Iterator[list[Label]]:
         return (self[row] for row in range(len(self)))
@@ -183,7 +209,18 @@ class Model:
         topk = checked(self.method.predict(inputs, depth, self._context), inputs.n_rows, self.n_labels)
         return topk.cut(k)
 
-    def explain(self, inputs: Inputs, labels: Sequence[int]) -> list[list[Step]]:
+    def explain(self, text: str, *, k: int = 3) -> list[Explained]:
+        """Why a text gets its k best labels: each label with the steps to its score, and what counted in each step.
+
+        What counted are words, or training rows (with their texts where the data set is on this machine).
+
+        Raises UsageError: the method can't explain, or the model does not read texts.
+        """
+        from xmcbench.models.explaining import data_of, explain
+
+        return explain(self, self.inputs([text]), k, lambda: data_of(self))
+
+    def steps(self, inputs: Inputs, labels: Sequence[int]) -> list[list[Step]]:
         """Why the only row of `inputs` gets the scores of `labels`, which `topk` predicted; see `xmcbench.reasons`.
 
         Raises UsageError: the method can't explain.

@@ -185,7 +185,9 @@ class Store:
             if not on_dataset:
                 hint = "`xmcbench run METHOD` adds runs; --results names another folder."
                 raise UsageError(f"no runs in {where}, so none is {text!r}", hint)
-            valid = {r.run_id for r in on_dataset} | {r.method.name for r in on_dataset}
+            valid = {r.method.name for r in on_dataset}
+            if not text.isidentifier():  # as a method's name is, whose hint would be lost among the ids
+                valid |= {r.run_id for r in on_dataset}
             raise unknown(f"run in {where}:", text, valid, self._listed_by)
         return by_part
 

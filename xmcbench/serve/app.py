@@ -27,6 +27,7 @@ from xmcbench.serve.batching import Job, Predictor
 from xmcbench.serve.bodies import WholeBodies, error_answer
 from xmcbench.serve.requests import MOST_LABELS, PredictAnswer, PredictRequest, decoded, encoded, job_of
 
+PATHS = "There are POST /predict, GET /, /model, /health, /docs and /openapi.json."
 MOST_FORM = 1 << 20  # bytes of a form, which takes longer to decode and to show again than JSON
 
 
@@ -139,7 +140,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _unanswered(request: Request, error: Exception) -> Response:
     """A path or a method that there is not."""
     assert isinstance(error, HTTPException)
-    return error_answer(error.status_code, f"{request.method} {request.url.path[:200]}: {error.detail}", "See /docs.")
+    return error_answer(error.status_code, f"{request.method} {request.url.path[:200]}: {error.detail}", PATHS)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
