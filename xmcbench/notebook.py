@@ -13,6 +13,12 @@ def text(value: object) -> str:
     return escape(clean(value))
 
 
+def short(value: str, most: int) -> str:
+    """The beginning of a text on one line, at most that many characters, with … where it was cut."""
+    plain = " ".join(value[: 4 * most].split())
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "", note: str = "") -> str:
     """A table; every cell is escaped. `note`: a line below the table."""
     head = "".join(f"<th>{text(title)}</th>" for title in titles)

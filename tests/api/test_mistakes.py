@@ -81,8 +81,8 @@ def test_notebooks_show_escaped_tables(runs: xb.Runs) -> None:
     html = runs.errors(2)._repr_html_()
     assert "&lt;b&gt;ten&lt;/b&gt;" in html
     assert "<b>ten" not in html
-    assert "✗ a · ✓ b" in html
-    assert "a (1) · b (1)" in runs.label_errors(2)._repr_html_()
+    assert "✗ a | ✓ b" in html
+    assert "a (1) | b (1)" in runs.label_errors(2)._repr_html_()
     assert f"the first {SHOWN}" not in html
     data, model = xb.dataset("mine"), runs.model()
     assert "<td>train</td><td>3</td><td>2.00</td>" in data._repr_html_()

@@ -124,6 +124,10 @@ def _export(name: str = "mine", *more: str) -> None:
     command("data", "export", name, "--to", "out", *more)
 
 
+def _keep_models() -> None:
+    command("run", "tree", "knn", "--dataset", TINY, "--threads", "1", "--keep-models")
+
+
 def _list(results: str = "results") -> None:
     command("ls", "runs", "--results", results)
 
@@ -136,6 +140,12 @@ def _score_as() -> None:
 SCENES = {
     **{f"run {name}": Scene(lambda words=words: run(words), between=_list, share=4) for name, words in METHODS.items()},
     "run tuned": Scene(lambda: run("ovr[tune]", "knn", seeds="0,1"), between=_list, share=4),
+    "run --keep-models": Scene(_keep_models, between=_list),
+    "model export": Scene(
+        lambda: command("model", "export", "tree", "--to", "model"),
+        lambda: quietly(_keep_models),
+        ("has a model already",),
+    ),
     "data import": Scene(_import, _text_files, ("is imported already",)),
     "data import --replace": Scene(
         lambda: _import("--replace"), _replace_prepared, between=lambda: command("data", "stats", "mine")

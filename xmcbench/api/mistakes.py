@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PerDocument = Literal["documents", "labels"]
 SHOWN = 10  # rows that a notebook shows
-SHOWN_TEXT = 200  # characters of a document in a notebook
+SHOWN_TEXT, SHOWN_LABEL = 120, 30  # characters of a document and of a label in a notebook
 
 
 class DocumentErrors(Sequence["Document"]):
@@ -114,9 +114,9 @@ class DocumentErrors(Sequence["Document"]):
     def _repr_html_(self) -> str:
         rows = []
         for one in self[:SHOWN]:
-            found = " · ".join(f"{'✓' if p.is_true else '✗'} {title_of(p.name, p.text)}" for p in one.predicted)
-            missed = " · ".join(title_of(t.name, t.text) for t in one.true if not t.rank)
-            text = (one.text or "")[:SHOWN_TEXT]
+            found = " | ".join(f"{'✓' if p.is_true else '✗'} {_title(p.name, p.text)}" for p in one.predicted)
+            missed = " | ".join(_title(t.name, t.text) for t in one.true if not t.rank)
+            text = notebook.short(one.text or "", SHOWN_TEXT)
             rows.append((one.row if one.id is None else one.id, percent(one.value), text, found, missed))
         titles = ("document", f"{self.mistakes.by}, percent", "text", "predicted", "missed")
         return notebook.table(titles, rows, note=_note(len(self), "documents"))
@@ -180,17 +180,21 @@ class LabelErrors(Sequence["LabelMistakes"]):
     def _repr_html_(self) -> str:
         rows = [
             (
-                title_of(one.name, one.text),
+                _title(one.name, one.text),
                 one.support,
                 one.missed,
                 *map(percent, (one.precision, one.recall, one.f1)),
-                " · ".join(f"{title_of(c.name, c.text)} ({c.rows})" for c in one.confusions),
+                " | ".join(f"{_title(c.name, c.text)} ({c.rows})" for c in one.confusions),
             )
             for one in self[:SHOWN]
         ]
         titles = ("label", "support", "missed", "precision", "recall", "F1", "predicted instead (rows)")
         caption = f"Within the first {self.mistakes.k} ranks, percent"
         return notebook.table(titles, rows, caption, _note(len(self), "labels"))
+
+
+def _title(name: str, text: str | None) -> str:
+    return notebook.short(title_of(name, text), SHOWN_LABEL)
 
 
 def _note(count: int, what: str) -> str:
