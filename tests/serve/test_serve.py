@@ -197,7 +197,11 @@ def test_the_pages_are_whole_and_escaped(url: str) -> None:
     docs = client.get(f"{url}/docs").text
     assert "POST /predict" in docs
     assert "http" not in re.sub(r"http://127\.0\.0\.1", "", docs)  # nothing from other hosts
-    assert client.get(f"{url}/openapi.json").json()["paths"].keys() == {"/predict", "/health", "/model"}
+    described = client.get(f"{url}/openapi.json").json()
+    assert described["paths"].keys() == {"/predict", "/health", "/model"}
+    assert described["components"]["schemas"]["PredictRequest"]["properties"]["k"]["maximum"] == 1000
+    used = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
+    assert used == described["components"]["schemas"].keys()
     assert client.get(f"{url}/model").json()["method"]["name"] == "tree"
 
 

@@ -144,6 +144,7 @@ def _print_documents(found: Mistakes, shown: Iterable[Document]) -> None:
     print_text(rule + (f"; {counted(left_out, 'document')} without a value left out" if left_out else ""))
     print_text(f"{missed:,} true labels are not in the first {found.k} ranks; {unseen:,} of them {UNSEEN}")
     width = min(PROSE, make_console().width)
+    longest = 3 * (width - 20)  # characters of a label's name
     for document in shown:
         title = f"row {document.row}" if document.id is None else f"{_short(document.id, 40)} (row {document.row})"
         typer.echo()
@@ -154,8 +155,8 @@ def _print_documents(found: Mistakes, shown: Iterable[Document]) -> None:
         cells: list[tuple[object, str, str]] = []
         for p in document.predicted:
             mark = styled(_mark(p.is_true), "green" if p.is_true else "red")
-            cells.append((mark, f"{p.score:.4g}", _short(title_of(p.name, p.text), width - 20)))
-        cells += [("–", "missed", _short(text, width - 20)) for text in _missed(document)[:ROWS]]
+            cells.append((mark, f"{p.score:.4g}", _short(title_of(p.name, p.text), longest)))
+        cells += [("–", "missed", _short(text, longest)) for text in _missed(document)[:ROWS]]
         if (more := len(_missed(document)) - ROWS) > 0:
             cells.append(("–", "missed", f"and {more} more"))
         typer.echo(columns(cells, "  "))
@@ -171,7 +172,7 @@ def _print_labels(found: Mistakes, shown: Sequence[LabelMistakes]) -> None:
         instead = ", ".join(f"{_short(title_of(c.name, c.text), 30)} ({c.rows})" for c in one.confusions)
         instead = instead if one.trained else f"{UNSEEN}; {instead}"
         scores = (percent(value) for value in (one.precision, one.recall, one.f1))
-        rows.append((_short(title_of(one.name, one.text), 30), str(one.support), str(one.missed), *scores, instead))
+        rows.append((_short(title_of(one.name, one.text), 60), str(one.support), str(one.missed), *scores, instead))
     print_table([titles, *rows], right=titles[1:-1], drop=("P", "F1"))
 
 
