@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
-from xmcbench.board.model import Board, Costs, Facts, PublishedRow, Row, Run, Table, Value
+from xmcbench.board.model import BY, Board, Costs, Difference, Facts, Place, PublishedRow, Row, Run, Table, Value
 
 METRICS = ["P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@100", "MacroF1@5"]
 TESTED = ["P@1", "P@5", "nDCG@5", "PSP@5", "R@100"]
@@ -60,10 +61,38 @@ def _table(
 ) -> Table:
     tested = TESTED if tested is None else tested
     rows = [_row(dice, dataset, view, label, *rest, seeds, tested) for label, rest in methods.items()]
-    rows.sort(key=lambda row: (row.ranks.get("P@1") or 99, -(row.values["P@1"].value or 0)))
+    rows.sort(key=lambda row: (not any(row.ranks.values()), -(row.values[BY if tested else "P@1"].value or 0)))
     facts = Facts(45000, 6000, 200000, 4271, "1", "sha256:" + "0f1e2d3c" * 8, (0.55, 1.5))
     ceilings = {metric: 0.9512 if metric == "P@5" else 1.0 for metric in METRICS}
-    return Table(dataset, view, dataset.upper(), facts, METRICS, tested, SLICES, ceilings, rows, [], [])
+    return Table(
+        dataset,
+        view,
+        dataset.upper(),
+        facts,
+        METRICS,
+        tested,
+        SLICES,
+        ceilings,
+        rows,
+        _differences(rows, tested),
+        [],
+        [],
+    )
+
+
+def _differences(rows: list[Row], tested: list[str]) -> dict[str, dict[tuple[int, int], Difference]]:
+    """Those of the qualities: a method is significantly better than those that are 0.005 worse."""
+
+    quality = {row.label: row.values["P@1"].value or 0 for row in rows}
+
+    def between(metric: str, i: int, j: int) -> Difference:
+        value = (rows[i].values[metric].value or 0) - (rows[j].values[metric].value or 0)
+        apart = abs(quality[rows[i].label] - quality[rows[j].label]) > 0.005
+        return Difference(value, value - 0.004, value + 0.004, 0.0012 if apart else 0.37)
+
+    ranked = [i for i, row in enumerate(rows) if any(row.ranks.values())]
+    pairs = list(itertools.combinations(ranked, 2))
+    return {metric: {pair: between(metric, *pair) for pair in pairs} for metric in tested}
 
 
 def _row(
@@ -84,7 +113,9 @@ def _row(
     values |= {name: values[f"{name.split(':')[0]}:head"] for part in PARTS[3:] for name in SLICES[part]}
     if outside:
         values["PSP@5"] = Value(None)
-    rank = None if outside else 1 + sum(quality + 0.005 < other for _, other, _ in list(METHODS.values())[:-1])
+    others = [other for family, other, _ in METHODS.values() if family != "external"]
+    better, worse = sum(quality + 0.005 < other for other in others), sum(other + 0.005 < quality for other in others)
+    place = None if outside else Place(1 + better, len(others) - worse)
     machines = {"elias": [GPU], "elias[beam=10]": [GPU], "knn": [EPYC, XEON], "popularity": [EPYC, XEON]}
     machine = [] if outside else machines.get(label, [EPYC])
     flags = {"elias": ["single seed"], "bonsai": ["busy machine", "changed code"], "ance": ["other metric version"]}
@@ -112,8 +143,7 @@ def _row(
         {NASTY: NASTY} if outside else parameters,
         "chosen on the test rows, says its author" if outside else "defaults; nothing was chosen on this data",
         values,
-        {metric: rank for metric in tested} | ({"PSP@5": 1} if tested and label == "ovr" else {}),
-        {metric: 0 if rank is None else 11 - rank for metric in tested},
+        {metric: place for metric in tested} | ({"PSP@5": Place(1, 2)} if tested and label == "ovr" else {}),
         [_costs(dice, name, fit, label == "bonsai", seeds) for name in machine],
         ["selected on test", "external predictions"] if outside else flags.get(label, []),
         "" if outside else f"xmcbench run '{label}' --dataset {dataset} --view {view} --seeds {seeds}",

@@ -65,9 +65,13 @@ def test_markdown_has_one_cell_for_each_column_whatever_the_names(table: Table) 
     head = next(i for i, line in enumerate(lines) if line.startswith("| rank"))
     rows = [cells(line) for line in lines[head : head + 2 + len(table.rows) + 1]]
     assert {len(row) for row in rows} == {len(rows[0])}
-    assert rows[2][:3] == ["1", "7", r"tree\[beam=5\]"]
-    assert rows[2][3].startswith("80.00 [7")
-    assert rows[-1][2:4] == ["*best reachable*", "100.00"]
+    assert rows[2][:3] == ["1", r"tree\[beam=5\]", "80.00"]
+    assert rows[-1][1:3] == ["*best reachable*", "100.00"]
+    head = lines.index("## Intervals and ranks") + 2
+    rows = [cells(line) for line in lines[head : head + 2 + len(table.rows)]]
+    assert {len(row) for row in rows} == {1 + 2 * len(table.tested)}
+    assert rows[2][0] == r"tree\[beam=5\]"
+    assert re.fullmatch(r"7\d\.\d\d–8\d\.\d\d", rows[2][1])
     text = "\n".join(lines)
     assert "<img" not in text
     assert "<b>" not in text
@@ -90,7 +94,7 @@ def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
     assert {len(row) for row in rows} == {len(head)}
     found = [dict(zip(head, row, strict=True)) for row in rows]
     assert float(found[0]["P@1"]) == 0.8
-    assert (found[0]["rank P@1"], found[0]["beats P@1"]) == ("1", "7")
+    assert (found[0]["rank P@1"], found[0]["rank to P@1"]) == ("1", "1")
     assert float(found[0]["fit_seconds"]) == 2.0
     assert (found[0]["machine"], found[0]["threads"], found[0]["busy"]) == ("A CPU, 2 cores, 8 GiB", "2", "0")
     assert {row["method"] for row in found} >= {"'=HYPERLINK(1)", "'@SUM(A1)", "'+1", "two lines [31m"}
@@ -119,7 +123,7 @@ def test_latex_of_a_table_without_tested_metrics_says_so(table: Table) -> None:
     untested = latex.table(replace(table, tested=[]))
     assert "No metric was tested" in untested
     assert ", ," not in untested
-    assert f", {table.tested[0]}, Holm's correction, 5\\%)." in latex.table(table)
+    assert f"the interval of places by {table.by} that paired" in latex.table(table)
 
 
 def test_the_index_links_to_every_table(board: Board) -> None:

@@ -198,7 +198,7 @@ def test_a_board_without_tables_a_table_without_rows_a_row_without_values() -> N
     assert "There are no records yet." in page(Board([], 0, ""))
     table = sample.board().tables[0]
     assert "No method has a record on this data set." in page(Board([dataclasses.replace(table, rows=[])], 0, ""))
-    row = dataclasses.replace(table.rows[0], values={"P@1": Value(None)}, costs=[], ranks={}, separated={}, runs=[])
+    row = dataclasses.replace(table.rows[0], values={"P@1": Value(None)}, costs=[], ranks={}, runs=[])
     made = page(Board([dataclasses.replace(table, rows=[row])], 0, ""))
     assert "not ranked: the tests have no numbers for it" in made
     assert data_of(made)["tables"][0]["rows"][0]["values"] == [None] * (len(sample.METRICS) + 2 * len(sample.PARTS))

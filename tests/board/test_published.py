@@ -48,7 +48,7 @@ def read(tmp_path: Path, text: str, name: str = "eurlex-4k") -> list[Published]:
 
 
 def row(label: str, p1: float | None, flags: tuple[str, ...] = (), metric: str = "P@1") -> Row:
-    empty: dict[str, Any] = dict(parameters={}, selection="", ranks={}, separated={}, costs=[], command="", runs=[])
+    empty: dict[str, Any] = dict(parameters={}, selection="", ranks={}, costs=[], command="", runs=[])
     return Row(
         *(label, label, "tree", "1", "xmcbench"), **empty, values={metric: Value(p1)}, flags=list(flags), floor=False
     )

@@ -52,15 +52,18 @@ def by_label(table: Table) -> dict[str, Row]:
     return {row.label: row for row in table.rows}
 
 
-def test_rows_the_test_cannot_separate_share_a_rank(folder: Path, new_run: NewRun) -> None:
+def test_rows_the_test_cannot_separate_share_places(folder: Path, new_run: NewRun) -> None:
     for seed, label in enumerate(("a", "b", "c")):
         new_run(label, hits(0.8, seed), method={"deterministic": True})
     new_run("weak", hits(0.4))
     new_run("popularity", hits(0.1), method={"deterministic": True})
     table = table_of(folder)
     rows = by_label(table)
-    assert [rows[name].ranks["P@1"] for name in ("a", "b", "c", "weak", "popularity")] == [1, 1, 1, 4, 5]
-    assert rows["a"].separated["P@1"] == 2
+    assert [rows[name].ranks["P@1"] for name in ("a", "b", "c", "weak", "popularity")] == [(1, 3)] * 3 + [
+        (4, 4),
+        (5, 5),
+    ]
+    assert [row.ranks["P@1"].tied for row in table.rows if row.ranks["P@1"]] == [2, 2, 2, 0, 0]
     assert [row.label for row in table.rows][3:] == ["weak", "popularity"]
     assert [row.label for row in table.rows if row.floor] == ["popularity"]
     best_first = [row.values["P@1"].value for row in table.rows]
@@ -78,12 +81,12 @@ def test_near_duplicates_are_taken_together(folder: Path, new_run: NewRun) -> No
     one_group[:12] = 0
     new_run("good", good)
     new_run("bad", bad)
-    assert by_label(table_of(folder))["bad"].ranks["P@1"] == 2
+    assert by_label(table_of(folder))["bad"].ranks["P@1"] == (2, 2)
     new_run("good", good, rows={"near": one_group}, dataset={"name": "copies"})
     new_run("bad", bad, rows={"near": one_group}, dataset={"name": "copies"})
     store = Store(folder)
     copies = board_of(accept(store.records(), store), store, Cache()).tables[0]
-    assert [row.ranks["P@1"] for row in copies.rows] == [1, 1]
+    assert [row.ranks["P@1"] for row in copies.rows] == [(1, 2), (1, 2)]
     widths = [t.rows[1].values["P@1"] for t in board_of(accept(store.records(), store), store, Cache()).tables]
     assert widths[0].low is not None
     assert widths[1].low is not None
@@ -147,12 +150,14 @@ def test_what_was_tested_is_remembered_by_the_records(folder: Path, new_run: New
     cache = Cache()
     first = table_of(folder, cache)
     (key,) = cache.used.p
-    again = Cache(Results({key: [1.0] * 5}, dict(cache.known.intervals)))  # what is remembered is what is told
-    assert [row.ranks["P@1"] for row in first.rows] == [1, 2]
-    assert [row.ranks["P@1"] for row in table_of(folder, again).rows] == [1, 1]
+    again = Cache(
+        Results({key: [1.0] * 5}, dict(cache.known.differences), dict(cache.known.intervals))
+    )  # what is remembered is what is told
+    assert [row.ranks["P@1"] for row in first.rows] == [(1, 1), (2, 2)]
+    assert [row.ranks["P@1"] for row in table_of(folder, again).rows] == [(1, 2), (1, 2)]
     new_run("b", hits(0.4))  # another run: what was remembered of the old one is of no use
     later = Cache(again.known)
-    assert [row.ranks["P@1"] for row in table_of(folder, later).rows] == [1, 2]
+    assert [row.ranks["P@1"] for row in table_of(folder, later).rows] == [(1, 1), (2, 2)]
     assert key not in later.used.p  # so that it is not kept for ever
 
 
@@ -185,15 +190,14 @@ def test_a_data_set_on_which_all_failed_says_so(folder: Path, new_run: NewRun) -
     assert (table.rows, table.failures, table.metrics) == ([], ["a: error (it broke)"], [])
 
 
-def test_rows_that_a_chain_of_inseparable_ones_joins_share_a_rank(folder: Path, new_run: NewRun) -> None:
-    """Each is inseparable from the next, but not from the one after; only the last stands apart."""
+def test_a_chain_of_inseparable_rows_joins_nothing(folder: Path, new_run: NewRun) -> None:
+    """Each of three is inseparable from the next, but the first is better than the third; the last stands apart."""
     n = 400
     hard = np.random.default_rng(3).permutation(n)
     for label, right in (("a", 300), ("b", 296), ("c", 292), ("d", 100)):
         new_run(label, hard < right)
     rows = by_label(table_of(folder))
-    assert [rows[label].ranks["P@1"] for label in "abcd"] == [1, 1, 1, 4]
-    assert [rows[label].separated["P@1"] for label in "abcd"] == [2, 1, 1, 0]
+    assert [rows[label].ranks["P@1"] for label in "abcd"] == [(1, 2), (1, 3), (2, 3), (4, 4)]
 
 
 def test_other_groups_of_near_duplicates_are_not_mixed(folder: Path, new_run: NewRun) -> None:
@@ -204,7 +208,7 @@ def test_other_groups_of_near_duplicates_are_not_mixed(folder: Path, new_run: Ne
         new_run(label, hits(0.9), rows={"near": grouped}, started_utc=date, dataset={"n_labels": 31})
         rows = by_label(table_of(folder))
         assert "contradicts others" in rows[label].flags
-        assert [rows[name].ranks["P@1"] for name in (label, "a", "b")] == [None, 1, 2]
+        assert [rows[name].ranks["P@1"] for name in (label, "a", "b")] == [None, (1, 1), (2, 2)]
         (folder / "records" / f"{rows[label].runs[0].run_id}.json").unlink()
 
 
@@ -267,4 +271,4 @@ def test_definitions_of_metrics_that_nobody_knows_take_no_rank_away(folder: Path
     metrics = [replace(m, version=99) for m in later.metrics]
     Store(folder).add(record_file.changed(later, metrics=metrics))
     rows = by_label(table_of(folder))
-    assert (rows[run.method.label].ranks["P@1"], rows["b"].ranks["P@1"]) == (1, None)
+    assert (rows[run.method.label].ranks["P@1"], rows["b"].ranks["P@1"]) == ((1, 1), None)

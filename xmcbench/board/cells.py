@@ -5,6 +5,7 @@ from __future__ import annotations
 from xmcbench.board.model import Costs, Row, Table, Value
 
 NONE = "–"
+NAMED = 4  # rows named as tied with the best one
 
 
 def percent(value: float | None) -> str:
@@ -12,25 +13,43 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.2f}"
 
 
-def measured(value: Value, *, interval: bool) -> str:
-    """Value, "± sd" if there are several seeds, and on request the 95 % interval."""
-    text = percent(value.value)
-    if value.sd is not None:
-        text += f" ± {100 * value.sd:.2f}"
-    if interval and value.low is not None and value.high is not None:
-        text += f" [{100 * value.low:.2f}, {100 * value.high:.2f}]"
-    return text
+def measured(value: Value) -> str:
+    """Value, and "± sd" if there are several seeds."""
+    return percent(value.value) + ("" if value.sd is None else f" ± {100 * value.sd:.2f}")
 
 
 def rank(row: Row, metric: str) -> str:
-    """The rank of a row, or a dash if it is not ranked."""
+    """The rank of a row, "2" or "1–3", or a dash if it is not ranked."""
     place = row.ranks.get(metric)
-    return NONE if place is None else str(place)
+    if place is None:
+        return NONE
+    return str(place.best) if place.tied == 0 else f"{place.best}–{place.worst}"
 
 
-def beats(row: Row, metric: str) -> str:
-    """Number of rows that this row is significantly better than, including rows of the same rank."""
-    return NONE if row.ranks.get(metric) is None else str(row.separated.get(metric, 0))
+def ties(row: Row, metric: str) -> str:
+    """How many rows no test separates from a row, "tied with 2"; "" if there are none, or it is not ranked."""
+    place = row.ranks.get(metric)
+    return f"tied with {place.tied}" if place is not None and place.tied else ""
+
+
+def leader(table: Table) -> str:
+    """The row of the best value, and those that no test separates from it: "elias", "elias, tied with ovr and ance"."""
+    ranked = [i for i, row in enumerate(table.rows) if row.ranks.get(table.by) is not None]
+    if not ranked:
+        return NONE
+    found = table.differences[table.by]
+    tied = [table.rows[i].label for i in ranked[1:] if not found[ranked[0], i].significant]
+    if len(tied) > NAMED:
+        tied = [*tied[: NAMED - 1], f"{len(tied) - NAMED + 1} others"]
+    label = table.rows[ranked[0]].label
+    return label if not tied else f"{label}, tied with {', '.join(tied[:-1])}{' and ' * (len(tied) > 1)}{tied[-1]}"
+
+
+def interval(value: Value) -> str:
+    """The 95 % interval, "61.20–63.40", or a dash."""
+    if value.low is None or value.high is None:
+        return NONE
+    return f"{100 * value.low:.2f}–{100 * value.high:.2f}"
 
 
 def cost(costs: Costs | None) -> list[str]:

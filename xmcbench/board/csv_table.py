@@ -13,10 +13,11 @@ COSTS = ("fit_seconds", "predict_ms_per_row", "query_p50_ms", "query_p99_ms", "p
 
 
 def table(table: Table) -> str:
-    """All rows: rank by each tested metric; value, interval and spread of each metric as fractions; costs on the most
+    """All rows: by each tested metric the best and the worst place; value, interval and spread of each metric as
+    fractions; costs on the most
     frequent machine class; flags, selection and command. Unknown cells are empty."""
     machines = cells.machines(table)
-    head = ["method", "family", "version", *(f"{what} {name}" for name in table.tested for what in ("rank", "beats"))]
+    head = ["method", "family", "version", *(f"{what} {name}" for name in table.tested for what in ("rank", "rank to"))]
     names = [*table.metrics, *(name for part in table.slices.values() for name in part)]
     head += [title for name in names for title in (name, f"{name} low", f"{name} high", f"{name} sd")]
     head += ["seeds", "machine", "threads", "busy", *COSTS, "flags", "selection", "command"]
@@ -27,7 +28,7 @@ def table(table: Table) -> str:
         costs = cells.on_machine(row, machines[0]) if machines else None
         line: list[object] = [csv_cell(row.label), csv_cell(row.family), csv_cell(row.version)]
         for name in table.tested:
-            line += [row.ranks.get(name), row.separated.get(name)]
+            line += row.ranks.get(name) or (None, None)
         for name in names:
             value = row.values[name]
             line += [value.value, value.low, value.high, value.sd]

@@ -10,7 +10,10 @@ from xmcbench.board.entries import Entry
 from xmcbench.records.record_file import seal_of
 from xmcbench.records.row_values import TESTED
 
+SAMPLES = 1000  # bootstrap resamples of an interval, as in a run
+
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from xmcbench.records.store import Store
@@ -36,7 +39,7 @@ class Evidence:
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """(n,) each, named as in `Store.board`: mean numerators over seeds, denominators, and near-duplicate groups
-        (`NEAR`) if the records have them.
+        (`metrics.uncertainty.NEAR`) if the records have them.
 
         Raises DataError: a file was removed or changed since the records were accepted.
         """
@@ -47,3 +50,13 @@ class Evidence:
             name: np.stack([arrays[name] for arrays in by_run]).mean(axis=0, dtype=np.float64) for name in self.metrics
         }
         return {**by_run[0], **means}
+
+    @cached_property
+    def resampled(self) -> dict[str, NDArray[np.float64]]:
+        """Metric → (SAMPLES,) values for drawn documents; on the same data, all evidence has the same draws."""
+        from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR, resampled
+
+        pairs = [(self.arrays[name], self.arrays.get(name + DENOMINATOR)) for name in self.metrics]
+        if not pairs or not len(pairs[0][0]):
+            return {}
+        return dict(zip(self.metrics, resampled(pairs, SAMPLES, 0, self.arrays.get(NEAR)), strict=True))

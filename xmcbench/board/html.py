@@ -74,6 +74,7 @@ def _table(table: Table) -> dict[str, object]:
         "shown": len(table.metrics),  # number of metrics with a column
         "metrics": metrics,
         "tested": [at[name] for name in table.tested if name in at],
+        "by": table.tested.index(table.by) if table.tested else 0,
         "parts": [[part, [at[name] for name in names]] for part, names in table.slices.items()],
         "machines": [machine_name(*each) for each in cells.machines(table)],
         "rows": [_row(table, row, metrics) for row in ordered(table)],
@@ -89,7 +90,6 @@ def _row(table: Table, row: Row, metrics: Iterable[str]) -> dict[str, object]:
         "parameters": [[name, json.dumps(value, ensure_ascii=False)] for name, value in row.parameters.items()],
         "values": [_value(row.values.get(name)) for name in metrics],
         "ranks": [row.ranks.get(name) for name in tested],
-        "beats": [row.separated.get(name) for name in tested],
         "costs": [[classes.index((c.machine, c.threads)), int(c.busy), c.runs, *html_text.costs(c)] for c in row.costs],
         "runs": [_run(run, table.metrics) for run in row.runs],
     }

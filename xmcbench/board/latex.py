@@ -9,12 +9,11 @@ from xmcbench.escaping import latex
 
 def table(table: Table) -> str:
     """A `tabular` in a `table`; needs the package booktabs."""
-    first = table.tested[0] if table.tested else ""
     meaning = "No metric was tested, so that no row has a rank."
-    if first:
+    if table.by:
         meaning = (
-            "Every method of a better rank is significantly better than every method of a worse rank"
-            f" (paired randomisation tests over documents, {first}, Holm's correction, 5%)."
+            f"A rank is the interval of places by {table.by} that paired randomisation tests over documents leave to a"
+            " method (Holm's correction, 5%)."
         )
     lines = [
         r"\begin{table}",
@@ -26,8 +25,8 @@ def table(table: Table) -> str:
         r"\midrule",
     ]
     for row in table.rows:
-        values = [latex(cells.measured(row.values[name], interval=False)) for name in table.metrics]
-        lines.append(" & ".join([latex(cells.rank(row, first)), latex(row.label), *values]) + r" \\")
+        values = [latex(cells.measured(row.values[name])) for name in table.metrics]
+        lines.append(" & ".join([latex(cells.rank(row, table.by)), latex(row.label), *values]) + r" \\")
     best = [latex(cells.percent(table.ceilings.get(name))) for name in table.metrics]
     lines += [r"\midrule", " & ".join(["", "best reachable", *best]) + r" \\"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])

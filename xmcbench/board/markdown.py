@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from xmcbench.board import cells
-from xmcbench.board.model import FLAGS, Board, Table
+from xmcbench.board.model import BY, FLAGS, Board, Table
 from xmcbench.escaping import Markdown, code, markdown
 
 READING = (
-    "Rows share a rank if no test separates them, or if a chain of such pairs connects them: every row of a better "
-    "rank is significantly better than every row of a worse rank. *beats* is the number of rows that a row is "
-    "significantly better than, including rows of its own rank. The tests are paired randomisation tests over test "
-    "documents, with near-duplicates kept together, and with Holm's correction over all pairs of a table and metric "
-    "at 5 %. Values are percent: the mean over seeds, ± the standard deviation over seeds, and the 95 % bootstrap "
-    "interval over documents. The tests are for the seeds that were run; they say nothing about other data."
+    "Rows are in the order of their values. A *rank* is the interval of places that the tests leave to a row: from "
+    "1 + the number of rows that are significantly better to the number of rows without those that are significantly "
+    "worse. A row is *tied* with the rows that no test separates from it, which says nothing of those rows among "
+    "themselves. The tests are paired randomisation tests over test documents, with near-duplicates kept together, and "
+    "with Holm's correction over all pairs of a table and metric at 5 %. Values are percent: the mean over seeds, "
+    "± the standard deviation over seeds. Intervals are 95 % bootstrap intervals over documents. The tests are for the "
+    "seeds that were run; they say nothing about other data."
 )
 
 
 def index(board: Board, names: Sequence[str]) -> str:
     """The list of tables; `names` are the tables' files without their suffix."""
     lines = ["# Leaderboards", "", f"Made from {board.records} records by `xmcbench board build`.", ""]
-    head = ("data set", "view", "train", "test", "labels", "methods", "rank 1", "tables")
+    lines += [f"The best by {BY}, and the methods that no test separates from it; `index.html` is the page.", ""]
+    head = ("data set", "view", "train", "test", "labels", "methods", "best", "tables")
     rows: list[Sequence[object]] = []
     only_published = []
     for table, name in zip(board.tables, names, strict=True):
         if not table.rows:
             only_published.append(f"[{markdown(table.title)}](tables/{name}.md)")
             continue
-        first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
-        rows.append([table.title, table.view, *_counts(table), len(table.rows), first, Markdown(links)])
+        rows.append([table.title, table.view, *_counts(table), len(table.rows), cells.leader(table), Markdown(links)])
     lines += [*_grid(head, rows), ""]
     if only_published:
         lines += [f"Data sets with published values only: {', '.join(only_published)}.", ""]
@@ -46,7 +47,7 @@ def table(table: Table) -> str:
     lines += [*_scores(table), ""]
     used = [flag for flag in FLAGS if any(flag in row.flags for row in table.rows)]
     lines += [f"- **{flag}**: {markdown(FLAGS[flag])}" for flag in used] + [""] * bool(used)
-    lines += [*_slices(table), *_costs(table), *_published(table)]
+    lines += [*_intervals(table), *_slices(table), *_costs(table), *_published(table)]
     lines += _part("Methods without results", [f"- {markdown(text)}" for text in table.failures])
     lines += _part("Commands that repeat the rows", [f"- {code(row.command)}" for row in table.rows if row.command])
     lines += _part("How to read this table", [READING] if table.rows else [])
@@ -65,25 +66,32 @@ def _counts(table: Table) -> list[str]:
 
 
 def _scores(table: Table) -> list[str]:
-    first = table.tested[0] if table.tested else ""
-    head = ["rank", "beats", "method", *table.metrics, "flags"]
+    """Values, and below them the intervals: together in one table, they would be wider than a screen."""
+    head = [f"rank by {table.by}" if table.by else "rank", "method", *table.metrics, "flags"]
     rows = [
         [
-            *([cells.rank(row, first), cells.beats(row, first)] if first else [cells.NONE] * 2),
+            ", ".join(filter(None, [cells.rank(row, table.by), cells.ties(row, table.by)])),
             row.label + (" (floor)" if row.floor else ""),
-            *(Markdown(cells.measured(row.values[name], interval=name in table.tested)) for name in table.metrics),
+            *(Markdown(cells.measured(row.values[name])) for name in table.metrics),
             ", ".join(row.flags),
         ]
         for row in table.rows
     ]
-    best = [
-        "",
-        "",
-        Markdown("*best reachable*"),
-        *(cells.percent(table.ceilings.get(name)) for name in table.metrics),
-        "",
-    ]
+    best = ["", Markdown("*best reachable*"), *(cells.percent(table.ceilings.get(name)) for name in table.metrics), ""]
     return _grid(head, [*rows, best])
+
+
+def _intervals(table: Table) -> list[str]:
+    """Intervals and ranks by each metric that is tested."""
+    head = ["method", *(title for name in table.tested for title in (f"{name}, 95 %", "rank"))]
+    rows = [
+        [
+            row.label,
+            *(text for name in table.tested for text in (cells.interval(row.values[name]), cells.rank(row, name))),
+        ]
+        for row in table.rows
+    ]
+    return _part("Intervals and ranks", _grid(head, rows) if table.tested else [])
 
 
 def _slices(table: Table) -> list[str]:

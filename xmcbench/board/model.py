@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+BY = "nDCG@5"  # the metric that ranks first: of the usual ones, it counts most of what a ranking shows
+LEVEL = 0.05  # family-wise error of the tests of one table and metric, as usual in the field
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns, as usual in papers
 
 # flag → explanation for readers; rows have the keys
@@ -24,6 +27,32 @@ FLAGS = {
     "contradicts others": "counts, groups of near-duplicates or best values differ from most records: not ranked",
     "no per-row numbers": "a run has no per-row numbers, which the tests need: not ranked",
 }
+
+
+class Place(NamedTuple):
+    """A rank: the best and the worst place that the tests leave to a row, from 1."""
+
+    best: int
+    worst: int
+
+    @property
+    def tied(self) -> int:
+        """Number of rows that no test separates from this one."""
+        return self.worst - self.best
+
+
+class Difference(NamedTuple):
+    """One metric of a row minus that of another, the ends of its 95 % interval, None if unknown, and p, adjusted."""
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the test separates the two rows."""
+        return self.p < LEVEL and self.value != 0
 
 
 @dataclass(frozen=True)
@@ -80,9 +109,7 @@ class Row:
     label : "elias[beam=10]", the method's name with the non-default parameters; not escaped.
     parameters : all of them. selection : how epochs and parameters were chosen, in a sentence.
     values : metric → Value, for every metric of the table and of `slices`.
-    ranks : tested metric → rank, 1 + number of rows with a better rank; rows that a test can't separate, or that are
-        connected by a chain of such rows, share a rank. None: not ranked.
-    separated : tested metric → number of rows that this row is significantly better than.
+    ranks : tested metric → rank; None: not ranked.
     flags : keys of FLAGS. command : the command that repeats the row, or "" (see `rows.command_of`).
     floor : whether the row is the baseline that every method should exceed.
     """
@@ -95,8 +122,7 @@ class Row:
     parameters: Mapping[str, object]
     selection: str
     values: dict[str, Value]
-    ranks: dict[str, int | None]
-    separated: dict[str, int]
+    ranks: dict[str, Place | None]
     costs: list[Costs]
     flags: list[str]
     command: str
@@ -154,7 +180,8 @@ class Table:
     metrics : the columns, in order. tested : the columns that have ranks.
     slices : part → metrics, such as "tail" → ["P@1:tail", "R@100:tail"].
     ceilings : metric → best value any ranking could reach.
-    rows : by rank in tested[0], then by its value, best first; rows without a rank are last.
+    rows : by their value of `by`, best first; rows without a rank are last.
+    differences : tested metric → pair (i, j) of positions in `rows`, i < j, both ranked → row i minus row j.
     failures : messages of `entries.failures_of`.
     """
 
@@ -167,8 +194,14 @@ class Table:
     slices: dict[str, list[str]]
     ceilings: dict[str, float | None]
     rows: list[Row]
+    differences: dict[str, dict[tuple[int, int], Difference]]
     published: list[PublishedRow]
     failures: list[str]
+
+    @property
+    def by(self) -> str:
+        """The metric that ranks first; "" if none does."""
+        return BY if BY in self.tested else next(iter(self.tested), "")
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,38 @@
-"""Ranks and intervals of the rows of a table; test results are cached by the records that were tested.
+"""Tests of all pairs of rows of a table, and the ranks that follow; results are cached by the records that were tested.
 
-Ranks come from a paired randomisation test of every pair of rows (`xmcbench.metrics.randomisation`) over near-duplicate
-groups, with Holm's correction over all pairs of a table and metric. Rows that the test can't separate share a rank.
-Inseparability is not transitive, so rows connected by a chain of inseparable rows share a rank too: every row of a
-better rank is significantly better than every row of a worse rank. Within a rank, the number of rows that a row is
-significantly better than shows differences.
+Each pair has a paired randomisation test (`xmcbench.metrics.randomisation`) over near-duplicate groups, with Holm's
+correction over all pairs of a table and metric, and an interval of the difference by the bootstrap that also gives the
+intervals of values. A row's rank is an interval: from 1 + the number of rows that are significantly better to the
+number of rows minus those that are significantly worse. So a row that no test separates from three others has a rank
+of four places, whatever the tests say of those three among themselves.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from xmcbench import limits
 from xmcbench.board.evidence import Evidence
+from xmcbench.board.model import Difference, Place
 from xmcbench.errors import DataError
 from xmcbench.inputs import read_json, typed
-from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR
+from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.records.row_values import TESTED
 
-VERSION = 2  # of the cache: increase it when the test or the intervals change
-LEVEL = 0.05  # family-wise error of the tests of one table and metric, as usual in the field
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VERSION = 3  # of the cache: increase it when the test or the intervals change
 SMALL = 0.01  # largest p for which a test is repeated with MANY resamples: with 200 pairs Holm needs 0.00025
 MANY = 200_000  # gives p = 0.00025 to ± 15 %; with 10,000 (± 63 %) ranks would depend on the random seed
-SAMPLES = 1000  # bootstrap resamples of an interval, as in a run
 
 Ends = tuple[float | None, float | None]
 OfTested = Meta(min_length=len(TESTED), max_length=len(TESTED))  # one value for each metric of `TESTED`
@@ -38,9 +41,10 @@ Intervals = Annotated[list[Ends], OfTested]
 
 
 class Results(Struct):
-    """p-values by the key of a pair of entries, and intervals by the key of an entry."""
+    """p-values and intervals of differences by the keys of two entries, and intervals by the key of an entry."""
 
     p: dict[str, PValues]
+    differences: dict[str, Intervals]
     intervals: dict[str, Intervals]
 
 
@@ -52,7 +56,7 @@ class Cache:
     """Results of tests: `known` has those of earlier builds and of this one, `used` those that this build used."""
 
     def __init__(self, known: Results | None = None) -> None:
-        self.known, self.used = known or Results({}, {}), Results({}, {})
+        self.known, self.used = known or Results({}, {}, {}), Results({}, {}, {})
 
     @classmethod
     def read(cls, path: Path) -> Cache:
@@ -81,20 +85,16 @@ class Cache:
 
 def intervals(evidence: Evidence, cache: Cache) -> dict[str, Ends]:
     """Metric → 95 % interval over documents, for the metrics of the evidence."""
-    from xmcbench.metrics.uncertainty import intervals as bootstrap
-
     if evidence.key not in cache.known.intervals:
-        arrays, names = evidence.arrays, evidence.metrics
-        pairs = [(arrays[name], arrays.get(name + DENOMINATOR)) for name in names]
-        by_name = dict(zip(names, bootstrap(pairs, SAMPLES, 0, groups=arrays.get(NEAR)), strict=True))
-        cache.known.intervals[evidence.key] = [by_name.get(name, (None, None)) for name in TESTED]
+        cache.known.intervals[evidence.key] = _of_tested(evidence.resampled)
     cached = cache.used.intervals[evidence.key] = cache.known.intervals[evidence.key]
     return {name: ends for name, ends in zip(TESTED, cached, strict=True) if name in evidence.metrics}
 
 
-def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], cache: Cache) -> list[tuple[int, int]]:
-    """For each row: its rank by one metric, 1 + number of rows with a better rank; and the number of rows that it is
-    significantly better than.
+def differences(
+    rows: Sequence[Evidence], metric: str, values: Sequence[float], cache: Cache
+) -> dict[tuple[int, int], Difference]:
+    """The difference of each pair of rows (i, j), i < j, by one metric.
 
     Parameters
     ----------
@@ -104,36 +104,51 @@ def rank_rows(rows: Sequence[Evidence], metric: str, values: Sequence[float], ca
     from xmcbench.metrics.randomisation import holm
 
     pairs = list(itertools.combinations(range(len(rows)), 2))
-    adjusted = holm([_p(rows[i], rows[j], metric, cache) for i, j in pairs])
-    order = sorted(range(len(rows)), key=lambda i: -values[i])
-    place = {row: at for at, row in enumerate(order)}
-    separated = [0] * len(rows)
-    reach = list(range(len(rows)))  # place in the order → last place that the test can't separate from it
-    for (i, j), p in zip(pairs, adjusted, strict=True):
-        better, worse = (i, j) if place[i] < place[j] else (j, i)
-        if p < LEVEL and values[i] != values[j]:
-            separated[better] += 1
-        else:
-            reach[place[better]] = max(reach[place[better]], place[worse])
-    ranks, first, last = [1] * len(rows), 0, -1
-    for at, row in enumerate(order):
-        if at > last:  # separated from all better rows
-            first = at
-        last = max(last, reach[at])
-        ranks[row] = 1 + first
-    return list(zip(ranks, separated, strict=True))
+    found = [_compared(rows[i], rows[j], metric, cache) for i, j in pairs]
+    result = {}
+    for (i, j), (_, low, high), p in zip(pairs, found, holm([p for p, _, _ in found]), strict=True):
+        value = values[i] - values[j]
+        # stored rows are float32: a difference that all resamples have may be outside of its interval by rounding
+        if low is not None and high is not None:
+            low, high = min(low, value), max(high, value)
+        result[i, j] = Difference(value, low, high, p)
+    return result
 
 
-def _p(a: Evidence, b: Evidence, metric: str, cache: Cache) -> float:
-    """The p-value of one pair; all metrics of the pair are tested together, while their rows are in memory."""
-    if a.key > b.key:  # p must not depend on the order
+def places(n: int, found: Mapping[tuple[int, int], Difference]) -> list[Place]:
+    """The ranks of n rows by the differences of their pairs."""
+    better, worse = [0] * n, [0] * n
+    for (i, j), difference in found.items():
+        if difference.significant:
+            first, second = (i, j) if difference.value > 0 else (j, i)
+            worse[first] += 1
+            better[second] += 1
+    return [Place(1 + better[i], n - worse[i]) for i in range(n)]
+
+
+def _compared(a: Evidence, b: Evidence, metric: str, cache: Cache) -> tuple[float, float | None, float | None]:
+    """p, and the ends of the interval of a − b; all metrics of a pair are tested while their rows are in memory."""
+    if swapped := a.key > b.key:  # results must not depend on the order
         a, b = b, a
-    key = f"{a.key} {b.key}"
-    if key not in cache.known.p:
+    key, at = f"{a.key} {b.key}", TESTED.index(metric)
+    if key not in cache.known.p or key not in cache.known.differences:
         cache.known.p[key] = [_tested(a, b, name) for name in TESTED]
-    cached = cache.used.p[key] = cache.known.p[key]
-    p = cached[TESTED.index(metric)]
-    return 1.0 if p is None else p
+        both = a.resampled.keys() & b.resampled.keys()
+        cache.known.differences[key] = _of_tested({name: a.resampled[name] - b.resampled[name] for name in both})
+    p = cache.used.p[key] = cache.known.p[key]
+    ends = cache.used.differences[key] = cache.known.differences[key]
+    low, high = ends[at]
+    if swapped and low is not None and high is not None:
+        low, high = -high, -low
+    return 1.0 if p[at] is None else p[at] or 0.0, low, high
+
+
+def _of_tested(values: Mapping[str, NDArray[np.float64]]) -> Intervals:
+    """The interval of each metric of `TESTED`, to six digits."""
+    from xmcbench.metrics.uncertainty import ends
+
+    found = [ends(values[name]) if name in values else (None, None) for name in TESTED]
+    return [tuple(None if end is None else float(f"{end:.6g}") for end in of_one) for of_one in found]  # type: ignore[misc]
 
 
 def _tested(a: Evidence, b: Evidence, name: str) -> float | None:

@@ -181,6 +181,7 @@ def published_alone(dataset: str, published: Sequence[Published]) -> Table:
         slices={},
         ceilings={},
         rows=[],
+        differences={},
         published=rows,
         failures=[],
     )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from xmcbench.board.costs import costs_of
 from xmcbench.board.entries import Entry, K
 from xmcbench.board.evidence import Evidence
-from xmcbench.board.model import Row, Run, Value
+from xmcbench.board.model import Place, Row, Run, Value
 from xmcbench.records.record import Record
 
 UNRANKED = {"other data lineage", "other metric version", "contradicts others", "selected on test"}  # flags
@@ -22,8 +22,7 @@ def row_of(
     entry: Entry,
     names: Sequence[str],
     ends: Mapping[str, tuple[float | None, float | None]],
-    ranks: Mapping[str, int | None],
-    separated: Mapping[str, int],
+    ranks: Mapping[str, Place | None],
     flags: Sequence[str],
 ) -> Row:
     """One row of a table.
@@ -31,7 +30,7 @@ def row_of(
     Parameters
     ----------
     names : metrics of the table, including slices. ends : metric → interval over all seeds, where known.
-    ranks, separated : by tested metric. flags : see `flags_of`.
+    ranks : by tested metric. flags : see `flags_of`.
     """
     record = entry.newest
     method = record.method
@@ -45,7 +44,6 @@ def row_of(
         selection=selection_of(record),
         values={name: value_of(entry.runs, name, ends.get(name)) for name in names},
         ranks=dict(ranks),
-        separated=dict(separated),
         costs=costs_of(entry.all_runs),
         flags=list(flags),
         command=command_of(entry),

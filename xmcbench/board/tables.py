@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from xmcbench.board import pairs
 from xmcbench.board.accepting import Accepted
 from xmcbench.board.entries import Entry, age, entries_of, failures_of, tables_of
 from xmcbench.board.evidence import Evidence
-from xmcbench.board.model import METRICS, Board, Facts, Row, Table
+from xmcbench.board.model import BY, METRICS, Board, Difference, Facts, Place, Row, Table
 from xmcbench.board.published import Published, published_alone, published_rows
 from xmcbench.board.rows import UNRANKED, flags_of, row_of, value_of
 from xmcbench.data.catalogue import catalogue
@@ -80,20 +79,22 @@ def _table(
     evidence = [Evidence(entry, store) for entry in entries]
     tested = [metric for metric in TESTED if metric in columns]
     flags = [flags_of(one, content, versions, names, accepted.disputed) for one in evidence]
-    places: list[dict[str, tuple[int, int]]] = [{} for _ in entries]
+    ranks: list[dict[str, Place | None]] = [dict.fromkeys(tested) for _ in entries]
+    pairs_by_metric: dict[str, dict[tuple[int, int], Difference]] = {}
     for metric in tested:
         ranked = [i for i, e in enumerate(evidence) if metric in e.metrics and UNRANKED.isdisjoint(flags[i])]
         values = [value_of(entries[i].runs, metric, None).value or 0.0 for i in ranked]
-        ranking = pairs.rank_rows([evidence[i] for i in ranked], metric, values, cache)
-        for i, rank_and_count in zip(ranked, ranking, strict=True):
-            places[i][metric] = rank_and_count
+        found = pairs.differences([evidence[i] for i in ranked], metric, values, cache)
+        for i, place in zip(ranked, pairs.places(len(ranked), found), strict=True):
+            ranks[i][metric] = place
+        pairs_by_metric[metric] = {(ranked[i], ranked[j]): each for (i, j), each in found.items()}
     rows = []
-    for entry, per_row, place, entry_flags in zip(entries, evidence, places, flags, strict=True):
+    for entry, per_row, of_row, entry_flags in zip(entries, evidence, ranks, flags, strict=True):
         ends = pairs.intervals(per_row, cache) if per_row.metrics else {}
-        ranks = {m: place[m][0] if m in place else None for m in tested}
-        separated = {m: place[m][1] for m in tested if m in place}
-        rows.append(row_of(entry, names, ends, ranks, separated, entry_flags))
-    rows.sort(key=lambda row: _order(row, tested[0] if tested else next(iter(columns), "")))
+        rows.append(row_of(entry, names, ends, of_row, entry_flags))
+    by = BY if BY in tested else next(iter(tested or columns), "")
+    order = sorted(range(len(rows)), key=lambda i: _order(rows[i], by))
+    rows = [rows[i] for i in order]
     return Table(
         dataset=name,
         view=view,
@@ -104,6 +105,7 @@ def _table(
         slices=slices,
         ceilings={m: reference.best.get(m) for m in names},
         rows=rows,
+        differences={metric: _sorted(found, order) for metric, found in pairs_by_metric.items()},
         published=published_rows(name, view, rows, published),
         failures=failures_of(members, entries),
     )
@@ -138,6 +140,19 @@ def _slices(entries: Sequence[Entry]) -> dict[str, list[str]]:
     return dict(slices)
 
 
-def _order(row: Row, metric: str) -> tuple[float, float, str]:
+def _order(row: Row, metric: str) -> tuple[bool, float, str]:
     value = row.values[metric].value if metric else None
-    return row.ranks.get(metric) or math.inf, -(value or 0.0), row.label
+    return all(place is None for place in row.ranks.values()), -(value or 0.0), row.label
+
+
+def _sorted(found: Mapping[tuple[int, int], Difference], order: Sequence[int]) -> dict[tuple[int, int], Difference]:
+    """The differences by positions in `order`."""
+    at = {row: place for place, row in enumerate(order)}
+    turned = {}
+    for (i, j), each in found.items():
+        if at[i] < at[j]:
+            turned[at[i], at[j]] = each
+        else:
+            low, high = (None if end is None else -end for end in (each.high, each.low))
+            turned[at[j], at[i]] = Difference(-each.value, low, high, each.p)
+    return turned

@@ -54,7 +54,7 @@ def intervals(
     """
     if samples <= 0 or not pairs or len(pairs[0][0]) == 0:
         return [(None, None)] * len(pairs)
-    return [_ends(values) for values in _resampled(_together(pairs, groups), samples, seed)]
+    return [ends(values) for values in resampled(pairs, samples, seed, groups)]
 
 
 def difference(
@@ -86,8 +86,8 @@ def difference(
         return Difference(None, None, None)
     if samples <= 0:
         return Difference(ratio_a - ratio_b, None, None)
-    values = _resampled(_together([a, b], groups), samples, seed)
-    return Difference(ratio_a - ratio_b, *_ends(values[0] - values[1]))
+    values = resampled([a, b], samples, seed, groups)
+    return Difference(ratio_a - ratio_b, *ends(values[0] - values[1]))
 
 
 def paired(
@@ -134,10 +134,17 @@ def _together(pairs: Sequence[Pair], groups: NDArray[Any] | None) -> Sequence[Pa
     return [(sums[id(top)], size if bottom is None else sums[id(bottom)]) for top, bottom in pairs]
 
 
-def _resampled(pairs: Sequence[Pair], samples: int, seed: int) -> NDArray[np.float64]:
-    """(pairs, samples) ratios of the resampled rows; NaN for 0/0."""
+def resampled(
+    pairs: Sequence[Pair], samples: int, seed: int, groups: NDArray[Any] | None = None
+) -> NDArray[np.float64]:
+    """(pairs, samples) ratios of the resampled rows; NaN for 0/0.
+
+    Calls with the same seed and the same groups, or number of rows, draw the same rows, so that their ratios are
+    paired: see `intervals` for the parameters. Raises UsageError: groups of other rows.
+    """
     from xmcbench.metrics import kernels
 
+    pairs = _together(pairs, groups)
     # by identity: columns that metrics share (a slice's rows) are summed once
     columns = {id(column): column for pair in pairs for column in pair if column is not None}
     place = {key: j for j, key in enumerate(columns)}
@@ -154,7 +161,8 @@ def _resampled(pairs: Sequence[Pair], samples: int, seed: int) -> NDArray[np.flo
     return out
 
 
-def _ends(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+def ends(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """The interval that covers 95 % of the values; (None, None) if none is finite."""
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return None, None

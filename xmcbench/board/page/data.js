@@ -32,6 +32,12 @@ const FIRST_COST = 3; // columns before it: machine, busy, runs
 const costsOn = (row, machine) => row.costs.find((costs) => costs[0] === machine);
 
 const isRanked = (table, row) => !table.tested.length || row.ranks.some((rank) => rank !== null);
+/** "2", "1–3", or a dash. */
+function rankOf(row, by) {
+  const [best, worst] = row.ranks[by] ?? [];
+  return best === undefined ? "–" : best === worst ? String(best) : `${best}–${worst}`;
+}
+
 const nameOf = (row) => row.label.trim() || "(no name)";
 /** A label with permitted line breaks before its parameters. */
 const breakable = (row) => el("span", {}, ...nameOf(row).split(/(?=[[])|(?<=,)/).flatMap((part) => [el("wbr"), part]));

@@ -40,10 +40,10 @@ function showTable(table) {
   const families = [...new Set(table.rows.map((row) => row.family))].sort();
   offer(get("family"), [["", "all"], ...families.map((family) => [family, family])]);
   const tested = table.tested.map((place) => table.metrics[place]);
-  offer(get("rank"), [...tested.entries()], tested.indexOf(rank));
+  offer(get("rank"), [...tested.entries()], rank === undefined ? table.by : tested.indexOf(rank));
   offer(get("machine"), [...table.machines.entries()], table.machines.indexOf(machine));
   const shown = table.metrics.slice(0, table.shown);
-  offer(get("quality"), [...shown.entries()], shown.includes(quality) ? shown.indexOf(quality) : table.tested[0]);
+  offer(get("quality"), [...shown.entries()], shown.includes(quality) ? shown.indexOf(quality) : table.tested[table.by]);
   showMachine(VIEW);
   showRanks(VIEW);
   filter(VIEW);

@@ -22,9 +22,9 @@ function showMethod(label, home) {
 
 function standing(places) {
   const rows = places.map(({ table, row }) => {
-    const by = table.tested[0] ?? 0;
-    const ranked = table.rows.filter((other) => other.ranks[0] !== null && other.ranks[0] !== undefined).length;
-    const rank = row.ranks[0] ? `${row.ranks[0]} of ${ranked}` : "not ranked";
+    const by = table.tested[table.by] ?? 0;
+    const ranked = table.rows.filter((other) => other.ranks[table.by]).length;
+    const rank = row.ranks[table.by] ? `${rankOf(row, table.by)} of ${ranked}` : "not ranked";
     const link = el("a", { href: addressOf(table) }, table.title);
     return [link, rank, table.metrics[by], percent(row.values[by]?.[0]), row.flags.join(", ") || "none"];
   });

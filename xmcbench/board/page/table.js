@@ -69,10 +69,10 @@ function keyOf(view, head) {
   return ({ row }) => costsOn(row, machine)?.[FIRST_COST + (place % perMachine)] ?? null;
 }
 
-/** A row's rank by a tested metric; within a rank the better value comes first. */
+/** Ranked rows are in the order of their values. */
 function standingBy(row, by, table) {
-  const rank = row.ranks[by] ?? null;
-  return rank === null ? null : rank - (row.values[table.tested[by]]?.[0] ?? 0) / 1000;
+  const place = row.ranks[by] ?? null;
+  return place === null ? null : -(row.values[table.tested[by]]?.[0] ?? 0);
 }
 
 /** Show ranks by the chosen metric and sort by them; move the values of the metric next to the methods. */
@@ -82,8 +82,9 @@ function showRanks(view) {
   if (!view.lines.length || by === "") return;
   view.heads[0].firstChild.replaceChildren(`Rank by ${table.metrics[table.tested[by]]}`);
   for (const { line, row } of view.lines) {
-    const beats = row.beats[by] ? el("small", {}, `beats ${row.beats[by]}`) : null;
-    line.cells[0].replaceChildren(String(row.ranks[by] ?? "–"), ...(beats ? [beats] : []));
+    const tied = row.ranks[by] && row.ranks[by][1] - row.ranks[by][0];
+    const ties = tied ? [el("small", {}, `tied with ${tied}`)] : [];
+    line.cells[0].replaceChildren(rankOf(row, by), ...ties);
   }
   for (const cells of view.wide) {
     const values = cells.slice(FIRST_VALUE, FIRST_VALUE + table.shown);

@@ -83,8 +83,9 @@ def _value(one: Measured, name: str) -> str:
     if name not in one.values:
         return NONE
     value = one.values[name]
-    has_interval = value.low is not None and value.high is not None
-    return measured(value, interval=True) + ("" if has_interval else f" [{NOT_KEPT}]")
+    if value.low is None or value.high is None:
+        return f"{measured(value)} [{NOT_KEPT}]"
+    return f"{measured(value)} [{100 * value.low:.2f}, {100 * value.high:.2f}]"
 
 
 def _versions(rows: Sequence[Measured]) -> list[str]:
