@@ -43,8 +43,8 @@ class Watcher:
         """The data set `name` is fetched and parsed."""
         return _silent()
 
-    def running(self, label: str) -> AbstractContextManager[Reporter]:
-        """A run is executed."""
+    def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
+        """A run is executed: its method and data set, and which one of the plan it is, "run 2 of 5"; "" if of one."""
         return _silent()
 
     def finished(self, record: Record, reused: bool) -> None:
@@ -178,9 +178,10 @@ def execute_plan(
     done: list[tuple[RunSpec, Record]] = []
     failures: list[Failure] = []
     with running(store.folder, _work_folders(plan, data, store, options)):
-        for spec in plan:
+        for number, spec in enumerate(plan, 1):
+            position = f"run {number} of {len(plan)}" if len(plan) > 1 else ""
             try:
-                with watcher.running(f"{spec.label} on {spec.dataset}") as progress:
+                with watcher.running(f"{spec.label} on {spec.dataset}", position) as progress:
                     record, reused = execute(spec, data[spec.data], store, options, progress)
             except WriteError:  # nothing could be recorded
                 raise

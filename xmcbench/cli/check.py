@@ -127,15 +127,16 @@ def _means(text: str, entry: Expected) -> bool:
 
 def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Console) -> list[Outcome]:
     """The outcomes of the entries, until the user stops the check."""
-    from xmcbench.api.progress import BarReporter, RunReporter
+    from xmcbench.api.progress import LiveReporter, RunReporter, is_live
     from xmcbench.cli.verdicts import line
     from xmcbench.comparison.regression import check
     from xmcbench.runs.work_folder import remove
 
     data = _load(entries, offline, console)
     outcomes: list[Outcome] = []
-    for entry in entries:
-        with (BarReporter if console.is_terminal else RunReporter)(console, str(entry)) as reporter:
+    make = LiveReporter if is_live(console) else RunReporter  # a pipe gets a line per entry, not per phase
+    for number, entry in enumerate(entries, 1):
+        with make(console, str(entry), f"{number} of {len(entries)}") as reporter:
             outcome = check(entry, data[entry.dataset, entry.view], store, reporter)
         if outcome.record is not None and outcome.record.status == "interrupted":
             return outcomes

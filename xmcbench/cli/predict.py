@@ -182,7 +182,7 @@ def _predict_all(
                 break
             writing = writer.submit(write, done, found)
             if progress is not None and done.share < 1:  # one batch alone is too short to report
-                if not progress.name:
+                if not progress.phase_name:
                     progress.phase("predicting")
                 progress.progress(done.share, 1.0, counted(counts.rows, "row"))
         if writing is not None:

@@ -162,7 +162,7 @@ def _print_end(console: Console, store: Store, records: list[Record], failures: 
 
 
 class _Terminal(Watcher):
-    """Shows bars, one line per finished run, and failures. `out`: where to print records as JSON."""
+    """Shows progress, one line per finished run, and failures. `out`: where to print records as JSON."""
 
     def __init__(self, console: Console, out: IO[str] | None) -> None:
         self.console, self.out = console, out
@@ -172,10 +172,10 @@ class _Terminal(Watcher):
 
         return loading(self.console, name)
 
-    def running(self, label: str) -> AbstractContextManager[Reporter]:
+    def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
         from xmcbench.api.progress import reporter
 
-        return reporter(self.console, label)
+        return reporter(self.console, name, position)
 
     def finished(self, record: Record, reused: bool) -> None:
         from xmcbench.cli.show import line
