@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import AS_FOLDER, AsJson, Offline, forbid_network
 from xmcbench.cli.terminal import checks_hold, make_console, print_check, say
 from xmcbench.errors import DataError, RegressionError, UsageError, counted, unknown
@@ -30,7 +31,9 @@ FAST = "fast"  # the set for CI: takes minutes, on data that is part of xmcbench
 
 @check_app.command()
 def method(
-    name: Annotated[str, typer.Argument(help="A registered name, or path/to/file.py:Class.")],
+    name: Annotated[
+        str, typer.Argument(autocompletion=completion.methods, help="A registered name, or path/to/file.py:Class.")
+    ],
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda. Default: cpu if the method runs there.")] = None,
     as_json: AsJson = False,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import MOST_SAMPLES, RESULTS, RUN, AsJson, Results, readable_records
+from xmcbench.cli import completion
+from xmcbench.cli.options import MOST_SAMPLES, ONLY_DATASET, RESULTS, RUN, AsJson, Results, readable_records
 from xmcbench.cli.show import chosen
 from xmcbench.cli.terminal import number, percent, print_table, print_text, say
 from xmcbench.errors import DataError, RegressionError, UsageError, counted
@@ -25,9 +26,15 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help=RUN)],
-    b: Annotated[str, typer.Argument(help="The run to compare with A; for a name, preferably a run on the same data.")],
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    a: Annotated[str, typer.Argument(**RUN)],
+    b: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.runs,
+            help="The run to compare with A; for a name, preferably a run on the same data.",
+        ),
+    ],
+    dataset: Annotated[str | None, ONLY_DATASET] = None,
     results: Results = RESULTS,
     samples: Annotated[
         int, typer.Option(min=100, max=MOST_SAMPLES, help="Bootstrap resamples of the test rows.")

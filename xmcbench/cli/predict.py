@@ -68,7 +68,7 @@ class Counts:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Annotated[str, MODEL],
     text: Annotated[list[str] | None, typer.Option(help="A text; may be given several times.")] = None,
     texts: Annotated[File, typer.Option(help="Lines, .csv, .tsv, .jsonl, .parquet; - is standard input.")] = None,
     features: Annotated[File, typer.Option(help="Features: npz, npy, XMC text; read at once.")] = None,

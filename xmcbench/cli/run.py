@@ -21,6 +21,7 @@ from xmcbench.api.running import (
     load_all,
     read_suite,
 )
+from xmcbench.cli import completion
 from xmcbench.cli.options import (
     LARGEST_ID,
     LARGEST_SEED,
@@ -63,7 +64,14 @@ Examples:
 
   xmcbench run --suite study.toml
 """
-Methods = Annotated[list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Argument(autocompletion=completion.methods, help="Names, optionally with parameters as in 'elias[beam=20]'."),
+]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option(autocompletion=completion.datasets, help=f"May be repeated. Default: {DEFAULT_DATASET}."),
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several make a grid.")]
 
 IN_SUITE = ("methods", "method", "dataset", "view", "settings", "seeds", "k", "metrics", "curve", "tune", "save_suite")
@@ -73,7 +81,7 @@ def run(
     context: typer.Context,
     methods: Methods = None,
     method: Annotated[list[str] | None, typer.Option(help="A class in a file: path/to/file.py:Class.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")] = None,
+    dataset: Datasets = None,
     view: DatasetView = None,
     settings: Settings = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
