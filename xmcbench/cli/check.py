@@ -19,6 +19,7 @@ from xmcbench.errors import DataError, RegressionError, UsageError, counted, unk
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from xmcbench.api.progress import RunReporter
     from xmcbench.comparison.expected import Expected
     from xmcbench.comparison.regression import Outcome
     from xmcbench.data.spec import Dataset
@@ -130,16 +131,14 @@ def _means(text: str, entry: Expected) -> bool:
 
 def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Console) -> list[Outcome]:
     """The outcomes of the entries, until the user stops the check."""
-    from xmcbench.api.progress import LiveReporter, RunReporter, is_live
     from xmcbench.cli.verdicts import line
     from xmcbench.comparison.regression import check
     from xmcbench.runs.work_folder import remove
 
     data = _load(entries, offline, console)
     outcomes: list[Outcome] = []
-    make = LiveReporter if is_live(console) else RunReporter  # a pipe gets a line per entry, not per phase
     for number, entry in enumerate(entries, 1):
-        with make(console, str(entry), f"{number} of {len(entries)}") as reporter:
+        with _reporter(console, str(entry), f"{number} of {len(entries)}") as reporter:
             outcome = check(entry, data[entry.dataset, entry.view], store, reporter)
         if outcome.record is not None and outcome.record.status == "interrupted":
             return outcomes
@@ -153,17 +152,23 @@ def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Co
 
 def _load(entries: Sequence[Expected], offline: bool, console: Console) -> dict[tuple[str, str], Dataset | str]:
     """(name, view) → data set, or the reason why it is missing."""
-    from xmcbench.api.progress import loading
     from xmcbench.data import load
 
     datasets: dict[tuple[str, str], Dataset | str] = {}
     for name, view in dict.fromkeys((entry.dataset, entry.view) for entry in entries):
-        with loading(console, name) as progress:
+        with _reporter(console, f"data set {name}") as progress:
             try:
                 datasets[name, view] = load(name, view, offline=offline, progress=progress)
             except (DataError, UsageError) as error:  # UsageError: an imported data set that this machine lacks
                 datasets[name, view] = f"its data is not here ({error.message})"
     return datasets
+
+
+def _reporter(console: Console, name: str, position: str = "") -> RunReporter:
+    """A line in a terminal, else nothing: a pipe gets a line per entry, not per phase."""
+    from xmcbench.api import progress
+
+    return (progress.LiveReporter if progress.is_live(console) else progress.RunReporter)(console, name, position)
 
 
 def _update(path: Path, results: Path, only: Sequence[str]) -> None:
