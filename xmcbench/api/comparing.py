@@ -150,10 +150,14 @@ def compare(a: Run, b: Run, *, samples: int = 1000) -> Comparison:
     >>> comparison["P@5"].verdict  # 20 rows are few, and p is adjusted for all metrics
     'inconclusive'
     """
+    from xmcbench.comparison.sides import seeds_of
     from xmcbench.records.store import Store
 
-    sides = [Side((ok := run.ended_ok())[-1], ok, Store(run.folder)) for run in (a, b)]
-    comparison = compare_runs(*sides, samples=samples)
+    sides = []
+    for run in (a, b):
+        ended_ok = run.ended_ok()
+        sides.append(Side(ended_ok[-1], seeds_of(ended_ok[-1], ended_ok), Store(run.folder)))
+    comparison = compare_runs(sides[0], sides[1], samples=samples)
     if comparison.unpaired:
         warnings.warn(comparison.unpaired, stacklevel=2)
     return comparison
