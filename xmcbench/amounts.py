@@ -28,3 +28,17 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock that counts shows them: 0:40, 12:05, 1:02:30."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def p_value(p: float) -> str:
+    """A p-value with four decimals, below 0.0001 as a power of ten."""
+    if p >= 0.0001:
+        return f"{p:.4f}"
+    return f"{p:.0e}" if p > 0 else "<1e-308"  # less than a float

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import xmcbench as xb
+from xmcbench.api.runs import Run
 from xmcbench.errors import UsageError
 
 DATA = "synthetic[labels=60,rows=100,test=20]"
@@ -88,6 +89,16 @@ def test_runs_are_compared_over_the_same_rows() -> None:
     assert gap.low <= gap.difference <= gap.high
     assert "knn" in comparison._repr_html_()
     assert list(comparison.to_pandas()["metric"]) == [one.metric for one in comparison]
+
+
+def test_a_seed_counts_once_however_often_it_was_run() -> None:
+    runs = xb.run(["popularity", "tree"], dataset=DATA, seeds=[0, 1], progress=False)
+    repeated = Run([*runs["tree"].records[::-1], *runs["tree"].records], runs["tree"].folder)
+    comparison = xb.compare(repeated, repeated, samples=100)
+    assert comparison.seeds == ([0, 1], [0, 1])
+    assert comparison.notes == ["A and B are the same runs"]
+    assert {gap.verdict for gap in comparison} <= {"same", "unknown"}
+    assert "are the same in every row: nDCG@5 " in repr(comparison)
 
 
 def test_without_the_rows_of_a_run_only_differences_are_known(tmp_path: Path) -> None:

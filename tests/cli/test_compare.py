@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from typer.testing import CliRunner
 
+import xmcbench as xb
 from xmcbench.cli import compare, terminal
 from xmcbench.cli.app import app
 from xmcbench.comparison.differences import Differences, Document, Label
@@ -91,8 +92,8 @@ def test_the_gap_is_b_minus_a_and_lies_in_its_interval(runs: Path) -> None:
         assert row["low"] <= row["difference"] <= row["high"]
         assert (swapped[name]["low"], swapped[name]["high"]) == pytest.approx((-row["high"], -row["low"]), abs=1e-12)
     assert found["P@5"]["low"] > 0  # a tree that reads the input beats one that doesn't
-    assert found["P@5"]["verdict"] == "IMPROVED"
-    assert swapped["P@5"]["verdict"] == "FAIL"
+    assert found["P@5"]["verdict"] == "better"
+    assert swapped["P@5"]["verdict"] == "worse"
 
 
 def test_gaps_worked_by_hand(own: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_slim_copy_has_intervals_for_what_leaderboards_need(runs: Path, own: P
         assert slim[name] == {**whole[name], "p_adjusted": slim[name]["p_adjusted"]}
         assert slim[name]["p"] <= slim[name]["p_adjusted"] <= 5 * slim[name]["p"], "adjusted for five metrics"
     untested = dict.fromkeys(("low", "high", "p", "p_adjusted", "won", "lost"))
-    untested |= {"verdict": "UNKNOWN", "why": "no per-row numbers to test"}
+    untested |= {"verdict": "unknown", "why": "no per-row numbers to test"}
     assert slim["P@3"] == {**whole["P@3"], **untested}
     said = json.loads(invoke(own, "popularity", "tree", "--json").stdout)
     assert said["differences"] is None
@@ -180,13 +181,13 @@ def test_a_narrow_terminal_shows_all_numbers_but_rows_won_and_lost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(terminal, "make_console", lambda: Console(width=80, highlight=False))
-    gap = Gap("R@100:seen-labels", 0.5, 0.25, -0.25, -0.3, -0.2, 4e-110, 4e-110, 1234567, 89, "INCONCLUSIVE")
+    gap = Gap("R@100:seen-labels", 0.5, 0.25, -0.25, -0.3, -0.2, 4e-110, 4e-110, 1234567, 89, "inconclusive")
     compare.print_gaps([gap], True)
     label = Label(131072, "[b]" + "long " * 40 + "\x1b[2J", 7654321, 1111, 222, 333)
     compare.print_differences(Differences(5, [label], []))
     said = capsys.readouterr().out
     lines = [line.split() for line in said.splitlines()]
-    assert ["R@100:seen-labels", "50.00", "25.00", "-25.00", "[-30.00,", "-20.00]", "4e-110", "INCONCLUSIVE"] in lines
+    assert ["R@100:seen-labels", "50.00", "25.00", "-25.00", "[-30.00,", "-20.00]", "4e-110", "inconclusive"] in lines
     assert ["131072", "7,654,321", "1,111", "222", "333", "[b]long"] in [line[:6] for line in lines]
     assert "no room for: won, lost" in said
     assert "documents: both runs have the same hits within the first 5" in said
@@ -231,6 +232,12 @@ def test_json_is_all_there_is_on_standard_output(runs: Path) -> None:
     assert (said["a"], said["b"]) == (a.run_id, b.run_id)
     keys = {"metric", "expected", "got", "verdict", "why"}
     keys |= {"difference", "low", "high", "p", "p_adjusted", "won", "lost"}
+    sides = {"a", "a_runs", "b", "b_runs"}
+    assert set(said) == sides | {"headline", "verdict", "costs", "metrics", "notes"} | {
+        "near_duplicates_together",
+        "differences",
+        "no_differences",
+    }
     assert (said["a_runs"], said["b_runs"], said["notes"]) == ({a.run_id: 0}, {b.run_id: 0}, [])
     assert all(set(row) == keys for row in said["metrics"])
     assert f"A is {a.run_id}\nB is {b.run_id}\n" == result.stderr
@@ -256,11 +263,59 @@ def test_the_table(runs: Path) -> None:
         p,
         str(row["won"]),
         str(row["lost"]),
-        "IMPROVED",
+        "better",
     ]
     tested = sum(row["p"] is not None for row in metrics(runs, "popularity", "tree").values())
     assert f"adjusted for {tested} metrics (Holm)" in said
     assert f"A: popularity on {SMALL} (bow), seed 0, " in said
+
+
+def test_the_sentence_comes_last_and_agrees_with_table_and_python(runs: Path) -> None:
+    said = json.loads(invoke(runs, "popularity", "tree", "--json").stdout)
+    row = {row["metric"]: row for row in said["metrics"]}["nDCG@5"]
+    assert said["verdict"] == row["verdict"] == "better"
+    low, high = (f"{100 * row[key]:+.2f}" for key in ("low", "high"))
+    start = f"on {SMALL}, tree (B) is better than popularity (A): nDCG@5 {100 * row['got']:.2f} against "
+    assert said["headline"].startswith(start)
+    assert f"(95 % interval {low} to {high}, adjusted p " in said["headline"]
+    assert "; fit " in said["headline"]
+    assert said["costs"]["fit_seconds"] == [
+        Store(runs).find(name, SMALL).costs.fit_seconds for name in ("popularity", "tree")
+    ]
+    last = invoke(runs, "popularity", "tree").stdout.splitlines()[-1]
+    assert last == f"O{said['headline'][1:]}."
+    found = xb.results(runs)
+    comparison = xb.compare(found[0], found["tree"])
+    assert (comparison.headline, comparison.verdict) == (said["headline"], "better")
+    assert [vars(gap) for gap in comparison] == said["metrics"]
+    assert comparison.notes == said["notes"]
+
+
+def test_no_upper_case_verdict_of_repeated_runs_is_shown(runs: Path) -> None:
+    said = invoke(runs, "popularity", "tree").stdout + invoke(runs, "tree", "popularity").stdout
+    assert not re.search(r"\b(OK|OKISH|IMPROVED|FAIL|UNKNOWN)\b", said)
+
+
+def test_a_terminal_shows_verdicts_in_colour(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def console(**_: object) -> Console:
+        return Console(width=80, highlight=False, force_terminal=True, color_system="standard")
+
+    monkeypatch.setattr(compare, "make_console", console)
+    found = xb.results(runs)
+    comparison = xb.compare(found[0], found["tree"], samples=100)
+    compare.print_headline(comparison)
+    said = capsys.readouterr().out
+    assert said.startswith("\n\x1b[1;32mOn ")
+    assert "(A):\x1b[0m" in said
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines())) <= 80
+    tables: list[Any] = []
+    monkeypatch.setattr(compare, "print_table", lambda rows, **_: tables.append(rows))
+    compare.print_gaps(comparison.gaps, comparison.grouped)
+    styles = {(str(row[-1].plain).partition(" ")[0], row[-1].style) for row in tables[0][1:]}
+    assert styles <= set(compare.STYLE.items())
+    assert ("better", "green") in styles
 
 
 def test_data_that_both_know_is_preferred_and_can_be_named(own: Path) -> None:
@@ -268,8 +323,8 @@ def test_data_that_both_know_is_preferred_and_can_be_named(own: Path) -> None:
     like = store.find("popularity", OTHER)
     add(store, like, "99991231T000000-newest", {"P@1": [1.0]}, method=like.method)
     assert store.find("popularity").dataset.n_labels == 30  # which tree never saw
-    assert metrics(own, "popularity", "tree")["P@1"]["verdict"] != "UNKNOWN"
-    assert metrics(own, "tree", "popularity", "--dataset", REORDERED)["P@1"]["verdict"] != "UNKNOWN"
+    assert metrics(own, "popularity", "tree")["P@1"]["verdict"] != "unknown"
+    assert metrics(own, "tree", "popularity", "--dataset", REORDERED)["P@1"]["verdict"] != "unknown"
     none = invoke(own, "tree", "popularity", "--dataset", OTHER)
     assert isinstance(none.exception, UsageError)
     assert f"on {OTHER}: 'tree'" in str(none.exception)
@@ -322,9 +377,9 @@ def test_one_verdict_is_enough_to_pass(own: Path) -> None:
     like = store.find("tree")
     add(store, like, "only-one", {"P@1": store.rows(like)["P@1"].tolist()})
     found = metrics(own, "tree", "only-one")
-    assert found["P@1"]["verdict"] == "SAME"
+    assert found["P@1"]["verdict"] == "same"
     assert {(row["verdict"], row["why"]) for name, row in found.items() if name != "P@1"} == {
-        ("UNKNOWN", "no value in B")
+        ("unknown", "no value in B")
     }
     backwards = metrics(own, "only-one", "tree")
     assert set(backwards) == set(found), "a metric that only one side has is shown"
@@ -335,14 +390,14 @@ def test_one_verdict_is_enough_to_pass(own: Path) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "verdict", "code"),
     [
-        ([1, 1, 0, 0], [1, 1, 0, 0], "SAME", 0),
-        ([1, 0, 1, 0], [0, 1, 0, 1], "INCONCLUSIVE", 0),  # equal in sum, not in any row
-        ([0, 0, 0], [1, 1, 1], "INCONCLUSIVE", 0),  # better in each of three rows, which chance does in 2 of 8 cases
-        ([0], [1], "INCONCLUSIVE", 0),
-        ([0] * 20, [1] * 20, "IMPROVED", 0),
-        ([1] * 20, [0] * 20, "FAIL", 3),
-        ([0.5] * 20, [0.5002] * 20, "IMPROVED", 0),  # small, and no chance
-        ([1] * 10 + [0] * 9, [0] * 10 + [1] * 9, "INCONCLUSIVE", 0),
+        ([1, 1, 0, 0], [1, 1, 0, 0], "same", 0),
+        ([1, 0, 1, 0], [0, 1, 0, 1], "inconclusive", 0),  # equal in sum, not in any row
+        ([0, 0, 0], [1, 1, 1], "inconclusive", 0),  # better in each of three rows, which chance does in 2 of 8 cases
+        ([0], [1], "inconclusive", 0),
+        ([0] * 20, [1] * 20, "better", 0),
+        ([1] * 20, [0] * 20, "worse", 3),
+        ([0.5] * 20, [0.5002] * 20, "better", 0),  # small, and no chance
+        ([1] * 10 + [0] * 9, [0] * 10 + [1] * 9, "inconclusive", 0),
     ],
 )
 def test_verdict_check_and_exit_code_follow_from_one_test(
@@ -355,7 +410,7 @@ def test_verdict_check_and_exit_code_follow_from_one_test(
     row = metrics(own, "hand-a", "hand-b")["P@1"]
     assert row["verdict"] == verdict
     decided = row["p_adjusted"] <= 0.05 and not row["low"] <= 0 <= row["high"]
-    assert decided is (verdict in ("IMPROVED", "FAIL"))
+    assert decided is (verdict in ("better", "worse"))
     result = invoke(own, "hand-a", "hand-b", "--check")
     assert (result.exit_code if result.exception is None else getattr(result.exception, "exit_code", 0)) == code
     assert f"1 metric: 1 {verdict}" in result.stdout
@@ -369,7 +424,7 @@ def test_p_is_adjusted_for_all_metrics(own: Path) -> None:
     add(store, like, "two-a", {"P@1": [0.0] * 6, "P@3": [0.0] * 6})
     add(store, like, "two-b", {"P@1": [1.0] * 6, "P@3": [1.0] * 5 + [0.0]})
     alone, two = metrics(own, "alone-a", "alone-b")["P@1"], metrics(own, "two-a", "two-b")["P@1"]
-    assert (alone["verdict"], two["verdict"]) == ("IMPROVED", "INCONCLUSIVE")
+    assert (alone["verdict"], two["verdict"]) == ("better", "inconclusive")
     assert two["p_adjusted"] == pytest.approx(2 * two["p"])
 
 
@@ -418,7 +473,7 @@ def test_identical_predictions_are_the_same_in_every_metric(own: Path) -> None:
     method = replace(like.method, name="copy", label="copy")
     copy = record_file.changed(like, run_id="copy", spec_hash="copy", method=method)
     store.add(copy, store.predictions(like), store.rows(like))
-    assert {row["verdict"] for row in metrics(own, "tree", "copy").values()} == {"SAME"}
+    assert {row["verdict"] for row in metrics(own, "tree", "copy").values()} == {"same"}
 
 
 def test_predictions_of_unknown_origin_compare_with_runs_on_any_device(own: Path) -> None:
@@ -428,7 +483,7 @@ def test_predictions_of_unknown_origin_compare_with_runs_on_any_device(own: Path
     add(store, like, "external", {"P@1": [1, 0] * 30}, environment={}, seed=None, method=method)
     add(store, like, "gpu", {"P@1": [1, 0] * 30}, environment={"device": "cuda"})
     for words in (("theirs", "gpu"), ("gpu", "theirs"), ("theirs", "tree")):
-        assert metrics(own, *words)["P@1"]["verdict"] != "UNKNOWN"
+        assert metrics(own, *words)["P@1"]["verdict"] != "unknown"
     assert "A: theirs on " in invoke(own, "theirs", "gpu").stdout
     assert "(bow), no seed, external" in invoke(own, "theirs", "gpu").stdout
 
@@ -444,7 +499,7 @@ def test_missing_rows_leave_plain_differences(own: Path) -> None:
     assert record.board.file in result.stderr
     for row in json.loads(result.stdout)["metrics"]:
         nothing = dict.fromkeys(("low", "high", "p", "p_adjusted", "won", "lost"))
-        assert row == {**whole[row["metric"]], **nothing, "verdict": "UNKNOWN", "why": "no rows to pair"}
+        assert row == {**whole[row["metric"]], **nothing, "verdict": "unknown", "why": "no rows to pair"}
     check = invoke(own, "popularity", "tree", "--check")
     assert isinstance(check.exception, RegressionError)
     assert "nothing could be compared: no rows to pair" in str(check.exception)

@@ -138,7 +138,7 @@ def test_lists_and_comparisons_take_it(predictions: Path, tmp_path: Path) -> Non
     result = invoke("compare", "popularity", "My method", "--results", out, "--json")
     assert result.exit_code == 0, result.output
     found = {m["metric"]: m for m in json.loads(result.stdout)["metrics"]}
-    assert found["P@1"]["verdict"] == "IMPROVED"
+    assert found["P@1"]["verdict"] == "better"
     assert found["P@1"]["low"] <= found["P@1"]["difference"] <= found["P@1"]["high"]
     assert "no seed" in invoke("compare", "My method", "popularity", "--results", out).stdout
     worse = invoke("compare", row["name"], "popularity", "--results", out, "--check")

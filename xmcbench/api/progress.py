@@ -1,25 +1,25 @@
-"""Progress of a run or a data set: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run or a data set: one line that is updated in a terminal or a notebook, a line per phase in a log."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import suppress
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.status import Status
-from rich.table import Column
-from rich.text import Text
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.segment import ControlType, Segment
 
-from xmcbench.amounts import duration, percent
+from xmcbench.amounts import clock, duration, percent
+from xmcbench.api.progress_line import Line, fitted, in_ascii
 from xmcbench.context import Reporter
-from xmcbench.escaping import safe
+from xmcbench.escaping import clean
 
-WIDE = 110  # a terminal of this many characters has room for a bar and a note
 COMPILING = "compiling, once"  # kernels, on this machine; numba caches them
+NOTEBOOK_WIDTH = 100  # characters
+ERASE_BELOW = Segment("\x1b[J", None, [(ControlType.ERASE_IN_LINE, 0)])  # from the cursor to the end of the screen
+TO_START = Segment("\r", None, [(ControlType.CARRIAGE_RETURN,)])
 
 
 class RunReporter(Reporter):
@@ -30,10 +30,13 @@ class RunReporter(Reporter):
     back: the share then counts as unknown.
     """
 
-    def __init__(self, console: Console, label: str) -> None:
-        self.console, self.label, self.metric, self.best = console, safe(label), "", -1.0
-        self.name, self.largest, self.first = "", 0.0, 0.0
-        self.first_time = self.compiling_since = time.monotonic()
+    def __init__(self, console: Console, name: str, position: str = "") -> None:
+        """`name`: what is done, such as "tree on icd10cm". `position`: which run of a plan it is, "run 2 of 5"."""
+        self.console, self.name, self.position = console, clean(name), position
+        self.phase_name, self.note, self.metric, self.best = "", "", "", -1.0
+        self.known: float | None = None  # share of the phase, as last reported
+        self.largest, self.first, self.is_compiling = 0.0, 0.0, False
+        self.start = self.phase_start = self.first_time = self.compiling_since = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +45,12 @@ class RunReporter(Reporter):
         return None
 
     def phase(self, name: str) -> None:
-        if safe(name) != self.name:
-            self.name, self.largest, self.first, self.first_time = safe(name), 0.0, 0.0, time.monotonic()
+        if clean(name) != self.phase_name:
+            self.phase_name, self.note, self.known, self.largest, self.first = clean(name), "", None, 0.0, 0.0
+            self.phase_start = self.first_time = time.monotonic()
+
+    def progress(self, done: float, total: float, note: str) -> None:
+        self.known, self.note = self.share(done, total), clean(note)
 
     def share(self, done: float, total: float) -> float | None:
         """The share of the phase that is done, 0 to 1; None if unknown."""
@@ -55,12 +62,12 @@ class RunReporter(Reporter):
         self.largest = share
         return share
 
-    def left(self, share: float | None) -> str:
-        """The remaining time of the phase at the speed since its first report; "" if that is unknown or just began."""
-        seconds = time.monotonic() - self.first_time
+    def left(self) -> float | None:
+        """Seconds that remain of the phase at the speed since its first report; None if unknown or just begun."""
+        seconds, share = time.monotonic() - self.first_time, self.known
         if share is None or not self.first < share < 1 or seconds < 1:
-            return ""
-        return f"{duration(seconds * (1 - share) / (share - self.first))} left"
+            return None
+        return seconds * (1 - share) / (share - self.first)
 
     def compiling(self, begins: bool) -> None:
         now = time.monotonic()
@@ -68,143 +75,157 @@ class RunReporter(Reporter):
             self.compiling_since = now
         else:
             self.first_time += now - self.compiling_since  # the rest of the phase compiles no more
+        self.is_compiling = begins
 
     def score(self, name: str, value: float) -> None:
         if self.metric in ("", name):
             self.metric, self.best = name, max(self.best, value)
 
     def best_score(self) -> str:
-        return f"best validation {safe(self.metric)} {percent(self.best)}" if self.metric else ""
+        return f"best validation {clean(self.metric)} {percent(self.best)}" if self.metric else ""
+
+    def line(self) -> Line:
+        """What a line shows now."""
+        now = time.monotonic()
+        left: float | None = None
+        if self.is_compiling:
+            phase, note, share = COMPILING, "", None
+        else:
+            phase, note, share, left = self.phase_name, self.note, self.known, self.left()
+        return Line(
+            name=self.name,
+            position=self.position,
+            phase=phase,
+            note=note,
+            share=share,
+            elapsed=clock(now - self.phase_start),
+            left="" if left is None else f"about {clock(left)} left",
+            best=self.best_score(),
+            total=f"{clock(now - self.start)} in all",
+        )
 
 
-class _TruncatedColumn(TextColumn):
-    """A text column that is truncated on a narrow line, so that phase, times and score are always complete."""
+class LiveReporter(RunReporter):
+    """One line in a terminal, from the first phase on: a run that is already done shows none.
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text, table_column=Column(overflow="ellipsis"))
-
-    def render(self, task: Task) -> Text:
-        text = super().render(task)
-        text.no_wrap = True  # not that of the column, which rich would then not make narrower
-        return text
-
-
-class _TimesColumn(ProgressColumn):
-    """Elapsed time of the run, then the remaining time of the phase if it is known."""
-
-    def __init__(self) -> None:
-        super().__init__(Column(no_wrap=True))
-
-    def render(self, task: Task) -> Text:
-        elapsed, left = timedelta(seconds=int(task.elapsed or 0)), task.fields["left"]
-        return Text(f"{elapsed}, {left}" if left else f"{elapsed}")
-
-
-class BarReporter(RunReporter):
-    """One line per run on a terminal: name, phase, bar, elapsed time of the run, remaining time of the phase, best
-    validation score.
-
-    The line appears with the first phase, so that a run that is already done shows none. A narrow terminal shows no
-    bar and no note.
+    The cursor stays at the start of the line and visible. A terminal that gets narrower may wrap the line, and what
+    follows the cursor is then exactly the line; a process that is killed leaves no hidden cursor.
     """
 
-    def __init__(self, console: Console, label: str) -> None:
-        super().__init__(console, label)
-        self.wide = console.width >= WIDE
-        self.progress_bar = Progress(
-            _TruncatedColumn("{task.description}"),
-            TextColumn("[cyan]{task.fields[phase]}"),
-            *([BarColumn(bar_width=20)] if self.wide else []),
-            _TimesColumn(),
-            TextColumn("{task.fields[best]}"),
-            *([_TruncatedColumn("[dim]{task.fields[note]}")] if self.wide else []),
-            console=console,
-            transient=True,
-        )
-        task = self.progress_bar.add_task(self.label, total=None, phase="", left="", best="", note="")
-        self.task = next(one for one in self.progress_bar.tasks if one.id == task)
+    def __init__(self, console: Console, name: str, position: str = "") -> None:
+        super().__init__(console, name, position)
+        shown = sys.stdout is not None and sys.stdout.isatty()  # what is printed to a file goes there
+        self.live = Live(self, console=console, transient=True, redirect_stdout=shown)
 
     def __exit__(self, *_: object) -> None:
-        with suppress(Exception):  # a bar that can't be shown must not end the plan
-            self.progress_bar.stop()
+        with suppress(Exception):  # a line that can't be shown must not end the plan
+            self.live.stop()
 
     def phase(self, name: str) -> None:
         super().phase(name)
-        self._show(None, phase=self.name, note="")
-        self.progress_bar.start()
+        if not self.live.is_started:
+            self.live.start(refresh=True)
+            self.console.show_cursor(True)
 
-    def progress(self, done: float, total: float, note: str) -> None:
-        self._show(self.share(done, total), note=safe(note))
-
-    def compiling(self, begins: bool) -> None:
-        super().compiling(begins)
-        self._show(None, phase=COMPILING if begins else self.name)
-
-    def _show(self, share: float | None, **fields: Any) -> None:
-        # A new task per phase would restart the elapsed time, and `update` ignores a total of None.
-        self.task.total = None if share is None else 1.0
-        self.progress_bar.update(self.task.id, completed=share or 0.0, left=self.left(share), **fields)
-
-    def score(self, name: str, value: float) -> None:
-        super().score(name, value)
-        best = self.best_score()
-        self.progress_bar.update(self.task.id, best=best if self.wide else best.replace("best validation", "best"))
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = fitted(self.line(), max(1, options.max_width - 1))  # some terminals wrap after the last column
+        yield ERASE_BELOW
+        yield in_ascii(text) if options.ascii_only else text
+        yield TO_START
 
 
-class LineReporter(RunReporter):
-    """Plain lines for files and pipes: one per phase, and its progress every `EVERY` seconds."""
+class LogReporter(RunReporter):
+    """Whole lines for files and pipes: one per phase, and while it lasts, how far it is, a line each `EVERY` seconds.
 
-    EVERY = 15.0  # seconds
+    A phase that comes back, as those of every level of a tree do, has no second line.
+    """
 
-    def __init__(self, console: Console, label: str) -> None:
-        super().__init__(console, label)
-        self.start = self.last_print = time.monotonic()
-        self.compiled = False
+    EVERY = 60.0
+
+    def __init__(self, console: Console, name: str, position: str = "") -> None:
+        super().__init__(console, name, position)
+        self.last_print, self.printed = self.start, set[str]()
 
     def phase(self, name: str) -> None:
         super().phase(name)
-        self._print_line(self.name, "")
+        self._print_once(self.phase_name)
 
     def progress(self, done: float, total: float, note: str) -> None:
-        share = self.share(done, total)
+        super().progress(done, total, note)
         if time.monotonic() - self.last_print >= self.EVERY:
-            parts = ("" if share is None else f"{share:.0%}", safe(note), self.left(share))
-            self._print_line(self.name, " ".join(part for part in parts if part))
+            left = self.left()
+            share = "" if self.known is None else f"{self.known:.0%}"
+            parts = (share, self.note, "" if left is None else f"about {duration(left)} left")
+            self._print(self.phase_name, ", ".join(part for part in parts if part))
 
     def compiling(self, begins: bool) -> None:
         super().compiling(begins)
-        if begins and not self.compiled:  # kernels are compiled one by one: a line for each would say nothing more
-            self.compiled = True
-            self._print_line(COMPILING, "")
+        if begins:
+            self._print_once(COMPILING)
 
-    def _print_line(self, phase: str, text: str) -> None:
+    def _print_once(self, phase: str) -> None:
+        if phase not in self.printed:
+            self.printed.add(phase)
+            self._print(phase, "")
+
+    def _print(self, phase: str, text: str) -> None:
         self.last_print = time.monotonic()
-        parts = [self.label, phase, text, self.best_score(), duration(self.last_print - self.start)]
-        self.console.print(" · ".join(part for part in parts if part))
+        name = f"{self.name}, {self.position}" if self.position else self.name
+        best = self.best_score()
+        new = "" if best in self.printed else best
+        self.printed.add(best)
+        parts = [name, phase, text, new, duration(self.last_print - self.start)]
+        text = " · ".join(part for part in parts if part)
+        self.console.print(text, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
-def reporter(console: Console, label: str) -> RunReporter:
-    """A bar on a terminal, plain lines elsewhere."""
-    return BarReporter(console, label) if console.is_terminal else LineReporter(console, label)
+class NotebookReporter(RunReporter):
+    """One line below the cell of a notebook, which is gone at the end."""
 
+    EVERY = 0.5  # seconds between updates
 
-class StatusReporter(Reporter):
-    """Progress of fetching and parsing a data set, next to a spinner; silent if output is not a terminal."""
+    def __init__(self, console: Console, name: str, position: str = "") -> None:
+        super().__init__(console, name, position)
+        self.handle: Any = None
+        self.last_update = 0.0
 
-    def __init__(self, status: Status, label: str) -> None:
-        self.status, self.label, self.name = status, safe(label), ""
+    def __exit__(self, *_: object) -> None:
+        with suppress(Exception):
+            if self.handle is not None:
+                self.handle.update({"text/plain": ""}, raw=True)
 
     def phase(self, name: str) -> None:
-        self.name = safe(name)
-        self.status.update(f"{self.label}: {self.name}")
+        super().phase(name)
+        self._show()
 
     def progress(self, done: float, total: float, note: str) -> None:
-        share = f" {done / total:.0%}" if total else ""
-        self.status.update(f"{self.label}: {self.name}{share} {safe(note)}")
+        super().progress(done, total, note)
+        if time.monotonic() - self.last_update >= self.EVERY:
+            self._show()
+
+    def _show(self) -> None:
+        from IPython.display import display  # a notebook has it
+
+        self.last_update = time.monotonic()
+        content = {"text/plain": fitted(self.line(), NOTEBOOK_WIDTH).plain}
+        if self.handle is None:
+            self.handle = display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)
 
 
-@contextmanager
-def loading(console: Console, name: str) -> Iterator[StatusReporter]:
-    """A spinner with the progress of fetching and parsing a data set."""
-    with console.status(f"data set {safe(name)}") as status:
-        yield StatusReporter(status, f"data set {name}")
+def is_live(console: Console) -> bool:
+    """Whether a line can be updated in place: FORCE_COLOR makes a terminal of no pipe."""
+    return console.is_interactive and console.file.isatty()
+
+
+def reporter(console: Console, name: str, position: str = "") -> RunReporter:
+    """The reporter for where `console` prints. `name` and `position`: as of `RunReporter`."""
+    if console.is_jupyter:
+        return NotebookReporter(console, name, position)
+    return (LiveReporter if is_live(console) else LogReporter)(console, name, position)
+
+
+def loading(console: Console, name: str) -> RunReporter:
+    """The reporter of fetching and parsing a data set."""
+    return reporter(console, f"data set {name}")

@@ -38,7 +38,7 @@ class RunsFailed(XmcError):
 
 
 class _Bars(Watcher):
-    """Bars on standard error of a terminal, lines elsewhere."""
+    """One line on standard error that is updated, in a notebook below the cell; in a pipe, a line per phase."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -48,10 +48,10 @@ class _Bars(Watcher):
 
         return loading(self.console, name)
 
-    def running(self, label: str) -> AbstractContextManager[Reporter]:
+    def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
         from xmcbench.api.progress import reporter
 
-        return reporter(self.console, label)
+        return reporter(self.console, name, position)
 
 
 def run(

@@ -44,8 +44,8 @@ class Watcher:
         """The data set `name` is fetched and parsed."""
         return _silent()
 
-    def running(self, label: str) -> AbstractContextManager[Reporter]:
-        """A run is executed."""
+    def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
+        """A run is executed: its method and data set, and which one of the plan it is, "run 2 of 5"; "" if of one."""
         return _silent()
 
     def finished(self, record: Record, reused: bool) -> None:
@@ -183,9 +183,10 @@ def execute_plan(
     works: list[Path] = []  # of runs that ended ok; those of others are needed to resume
 
     with running(store.folder, _work_folders(plan, data, store, options)):
-        for spec in plan:
+        for number, spec in enumerate(plan, 1):
+            position = f"run {number} of {len(plan)}" if len(plan) > 1 else ""
             try:
-                with watcher.running(f"{spec.label} on {spec.dataset}") as progress:
+                with watcher.running(f"{spec.label} on {spec.dataset}", position) as progress:
                     is_complete = partial(_is_complete, spec, data[spec.data], store, options)
                     record, reused = execute(spec, data[spec.data], store, options, progress, is_complete)
             except WriteError:  # nothing could be recorded

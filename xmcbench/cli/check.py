@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import AS_FOLDER, AsJson, Offline, forbid_network
 from xmcbench.cli.terminal import checks_hold, make_console, print_check, say
 from xmcbench.errors import DataError, RegressionError, UsageError, counted, unknown
@@ -18,6 +19,7 @@ from xmcbench.errors import DataError, RegressionError, UsageError, counted, unk
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from xmcbench.api.progress import RunReporter
     from xmcbench.comparison.expected import Expected
     from xmcbench.comparison.regression import Outcome
     from xmcbench.data.spec import Dataset
@@ -30,7 +32,9 @@ FAST = "fast"  # the set for CI: takes minutes, on data that is part of xmcbench
 
 @check_app.command()
 def method(
-    name: Annotated[str, typer.Argument(help="A registered name, or path/to/file.py:Class.")],
+    name: Annotated[
+        str, typer.Argument(autocompletion=completion.methods, help="A registered name, or path/to/file.py:Class.")
+    ],
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda. Default: cpu if the method runs there.")] = None,
     as_json: AsJson = False,
@@ -127,15 +131,14 @@ def _means(text: str, entry: Expected) -> bool:
 
 def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Console) -> list[Outcome]:
     """The outcomes of the entries, until the user stops the check."""
-    from xmcbench.api.progress import BarReporter, RunReporter
     from xmcbench.cli.verdicts import line
     from xmcbench.comparison.regression import check
     from xmcbench.runs.work_folder import remove
 
     data = _load(entries, offline, console)
     outcomes: list[Outcome] = []
-    for entry in entries:
-        with (BarReporter if console.is_terminal else RunReporter)(console, str(entry)) as reporter:
+    for number, entry in enumerate(entries, 1):
+        with _reporter(console, str(entry), f"{number} of {len(entries)}") as reporter:
             outcome = check(entry, data[entry.dataset, entry.view], store, reporter)
         if outcome.record is not None and outcome.record.status == "interrupted":
             return outcomes
@@ -149,17 +152,23 @@ def _check(entries: Sequence[Expected], store: Store, offline: bool, console: Co
 
 def _load(entries: Sequence[Expected], offline: bool, console: Console) -> dict[tuple[str, str], Dataset | str]:
     """(name, view) → data set, or the reason why it is missing."""
-    from xmcbench.api.progress import loading
     from xmcbench.data import load
 
     datasets: dict[tuple[str, str], Dataset | str] = {}
     for name, view in dict.fromkeys((entry.dataset, entry.view) for entry in entries):
-        with loading(console, name) as progress:
+        with _reporter(console, f"data set {name}") as progress:
             try:
                 datasets[name, view] = load(name, view, offline=offline, progress=progress)
             except (DataError, UsageError) as error:  # UsageError: an imported data set that this machine lacks
                 datasets[name, view] = f"its data is not here ({error.message})"
     return datasets
+
+
+def _reporter(console: Console, name: str, position: str = "") -> RunReporter:
+    """A line in a terminal, else nothing: a pipe gets a line per entry, not per phase."""
+    from xmcbench.api import progress
+
+    return (progress.LiveReporter if progress.is_live(console) else progress.RunReporter)(console, name, position)
 
 
 def _update(path: Path, results: Path, only: Sequence[str]) -> None:

@@ -1,4 +1,7 @@
-"""`xmcbench compare A B`: paired intervals and tests, the comparison rule, and where two runs differ most."""
+"""`xmcbench compare A B`: one sentence, paired intervals and tests, and where two runs differ most.
+
+`xmcbench.api.comparing` compares; this module prints.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import MOST_SAMPLES, RESULTS, RUN, AsJson, Results, readable_records
+from xmcbench.amounts import p_value
+from xmcbench.cli import completion
+from xmcbench.cli.options import MOST_SAMPLES, ONLY_DATASET, RESULTS, RUN, AsJson, Results, readable_records
 from xmcbench.cli.show import chosen
-from xmcbench.cli.terminal import number, percent, print_table, print_text, say
+from xmcbench.cli.terminal import make_console, number, percent, print_table, print_text, say, styled
 from xmcbench.errors import DataError, RegressionError, UsageError, counted
 from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
+    from xmcbench.api.comparing import Comparison
     from xmcbench.comparison.differences import Differences
     from xmcbench.comparison.paired import Gap
     from xmcbench.records.record import Record
     from xmcbench.records.store import Store
 
+STYLE = {"better": "green", "worse": "red", "inconclusive": "yellow", "same": "dim", "unknown": "dim"}  # of verdicts
+
 
 def compare(
-    a: Annotated[str, typer.Argument(help=RUN)],
-    b: Annotated[str, typer.Argument(help="The run to compare with A; for a name, preferably a run on the same data.")],
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    a: Annotated[str, typer.Argument(**RUN)],
+    b: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.runs,
+            help="The run to compare with A; for a name, preferably a run on the same data.",
+        ),
+    ],
+    dataset: Annotated[str | None, ONLY_DATASET] = None,
     results: Results = RESULTS,
     samples: Annotated[
         int, typer.Option(min=100, max=MOST_SAMPLES, help="Bootstrap resamples of the test rows.")
@@ -40,50 +54,51 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs, metric by metric.
+    """Compare two runs: one sentence, and B − A metric by metric.
 
-    A name means the mean over all its seeds that the other side has, too. Shows B − A with a 95 % interval and a
-    paired test over the same test rows, from which the verdict follows. If the data set is on this machine, also shows
-    the labels and the test rows with the largest differences.
+    A name means the mean over all its seeds that the other side has, too. Each difference has a 95 % interval and a
+    paired test over the same test rows, from which the verdict on B follows: better, worse or inconclusive. If the data
+    set is on this machine, also shows the labels and the test rows with the largest differences.
 
     Examples: `xmcbench compare popularity elias` · `xmcbench compare 20261123T2 20261124T0 --check`
     """
-    from xmcbench.comparison.paired import over_the_same_rows, seeds_of, with_common_seeds
+    from xmcbench.api.comparing import Side, compare_runs
+    from xmcbench.comparison.sides import seeds_of
     from xmcbench.records.store import Store
 
     store = Store(results)
     records = readable_records(store)
-    first, second = store.find_pair(a, b, dataset, records)
-    _note_earlier_revisions(first, second)
-    all_a, all_b = (seeds_of(run, store.fitting(text, records, dataset)) for run, text in ((first, a), (second, b)))
-    runs_a, runs_b = with_common_seeds(all_a, all_b, first, second)
-    stores = _store_of(store, a), _store_of(store, b)
+    pair = store.find_pair(a, b, dataset, records)
+    _note_earlier_revisions(*pair)
+    sides = [
+        Side(run, seeds_of(run, store.fitting(text, records, dataset)), _store_of(store, text))
+        for run, text in zip(pair, (a, b), strict=True)
+    ]
+    comparison = compare_runs(*sides, samples=samples)
+    runs_a, runs_b = comparison.runs
     if as_json:  # otherwise the first lines of the output have the run ids
         _name_runs("A", a, runs_a)
         _name_runs("B", b, runs_b)
     else:
         _print_runs("A", runs_a)
         _print_runs("B", runs_b)
-    notes = _notes(runs_a, runs_b, all_a, all_b)
-    for note in notes:
-        say(f"note: {note}", err=True)
-    gaps, grouped, unpaired = over_the_same_rows(stores, runs_a, runs_b, samples)
-    if unpaired:
-        say(unpaired, err=True)
+    for text in (*(f"note: {note}" for note in comparison.notes), comparison.unpaired):
+        if text:
+            say(text, err=True)
     if not as_json:
-        print_gaps(gaps, grouped)
-    most_different, reason = _differences(stores, runs_a[0], runs_b[0], differ)
+        print_gaps(comparison.gaps, comparison.grouped)
+    most_different, reason = _differences((sides[0].store, sides[1].store), runs_a[0], runs_b[0], differ)
     if as_json:
-        report = {"metrics": [vars(gap) for gap in gaps], "near_duplicates_together": grouped, "notes": notes}
-        report |= {"differences": None if most_different is None else asdict(most_different), "no_differences": reason}
-        print(json.dumps({**_runs_as_json("a", runs_a), **_runs_as_json("b", runs_b), **report}, allow_nan=False))
-    elif most_different is not None:
-        seeds = f"; A with seed {runs_a[0].seed}, B with seed {runs_b[0].seed}"
-        print_differences(most_different, seeds if len(runs_a) + len(runs_b) > 2 else "")
-    elif reason:
-        say(f"\nno differences shown: {reason}")
+        print(json.dumps(_as_json(comparison, most_different, reason), allow_nan=False))
+    else:
+        if most_different is not None:
+            seeds = f"; A with seed {runs_a[0].seed}, B with seed {runs_b[0].seed}"
+            print_differences(most_different, seeds if len(runs_a) + len(runs_b) > 2 else "")
+        elif reason:
+            say(f"\nno differences shown: {reason}")
+        print_headline(comparison)
     if check:
-        _check(runs_a[0], runs_b[0], gaps)
+        _check(runs_a[0], runs_b[0], comparison.gaps)
 
 
 def _note_earlier_revisions(first: Record, second: Record) -> None:
@@ -101,22 +116,6 @@ def _store_of(store: Store, text: str) -> Store:
     from xmcbench.records.store import Store, is_record_file
 
     return Store(Path(text).resolve().parents[1]) if is_record_file(text) else store
-
-
-def _notes(runs_a: list[Record], runs_b: list[Record], all_a: list[Record], all_b: list[Record]) -> list[str]:
-    """What a reader may not expect of the runs that are compared."""
-    ids = [[run.run_id for run in runs] for runs in (runs_a, runs_b)]
-    if ids[0] == ids[1]:
-        return ["A and B are the same run" if len(ids[0]) == 1 else "A and B are the same runs"]
-    notes = []
-    if runs_a[0].seed != runs_b[0].seed and not any(run.method.deterministic for run in (runs_a[0], runs_b[0])):
-        notes.append(f"different seeds: {runs_a[0].seed} of A, {runs_b[0].seed} of B; A and B share no seed")
-    if runs_a[0].k != runs_b[0].k:
-        notes.append(f"A predicts {runs_a[0].k} labels per row, B {runs_b[0].k}: labels beyond that count as misses")
-    for side, used, found in (("A", runs_a, all_a), ("B", runs_b, all_b)):
-        if unused := [str(run.seed) for run in found if run not in used]:
-            notes.append(f"{side} also has {'seed' if len(unused) == 1 else 'seeds'} {', '.join(unused)}, not used")
-    return notes
 
 
 def _differences(
@@ -149,9 +148,9 @@ def _differences(
 
 def _check(first: Record, second: Record, gaps: Sequence[Gap]) -> None:
     """Raise RegressionError if B is worse, or if nothing was judged: a check without comparison must not pass."""
-    from xmcbench.comparison.compare import FAIL, UNKNOWN
+    from xmcbench.comparison.paired import UNKNOWN, WORSE
 
-    if worse := [gap.metric for gap in gaps if gap.verdict == FAIL]:
+    if worse := [gap.metric for gap in gaps if gap.verdict == WORSE]:
         raise RegressionError(f"B, {second.method.label}, is worse than A, {first.method.label}: {', '.join(worse)}")
     if all(gap.verdict == UNKNOWN for gap in gaps):
         failed = [f"{r.run_id} has status {r.status}" for r in (first, second) if r.status != "ok"]
@@ -160,10 +159,31 @@ def _check(first: Record, second: Record, gaps: Sequence[Gap]) -> None:
         raise RegressionError(f"nothing could be compared: {', '.join(reasons)}", hint)
 
 
-def _runs_as_json(side: str, runs: Sequence[Record]) -> dict[str, object]:
-    """The newest run of a side, and the seed of each run used."""
-    newest = max(runs, key=lambda run: (run.started_utc, run.run_id))
-    return {side: newest.run_id, f"{side}_runs": {run.run_id: run.seed for run in runs}}
+def _as_json(comparison: Comparison, differences: Differences | None, reason: str | None) -> dict[str, object]:
+    """What --json prints: the newest run of each side, the seed of each run used, and all numbers."""
+    sides: dict[str, object] = {}
+    for side, runs in zip("ab", comparison.runs, strict=True):
+        newest = max(runs, key=lambda run: (run.started_utc, run.run_id))
+        sides |= {side: newest.run_id, f"{side}_runs": {run.run_id: run.seed for run in runs}}
+    return {
+        **sides,
+        "headline": comparison.headline,
+        "verdict": comparison.verdict,
+        "costs": asdict(comparison.costs),
+        "metrics": [vars(gap) for gap in comparison.gaps],
+        "near_duplicates_together": comparison.grouped,
+        "notes": comparison.notes,
+        "differences": None if differences is None else asdict(differences),
+        "no_differences": reason,
+    }
+
+
+def print_headline(comparison: Comparison) -> None:
+    """Print the sentence last, where a reader of a terminal looks; its claim in the colour of the verdict."""
+    text = styled(f"{comparison.headline[:1].upper()}{comparison.headline[1:]}.", "")
+    text.stylize(f"bold {STYLE[comparison.verdict]}", 0, text.plain.index(": ") + 1)
+    typer.echo()
+    make_console().print(text)
 
 
 def _name_runs(letter: str, text: str, runs: Sequence[Record]) -> None:
@@ -201,7 +221,7 @@ def print_gaps(gaps: Sequence[Gap], grouped: bool) -> None:
     print_text(
         f"percent; interval: 95 % of B − A over the same test rows{grouping}, of each metric alone; "
         f"p: paired randomisation test{adjustment}; won, lost: rows in which B is better or worse; "
-        f"verdict: INCONCLUSIVE unless p ≤ {ALPHA} and 0 is outside the interval"
+        f"verdict on B: inconclusive unless p ≤ {ALPHA} and 0 is outside the interval"
     )
     titles = ("metric", "A", "B", "B − A", "interval", "p", "won", "lost", "verdict")
     rows = []
@@ -209,18 +229,12 @@ def print_gaps(gaps: Sequence[Gap], grouped: bool) -> None:
         difference, low, high = (percent(x, sign=True) for x in (gap.difference, gap.low, gap.high))
         paired = ["", "", "", ""]
         if gap.p_adjusted is not None:
-            paired = [f"[{low}, {high}]", _p(gap.p_adjusted), number(gap.won), number(gap.lost)]
-        verdict = gap.verdict + (f" ({gap.why})" if gap.why else "")
+            paired = [f"[{low}, {high}]", p_value(gap.p_adjusted), number(gap.won), number(gap.lost)]
+        verdict = styled(gap.verdict + (f" ({gap.why})" if gap.why else ""), STYLE[gap.verdict])
         rows.append((gap.metric, percent(gap.expected), percent(gap.got), difference, *paired, verdict))
     print_table([titles, *rows], right=titles[1:-1], drop=("won", "lost"))
     counts = Counter(gap.verdict for gap in gaps)
     print_text(f"{counted(len(gaps), 'metric')}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
-
-
-def _p(value: float) -> str:
-    if value >= 0.0001:
-        return f"{value:.4f}"
-    return f"{value:.0e}" if value > 0 else "<1e-308"  # less than a float
 
 
 def print_differences(differences: Differences, seeds: str = "") -> None:

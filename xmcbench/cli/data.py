@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import RESULTS, AsJson, DatasetView, Offline, Results, readable_records
 from xmcbench.cli.terminal import columns, make_console, number, print_table, print_text, say
 from xmcbench.errors import DataError, UsageError, counted, unknown
@@ -20,7 +21,10 @@ data_app = typer.Typer(name="data", help="Fetch, verify, locate, import and expo
 
 @data_app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="Data sets listed by `xmcbench ls datasets`.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(autocompletion=completion.datasets, help="Data sets listed by `xmcbench ls datasets`."),
+    ],
     view: DatasetView = None,
     offline: Offline = False,
     trust: Annotated[
@@ -81,7 +85,7 @@ def _confirm(question: str) -> None:
 
 @data_app.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="An imported data set.")],
+    name: Annotated[str, typer.Argument(autocompletion=completion.imports, help="An imported data set.")],
     results: Results = RESULTS,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
@@ -120,7 +124,9 @@ def remove(
 
 @data_app.command()
 def clean(
-    name: Annotated[str | None, typer.Argument(help="A data set; default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(autocompletion=completion.datasets, help="A data set; default: all.")
+    ] = None,
     downloads: Annotated[bool, typer.Option("--downloads", help="Also remove downloaded files.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
@@ -149,7 +155,7 @@ def clean(
 
 @data_app.command()
 def stats(
-    name: str,
+    name: Annotated[str, typer.Argument(autocompletion=completion.datasets, help="A data set.")],
     view: DatasetView = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="The labels instead, with the number of their rows.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import AsJson, warn_of_lost_hashes
 from xmcbench.cli.terminal import columns, number, print_table, print_text, say
 from xmcbench.errors import DataError, UsageError
@@ -22,7 +23,10 @@ DAMAGED = "imported, but damaged: see `xmcbench data verify`"
 
 
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: all with local files.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(autocompletion=completion.datasets, help="Data sets; default: all with local files."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check hashes of local files and of parsed data sets, and counts.
@@ -86,7 +90,10 @@ def _verified_import(name: str) -> tuple[list[State], str, list[str]]:
 
 
 def where(
-    name: Annotated[str | None, typer.Argument(help="A data set; default: all.")] = None, as_json: AsJson = False
+    name: Annotated[
+        str | None, typer.Argument(autocompletion=completion.datasets, help="A data set; default: all.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show where files are: local, imported, in a mirror or missing.
 

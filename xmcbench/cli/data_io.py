@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import LARGEST_SEED, PROPENSITY, AsJson, DatasetView, Offline, propensity_of
 from xmcbench.cli.terminal import say
 from xmcbench.errors import UsageError, counted, unknown
@@ -179,7 +180,9 @@ def _print_imported(imported: Imported, as_json: bool) -> None:
 
 
 def export(
-    dataset: Annotated[str, typer.Argument(help="A data set of the catalogue, or an imported one.")],
+    dataset: Annotated[
+        str, typer.Argument(autocompletion=completion.datasets, help="A data set of the catalogue, or an imported one.")
+    ],
     to: Annotated[Path, typer.Option(help="Folder to write to.")],
     view: DatasetView = None,
     matrices: Annotated[str, typer.Option("--format", help="npz (X.trn.npz, …) or xmc (train.txt, …).")] = "npz",

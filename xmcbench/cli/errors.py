@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmcbench.cli.options import LARGEST_ID, RESULTS, RUN, AsJson, Offline, Results, check_output_file
+from xmcbench.cli.options import LARGEST_ID, ONLY_DATASET, RESULTS, RUN, AsJson, Offline, Results, check_output_file
 from xmcbench.cli.terminal import PROSE, columns, make_console, percent, print_table, print_text, say, styled
 from xmcbench.errors import UsageError, counted
 from xmcbench.escaping import clean, csv_cell
@@ -26,7 +26,7 @@ UNSEEN = "never in training"
 
 
 def errors(
-    name: Annotated[str, typer.Argument(metavar="RUN", help=RUN)],
+    name: Annotated[str, typer.Argument(**RUN, metavar="RUN")],
     labels: Annotated[bool, typer.Option("--labels", help="Labels instead of documents, most missed first.")] = False,
     top: Annotated[
         int, typer.Option("--top", "--at", min=1, max=LARGEST_ID, help="First ranks that are shown and counted.")
@@ -36,7 +36,7 @@ def errors(
         int | None,
         typer.Option(min=1, max=LARGEST_ID, help="How many. Default: 10 on screen, all with --csv or --json."),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    dataset: Annotated[str | None, ONLY_DATASET] = None,
     to_csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file.")] = None,
     results: Results = RESULTS,
     offline: Offline = False,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Annotated[str, MODEL],
     text: Annotated[str | None, typer.Option(help="The text.")] = None,
     features: Annotated[Path | None, typer.Option(help="Features, instead of a text: npz, npy, XMC text.")] = None,
     row: Annotated[

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xmcbench import __version__
+from xmcbench.cli import completion
 from xmcbench.cli.options import AsJson, warn_of_lost_hashes
 from xmcbench.cli.terminal import columns, paragraph, say
 from xmcbench.errors import UsageError, unknown
@@ -41,7 +42,12 @@ SENTENCES = {
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A method, data set or metric; or path/to/file.py:Class.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completion.things, help="A method, data set or metric; or path/to/file.py:Class."
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Describe a method, data set or metric.
@@ -66,7 +72,10 @@ def info(
 
 
 def cite(
-    names: Annotated[list[str] | None, typer.Argument(help="Methods, data sets and metrics that were used.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(autocompletion=completion.things, help="Methods, data sets and metrics that were used."),
+    ] = None,
 ) -> None:
     """Print BibTeX for methods, data sets, metrics and xmcbench."""
     entries = [XMCBENCH_ENTRY]

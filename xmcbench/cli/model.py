@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from xmcbench.cli.options import AS_FOLDER, RESULTS, AsJson, Results
+from xmcbench.cli import completion
+from xmcbench.cli.options import AS_FOLDER, ONLY_DATASET, RESULTS, AsJson, Results
 from xmcbench.cli.terminal import columns, say
 
 if TYPE_CHECKING:
     from xmcbench.models.card import ModelCard
 
-MODEL = "A model's folder, a run (id or part of it), or a method's name (its newest run with a model)."
-DatasetName = Annotated[str | None, typer.Option("--dataset", help="Only runs on this data set.")]
+MODEL = typer.Argument(
+    autocompletion=completion.models,
+    help="A model's folder, a run (id or part of it), or a method's name (its newest run with a model).",
+)
+DatasetName = Annotated[str | None, ONLY_DATASET]
 model_app = typer.Typer(help="Fitted models as folders that need nothing else.", no_args_is_help=True)
 
 
@@ -33,7 +37,7 @@ def say_if_replaced(model: str, card: ModelCard) -> None:
 
 @model_app.command()
 def export(
-    run: Annotated[str, typer.Argument(help=MODEL)],
+    run: Annotated[str, MODEL],
     to: Annotated[Path, typer.Option(**AS_FOLDER, help="The new folder.")],
     dataset: DatasetName = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model that is there.")] = False,
@@ -52,7 +56,7 @@ def export(
 
 @model_app.command()
 def info(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Annotated[str, MODEL],
     dataset: DatasetName = None,
     results: Results = RESULTS,
     as_json: AsJson = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
+from xmcbench.cli import completion
 from xmcbench.errors import UsageError
 from xmcbench.escaping import clean, clean_lines
 from xmcbench.files import folder_fault, user_path
@@ -30,11 +31,20 @@ def folder_value(text: str | Path) -> Path:
 
 AS_FOLDER: dict[str, Any] = {"parser": folder_value, "metavar": "PATH"}
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DatasetView = Annotated[str | None, typer.Option("--view", help="bow, text, … Default: the data set's default view.")]
-Metrics = Annotated[str | None, typer.Option(help="Comma-separated; default: the standard set.")]
+DatasetView = Annotated[
+    str | None,
+    typer.Option("--view", autocompletion=completion.views, help="bow, text, … Default: the data set's default view."),
+]
+Metrics = Annotated[
+    str | None, typer.Option(autocompletion=completion.metrics, help="Comma-separated; default: the standard set.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network, only local files and XMCBENCH_MIRROR.")]
 Results = Annotated[Path, typer.Option(**AS_FOLDER, envvar="XMCBENCH_RESULTS", help="Results folder.")]
-RUN = "Run id or a part of it, record file, label, or method name (newest run)."
+ONLY_DATASET = typer.Option("--dataset", autocompletion=completion.datasets, help="Only runs on this data set.")
+RUN: dict[str, Any] = {
+    "autocompletion": completion.runs,
+    "help": "Run id or a part of it, record file, label, or method name (newest run).",
+}
 LARGEST_ID = 2**31 - 1  # of labels, so that there are no more labels, and no larger k
 LARGEST_SEED = 2**63 - 1  # that a record holds
 MOST_SAMPLES = 1_000_000  # of a bootstrap
@@ -52,6 +62,8 @@ class Command(typer.core.TyperCommand):
 
         Raises UsageError: an option that takes one value is given twice, or a value can't be a text or a path.
         """
+        if ctx.resilient_parsing:  # a shell completes a value; without its option, the parser finds the other ones
+            return super().parse_args(ctx, args[:-1] if args[-1:] and args[-1].startswith("-") else args)
         parsed: Any = self.make_parser(ctx).parse_args(args=list(args))
         values, _, given = parsed
         single = [p for p in given if p.param_type_name == "option" and not p.multiple and not p.is_flag]

@@ -69,7 +69,7 @@ class Counts:
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Annotated[str, MODEL],
     text: Annotated[list[str] | None, typer.Option(help="A text; may be given several times.")] = None,
     texts: Annotated[File, typer.Option(help="Lines, .csv, .tsv, .jsonl, .parquet; - is standard input.")] = None,
     features: Annotated[File, typer.Option(help="Features: npz, npy, XMC text; read at once.")] = None,
@@ -188,7 +188,7 @@ def _predict_all(
                 break
             writing = writer.submit(write, done, found)
             if progress is not None and done.share < 1:  # one batch alone is too short to report
-                if not progress.name:
+                if not progress.phase_name:
                     progress.phase("predicting")
                 progress.progress(done.share, 1.0, counted(counts.rows, "row"))
         if writing is not None:

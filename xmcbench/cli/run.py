@@ -21,6 +21,7 @@ from xmcbench.api.running import (
     load_all,
     read_suite,
 )
+from xmcbench.cli import completion
 from xmcbench.cli.options import (
     LARGEST_ID,
     LARGEST_SEED,
@@ -63,7 +64,14 @@ Examples:
 
   xmcbench run --suite study.toml
 """
-Methods = Annotated[list[str] | None, typer.Argument(help="Names, optionally with parameters as in 'elias[beam=20]'.")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Argument(autocompletion=completion.methods, help="Names, optionally with parameters as in 'elias[beam=20]'."),
+]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option(autocompletion=completion.datasets, help=f"May be repeated. Default: {DEFAULT_DATASET}."),
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="parameter=value[,value…]; several make a grid.")]
 
 IN_SUITE = ("methods", "method", "dataset", "view", "settings", "seeds", "k", "metrics", "curve", "tune", "save_suite")
@@ -73,7 +81,7 @@ def run(
     context: typer.Context,
     methods: Methods = None,
     method: Annotated[list[str] | None, typer.Option(help="A class in a file: path/to/file.py:Class.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help=f"May be repeated. Default: {DEFAULT_DATASET}.")] = None,
+    dataset: Datasets = None,
     view: DatasetView = None,
     settings: Settings = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
@@ -162,7 +170,7 @@ def _print_end(console: Console, store: Store, records: list[Record], failures: 
 
 
 class _Terminal(Watcher):
-    """Shows bars, one line per finished run, and failures. `out`: where to print records as JSON."""
+    """Shows progress, one line per finished run, and failures. `out`: where to print records as JSON."""
 
     def __init__(self, console: Console, out: IO[str] | None) -> None:
         self.console, self.out = console, out
@@ -172,10 +180,10 @@ class _Terminal(Watcher):
 
         return loading(self.console, name)
 
-    def running(self, label: str) -> AbstractContextManager[Reporter]:
+    def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
         from xmcbench.api.progress import reporter
 
-        return reporter(self.console, label)
+        return reporter(self.console, name, position)
 
     def finished(self, record: Record, reused: bool) -> None:
         from xmcbench.cli.show import line

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import (
     LARGEST_ID,
     LARGEST_SEED,
@@ -65,8 +66,10 @@ class Scored:
 
 def score(
     predictions: Annotated[Path, typer.Argument(help="npz (CSR, or ids and scores), npy, text or JSON.")],
-    dataset: Annotated[str | None, typer.Option(help="Data set with these test rows.")] = None,
-    view: Annotated[str | None, typer.Option(help="View of the data set.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(autocompletion=completion.datasets, help="Data set with these test rows.")
+    ] = None,
+    view: Annotated[str | None, typer.Option(autocompletion=completion.views, help="View of the data set.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Labels of the test rows: npz, npy or text.")] = None,
     train_labels: Annotated[Path | None, typer.Option(help="Labels of the training rows, required by PSP.")] = None,
     propensity: Annotated[str | None, typer.Option(help=f"A,B of Jain et al. 2016. Default: {PROPENSITY}.")] = None,

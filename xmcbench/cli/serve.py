@@ -14,7 +14,7 @@ from xmcbench.errors import UsageError, install_extra
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Annotated[str, MODEL],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to bind; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     dataset: DatasetName = None,

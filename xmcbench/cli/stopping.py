@@ -53,9 +53,9 @@ class Stopping:
         if first and self.working:
             raise exception_of(number)
         line = f"{description(number)}; " + (RESUME if self.working else "nothing was lost")
-        show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides it
+        erase = b"\r\x1b[J" if os.isatty(2) else b""  # the line of progress, which begins at the cursor
         try:
-            os.write(2, show_cursor + f"{line}\n".encode())
+            os.write(2, erase + f"{line}\n".encode())
         except OSError:
             pass  # the terminal is gone
         finally:

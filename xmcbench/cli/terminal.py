@@ -34,7 +34,7 @@ def make_console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     console = Console(stderr=stderr, highlight=False, emoji=False)
-    if not console.is_terminal:
+    if not console.file.isatty():  # not `is_terminal`, which is True in a pipe with FORCE_COLOR
         console.width = PIPE_WIDTH
     return console
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    name: Annotated[str, typer.Argument(metavar="RECORD", help=RUN)],
+    name: Annotated[str, typer.Argument(**RUN, metavar="RECORD")],
     results: Results = RESULTS,
     rerun: Annotated[bool, typer.Option("--rerun", help="Also repeat the run and judge the new scores.")] = False,
     into: Annotated[

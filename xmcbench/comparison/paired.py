@@ -1,8 +1,9 @@
 """Paired comparison of two sides, A and B, on the same test rows; a side is a run, or runs of several seeds.
 
 The verdict of a metric follows from one test: the paired randomisation test, adjusted for the number of metrics, and
-the interval of the difference. IMPROVED or FAIL: the adjusted p is at most `ALPHA` and 0 is outside the interval.
-SAME: both sides are the same in every row. INCONCLUSIVE: any other result of the test. UNKNOWN: no test was made.
+the interval of the difference. Better or worse (B than A): the adjusted p is at most `ALPHA` and 0 is outside the
+interval. Same: both sides are the same in every row. Inconclusive: any other result of the test. Unknown: no test was
+made.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from xmcbench.comparison.compare import FAIL, IMPROVED, UNKNOWN, Scores, mismatch, same_but_seed
+from xmcbench.comparison.compare import Scores, mismatch
 from xmcbench.errors import UsageError
 from xmcbench.metrics.uncertainty import NEAR
 from xmcbench.records.row_values import PerRow, values_given
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from xmcbench.records.record import Metric, Record
     from xmcbench.records.store import Store
 
-SAME, INCONCLUSIVE = "SAME", "INCONCLUSIVE"
+BETTER, WORSE, INCONCLUSIVE, SAME, UNKNOWN = "better", "worse", "inconclusive", "same", "unknown"
 ALPHA = 0.05  # largest adjusted p of a difference that is not chance; the intervals are of 95 %
 
 
@@ -34,7 +35,7 @@ class Gap:
     difference : B − A. low, high : ends of its 95 % interval, low ≤ difference ≤ high.
     p : two-sided, of the paired randomisation test. p_adjusted : adjusted for all tested metrics (Holm).
     won, lost : number of test rows in which B is better, worse than A.
-    verdict : see the module's docstring. why : why the verdict is UNKNOWN, or "".
+    verdict : see the module's docstring. why : why the verdict is unknown, or "".
     """
 
     metric: str
@@ -91,38 +92,6 @@ def mean_rows(runs: Sequence[PerRow]) -> PerRow:
     names = [name for name in runs[0] if all(name in run for run in runs)]
     means: PerRow = {name: np.stack([run[name] for run in runs]).mean(axis=0, dtype=np.float64) for name in names}
     return means | ({NEAR: runs[0][NEAR]} if NEAR in names else {})
-
-
-def seeds_of(first: Record, among: Sequence[Record]) -> list[Record]:
-    """The runs in `among` that differ from `first` in the seed alone, by rising seed; of each seed, the newest.
-
-    `among`: oldest first.
-    """
-
-    def key(record: Record) -> tuple[Any, ...]:
-        return (*same_but_seed(record), record.method.family, record.k, record.code.method.sha256)
-
-    by_seed = {record.seed: record for record in among if key(record) == key(first)}
-    by_seed[first.seed] = first
-    return sorted(by_seed.values(), key=lambda record: -1 if record.seed is None else record.seed)
-
-
-def with_common_seeds(
-    runs_a: Sequence[Record], runs_b: Sequence[Record], first: Record, second: Record
-) -> tuple[list[Record], list[Record]]:
-    """The runs to compare: those of all seeds that both sides have, else `first` and `second` alone.
-
-    The one run of a deterministic method, or predictions from outside, stand for every seed.
-    """
-    if first.method.deterministic or second.method.deterministic:
-        return (
-            [first] if first.method.deterministic else list(runs_a),
-            [second] if second.method.deterministic else list(runs_b),
-        )
-    common = {run.seed for run in runs_a} & {run.seed for run in runs_b}
-    if not common:
-        return [first], [second]
-    return [run for run in runs_a if run.seed in common], [run for run in runs_b if run.seed in common]
 
 
 def over_the_same_rows(
@@ -207,4 +176,4 @@ def _verdict(gap: Gap, identical: bool) -> str:
         return SAME
     if gap.p_adjusted is None or gap.low is None or gap.high is None or gap.p_adjusted > ALPHA:
         return INCONCLUSIVE
-    return IMPROVED if gap.low > 0 else FAIL if gap.high < 0 else INCONCLUSIVE
+    return BETTER if gap.low > 0 else WORSE if gap.high < 0 else INCONCLUSIVE

@@ -85,7 +85,7 @@ class Loop:
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimiser.step(self.rate(number * self.steps + step))
             state.steps, state.seconds = step + 1, self.ctx.clock() - start
-            note = f"epoch {number + 1}/{epochs} loss {state.mean_loss:.4f}"
+            note = f"epoch {number + 1}/{epochs}, loss {state.mean_loss:.4f}"
             self.ctx.progress(number + state.steps / self.steps, epochs, note)
             after_step()
         self.optimiser.settle()
