@@ -14,11 +14,23 @@ from xmcbench.errors import counted
 EPILOG = """
 Kinds:
 
-  quality    a metric against fit time, time per row and memory, with 95 % intervals
+  quality   a metric against fit time, time per row and memory
+
+  recall    recall at each cut-off
+
+  groups    P@1 and R@100 of head, torso and tail labels
+
+  deciles   recall by the training rows of labels, from kept predictions
+
+  learning  loss and validation score of each epoch, where methods note them
+
+  curve     a metric against time per row, for runs of --curve
 
 Examples:
 
   xmcbench plot leaderboards --dataset icd10cm --to icd10cm.svg
+
+  xmcbench plot elias tree ovr --dataset icd10cm --kind deciles --to deciles.png
 """
 RUNS = (
     "A results folder; or runs of --results: ids, record files, labels, method names. Default: all runs of --results."

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmcbench.errors import UsageError, unknown
-from xmcbench.plots import quality
+from xmcbench.plots import curve, deciles, groups, learning, quality, recall
 from xmcbench.plots.selection import Selection
 from xmcbench.plots.sheet import missing_glyphs, save, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WITH_METRIC: Mapping[str, Callable[[Selection, str | None], Figure]] = {"quality": quality.draw}
-OTHERS: Mapping[str, Callable[[Selection], Figure]] = {}
+WITH_METRIC: Mapping[str, Callable[[Selection, str | None], Figure]] = {"quality": quality.draw, "curve": curve.draw}
+OTHERS: Mapping[str, Callable[[Selection], Figure]] = {
+    "recall": recall.draw,
+    "groups": groups.draw,
+    "deciles": deciles.draw,
+    "learning": learning.draw,
+}
 KINDS = (*WITH_METRIC, *OTHERS)
 
 

@@ -14,9 +14,8 @@ from xmcbench.comparison.rescoring import dataset_of, final
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic
+from xmcbench.metrics.deciles import PARTS, Deciles, of_test, recall
 from xmcbench.records.store import NotKept
-from xmcbench.topk import TopK
-from xmcbench_elias.results.deciles import PARTS, Deciles
 from xmcbench_elias.results.plan import Board
 from xmcbench_elias.results.runs import NOT_KEPT, NOT_RUN, Measured, Results
 
@@ -65,21 +64,6 @@ def panel(results: Results, board: Board, rows: Sequence[Measured]) -> Panel:
             results.leave_out(f"{row.title} on {board.dataset} in the figure: {error.message}")
             absent[row.title] = "left out"
     return Panel(board, deciles.ranges() if deciles else [], lines, absent)
-
-
-def of_test(dataset: Dataset) -> Deciles:
-    """Deciles of labels by training rows, with a tenth of the test rows' label occurrences each."""
-    counts = [np.bincount(part.labels.indices, minlength=dataset.n_labels) for part in (dataset.train, dataset.test)]
-    return Deciles(*counts)
-
-
-def recall(top: TopK, dataset: Dataset, deciles: Deciles, k: int) -> NDArray[np.float64]:
-    """(10,) share of each decile's label occurrences in test rows that are among the k best of their row."""
-    ids, wide = top.ids[:, :k].astype(np.int64), dataset.n_labels
-    true = dataset.test.labels.tocoo()
-    predicted = (np.arange(len(ids))[:, None] * wide + ids)[ids >= 0]
-    hit = np.isin(true.row.astype(np.int64) * wide + true.col, predicted)
-    return deciles.sums(np.bincount(true.col[hit], minlength=wide)) / deciles.sums(deciles.occurrences)
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
