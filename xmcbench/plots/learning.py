@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xmcbench.errors import UsageError, counted
 from xmcbench.escaping import clean
 from xmcbench.plots.selection import Selection
-from xmcbench.plots.sheet import colours, finish, panels
+from xmcbench.plots.sheet import colours, finish, log_axis, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,8 +72,8 @@ def draw(selection: Selection) -> Figure:
         loss.set_title(f"{one.name}: training loss")
         score.set_title(f"{one.name}: {_metric(found[one.name]) or 'validation score'}")
     selection.about.append(
-        f"{selection.facts} One line per seed. Losses of two methods are different quantities; validation rows are not "
-        "test rows."
+        f"{selection.facts} One line per seed; dashed: stages of the longest run. Losses of two methods "
+        "are different quantities. Validation rows are no test rows."
     )
     finish(figure, f"Learning curves: {selection.title}", [], [*selection.about, *selection.notes])
     return figure
@@ -93,39 +93,41 @@ def draw_history(loss: Axes, score: Axes, histories: Sequence[Sequence[Epoch]], 
                 end = place + len(list(stage))  # a stage has its own loss, so no line leads to the next stage
                 axes.plot(at[place:end], values[place:end], marker="o", markersize=3, color=color, linewidth=1)
                 place = end
-    if all(value > 0 for epochs in histories for value in (epoch.loss for epoch in epochs) if value is not None):
+    losses = [epoch.loss for epochs in histories for epoch in epochs if epoch.loss is not None]
+    if losses and min(losses) > 0:
         loss.set_yscale("log")
+        log_axis(loss.yaxis, min(losses), max(losses))
+    else:
+        _say(loss, "" if losses else "no loss is noted")
+    has_score = any(epoch.score is not None for epochs in histories for epoch in epochs)
+    _say(score, "" if has_score else "no validation score is noted")
+    score.set_ylabel("percent" if has_score else "")
+    longest = max(histories, key=len)
     for axes in (loss, score):
+        axes.margins(y=0.18)
+        axes.set_xlim(0.5, len(longest) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
-        _mark_stages(axes, max(histories, key=len))
-    if not any(epoch.score is not None for epochs in histories for epoch in epochs):
-        score.text(0.5, 0.5, "no validation score is noted", transform=score.transAxes, ha="center", color="#777777")
-        score.set_yticks([])
-    else:
-        score.set_ylabel("percent")
+        _mark_stages(axes, longest)
+
+
+def _say(axes: Axes, text: str) -> None:
+    """Write into an empty panel what is missing."""
+    if text:
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color="#777777")
+        axes.set_yticks([])
 
 
 def _mark_stages(axes: Axes, epochs: Sequence[Epoch]) -> None:
-    """The name of each stage above its epochs, and a line where the next one begins."""
+    """The name of each stage at its first epoch, of a last short one at its end; a line where the next one begins."""
     place = 0
-    stages = [(name, len(list(stage))) for name, stage in groupby(epochs, key=lambda epoch: epoch.stage)]
-    for at, (name, count) in enumerate(stages):
-        if at > 0:
+    for name, stage in groupby(epochs, key=lambda epoch: epoch.stage):
+        if place > 0:
             axes.axvline(place + 0.5, color="#999999", linewidth=0.8, linestyle=(0, (3, 3)))
-        middle = place + (count + 1) / 2
-        axes.text(
-            middle,
-            0.97,
-            name[:20],
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="top",
-            size=7,
-            color="#777777",
-        )
-        place += count
-    axes.margins(y=0.18)
+        at_end = place > 0.75 * len(epochs)
+        x, side = (len(epochs) + 0.4, "right") if at_end else (place + 0.7, "left")
+        axes.text(x, 0.99, name[:20], transform=axes.get_xaxis_transform(), ha=side, va="top", size=7, color="#777777")
+        place += len(list(stage))
 
 
 def _metric(histories: Sequence[Sequence[Epoch]]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".png")
 DPI = 150  # of png files
 STYLE: dict[str, object] = {
+    "axes.axisbelow": True,
     "axes.edgecolor": "#8a8a8a",
     "axes.grid": True,
     "axes.labelcolor": "#333333",
@@ -39,6 +40,7 @@ STYLE: dict[str, object] = {
     "lines.linewidth": 1.4,
     "lines.markersize": 5,
     "svg.hashsalt": "xmcbench",  # equal numbers give an identical file
+    "text.hinting": "no_hinting",  # text is as wide in files as where its place was found
     "text.parse_math": False,  # a name with two dollar signs is no formula
     "xtick.color": "#555555",
     "xtick.labelsize": 8,
@@ -71,7 +73,8 @@ def style() -> Iterator[None]:
         import matplotlib.style
     except ImportError as error:
         raise UsageError("figures need matplotlib", f"Install it {install_extra('plot')}") from error
-    with matplotlib.style.context(["default", STYLE]):
+    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ")  # see `missing_glyphs`
         yield
 
 
@@ -108,8 +111,9 @@ def finish(figure: Figure, title: str, legend: Iterable[Artist], notes: Sequence
         key.set_bbox_to_anchor((left, foot / whole))
     engine = figure.get_layout_engine()
     assert engine is not None
-    engine.set(rect=(0, (foot + key_height) / whole, 1, 1 - (foot + key_height + TITLE) / whole))  # type: ignore[call-arg]
+    engine.set(rect=(left, (foot + key_height) / whole, 1 - 2 * left, 1 - (foot + key_height + TITLE) / whole))  # type: ignore[call-arg]
     figure.draw_without_rendering()
+    figure.draw_without_rendering()  # long names of ticks are known from the first time on
     figure.set_layout_engine("none")  # labels are placed where the panels are now
 
 
