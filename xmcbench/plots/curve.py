@@ -70,7 +70,7 @@ def draw(selection: Selection, metric: str | None = None) -> Figure:
         f"pale points are the others; upright lines: 95 % interval over test rows. Times on {told(machine)}."
     )
     selection.about.append(f"Values next to points: {'; '.join(varied)}.")
-    title = f"{name} for each value of query parameters: {selection.title}"
+    title = f"{name} by query parameters: {selection.title}"
     finish(figure, title, legend_of_lines(heads, styles), [*selection.about, *selection.notes])
     best = [point for of_fit in points.values() for point in pareto(of_fit)]
     labels = [Label(p.x, p.y, p.setting) for p in [*best, *(p for p in everything if p not in best)]]

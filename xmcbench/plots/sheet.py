@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 SUFFIXES = (".svg", ".png")
 DPI = 150  # of png files
@@ -59,8 +60,7 @@ FAMILIES = {
 }
 OTHERS = ("#332288", "#882255", "#117733", "#999933", "#AA4499", "#661100")  # of families that plugins name
 LONGEST = 32  # characters of a name in a figure
-TITLE = 22  # points: height of the title
-NOTE_WIDTH = 3.4  # points: width of a character of a note, rather too few
+NARROW = 3.4  # points: width of a character of a note, rather too few
 
 
 @contextmanager
@@ -91,30 +91,39 @@ def finish(figure: Figure, title: str, legend: Iterable[Artist], notes: Sequence
     width, height = figure.get_size_inches()
     points = 72 * width
     left = 8 / points
-    foot_text = figure.text(left, 0, "", size=7.5, color="#555555", va="bottom", gid="notes", linespacing=1.3)
-    for characters in range(int(points / NOTE_WIDTH), 20, -4):
-        foot_text.set_text("\n".join(line for note in notes for line in textwrap.wrap(clean(note), characters)))
-        if foot_text.get_window_extent().x1 <= points - 8:
-            break
-    foot = foot_text.get_window_extent().height + 10
-    key = None
+    head = figure.text(left, 0, "", size=11, weight="bold", va="top", gid="title")
+    foot = figure.text(left, 0, "", size=7.5, color="#555555", va="bottom", gid="notes", linespacing=1.3)
+    head_height = _wrap(head, [title], points - 16) + 12
+    foot_height = _wrap(foot, notes, points - 16) + 10
+    key, key_height = None, 0.0
     if handles := list(legend):
         longest = max(len(str(handle.get_label())) for handle in handles)
         columns = max(1, min(len(handles), int(points / (34 + 5.2 * longest))))
         key = figure.legend(handles=handles, loc="lower left", ncols=columns, borderaxespad=0)
-    key_height = 0.0 if key is None else key.get_window_extent().height + 4
-    whole = 72 * height + TITLE + foot + key_height
+        key_height = key.get_window_extent().height + 4
+    whole = 72 * height + head_height + foot_height + key_height
     figure.set_size_inches(width, whole / 72)
-    foot_text.set_y(4 / whole)
-    figure.text(left, 1 - 6 / whole, clean(title), size=11, weight="bold", va="top", gid="title")
+    head.set_y(1 - 6 / whole)
+    foot.set_y(4 / whole)
     if key is not None:
-        key.set_bbox_to_anchor((left, foot / whole))
+        key.set_bbox_to_anchor((left, foot_height / whole))
+    bottom, panels_height = (foot_height + key_height) / whole, 72 * height / whole
     engine = figure.get_layout_engine()
     assert engine is not None
-    engine.set(rect=(left, (foot + key_height) / whole, 1 - 2 * left, 1 - (foot + key_height + TITLE) / whole))  # type: ignore[call-arg]
+    engine.set(rect=(left, bottom, 1 - 2 * left, panels_height))  # type: ignore[call-arg]
     figure.draw_without_rendering()
     figure.draw_without_rendering()  # long names of ticks are known from the first time on
     figure.set_layout_engine("none")  # labels are placed where the panels are now
+
+
+def _wrap(text: Text, paragraphs: Sequence[str], width: float) -> float:
+    """Break the paragraphs into lines of at most `width` points; returns the height."""
+    for characters in range(int(width / NARROW), 10, -4):
+        lines = (textwrap.wrap(clean(paragraph), characters) for paragraph in paragraphs)
+        text.set_text("\n".join(line for of_one in lines for line in of_one))
+        if text.get_window_extent().width <= width:
+            break
+    return float(text.get_window_extent().height)
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
@@ -141,7 +150,7 @@ def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> None:
 
     An svg file has the title and `notes` as text, for readers who don't see the figure.
     """
-    title = " ".join(text.get_text() for text in figure.texts if text.get_gid() == "title")
+    title = " ".join(text.get_text().replace("\n", " ") for text in figure.texts if text.get_gid() == "title")
     about: dict[str, str | None] = {"Title": title, "Description": " ".join(map(clean, notes))}
     if path.suffix == ".svg":
         about["Date"] = None
