@@ -1,4 +1,4 @@
-"""Make the pictures of the pages: `python docs/pictures/make.py` (needs Playwright, a Chromium of the system and matplotlib)."""
+"""Make the pictures of the pages: `python docs/pictures/make.py` (needs Playwright, a Chromium and matplotlib)."""
 
 from __future__ import annotations
 
