@@ -49,7 +49,7 @@ def test_recall_from_predictions_is_that_on_record(results: Path) -> None:
     assert first[:, 0].tolist() == [1, 2, 3, 5, 10, 20, 50]  # there are 60 labels
     assert first[4, 1] == pytest.approx(100 * best.row.values["R@10"].value)
     assert (np.diff(first[:, 1]) >= 0).all()
-    assert any(note.startswith("Below the range shown, by R@100: popularity") for note in selection.notes)
+    assert any(note.startswith("The floor is not drawn, by R@100: popularity") for note in selection.notes)
     check_labels(figure)
 
 

@@ -79,7 +79,7 @@ def test_the_floor_does_not_stretch_the_axis(folder: Path, new_run: NewRun) -> N
     new_run("tree", hits(0.5))
     figure = draw(selection := selected(folder), "P@1")
     assert figure.axes[0].get_ylim()[0] > 30
-    assert "Below the range shown, by P@1: popularity (1.00)." in selection.notes
+    assert "The floor is not drawn, by P@1: popularity (1.00)." in selection.notes
 
 
 @pytest.mark.usefixtures("styled")

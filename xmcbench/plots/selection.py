@@ -212,5 +212,5 @@ def without_floor(selection: Selection, shown: Sequence[Shown], metric: str) -> 
     if len(floor) == len(shown):
         return list(shown)
     values = [f"{one.name} ({percent(one.row.values[metric].value)})" for one in floor]
-    selection.note(f"Below the range shown, by {metric}", values)
+    selection.note(f"The floor is not drawn, by {metric}", values)
     return [one for one in shown if not one.row.floor]
