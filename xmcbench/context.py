@@ -85,6 +85,7 @@ class RunContext:
         everything is selected. Official development rows are for selection only.
     query : values of all query parameters: the defaults in `fit`, the run's values in `predict`.
     clock : seconds for measuring times; in a run, the clock stands still while numba compiles or loads kernels.
+    run_name : data set, view, method and seed in words, for the title of a report.
     identity : JSON of what the fit depends on; checkpoints of another identity are not loaded.
     deadline : `time.monotonic()` value after which `progress` and `phase` raise `TimeLimit`; None means no limit.
     """
@@ -102,6 +103,7 @@ class RunContext:
     phases: dict[str, float] = field(default_factory=dict)
     selection: dict[str, object] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    run_name: str = ""
     identity: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:

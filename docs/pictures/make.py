@@ -1,4 +1,4 @@
-"""Make the pictures of the pages: `python docs/pictures/make.py` (needs Playwright and a Chromium of the system)."""
+"""Make the pictures of the pages: `python docs/pictures/make.py` (needs Playwright, a Chromium and matplotlib)."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def board(path: Path) -> None:
         browser.close()
 
 
+def plot(path: Path) -> None:
+    """Quality against costs on ICD-10-CM."""
+    words = ["plot", str(BOARD.parent), "--dataset", "icd10cm", "--to", str(path)]
+    subprocess.run(["xmcbench", *words], check=True)
+
+
 if __name__ == "__main__":
     terminal(HERE / "terminal.svg")
     board(HERE / "board.png")
+    plot(HERE / "plot.svg")

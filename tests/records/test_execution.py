@@ -314,6 +314,7 @@ class Telling(Frequent):
         if self.params.trouble == "report":
             raise ValueError("nothing to tell")
         (folder / "report.md").write_text(str(score(self.predict(inputs, 5, ctx)).fractions()["P@1"]))
+        (folder / "title").write_text(ctx.run_name)
 
 
 def test_a_method_reports_once_a_fit_in_scores_of_the_harness(store: Store) -> None:
@@ -321,6 +322,10 @@ def test_a_method_reports_once_a_fit_in_scores_of_the_harness(store: Store) -> N
     path = store.folder / first.notes["report"]
     assert float(path.read_text()) == first.metric("P@1")
     assert "report" in first.costs.phases
+    data = first.dataset
+    assert (
+        path.parent / "title"
+    ).read_text() == f"{first.method.label} on {data.name} ({data.view}), seed {first.seed}"
     again = run(store, tiny(), spec(method=Telling, width=2))
     assert again.notes["report"] == first.notes["report"]
     assert Telling.told == 1

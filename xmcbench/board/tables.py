@@ -35,7 +35,7 @@ def board_of(
     store : has the per-row numbers of the records. cache : cache of test results; new results are added to it.
     notes : further messages on records, in addition to `accepted.notes`.
     """
-    versions = _versions(accepted.records)
+    versions = versions_of(accepted.records)
     tables = [
         _table(name, view, members, accepted, store, cache, versions, published)
         for (name, view), members in tables_of(accepted.records).items()
@@ -47,7 +47,7 @@ def board_of(
     return Board(tables, len(accepted.records), digest, [*notes, *accepted.notes])
 
 
-def _versions(records: Sequence[Record]) -> dict[str, int]:
+def versions_of(records: Sequence[Record]) -> dict[str, int]:
     """The newest version of each metric's definition among the records, of those that this program knows."""
     versions: dict[str, int] = {}
     for metric in (metric for record in records for metric in record.metrics):
@@ -68,7 +68,7 @@ def _table(
 ) -> Table:
     """One table; it has no rows if no run ended ok."""
     entries = entries_of(members, accepted.disputed)
-    content = _content(entries, accepted) if entries else members[0].dataset.content_hash
+    content = content_of(entries, accepted) if entries else members[0].dataset.content_hash
     reference = accepted.references[name, view, content]
     data = reference.dataset
     known = catalogue().get(name)  # not imported data, nor a synthetic data set with options
@@ -117,7 +117,7 @@ def _columns(entries: Sequence[Entry]) -> list[str]:
     return [m for m in METRICS if m in names] or list(dict.fromkeys(names))[: len(METRICS)]
 
 
-def _content(entries: Sequence[Entry], accepted: Accepted) -> str:
+def content_of(entries: Sequence[Entry], accepted: Accepted) -> str:
     """The content hash of the ranked rows: of the latest reference that was made from the data set; without one, of the
     catalogue's revision; of several, the one with most runs, then with the oldest run."""
     counts = Counter(run.dataset.content_hash for entry in entries for run in entry.all_runs)

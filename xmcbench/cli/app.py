@@ -24,6 +24,8 @@ from xmcbench.cli.model import model_app
 from xmcbench.cli.new import new
 from xmcbench.cli.options import Command
 from xmcbench.cli.peers import peers_app
+from xmcbench.cli.plot import EPILOG as PLOT_EPILOG
+from xmcbench.cli.plot import plot
 from xmcbench.cli.predict import EPILOG as PREDICT_EPILOG
 from xmcbench.cli.predict import predict
 from xmcbench.cli.run import EPILOG, run
@@ -56,6 +58,7 @@ for command in (compare, errors, explain, merge, verify):
     app.command()(command)
 app.command(epilog=SCORE_EPILOG)(score)
 app.command(epilog=PREDICT_EPILOG)(predict)
+app.command(epilog=PLOT_EPILOG)(plot)
 for other in (ls, info, cite, doctor, new, serve):
     app.command()(other)
 data_app.command("verify")(verify_files)

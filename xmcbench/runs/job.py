@@ -114,6 +114,7 @@ class Job:
             query={name: getattr(self.spec.fit_params, name) for name in self.spec.query},
             clock=compilation.clock,
             deadline=None if limit is None else time.monotonic() + limit,
+            run_name=f"{self.spec.label} on {self.dataset.name} ({self.dataset.view}), seed {self.spec.seed}",
             identity=self.spec.identity(self.dataset.content_hash, self.device),
         )
         context = (self.ctx.phases, self.ctx.notes, self.ctx.clock)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from xmcbench_elias.network.model import EMPTY, EliasModel
 from xmcbench_elias.params import Sizes
-from xmcbench_elias.results.deciles import Deciles
 from xmcbench_elias.results.edges import CutModel, edge_facts, label_scores
 from xmcbench_elias.search.predict import by_torch
 from xmcbench_elias.search.searcher import Searcher
@@ -21,20 +20,6 @@ from xmcbench.encoders.bow import BowEncoder
 from xmcbench.metrics import Evaluation, Truth, evaluate
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
-
-
-def test_deciles_by_hand() -> None:
-    # 20 occurrences, two a decile: label 2 has the first six, labels 0 and 3 of one frequency the next eight
-    parts = Deciles(np.array([5, 1, 9, 5, 0, 3, 5]), np.array([3, 4, 6, 5, 0, 2, 0]))
-    assert parts.sums(parts.occurrences) == pytest.approx(np.full(10, 2.0))
-    ones = parts.sums(np.ones(7))
-    assert ones == pytest.approx([1 / 3] * 3 + [2 / 8 * 2] * 4 + [1.0] + [1 / 2] * 2)
-    assert ones.sum() == pytest.approx(5)  # the two labels that do not occur are in none
-    assert parts.means(np.array([4, 0, 7, 2, 99, 1, 99])) == pytest.approx([7] * 3 + [3] * 4 + [1] + [0] * 2)
-    assert parts.ranges() == [(9, 9)] * 3 + [(5, 5)] * 4 + [(3, 3)] + [(1, 1)] * 2
-    halved = Deciles(np.array([2, 1]), np.array([1, 1]))  # five deciles each, and no border inside one
-    assert halved.ranges() == [(2, 2)] * 5 + [(1, 1)] * 5
-    assert Deciles(np.array([2, 1]), np.array([1, 2])).ranges()[3] == (1, 2)  # a third of ten ends inside the fourth
 
 
 def small_model() -> EliasModel:

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 from xmcbench_elias.results import __main__ as results
 from xmcbench_elias.results.cells import below
-from xmcbench_elias.results.figure import of_test, recall
 from xmcbench_elias.results.plan import GRAPH, OTHERS, TREE, Board, Plan, command, commands, resolved, steps, swept
 from xmcbench_elias.results.report_file import Report
 from xmcbench_elias.results.runs import Measured, Results, gap
@@ -26,6 +25,7 @@ from tests.minimal import minimal
 from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import DataError
+from xmcbench.metrics.deciles import of_test, recall
 from xmcbench.records import record_file
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store

@@ -13,11 +13,11 @@ from xmcbench.context import Reporter, RunContext
 from xmcbench.method import Inputs
 from xmcbench.methods.helpers import spread
 from xmcbench.metrics import Evaluation
+from xmcbench.metrics.deciles import Deciles
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.model import EMPTY, EliasModel
 from xmcbench_elias.params import Sizes
-from xmcbench_elias.results.deciles import Deciles
 from xmcbench_elias.results.report_file import Cut, Decile, Edges
 from xmcbench_elias.search.predict import SHARE, predict
 

@@ -13,10 +13,11 @@ from xmcbench.board.cells import percent
 from xmcbench.comparison.rescoring import dataset_of, final
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, UsageError
-from xmcbench.files import atomic
+from xmcbench.metrics.deciles import Deciles, of_test, recall
+from xmcbench.plots import sheet
+from xmcbench.plots.deciles import draw_deciles
+from xmcbench.plots.lines import Look, legend_of_lines
 from xmcbench.records.store import NotKept
-from xmcbench.topk import TopK
-from xmcbench_elias.results.deciles import PARTS, Deciles
 from xmcbench_elias.results.plan import Board
 from xmcbench_elias.results.runs import NOT_KEPT, NOT_RUN, Measured, Results
 
@@ -67,51 +68,27 @@ def panel(results: Results, board: Board, rows: Sequence[Measured]) -> Panel:
     return Panel(board, deciles.ranges() if deciles else [], lines, absent)
 
 
-def of_test(dataset: Dataset) -> Deciles:
-    """Deciles of labels by training rows, with a tenth of the test rows' label occurrences each."""
-    counts = [np.bincount(part.labels.indices, minlength=dataset.n_labels) for part in (dataset.train, dataset.test)]
-    return Deciles(*counts)
-
-
-def recall(top: TopK, dataset: Dataset, deciles: Deciles, k: int) -> NDArray[np.float64]:
-    """(10,) share of each decile's label occurrences in test rows that are among the k best of their row."""
-    ids, wide = top.ids[:, :k].astype(np.int64), dataset.n_labels
-    true = dataset.test.labels.tocoo()
-    predicted = (np.arange(len(ids))[:, None] * wide + ids)[ids >= 0]
-    hit = np.isin(true.row.astype(np.int64) * wide + true.col, predicted)
-    return deciles.sums(np.bincount(true.col[hit], minlength=wide)) / deciles.sums(deciles.occurrences)
-
-
 def draw(panels: Sequence[Panel], path: Path) -> None:
     """Draw R@10 and R@100 of each board as an SVG; equal numbers give an identical file.
 
     DataError if the file cannot be written.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context({"svg.hashsalt": "xmcbench"}):
-        figure = Figure(figsize=(10, 3.6 * len(panels) + 0.6), layout="constrained")
-        grid = figure.subplots(len(panels), len(CUTS), squeeze=False)
+    with sheet.style():
         titles = list(dict.fromkeys(title for panel in panels for title in panel.lines))
-        styles = {title: STYLES[place % len(STYLES)] for place, title in enumerate(titles)}
-        handles = {}
-        x = np.arange(1, PARTS + 1)
-        for panel, row in zip(panels, grid, strict=True):
-            for k, axes in zip(CUTS, row, strict=True):
-                for title, values in panel.lines.items():
-                    color, dashes, marker = styles[title]
-                    line = axes.plot(x, 100 * values[k], dashes, color=color, marker=marker, markersize=4)
-                    handles[title] = line[0]
-                axes.set_title(f"{panel.board.dataset} ({panel.board.view}), R@{k}", parse_math=False)
-                ticks = [f"{most:,}" if fewest == most else f"{most:,}–{fewest:,}" for fewest, most in panel.ranges]
-                axes.set_xticks(x, ticks, rotation=45, fontsize=7)
-                axes.set_xlabel("training rows of a label, by decile")
-                axes.set_ylabel("percent")
-                axes.grid(alpha=0.3)
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-        with atomic(path) as file:
-            figure.savefig(file, format="svg", metadata={"Date": None})
+        looks: dict[str, Look] = {}
+        for place, title in enumerate(titles):
+            color, dashes, marker = STYLES[place % len(STYLES)]
+            looks[title] = {"color": color, "linestyle": dashes, "marker": marker, "markersize": 4, "label": title}
+        figure, axes = sheet.panels(len(CUTS), len(panels), width=5.2, height=3.6)
+        for panel, row in zip(
+            panels, (axes[at : at + len(CUTS)] for at in range(0, len(axes), len(CUTS))), strict=True
+        ):
+            for k, of_cut in zip(CUTS, row, strict=True):
+                lines = {title: values[k] for title, values in panel.lines.items()}
+                draw_deciles(of_cut, panel.ranges, lines, looks)
+                of_cut.set_title(f"{panel.board.dataset} ({panel.board.view}), R@{k}, percent")
+        sheet.finish(figure, "Recall by label frequency", legend_of_lines(titles, looks), [])
+        sheet.save(figure, path)
 
 
 def alt(panels: Sequence[Panel]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from xmcbench.board.cells import NONE, percent
 from xmcbench.context import RunContext
 from xmcbench.encoders.bow import BowEncoder
+from xmcbench.escaping import markdown
 from xmcbench.files import atomic, write_json
 from xmcbench.method import Inputs
 from xmcbench.metrics import Evaluation, difference
@@ -23,12 +23,14 @@ from xmcbench.topk import TopK
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.params import Sizes
 from xmcbench_elias.results.cells import grid, interval
+from xmcbench_elias.results.contributions import contributions
 from xmcbench_elias.results.edges import edge_facts, index_facts, label_scores
+from xmcbench_elias.results.report_figures import draw_beams, draw_learning
 from xmcbench_elias.results.report_file import Gap, Report
 from xmcbench_elias.search.predict import SHARE
 
 METRICS = ("P@1", "P@5", "PSP@1", "PSP@5", "R@10", "R@100")
-BEAMS = (1, 2, 5, 10, 20, 40, 80)
+BEAMS = (2, 5, 10, 20, 40)
 K = 100  # labels per row, for R@100
 REPEATS = 3  # predictions per beam; the fastest counts, which removes interruptions by other processes
 SCORED_AT = (5, 10, 100)  # numbers of labels for which the scored share of the shortlist is reported
@@ -58,7 +60,7 @@ class QuerySetting:
 def report(
     fitted: FittedModel, inputs: Inputs, score: Score, folder: Path, ctx: RunContext, predict: Predict, size: Sizes
 ) -> None:
-    """Write `report.md`, `report.json` and `beam.svg` into `folder`; `predict` is the method's.
+    """Write `report.md`, `report.json`, `beam.svg` and `learning.svg` into `folder`; `predict` is the method's.
 
     In stage 1 a cluster is a leaf; its beam is chosen so that it scores as many labels as the model.
     """
@@ -78,9 +80,16 @@ def report(
     trained = {"ranker": fitted.linear.methods, "dual": fitted.dual, "final": fitted.fusion}
     outputs = ["model", *(name for name, part in trained.items() if part)]
     steps = [evaluated("stage1", output="stage1", beam=leaves), *(evaluated(name, output=name) for name in outputs)]
-    # A transformer takes nearly all of the time, whatever the beam, so its predictions are not repeated.
-    repeats = REPEATS if isinstance(fitted.source.template, BowEncoder) else 1
-    curve = [evaluated(str(beam), repeats, output="model", beam=beam) for beam in BEAMS if beam <= clusters]
+    # The network alone is fast enough to repeat, unless a transformer takes nearly all of its time.
+    output, default = steps[-1].name, int(ctx.query["beam"])
+    repeats = REPEATS if output == "model" and isinstance(fitted.source.template, BowEncoder) else 1
+    curve = [
+        replace(steps[-1], name=str(beam))
+        if (beam, repeats) == (default, 1)
+        else evaluated(str(beam), repeats, output=output, beam=beam)
+        for beam in sorted({default, *BEAMS})
+        if beam <= clusters
+    ]
     for k in SCORED_AT:
         predict(inputs, min(k, inputs.n_labels), replace(ctx, query={**ctx.query, "output": "model"}))
     content = Report(
@@ -90,15 +99,17 @@ def report(
         stage1_searches=leaves,
         steps=[step.entry() for step in steps],
         beams=[setting.entry() for setting in curve],
-        differences=[_difference(a, b) for a, b in pairwise(steps)],
+        differences=[_difference(steps[0], steps[1]), *(_difference(steps[1], step) for step in steps[2:])],
         index=index_facts(fitted),
         clamped=[{key: epoch[key] for key in epoch if key != "loss"} for epoch in ctx.notes.get("epochs", [])],
     )
     write_json(folder / "report.json", msgspec.to_builtins(content))
+    subject = ctx.run_name or "elias"
     if len(curve) > 1:
-        draw(curve, folder / "beam.svg")
+        draw_beams(content.beams, subject, folder / "beam.svg")
+    learned = draw_learning(ctx.notes, subject, folder / "learning.svg")
     with atomic(folder / "report.md") as file:
-        file.write(_markdown(content, steps, curve).encode())
+        file.write(_markdown(content, steps, curve, subject, learned).encode())
 
 
 def _difference(a: QuerySetting, b: QuerySetting) -> dict[str, str | Gap | None]:
@@ -108,30 +119,9 @@ def _difference(a: QuerySetting, b: QuerySetting) -> dict[str, str | Gap | None]
     return {"from": a.name, "to": b.name, **values}
 
 
-def draw(curve: list[QuerySetting], path: Path) -> None:
-    """Plot R@100 and P@1 against milliseconds per row, one point per beam."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    times = [setting.ms for setting in curve]
-    for metric, marker in (("R@100", "o"), ("P@1", "s")):
-        values = [100 * (setting.values()[metric] or 0.0) for setting in curve]
-        axes.plot(times, values, marker=marker, label=metric)
-        for setting, x, y in zip(curve, times, values, strict=True):
-            axes.annotate(setting.name, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=8)
-    axes.set(xlabel="milliseconds per row, in batch", ylabel="percent", title="Beam widths")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:.3g}")
-    axes.xaxis.set_minor_formatter("{x:.3g}")
-    axes.tick_params(axis="x", which="both", labelrotation=45)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with atomic(path) as file:
-        figure.savefig(file, format="svg")
-
-
-def _markdown(content: Report, steps: Sequence[QuerySetting], curve: Sequence[QuerySetting]) -> str:
+def _markdown(
+    content: Report, steps: Sequence[QuerySetting], curve: Sequence[QuerySetting], subject: str, learned: bool
+) -> str:
     def rows(settings: Sequence[QuerySetting]) -> list[list[str]]:
         return [[one.name, *map(percent, one.values().values()), f"{one.ms:.3f}"] for one in settings]
 
@@ -144,9 +134,11 @@ def _markdown(content: Report, steps: Sequence[QuerySetting], curve: Sequence[Qu
     shares = [f"{100 * share:.0f} % at k = {k}" for k, share in content.shares.items()]
     scored = f"Share of the shortlist that the search scores before it stops: {', '.join(shares)}."
     lines = [
-        "# ELIAS on test rows, stage by stage",
+        f"# ELIAS, stage by stage: {markdown(subject)}",
         "",
-        "Values are percent; all settings share one fit.",
+        *(f"- {sentence}" for sentence in contributions(content.steps, content.differences)),
+        "",
+        "Values are percent, on test rows; all settings share one fit.",
         "",
         *grid(["", *METRICS, "ms per row"], rows(steps)),
         "",
@@ -158,12 +150,15 @@ def _markdown(content: Report, steps: Sequence[QuerySetting], curve: Sequence[Qu
         "",
         *grid(["", *METRICS], differences),
         "",
+        *(["## Learning curve", "", "![Loss and validation score of each epoch](learning.svg)", ""] if learned else []),
         "## The index",
         "",
         *(f"- {name}: {_number(value)}" for name, value in content.index.items()),
         *(["", scored] if shares else []),
         "",
         "## Beams",
+        "",
+        f"Output: {steps[-1].name}. A beam is the number of clusters that are searched for a row.",
         "",
         *grid(["beam", *METRICS, "ms per row"], rows(curve)),
         *(["", "![P@1 and R@100 against time](beam.svg)"] if len(curve) > 1 else []),

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from xmcbench.board.cells import NONE, cost, percent
 from xmcbench.escaping import code, markdown
+from xmcbench.metrics.deciles import PARTS, titles
 from xmcbench_elias.results import plan as plans
 from xmcbench_elias.results import text as texts
 from xmcbench_elias.results.cells import below, difference, grid, interval, marked, mixed, name_of, plain, row
-from xmcbench_elias.results.deciles import PARTS
 from xmcbench_elias.results.figure import CUTS, alt, draw, panel
 from xmcbench_elias.results.plan import STEPS, Board, Plan, command, elias
 from xmcbench_elias.results.report_file import Edges, Report
@@ -257,7 +257,7 @@ def _titles(ranges: Sequence[tuple[int, int]]) -> list[str]:
     """Titles of ten columns: the range of training rows of their labels, if known."""
     if not ranges:
         return [f"decile {number}" for number in range(1, PARTS + 1)]
-    return [f"{high:,}" if low == high else f"{high:,} to {low:,}" for low, high in ranges]
+    return titles(ranges)
 
 
 def _block(lines: Sequence[str]) -> list[str]:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+from xmcbench.topk import TopK
+
+if TYPE_CHECKING:
+    from xmcbench.data.spec import Dataset
 
 PARTS = 10
 Counts = NDArray[np.floating | np.integer]
@@ -47,3 +55,23 @@ class Deciles:
         fewest = np.searchsorted(self._ends[1:], self._borders[1:], side="left")
         pairs = zip(self._frequencies[fewest], self._frequencies[most], strict=True)
         return [(int(low), int(high)) for low, high in pairs]
+
+
+def of_test(dataset: Dataset) -> Deciles:
+    """Deciles of labels by training rows, with a tenth of the test rows' label occurrences each."""
+    counts = [np.bincount(part.labels.indices, minlength=dataset.n_labels) for part in (dataset.train, dataset.test)]
+    return Deciles(*counts)
+
+
+def recall(top: TopK, dataset: Dataset, deciles: Deciles, k: int) -> NDArray[np.float64]:
+    """(10,) share of each decile's label occurrences in test rows that are among the k best of their row."""
+    ids, wide = top.ids[:, :k].astype(np.int64), dataset.n_labels
+    true = dataset.test.labels.tocoo()
+    predicted = (np.arange(len(ids))[:, None] * wide + ids)[ids >= 0]
+    hit = np.isin(true.row.astype(np.int64) * wide + true.col, predicted)
+    return deciles.sums(np.bincount(true.col[hit], minlength=wide)) / deciles.sums(deciles.occurrences)
+
+
+def titles(ranges: Sequence[tuple[int, int]]) -> list[str]:
+    """The range of training rows of each decile in words."""
+    return [f"{most:,}" if fewest == most else f"{most:,} to {fewest:,}" for fewest, most in ranges]
