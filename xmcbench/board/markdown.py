@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from xmcbench.board import cells
 from xmcbench.board.model import FLAGS, Board, Table
+from xmcbench.board.protocol import described
 from xmcbench.escaping import Markdown, code, markdown
 
+VALUES = "_published"  # after a table's name in the file of its published values; no table's name has an underscore
 READING = (
     "Rows share a rank if no test separates them, or if a chain of such pairs connects them: every row of a better "
     "rank is significantly better than every row of a worse rank. *beats* is the number of rows that a row is "
@@ -30,6 +32,7 @@ def index(board: Board, names: Sequence[str]) -> str:
             continue
         first = ", ".join(row.label for row in table.rows if table.tested and row.ranks.get(table.tested[0]) == 1)
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
+        links += f", [published](tables/{name}{VALUES}.csv)" if table.published else ""
         rows.append([table.title, table.view, *_counts(table), len(table.rows), first, Markdown(links)])
     lines += [*_grid(head, rows), ""]
     if only_published:
@@ -113,6 +116,8 @@ def _published(table: Table) -> list[str]:
         [
             row.method,
             ", ".join(f"{name} {100 * value:.2f}" for name, value in row.values.items()),
+            described(row.protocol, row.values),
+            row.protocol.split,
             row.source,
             row.data_version,
             row.verdict,
@@ -122,7 +127,7 @@ def _published(table: Table) -> list[str]:
         ]
         for row in table.published
     ]
-    head = ("method", "published", "source", "data", "verdict", "ours − published", "why", "costs, as published")
+    head = ("method", "published", "protocol", "split", "source", "data", "verdict", "ours − published", "why", "costs")
     return _part("Published values", _grid(head, rows) if rows else [])
 
 

@@ -7,7 +7,9 @@ Values are fractions, seconds, milliseconds, bytes; unknown is None.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from xmcbench.board.protocol import Protocol
 
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns, as usual in papers
 
@@ -115,10 +117,12 @@ class PublishedRow:
 
     Attributes
     ----------
-    verdict : "reproduced", "not reproduced", "other data", "wrong at its source", or "not run here".
+    verdict : "reproduced", "not reproduced", "other data", "other definition", "wrong at its source", or
+        "not run here".
     why : reason of the verdict, a sentence. ours : label of our row that the values are compared with, or None.
     values : metric → fraction, as published. gaps : metric → our value minus the published one.
     costs : in the units of the source, on unknown machines: "training 0.08 h, model 1.95 GB, CPU".
+    protocol : how the values were made, as far as is known.
     """
 
     method: str
@@ -130,6 +134,7 @@ class PublishedRow:
     ours: str | None = None
     gaps: dict[str, float] | None = None
     costs: str = ""
+    protocol: Protocol = field(default_factory=Protocol)
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,12 @@ class Table:
     rows: list[Row]
     published: list[PublishedRow]
     failures: list[str]
+
+    @property
+    def published_metrics(self) -> list[str]:
+        """The metrics of the published values: those of the table, then others by name."""
+        named = {metric for row in self.published for metric in row.values}
+        return [metric for metric in self.metrics if metric in named] + sorted(named - set(self.metrics))
 
 
 @dataclass(frozen=True)
