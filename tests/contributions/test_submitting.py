@@ -70,7 +70,7 @@ def test_what_the_text_tells_the_maintainer_to_do_works(results: Path, boards: P
     nothing = call("submit", results, "--to", tmp_path / "second", "--leaderboards", boards)
     assert isinstance(nothing.exception, DataError)
     assert "no run can be sent" in str(nothing.exception)
-    assert "the leaderboards have it already" in str(nothing.exception)
+    assert "on the leaderboards already: " in str(nothing.exception)
     assert not (tmp_path / "second").exists()
 
 
@@ -83,9 +83,9 @@ def test_what_is_left_out_is_named_with_its_reason(results: Path, boards: Path, 
     done = call("submit", results, "--to", tmp_path / "mine", "--leaderboards", boards)
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert "left out: own: 'tickets' is not in the catalogue" in said
-    assert "left out: slow: status timeout" in said
-    assert f"left out: {old.run_id}: another run supersedes it" in said
+    assert "left out: 'tickets' is not in the catalogue: nobody else can run on it: own" in said
+    assert "left out: status timeout: slow" in said
+    assert f"left out: superseded by another run: {old.run_id}" in said
     assert {path.stem for path in (tmp_path / "mine" / "records").glob("*")} >= {"newer"}
 
 

@@ -32,7 +32,7 @@ def submit(
         bool, typer.Option("--predictions", help="With predictions, so that others can score them again.")
     ] = False,
 ) -> None:
-    """Write the records of a results folder for a pull request to the leaderboards.
+    """Write records for a pull request to the leaderboards.
 
     Copies the records that the leaderboards don't have, with their per-row numbers, checks them, and writes the text of
     the pull request, PULL_REQUEST.md. Left out, with the reason: failed and superseded runs, runs on data of your own,
@@ -65,7 +65,7 @@ def submission(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check records that somebody sent for the leaderboards.
+    """Check records that were sent for the leaderboards.
 
     Checks names, kinds and sizes of files, seals, identities, hashes, that values are those of the per-row numbers and
     agree with the data set, that no run is there under another id, and, where predictions are given and the data can be

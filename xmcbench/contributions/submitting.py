@@ -13,12 +13,13 @@ from xmcbench.contributions.text import text_of
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic, replaced_folder
 from xmcbench.records import merging
+from xmcbench.records.row_values import some
 from xmcbench.records.store import Store, standing
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What was written. `left_out`: one line per run that is not in the folder, with the reason.
+    """What was written. `left_out`: a line per reason for which runs are not in the folder, with their ids.
 
     `damaged`: messages of records that can't be read, or whose files are missing or changed.
     """
@@ -66,21 +67,22 @@ def submit(results: Path, to: Path, leaderboards: Path, *, predictions: bool = F
 
 
 def _chosen(store: Store, boards: Store) -> tuple[list[Path], list[str], list[str]]:
-    """(record files to send, one line per run left out, messages of damaged records)."""
+    """(record files to send, a line per reason for which runs are left out, messages of damaged records)."""
     damaged: list[str] = []
     records = store.records(damaged)
     checker = Checker(store, boards, offline=True)
     stands = {record.run_id for record in standing(records)}
-    paths, left_out = [], []
+    paths: list[Path] = []
+    left_out: dict[str, list[str]] = {}
     for record in records:
         if record.run_id not in stands:
-            why = "another run supersedes it" if record.status == "ok" else f"status {record.status}"
+            why = "superseded by another run" if record.status == "ok" else f"status {record.status}"
         elif record.run_id in checker.by_id:
-            why = "the leaderboards have it already"
+            why = "on the leaderboards already"
         else:
             why = "; ".join(check.why for check in checker.of_record(record) if check.failed)
         if why:
-            left_out.append(f"{record.run_id}: {why}")
+            left_out.setdefault(why, []).append(record.run_id)
         else:
             paths.append(store.folder / "records" / f"{record.run_id}.json")
-    return paths, left_out, damaged
+    return paths, [f"{why}: {some(ids)}" for why, ids in left_out.items()], damaged
