@@ -113,12 +113,13 @@ def test_the_tables_of_elias_have_their_protocol_and_what_contradicts_itself_is_
 ) -> None:
     theirs = [p for p in committed if "NeurIPS 2022" in p.source]
     assert {p.dataset for p in theirs} == {"amazon-3m", "amazon-670k", "lf-amazontitles-131k", "wikipedia-500k"}
-    alone = [p for p in theirs if p.method == "ELIAS, network alone"]
+    alone = [p for p in theirs if p.method == "ELIAS, network alone" and not p.wrong]
     assert [(p.percent["P@1"], p.percent["R@100"], p.protocol.models, p.protocol.ranker) for p in alone] == [
         *((49.93, 52.93, 1, "none"), (48.68, 68.95, 1, "none"), (37.90, 62.88, 1, "none"), (77.81, 84.70, 1, "none")),
     ]
     wrong = {(p.dataset, *p.percent) for p in theirs if p.wrong}
-    assert wrong == {("amazon-670k", "R@100"), ("amazon-3m", "R@100")}  # a ranker adds no label to the best 100
+    # a ranker adds no label to the best 100; P@5 of the default settings is 40.04 in three tables, 40.05 in a fourth
+    assert wrong == {("amazon-670k", "R@100"), ("amazon-3m", "R@100"), ("amazon-670k", "P@5")}
     ranked = {(p.dataset, p.percent["R@100"]) for p in theirs if p.protocol.models == 1 and "R@100" in p.percent}
     assert {("amazon-670k", 68.97), ("amazon-670k", 68.95), ("amazon-3m", 53.50)} <= ranked
 
