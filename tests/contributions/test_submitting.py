@@ -43,7 +43,8 @@ def test_a_folder_is_written_and_the_check_accepts_it(results: Path, boards: Pat
     to = tmp_path / "mine"
     done = call("submit", results, "--to", to, "--leaderboards", boards)
     assert done.exit_code == 0, done.output
-    assert "1 record; rows of the leaderboards: 1 new" in done.output
+    assert "1 record, 1 row of the leaderboards" in done.output
+    assert "new: knn on synthetic[rows=300,test=60,labels=40] (bow)" in done.output
     assert {path.name for path in to.iterdir()} == {"records", "board", "PULL_REQUEST.md"}
     assert "**Accepted**: 1 record, 1 of them new" in (to / "PULL_REQUEST.md").read_text()
     assert "xmcbench merge mine --into leaderboards" in (to / "PULL_REQUEST.md").read_text()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmcbench.cli.options import AS_FOLDER, AsJson, Offline, forbid_network
-from xmcbench.cli.terminal import make_console, print_check, say
+from xmcbench.cli.terminal import make_console, print_check, print_text, say
 from xmcbench.errors import DataError, RegressionError, counted
 from xmcbench.escaping import one_line
 
 if TYPE_CHECKING:
+    from xmcbench.contributions.changed_rows import Change
     from xmcbench.contributions.checking import Report
 
 Leaderboards = Annotated[
@@ -48,10 +49,9 @@ def submit(
         say(f"left out: {line}", err=True)
     for text in done.damaged:
         say(f"refused: {one_line(text)}", err=True)
-    kinds = Counter(change.what for change in done.changes)
-    rows = ", ".join(f"{number} {what}" for what, number in kinds.items()) or "none"
-    say(f"{to}: {counted(len(done.report.new), 'record')}; rows of the leaderboards: {rows}")
-    say(f"Commit this folder on a branch, and open a pull request with the text of {to / TEXT}.")
+    _print_rows(done.changes)
+    say(f"{to}: {counted(len(done.report.new), 'record')}, {counted(len(done.changes), 'row')} of the leaderboards")
+    print_text(f"Commit this folder on a branch, and open a pull request with the text of {to / TEXT}.")
     if done.damaged:
         raise DataError(f"{counted(len(done.damaged), 'record')} refused", "The others are written.")
 
@@ -91,9 +91,13 @@ def submission(
         print(json.dumps({**_plain(report), "rows": rows}, allow_nan=False))
     else:
         _print(report)
-        for change in changes:
-            say(f"{change.what}: {change.row.label} on {change.dataset} ({change.view})")
+        _print_rows(changes)
     _settle(report)
+
+
+def _print_rows(changes: Sequence[Change]) -> None:
+    for change in changes:
+        print_text(f"{change.what}: {change.row.label} on {change.dataset} ({change.view})")
 
 
 def _plain(report: Report) -> dict[str, object]:
