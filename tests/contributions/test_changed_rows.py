@@ -10,8 +10,9 @@ from typing import Any
 
 from tests.contributions.conftest import DATA, Forge
 from xmcbench.api.run import run
+from xmcbench.comparison.verifying import FAILED, Check
 from xmcbench.contributions.changed_rows import ADDED, CHANGED, REPEATED, changed_rows
-from xmcbench.contributions.checking import check_submission
+from xmcbench.contributions.checking import Checked, check_submission
 from xmcbench.contributions.text import MOST, text_of
 from xmcbench.records import merging
 from xmcbench.records.store import Store
@@ -76,6 +77,10 @@ def test_a_refusal_names_every_fault_up_to_a_number(sent: Path, boards: Path) ->
     assert "- 000: record: " in text
     assert "and 5 more" in text
     assert len(text) < 65_536
+    escaped = Checked("a", None, [Check("record", FAILED, "<" * 10_000)])  # each becomes four characters
+    long = text_of(replace(report, records=[escaped] * MOST), [], [])
+    assert len(long) < 65_536
+    assert long.endswith("The rest is too long for a comment.\n")
     broken = text_of(replace(report, fault="x.sh is no file of a submission", records=[]), [], [])
     assert "- x.sh is no file of a submission" in broken
 

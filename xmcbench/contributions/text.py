@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from xmcbench.records.record import Record
 
 METRICS = ("nDCG@5", "P@1", "PSP@5", "R@100")
-MOST = 100  # rows, commands and faults each; a comment on GitHub has at most 65,536 characters
+MOST = 100  # rows, commands and faults each
+MOST_CHARACTERS = 60_000  # a comment on GitHub has at most 65,536
 LONGEST = 300  # characters of a text from a record
 
 
@@ -118,4 +120,8 @@ def _some(lines: list[str], head: int = 0) -> list[str]:
 
 
 def _join(lines: Sequence[str]) -> str:
-    return "\n".join(lines).rstrip() + "\n"
+    """The text, cut after a line if it is too long for a comment."""
+    ends = itertools.accumulate(len(line) + 1 for line in lines)
+    fitting = [line for line, end in zip(lines, ends, strict=True) if end <= MOST_CHARACTERS]
+    cut = [] if len(fitting) == len(lines) else ["", "The rest is too long for a comment."]
+    return "\n".join([*fitting, *cut]).rstrip() + "\n"
