@@ -1,9 +1,9 @@
 """Text from data, records, plugins and users, made safe for where it is shown: one function for each place.
 
 Terminal: `clean`, `clean_lines`, `one_line`; `safe` for markup of rich. Leaderboards: `markdown`, `code`, `latex`,
-`csv_cell`; on the page, `html` for templates, which escape what it returns, and `script_json`. Names of files:
-`file_name`. All of them remove control characters, which include line breaks, and characters without width or that
-change the direction of text.
+`csv_cell`; `comment` for comments on GitHub; on the page, `html` for templates, which escape what it returns, and
+`script_json`. Names of files: `file_name`. All of them remove control characters, which include line breaks, and
+characters without width or that change the direction of text.
 """
 
 from __future__ import annotations
@@ -85,6 +85,11 @@ def markdown(text: object) -> Markdown:
     escaped = re.sub(r"([\\`*_{}\[\]<>&|#!~$])", r"\\\1", clean(text)).replace("\\<", "&lt;").replace("\\>", "&gt;")
     # GitHub makes links of bare addresses
     return Markdown(re.sub(r"(?i)\bwww\.", lambda www: www[0][:-1] + "&#46;", escaped.replace("://", "&#58;//")))
+
+
+def comment(text: object) -> Markdown:
+    """As `markdown`, for a comment on GitHub: the text mentions nobody (@) and no issue (#)."""
+    return Markdown(re.sub(r"(?<!\w)@|#", r"\g<0><!-- -->", markdown(text)))
 
 
 def code(text: object) -> Markdown:

@@ -20,6 +20,9 @@ ROWS = 10**7  # rows that a header may claim in a file of fewer bytes, since an 
 COLUMNS = 10**8  # columns that a header may claim in a file of fewer bytes; each costs memory later
 WIDEST = 2**31 - 1  # columns, whatever the size of the file: ids are int32
 PARQUET_ROWS = 256  # rows that are decoded at once, each of which may repeat one long text
+SUBMITTED_FILES = 5_000  # files of a submission to the leaderboards; a record has 2 to 4
+SUBMITTED_FILE = 1 << 26  # bytes of one of them; per-row numbers have 2 to 80 KB, predictions of 6,656 rows 4 MB
+SUBMITTED = 1 << 28  # bytes of all of them
 SYNTHETIC_ENTRIES = 10**9  # features of all rows of a synthetic data set, about 20 GB with its texts
 
 

@@ -102,10 +102,14 @@ def _two_results() -> None:
 
 
 def _leaderboards() -> None:
+    _leaderboards_of_one()
+    quietly(lambda: command("merge", "two", "--into", "leaderboards", "--slim"))
+
+
+def _leaderboards_of_one() -> None:
     _two_results()
     quietly(lambda: command("merge", "one", "--into", "leaderboards", "--slim"))
     quietly(lambda: command("board", "build"))
-    quietly(lambda: command("merge", "two", "--into", "leaderboards", "--slim"))
 
 
 def _clean_prepared() -> None:
@@ -156,6 +160,7 @@ SCENES = {
     ),
     "merge --slim": Scene(lambda: command("merge", "one", "two", "--into", "leaderboards", "--slim"), _two_results),
     "board build": Scene(lambda: command("board", "build"), _leaderboards),
+    "submit": Scene(lambda: command("submit", "two", "--to", "submission"), _leaderboards_of_one, ("is not empty",)),
     "data clean": Scene(lambda: command("data", "clean", "--yes"), _clean_prepared),
     "data export": Scene(_export, _clean_prepared, ("is not empty",)),
     "data export --replace": Scene(lambda: _export("mine", "--replace"), _export_prepared),

@@ -24,6 +24,7 @@ from xmcbench.board.accepting import accept
 from xmcbench.board.build import file_name, rendered
 from xmcbench.board.model import PublishedRow, Table
 from xmcbench.board.pairs import Cache
+from xmcbench.board.protocol import Protocol
 from xmcbench.board.tables import board_of
 from xmcbench.cli import data_io, show, terminal
 from xmcbench.cli.app import app
@@ -76,7 +77,7 @@ def check_markdown(text: str) -> None:
     for token in (part for whole in tokens for part in (whole, *(whole.children or ()))):
         assert token.type not in ("html_block", "html_inline", "image", "fence", "code_block"), token
         if token.type == "link_open":
-            assert re.fullmatch(r"tables/[a-z0-9.=-]+\.(md|csv|tex)", str(token.attrs["href"]))
+            assert re.fullmatch(r"tables/[a-z0-9.=-]+(_published)?\.(md|csv|tex)", str(token.attrs["href"]))
     assert not re.search(r"(?<![`\w])(https?://|www\.)evil", re.sub(r"(`+).*?\1", "", text))  # GitHub links them
     grids = re.findall(r"(?m)(?:^\|.*\n)+", text)
     for lines in (grid.splitlines() for grid in grids):
@@ -139,7 +140,7 @@ def check_latex(text: str) -> None:
 def check_files(files: dict[str, str]) -> None:
     checks = {".md": check_markdown, ".csv": check_csv, ".tex": check_latex, ".html": check_page}
     for path, text in files.items():
-        assert re.fullmatch(r"(tables/)?[A-Za-z0-9.=-]{1,200}", path)
+        assert re.fullmatch(r"(tables/)?[A-Za-z0-9.=-]{1,200}(_published\.csv)?", path)
         checks[Path(path).suffix](text)
 
 
@@ -232,6 +233,7 @@ def test_published_values_are_text(folder: Path, new_run: NewRun, start: str) ->
     store, text = Store(folder), start + HOSTILE
     board = board_of(accept(store.records(), store), store, Cache(), notes=[text])
     row = PublishedRow(text, text, text, {"P@1": 0.5}, "reproduced", text, text, {"P@1": 0.1}, text)
+    row = dataclasses.replace(row, protocol=Protocol(encoder=text or None, ranker=text or None, split=text or None))
     alone = dataclasses.replace(board.tables[0], rows=[], title=text, dataset=text, view=text, published=[row])
     table: Table = dataclasses.replace(board.tables[0], title=text, published=[row], failures=[text])
     check_files(rendered(dataclasses.replace(board, tables=[table, alone])))

@@ -15,8 +15,10 @@ import pytest
 from xmcbench import escaping
 from xmcbench.board import csv_table, latex, markdown
 from xmcbench.board.accepting import accept
+from xmcbench.board.build import rendered
 from xmcbench.board.model import Board, PublishedRow, Table
 from xmcbench.board.pairs import Cache
+from xmcbench.board.protocol import Protocol
 from xmcbench.board.tables import board_of
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
@@ -50,9 +52,9 @@ def board(folder: Path, new_run: NewRun) -> Board:
 
 @pytest.fixture
 def table(board: Board) -> Table:
-    published = PublishedRow(
-        "Tree*", "Table <2>", "other split", {"P@1": 0.79}, "reproduced", "within half a point", "tree", {"P@1": 0.01}
-    )
+    values = {"P@1": 0.79, "R@9": 0.5}, "reproduced", "within half a point", "tree", {"P@1": 0.01}
+    protocol = Protocol(encoder="BERT<b>", models=3, split="mine")
+    published = PublishedRow("Tree*", "Table <2>", "=other split", *values, protocol=protocol)
     return replace(board.tables[0], published=[published])
 
 
@@ -79,8 +81,9 @@ def test_markdown_has_one_cell_for_each_column_whatever_the_names(table: Table) 
     assert "slow: timeout (&lt;b&gt;after&lt;/b&gt; 60 s)" in text
     assert "`xmcbench run 'tree[beam=5]' --dataset toy --view bow`" in text
     assert (
-        r"| Tree\* | P@1 79.00 | Table &lt;2&gt; | other split | reproduced | P@1 +1.00 | within half a point |" in text
-    )
+        r"| Tree\* | P@1 79.00, R@9 50.00 | BERT&lt;b&gt;; 3 models; not known: length | mine | Table &lt;2&gt; "
+        "| =other split | reproduced | P@1 +1.00 | within half a point |"
+    ) in text
 
 
 @pytest.mark.parametrize(("text", "shown"), [("a|b", "`a|b`"), ("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("", "``")])
@@ -100,6 +103,16 @@ def test_csv_is_numbers_as_numbers_and_no_formula(table: Table) -> None:
     assert {row["method"] for row in found} >= {"'=HYPERLINK(1)", "'@SUM(A1)", "'+1", "two lines [31m"}
     for row in rows:
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+def test_published_values_as_csv_with_their_protocol(table: Table) -> None:
+    (found,) = csv.DictReader(io.StringIO(csv_table.published(table)))
+    assert (found["method"], found["encoder"], found["models"], found["split"]) == ("Tree*", "BERT<b>", "3", "mine")
+    assert (found["tokens"], found["psp"], found["ranker"]) == ("", "", "")
+    assert (found["P@1"], found["P@1 ours minus published"]) == ("0.79", "0.01")
+    assert (found["R@9"], found["R@9 ours minus published"]) == ("0.5", "")
+    assert found["data"] == "'=other split"
+    assert found["our method"] == "tree"
 
 
 @pytest.mark.parametrize(
@@ -131,3 +144,10 @@ def test_the_index_links_to_every_table(board: Board) -> None:
     assert "Made from 9 records" in text
     assert "[md](tables/toy--bow.md), [csv](tables/toy--bow.csv), [tex](tables/toy--bow.tex)" in text
     assert r"tree\[beam=5\]" in text
+    assert "_published.csv" not in text
+
+
+def test_the_index_links_to_published_values(board: Board, table: Table) -> None:
+    text = markdown.index(replace(board, tables=[table]), ["toy--bow"])
+    assert "[published](tables/toy--bow_published.csv)" in text
+    assert "tables/toy--bow_published.csv" in rendered(replace(board, tables=[table]))

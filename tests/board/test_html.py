@@ -18,6 +18,7 @@ from xmcbench.board.cells import percent
 from xmcbench.board.html import page
 from xmcbench.board.html_text import identity, number, rounded
 from xmcbench.board.model import Board, Value
+from xmcbench.board.protocol import Protocol
 from xmcbench.escaping import clean
 
 LIMIT = 2_000_000  # bytes, of a page of a thousand records
@@ -165,6 +166,22 @@ def test_ceilings_floor_published_values_and_failures(text: str, read: Reader) -
     for verdict in ("not reproduced", "other data", "wrong at its source", "not run here"):
         assert verdict in read.of("td")
     assert "pecos did not run: it wants numpy < 2 (`xmcbench peers install pecos`)" in read.of("li")
+
+
+def test_the_data_has_the_protocol_of_each_published_row() -> None:
+    made = sample.board()
+    row = made.tables[0].published[0]
+    protocol = Protocol(encoder="<b>", tokens=32, split="theirs")
+    made.tables[0].published[0] = dataclasses.replace(row, protocol=protocol)
+    data = data_of(page(made))
+    (first, *rest) = data["tables"][0]["protocols"]
+    assert dict(zip(data["protocol"], first, strict=True)) == {
+        **dict.fromkeys(("million_parameters", "models", "ranker", "psp")),
+        "encoder": "<b>",
+        "tokens": 32,
+        "split": "theirs",
+    }
+    assert len(rest) == len(made.tables[0].published) - 1
 
 
 def test_each_source_is_written_once_and_named_by_number(text: str, read: Reader) -> None:

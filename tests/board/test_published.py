@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from xmcbench.board.model import Row, Value
+from xmcbench.board.protocol import Protocol, described
 from xmcbench.board.published import PrintedCosts, Published, load, published_rows
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
@@ -22,8 +23,8 @@ HEAD = """
 [sources]
 paper = "Table 2 of a paper"
 [versions]
-own = { data = "eurlex-4k", text = "the repository's split" }
-else = { data = "other", text = "raw text" }
+own = { data = "eurlex-4k", text = "the repository's split", protocol = { psp = "usual", split = "repository" } }
+else = { data = "other", text = "raw text", protocol = { split = "another" } }
 """
 ENTRY = """
 [[values]]
@@ -97,6 +98,38 @@ def test_no_value_stands_under_a_data_set_it_was_not_measured_on(committed: list
     assert {p.data for p in committed} <= {*catalogue(), "other"}
 
 
+def test_every_value_has_a_protocol(committed: list[Published]) -> None:
+    assert all(p.protocol.split for p in committed)
+    for p in committed:
+        if "three models" in p.method or "nine models" in p.method:
+            assert p.protocol.models == (9 if "nine" in p.method else 3)
+    renee = [p for p in committed if (p.dataset, p.method) == ("amazon-670k", "Renee")]
+    assert {(p.protocol.encoder, p.protocol.tokens) for p in renee} == {("RoBERTa-large", 512)}
+    assert sum(p.protocol.encoder is not None for p in committed) > len(committed) / 2
+
+
+def test_the_tables_of_elias_have_their_protocol_and_what_contradicts_itself_is_marked(
+    committed: list[Published],
+) -> None:
+    theirs = [p for p in committed if "NeurIPS 2022" in p.source]
+    assert {p.dataset for p in theirs} == {"amazon-3m", "amazon-670k", "lf-amazontitles-131k", "wikipedia-500k"}
+    alone = [p for p in theirs if p.method == "ELIAS, network alone" and not p.wrong]
+    assert [(p.percent["P@1"], p.percent["R@100"], p.protocol.models, p.protocol.ranker) for p in alone] == [
+        *((49.93, 52.93, 1, "none"), (48.68, 68.95, 1, "none"), (37.90, 62.88, 1, "none"), (77.81, 84.70, 1, "none")),
+    ]
+    wrong = {(p.dataset, *p.percent) for p in theirs if p.wrong}
+    # a ranker adds no label to the best 100; P@5 of the default settings is 40.04 in three tables, 40.05 in a fourth
+    assert wrong == {("amazon-670k", "R@100"), ("amazon-3m", "R@100"), ("amazon-670k", "P@5")}
+    ranked = {(p.dataset, p.percent["R@100"]) for p in theirs if p.protocol.models == 1 and "R@100" in p.percent}
+    assert {("amazon-670k", 68.97), ("amazon-670k", 68.95), ("amazon-3m", 53.50)} <= ranked
+
+
+def test_one_run_with_two_values_is_marked_in_both_places(committed: list[Published]) -> None:
+    renee = [p for p in committed if (p.dataset, p.method) == ("lf-amazontitles-131k", "Renee")]
+    assert {p.percent["PSP@1"]: bool(p.wrong) for p in renee if "PSP@1" in p.percent} == {39.08: True, 38.47: True}
+    assert [p.wrong for p in renee if "P@1" in p.percent] == ["", ""]
+
+
 def test_what_is_no_toml_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"eurlex-4k\.toml: .*nested too deeply"):
         read(tmp_path, "a = " + "[" * 100_000)
@@ -112,6 +145,54 @@ def test_one_entry_worked_by_hand(tmp_path: Path) -> None:
     assert entry.values == {"P@1": pytest.approx(0.8225), "P@3": pytest.approx(0.6871)}
     assert entry.costs == PrintedCosts(train_hours=0.02, device="CPU")
     assert published_rows("eurlex-4k", "bow", [], [entry])[0].costs == "training 0.02 h, CPU"
+
+
+def test_the_protocol_of_a_version_holds_unless_the_entry_has_its_own(tmp_path: Path) -> None:
+    own = 'protocol = { encoder = "BERT-base", million_parameters = 110, psp = "other" }\n'
+    plain, special = read(tmp_path, HEAD + ENTRY + ENTRY.replace("Parabel", "ELIAS") + own)
+    assert plain.protocol == Protocol(psp="usual", split="repository")
+    assert special.protocol == Protocol(encoder="BERT-base", million_parameters=110, psp="other", split="repository")
+    assert published_rows("eurlex-4k", "bow", [], [special])[0].protocol == special.protocol
+
+
+@pytest.mark.parametrize(
+    ("protocol", "metrics", "words"),
+    [
+        (Protocol(encoder="none", psp="usual"), ["PSP@1"], "no encoder; usual PSP"),
+        (Protocol(encoder="none", psp="usual"), ["P@1"], "no encoder"),
+        (Protocol(), ["P@1"], "not known: encoder, length"),
+        (Protocol(tokens=32, models=1), ["PSnDCG@5"], "32 tokens; 1 model; not known: encoder, PSP"),
+        (
+            Protocol(encoder="BERT-base", million_parameters=110, tokens=128, models=3, ranker="linear"),
+            ["P@1"],
+            "BERT-base (110 M parameters); 128 tokens; 3 models; ranker: linear",
+        ),
+        (
+            Protocol(encoder="CNN", tokens=64, ranker="none", psp="other"),
+            ["PSP@3"],
+            "CNN; 64 tokens; no ranker; other PSP",
+        ),
+    ],
+)
+def test_a_protocol_in_words(protocol: Protocol, metrics: list[str], words: str) -> None:
+    assert described(protocol, metrics) == words
+
+
+def test_another_definition_of_psp_is_not_compared(tmp_path: Path) -> None:
+    values = 'percent = { "PSP@1" = 36.16, "P@1" = 50.1 }'
+    entry = ENTRY.replace('percent = { "P@1" = 82.25, "P@3" = 68.71 }', values + '\nprotocol = { psp = "other" }')
+    ours = row("parabel", 0.5)
+    ours.values["PSP@1"] = Value(0.3)
+    (mixed,) = published_rows("eurlex-4k", "bow", [ours], read(tmp_path, HEAD + entry))
+    assert mixed.gaps == {"P@1": pytest.approx(-0.001)}  # nothing of PSP@1
+    assert mixed.verdict == "reproduced"
+    only = entry.replace(', "P@1" = 50.1', "")
+    (said,) = published_rows("eurlex-4k", "bow", [ours], read(tmp_path, HEAD + only))
+    assert (said.verdict, said.ours, said.gaps) == ("other definition", None, None)
+    usual = only.replace('"other"', '"usual"')
+    assert published_rows("eurlex-4k", "bow", [ours], read(tmp_path, HEAD + usual))[0].gaps == {
+        "PSP@1": pytest.approx(-0.0616)
+    }
 
 
 @pytest.mark.parametrize(
@@ -173,10 +254,15 @@ def test_what_is_wrong_at_its_source_is_not_compared(tmp_path: Path) -> None:
     [
         ("method =", "methods =", "entry 1 (no method): Object contains unknown field `methods`"),
         ('source = "paper"\nours', "ours", "missing required field `source`"),
+        ('source = "paper"\nours', 'source = "paper"\nprotocol = { encoders = "a" }\nours', "unknown field `encoders`"),
+        ('source = "paper"\nours', 'source = "paper"\nprotocol = { tokens = 0 }\nours', "Expected `int` >= 1"),
+        ('source = "paper"\nours', 'source = "paper"\nprotocol = { psp = "mine" }\nours', "Invalid enum value 'mine'"),
         ('source = "paper"\nours', 'source = "book"\nours', "source 'book' is not under [sources]"),
         ('version = "own"', 'version = "xcr"', "version 'xcr' is not under [versions]"),
         ('data = "eurlex-4k"', 'data = "eurlex"', "version 'own': data must be a name of the catalogue"),
         ('text = "raw text"', "text = 3", "Expected `str`, got `int` - at `$.versions[...].text`"),
+        (', protocol = { split = "another" }', "", "missing required field `protocol`"),
+        ('split = "another"', 'psp = "usual"', "version 'else': protocol has no split"),
         ("82.25", "101", "P@1 = 101 is not a percentage"),
         ("82.25", "-1", "P@1 = -1 is not a percentage"),
         ("82.25", "nan", "P@1 = nan is not a percentage"),

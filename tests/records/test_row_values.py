@@ -70,3 +70,13 @@ def test_the_hash_is_of_names_types_shapes_and_bytes() -> None:
     ]
     assert board.hash_of(base) == board.hash_of({"a": np.zeros(8, np.float32)[::2]})
     assert len({board.hash_of(arrays) for arrays in [base, *others]}) == 5
+
+
+@pytest.mark.parametrize(
+    "denominators",
+    [np.array(["a", "b", "c"]), np.zeros(0, "f4"), np.zeros(3, "datetime64[s]"), np.zeros((3, 1)), np.float32(1)],
+)
+def test_denominators_of_another_form_are_refused_before_they_are_used(denominators: np.ndarray) -> None:
+    arrays = {"PSP@5": ROWS["PSP@5"], "PSP@5/den": np.asarray(denominators)}
+    with pytest.raises(DataError, match="PSP@5/den: not 3 finite numbers"):
+        board.values_given(minimal("a"), arrays)

@@ -93,6 +93,8 @@ def rendered(board: Board) -> dict[str, str]:
         if table.rows:  # not only published values
             files[f"tables/{name}.csv"] = csv_table.table(table)
             files[f"tables/{name}.tex"] = latex.table(table)
+        if table.published:
+            files[f"tables/{name}{markdown.VALUES}.csv"] = csv_table.published(table)
     return files
 
 

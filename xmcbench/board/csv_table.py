@@ -1,4 +1,4 @@
-"""A table as CSV (RFC 4180), one line per row, for spreadsheets and data frames."""
+"""A table and its published values as CSV (RFC 4180), one line per row, for spreadsheets and data frames."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 
 from xmcbench.board import cells
 from xmcbench.board.model import Table
+from xmcbench.board.protocol import FIELDS
 from xmcbench.escaping import csv_cell
 
 COSTS = ("fit_seconds", "predict_ms_per_row", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes")
@@ -21,9 +22,7 @@ def table(table: Table) -> str:
     names = [*table.metrics, *(name for part in table.slices.values() for name in part)]
     head += [title for name in names for title in (name, f"{name} low", f"{name} high", f"{name} sd")]
     head += ["seeds", "machine", "threads", "busy", *COSTS, "flags", "selection", "command"]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(map(csv_cell, head))
+    lines: list[list[object]] = []
     for row in table.rows:
         costs = cells.on_machine(row, machines[0]) if machines else None
         line: list[object] = [csv_cell(row.label), csv_cell(row.family), csv_cell(row.version)]
@@ -37,5 +36,31 @@ def table(table: Table) -> str:
             line += [None] * (3 + len(COSTS))
         else:
             line += [csv_cell(costs.machine), costs.threads, int(costs.busy), *(getattr(costs, cost) for cost in COSTS)]
-        writer.writerow([*line, csv_cell("; ".join(row.flags)), csv_cell(row.selection), csv_cell(row.command)])
+        lines.append([*line, csv_cell("; ".join(row.flags)), csv_cell(row.selection), csv_cell(row.command)])
+    return _text(head, lines)
+
+
+def published(table: Table) -> str:
+    """The published values, as fractions, with their protocol (`xmcbench.board.protocol`) and our value minus each.
+
+    Unknown cells are empty.
+    """
+    names = table.published_metrics
+    head = ["method", *FIELDS, "data", "source", "verdict", "why", "our method"]
+    head += [title for name in names for title in (name, f"{name} ours minus published")]
+    lines: list[list[object]] = []
+    for row in table.published:
+        protocol = [getattr(row.protocol, name) for name in FIELDS]
+        words = (row.method, *protocol, row.data_version, row.source, row.verdict, row.why, row.ours)
+        line = [csv_cell(word) if isinstance(word, str) else word for word in words]
+        line += [cell for name in names for cell in (row.values.get(name), (row.gaps or {}).get(name))]
+        lines.append([*line, csv_cell(row.costs)])
+    return _text([*head, "costs, as published"], lines)
+
+
+def _text(head: list[str], lines: list[list[object]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(map(csv_cell, head))
+    writer.writerows(lines)
     return out.getvalue()

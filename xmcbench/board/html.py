@@ -24,6 +24,7 @@ from markupsafe import Markup
 from xmcbench.board import cells, html_text
 from xmcbench.board.html_text import COSTS, HASH, TIMES, heading, identity, machine_name, ordered, rounded
 from xmcbench.board.model import FLAGS, Board, Row, Run, Table, Value
+from xmcbench.board.protocol import FIELDS
 from xmcbench.escaping import html, script_json
 
 SCRIPTS = ("data.js", "table.js", "names.js", "plot.js", "parts.js", "method.js", "main.js")  # in this order
@@ -61,7 +62,8 @@ def _environment() -> Environment:
 def _data(board: Board) -> object:
     """The board as JSON-serialisable lists and dicts."""
     costs = [[title, unit, unit in TIMES] for title, unit, *_ in COSTS]
-    return {"costs": costs, "flags": FLAGS, "tables": [_table(table) for table in board.tables]}
+    tables = [_table(table) for table in board.tables]
+    return {"costs": costs, "flags": FLAGS, "protocol": FIELDS, "tables": tables}
 
 
 def _table(table: Table) -> dict[str, object]:
@@ -78,6 +80,7 @@ def _table(table: Table) -> dict[str, object]:
         "parts": [[part, [at[name] for name in names]] for part, names in table.slices.items()],
         "machines": [machine_name(*each) for each in cells.machines(table)],
         "rows": [_row(table, row, metrics) for row in ordered(table)],
+        "protocols": [[getattr(row.protocol, name) for name in FIELDS] for row in table.published],  # to filter by
     }
 
 

@@ -125,9 +125,8 @@ def cost_cells(of: Costs | None) -> list[tuple[str, bool]]:
 
 
 def metrics_of(table: Table) -> list[str]:
-    """The metrics of the published values: those of the table, then others by name."""
-    named = {metric for row in table.published for metric in row.values}
-    return [metric for metric in table.metrics if metric in named] + sorted(named - set(table.metrics))
+    """The metrics of the published values."""
+    return table.published_metrics
 
 
 def notes(table: Table) -> list[str]:

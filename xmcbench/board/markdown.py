@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from xmcbench.board import cells
 from xmcbench.board.model import BY, FLAGS, Board, Table
+from xmcbench.board.protocol import described
 from xmcbench.escaping import Markdown, code, markdown
 
+VALUES = "_published"  # after a table's name in the file of its published values; no table's name has an underscore
 READING = (
     "Rows are in the order of their values. A *rank* is the interval of places that the tests leave to a row: from "
     "1 + the number of rows that are significantly better to the number of rows without those that are significantly "
@@ -31,6 +33,7 @@ def index(board: Board, names: Sequence[str]) -> str:
             only_published.append(f"[{markdown(table.title)}](tables/{name}.md)")
             continue
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
+        links += f", [published](tables/{name}{VALUES}.csv)" if table.published else ""
         rows.append([table.title, table.view, *_counts(table), len(table.rows), cells.leader(table), Markdown(links)])
     lines += [*_grid(head, rows), ""]
     if only_published:
@@ -121,6 +124,8 @@ def _published(table: Table) -> list[str]:
         [
             row.method,
             ", ".join(f"{name} {100 * value:.2f}" for name, value in row.values.items()),
+            described(row.protocol, row.values),
+            row.protocol.split,
             row.source,
             row.data_version,
             row.verdict,
@@ -130,7 +135,7 @@ def _published(table: Table) -> list[str]:
         ]
         for row in table.published
     ]
-    head = ("method", "published", "source", "data", "verdict", "ours − published", "why", "costs, as published")
+    head = ("method", "published", "protocol", "split", "source", "data", "verdict", "ours − published", "why", "costs")
     return _part("Published values", _grid(head, rows) if rows else [])
 
 

@@ -7,8 +7,10 @@ Values are fractions, seconds, milliseconds, bytes; unknown is None.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from xmcbench.board.protocol import Protocol
 
 BY = "nDCG@5"  # the metric that ranks first: of the usual ones, it counts most of what a ranking shows
 LEVEL = 0.05  # family-wise error of the tests of one table and metric, as usual in the field
@@ -141,10 +143,12 @@ class PublishedRow:
 
     Attributes
     ----------
-    verdict : "reproduced", "not reproduced", "other data", "wrong at its source", or "not run here".
+    verdict : "reproduced", "not reproduced", "other data", "other definition", "wrong at its source", or
+        "not run here".
     why : reason of the verdict, a sentence. ours : label of our row that the values are compared with, or None.
     values : metric → fraction, as published. gaps : metric → our value minus the published one.
     costs : in the units of the source, on unknown machines: "training 0.08 h, model 1.95 GB, CPU".
+    protocol : how the values were made, as far as is known.
     """
 
     method: str
@@ -156,6 +160,7 @@ class PublishedRow:
     ours: str | None = None
     gaps: dict[str, float] | None = None
     costs: str = ""
+    protocol: Protocol = field(default_factory=Protocol)
 
 
 @dataclass(frozen=True)
@@ -202,6 +207,12 @@ class Table:
     def by(self) -> str:
         """The metric that ranks first; "" if none does."""
         return BY if BY in self.tested else next(iter(self.tested), "")
+
+    @property
+    def published_metrics(self) -> list[str]:
+        """The metrics of the published values: those of the table, then others by name."""
+        named = {metric for row in self.published for metric in row.values}
+        return [metric for metric in self.metrics if metric in named] + sorted(named - set(self.metrics))
 
 
 @dataclass(frozen=True)

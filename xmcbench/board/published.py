@@ -5,7 +5,7 @@
     [sources]
     KEY = "publication, with table or commit"
     [versions]
-    KEY = { data = "our data set with the same rows, or other", text = "description of the data version" }
+    KEY = { data = "our data set with the same rows, or other", text = "description of the data version", protocol = … }
     [[values]]
     method = "Parabel"                  # name in the source
     version = "KEY"
@@ -15,6 +15,10 @@
     ours = ["parabel"]                  # labels of our rows that should reproduce the values; optional
     views = ["bow"]                     # our views with the same inputs; optional, default any
     wrong = "why"                       # reason, if the values are known to be wrong at their source; optional
+    protocol = { encoder = "none" }     # fields of `xmcbench.board.protocol`, as far as they are known; optional
+
+The protocol of a version holds for all of its values, unless they have their own. Its `split` is needed, so that every
+value has one.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from xmcbench.board.model import METRICS, Facts, PublishedRow, Row, Table
+from xmcbench.board.protocol import Protocol, is_propensity_scored
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError, UsageError
 from xmcbench.inputs import read_file, toml_value
@@ -48,18 +53,21 @@ class PrintedCosts(Struct, frozen=True, forbid_unknown_fields=True):
 
     train_hours: float | None = None
     train_seconds: float | None = None
+    predict_ms: float | None = None
     model_gb: float | None = None
     device: Text | None = None
 
     def __str__(self) -> str:
         hours, seconds = ("training {:g} h", self.train_hours), ("training {:g} s", self.train_seconds)
-        printed = (hours, seconds, ("model {:g} GB", self.model_gb), ("{}", self.device))
+        rest = ("{:g} ms per row", self.predict_ms), ("model {:g} GB", self.model_gb), ("{}", self.device)
+        printed = (hours, seconds, *rest)
         return ", ".join(template.format(cost) for template, cost in printed if cost is not None)
 
 
 class _Version(Struct, frozen=True, forbid_unknown_fields=True):
     data: str
     text: Text
+    protocol: Protocol
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -73,15 +81,16 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ours: tuple[Text, ...] = ()
     views: tuple[Text, ...] = ()
     wrong: Text = ""
+    protocol: Protocol = Protocol()
 
     @property
     def values(self) -> dict[str, float]:
         """Metric → fraction."""
-        return {metric: value / 100 for metric, value in self.percent.items()}
+        return {metric: round(value / 100, 6) for metric, value in self.percent.items()}  # as printed: 0.2156
 
 
 class Published(Entry, frozen=True, kw_only=True):
-    """An entry with texts as `version` and `source`.
+    """An entry with texts as `version` and `source`, and with the whole protocol.
 
     `dataset` is the data set of the file, whose table lists the entry; `data` that of its test rows, or "other".
     """
@@ -119,6 +128,8 @@ def _read(path: Path) -> list[Published]:
     for key, version in file.versions.items():
         if version.data not in (*catalogue(), OTHER):
             problems.append(f"version {key!r}: data must be a name of the catalogue or {OTHER!r}")
+        if version.protocol.split is None:
+            problems.append(f"version {key!r}: protocol has no split")
     published: list[Published] = []
     seen: set[tuple[str, ...]] = set()
     for i, table in enumerate(file.values, 1):
@@ -132,8 +143,10 @@ def _read(path: Path) -> list[Published]:
             faults = [f"{metric} occurs twice" for *_, metric in sorted(keys & seen)]
             seen |= keys
             version = file.versions[entry.version]
-            more = {"dataset": path.stem, "data": version.data, "version": version.text}
-            published.append(msgspec.convert(table | more | {"source": file.sources[entry.source]}, Published))
+            texts = {"version": version.text, "source": file.sources[entry.source]}
+            protocol = msgspec.structs.asdict(entry.protocol.over(version.protocol))
+            more = {"dataset": path.stem, "data": version.data, "protocol": protocol}
+            published.append(msgspec.convert(table | texts | more, Published))
         problems += [f"entry {i} ({table.get('method', 'no method')}): {text}" for text in faults]
     if problems:
         raise DataError(f"{path}: " + "; ".join(problems), hint)
@@ -194,6 +207,8 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
     ours, gaps = None, None
     if entry.wrong:
         verdict, why = "wrong at its source", entry.wrong
+    elif not _comparable(entry):
+        verdict, why = "other definition", "its PSP follows another definition than ours"
     elif entry.data != dataset:
         verdict, why = "other data", "measured on other data than this table"
     elif entry.views and view not in entry.views:
@@ -207,7 +222,7 @@ def _row(entry: Published, dataset: str, view: str, rows: Sequence[Row]) -> Publ
             f"our method for it is {entry.ours[0]}" if entry.ours else "none of our methods is compared with it",
         )
     printed = (entry.method, entry.source, entry.version, entry.values)
-    return PublishedRow(*printed, verdict, why, ours, gaps or None, str(entry.costs))
+    return PublishedRow(*printed, verdict, why, ours, gaps or None, str(entry.costs), entry.protocol)
 
 
 def _precedence(row: Row) -> tuple[bool, str]:
@@ -220,9 +235,15 @@ def _gaps(entry: Published, row: Row) -> dict[str, float]:
     our_values = {name: value.value for name, value in row.values.items()}
     return {
         name: our_value - value
-        for name, value in entry.values.items()
+        for name, value in _comparable(entry).items()
         if (our_value := our_values.get(name)) is not None
     }
+
+
+def _comparable(entry: Entry) -> dict[str, float]:
+    """The values whose metrics are defined as ours."""
+    other = entry.protocol.psp == "other"
+    return {name: value for name, value in entry.values.items() if not (other and is_propensity_scored(name))}
 
 
 def _compared(label: str, gaps: Mapping[str, float]) -> tuple[str, str]:

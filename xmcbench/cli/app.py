@@ -32,6 +32,7 @@ from xmcbench.cli.run import EPILOG, run
 from xmcbench.cli.score import EPILOG as SCORE_EPILOG
 from xmcbench.cli.score import score
 from xmcbench.cli.serve import serve
+from xmcbench.cli.submit import submission, submit
 from xmcbench.cli.verify import verify
 
 app = typer.Typer(
@@ -54,13 +55,14 @@ def root(
 
 
 app.command(epilog=EPILOG, no_args_is_help=True)(run)
-for command in (compare, errors, explain, merge, verify):
+for command in (compare, errors, explain, merge, submit, verify):
     app.command()(command)
 app.command(epilog=SCORE_EPILOG)(score)
 app.command(epilog=PREDICT_EPILOG)(predict)
 app.command(epilog=PLOT_EPILOG)(plot)
 for other in (ls, info, cite, doctor, new, serve):
     app.command()(other)
+check_app.command()(submission)
 data_app.command("verify")(verify_files)
 data_app.command()(where)
 data_app.command("import", epilog=IMPORT_EPILOG)(import_)

@@ -74,7 +74,7 @@ def verify(
         print(json.dumps({**report, "rerun": [vars(verdict) for verdict in verdicts]}, allow_nan=False))
     else:
         _print(run_id, checks, verdicts)
-    failed = [check for check in checks if check.state == verifying.FAILED]
+    failed = [check for check in checks if check.failed]
     if changed := [check.what for check in failed if not check.score]:  # changed files take precedence over scores
         raise DataError(f"{run_id or name}: changed or missing: {', '.join(changed)}")
     if failed:

@@ -38,6 +38,10 @@ class Check:
     why: str = ""
     score: bool = False
 
+    @property
+    def failed(self) -> bool:
+        return self.state == FAILED
+
 
 def check_record(record: Record) -> Check:
     """The check of seal and identities; reading a record has already refused it if they don't hold."""

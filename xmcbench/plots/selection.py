@@ -149,7 +149,7 @@ def select(
     for entry, per_row in zip(entries, evidence, strict=True):
         flags = flags_of(per_row, content, versions, columns, accepted.disputed)
         ends = pairs.intervals(per_row, cache) if per_row.metrics else {}
-        row = row_of(entry, values, ends, {}, {}, flags)
+        row = row_of(entry, values, ends, {}, flags)
         for flag in (flag for flag in flags if flag in UNRANKED):
             selection.notes.append(f"Not shown: {row.label}: {FLAGS[flag].removesuffix(': not ranked')}.")
             break

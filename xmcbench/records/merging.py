@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,7 +38,7 @@ class Outcome:
     why: str = ""
 
 
-def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome]:
+def merge(source: Store, into: Store, *, slim: bool = False, only: Iterable[Path] | None = None) -> Iterator[Outcome]:
     """Copy the records of `source` with their files, one by one; a refused record does not stop the others.
 
     What killed processes left is removed first. Records of failed runs are copied too, since a leaderboard
@@ -47,7 +47,8 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
     A new record is refused while the parsed data set of its content hash on this machine is damaged, because the run
     may have been made on it; every file of it is hashed, once. Data sets that are not here are not checked.
 
-    `slim`: copy only the files that leaderboards need, neither predictions nor rows.
+    `slim`: copy only the files that leaderboards need, neither predictions nor rows. `only`: the record files of
+    `source` to copy, default all.
 
     A record that contradicts a reference of `into` (`references`) is refused.
 
@@ -56,7 +57,7 @@ def merge(source: Store, into: Store, *, slim: bool = False) -> Iterator[Outcome
     leftovers.sweep(into.folder)
     damage_once = cache(damage)
     made = {one.key: one for one in references.read(into.folder)}
-    for path in source.paths():
+    for path in source.paths() if only is None else only:
         try:
             with leftovers.adding(into.folder):
                 outcome = _merge_record(path, source, into, SLIM if slim else ALL, damage_once, made)

@@ -66,6 +66,7 @@ def values_given(record: Record, arrays: Mapping[str, Any]) -> int:
     for name, array in arrays.items():
         if array.shape != (n,) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
             raise DataError(f"{run}: {name}: not {n} finite numbers, one per test row")
+    for name in arrays:  # after all of them have a number per row, since they are compared with each other
         if fault := _impossible(name, arrays):
             raise DataError(f"{run}: {name}: {fault}", "No run gives such numbers: run again.")
     values = {one.name: one.value for one in record.metrics if one.name in arrays}

@@ -1,0 +1,107 @@
+"""What a maintainer reads: the rows that records add, change or repeat, and their text."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.contributions.conftest import DATA, Forge
+from xmcbench.api.run import run
+from xmcbench.comparison.verifying import FAILED, Check
+from xmcbench.contributions.changed_rows import ADDED, CHANGED, REPEATED, changed_rows
+from xmcbench.contributions.checking import Checked, check_submission
+from xmcbench.contributions.text import MOST, text_of
+from xmcbench.records import merging
+from xmcbench.records.store import Store
+
+
+def taken(folder: Path, boards: Path) -> tuple[str, list[tuple[str, str]]]:
+    """The text, and (what, label) of each changed row."""
+    report = check_submission(folder, boards, offline=True)
+    assert report.accepted, report
+    changes, notes = changed_rows(report.new, folder, boards)
+    return text_of(report, changes, notes), [(change.what, change.row.label) for change in changes]
+
+
+def test_a_new_row_has_the_values_of_its_record(sent: Path, boards: Path) -> None:
+    text, rows = taken(sent, boards)
+    assert rows == [(ADDED, "knn")]
+    (record,) = Store(sent).records()
+    values = [f"{100 * (record.metric(name) or 0):.2f}" for name in ("nDCG@5", "P@1", "PSP@5", "R@100")]
+    name = r"synthetic\[rows=300,test=60,labels=40\]"
+    assert f"| {name} | bow | knn | new | 1 | {' | '.join(values)} |" in text
+    assert text.startswith("**Accepted**: 1 record, 1 of them new; 1 row of the leaderboards.")
+    assert "xmcbench merge submission --into leaderboards --slim" in text
+    assert not list(boards.glob("records/*knn*"))  # the leaderboards are as they were
+
+
+def test_further_runs_repeat_a_row_or_change_it(world: Path, sent: Path, boards: Path, tmp_path: Path) -> None:
+    list(merging.merge(Store(sent), Store(boards), slim=True))
+    text, rows = taken(sent, boards)
+    assert rows == []
+    assert "The leaderboards have all of these records already." in text
+    again = tmp_path / "again"
+    run(["knn"], dataset=DATA, results=tmp_path / "results", again=True)
+    list(merging.merge(Store(tmp_path / "results"), Store(again), slim=True))
+    text, rows = taken(again, boards)
+    assert rows == [(REPEATED, "knn")]
+    assert "| knn | repeated | 1 |" in text
+
+
+def test_text_of_records_is_text_and_calls_nobody(sent: Path, boards: Path, forge: Forge) -> None:
+    label = "<img src=x>|@someone #12 [a](http://x) \u202e" + "x" * 400
+
+    def change(raw: dict[str, Any]) -> None:
+        raw["method"].update(name="knn", label=label)
+        raw["command"] = "xmcbench `run` <script>"
+
+    forge(sent, change)
+    text, _ = taken(sent, boards)
+    assert "<img" not in text
+    assert "<script>" not in re.sub(r"`+ .*? `+|`[^`]*`", "", text)  # in code alone
+    assert "x" * 301 not in text
+    assert not re.search(r"(?<!\w)@(?!<!-- -->)|#(?!<!-- -->)\d", text)
+    (row,) = (line for line in text.splitlines() if "img src" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"\|", text.splitlines()[4]))
+
+
+def test_a_refusal_names_every_fault_up_to_a_number(sent: Path, boards: Path) -> None:
+    for number in range(MOST + 5):
+        (sent / "records" / f"{number:03}.json").write_text("{}")
+    report = check_submission(sent, boards, offline=True)
+    text = text_of(report, [], [])
+    assert text.startswith("**Refused**: 106 records, 0 of them new.")
+    assert "- 000: record: " in text
+    assert "and 5 more" in text
+    assert len(text) < 65_536
+    escaped = Checked("a", None, [Check("record", FAILED, "<" * 10_000)])  # each becomes four characters
+    long = text_of(replace(report, records=[escaped] * MOST), [], [])
+    assert len(long) < 65_536
+    assert long.endswith("The rest is too long for a comment.\n")
+    broken = text_of(replace(report, fault="x.sh is no file of a submission", records=[]), [], [])
+    assert "- x.sh is no file of a submission" in broken
+
+
+def test_a_seed_more_changes_the_values(sent: Path, boards: Path, forge: Forge) -> None:
+    """Another seed of a random method: the row's mean is over both."""
+
+    def first(raw: dict[str, Any]) -> None:
+        raw["method"].update(deterministic=False)
+        raw["seed"] = 0
+
+    def second(raw: dict[str, Any]) -> None:
+        raw["seed"] = 1
+        raw["run_id"] += "-1"
+        raw["spec_hash"] = "another"
+
+    forge(sent, first)
+    shutil.copytree(sent / "records", boards / "records", dirs_exist_ok=True)
+    shutil.copytree(sent / "board", boards / "board", dirs_exist_ok=True)
+    forge(sent, second)
+    text, rows = taken(sent, boards)
+    assert rows == [(CHANGED, "knn")]
+    assert "| knn | changed | 2 |" in text
+    assert "± 0.00 (" in text  # the value now, and in brackets the one before
