@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run without a GPU; read when it is imported
 
 ROOT = Path(__file__).resolve().parents[1]
+OPTIONS = (
+    *("--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -72,3 +79,16 @@ class Site:
 def site(tmp_path: Path) -> Site:
     """Where a test may put plugin distributions of its own."""
     return Site(tmp_path / "site")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A Chromium for all tests of pages: Playwright allows one per process."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium found: apt-get install chromium")
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=OPTIONS)
+        yield browser
+        browser.close()

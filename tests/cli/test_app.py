@@ -52,6 +52,13 @@ def test_an_option_with_one_value_is_given_once(words: list[str], says: str) -> 
     assert says in str(result.exception)
 
 
+@pytest.mark.parametrize("group", ["", "data", "model", "peers", "board", "check"])
+def test_summaries_of_commands_are_whole_on_80_columns(group: str) -> None:
+    result = CliRunner().invoke(cli.app, [*group.split(), "--help"], env={"COLUMNS": "80"})
+    _, commands = result.output.split("Commands:\n")
+    assert [line for line in commands.splitlines() if line.endswith("...")] == []
+
+
 def test_flags_and_lists_may_repeat() -> None:
     shown = CliRunner().invoke(cli.app, ["ls", "metrics", "--json", "--json"])
     assert shown.exit_code == 0, shown.output

@@ -60,6 +60,10 @@ def test_runs_of_a_results_folder(tmp_path: Path) -> None:
     assert run["method"] == "popularity"
     assert run["status"] == "ok"
     assert 0 <= run["P@1"] <= 1
+    assert run["model"] == ""
+    assert CliRunner().invoke(app, [*words, "--keep-models"]).exit_code == 0
+    models = {run["model"] for run in json.loads(invoke("runs", "--results", str(tmp_path), "--json"))}
+    assert models == {"", "kept"}  # the run that was kept is a new one
     assert f" {100 * run['P@1']:.2f} " in invoke("runs", "--results", str(tmp_path))
     (tmp_path / "records" / "torn.json").write_text('{"schema": 1')
     result = CliRunner().invoke(app, ["ls", "runs", "--results", str(tmp_path)])

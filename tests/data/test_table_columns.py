@@ -28,6 +28,15 @@ def test_a_column_that_is_missing_is_named(tmp_path: Path, content: str, says: s
     refused(SplitFiles(put(tmp_path, "t.csv", content)), says)
 
 
+def test_of_several_columns_the_hint_names_all(tmp_path: Path) -> None:
+    files = SplitFiles(put(tmp_path, "t.csv", "Title,body,labels\na,b,x\n"))
+    refused(
+        files,
+        r"no 'title' among 'Title', 'body', 'labels'\n  Give --text-column Title,body\.",
+        text_column="title,body",
+    )
+
+
 def test_keys_that_one_row_lacks(tmp_path: Path) -> None:
     lines = ['{"text": "a", "labels": ["x"]}', '{"text": "b", "label": ["y"]}']
     refused(SplitFiles(put(tmp_path, "t.jsonl", "\n".join(lines))), "line 2: no 'labels' among 'text', 'label'")

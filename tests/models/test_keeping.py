@@ -31,6 +31,7 @@ from xmcbench.records.leftovers import remove_finished, running
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
 from xmcbench.runs.spec import RunSpec
+from xmcbench.runs.work_folder import finish
 
 DATA = "synthetic[labels=60,rows=100,test=20]"
 FILE = "method/popularity.npz"
@@ -260,10 +261,13 @@ def test_two_processes_keep_the_model_of_one_run_at_once(tmp_path: Path) -> None
 def test_fits_stay_while_another_process_executes_runs(tmp_path: Path) -> None:
     work = tmp_path / "work" / "fit"
     work.mkdir(parents=True)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "r.json").touch()
+    finish(work, "r")
     with running(tmp_path, [work]):  # as another process: locks are those of open files
         remove_finished(tmp_path, [work])
         assert work.is_dir()
-    remove_finished(tmp_path, [work])
+    remove_finished(tmp_path, [])  # by the last process to end, whoever it was
     assert not work.exists()
     assert not (tmp_path / "work" / ".running.lock").exists()
 

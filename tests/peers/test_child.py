@@ -165,6 +165,7 @@ class TestWorker:
         self, world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("FAKE_PECOS", "sleep")
+        gc.collect()  # a method of another test ends its worker when it is collected
         with pytest.raises(TimeLimit):
             Pecos(PecosParams()).fit(world.train_data(), RunContext(tmp_path, deadline=time.monotonic() + 1.0))
         until(lambda: not workers(os.getpid()))

@@ -119,6 +119,11 @@ def test_an_unknown_method_is_answered_with_methods_not_with_ids(store: Store) -
         store.find("20260109-tre")
 
 
+def test_a_misspelt_data_set_is_answered_with_those_of_the_runs(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"no runs in .* on dd, so none is 'tree'\n  There are runs on d, e\. "):
+        store.find("tree", "dd")
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no runs in .*, so none is 'tree'\n.*xmcbench run"):
         Store(tmp_path / "none").find("tree")

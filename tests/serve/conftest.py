@@ -1,4 +1,3 @@
-"""One server for all tests of this folder, and the browser."""
+"""One server for all tests of this folder."""
 
-from tests.board.browser import browser  # noqa: F401
 from tests.serve.server import model, url  # noqa: F401

@@ -209,10 +209,13 @@ class Runs(Sequence[Run]):
             return Runs(self._runs[which])
         if isinstance(which, int):
             return self._runs[which]
-        found = [r for r in self if r.label == which] or [r for r in self if r.records[0].method.name == which]
+        found = [i for i, run in enumerate(self) if run.label == which]
+        found = found or [i for i, run in enumerate(self) if run.records[0].method.name == which]
         if not found:
             raise unknown("run", which, {run.label for run in self})
-        return Runs(found).only()
+        if len(found) > 1:
+            raise self._several(found)
+        return self._runs[found[0]]
 
     @property
     def records(self) -> list[Record]:
@@ -225,8 +228,12 @@ class Runs(Sequence[Run]):
             return self._runs[0]
         if not self:
             raise UsageError("there is no run", "`xmcbench.run` adds runs.")
-        listed = ", ".join(f"{i}: {run.label} on {run._data}" for i, run in enumerate(self._runs[:20]))
-        raise UsageError(f"there are {len(self)} runs", f"Choose one by its number or label: {listed}")
+        raise self._several(range(len(self)))
+
+    def _several(self, numbers: Sequence[int]) -> UsageError:
+        """The error that names runs by the numbers that they have here."""
+        listed = ", ".join(f"{i}: {self._runs[i].label} on {self._runs[i]._data}" for i in numbers[:20])
+        return UsageError(f"there are {len(numbers)} runs", f"Choose one by its number or label: {listed}")
 
     @property
     def scores(self) -> dict[str, float]:

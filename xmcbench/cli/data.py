@@ -163,7 +163,7 @@ def stats(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show counts and known issues, or each label with its rows.
+    """Show counts and known issues, or the labels.
 
     Examples: `xmcbench data stats icd10cm` · `xmcbench data stats mine --labels`
     """

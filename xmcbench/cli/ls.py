@@ -113,6 +113,7 @@ def _metrics(_: Path) -> list[Row]:
 def _runs(results: Path) -> list[Row]:
     from xmcbench.records.store import Store
 
+    store = Store(results)
     return [
         {
             "name": record.run_id,
@@ -121,11 +122,12 @@ def _runs(results: Path) -> list[Row]:
             "dataset": f"{record.dataset.name} ({record.dataset.view}){_earlier(record)}",
             "revision": record.dataset.revision,
             "seed": record.seed,
+            "model": "kept" if store.model(record.run_id).is_dir() else "",
             "P@1": record.metric("P@1"),
             "PSP@5": record.metric("PSP@5"),
             "fit_seconds": record.costs.fit_seconds,
         }
-        for record in readable_records(Store(results))
+        for record in readable_records(store)
     ]
 
 
@@ -140,7 +142,7 @@ KINDS: Mapping[str, Kind] = {
     "datasets": Kind(_datasets, drop=("title", "licence")),
     "metrics": Kind(_metrics, drop=("weighted", "kind")),
     # `xmcbench compare` accepts the end of a run id
-    "runs": Kind(_runs, drop=("revision", "fit seconds", "seed"), short={"name": lambda run_id: run_id[-8:]}),
+    "runs": Kind(_runs, drop=("revision", "fit seconds", "seed", "model"), short={"name": lambda run_id: run_id[-8:]}),
 }
 
 

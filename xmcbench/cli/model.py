@@ -43,7 +43,10 @@ def export(
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model that is there.")] = False,
     results: Results = RESULTS,
 ) -> None:
-    """Copy the model of a run that was made with --keep-models to a folder that needs nothing else."""
+    """Copy a kept model to a folder that needs nothing else.
+
+    `xmcbench run --keep-models` keeps it.
+    """
     from xmcbench.models import folder
     from xmcbench.models.card import read_card
     from xmcbench.records.store import Store
@@ -61,7 +64,7 @@ def info(
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """Show method, data set, scores and versions of a model, after its files were checked."""
+    """Check a model's files, and show what it is."""
     from xmcbench.models import folder
     from xmcbench.records.store import Store
 

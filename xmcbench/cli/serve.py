@@ -20,7 +20,12 @@ def serve(
     dataset: DatasetName = None,
     results: Results = RESULTS,
 ) -> None:
-    """Serve a model: POST /predict for programs, a form at / for people. There is no login: mind who can reach it."""
+    """Serve a model over HTTP, to programs and people.
+
+    Programs POST to /predict, people get a form at /. There is no login: mind who can reach it.
+
+    Example: `xmcbench serve model-folder`, then `curl http://127.0.0.1:8000/predict -d '{"text": "no dial tone"}'`
+    """
     try:
         import uvicorn
 

@@ -141,7 +141,7 @@ def text_of(row: Row, reading: Reading, where: str) -> str:
     names = [reading.text_column] if reading.text_column in row else _names(reading.text_column)
     texts = []
     for name in names:
-        value = _value(row, name, "--text-column", where)
+        value = _value(row, name, "--text-column", where, names)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             continue
         place = f"{where}: {name}"
@@ -158,7 +158,8 @@ def _names(text: str) -> list[str]:
     return next(csv.reader([text], skipinitialspace=True))
 
 
-def _value(row: Row, column: str, option: str, where: str) -> object:
+def _value(row: Row, column: str, option: str, where: str, columns: Sequence[str] = ()) -> object:
+    """The cell of a column; `columns` are all those of the option, if it takes several."""
     if column not in row:
         wanted = column.casefold().rstrip("s")
         alike = next((name for name in row if name.strip().casefold().rstrip("s") == wanted), "NAME")
@@ -174,7 +175,8 @@ def _value(row: Row, column: str, option: str, where: str) -> object:
         if option == "--id-column":  # another name would be missing in the other files
             rename = "" if alike == "NAME" else f" Rename the column {alike!r} to {column!r}."
             raise DataError(problem, f"--id-column is the name of one column that all tables have.{rename} {hint}")
-        raise DataError(problem, f"Give {option} {alike}. {hint}")
+        given = ",".join(alike if name == column else name for name in columns or [column])
+        raise DataError(problem, f"Give {option} {given}. {hint}")
     return row[column]
 
 

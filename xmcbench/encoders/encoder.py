@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from xmcbench.method import Inputs, Progress
 
+Placed = TypeVar("Placed", bound=nn.Module)
 PART = 1 << 19  # stored numbers per batch when embedding: some hundred megabytes of activations
 MAX_ROWS = 1 << 13  # rows per batch when embedding, however short: each has some hundred activations
 
@@ -103,6 +104,12 @@ def buckets(lengths: NDArray[np.int64], budget: int = PART) -> list[NDArray[np.i
         batches.append(order[start:stop])
         start = stop
     return batches
+
+
+def placed(module: Placed, device: str) -> Placed:
+    """A module on a device. Asking one parameter first is faster: `to` looks at all of them, for each query."""
+    first = next(module.parameters(), None)
+    return module if first is not None and first.device.type == torch.device(device).type else module.to(device)
 
 
 def embed(

@@ -298,5 +298,10 @@ def _check_texts(texts: Sequence[str]) -> None:
         raise UsageError("one text alone, where a list of texts is expected", "Write [text].")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise DataError(f"text {number} is a {type(text).__name__}, not a string")
+            hint = (
+                "pandas reads an empty cell as NaN: column.fillna('') has texts alone."
+                if isinstance(text, float)
+                else ""
+            )
+            raise DataError(f"text {number} is a {type(text).__name__}, not a string", hint)
         whole_text(text, f"text {number}")

@@ -61,15 +61,15 @@ def running(folder: Path, needed: Collection[Path]) -> Iterator[None]:
 
 
 def remove_finished(folder: Path, works: Collection[Path]) -> None:
-    """Remove work folders of ended runs, unless another process executes runs, which may share their fits.
+    """Remove `works` and all other work folders of ended runs, unless another process executes runs.
 
-    The next process that executes runs then removes them, see `running`.
+    These may share their fits; the last process to end then removes them.
     """
     lock = folder / RUNNING
     if not lock.parent.is_dir():
         return
     with suppress(Busy, WriteError), locked(lock, wait=False):
-        for work in works:
+        for work in {*works, *finished(folder)}:
             work_folder.remove(work)
         lock.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
-from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.errors import FEW, DataError, UsageError, unknown
 from xmcbench.escaping import file_name
 from xmcbench.files import TEMPORARY, sha256_of, write_npz
 from xmcbench.npz_files import read_npz
@@ -184,6 +184,9 @@ class Store:
         if not by_part:
             if not on_dataset:
                 hint = "`xmcbench run METHOD` adds runs; --results names another folder."
+                if among:  # a misspelt data set, perhaps
+                    names = sorted({r.dataset.name for r in among})
+                    hint = f"There are runs on {', '.join(names[:FEW])}{', …' if len(names) > FEW else ''}. {hint}"
                 raise UsageError(f"no runs in {where}, so none is {text!r}", hint)
             valid = {r.method.name for r in on_dataset}
             if not text.isidentifier():  # as a method's name is, whose hint would be lost among the ids

@@ -165,12 +165,12 @@ class Ance:
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k nearest labels, re-ranked by the classifier if there is one; `ctx.query["ef"]` is used by hnsw."""
-        from xmcbench.encoders.encoder import embed
+        from xmcbench.encoders.encoder import embed, placed
         from xmcbench.methods.ance.dual import unit
 
         if self.encoder is None or self.index is None:
             raise not_fitted("ance", "predict")
-        self.encoder.to(ctx.device)
+        placed(self.encoder, ctx.device)
         documents = unit(embed(self.encoder, self.encoder.rows(inputs, ctx.progress), ctx.device, ctx.progress))
         ef = int(ctx.query.get("ef", self.params.ef))
         n_nearest = k if self.classifier is None else max(k, self.params.pool)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.context import Reporter, RunContext
-from xmcbench.encoders.encoder import Rows
+from xmcbench.encoders.encoder import Rows, placed
 from xmcbench.method import Inputs
 from xmcbench.sparse.topk import best_of
 from xmcbench.topk import PAD, TopK
@@ -101,7 +101,7 @@ class FittedModel:
 
     def rows(self, inputs: Inputs, ctx: RunContext) -> Rows:
         """`inputs` prepared for the encoders, which all read rows in the same way."""
-        encoder = self.first.to(ctx.device).encoder
+        encoder = placed(self.first, ctx.device).encoder
         if self.prepared is None or self.prepared[0] is not inputs:
             self.prepared = inputs, encoder.rows(inputs, ctx.progress)
         return self.prepared[1]
@@ -116,7 +116,7 @@ class FittedModel:
 
     def _predict_one(self, model: EliasModel, rows: Rows, k: int, shortlist: int, beam: int, ctx: RunContext) -> TopK:
         """The k best labels of one model; its searcher on a CPU is built once, since its weights do not change."""
-        model.to(ctx.device)
+        placed(model, ctx.device)
         if ctx.device == "cpu" and id(model) not in self.searchers:
             self.searchers[id(model)] = Searcher(model)
         searcher = self.searchers[id(model)] if ctx.device == "cpu" else None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
 from xmcbench.dense.index import LabelIndex
-from xmcbench.encoders.encoder import Encoder, Rows, embed
+from xmcbench.encoders.encoder import Encoder, Rows, embed, placed
 from xmcbench.encoders.params import EncoderParams
 from xmcbench.methods.ance import params as ance
 from xmcbench.methods.ance.dual import DualEncoder, LabelSide, unit
@@ -52,7 +52,7 @@ class Dual:
 
     def documents(self, rows: Rows, ctx: RunContext) -> NDArray[np.float32]:
         """(n, D) float32 unit embeddings."""
-        self.encoder.to(ctx.device)
+        placed(self.encoder, ctx.device)
         return unit(embed(self.encoder, rows, ctx.device, ctx.progress))
 
     def nearest(self, documents: NDArray[np.float32], k: int, ctx: RunContext) -> TopK:
