@@ -51,6 +51,7 @@ def plot(
     Rows are those of a leaderboard: a method with its parameters, the mean over its seeds. Values and intervals equal
     the leaderboard's. What is left out, and why, is written below the figure and on standard error.
     """
+    from xmcbench.files import sweep
     from xmcbench.plots.kinds import check_kind, write
     from xmcbench.plots.selection import select, store_of
     from xmcbench.plots.sheet import check_file
@@ -59,6 +60,7 @@ def plot(
     check_kind(kind, metric)
     store, names = store_of(runs or [], results)
     selection = select(store, readable_records(store), names, dataset, view)
+    sweep(to.parent)
     for note in write(selection, kind, metric, to):
         say(f"note: {note}", err=True)
     say(f"{to}: {kind} of {counted(len(selection.shown), 'row')} on {selection.title}")
