@@ -161,6 +161,7 @@ SCENES = {
     "merge --slim": Scene(lambda: command("merge", "one", "two", "--into", "leaderboards", "--slim"), _two_results),
     "board build": Scene(lambda: command("board", "build"), _leaderboards),
     "submit": Scene(lambda: command("submit", "two", "--to", "submission"), _leaderboards_of_one, ("is not empty",)),
+    "plot": Scene(lambda: command("plot", "one", "--to", "out/figure.svg"), _two_results),
     "data clean": Scene(lambda: command("data", "clean", "--yes"), _clean_prepared),
     "data export": Scene(_export, _clean_prepared, ("is not empty",)),
     "data export --replace": Scene(lambda: _export("mine", "--replace"), _export_prepared),

@@ -144,6 +144,13 @@ def test_what_can_not_be_selected(folder: Path, new_run: NewRun) -> None:
         selected(folder, "nothing")
     with pytest.raises(UsageError, match="not a results folder"):
         store_of([str(folder / "records")], Path("results"))
+    (path, *_) = Store(folder).paths()
+    assert store_of([str(path)], Path("results"))[0].folder == folder
+    elsewhere = folder.parent / "two" / "records" / path.name
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_bytes(path.read_bytes())
+    with pytest.raises(UsageError, match="record files of several folders"):
+        store_of([str(path), str(elsewhere)], Path("results"))
     with pytest.raises(UsageError, match="is a folder, next to 1 other name"):
         store_of([str(folder), "tree"], Path("results"))
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from xmcbench.cli.options import RESULTS, DatasetView, Results, readable_records
-from xmcbench.cli.terminal import say
+from xmcbench.cli.options import RESULTS, Results, readable_records
+from xmcbench.cli.terminal import make_console, say, styled
 from xmcbench.errors import counted
 
 EPILOG = """
@@ -30,7 +30,7 @@ Examples:
 
   xmcbench plot leaderboards --dataset icd10cm --to icd10cm.svg
 
-  xmcbench plot elias tree ovr --dataset icd10cm --kind deciles --to deciles.png
+  xmcbench plot elias tree --dataset icd10cm --kind deciles --to a.png
 """
 RUNS = (
     "A results folder; or runs of --results: ids, record files, labels, method names. Default: all runs of --results."
@@ -43,7 +43,7 @@ def plot(
     kind: Annotated[str, typer.Option(help="What the figure shows, see below.")] = "quality",
     metric: Annotated[str | None, typer.Option(help="Metric of quality and curve. Default: nDCG@5.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only runs on this data set; a figure shows one.")] = None,
-    view: DatasetView = None,
+    view: Annotated[str | None, typer.Option("--view", help="Only runs on this view: bow, text, …")] = None,
     results: Results = RESULTS,
 ) -> None:
     """Draw a figure of runs on one data set.
@@ -51,6 +51,7 @@ def plot(
     Rows are those of a leaderboard: a method with its parameters, the mean over its seeds. Values and intervals equal
     the leaderboard's. What is left out, and why, is written below the figure and on standard error.
     """
+    from xmcbench.files import sweep
     from xmcbench.plots.kinds import check_kind, write
     from xmcbench.plots.selection import select, store_of
     from xmcbench.plots.sheet import check_file
@@ -59,6 +60,8 @@ def plot(
     check_kind(kind, metric)
     store, names = store_of(runs or [], results)
     selection = select(store, readable_records(store), names, dataset, view)
+    sweep(to.parent)
+    console = make_console(stderr=True)
     for note in write(selection, kind, metric, to):
-        say(f"note: {note}", err=True)
+        console.print(styled(f"note: {note}", ""))
     say(f"{to}: {kind} of {counted(len(selection.shown), 'row')} on {selection.title}")

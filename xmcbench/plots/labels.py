@@ -43,7 +43,7 @@ def label_points(
     texts = [
         axes.text(0, 0, one.text, size=SIZE, gid="label", va="bottom", ha="left", transform=None) for one in labels
     ]
-    sizes = [(box.width + 2, box.height) for box in (text.get_window_extent() for text in texts)]
+    sizes = [(box.width + 2, box.height + 1) for box in (text.get_window_extent() for text in texts)]
     points = pixels([one[:2] for one in labels])
     obstacles = around_points(pixels(marks), RADIUS), np.vstack([np.zeros((0, 4)), *crossed])
     places = place(points, sizes, *obstacles, np.array(axes.bbox.extents))
@@ -54,7 +54,7 @@ def label_points(
             without.append(text.get_text())
             text.remove()
             continue
-        x, y = to_axes.transform((placed.box[0] + 1, placed.box[1]))
+        x, y = to_axes.transform((placed.box[0] + 1, placed.box[1] + 0.5))
         text.set(transform=axes.transAxes, position=(x, y))
         if placed.leader is not None:
             ends = to_axes.transform(np.array([point, placed.leader]))

@@ -21,7 +21,7 @@ from xmcbench.metrics.names import parse
 from xmcbench.plots.sheet import short_names
 from xmcbench.records import references
 from xmcbench.records.record import DatasetPart, Record
-from xmcbench.records.store import Store
+from xmcbench.records.store import Store, is_record_file
 
 NAMED = 8  # names in a note
 Machine = tuple[str, int | None]  # description, and threads given
@@ -80,13 +80,17 @@ class Selection:
 
 
 def store_of(names: Sequence[str], results: Path) -> tuple[Store, list[str]]:
-    """The results folder to read, and the names of runs in it; a folder among `names` takes the place of `results`.
+    """The results folder to read, and the names of runs in it; a folder or a record file takes the place of `results`.
 
-    Raises UsageError: a folder next to other names.
+    Raises UsageError: a folder next to other names; record files of several folders.
     """
     folders = [name for name in names if Path(name).is_dir()]
     if not folders:
-        return Store(results), list(names)
+        of_files = {Path(name).resolve().parents[1] for name in names if is_record_file(name)}
+        if len(of_files) > 1:
+            listed = ", ".join(map(str, sorted(of_files)))
+            raise UsageError(f"record files of several folders: {listed}", "`xmcbench merge` joins folders.")
+        return Store(of_files.pop() if of_files else results), list(names)
     if len(names) > 1:
         hint = "Give the folder alone, or names of runs and --results FOLDER; `xmcbench merge` joins folders."
         raise UsageError(f"{folders[0]} is a folder, next to {counted(len(names) - 1, 'other name')}", hint)

@@ -80,9 +80,11 @@ def style() -> Iterator[None]:
 
 def panels(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.9) -> tuple[Figure, list[Axes]]:
     """A figure of panels, row by row; `width` and `height` of each in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    FigureCanvasAgg(figure)  # measures texts with one renderer, where a bare figure makes one for each
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
