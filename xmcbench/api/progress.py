@@ -124,8 +124,9 @@ class LiveReporter(RunReporter):
     def phase(self, name: str) -> None:
         super().phase(name)
         if not self.live.is_started:
-            self.live.start(refresh=True)
+            self.live.start()
             self.console.show_cursor(True)
+            self.live.refresh()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         text = fitted(self.line(), max(1, options.max_width - 1))  # some terminals wrap after the last column
