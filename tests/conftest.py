@@ -11,8 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile(
+    "any machine", deadline=None
+)  # a busy machine takes longer than 200 ms for anything
+hypothesis.settings.load_profile("any machine")
 os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run without a GPU; read when it is imported
 
 ROOT = Path(__file__).resolve().parents[1]
