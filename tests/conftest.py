@@ -14,9 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile(
-    "any machine", deadline=None
-)  # a busy machine takes longer than 200 ms for anything
+hypothesis.settings.register_profile("any machine", deadline=None)  # 200 ms is too short on a busy machine
 hypothesis.settings.load_profile("any machine")
 os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run without a GPU; read when it is imported
 
