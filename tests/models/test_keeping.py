@@ -99,7 +99,7 @@ def test_a_damaged_model_is_named_and_the_run_is_fitted_again(results: Path, dam
     new = results / "models" / record.run_id
     assert new != model
     check(new)
-    assert xb.results(results)["popularity"].model().card.run_id == record.run_id
+    assert xb.load_model(new).card.run_id == record.run_id
 
 
 def fitted_alone(store: Store) -> tuple[RunSpec, Dataset, Record]:
