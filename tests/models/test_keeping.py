@@ -193,7 +193,10 @@ def test_a_file_of_another_model_is_refused(results: Path) -> None:
 def test_an_older_card_without_sizes_is_read(results: Path) -> None:
     (model,) = models(results)
     (model / CARD).write_bytes(sealed(msgspec.structs.replace(read_card(model), sizes={})))
-    load_model(model)
+    loaded = load_model(model)
+    assert loaded.card.sizes == {}
+    features = xb.dataset(DATA).test.features
+    assert len(loaded.predict(features=features, k=2)[0]) == 2
 
 
 @pytest.mark.parametrize("replace", [False, True])
