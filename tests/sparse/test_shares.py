@@ -48,7 +48,7 @@ def test_threads_are_kept_and_no_run_is_said_to_have_left_them(monkeypatch: pyte
     before, used = running_threads(), set()
     met = threading.Barrier(2, timeout=20)
 
-    def kernel(share: int, n_shares: int) -> None:
+    def kernel(share: int, _: int) -> None:
         used.add(threading.current_thread())
         met.wait()  # so that both threads take a share
 
@@ -62,7 +62,7 @@ def test_an_error_of_a_share_is_raised_when_all_have_ended(monkeypatch: pytest.M
     monkeypatch.setattr(shares, "get_num_threads", lambda: 2)
     ended = []
 
-    def kernel(share: int, n_shares: int) -> None:
+    def kernel(share: int, _: int) -> None:
         if share == 1:
             raise ValueError("share 1")
         ended.append(share)
@@ -75,12 +75,12 @@ def test_an_error_of_a_share_is_raised_when_all_have_ended(monkeypatch: pytest.M
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shares, "get_num_threads", lambda: 2)
-    run_shares(lambda share, n_shares: None, 2)
+    run_shares(lambda share, _: None, 2)
     child = os.fork()
     if not child:
         met = threading.Barrier(2, timeout=20)
         try:
-            run_shares(lambda share, n_shares: met.wait() and None, 2)
+            run_shares(lambda share, _: met.wait() and None, 2)
             os._exit(0)
         finally:
             os._exit(1)
