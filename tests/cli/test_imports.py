@@ -86,6 +86,16 @@ def test_labels_are_listed_with_their_rows(monkeypatch: pytest.MonkeyPatch) -> N
     assert lines[3:] == [["3", "0", "1", "d"]]
 
 
+def test_listed_labels_have_their_short_names() -> None:
+    Path("trn.csv").write_text("text,labels\none,R05|R06\ntwo,R05\n")
+    Path("names.txt").write_text("R05\tCough\nR06\tBreathing\n")
+    files = ["--texts", "trn.csv", "--test-texts", "trn.csv", "--label-texts", "names.txt"]
+    told = call("data", "import", "--name", "few", *files)
+    assert told.exception is None, told.exception
+    listed = json.loads(call("data", "stats", "few", "--labels", "--json").stdout)
+    assert [one["name"] for one in listed] == ["R05 · Cough", "R06 · Breathing"]
+
+
 def test_a_damaged_import_is_reported_and_stops_no_other_command() -> None:
     make()
     path = imported() / "mine" / "Y.trn.npz"

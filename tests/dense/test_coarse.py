@@ -65,3 +65,4 @@ def test_an_index_answers_few_queries_as_many() -> None:
     with pytest.raises(DataError, match="query 0 has a score that is NaN"):
         index.search(np.full((1, 64), np.nan, np.float32), 50, 100)
     assert index.search(queries[:0], 50, 100).ids.shape == (0, 50)
+    assert index.search(queries[:1], 0, 100).ids.shape == (1, 0)

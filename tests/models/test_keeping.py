@@ -99,7 +99,7 @@ def test_a_damaged_model_is_named_and_the_run_is_fitted_again(results: Path, dam
     new = results / "models" / record.run_id
     assert new != model
     check(new)
-    assert xb.results(results)["popularity"].model().card.run_id == record.run_id
+    assert xb.load_model(new).card.run_id == record.run_id
 
 
 def fitted_alone(store: Store) -> tuple[RunSpec, Dataset, Record]:
@@ -193,7 +193,10 @@ def test_a_file_of_another_model_is_refused(results: Path) -> None:
 def test_an_older_card_without_sizes_is_read(results: Path) -> None:
     (model,) = models(results)
     (model / CARD).write_bytes(sealed(msgspec.structs.replace(read_card(model), sizes={})))
-    load_model(model)
+    loaded = load_model(model)
+    assert loaded.card.sizes == {}
+    features = xb.dataset(DATA).test.features
+    assert len(loaded.predict(features=features, k=2)[0]) == 2
 
 
 @pytest.mark.parametrize("replace", [False, True])

@@ -200,11 +200,12 @@ def _show_labels(data: Dataset, as_json: bool) -> None:
     """Labels by falling number of training rows, then of test rows; on screen, only both ends of a long list."""
     import numpy as np
 
+    from xmcbench.data.spec import title_of
+
     train, test = (np.bincount(rows.labels.indices, minlength=data.n_labels) for rows in (data.train, data.test))
     order = np.lexsort((-test, -train)).tolist()
-    found = [
-        (i, str(i) if data.label_texts is None else data.label_texts[i], int(train[i]), int(test[i])) for i in order
-    ]
+    name, text = data.naming.name, data.naming.text
+    found = [(i, title_of(name(i), text(i)), int(train[i]), int(test[i])) for i in order]
     titles = ("label", "name", "train_rows", "test_rows")
     if as_json:
         _json([dict(zip(titles, row, strict=True)) for row in found])

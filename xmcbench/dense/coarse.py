@@ -41,7 +41,7 @@ class Coarse:
         As `xmcbench.dense.exact.nearest`: score descending, then id ascending; float32 sums may differ by rounding.
         """
         out = TopK.padding(len(queries), k)
-        for row, query in enumerate(queries):
+        for row, query in enumerate(queries if k else ()):
             candidates = self._candidates(query, k)
             top = best_of(candidates[None], (self.labels[candidates] @ query)[None], k)
             out.ids[row], out.scores[row] = top.ids[0], top.scores[0]

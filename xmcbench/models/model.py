@@ -181,7 +181,7 @@ class Model:
         texts : n strings. An empty text, or one without a known word, gets the labels of a row without features.
         features : instead of texts, (n, d) CSR of the data set's features.
         above : leave out labels with a score of this or less; only where the method's scores can be compared between
-            rows (`MethodInfo.scores`).
+            rows (`MethodInfo.comparable`).
 
         Raises
         ------

@@ -63,8 +63,10 @@ def undisturbed() -> Iterator[None]:
 
 
 def running_threads() -> set[threading.Thread]:
-    """Threads that keep the process from ending."""
-    return {thread for thread in threading.enumerate() if not thread.daemon}
+    """Threads that keep the process from ending; those that wait for kernels end with it."""
+    from xmcbench.sparse.shares import THREADS
+
+    return {one for one in threading.enumerate() if not one.daemon and not one.name.startswith(THREADS)}
 
 
 def _current_folder() -> int | None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from numba import get_num_threads
 
+THREADS = "xmcbench-kernels"  # begins the names of the kept threads
+
 
 def run_shares(kernel: Callable[..., object], shares: int, *arguments: Any) -> None:
     """Call kernel(*arguments, share, shares) for each share from 0 to `shares` − 1, on as many threads as numba uses.
@@ -38,7 +40,7 @@ def run_shares(kernel: Callable[..., object], shares: int, *arguments: Any) -> N
 @lru_cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Kept, since starting threads takes as long as a short kernel."""
-    return ThreadPoolExecutor(threads)
+    return ThreadPoolExecutor(threads, THREADS)
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads
