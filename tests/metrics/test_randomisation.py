@@ -16,7 +16,7 @@ from scipy import stats
 from xmcbench.errors import UsageError
 from xmcbench.metrics import evaluate, holm, paired_test
 from xmcbench.metrics.kernels import flip
-from xmcbench.metrics.randomisation import bound
+from xmcbench.metrics.randomisation import bound, p_of
 from xmcbench.topk import TopK
 
 
@@ -42,6 +42,24 @@ def exact(d: NDArray[np.float64]) -> float:
     return float((np.abs(signs @ d) >= abs(d.sum()) - 1e-6 * np.abs(d).sum()).mean())
 
 
+def signs(state: int, words: int) -> NDArray[np.int64]:
+    """The signs that `kernels.flip` draws from a state."""
+    return np.array([1 if (bits >> b) & 1 else -1 for bits in splitmix64(state, words) for b in range(64)])
+
+
+@pytest.mark.parametrize("n", [1, 2, 150])
+def test_p_equals_its_plain_twin(n: int) -> None:
+    """Every draw of one half with every draw of the other, and the observed signs among both."""
+    d = np.random.default_rng(n).standard_normal(n) + 0.15
+    states = np.random.SeedSequence(5).generate_state(60, np.uint64)
+    halves = [
+        [half.sum(), *(signs(int(state), -(-len(half) // 64))[: len(half)] @ half for state in drawn)]
+        for half, drawn in ((d[::2], states[:30]), (d[1::2], states[30:]))
+    ]
+    far = [abs(a + b) >= abs(d.sum()) - 1e-6 * np.abs(d).sum() for a in halves[0] for b in halves[1]]
+    assert p_of(np.maximum(d, 0), np.maximum(-d, 0), resamples=30, seed=5) == pytest.approx(np.mean(far), abs=1e-12)
+
+
 def test_signs_equal_their_plain_twin() -> None:
     d = np.random.default_rng(0).standard_normal(192)
     states = np.random.SeedSequence(5).generate_state(7, np.uint64)
@@ -49,8 +67,7 @@ def test_signs_equal_their_plain_twin() -> None:
     flip(0, 3, d, states, found)
     flip(3, 7, d, states, found)
     for state, value in zip(states, found, strict=True):
-        signs = [1 if (bits >> b) & 1 else -1 for bits in splitmix64(int(state), 3) for b in range(64)]
-        assert value == pytest.approx(signs @ d, abs=1e-12)
+        assert value == pytest.approx(signs(int(state), 3) @ d, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +104,7 @@ def test_all_sign_patterns_counted(d: list[int], seed: int) -> None:
     assert abs(found.p - truth) < 5 * np.sqrt(truth * (1 - truth) / 10_000) + 2e-4
 
 
-def p_of(a: Any, b: Any, **options: Any) -> float:
+def p_by_rows(a: Any, b: Any, **options: Any) -> float:
     found = paired_test(rows(a), rows(b), "M", **options)
     assert found is not None
     assert found.p is not None
@@ -110,7 +127,7 @@ def test_equal_to_scipys_permutation_test(seed: int, n: int) -> None:
     known = stats.permutation_test(
         (a, b), mean_difference, permutation_type="samples", vectorized=True, n_resamples=9999, rng=rng
     ).pvalue
-    assert p_of(a, b) == pytest.approx(known, abs=5 * np.sqrt(2 * known * (1 - known) / 10_000) + 2e-4)
+    assert p_by_rows(a, b) == pytest.approx(known, abs=5 * np.sqrt(2 * known * (1 - known) / 10_000) + 2e-4)
 
 
 @pytest.mark.parametrize(("won", "lost"), [(6, 2), (9, 3), (40, 25), (3, 3)])
@@ -118,7 +135,7 @@ def test_of_hits_and_misses_it_is_the_sign_test(won: int, lost: int) -> None:
     """P@1 differs by 1, 0 or −1: the exact p is that of the binomial test on the rows that differ (McNemar's)."""
     a, b = np.repeat([1, 0, 1], [won, lost, 30]), np.repeat([0, 1, 1], [won, lost, 30])
     known = stats.binomtest(won, won + lost).pvalue
-    assert p_of(a, b) == pytest.approx(known, abs=5 * np.sqrt(known * (1 - known) / 10_000) + 2e-4)
+    assert p_by_rows(a, b) == pytest.approx(known, abs=5 * np.sqrt(known * (1 - known) / 10_000) + 2e-4)
     if won + lost <= 12:  # where scipy's Wilcoxon test can visit all swaps: ranks are equal, so it is the same test
         differ = a != b
         ranks = stats.wilcoxon(a[differ], b[differ], method=stats.PermutationMethod(n_resamples=2**12)).pvalue
@@ -131,10 +148,10 @@ def test_near_the_t_test_on_many_rows_and_not_on_few() -> None:
     a, b = rng.random((2, 2000))
     for shift in (0.005, 0.015, 0.02):
         known = stats.ttest_rel(a + shift, b).pvalue
-        assert p_of(a + shift, b) == pytest.approx(known, abs=5 * np.sqrt(known * (1 - known) / 10_000) + 2e-3)
+        assert p_by_rows(a + shift, b) == pytest.approx(known, abs=5 * np.sqrt(known * (1 - known) / 10_000) + 2e-3)
     few = np.array([1.0, 1.1, 0.9, 1.0])
     assert stats.ttest_rel(few, np.zeros(4)).pvalue < 0.001
-    assert p_of(few, np.zeros(4)) == pytest.approx(2 / 16, abs=0.017)  # no swap of four rows can say more
+    assert p_by_rows(few, np.zeros(4)) == pytest.approx(2 / 16, abs=0.017)  # no swap of four rows can say more
 
 
 def test_wilcoxon_asks_another_question() -> None:
@@ -142,7 +159,7 @@ def test_wilcoxon_asks_another_question() -> None:
     a, b = np.zeros(30), np.full(30, 0.01)
     a[0] = 1.0  # one large gain, 29 small losses: the mean of a is larger
     assert stats.wilcoxon(a, b).pvalue < 0.001
-    assert p_of(a, b) > 0.5
+    assert p_by_rows(a, b) > 0.5
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,10 +174,29 @@ def test_far_beyond_resampling_p_is_the_bound_and_near_it_is_resampled() -> None
     far = paired_test(ones, zeros, "M")
     assert far is not None
     assert far.p == pytest.approx(2 * np.exp(-2000), rel=1e-2, abs=0)
-    # 18 rows: exactly 2 of 2^18, and 2 exp(−9) = 0.00025 is no less than 10,000 resamples can show
+    # 18 rows: exactly 2 of 2^18. 2 exp(−9) = 0.00025 is above 1 / 10,001, so that the signs are drawn, nine and nine:
+    # one draw of 512 has nine alike, about 20 of 10,001 draws, and 20 × 20 pairs of draws have 18 alike
     near = paired_test(rows(np.ones(18)), rows(np.zeros(18)), "M")
     assert near is not None
-    assert near.p in (1 / 10_001, 2 / 10_001)
+    assert near.p == pytest.approx(2 / 2**18, rel=0.9, abs=0)
+
+
+def test_small_p_need_no_more_draws() -> None:
+    """200 wins and losses: p of the sign test to a fifth where single draws would be wrong by a half."""
+    for won in (125, 126):
+        known = stats.binomtest(won, 200).pvalue
+        assert 0.0001 < known < 0.001
+        found = [p_by_rows(np.arange(200) < won, np.arange(200) >= won, seed=seed) for seed in range(20)]
+        assert np.std(found) < 0.2 * known
+        assert np.mean(found) == pytest.approx(known, rel=0.15)
+
+
+def test_p_is_valid_with_few_draws() -> None:
+    """P(p ≤ α) ≤ α under the null hypothesis, though sums share their draws: of 4 draws a half, 25 pairs of signs."""
+    rng = np.random.default_rng(8)
+    found = np.array([p_of(*rng.random((2, 12)), resamples=4, seed=seed) for seed in range(3000)])
+    for level in np.arange(1, 25) / 25:
+        assert np.mean(found <= level + 1e-12) <= level + 3.5 * np.sqrt(level * (1 - level) / 3000)
 
 
 def test_p_is_uniform_where_the_methods_are_alike() -> None:

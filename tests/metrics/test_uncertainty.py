@@ -13,7 +13,7 @@ from xmcbench.errors import UsageError
 from xmcbench.metrics import difference, evaluate
 from xmcbench.metrics.kernels import resample
 from xmcbench.metrics.truth import Truth
-from xmcbench.metrics.uncertainty import intervals
+from xmcbench.metrics.uncertainty import ends, intervals
 from xmcbench.topk import TopK
 
 
@@ -210,3 +210,15 @@ def test_evaluation_draws_near_duplicates_together() -> None:
     assert (two.low, two.high) == (0.0, 1.0)  # all the hits, or none of them
     assert alone.low is not None
     assert 0.2 < alone.low < 0.5
+
+
+def test_ends_are_numpys_quantiles_of_the_finite_values() -> None:
+    values = np.random.default_rng(6).random((4, 101))
+    values[1, ::3] = np.nan
+    values[2, 1:] = np.nan
+    values[3] = np.nan
+    found = ends(values)
+    for row, of_row in zip(values[:3], found, strict=False):
+        np.testing.assert_allclose(of_row, np.quantile(row[np.isfinite(row)], (0.025, 0.975)), rtol=1e-12)
+    assert found[2] == (values[2, 0], values[2, 0])
+    assert found[3] == (None, None)

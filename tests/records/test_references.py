@@ -78,6 +78,15 @@ def test_a_record_that_contradicts_its_data_set_is_refused_by_name(
     assert said in str(error.value)
 
 
+def test_groups_that_the_other_records_do_not_have_are_refused(tmp_path: Path) -> None:
+    run = honest(tmp_path)
+    (made,) = renewed([run])
+    arrays = Store(tmp_path).board(run)
+    without = {name: array for name, array in arrays.items() if name == "PSP@5/den"}
+    with pytest.raises(DataError, match="it has near-duplicate groups"):
+        references.check(run, arrays, made, without)
+
+
 def test_a_best_value_that_the_data_set_does_not_have_is_refused(tmp_path: Path) -> None:
     run = honest(tmp_path)
     (made,) = renewed([run])

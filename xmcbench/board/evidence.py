@@ -52,6 +52,18 @@ class Evidence:
         return {**by_run[0], **means}
 
     @cached_property
+    def sums(self) -> dict[str, NDArray[np.float64]]:
+        """Metric → (g,) sums of the numerators over groups of near-duplicates, the input of the paired test."""
+        from xmcbench.metrics.randomisation import group_sums
+        from xmcbench.metrics.uncertainty import NEAR
+
+        groups = self.arrays.get(NEAR)
+        return {
+            name: self.arrays[name] if groups is None else group_sums(self.arrays[name], groups)
+            for name in self.metrics
+        }
+
+    @cached_property
     def resampled(self) -> dict[str, NDArray[np.float64]]:
         """Metric → (SAMPLES,) values for drawn documents; on the same data, all evidence has the same draws."""
         from xmcbench.metrics.uncertainty import DENOMINATOR, NEAR, resampled

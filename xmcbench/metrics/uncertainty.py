@@ -54,7 +54,7 @@ def intervals(
     """
     if samples <= 0 or not pairs or len(pairs[0][0]) == 0:
         return [(None, None)] * len(pairs)
-    return [ends(values) for values in resampled(pairs, samples, seed, groups)]
+    return ends(resampled(pairs, samples, seed, groups))
 
 
 def difference(
@@ -87,7 +87,7 @@ def difference(
     if samples <= 0:
         return Difference(ratio_a - ratio_b, None, None)
     values = resampled([a, b], samples, seed, groups)
-    return Difference(ratio_a - ratio_b, *ends(values[0] - values[1]))
+    return Difference(ratio_a - ratio_b, *ends(values[:1] - values[1:])[0])
 
 
 def paired(
@@ -161,10 +161,24 @@ def resampled(
     return out
 
 
-def ends(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """The interval that covers 95 % of the values; (None, None) if none is finite."""
-    values = values[np.isfinite(values)]
-    if len(values) == 0:
-        return None, None
-    low, high = np.quantile(values, [(1 - COVERED) / 2, (1 + COVERED) / 2])
-    return float(low), float(high)
+def ends(values: NDArray[np.float64]) -> list[tuple[float | None, float | None]]:
+    """The intervals that cover 95 % of the finite values of each row; (None, None) for a row without any.
+
+    `values`: (m, samples), one row for each interval. The ends are numpy's quantiles, with one sort for all rows.
+    """
+    ordered = np.sort(values, axis=1)  # NaN last
+    finite = np.isfinite(values).sum(axis=1)
+    shares = (1 - COVERED) / 2, (1 + COVERED) / 2
+    return [
+        (_quantile(row[:count], shares[0]), _quantile(row[:count], shares[1]))
+        for row, count in zip(ordered, finite.tolist(), strict=True)
+    ]
+
+
+def _quantile(ordered: NDArray[np.float64], share: float) -> float | None:
+    """Between the two values next to the place `share` · (n − 1), in proportion; None of no values."""
+    if len(ordered) == 0:
+        return None
+    at = share * (len(ordered) - 1)
+    below, above = ordered[int(at)], ordered[min(int(at) + 1, len(ordered) - 1)]
+    return float(below + (above - below) * (at - int(at)))

@@ -198,6 +198,8 @@ def check(record: Record, arrays: Mapping[str, Any], reference: Reference, share
 
 def _differing(arrays: Mapping[str, Any], shared: Mapping[str, Any]) -> list[str]:
     faults = []
+    if NEAR in arrays and NEAR not in shared:  # a test of two rows needs the same groups of both
+        faults.append("it has near-duplicate groups")
     for name, right in shared.items():
         what = "near-duplicate groups" if name == NEAR else f"denominators of {name.removesuffix(DENOMINATOR)}"
         array = arrays.get(name)
