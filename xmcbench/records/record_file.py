@@ -226,12 +226,13 @@ def _unwritable(raw: Any) -> list[str]:
         value, depth = pending.pop()
         if depth > DEPTH:
             return [*faults, f"objects or lists nested more than {DEPTH} deep"]
-        if isinstance(value, Mapping):
-            pending += [(part, depth + 1) for pair in value.items() for part in pair]
+        if isinstance(value, str):  # most values: they come first, since records are many
+            if re.search("[\ud800-\udfff]", value):  # half of a surrogate pair
+                faults.append(f"{_short(value)} is no Unicode text")
         elif isinstance(value, list | tuple):
             pending += [(part, depth + 1) for part in value]
-        elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # half of a surrogate pair
-            faults.append(f"{_short(value)} is no Unicode text")
+        elif isinstance(value, dict | Mapping):
+            pending += [(part, depth + 1) for pair in value.items() for part in pair]
         elif isinstance(value, float) and not math.isfinite(value):
             faults.append(f"{value} is no finite number")
         elif isinstance(value, int) and abs(value) > 10**300:

@@ -45,6 +45,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._shared: dict[tuple[Path, str | None], PerRow] = {}  # all runs on a data set ask for the same arrays
 
     def new_id(self, method: str, dataset: str, started: datetime) -> str:
         """A unique name that sorts by time and is a valid file name on every system."""
@@ -229,10 +230,12 @@ class Store:
         """
         if not path.is_file():
             raise NotKept(f"{path}: missing", "Copy it again, or run again.")
-        arrays = read_npz(path)
-        if hash_of(arrays) != sha256:
-            raise DataError(f"{path}: not the file of the record", "Copy it again, or run again.")
-        return arrays
+        if (path, sha256) not in self._shared:
+            arrays = read_npz(path)
+            if hash_of(arrays) != sha256:
+                raise DataError(f"{path}: not the file of the record", "Copy it again, or run again.")
+            self._shared[path, sha256] = arrays
+        return self._shared[path, sha256]
 
     def kept(self, record: Record, kind: Kind) -> Path:
         """Path of a record's predictions, rows or board file, checked against the hash on record.
