@@ -30,8 +30,10 @@ class Reader:
         if request.url.split("#")[0] != self.address.split("#")[0] and not request.url.startswith("data:"):
             self.troubles.append(request.url)
 
-    def column(self, n: int) -> list[str]:
-        """The first line of each visible row's n-th cell."""
+    def column(self, title: str) -> list[str]:
+        """The first line of each visible row's cell below the title, or below the first one that begins like it."""
+        titles = self.page.locator(f"{TABLE} thead tr:last-child th").all_text_contents()
+        n = 1 + next(i for i, text in enumerate(titles) if text == title or (text + " ").startswith(f"{title} "))
         return [text.split("\n")[0] for text in self.page.locator(f"{ROWS} > :nth-child({n})").all_inner_texts()]
 
     def plot(self) -> str:
@@ -52,10 +54,20 @@ def sample_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def reader(browser: Any, sample_page: Path) -> Iterator[Reader]:
-    """A reader of that page; whatever went wrong meanwhile fails the test."""
+    """A reader of the first board of that page; whatever went wrong meanwhile fails the test."""
+    yield from _reader(browser, sample_page.as_uri() + "#table=eurlex-4.3k/bow")
+
+
+@pytest.fixture
+def newcomer(browser: Any, sample_page: Path) -> Iterator[Reader]:
+    """A reader of that page whose address names no board."""
+    yield from _reader(browser, sample_page.as_uri())
+
+
+def _reader(browser: Any, address: str) -> Iterator[Reader]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     context.set_default_timeout(5000)
-    reader = Reader(context.new_page(), sample_page.as_uri())
+    reader = Reader(context.new_page(), address)
     yield reader
     context.close()
     assert reader.troubles == []

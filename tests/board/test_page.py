@@ -8,36 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from tests.board import sample
-from tests.board.browser import ROWS, TABLE, Reader
+from tests.board.browser import TABLE, Reader
 from xmcbench.board.html import page as make
 from xmcbench.board.model import Board
 
-OPENS = 1.0  # seconds until the first table of a thousand records is drawn
+OPENS = 0.5  # seconds until the start view of a thousand records is drawn
 
 
 def test_sorting_by_mouse_and_keyboard(reader: Reader) -> None:
     page = reader.page
     heads = page.locator(f"{TABLE} thead tr:last-child th")
     assert heads.nth(0).get_attribute("aria-sort") == "ascending"
-    assert reader.column(1)[:5] == ["1–3", "1–3", "1–3", "4–5", "6–8"], "by value: a row may be above one it ties with"
+    assert reader.column("Rank")[:5] == ["1–3", "1–3", "1–3", "4–5", "6–8"], (
+        "by value: a row may be above one it ties with"
+    )
 
-    page.get_by_role("button", name="P@3").click()
-    assert heads.nth(4).get_attribute("aria-sort") == "descending"
+    page.get_by_role("button", name="P@1", exact=True).click()
+    assert heads.nth(3).get_attribute("aria-sort") == "descending"
     assert heads.nth(0).get_attribute("aria-sort") == "none"
-    values = [float(text) for text in reader.column(5)]
+    values = [float(text) for text in reader.column("P@1")]
     assert values[:-1] == sorted(values[:-1], reverse=True)
     assert values[-1] == max(values), "the row that has no rank stays last, whatever it claims"
 
     page.get_by_role("button", name="Method").focus()
     page.keyboard.press("Enter")
-    names = reader.column(2)
+    names = reader.column("Method")
     assert names[:-1] == sorted(names[:-1])
     page.keyboard.press("Space")
     assert heads.nth(1).get_attribute("aria-sort") == "descending"
-    assert reader.column(2)[:-1] == sorted(names[:-1], reverse=True)
+    assert reader.column("Method")[:-1] == sorted(names[:-1], reverse=True)
 
     page.get_by_role("button", name="Fit, s").click()
-    fits = reader.column(4 + len(sample.METRICS))[:-1]
+    fits = reader.column("Fit, s")[:-1]
     known = [float(text.replace(",", "")) for text in fits if text != "–"]
     assert known == sorted(known)
     assert fits[len(known) :] == ["–", "–"], "what is not known comes last"
@@ -48,15 +50,15 @@ def test_filter_by_text_and_family(reader: Reader) -> None:
     found = page.get_by_role("status")
     assert found.inner_text() == "12 of 12 methods"
     page.get_by_label("Find").fill("BONSAI")
-    assert reader.column(2) == ["omikuji[preset=bonsai]", "bonsai"]
+    assert reader.column("Method") == ["omikuji[preset=bonsai]", "bonsai"]
     assert found.inner_text() == "2 of 12 methods"
     page.get_by_label("Find").fill("busy tree")
-    assert reader.column(2) == ["bonsai"]
+    assert reader.column("Method") == ["bonsai"]
     page.get_by_label("Find").fill("")
-    page.get_by_label("Family").select_option("graph-index")
-    assert reader.column(2) == ["elias[beam=10]", "elias"]
+    page.get_by_role("combobox", name="Family").select_option("graph-index")
+    assert reader.column("Method") == ["elias[beam=10]", "elias"]
     page.get_by_label("Find").fill("nothing like it")
-    assert reader.column(2) == []
+    assert reader.column("Method") == []
     assert found.inner_text() == "0 of 12 methods"
 
 
@@ -67,10 +69,10 @@ def test_another_data_set_and_back(reader: Reader) -> None:
     sets.get_by_role("link", name="eurlex-4.3k title").click()
     assert page.locator("h2:visible").all_inner_texts() == ["EURLEX-4.3K, title"]
     assert sets.locator("[aria-current]").all_inner_texts() == ["eurlex-4.3k title"]
-    assert len(reader.column(2)) == 4
+    assert len(reader.column("Method")) == 4
     assert "EURLEX-4.3K, title" in page.title()
     sets.get_by_role("link", name="synthetic").click()
-    assert reader.column(2) == ["knn", "popularity"]
+    assert reader.column("Method") == ["knn", "popularity"]
     assert not page.get_by_label("Rank by").is_visible(), "nothing is tested there"
     page.go_back()
     page.go_back()
@@ -83,9 +85,9 @@ def test_a_table_seen_again_still_has_each_methods_own_data(reader: Reader) -> N
     page.get_by_role("button", name="Method").click()
     page.get_by_role("link", name="eurlex-4.3k title").click()
     page.get_by_role("link", name="eurlex-4.3k bow").click()
-    assert reader.column(1)[:5] == ["1–3", "1–3", "1–3", "4–5", "6–8"], "in the order of values again"
+    assert reader.column("Rank")[:5] == ["1–3", "1–3", "1–3", "4–5", "6–8"], "in the order of values again"
     page.get_by_role("button", name="P@1", exact=True).click()
-    values = [float(text) for text in reader.column(4)[:-1]]
+    values = [float(text) for text in reader.column("P@1")[:-1]]
     assert values == sorted(values, reverse=True)
     page.get_by_role("link", name="knn").click()
     assert page.locator("#method h2").inner_text() == "knn"
@@ -97,25 +99,25 @@ def test_ranks_by_another_metric(reader: Reader) -> None:
     page.get_by_label("Rank by").select_option("PSP@5")
     assert page.locator(f"{TABLE} thead tr:last-child th").first.inner_text().strip() == "Rank by PSP@5"
     assert page.locator(f"{TABLE} thead tr:last-child th").first.get_attribute("aria-sort") == "ascending"
-    assert reader.column(1)[reader.column(2).index("ovr")] == "1–2"
-    assert reader.column(1)[-1] == "–"
-    values = [float(text) for text in reader.column(3)[:-1]]
+    assert reader.column("Rank")[reader.column("Method").index("ovr")] == "1–2"
+    assert reader.column("Rank")[-1] == "–"
+    values = [float(text) for text in reader.column("PSP@5")[:-1]]
     assert values == sorted(values, reverse=True), "rows are in the order of their values"
     assert reader.plot().startswith("PSP@5 against")
-    metrics = [metric for metric in sample.METRICS if metric != "PSP@5"]
     heads = page.locator(f"{TABLE} thead tr:last-child th:visible")
-    assert [text.strip() for text in heads.all_inner_texts()[2:-6]] == ["PSP@5", *metrics], "what ranks stands first"
+    first = [text.strip() for text in heads.all_inner_texts()[2:-3]]
+    assert first == ["PSP@5", "nDCG@5", "P@1", "R@100"], "what ranks stands first"
     page.get_by_role("button", name="R@100").click()
-    hundred = [float(text) for text in reader.column(9)[:-1]]
+    hundred = [float(text) for text in reader.column("R@100")[:-1]]
     assert hundred == sorted(hundred, reverse=True)
     best = max(sample.board().tables[0].rows[:-1], key=lambda row: row.values["R@100"].value or 0)
-    assert reader.column(2)[0] == best.label, "columns that moved still sort by their own values"
+    assert reader.column("Method")[0] == best.label, "columns that moved still sort by their own values"
     page.get_by_role("button", name="Fit, s").click()
-    fits = [float(text.replace(",", "")) for text in reader.column(4 + len(sample.METRICS)) if text != "–"]
+    fits = [float(text.replace(",", "")) for text in reader.column("Fit, s") if text != "–"]
     assert fits == sorted(fits)
     page.get_by_label("Rank by").select_option("P@1")
-    assert [text.strip() for text in heads.all_inner_texts()[2:-6]] == sample.METRICS
-    assert page.locator("tr.group").count() == 0
+    first = [text.strip() for text in heads.all_inner_texts()[2:-3]]
+    assert first == ["P@1", "nDCG@5", "PSP@5", "R@100"]
 
 
 def test_parts_and_published_values(reader: Reader) -> None:
@@ -164,7 +166,7 @@ def test_an_empty_board_opens(browser: Any, tmp_path: Path) -> None:
     page.close()
 
 
-def test_a_thousand_records_open_within_a_second(browser: Any, tmp_path: Path) -> None:
+def test_a_thousand_records_open_within_half_a_second(browser: Any, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(make(sample.large()), encoding="utf-8")
     seconds = []
     for _ in range(3):
@@ -174,7 +176,7 @@ def test_a_thousand_records_open_within_a_second(browser: Any, tmp_path: Path) -
             "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
         )
         seconds.append(page.evaluate(drawn) / 1000)
-        assert page.locator(ROWS).count() == 12
+        assert page.locator(".matrix tbody tr").count() == 12
         page.close()
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # of a core, what others leave
     print(f"opened in {statistics.median(seconds):.2f} s, load of {busy:.1f} a core")

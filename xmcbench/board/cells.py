@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xmcbench.board.model import Costs, Row, Table, Value
 
 NONE = "–"
@@ -32,17 +34,30 @@ def ties(row: Row, metric: str) -> str:
     return f"tied with {place.tied}" if place is not None and place.tied else ""
 
 
-def leader(table: Table) -> str:
+def ranked(table: Table, metric: str) -> list[int]:
+    """Positions of the rows that a metric ranks, by its value, best first."""
+    places = [i for i, row in enumerate(table.rows) if row.ranks.get(metric) is not None]
+    return sorted(places, key=lambda i: -(table.rows[i].values[metric].value or 0.0))
+
+
+def leader(table: Table, metric: str) -> str:
     """The row of the best value, and those that no test separates from it: "elias", "elias, tied with ovr and ance"."""
-    ranked = [i for i, row in enumerate(table.rows) if row.ranks.get(table.by) is not None]
-    if not ranked:
+    places = ranked(table, metric)
+    if not places:
         return NONE
-    found = table.differences[table.by]
-    tied = [table.rows[i].label for i in ranked[1:] if not found[ranked[0], i].significant]
+    first, *others = places
+    found = {i: table.difference(metric, first, i) for i in others}
+    tied = [table.rows[i].label for i, each in found.items() if each is not None and not each.significant]
     if len(tied) > NAMED:
         tied = [*tied[: NAMED - 1], f"{len(tied) - NAMED + 1} others"]
-    label = table.rows[ranked[0]].label
-    return label if not tied else f"{label}, tied with {', '.join(tied[:-1])}{' and ' * (len(tied) > 1)}{tied[-1]}"
+    label = table.rows[first].label
+    return label if not tied else f"{label}, tied with {listed(tied)}"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    *some, last = texts
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def interval(value: Value) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from xmcbench.board.cells import NONE
-from xmcbench.board.model import FLAGS, Costs, Row, Table
+from xmcbench.board.model import BY, FLAGS, Costs, Row, Table
 from xmcbench.escaping import clean
 
 # title, unit on the page, field of `Costs`, factor from the field's unit to the page's
@@ -27,6 +27,7 @@ COSTS = (
 )
 TIMES = ("s", "ms", "ms per row")  # units of costs that a busy machine increases
 IN_TABLE = 5  # number of `COSTS` in the table; a method's page has all
+FRONT = (BY, "P@1", "PSP@5", "R@100")  # metrics that the table shows at first, in this order
 DIGITS = 3  # significant digits of costs
 HASH = 12  # shown characters of commits and hashes
 NAMELESS = "(no name)"  # in place of a blank label
@@ -45,6 +46,16 @@ def ordered(table: Table) -> list[Row]:
 def bodies(table: Table) -> list[tuple[bool, list[Row]]]:
     """The parts of the table's body, ranked rows and others: whether they are ranked, and the rows."""
     return [(ranked, [*rows]) for ranked, rows in itertools.groupby(ordered(table), lambda row: is_ranked(table, row))]
+
+
+def columns(table: Table) -> list[str]:
+    """The metrics of the table, those that it shows at first before the others."""
+    return [name for name in FRONT if name in table.metrics] + [name for name in table.metrics if name not in FRONT]
+
+
+def front(table: Table) -> int:
+    """Number of metrics that the table shows at first."""
+    return sum(name in table.metrics for name in FRONT) or min(len(FRONT), len(table.metrics))
 
 
 def shown(table: Table) -> str:

@@ -34,7 +34,9 @@ def index(board: Board, names: Sequence[str]) -> str:
             continue
         links = ", ".join(f"[{kind}](tables/{name}.{kind})" for kind in ("md", "csv", "tex"))
         links += f", [published](tables/{name}{VALUES}.csv)" if table.published else ""
-        rows.append([table.title, table.view, *_counts(table), len(table.rows), cells.leader(table), Markdown(links)])
+        rows.append(
+            [table.title, table.view, *_counts(table), len(table.rows), cells.leader(table, table.by), Markdown(links)]
+        )
     lines += [*_grid(head, rows), ""]
     if only_published:
         lines += [f"Data sets with published values only: {', '.join(only_published)}.", ""]

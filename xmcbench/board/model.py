@@ -56,6 +56,12 @@ class Difference(NamedTuple):
         """Whether the test separates the two rows."""
         return self.p < LEVEL and self.value != 0
 
+    @property
+    def turned(self) -> Difference:
+        """The second row minus the first one."""
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return Difference(-self.value, low, high, self.p)
+
 
 @dataclass(frozen=True)
 class Value:
@@ -213,6 +219,14 @@ class Table:
         """The metrics of the published values: those of the table, then others by name."""
         named = {metric for row in self.published for metric in row.values}
         return [metric for metric in self.metrics if metric in named] + sorted(named - set(self.metrics))
+
+    def difference(self, metric: str, i: int, j: int) -> Difference | None:
+        """The row at position i minus that at j; None if the metric does not rank both."""
+        found = self.differences.get(metric, {})
+        if i < j:
+            return found.get((i, j))
+        turned = found.get((j, i))
+        return None if turned is None else turned.turned
 
 
 @dataclass(frozen=True)

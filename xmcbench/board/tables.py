@@ -148,11 +148,5 @@ def _order(row: Row, metric: str) -> tuple[bool, float, str]:
 def _sorted(found: Mapping[tuple[int, int], Difference], order: Sequence[int]) -> dict[tuple[int, int], Difference]:
     """The differences by positions in `order`."""
     at = {row: place for place, row in enumerate(order)}
-    turned = {}
-    for (i, j), each in found.items():
-        if at[i] < at[j]:
-            turned[at[i], at[j]] = each
-        else:
-            low, high = (None if end is None else -end for end in (each.high, each.low))
-            turned[at[j], at[i]] = Difference(-each.value, low, high, each.p)
-    return turned
+    placed = {(at[i], at[j]): each for (i, j), each in found.items()}
+    return {(i, j) if i < j else (j, i): each if i < j else each.turned for (i, j), each in placed.items()}

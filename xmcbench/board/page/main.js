@@ -1,54 +1,72 @@
-// The address (#table=… and #method=…) decides what is shown, so that links and Back work. Controls are set up here.
+// Shows what the address says. Controls are set up here.
 let VIEW; // the table that is shown
+let DRAWN = {}; // the metric and machine that its order, plot and parts are drawn for
 let LEFT = null; // scroll position and focused link when a method's page was opened
 
 function route() {
-  const address = new URLSearchParams(location.hash.slice(1));
-  if (VIEW && location.hash && !address.has("table") && !address.has("method")) return; // a link to a place on the page
-  const table = BOARD.tables.find(({ id }) => id === address.get("table")) ?? BOARD.tables[0];
-  const label = address.get("method");
-  if (label !== null && get("method").hidden) LEFT = { y: scrollY, link: document.activeElement };
+  const now = address();
+  const label = now.get("method");
+  const table = BOARD.tables.find(({ id }) => id === now.get("table"));
+  if (label !== null && get("method").hidden) LEFT = { y: scrollY, link: document.activeElement, view: VIEW };
   get("method").hidden = label === null;
-  get("board").hidden = get("about").hidden = label !== null;
-  if (VIEW?.table !== table) showTable(table);
-  document.title = `${label === null ? table.title : nameOf({ label })} · xmcbench leaderboards`;
+  get("start").hidden = label !== null || table !== undefined;
+  get("board").hidden = label !== null || table === undefined;
+  get("about").hidden = get("choice").hidden = label !== null;
+  get("choice").querySelector("h2").hidden = table !== undefined;
+  for (const link of document.querySelectorAll(".choice a")) {
+    const here = link.getAttribute("href") === (table ? addressOf(table) : "#");
+    here ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+    if (here && link.closest("details")) link.closest("details").open = true;
+  }
+  const name = label !== null ? nameOf({ label }) : table ? table.title : "All data sets";
+  document.title = `${name} · xmcbench leaderboards`;
   if (label !== null) {
     const title = showMethod(label, table);
     scrollTo(0, 0);
     title.focus();
-  } else if (LEFT) {
-    scrollTo(0, LEFT.y);
-    if (VIEW.section.contains(LEFT.link)) LEFT.link.focus({ preventScroll: true });
-    LEFT = null;
+    return;
   }
+  if (table) showTable(table, now);
+  else showMatrix();
+  if (!LEFT) return;
+  scrollTo(0, LEFT.y);
+  if (LEFT.link.isConnected && LEFT.link.checkVisibility()) LEFT.link.focus({ preventScroll: true });
+  LEFT = null;
 }
 
-function showTable(table) {
+function showTable(table, now) {
+  if (VIEW?.table !== table) mount(table);
+  const families = [...new Set(table.rows.map((row) => row.family))].sort();
+  offer(get("family"), [["", "all"], ...families.map((family) => [family, family])], now.get("family") ?? "");
+  if (get("find").value !== (now.get("find") ?? "")) get("find").value = now.get("find") ?? "";
+  const tested = table.tested.map((place) => table.metrics[place]);
+  offer(get("rank"), [...tested.entries()], tested.includes(now.get("by")) ? tested.indexOf(now.get("by")) : table.by);
+  offer(get("machine"), [...table.machines.entries()], Math.max(0, table.machines.indexOf(now.get("machine"))));
+  const [by, machine] = [get("rank").value, get("machine").value];
+  const metric = by === "" ? undefined : table.tested[by];
+  if (by !== DRAWN.by) {
+    const shown = table.metrics.slice(0, table.shown);
+    offer(get("quality"), [...shown.entries()], metric ?? 0);
+    showRanks(VIEW);
+    showParts(VIEW);
+  }
+  if (by !== DRAWN.by || machine !== DRAWN.machine) drawPlot(VIEW);
+  DRAWN = { by, machine };
+  offerColumns(table);
+  showColumns(VIEW, metric);
+  filter(VIEW);
+  showPair(VIEW);
+}
+
+/** Put the controls into the section of a table. */
+function mount(table) {
   VIEW?.section.classList.remove("on");
-  const quality = VIEW?.table.metrics[get("quality").value];
-  const rank = VIEW?.table.metrics[VIEW.table.tested[get("rank").value]];
-  const machine = VIEW?.table.machines[get("machine").value];
   VIEW = openTable(table);
+  DRAWN = {};
   VIEW.section.classList.add("on");
-  VIEW.section.querySelector(".tools-here").append(get("tools"));
+  VIEW.section.querySelector(".tools-here").append(get("tools"), get("pair"));
   VIEW.section.querySelector(".figures-here").append(get("figures"));
   get("tools").hidden = get("figures").hidden = !table.rows.length; // only published values: nothing to sort or draw
-  for (const link of document.querySelectorAll(".choice a")) {
-    const here = link.getAttribute("href") === addressOf(table);
-    here ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-  }
-  const families = [...new Set(table.rows.map((row) => row.family))].sort();
-  offer(get("family"), [["", "all"], ...families.map((family) => [family, family])]);
-  const tested = table.tested.map((place) => table.metrics[place]);
-  offer(get("rank"), [...tested.entries()], rank === undefined ? table.by : tested.indexOf(rank));
-  offer(get("machine"), [...table.machines.entries()], table.machines.indexOf(machine));
-  const shown = table.metrics.slice(0, table.shown);
-  offer(get("quality"), [...shown.entries()], shown.includes(quality) ? shown.indexOf(quality) : table.tested[table.by]);
-  showMachine(VIEW);
-  showRanks(VIEW);
-  filter(VIEW);
-  drawPlot(VIEW);
-  showParts(VIEW);
 }
 
 function dark() {
@@ -74,22 +92,33 @@ get("theme").addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
 showTheme();
 
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address says what is shown
+  get("main").focus();
+});
+
 if (BOARD.tables.length) {
+  get("matrix").hidden = !inMatrix().length;
   offer(get("cost"), BOARD.costs.map(([title, unit], i) => [i, `${title} (${unit})`]), 0);
-  for (const form of [get("tools"), get("axes")]) form.addEventListener("submit", (event) => event.preventDefault());
-  get("find").addEventListener("input", () => filter(VIEW));
-  get("family").addEventListener("change", () => filter(VIEW));
+  for (const id of ["tools", "axes", "cells"]) get(id).addEventListener("submit", (event) => event.preventDefault());
+  get("find").addEventListener("input", () => go({ find: get("find").value }, true));
+  get("family").addEventListener("change", () => go({ family: get("family").value }));
   get("rank").addEventListener("change", () => {
-    get("quality").value = VIEW.table.tested[get("rank").value];
-    showRanks(VIEW);
-    drawPlot(VIEW);
+    const by = Number(get("rank").value);
+    go({ by: by === VIEW.table.by ? null : VIEW.table.metrics[VIEW.table.tested[by]] });
   });
   get("machine").addEventListener("change", () => {
-    showMachine(VIEW);
-    drawPlot(VIEW);
+    const chosen = Number(get("machine").value);
+    go({ machine: chosen ? VIEW.table.machines[chosen] : null });
   });
+  get("columns").addEventListener("change", columnsChanged);
+  get("metric").addEventListener("change", () => {
+    go({ metric: get("metric").value === BOARD.overview.metrics[0] ? null : get("metric").value });
+  });
+  get("all").addEventListener("change", () => go({ rows: get("all").checked ? "all" : null }));
   for (const id of ["quality", "cost"]) get(id).addEventListener("change", () => drawPlot(VIEW));
-  new ResizeObserver(() => drawPlot(VIEW)).observe(get("plot"));
+  new ResizeObserver(() => VIEW && drawPlot(VIEW)).observe(get("plot"));
+  addEventListener("resize", () => VIEW && fit(VIEW));
   addEventListener("hashchange", route);
   route();
 }

@@ -2,12 +2,13 @@
 
 const OURS = "xmcbench run "; // the page offers to copy only commands that start so
 
-/** Show the page of the label; `home` is the table it was opened from. */
+/** Show the page of the label; `home` is the table it was opened from, or undefined. */
 function showMethod(label, home) {
   const rowsOf = (table) => table.rows.filter((row) => row.label === label);
   const places = BOARD.tables.flatMap((table) => rowsOf(table).map((row) => ({ table, row })));
   places.sort((a, b) => (b.table === home) - (a.table === home));
-  const back = el("p", {}, el("a", { href: addressOf(home) }, `← ${home.title}`));
+  const [to, where] = home ? [addressOf(home), home.title] : ["#", "All data sets"];
+  const back = el("p", {}, el("a", { href: to }, `← ${where}`));
   const title = el("h2", { tabindex: "-1" }, nameOf({ label }));
   if (!places.length) {
     get("method").replaceChildren(back, title, el("p", {}, "No method of this name has a record."));

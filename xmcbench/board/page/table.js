@@ -1,32 +1,49 @@
-// A data set's table: links, sorting, filter, ranks by another metric, costs of another machine class.
+// A data set's table: links, boxes to tick, sorting, filter, ranks by another metric.
 
 const VIEWS = new Map(); // the tables that were shown so far
 const FIRST_VALUE = 2; // columns before it: rank, method
-const firstCost = ({ table }) => FIRST_VALUE + table.shown + 1; // the column before it is the family
 
 /** A table's data, and the row of the page for each of its rows. Both have the same order at first. */
 function openTable(table) {
   if (VIEWS.has(table)) return VIEWS.get(table);
   const section = get(`table=${table.id}`);
-  const view = { table, section, lines: [], heads: [] };
-  VIEWS.set(table, view);
   const element = section.querySelector("table.main");
+  const view = { table, section, element, lines: [], heads: [], columns: [] };
+  VIEWS.set(table, view);
   if (!element) return view;
   const body = [...element.tBodies].flatMap((part) => [...part.rows]);
   view.lines = body.map((line, i) => ({ line, row: table.rows[i], first: i }));
   view.heads = [...element.tHead.rows[1].cells];
-  view.groups = [...element.tHead.rows[0].cells].slice(1);
-  // cells of the rows that have a cell in every column, in their first order, which does not change when cells move
-  view.wide = [element.tHead.rows[1], ...body, ...element.tFoot.rows].map((line) => [...line.cells]);
+  [view.before, ...view.groups] = element.tHead.rows[0].cells;
+  // cells by column in their first order, which does not change when cells or rows move
+  view.body = body.map((line) => [...line.cells]);
+  view.wide = [view.heads, ...view.body, ...[...element.tFoot.rows].map((line) => [...line.cells])];
+  const costs = view.heads.length - FIRST_VALUE - table.shown - 1;
+  table.perMachine = table.machines.length ? costs / table.machines.length : 0;
+  view.columns = view.heads.map((_, i) => columnOf(table, i));
   prepare(view);
+  drawBars(view);
   return view;
 }
 
-/** Method names become links, titles become buttons. */
+/** What a column of the page is: its name among the choices (null: always visible), metric, and place of its machine. */
+function columnOf(table, i) {
+  const metric = i - FIRST_VALUE;
+  if (metric < 0) return { name: null };
+  if (metric < table.shown) return { name: table.metrics[metric], metric };
+  if (metric === table.shown) return { name: FAMILY };
+  const cost = metric - table.shown - 1;
+  return { name: BOARD.costs[cost % table.perMachine][0], cost: cost % table.perMachine, place: Math.floor(cost / table.perMachine) };
+}
+
+/** Method names become links, titles become buttons, and each row gets a box to tick. */
 function prepare(view) {
   for (const { line, row } of view.lines) {
     const name = line.cells[1].querySelector("span");
     name.replaceWith(el("a", { href: addressOfMethod(row, view.table) }, ...name.childNodes));
+    const box = el("input", { type: "checkbox", "aria-label": `Compare ${nameOf(row)}` });
+    box.addEventListener("change", () => tick(row.label, box.checked));
+    line.cells[0].prepend(box);
   }
   for (const head of view.heads) {
     const button = el("button", { type: "button" }, ...head.childNodes);
@@ -58,15 +75,12 @@ function sort(view, head, direction) {
 
 /** The sort key of a column: a function from an entry of `lines` to a number, a text or null. */
 function keyOf(view, head) {
-  const column = view.heads.indexOf(head);
+  const { metric, cost, place } = view.columns[view.heads.indexOf(head)];
   const kind = head.dataset.sort;
   if (kind === "rank") return ({ row }) => standingBy(row, Number(get("rank").value), view.table);
-  if (kind === "value") return ({ row }) => row.values[column - FIRST_VALUE]?.[0] ?? null;
-  if (kind !== "cost") return ({ row }) => row[kind];
-  const perMachine = view.heads.filter((other) => other.dataset.sort === "cost").length / view.table.machines.length;
-  const place = column - firstCost(view);
-  const machine = Math.floor(place / perMachine);
-  return ({ row }) => costsOn(row, machine)?.[FIRST_COST + (place % perMachine)] ?? null;
+  if (kind === "value") return ({ row }) => row.values[metric]?.[0] ?? null;
+  if (kind === "cost") return ({ row }) => costsOn(row, place)?.[FIRST_COST + cost] ?? null;
+  return ({ row }) => row[kind];
 }
 
 /** Ranked rows are in the order of their values. */
@@ -84,25 +98,13 @@ function showRanks(view) {
   for (const { line, row } of view.lines) {
     const tied = row.ranks[by] && row.ranks[by][1] - row.ranks[by][0];
     const ties = tied ? [el("small", {}, `tied with ${tied}`)] : [];
-    line.cells[0].replaceChildren(rankOf(row, by), ...ties);
+    line.cells[0].replaceChildren(line.cells[0].querySelector("input"), rankOf(row, by), ...ties);
   }
   for (const cells of view.wide) {
     const values = cells.slice(FIRST_VALUE, FIRST_VALUE + table.shown);
     cells[FIRST_VALUE - 1].after(values[table.tested[by]], ...values.filter((_, i) => i !== table.tested[by]));
   }
   sort(view, view.heads[0], "ascending");
-}
-
-/** Show only the costs of the chosen machine class. */
-function showMachine(view) {
-  if (!view.lines.length || !view.table.machines.length) return;
-  const chosen = Number(get("machine").value);
-  const start = firstCost(view);
-  const width = (view.heads.length - start) / view.table.machines.length;
-  view.groups.forEach((group, i) => (group.hidden = i !== chosen));
-  for (const cells of view.wide) {
-    cells.slice(start).forEach((cell, i) => (cell.hidden = Math.floor(i / width) !== chosen));
-  }
 }
 
 /** Show only rows of the chosen family that have all words of the search, and their number. */
