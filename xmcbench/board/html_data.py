@@ -21,7 +21,8 @@ def of(board: Board) -> object:
     """The board as JSON-serialisable lists and dicts; tables in the order of `overview.in_order`."""
     costs = [[title, unit, unit in TIMES] for title, unit, *_ in COSTS]
     tables = [_table(table) for table in overview.in_order(board)]
-    return {"costs": costs, "flags": FLAGS, "level": LEVEL, "protocol": FIELDS, "tables": tables, "overview": _overview(board)}
+    words = {"costs": costs, "flags": FLAGS, "level": LEVEL, "protocol": FIELDS}
+    return {**words, "tables": tables, "overview": _overview(board)}
 
 
 def _overview(board: Board) -> dict[str, object]:
