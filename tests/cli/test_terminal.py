@@ -72,6 +72,23 @@ def test_a_last_column_is_wrapped_between_words_under_itself() -> None:
     ]
 
 
+def test_no_number_is_cut_and_no_short_word_broken() -> None:
+    """A command that names no column to drop loses numbers from the right before one of them is cut."""
+    rows = [("metric", "A", "B", "B − A", "verdict"), ("P@1:seen-labels", "71.84", "68.77", "-3.08", "not decided yet")]
+    assert table(rows, 45, right=("A", "B", "B − A"))[1:] == [
+        "P@1:seen-labels  71.84  68.77  -3.08  not",
+        " " * 38 + "decided",
+        " " * 38 + "yet",
+    ]
+    assert table(rows, 32, right=("A", "B", "B − A")) == [
+        "metric               A  verdict",
+        "P@1:seen-labels  71.84  not",
+        "                        decided",
+        "                        yet",
+        "(no room for: B − A, B; --json has all)",
+    ]
+
+
 @pytest.mark.parametrize("narrow", [30], indirect=True)
 @pytest.mark.usefixtures("narrow")
 def test_running_text_keeps_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -230,11 +230,13 @@ def print_gaps(gaps: Sequence[Gap], grouped: bool) -> None:
         paired = ["", "", "", ""]
         if gap.p_adjusted is not None:
             paired = [f"[{low}, {high}]", p_value(gap.p_adjusted), number(gap.won), number(gap.lost)]
-        verdict = styled(gap.verdict + (f" ({gap.why})" if gap.why else ""), STYLE[gap.verdict])
+        verdict = styled(gap.verdict, STYLE[gap.verdict])
         rows.append((gap.metric, percent(gap.expected), percent(gap.got), difference, *paired, verdict))
-    print_table([titles, *rows], right=titles[1:-1], drop=("won", "lost"))
+    print_table([titles, *rows], right=titles[1:-1], drop=("won", "lost", "interval", "p"))
     counts = Counter(gap.verdict for gap in gaps)
     print_text(f"{counted(len(gaps), 'metric')}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    for why in dict.fromkeys(gap.why for gap in gaps if gap.why):
+        print_text(f"unknown, {why}: {', '.join(gap.metric for gap in gaps if gap.why == why)}")
 
 
 def print_differences(differences: Differences, seeds: str = "") -> None:

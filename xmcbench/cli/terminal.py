@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Columns = Mapping[str, Iterable[object]]  # title → cells
 PROSE = 100  # maximum width of running text in characters
 PIPE_WIDTH = 10_000  # characters; no table needs more
+WORD = 20  # characters; longer words may be broken
 LAST = 40  # characters that a text in the last column gets before other columns are left out
 
 
@@ -72,7 +73,8 @@ def print_table(
     right : titles of the columns to align at the right, such as numbers; these columns never wrap.
     short : title → function that shortens the cells of a column; applied in this order while the table is too wide for
         `LAST` characters of a text in the last column.
-    drop : titles of the columns to leave out if that isn't enough, in this order. After that, the widest texts wrap.
+    drop : titles of the columns to leave out if that isn't enough, in this order. After that, the widest texts wrap
+        between words, and columns of `right` are left out, the last first, before a number is cut or a word broken.
     console : where to print; default: standard output.
     """
     console = console or make_console()
@@ -84,6 +86,10 @@ def print_table(
             by_title[title] = [shorten(str(cell)) for cell in by_title[title]]
     for title in drop:
         if title in by_title and _too_wide(by_title, right, console):
+            del by_title[title]
+            dropped.append(title)
+    for title in [str(title) for title in titles[:0:-1] if title in right]:
+        if title in by_title and _narrowest(by_title, right) > console.width:
             del by_title[title]
             dropped.append(title)
     lines = [_as_text(_table(by_title, right), console)]
@@ -111,11 +117,31 @@ def _table(
     for i, title in enumerate(by_title, 1):
         if title in right:
             table.add_column(Text(clean(title)), justify="right", no_wrap=True)
+        elif _one_word(title, by_title[title]):
+            table.add_column(Text(clean(title)), no_wrap=True)
         else:
             table.add_column(Text(clean(title)), overflow="fold", max_width=last if i == len(by_title) else None)
     for row in zip(*by_title.values(), strict=True):
         table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
     return table
+
+
+def _one_word(title: str, cells: Iterable[object]) -> bool:
+    """Whether all texts of a column are single words that must not be broken."""
+    return all(len(text) <= WORD and " " not in text for text in (title, *map(str, cells)))
+
+
+def _narrowest(by_title: Columns, right: Collection[str], gap: int = 2) -> int:
+    """The width of a table whose texts wrap at every space, and in words longer than `WORD`, which may get half of that."""
+    width = -gap
+    for title, cells in by_title.items():
+        texts = [title, *map(str, cells)]
+        if title in right:
+            width += gap + max(map(len, texts))
+        else:
+            lengths = [len(word) for text in texts for word in text.split()]
+            width += gap + max((n if n <= WORD else WORD // 2 for n in lengths), default=0)
+    return width
 
 
 def _too_wide(by_title: Columns, right: Collection[str], console: Console) -> bool:
