@@ -132,7 +132,7 @@ def _one_word(title: str, cells: Iterable[object]) -> bool:
 
 
 def _narrowest(by_title: Columns, right: Collection[str], gap: int = 2) -> int:
-    """The width of a table whose texts wrap at every space, and in words longer than `WORD`, which may get half of that."""
+    """The width of a table whose texts wrap at every space, and words longer than `WORD` at half of it."""
     width = -gap
     for title, cells in by_title.items():
         texts = [title, *map(str, cells)]
