@@ -1,0 +1,193 @@
+"""Growth curves: fit time, memory, size of the model and time per query against the numbers of labels and rows.
+
+    python tests/benchmarks/scale.py [--results FOLDER] [--methods NAMES] [--labels COUNTS] [--rows COUNTS] [--to FILE]
+    python tests/benchmarks/scale.py --methods parabel,xrlinear --labels 16384,65536 --rows 50000
+
+Each point is one `xmcbench run` in a process of its own, on synthetic rows with amazon-670k's number of features and
+labels per row. Every count of --labels is combined with the first of --rows, and every count of --rows with the first
+of --labels. Finished runs are in the results folder and are not repeated, so that an interrupted call goes on; where
+a run ends without a score, its curve ends, and its reason is printed.
+
+For each method and cost y, least squares fit log y = c + α log L + β log N over its points: the exponents. The bill
+is these fits at the sizes of real data sets, which is an extrapolation where no run was as large.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+METHODS = "elias,elias[index=none],parabel,xrlinear,ance"
+LABELS = "16384,65536,262144,670091,2812281"
+ROWS = "50000,200000,490449"
+SHAPE = "features=135909,per_row=5.45,test=1000"
+SIZES = {  # labels, training rows
+    "amazon-670k": (670_091, 490_449),
+    "amazon-3m": (2_812_281, 1_717_899),
+    "100 M labels": (100_000_000, 100_000_000),
+}
+COSTS = {"fit, h": 3600.0, "memory, GiB": 2.0**30, "model, GiB": 2.0**30, "query p50, ms": 1.0}  # divisors of the units
+
+
+class Point(NamedTuple):
+    """One run: its sizes, and its costs in the order of `COSTS` and in seconds, bytes and milliseconds."""
+
+    labels: int
+    rows: int
+    costs: tuple[float, ...]
+
+
+class Fit(NamedTuple):
+    """log y = constant + by_labels · log L + by_rows · log N; an exponent that no two points show is nan."""
+
+    constant: float
+    by_labels: float
+    by_rows: float
+
+    def at(self, labels: int, rows: int) -> float:
+        return math.exp(self.constant + self.by_labels * math.log(labels) + self.by_rows * math.log(rows))
+
+
+def fit(points: Sequence[Point], cost: int) -> Fit:
+    """Least squares over the points whose cost is above 0."""
+    found = [(point.labels, point.rows, point.costs[cost]) for point in points if point.costs[cost] > 0]
+    if not found:
+        return Fit(math.nan, math.nan, math.nan)
+    labels, rows, y = np.log(np.asarray(found, dtype=np.float64)).T
+    columns = {1: labels, 2: rows}
+    known = [i for i, column in columns.items() if np.ptp(column) > 0]
+    design = np.stack([np.ones_like(y), *(columns[i] for i in known)], axis=1)
+    solution = np.full(3, math.nan)
+    solution[[0, *known]] = np.linalg.lstsq(design, y, rcond=None)[0]
+    return Fit(*solution.tolist())
+
+
+def pairs(labels: Sequence[int], rows: Sequence[int]) -> list[tuple[int, int]]:
+    """(labels, rows) of the two curves, the smallest first."""
+    return sorted({*((count, rows[0]) for count in labels), *((labels[0], count) for count in rows)})
+
+
+def point(method: str, labels: int, rows: int, options: Sequence[str]) -> Point | str:
+    """Run one point, or read it if it was run; a reason if it has no costs."""
+    dataset = f"synthetic[rows={rows},labels={labels},{SHAPE}]"
+    command = [sys.executable, "-m", "xmcbench", "run", method, "--dataset", dataset, "--json", *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    records: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    record = next((one for one in records if one["method"]["name"] == method.partition("[")[0]), None)
+    if record is None:  # the plan also has popularity, the floor
+        return f"exit code {done.returncode} without a record"
+    if record["status"] != "ok":
+        return f"{record['status']}: {record.get('reason') or record.get('error') or 'no reason on record'}"
+    costs = record["costs"]
+    names = ("fit_seconds", "peak_rss_bytes", "model_bytes", "query_p50_ms")
+    return Point(labels, rows, tuple(float(costs[name] or 0) for name in names))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def short(number: float) -> str:
+    return "–" if math.isnan(number) else f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
+
+
+def report(points: dict[str, list[Point]]) -> str:
+    """Three Markdown tables: the points, the exponents, the bill."""
+    units = list(COSTS.values())
+    measured = [
+        (method, f"{p.labels:,}", f"{p.rows:,}", *map(short, np.divide(p.costs, units)))
+        for method, found in points.items()
+        for p in found
+    ]
+    fits = {method: [fit(found, i) for i in range(len(COSTS))] for method, found in points.items()}
+    exponents = [
+        (method, *itertools.chain.from_iterable((short(one.by_labels), short(one.by_rows)) for one in of_costs))
+        for method, of_costs in fits.items()
+    ]
+    bill = [
+        (size, method, *map(short, np.divide([one.at(*counts) for one in of_costs], units)))
+        for size, counts in SIZES.items()
+        for method, of_costs in fits.items()
+    ]
+    return "\n\n".join(
+        [
+            table(["method", "labels", "rows", *COSTS], measured),
+            table(["method", *(f"{name.split(',')[0]}: {by}" for name in COSTS for by in ("α", "β"))], exponents),
+            table(["data set", "method", *COSTS], bill),
+        ]
+    )
+
+
+def draw(points: dict[str, list[Point]], file: Path) -> None:
+    """The curves of labels, one panel per cost."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    from xmcbench.plots.sheet import STYLE
+
+    mpl.use("Agg")
+    with mpl.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(COSTS), figsize=(13, 3.6), layout="constrained")
+        for i, (panel, (title, unit)) in enumerate(zip(panels, COSTS.items(), strict=True)):
+            for method, found in points.items():
+                rows = min(p.rows for p in found)
+                curve = [(p.labels, p.costs[i] / unit) for p in found if p.rows == rows and p.costs[i] > 0]
+                panel.plot(*zip(*curve, strict=True), marker="o", label=f"{method}, {rows:,} rows")
+            panel.set(xscale="log", yscale="log", xlabel="labels", title=title)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        figure.savefig(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", default="results-scale", help="the folder of the runs")
+    parser.add_argument("--methods", default=METHODS, help="separated by commas outside brackets")
+    parser.add_argument("--labels", default=LABELS)
+    parser.add_argument("--rows", default=ROWS)
+    parser.add_argument("--to", type=Path, help="also draw the curves of labels")
+    args, options = parser.parse_known_args()  # the others are options of `xmcbench run`
+    labels, rows = ([int(count) for count in text.split(",")] for text in (args.labels, args.rows))
+    points: dict[str, list[Point]] = {}
+    for method in split(args.methods):
+        found: list[Point] = []
+        ended = (math.inf, math.inf)
+        for counts in pairs(labels, rows):
+            if counts[0] >= ended[0] and counts[1] >= ended[1]:
+                continue  # larger than what could not be run
+            one = point(method, *counts, ["--results", args.results, *options])
+            if isinstance(one, str):
+                print(f"{method} with {counts[0]:,} labels and {counts[1]:,} rows: {one}", file=sys.stderr)
+                ended = counts
+            else:
+                found.append(one)
+        if found:
+            points[method] = found
+    print(report(points))
+    if args.to:
+        draw(points, args.to)
+
+
+def split(names: str) -> list[str]:
+    """Names separated by the commas that are in no brackets."""
+    parts, depth = [""], 0
+    for character in names:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+if __name__ == "__main__":
+    main()
