@@ -130,22 +130,25 @@ def report(points: dict[str, list[Point]]) -> str:
 
 def draw(points: dict[str, list[Point]], file: Path) -> None:
     """The curves of labels, one panel per cost."""
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
+    from xmcbench.plots import sheet
 
-    from xmcbench.plots.sheet import STYLE
-
-    mpl.use("Agg")
-    with mpl.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(COSTS), figsize=(13, 3.6), layout="constrained")
-        for i, (panel, (title, unit)) in enumerate(zip(panels, COSTS.items(), strict=True)):
+    sheet.check_file(file)
+    with sheet.style():
+        figure, axes = sheet.panels(len(COSTS), width=3.2)
+        lines = []
+        for i, (panel, (title, unit)) in enumerate(zip(axes, COSTS.items(), strict=True)):
+            every = []
             for method, found in points.items():
                 rows = min(p.rows for p in found)
-                curve = [(p.labels, p.costs[i] / unit) for p in found if p.rows == rows and p.costs[i] > 0]
-                panel.plot(*zip(*curve, strict=True), marker="o", label=f"{method}, {rows:,} rows")
+                curve = sorted((p.labels, p.costs[i] / unit) for p in found if p.rows == rows and p.costs[i] > 0)
+                lines.append(*panel.plot(*np.reshape(curve, (-1, 2)).T, marker="o", label=f"{method}, {rows:,} rows"))
+                every += curve
             panel.set(xscale="log", yscale="log", xlabel="labels", title=title)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        figure.savefig(file)
+            if every:
+                for axis, values in zip((panel.xaxis, panel.yaxis), np.transpose(every), strict=True):
+                    sheet.log_axis(axis, values.min(), values.max())
+        sheet.finish(figure, "Growth with the number of labels", lines[: len(points)], [f"synthetic[{SHAPE}]"])
+        sheet.save(figure, file)
 
 
 def main() -> None:
