@@ -135,9 +135,9 @@ def draw(points: dict[str, list[Point]], file: Path) -> None:
     sheet.check_file(file)
     with sheet.style():
         figure, axes = sheet.panels(len(COSTS), width=3.2)
-        lines = []
+        lines: list[Any] = []
         for i, (panel, (title, unit)) in enumerate(zip(axes, COSTS.items(), strict=True)):
-            every = []
+            every: list[tuple[float, float]] = []
             for method, found in points.items():
                 rows = min(p.rows for p in found)
                 curve = sorted((p.labels, p.costs[i] / unit) for p in found if p.rows == rows and p.costs[i] > 0)
