@@ -23,8 +23,9 @@ function drawPlot({ table }) {
   const where = table.machines.length ? ` on ${table.machines[machine]}` : "";
   const what = `${table.metrics[quality]} against ${title.toLowerCase()} (${unit})${where}`;
   get("plot").replaceChildren();
-  if (points.length) chart(points, width, narrow, what, `${title}, ${unit}`, `${table.metrics[quality]}, %`);
-  explain(points, missing, narrow, what);
+  const axes = [`${title}, ${unit}`, `${table.metrics[quality]}, %`];
+  const without = points.length ? chart(points, width, narrow, what, ...axes) : [];
+  explain(points, missing, without, narrow, what);
 }
 
 /** Mark the points that no other point beats in both. Times of a busy machine are left out, since they are too high,
@@ -38,7 +39,7 @@ function markFrontier(points) {
   }
 }
 
-/** Draw the plot on the page, because texts have a width only there. */
+/** Draw the plot on the page, because texts have a width only there; returns the points whose names have no place. */
 function chart(points, width, narrow, what, xTitle, yTitle) {
   const height = Math.round(Math.min(460, Math.max(300, width * 0.5)));
   const area = { ...MARGIN, right: width - MARGIN.right, bottom: height - MARGIN.bottom };
@@ -50,7 +51,7 @@ function chart(points, width, narrow, what, xTitle, yTitle) {
   for (const tick of decades(x.low, x.high)) {
     const at = x.of(across(tick));
     drawing.append(svg("line", { class: "grid", x1: at, x2: at, y1: area.top, y2: area.bottom }));
-    drawing.append(svg("text", { x: at, y: area.bottom + LINE + 3, "text-anchor": "middle" }, short(tick)));
+    drawing.append(svg("text", { x: at, y: area.bottom + 18, "text-anchor": "middle" }, short(tick)));
   }
   for (const tick of steps(y.low, y.high)) {
     const at = y.of(tick);
@@ -59,18 +60,18 @@ function chart(points, width, narrow, what, xTitle, yTitle) {
   }
   const below = { class: "axis", x: area.right, y: height - 6, "text-anchor": "end" };
   drawing.append(svg("text", below, `${xTitle} (log scale)`));
-  drawing.append(svg("text", { class: "axis", x: 0, y: LINE - 2 }, yTitle));
+  drawing.append(svg("text", { class: "axis", x: 0, y: 13 }, yTitle));
   for (const point of points) Object.assign(point, { left: x.of(across(point.x)), top: y.of(point.y) });
   const front = points.filter((point) => point.front);
   const path = front.map(({ left, top }, i) => (i ? `H${left}V${top}` : `M${left},${top}`)).join("") + `H${area.right}`;
   drawing.append(svg("path", { class: "frontier", d: path }));
   for (const point of points) drawing.append(dot(point));
-  const texts = points.map((point, i) => {
-    return svg("text", { class: point.front ? "name front" : "name" }, narrow ? String(i + 1) : cut(point.label));
-  });
+  points.forEach((point, i) => (point.text = narrow ? String(i + 1) : cut(point.label)));
+  const ordered = [...points.filter((point) => point.front), ...points.filter((point) => !point.front)];
+  const texts = ordered.map(({ text, front }) => svg("text", { class: front ? "name front" : "name" }, text));
   get("plot").append(drawing);
   drawing.append(...texts);
-  drawing.append(...placeNames(points, texts, area));
+  return placeNames(drawing, ordered, texts, area, frontierBoxes(points, area));
 }
 
 function dot(point) {
@@ -123,7 +124,7 @@ function summary(points, what) {
   return `${what}: ${points.length} methods; the frontier, from cheap to expensive: ${onFrontier}. The table has all values.`;
 }
 
-function explain(points, missing, narrow, what) {
+function explain(points, missing, without, narrow, what) {
   const busy = points.filter((point) => point.busy);
   const aside = points.length - busy.length >= 2;
   const other = busy.length && aside ? "other method measured on a quiet machine" : "other method";
@@ -134,6 +135,7 @@ function explain(points, missing, narrow, what) {
   const caption = `${what}. Methods on the line: no ${other} is both better and cheaper.${hollow}`;
   const names = narrow ? [el("ol", {}, ...points.map((point) => el("li", {}, point.label)))] : [];
   const left = missing.length ? [el("p", {}, `Not drawn: ${missing.join(", ")}.`)] : [];
+  if (without.length) left.push(el("p", {}, `No room for the name of ${without.map(({ label }) => label).join(", ")}.`));
   const line = points.length ? caption : "No method has both this metric and this cost.";
   get("caption").replaceChildren(el("p", {}, line), ...names, ...left);
 }
