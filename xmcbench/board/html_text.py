@@ -13,7 +13,8 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from xmcbench.board.cells import NONE
-from xmcbench.board.model import BY, FLAGS, Costs, Row, Table
+from xmcbench.board.model import BY, FLAGS, Costs, PublishedRow, Row, Table
+from xmcbench.board.protocol import described, is_propensity_scored
 from xmcbench.escaping import clean
 
 # title, unit on the page, field of `Costs`, factor from the field's unit to the page's
@@ -143,3 +144,16 @@ def metrics_of(table: Table) -> list[str]:
 def notes(table: Table) -> list[str]:
     """Data versions and sources of the published values, which are long and shared, so each is listed once."""
     return list(dict.fromkeys(note for row in table.published for note in (row.data_version, row.source) if note))
+
+
+def protocol(row: PublishedRow) -> str:
+    """How published values were made, in words, with the split."""
+    split = [] if row.protocol.split is None else [f"split: {row.protocol.split}"]
+    return "; ".join([described(row.protocol, row.values), *split])
+
+
+def mark(row: PublishedRow, metric: str) -> str:
+    """Why a published value can't be compared with any other one; "" if nothing forbids it."""
+    if row.verdict == "wrong at its source":
+        return "wrong"
+    return "other PSP" if row.protocol.psp == "other" and is_propensity_scored(metric) else ""

@@ -56,6 +56,7 @@ function showTable(table, now) {
   showColumns(VIEW, metric);
   filter(VIEW);
   showPair(VIEW);
+  filterPublished(VIEW);
 }
 
 /** Put the controls into the section of a table. */
@@ -66,6 +67,7 @@ function mount(table) {
   VIEW.section.classList.add("on");
   VIEW.section.querySelector(".tools-here").append(get("tools"), get("pair"));
   VIEW.section.querySelector(".figures-here").append(get("figures"));
+  VIEW.section.querySelector(".protocol-here")?.append(get("protocol"));
   get("tools").hidden = get("figures").hidden = !table.rows.length; // only published values: nothing to sort or draw
 }
 
@@ -100,7 +102,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 if (BOARD.tables.length) {
   get("matrix").hidden = !inMatrix().length;
   offer(get("cost"), BOARD.costs.map(([title, unit], i) => [i, `${title} (${unit})`]), 0);
-  for (const id of ["tools", "axes", "cells"]) get(id).addEventListener("submit", (event) => event.preventDefault());
+  for (const id of ["tools", "axes", "cells", "protocol"]) get(id).addEventListener("submit", (event) => event.preventDefault());
   get("find").addEventListener("input", () => go({ find: get("find").value }, true));
   get("family").addEventListener("change", () => go({ family: get("family").value }));
   get("rank").addEventListener("change", () => {
@@ -111,6 +113,7 @@ if (BOARD.tables.length) {
     const chosen = Number(get("machine").value);
     go({ machine: chosen ? VIEW.table.machines[chosen] : null });
   });
+  get("protocol").addEventListener("change", ({ target }) => go({ [target.name]: target.value }));
   get("columns").addEventListener("change", columnsChanged);
   get("metric").addEventListener("change", () => {
     go({ metric: get("metric").value === BOARD.overview.metrics[0] ? null : get("metric").value });
