@@ -150,6 +150,7 @@ def _row(
         "" if outside else f"xmcbench run '{label}' --dataset {dataset} --view {view} --seeds {seeds}",
         runs,
         floor=family == "floor",
+        fit=label.partition("[beam=")[0],
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from xmcbench.board import cells, html_text, overview
+from xmcbench.board import cells, fits, html_text, overview
+from xmcbench.board.colours import colours as colours_of
 from xmcbench.board.html_text import COSTS, HASH, TIMES, columns, heading, identity, machine_name, ordered, rounded
 from xmcbench.board.model import FLAGS, LEVEL, Board, Row, Run, Table, Value
 from xmcbench.board.protocol import FIELDS
@@ -21,7 +22,9 @@ def of(board: Board) -> object:
     """The board as JSON-serialisable lists and dicts; tables in the order of `overview.in_order`."""
     costs = [[title, unit, unit in TIMES] for title, unit, *_ in COSTS]
     tables = [_table(table) for table in overview.in_order(board)]
-    words = {"costs": costs, "flags": FLAGS, "level": LEVEL, "protocol": FIELDS}
+    families = {row.family for table in board.tables for row in table.rows}
+    colours = [[name, colour] for name, colour in colours_of(families).items() if name in families]
+    words = {"families": colours, "costs": costs, "flags": FLAGS, "level": LEVEL, "protocol": FIELDS}
     return {**words, "tables": tables, "overview": _overview(board)}
 
 
@@ -70,8 +73,21 @@ def _table(table: Table) -> dict[str, object]:
         "machines": [machine_name(*each) for each in cells.machines(table)],
         "pairs": [_pairs(table, name) for name in tested],
         "rows": [_row(table, row, metrics, tested) for row in ordered(table)],
+        "fits": _fits(table),
         "protocols": [[getattr(row.protocol, name) for name in FIELDS] for row in table.published],  # to filter by
     }
+
+
+def _fits(table: Table) -> list[list[object]]:
+    """Each fit with rows of several settings: its label, the query parameters that differ, and for each row its place
+    in `rows` and its setting."""
+    place = {id(row): i for i, row in enumerate(ordered(table))}
+    found: list[list[object]] = []
+    for rows in fits.by_fit(ordered(table)):
+        if len(rows) > 1 and (names := fits.varying(rows)):
+            settings = [[place[id(row)], fits.setting(row, names)] for row in rows]
+            found.append([fits.label_of(rows[0]), ", ".join(names), settings])
+    return found
 
 
 def _pairs(table: Table, metric: str) -> list[float | None] | None:

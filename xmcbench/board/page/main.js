@@ -1,6 +1,6 @@
 // Shows what the address says. Controls are set up here.
 let VIEW; // the table that is shown
-let DRAWN = {}; // the metric and machine that its order, plot and parts are drawn for
+let DRAWN = {}; // what its order and parts are shown by, and what its figure shows
 let LEFT = null; // scroll position and focused link when a method's page was opened
 
 function route() {
@@ -45,13 +45,13 @@ function showTable(table, now) {
   const [by, machine] = [get("rank").value, get("machine").value];
   const metric = by === "" ? undefined : table.tested[by];
   if (by !== DRAWN.by) {
-    const shown = table.metrics.slice(0, table.shown);
-    offer(get("quality"), [...shown.entries()], metric ?? 0);
     showRanks(VIEW);
     showParts(VIEW);
   }
-  if (by !== DRAWN.by || machine !== DRAWN.machine) drawPlot(VIEW);
-  DRAWN = { by, machine };
+  offerFigures(table, now, metric);
+  const figure = [machine, ...["figure", "quality", "cost"].map((id) => get(id).value)].join();
+  if (figure !== DRAWN.figure) drawFigure(VIEW);
+  DRAWN = { by, figure };
   offerColumns(table);
   showColumns(VIEW, metric);
   filter(VIEW);
@@ -101,13 +101,12 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 
 if (BOARD.tables.length) {
   get("matrix").hidden = !inMatrix().length;
-  offer(get("cost"), BOARD.costs.map(([title, unit], i) => [i, `${title} (${unit})`]), 0);
   for (const id of ["tools", "axes", "cells", "protocol"]) get(id).addEventListener("submit", (event) => event.preventDefault());
   get("find").addEventListener("input", () => go({ find: get("find").value }, true));
   get("family").addEventListener("change", () => go({ family: get("family").value }));
   get("rank").addEventListener("change", () => {
     const by = Number(get("rank").value);
-    go({ by: by === VIEW.table.by ? null : VIEW.table.metrics[VIEW.table.tested[by]] });
+    go({ by: by === VIEW.table.by ? null : VIEW.table.metrics[VIEW.table.tested[by]], quality: null });
   });
   get("machine").addEventListener("change", () => {
     const chosen = Number(get("machine").value);
@@ -119,8 +118,10 @@ if (BOARD.tables.length) {
     go({ metric: get("metric").value === BOARD.overview.metrics[0] ? null : get("metric").value });
   });
   get("all").addEventListener("change", () => go({ rows: get("all").checked ? "all" : null }));
-  for (const id of ["quality", "cost"]) get(id).addEventListener("change", () => drawPlot(VIEW));
-  new ResizeObserver(() => VIEW && drawPlot(VIEW)).observe(get("plot"));
+  get("figure").addEventListener("change", () => go({ figure: get("figure").value }));
+  get("quality").addEventListener("change", () => go({ quality: VIEW.table.metrics[get("quality").value] }));
+  get("cost").addEventListener("change", () => go({ cost: BOARD.costs[get("cost").value][0] }));
+  new ResizeObserver(() => VIEW && get("plot").clientWidth !== AT_WIDTH && drawFigure(VIEW)).observe(get("plot"));
   addEventListener("resize", () => VIEW && fit(VIEW));
   addEventListener("hashchange", route);
   route();

@@ -3,19 +3,20 @@ const LINE = 17; // height of a line of text in pixels, with the edge of page co
 const GAPS = [8, 12, 17, 23, 30, 38, 48, 60, 75, 92]; // distances of a name from its point
 const FAR = 20; // distance from which a line leads to the point
 const ANGLES = [0, 30, -30, 180, 150, -150, 90, -90, 60, -60, 120, -120, 15, -15, 165, -165, 75, -75, 105, -105];
-const PIECES = 12; // boxes that stand for such a line
+const PIECES = 16; // boxes that stand for a line
 
 /** Place the names of points, the first ones first, and add lines to those that are far; returns the points whose names
- * have no place. `lines` are boxes that no name may cover, such as intervals; a line to a name may cross them. */
-function placeNames(drawing, points, texts, area, lines) {
-  const dots = points.map(({ left, top }) => ({ x: left - 5, y: top - 5, w: 10, h: 10 }));
-  const taken = [...dots];
+ * have no place. `all` are the points of the plot, named or not. `lines` are boxes that no name may cover, such as
+ * intervals; a line to a name may cross them. */
+function placeNames(drawing, all, points, texts, area, lines) {
+  const dots = new Map(all.map((point) => [point, { x: point.left - 5, y: point.top - 5, w: 10, h: 10 }]));
+  const taken = [...dots.values()];
   const without = [];
   points.forEach((point, i) => {
     const w = texts[i].getComputedTextLength() + 3;
     const isFree = ({ box, leader }) =>
       ![...taken, ...lines].some((other) => meet(box, other)) &&
-      !leader.some((piece) => taken.some((other) => other !== dots[i] && meet(piece, other)));
+      !leader.some((piece) => taken.some((other) => other !== dots.get(point) && meet(piece, other)));
     const found = places(point, w, area).find(isFree);
     if (!found) {
       without.push(point);
@@ -28,6 +29,23 @@ function placeNames(drawing, points, texts, area, lines) {
     if (leader.length) drawing.append(svg("line", { class: "leader", x1: point.left, y1: point.top, x2: end.x, y2: end.y }));
   });
   return without;
+}
+
+/** Place names in a column beside points that have the same x, in the order of the points and with lines to them; returns
+ * the points whose names have no place. */
+function stackNames(drawing, points, texts, area) {
+  const most = Math.floor((area.bottom - area.top) / LINE);
+  const order = [...points.keys()].sort((i, j) => points[i].top - points[j].top);
+  const tops = [];
+  for (const i of order.slice(0, most)) tops.push(Math.max((tops.at(-1) ?? -Infinity) + LINE, points[i].top - LINE / 2));
+  for (let n = tops.length - 1, end = area.bottom; n >= 0; n--, end = tops[n + 1]) tops[n] = Math.min(tops[n], end - LINE);
+  order.forEach((i, n) => {
+    if (n >= most) return texts[i].remove();
+    const [x, y] = [points[i].left + 30, tops[n] + LINE / 2];
+    fill(texts[i], { x, y: y + 4 }, []);
+    drawing.append(svg("line", { class: "leader", x1: points[i].left + 6, y1: points[i].top, x2: x - 4, y2: y }));
+  });
+  return order.slice(most).map((i) => points[i]);
 }
 
 /** The boxes around a point within the area that a text of this width may have, the nearest first. */
@@ -47,22 +65,12 @@ function places({ left, top }, w, area) {
   return found;
 }
 
-/** Small boxes along the line from a point to the end. */
+/** Small boxes along the line from a point to the end, which stand for it. */
 function pieces(left, top, end) {
   const [w, h] = [(end.x - left) / PIECES, (end.y - top) / PIECES];
   return Array.from({ length: PIECES }, (_, i) => {
     const [x, y] = [left + i * w, top + i * h];
     return { x: Math.min(x, x + w) - 0.5, y: Math.min(y, y + h) - 0.5, w: Math.abs(w) + 1, h: Math.abs(h) + 1 };
-  });
-}
-
-/** The frontier's lines as boxes. */
-function frontierBoxes(points, area) {
-  const front = points.filter((point) => point.front);
-  return front.flatMap(({ left, top }, i) => {
-    const next = front[i + 1] ?? { left: area.right, top };
-    const along = { x: left, y: top - 1, w: next.left - left, h: 2 };
-    return [along, { x: next.left - 1, y: next.top, w: 2, h: top - next.top }];
   });
 }
 
