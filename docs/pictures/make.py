@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
@@ -38,6 +39,8 @@ def board(path: Path) -> None:
         page.goto(BOARD.as_uri())
         page.screenshot(path=path)
         browser.close()
+    with Image.open(path) as picture:  # few colours: a third of the bytes
+        picture.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def plot(path: Path) -> None:
