@@ -79,6 +79,7 @@ def numbers(page: Any) -> list[list[str]]:
     """The lines of the table below the figure."""
     page.get_by_text("Numbers of this figure").locator("visible=true").first.press("Enter")
     lines = page.get_by_role("region", name="Numbers of this figure").locator("tbody tr")
+    lines.first.wait_for()  # the table is made when the browser says that its place is open
     return [[text.strip() for text in line.split("\t")] for line in lines.all_inner_texts()]
 
 

@@ -15,7 +15,7 @@ function placeNames(drawing, all, points, texts, area, lines) {
   points.forEach((point, i) => {
     const w = texts[i].getComputedTextLength() + 3;
     const isFree = ({ box, leader }) =>
-      ![...taken, ...lines].some((other) => meet(box, other)) &&
+      ![taken, lines].some((boxes) => boxes.some((other) => meet(box, other))) &&
       !leader.some((piece) => taken.some((other) => other !== dots.get(point) && meet(piece, other)));
     const found = places(point, w, area).find(isFree);
     if (!found) {
@@ -36,9 +36,12 @@ function placeNames(drawing, all, points, texts, area, lines) {
 function stackNames(drawing, points, texts, area) {
   const most = Math.floor((area.bottom - area.top) / LINE);
   const order = [...points.keys()].sort((i, j) => points[i].top - points[j].top);
-  const tops = [];
-  for (const i of order.slice(0, most)) tops.push(Math.max((tops.at(-1) ?? -Infinity) + LINE, points[i].top - LINE / 2));
-  for (let n = tops.length - 1, end = area.bottom; n >= 0; n--, end = tops[n + 1]) tops[n] = Math.min(tops[n], end - LINE);
+  const own = order.slice(0, most).map((i) => points[i].top - LINE / 2);
+  const spread = [...own]; // pushed downwards; below, pushed upwards: half of both is as far apart
+  for (let n = 1; n < own.length; n++) spread[n] = Math.max(spread[n], spread[n - 1] + LINE);
+  for (let n = own.length - 2; n >= 0; n--) own[n] = Math.min(own[n], own[n + 1] - LINE);
+  const within = (top, n) => Math.max(Math.min(top, area.bottom - (own.length - n) * LINE), area.top + n * LINE);
+  const tops = own.map((top, n) => within((top + spread[n]) / 2, n));
   order.forEach((i, n) => {
     if (n >= most) return texts[i].remove();
     const [x, y] = [points[i].left + 30, tops[n] + LINE / 2];
