@@ -157,3 +157,32 @@ def test_axe_finds_nothing_serious(browser: Any, sample_page: Path, colours: str
         ]
         assert serious == []
     page.close()
+
+
+def test_a_link_from_further_down_leads_to_the_heading(newcomer: Reader) -> None:
+    """By mouse and by keyboard; back to where the reader was from a method's page."""
+    page = newcomer.page
+    link = page.locator("table.best a").last
+    link.scroll_into_view_if_needed()
+    assert page.evaluate("scrollY") > 0
+    link.focus()
+    page.keyboard.press("Enter")
+    heading = page.locator("section.on h2")
+    assert heading.evaluate("it => { const y = it.getBoundingClientRect().top; return y >= 0 && y < innerHeight; }")
+    assert heading.evaluate("it => it === document.activeElement"), "the link is gone, and Tab goes on from here"
+    method = page.locator("section.on table.main th a").last
+    method.scroll_into_view_if_needed()
+    at = page.evaluate("scrollY")
+    method.click()
+    assert page.evaluate("scrollY") == 0
+    page.get_by_role("link", name="← ").click()
+    assert page.evaluate("scrollY") == at
+
+
+def test_the_matrix_can_be_skipped(newcomer: Reader) -> None:
+    page = newcomer.page
+    page.get_by_role("link", name="Skip the matrix").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "The best on each data set"
+    assert page.url == newcomer.address

@@ -29,7 +29,8 @@ def of(board: Board) -> object:
 
 
 def _overview(board: Board) -> dict[str, object]:
-    """Mean ranks and costs, a line for each label: whether it is shown at first, mean ranks, mean cost, boards."""
+    """Mean ranks and costs, a line for each label: whether it is shown at first, mean ranks, mean cost, boards,
+    and how many of those are of busy machines."""
     tables = overview.in_order(board)
     metrics = list(dict.fromkeys(name for table in tables for name in [table.by, *table.tested] if name))
     metrics = metrics or list(dict.fromkeys(name for table in tables for name in table.metrics))
@@ -43,8 +44,9 @@ def _overview(board: Board) -> dict[str, object]:
         usual = overview.is_usual(rows[0]) and (len(rows) > 1 or len(tables) == 1)
         standings = [ranks[name].get(label) for name in metrics]
         means = [None if s is None else [float(f"{s.best:.2f}"), float(f"{s.worst:.2f}"), s.tables] for s in standings]
-        fits = overview.fit_seconds(counted, label, machine) if machine else []
-        lines.append([label, int(usual), means, rounded(overview.geometric_mean(fits)), len(fits)])
+        fits = overview.fits(counted, label, machine) if machine else []
+        mean = overview.geometric_mean([fit.fit_seconds or 0.0 for fit in fits])
+        lines.append([label, int(usual), means, rounded(mean), len(fits), sum(fit.busy for fit in fits)])
     return {
         "metrics": metrics,
         "boards": [len(counting[name]) for name in metrics],

@@ -22,12 +22,11 @@ COSTS = (
     ("Fit", "s", "fit_seconds", 1.0),
     ("Predict", "ms per row", "predict_ms_per_row", 1.0),
     ("Query median", "ms", "query_p50_ms", 1.0),
+    ("Query 99th percentile", "ms", "query_p99_ms", 1.0),
     ("Memory", "MiB", "peak_rss_bytes", 2**-20),
     ("Model", "MiB", "model_bytes", 2**-20),
-    ("Query 99th percentile", "ms", "query_p99_ms", 1.0),
 )
 TIMES = ("s", "ms", "ms per row")  # units of costs that a busy machine increases
-IN_TABLE = 5  # number of `COSTS` in the table; a method's page has all
 FRONT = (BY, "P@1", "PSP@5", "R@100")  # metrics that the table shows at first, in this order
 DIGITS = 3  # significant digits of costs
 HASH = 12  # shown characters of commits and hashes
@@ -131,8 +130,8 @@ def reason(row: Row) -> str:
 def cost_cells(of: Costs | None) -> list[tuple[str, bool]]:
     """For each cost of the table: its number, and whether a busy machine increased it."""
     if of is None:
-        return [(NONE, False)] * IN_TABLE
-    numbers = zip(COSTS[:IN_TABLE], costs(of), strict=False)  # a method's page has more costs
+        return [(NONE, False)] * len(COSTS)
+    numbers = zip(COSTS, costs(of), strict=True)
     return [(number(cost), of.busy and cost is not None and unit in TIMES) for (_, unit, *_), cost in numbers]
 
 

@@ -1,13 +1,15 @@
 // Shows what the address says. Controls are set up here.
 let VIEW; // the table that is shown
 let DRAWN = {}; // what its order and parts are shown by, and what its figure shows
+let SHOWN = ""; // id of the table that was shown last, or "" for the start view
+let FOLLOWED = false; // a link to another view was followed
 let LEFT = null; // scroll position and focused link when a method's page was opened
 
 function route() {
   const now = address();
   const label = now.get("method");
   const table = BOARD.tables.find(({ id }) => id === now.get("table"));
-  if (label !== null && get("method").hidden) LEFT = { y: scrollY, link: document.activeElement, view: VIEW };
+  if (label !== null && get("method").hidden) LEFT = { y: scrollY, link: document.activeElement, of: SHOWN };
   get("method").hidden = label === null;
   get("start").hidden = label !== null || table !== undefined;
   get("board").hidden = label !== null || table === undefined;
@@ -26,12 +28,25 @@ function route() {
     title.focus();
     return;
   }
+  get("missing").hidden = table !== undefined || !now.get("table");
+  get("missing").textContent = `This page has no board ${now.get("table")}: choose one below.`;
   if (table) showTable(table, now);
   else showMatrix();
-  if (!LEFT) return;
-  scrollTo(0, LEFT.y);
-  if (LEFT.link.isConnected && LEFT.link.checkVisibility()) LEFT.link.focus({ preventScroll: true });
+  SHOWN = table?.id ?? "";
+  if (LEFT?.of === SHOWN) {
+    scrollTo(0, LEFT.y);
+    if (LEFT.link.isConnected && LEFT.link.checkVisibility()) LEFT.link.focus({ preventScroll: true });
+  } else if (FOLLOWED) arrive((table ? VIEW.section : get("start")).querySelector("h2"));
   LEFT = null;
+  FOLLOWED = false;
+}
+
+/** After a link was followed from further down: the heading is in view, and has the focus that the link lost. */
+function arrive(heading) {
+  if (!heading) return;
+  if (heading.getBoundingClientRect().top < 0) heading.scrollIntoView();
+  heading.tabIndex = -1;
+  if (!document.activeElement?.checkVisibility() || document.activeElement === document.body) heading.focus({ preventScroll: true });
 }
 
 function showTable(table, now) {
@@ -51,9 +66,12 @@ function showTable(table, now) {
   offerFigures(table, now, metric);
   const figure = [machine, ...["figure", "quality", "cost"].map((id) => get(id).value)].join();
   if (figure !== DRAWN.figure) drawFigure(VIEW);
-  DRAWN = { by, figure };
+  DRAWN = { ...DRAWN, by, figure };
   offerColumns(table);
   showColumns(VIEW, metric);
+  const order = [now.get("sort"), by, machine].join();
+  if (order !== DRAWN.order) sortAs(VIEW, now.get("sort"), Number(machine));
+  DRAWN.order = order;
   filter(VIEW);
   showPair(VIEW);
   filterPublished(VIEW);
@@ -65,7 +83,8 @@ function mount(table) {
   VIEW = openTable(table);
   DRAWN = {};
   VIEW.section.classList.add("on");
-  VIEW.section.querySelector(".tools-here").append(get("tools"), get("pair"));
+  VIEW.section.querySelector(".tools-here").append(get("tools"));
+  VIEW.section.querySelector(".figures-here").before(get("pair"));
   VIEW.section.querySelector(".figures-here").append(get("figures"));
   VIEW.section.querySelector(".protocol-here")?.append(get("protocol"));
   get("tools").hidden = get("figures").hidden = !table.rows.length; // only published values: nothing to sort or draw
@@ -94,9 +113,15 @@ get("theme").addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
 showTheme();
 
-document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address says what is shown
-  get("main").focus();
+for (const link of document.querySelectorAll(".skip")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // the address says what is shown
+    get(link.hash.slice(1)).focus();
+  });
+}
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest("a[href^='#']");
+  FOLLOWED = Boolean(link) && !link.matches(".skip") && !link.hash.includes("&note=") && link.hash !== location.hash;
 });
 
 if (BOARD.tables.length) {
@@ -106,7 +131,7 @@ if (BOARD.tables.length) {
   get("family").addEventListener("change", () => go({ family: get("family").value }));
   get("rank").addEventListener("change", () => {
     const by = Number(get("rank").value);
-    go({ by: by === VIEW.table.by ? null : VIEW.table.metrics[VIEW.table.tested[by]], quality: null });
+    go({ by: by === VIEW.table.by ? null : VIEW.table.metrics[VIEW.table.tested[by]], quality: null, sort: null });
   });
   get("machine").addEventListener("change", () => {
     const chosen = Number(get("machine").value);
