@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tests.board import sample
+from xmcbench.board import build
 from xmcbench.board.html import page
 
+ROOT = Path(__file__).parents[2]
 TABLE = "section.on table.main"
 ROWS = f"{TABLE} tbody tr:visible"
 
@@ -49,6 +51,14 @@ def sample_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the board that has everything."""
     file = tmp_path_factory.mktemp("page") / "index.html"
     file.write_text(page(sample.board()), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def committed_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the committed records, made by the code that is tested."""
+    file = tmp_path_factory.mktemp("committed") / "index.html"
+    file.write_bytes(build.make(ROOT / "leaderboards", look=False).files["index.html"])
     return file
 
 

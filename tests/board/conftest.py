@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.board.browser import newcomer, reader, sample_page  # noqa: F401
+from tests.board.browser import committed_page, newcomer, reader, sample_page  # noqa: F401
 from tests.minimal import minimal_raw
 from xmcbench.records import record_file
 from xmcbench.records.record import Record

@@ -176,3 +176,20 @@ def test_a_difference_is_the_same_from_both_sides() -> None:
     assert (back.value, back.low, back.high) == pytest.approx((-0.008, -0.018, 0.002))
     assert ONE.difference("P@1", 0, 1) is None
     assert cells.leader(TWO, "nDCG@5") == "ovr, tied with elias"
+
+
+def test_times_of_busy_machines_are_marked() -> None:
+    """In the summary of the table, and in the sentence over all tables."""
+    ratios = "20 × its fit time, 20 × its time per row"  # of elias and tree in ONE
+
+    def busy(table: Table, label: str) -> Table:
+        rows = [
+            replace(row, costs=[replace(cost, busy=row.label == label) for cost in row.costs]) for row in table.rows
+        ]
+        return replace(table, rows=rows)
+
+    (calm,) = overview.summaries(board(ONE))
+    (marked,) = overview.summaries(board(busy(ONE, "tree")))
+    assert (calm.costs, marked.costs) == (ratios, f"{ratios}, busy machine")
+    said = dict(overview.sentences(board(busy(ONE, "tree"), TWO)))["Cheapest within one point of the best"]
+    assert "each on one machine class; on 1 of them other programs used the machine)" in said

@@ -47,7 +47,7 @@ def test_sorting_by_mouse_and_keyboard(reader: Reader) -> None:
 
 def test_filter_by_text_and_family(reader: Reader) -> None:
     page = reader.page
-    found = page.get_by_role("status")
+    found = page.get_by_role("form", name="What the table shows").get_by_role("status")
     assert found.inner_text() == "12 of 12 methods"
     page.get_by_label("Find").fill("BONSAI")
     assert reader.column("Method") == ["omikuji[preset=bonsai]", "bonsai"]

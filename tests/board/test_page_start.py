@@ -18,18 +18,23 @@ MATRIX = ".matrix tbody tr"
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Any:
-    """A function from a board and an address to a reader of its page."""
-    readers = []
+    """A function from a board, an address and a width to a reader of its page, which is opened once for each width."""
+    readers: dict[tuple[int, int], Reader] = {}
 
     def of(board: Board, address: str = "", width: int = 1280) -> Reader:
-        (tmp_path / "index.html").write_text(make(board), encoding="utf-8")
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.set_default_timeout(5000)
-        readers.append(Reader(page, (tmp_path / "index.html").as_uri() + address))
-        return readers[-1]
+        file = tmp_path / f"{id(board)}.html"
+        if not file.exists():
+            file.write_text(make(board), encoding="utf-8")
+        if (id(board), width) in readers:
+            readers[id(board), width].page.goto(file.as_uri() + address)
+        else:
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.set_default_timeout(5000)
+            readers[id(board), width] = Reader(page, file.as_uri() + address)
+        return readers[id(board), width]
 
     yield of
-    for reader in readers:
+    for reader in readers.values():
         assert reader.troubles == []
         reader.page.close()
 
@@ -137,15 +142,47 @@ def test_only_tables_scroll_on_a_phone(newcomer: Reader) -> None:
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Any, sample_page: Path, colours: str) -> None:
-    """axe-core's rules on the start view, a board with two ticked rows, and a method's page."""
+    """axe-core's rules on the start view, a board with two ticked rows and numbers, and a method's page."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+    page = browser.new_page(color_scheme=colours, bypass_csp=True)
     for address in ("", "#table=eurlex-4.3k/bow&tick=ovr&tick=knn", "#method=ovr&table=eurlex-4.3k/bow"):
-        page = browser.new_page(color_scheme=colours, bypass_csp=True)
         page.goto(sample_page.as_uri() + address)
         page.locator("h2:visible").first.wait_for()
+        if "tick" in address:
+            page.get_by_text("Numbers of this figure").click()
+            page.get_by_role("region", name="Numbers of this figure").wait_for()
         found = axe.Axe().run(page).response["violations"]
         serious = [
             (each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")
         ]
         assert serious == []
-        page.close()
+    page.close()
+
+
+def test_a_link_from_further_down_leads_to_the_heading(newcomer: Reader) -> None:
+    """By mouse and by keyboard; back to where the reader was from a method's page."""
+    page = newcomer.page
+    link = page.locator("table.best a").last
+    link.scroll_into_view_if_needed()
+    assert page.evaluate("scrollY") > 0
+    link.focus()
+    page.keyboard.press("Enter")
+    heading = page.locator("section.on h2")
+    assert heading.evaluate("it => { const y = it.getBoundingClientRect().top; return y >= 0 && y < innerHeight; }")
+    assert heading.evaluate("it => it === document.activeElement"), "the link is gone, and Tab goes on from here"
+    method = page.locator("section.on table.main th a").last
+    method.scroll_into_view_if_needed()
+    at = page.evaluate("scrollY")
+    method.click()
+    assert page.evaluate("scrollY") == 0
+    page.get_by_role("link", name="← ").click()
+    assert page.evaluate("scrollY") == at
+
+
+def test_the_matrix_can_be_skipped(newcomer: Reader) -> None:
+    page = newcomer.page
+    page.get_by_role("link", name="Skip the matrix").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "The best on each data set"
+    assert page.url == newcomer.address

@@ -153,3 +153,51 @@ def test_the_filter_is_in_the_address(reader: Reader) -> None:
     assert page.title() == "All data sets · xmcbench leaderboards"
     page.go_back()
     assert page.get_by_role("combobox", name="Family").input_value() == "tree"
+
+
+def test_a_tick_far_down_shows_its_comparison_in_the_window(reader: Reader) -> None:
+    page = reader.page
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 700})
+        last = page.locator(f"{TABLE} tbody input").last
+        last.scroll_into_view_if_needed()
+        last.check()
+        box = page.locator("#pair").bounding_box()
+        assert box
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 700 + 1
+        last.uncheck()
+
+
+def test_the_order_of_rows_is_in_the_address(reader: Reader) -> None:
+    page = reader.page
+    page.get_by_role("button", name="Memory, MiB").click()
+    ascending = reader.column("Method")
+    page.get_by_role("button", name="Memory, MiB").click()
+    assert page.url.endswith("&sort=-Memory")
+    descending = reader.column("Method")
+    page.reload()
+    assert reader.column("Method") == descending != ascending
+    page.go_back()
+    assert reader.column("Method") == ascending
+    page.go_back()
+    assert page.locator(f"{TABLE} th[aria-sort=ascending]").inner_text().startswith("Rank by"), "as at first"
+    page.get_by_role("button", name="Memory, MiB").click()
+    page.get_by_label("Rank by").select_option("P@1")
+    assert "sort" not in page.url, "ranks by another metric are shown in their order"
+
+
+def test_costs_of_the_slowest_queries_have_a_column(reader: Reader) -> None:
+    page = reader.page
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("checkbox", name="Query 99th percentile").check()
+    assert "Query 99th percentile, ms" in [text.strip() for text in page.locator(HEADS).all_inner_texts()]
+
+
+def test_an_address_of_no_board_is_said_to_be_one(newcomer: Reader) -> None:
+    newcomer.page.goto(newcomer.address + "#table=nosuch/bow")
+    said = newcomer.page.locator("#missing")
+    assert said.inner_text() == "This page has no board nosuch/bow: choose one below."
+    newcomer.page.get_by_role("link", name="Skip the matrix").focus()
+    newcomer.page.locator("#choice a").nth(1).click()
+    assert not said.is_visible()

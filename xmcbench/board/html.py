@@ -26,7 +26,7 @@ from xmcbench.escaping import html, script_json
 
 SCRIPTS = (  # in this order
     *("data.js", "address.js", "columns.js", "table.js", "compare.js", "matrix.js"),
-    *("names.js", "plot.js", "parts.js", "method.js", "main.js"),
+    *("names.js", "plot.js", "figures.js", "parts.js", "published.js", "method.js", "main.js"),
 )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from xmcbench.board import cells, html_text, overview
+from xmcbench.board import cells, fits, html_text, overview
+from xmcbench.board.colours import colours as colours_of
 from xmcbench.board.html_text import COSTS, HASH, TIMES, columns, heading, identity, machine_name, ordered, rounded
 from xmcbench.board.model import FLAGS, LEVEL, Board, Row, Run, Table, Value
 from xmcbench.board.protocol import FIELDS
@@ -21,12 +22,15 @@ def of(board: Board) -> object:
     """The board as JSON-serialisable lists and dicts; tables in the order of `overview.in_order`."""
     costs = [[title, unit, unit in TIMES] for title, unit, *_ in COSTS]
     tables = [_table(table) for table in overview.in_order(board)]
-    words = {"costs": costs, "flags": FLAGS, "level": LEVEL, "protocol": FIELDS}
+    families = {row.family for table in board.tables for row in table.rows}
+    colours = [[name, colour] for name, colour in colours_of(families).items() if name in families]
+    words = {"families": colours, "costs": costs, "flags": FLAGS, "level": LEVEL, "protocol": FIELDS}
     return {**words, "tables": tables, "overview": _overview(board)}
 
 
 def _overview(board: Board) -> dict[str, object]:
-    """Mean ranks and costs, a line for each label: whether it is shown at first, mean ranks, mean cost, boards."""
+    """Mean ranks and costs, a line for each label: whether it is shown at first, mean ranks, mean cost, boards,
+    and how many of those are of busy machines."""
     tables = overview.in_order(board)
     metrics = list(dict.fromkeys(name for table in tables for name in [table.by, *table.tested] if name))
     metrics = metrics or list(dict.fromkeys(name for table in tables for name in table.metrics))
@@ -40,8 +44,9 @@ def _overview(board: Board) -> dict[str, object]:
         usual = overview.is_usual(rows[0]) and (len(rows) > 1 or len(tables) == 1)
         standings = [ranks[name].get(label) for name in metrics]
         means = [None if s is None else [float(f"{s.best:.2f}"), float(f"{s.worst:.2f}"), s.tables] for s in standings]
-        fits = overview.fit_seconds(counted, label, machine) if machine else []
-        lines.append([label, int(usual), means, rounded(overview.geometric_mean(fits)), len(fits)])
+        fits = overview.fits(counted, label, machine) if machine else []
+        mean = overview.geometric_mean([fit.fit_seconds or 0.0 for fit in fits])
+        lines.append([label, int(usual), means, rounded(mean), len(fits), sum(fit.busy for fit in fits)])
     return {
         "metrics": metrics,
         "boards": [len(counting[name]) for name in metrics],
@@ -70,8 +75,21 @@ def _table(table: Table) -> dict[str, object]:
         "machines": [machine_name(*each) for each in cells.machines(table)],
         "pairs": [_pairs(table, name) for name in tested],
         "rows": [_row(table, row, metrics, tested) for row in ordered(table)],
+        "fits": _fits(table),
         "protocols": [[getattr(row.protocol, name) for name in FIELDS] for row in table.published],  # to filter by
     }
+
+
+def _fits(table: Table) -> list[list[object]]:
+    """Each fit with rows of several settings: its label, the query parameters that differ, and for each row its place
+    in `rows` and its setting."""
+    place = {id(row): i for i, row in enumerate(ordered(table))}
+    found: list[list[object]] = []
+    for rows in fits.by_fit(ordered(table)):
+        if len(rows) > 1 and (names := fits.varying(rows)):
+            settings = [[place[id(row)], fits.setting(row, names)] for row in rows]
+            found.append([fits.label_of(rows[0]), ", ".join(names), settings])
+    return found
 
 
 def _pairs(table: Table, metric: str) -> list[float | None] | None:

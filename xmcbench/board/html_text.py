@@ -13,7 +13,8 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from xmcbench.board.cells import NONE
-from xmcbench.board.model import BY, FLAGS, Costs, Row, Table
+from xmcbench.board.model import BY, FLAGS, Costs, PublishedRow, Row, Table
+from xmcbench.board.protocol import described, is_propensity_scored
 from xmcbench.escaping import clean
 
 # title, unit on the page, field of `Costs`, factor from the field's unit to the page's
@@ -21,12 +22,11 @@ COSTS = (
     ("Fit", "s", "fit_seconds", 1.0),
     ("Predict", "ms per row", "predict_ms_per_row", 1.0),
     ("Query median", "ms", "query_p50_ms", 1.0),
+    ("Query 99th percentile", "ms", "query_p99_ms", 1.0),
     ("Memory", "MiB", "peak_rss_bytes", 2**-20),
     ("Model", "MiB", "model_bytes", 2**-20),
-    ("Query 99th percentile", "ms", "query_p99_ms", 1.0),
 )
 TIMES = ("s", "ms", "ms per row")  # units of costs that a busy machine increases
-IN_TABLE = 5  # number of `COSTS` in the table; a method's page has all
 FRONT = (BY, "P@1", "PSP@5", "R@100")  # metrics that the table shows at first, in this order
 DIGITS = 3  # significant digits of costs
 HASH = 12  # shown characters of commits and hashes
@@ -130,8 +130,8 @@ def reason(row: Row) -> str:
 def cost_cells(of: Costs | None) -> list[tuple[str, bool]]:
     """For each cost of the table: its number, and whether a busy machine increased it."""
     if of is None:
-        return [(NONE, False)] * IN_TABLE
-    numbers = zip(COSTS[:IN_TABLE], costs(of), strict=False)  # a method's page has more costs
+        return [(NONE, False)] * len(COSTS)
+    numbers = zip(COSTS, costs(of), strict=True)
     return [(number(cost), of.busy and cost is not None and unit in TIMES) for (_, unit, *_), cost in numbers]
 
 
@@ -143,3 +143,16 @@ def metrics_of(table: Table) -> list[str]:
 def notes(table: Table) -> list[str]:
     """Data versions and sources of the published values, which are long and shared, so each is listed once."""
     return list(dict.fromkeys(note for row in table.published for note in (row.data_version, row.source) if note))
+
+
+def protocol(row: PublishedRow) -> str:
+    """How published values were made, in words, with the split."""
+    split = [] if row.protocol.split is None else [f"split: {row.protocol.split}"]
+    return "; ".join([described(row.protocol, row.values), *split])
+
+
+def mark(row: PublishedRow, metric: str) -> str:
+    """Why a published value can't be compared with any other one; "" if nothing forbids it."""
+    if row.verdict == "wrong at its source":
+        return "wrong"
+    return "other PSP" if row.protocol.psp == "other" and is_propensity_scored(metric) else ""

@@ -120,6 +120,7 @@ class Row:
     ranks : tested metric → rank; None: not ranked.
     flags : keys of FLAGS. command : the command that repeats the row, or "" (see `rows.command_of`).
     floor : whether the row is the baseline that every method should exceed.
+    fit : equal for rows that differ in query parameters alone (`fits.key_of`).
     """
 
     label: str
@@ -136,6 +137,7 @@ class Row:
     command: str
     runs: list[Run]
     floor: bool = False
+    fit: str = ""
 
     @property
     def seeds(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from xmcbench.board import cells
-from xmcbench.board.model import BY, Board, Difference, Place, Row, Table
+from xmcbench.board.model import BY, Board, Costs, Difference, Place, Row, Table
 
 RARE = "PSP@5"  # the metric of rare labels
 REFERENCE = "tree"  # the method that the best one is compared with: the cheap and usual choice
@@ -45,6 +45,13 @@ class Summary(NamedTuple):
     compared: str
     costs: str
     rare: str
+
+
+class Ratio(NamedTuple):
+    """A time of one method divided by that of another; `busy`: other programs used the machine during one of them."""
+
+    value: float
+    busy: bool
 
 
 def in_order(board: Board) -> list[Table]:
@@ -105,10 +112,10 @@ def summaries(board: Board) -> list[Summary]:
     return [_summary(table) for table in in_order(board) if cells.ranked(table, table.by)]
 
 
-def fit_seconds(tables: Sequence[Table], label: str, machine: tuple[str, int | None]) -> list[float]:
-    """Seconds of the method's fits on a machine class, one for each table where they are known."""
+def fits(tables: Sequence[Table], label: str, machine: tuple[str, int | None]) -> list[Costs]:
+    """The method's costs on a machine class, one for each table where its seconds of a fit are known."""
     costs = [cells.on_machine(row, machine) for table in tables for row in table.rows if row.label == label]
-    return [cost.fit_seconds for cost in costs if cost is not None and cost.fit_seconds]
+    return [cost for cost in costs if cost is not None and cost.fit_seconds]
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:
@@ -165,7 +172,11 @@ def _cheapest(tables: Sequence[Table]) -> str:
     ranked = [each.label for each in standings(tables, BY) if each.label in near]
     to = max(ranked, key=lambda label: near[label])  # of several, that of the best mean rank
     others = [label for label in ranked if label != to]
-    means = {label: statistics.geometric_mean(found) for label in others if (found := _ratios(tables, label, to))}
+    means = {
+        label: statistics.geometric_mean(one.value for one in found)
+        for label in others
+        if (found := _ratios(tables, label, to))
+    }
     cheaper = [label for label in means if means[label] < 1]
     close = min((label for label in cheaper if label in most), key=lambda label: means[label], default=None)
     if close is not None:
@@ -194,10 +205,13 @@ def _near(tables: Sequence[Table]) -> Counter[str]:
 
 
 def _where(tables: Sequence[Table], label: str, to: str) -> str:
-    return f" (geometric mean over {len(_ratios(tables, label, to))} boards, each on one machine class)"
+    found = _ratios(tables, label, to)
+    busy = sum(one.busy for one in found)
+    marked = f"; on {busy} of them other programs used the machine" if busy else ""
+    return f" (geometric mean over {len(found)} boards, each on one machine class{marked})"
 
 
-def _ratios(tables: Sequence[Table], label: str, to: str) -> list[float]:
+def _ratios(tables: Sequence[Table], label: str, to: str) -> list[Ratio]:
     """Fit time of a method divided by that of another one, for each table with both on one machine class."""
     found = []
     for table in tables:
@@ -207,12 +221,12 @@ def _ratios(tables: Sequence[Table], label: str, to: str) -> list[float]:
     return found
 
 
-def ratio_of(row: Row, other: Row, cost: str) -> float | None:
-    """A cost of a row divided by that of another row on the same machine class; None if unknown on any."""
+def ratio_of(row: Row, other: Row, time: str) -> Ratio | None:
+    """A time of a row divided by that of another row on the same machine class; None if unknown on any."""
     for one in row.costs:
         same = cells.on_machine(other, (one.machine, one.threads))
-        if same is not None and getattr(one, cost) and getattr(same, cost):
-            return float(getattr(one, cost) / getattr(same, cost))
+        if same is not None and getattr(one, time) and getattr(same, time):
+            return Ratio(getattr(one, time) / getattr(same, time), one.busy or same.busy)
     return None
 
 
@@ -236,8 +250,10 @@ def _summary(table: Table) -> Summary:
     if found is not None and not found.significant:
         compared += ", which no test separates"
     fit, predict = ratio_of(best, other, "fit_seconds"), ratio_of(best, other, "predict_ms_per_row")
-    costs = [f"{times(fit)} its fit time"] if fit else []
-    costs += [f"{times(predict)} its time per row"] if predict else []
+    costs = [f"{times(fit.value)} its fit time"] if fit else []
+    costs += [f"{times(predict.value)} its time per row"] if predict else []
+    if (fit and fit.busy) or (predict and predict.busy):
+        costs.append("busy machine")
     return Summary(table, said, compared, ", ".join(costs) or "not measured on the same machines", rare)
 
 

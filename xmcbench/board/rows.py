@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from xmcbench.board.costs import costs_of
 from xmcbench.board.entries import Entry, K
 from xmcbench.board.evidence import Evidence
+from xmcbench.board.fits import key_of
 from xmcbench.board.model import Place, Row, Run, Value
 from xmcbench.records.record import Record
 
@@ -49,6 +50,7 @@ def row_of(
         command=command_of(entry),
         runs=[_run(run, names) for run in entry.all_runs],
         floor=method.name == FLOOR and not record.is_external,
+        fit=key_of(record),
     )
 
 

@@ -6,13 +6,13 @@ through its Pareto points: none of its other settings is as fast and better.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from xmcbench.board import fits
 from xmcbench.board.cells import on_machine as costs_on
-from xmcbench.errors import UsageError, XmcError
+from xmcbench.errors import UsageError
 from xmcbench.plots.labels import Label, label_points, unlabelled
 from xmcbench.plots.lines import Look, legend_of_lines, looks
 from xmcbench.plots.selection import Machine, Selection, Shown, checked_metric, interval, on_machine, told
@@ -38,21 +38,20 @@ def draw(selection: Selection, metric: str | None = None) -> Figure:
     """The figure; UsageError if no fit has runs with several settings."""
     name = checked_metric(selection, metric, PREFERRED)
     machine, shown = on_machine(selection, selection.best_first(name))
-    fits: dict[str, list[Shown]] = {}
-    for one in shown:
-        fits.setdefault(_fit(one), []).append(one)
-    curves = [members for members in fits.values() if len(members) > 1]
-    selection.note("One setting, so no line", [members[0].name for members in fits.values() if len(members) == 1])
+    of_row = {id(one.row): one for one in shown}
+    members_of = [[of_row[id(row)] for row in rows] for rows in fits.by_fit(one.row for one in shown)]
+    curves = [members for members in members_of if len(members) > 1]
+    selection.note("One setting, so no line", [members[0].name for members in members_of if len(members) == 1])
     if machine is None or not curves:
         raise UsageError(
             "no method has runs with several values of its query parameters",
             "Add them with `xmcbench run METHOD --curve`; `xmcbench info METHOD` shows the parameters.",
         )
-    heads = short_names([_label_of_fit(members[0]) for members in curves])
+    heads = short_names([fits.label_of(members[0].row) for members in curves])
     styles = looks([replace(members[0], name=head) for head, members in zip(heads, curves, strict=True)])
     points, varied = {}, []
     for head, members in zip(heads, curves, strict=True):
-        parameters = _varying(members)
+        parameters = fits.varying([one.row for one in members])
         points[head] = _points(members, machine, name, parameters)
         varied.append(f"{head}: {', '.join(parameters)}")
     figure, (axes,) = panels(1, width=7.5, height=4.8)
@@ -105,38 +104,6 @@ def _points(members: Sequence[Shown], machine: Machine, metric: str, parameters:
         costs, value = costs_on(one.row, machine), one.row.values[metric]
         if costs is None or value.value is None or not costs.predict_ms_per_row:
             continue
-        setting = ", ".join(str(one.row.parameters.get(name)) for name in parameters)
+        setting = fits.setting(one.row, parameters)
         points.append(Point(costs.predict_ms_per_row, 100 * value.value, interval(value), setting))
     return points
-
-
-def _query(one: Shown) -> Collection[str]:
-    """The query parameters of a row's method; none if it is not installed."""
-    from xmcbench.runs import registry
-
-    try:
-        return registry.get(one.row.name).info.query_parameters()
-    except XmcError:
-        return ()
-
-
-def _fit(one: Shown) -> str:
-    """A key that is equal for rows that differ in query parameters alone."""
-    query, row, record = _query(one), one.row, one.runs[0]
-    fitted: Mapping[str, object] = {name: value for name, value in row.parameters.items() if name not in query}
-    who = [row.name, row.version, row.origin, row.family, record.code.method.sha256, record.environment.device]
-    return json.dumps([*who, record.k, fitted], sort_keys=True)
-
-
-def _varying(members: Sequence[Shown]) -> list[str]:
-    """The query parameters in which rows of one fit differ."""
-    query = _query(members[0])
-    return [name for name in query if len({json.dumps(one.row.parameters.get(name)) for one in members}) > 1]
-
-
-def _label_of_fit(one: Shown) -> str:
-    """The label of a row without its query parameters: "elias[effort=0.5]" for "elias[effort=0.5,beam=10]"."""
-    query = _query(one)
-    name, _, inside = one.row.label.partition("[")
-    rest = [part for part in inside.rstrip("]").split(",") if part and part.partition("=")[0].strip() not in query]
-    return f"{name}[{','.join(rest)}]" if rest else name

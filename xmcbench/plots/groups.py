@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xmcbench.board.colours import colours
 from xmcbench.errors import UsageError, counted
 from xmcbench.metrics.evaluation import IN_SLICES
 from xmcbench.plots.selection import Selection, Shown, checked_metric, interval
-from xmcbench.plots.sheet import colours, finish, legend_of, panels
+from xmcbench.plots.sheet import finish, legend_of, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from xmcbench.board.colours import colours
 from xmcbench.errors import UsageError, counted
 from xmcbench.escaping import clean
 from xmcbench.plots.selection import Selection
-from xmcbench.plots.sheet import colours, finish, log_axis, panels
+from xmcbench.plots.sheet import finish, log_axis, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

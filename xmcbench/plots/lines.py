@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xmcbench.board.colours import colours
 from xmcbench.comparison.rescoring import dataset_of, final
 from xmcbench.errors import DataError, UsageError, counted
 from xmcbench.escaping import one_line
-from xmcbench.plots.sheet import colours
 from xmcbench.records.store import NotKept
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from xmcbench.board.cells import on_machine as costs_on
+from xmcbench.board.colours import colours
 from xmcbench.board.model import Costs
 from xmcbench.errors import UsageError
 from xmcbench.plots.labels import Label, label_points, unlabelled
 from xmcbench.plots.selection import Selection, checked_metric, interval, on_machine, told, without_floor
-from xmcbench.plots.sheet import colours, finish, legend_of, log_axis, panels
+from xmcbench.plots.sheet import finish, legend_of, log_axis, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -48,17 +48,6 @@ STYLE: dict[str, object] = {
     "ytick.color": "#555555",
     "ytick.labelsize": 8,
 }
-# Okabe and Ito's colours, which colour-blind readers can tell apart; red and blue for the two largest families
-FAMILIES = {
-    "tree": "#0072B2",
-    "graph-index": "#D55E00",
-    "neighbours": "#009E73",
-    "one-vs-rest": "#CC79A7",
-    "dense": "#E69F00",
-    "external": "#56B4E9",
-    "floor": "#777777",
-}
-OTHERS = ("#332288", "#882255", "#117733", "#999933", "#AA4499", "#661100")  # of families that plugins name
 LONGEST = 32  # characters of a name in a figure
 NARROW = 3.4  # points: width of a character of a note, rather too few
 
@@ -176,12 +165,6 @@ def check_file(path: Path) -> None:
     """UsageError if a figure can't be written in the form that the file's name asks for."""
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: a figure is written as svg or png", "Give a file name with .svg or .png at its end.")
-
-
-def colours(families: Iterable[str]) -> dict[str, str]:
-    """A colour for each family; those of families that we know never change."""
-    unknown = sorted({*families} - FAMILIES.keys())
-    return FAMILIES | {family: OTHERS[i % len(OTHERS)] for i, family in enumerate(unknown)}
 
 
 def short_names(labels: Sequence[str]) -> list[str]:

@@ -55,7 +55,7 @@ function showColumns(view, by) {
   });
   view.before.colSpan = hidden.filter((it) => !it).length - costs;
   if (names.has(ENDS)) writeEnds(view);
-  view.element.classList.toggle("ends", names.has(ENDS));
+  view.section.classList.toggle("ends", names.has(ENDS));
   fit(view);
 }
 

@@ -42,7 +42,7 @@ function matrix(metric, by, lines) {
   get("legend").textContent =
     `Bold: no test separates it from the best of its column. Darker: better within the column. Mean rank over ` +
     `${boards[by]} boards by ${metric}` +
-    (machine ? `; fit: geometric mean of seconds on ${machine}, over as many boards as it says if not all.` : ".");
+    (machine ? `; fit: geometric mean of seconds on ${machine}, over as many boards as it says if not all; busy: other programs used the machine.` : ".");
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, el("table", { class: "matrix" }, ...parts));
 }
 
@@ -60,7 +60,7 @@ function levelsOf(table, metric, lines) {
   return (value) => (high > low ? Math.max(0, Math.round((LEVELS * (value - low)) / (high - low))) : 0);
 }
 
-function lineOf([label, , means, fit, boards], metric, by, tables, levels) {
+function lineOf([label, , means, fit, boards, busy], metric, by, tables, levels) {
   const home = tables.find((table) => ROWS_OF.get(table).has(label));
   const row = ROWS_OF.get(home).get(label);
   const mean = means[by];
@@ -68,7 +68,8 @@ function lineOf([label, , means, fit, boards], metric, by, tables, levels) {
   const total = BOARD.overview.boards[by];
   const ends = mean && [...new Set([mean[0].toFixed(1), mean[1].toFixed(1)])].join("–");
   const rank = mean ? [ends, ...missing(mean[2], total)] : ["–"];
-  const cost = fit === null ? ["–"] : [number(fit), ...missing(boards, BOARD.overview.boards[0])];
+  const marked = busy ? [el("small", {}, `busy on ${busy}`)] : [];
+  const cost = fit === null ? ["–"] : [number(fit), ...missing(boards, BOARD.overview.boards[0]), ...marked];
   const link = el("a", { href: addressOfMethod(row, home) }, ...breakable(row).childNodes);
   const cells = tables.map((table, i) => cellOf(table, ROWS_OF.get(table).get(label), metric, levels[i]));
   const floor = row.floor ? [el("small", {}, "floor")] : [];

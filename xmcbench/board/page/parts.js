@@ -38,14 +38,16 @@ function tablesOf(table, parts, heading, about, what) {
 }
 
 function partTable(caption, places, rows) {
-  const lines = rows.map((row) => [breakable(row), ...places.map(([, place]) => bar(row.values[place]))]);
+  const lines = rows.map((row) => [breakable(row), ...places.map(([, place]) => bar(row.values[place], row.family))]);
   return grid(caption, ["Method", ...places.map(([part]) => part)], lines, "parts");
 }
 
-/** A value with its interval, and a bar of its length (100 percent: the cell's width). */
-function bar(value) {
-  const cell = el("div", { class: "bar" }, el("span", {}, percent(value?.[0])));
+/** A value with its interval, and a bar of its length (100 percent: the cell's width) in the colour of the family. */
+function bar(value, family) {
+  const cell = coloured(el("div", { class: "bar" }, el("span", {}, percent(value?.[0]))), family);
   cell.style.setProperty("--of", `${value?.[0] ?? 0}%`);
-  if (value && value[1] !== null) cell.title = `95 % interval ${percent(value[1])} to ${percent(value[2])}`;
+  if (!value || value[1] === null) return cell;
+  cell.title = `95 % interval ${percent(value[1])} to ${percent(value[2])}`;
+  cell.append(el("small", { class: "end" }, `${percent(value[1])}–${percent(value[2])}`));
   return cell;
 }

@@ -1,56 +1,25 @@
-// A metric against a cost on one machine class: points with names, and the frontier of points that no other point beats
-// in both.
+// Draws a figure: points with names and intervals, lines between them, the text below.
 const NARROW = 560; // pixels; a narrower plot has numbers at its points, and a list next to it has the names
 const MARGIN = { left: 46, right: 18, top: 29, bottom: 44 };
+const COLUMN = 240; // pixels for names beside the last points
+const COLOURS = new Map(BOARD.families);
 
-function drawPlot({ table }) {
-  const width = get("plot").clientWidth;
-  if (!width) return;
-  const [quality, cost, machine] = ["quality", "cost", "machine"].map((id) => Number(get(id).value));
-  const [title, unit, isTime] = BOARD.costs[cost];
-  const points = [];
-  const missing = [];
-  for (const row of table.rows) {
-    const [x, y] = [costsOn(row, machine)?.[FIRST_COST + cost], row.values[quality]?.[0]];
-    if (row.floor) missing.push(`${nameOf(row)} (the floor, ${percent(y)} %)`);
-    else if (!isRanked(table, row)) missing.push(`${nameOf(row)} (not ranked)`);
-    else if (!(x > 0) || y === undefined) missing.push(`${nameOf(row)} (cost unknown on this machine class)`);
-    else points.push({ x, y, label: nameOf(row), busy: isTime && costsOn(row, machine)[1] === 1 });
-  }
-  points.sort((a, b) => a.x - b.x || b.y - a.y);
-  markFrontier(points);
-  const narrow = width < NARROW;
-  const where = table.machines.length ? ` on ${table.machines[machine]}` : "";
-  const what = `${table.metrics[quality]} against ${title.toLowerCase()} (${unit})${where}`;
-  get("plot").replaceChildren();
-  if (points.length) chart(points, width, narrow, what, `${title}, ${unit}`, `${table.metrics[quality]}, %`);
-  explain(points, missing, narrow, what);
-}
-
-/** Mark the points that no other point beats in both. Times of a busy machine are left out, since they are too high,
- * unless fewer than two others are known. Points are sorted from cheap to expensive. */
-function markFrontier(points) {
-  const quiet = points.filter((point) => !point.busy);
-  let best = -Infinity;
-  for (const point of quiet.length >= 2 ? quiet : points) {
-    point.front = point.y > best;
-    best = Math.max(best, point.y);
-  }
-}
-
-/** Draw the plot on the page, because texts have a width only there. */
-function chart(points, width, narrow, what, xTitle, yTitle) {
+/** Draw a figure on the page, because texts have a width only there; returns the points whose names have no place. */
+function chart({ points, paths, axes, what, summary, column, ticks }, width) {
   const height = Math.round(Math.min(460, Math.max(300, width * 0.5)));
   const area = { ...MARGIN, right: width - MARGIN.right, bottom: height - MARGIN.bottom };
   const across = (value) => Math.log10(value);
-  const x = scale(points.map((point) => across(point.x)), area.left, area.right, 0.12);
-  const y = scale(points.map((point) => point.y), area.bottom, area.top, 1);
+  const xs = points.map((point) => across(point.x));
+  const aside = !column ? 0 : width < NARROW ? 40 : COLUMN;
+  const x = scale(xs, area.left, area.right - aside, 0.12);
+  const y = scale(points.flatMap((point) => [point.y, point.low ?? point.y, point.high ?? point.y]), area.bottom, area.top, 1);
   const box = { viewBox: `0 0 ${width} ${height}`, width, height };
-  const drawing = svg("svg", { ...box, role: "img", "aria-label": summary(points, what) });
-  for (const tick of decades(x.low, x.high)) {
+  const said = `${what}: ${summary} The numbers are below the plot.`;
+  const drawing = svg("svg", { ...box, role: "img", "aria-label": said });
+  for (const tick of ticks ?? decades(x.low, x.high)) {
     const at = x.of(across(tick));
     drawing.append(svg("line", { class: "grid", x1: at, x2: at, y1: area.top, y2: area.bottom }));
-    drawing.append(svg("text", { x: at, y: area.bottom + LINE + 3, "text-anchor": "middle" }, short(tick)));
+    drawing.append(svg("text", { x: at, y: area.bottom + 18, "text-anchor": "middle" }, short(tick)));
   }
   for (const tick of steps(y.low, y.high)) {
     const at = y.of(tick);
@@ -58,28 +27,54 @@ function chart(points, width, narrow, what, xTitle, yTitle) {
     drawing.append(svg("text", { x: area.left - 7, y: at + 4, "text-anchor": "end" }, short(tick)));
   }
   const below = { class: "axis", x: area.right, y: height - 6, "text-anchor": "end" };
-  drawing.append(svg("text", below, `${xTitle} (log scale)`));
-  drawing.append(svg("text", { class: "axis", x: 0, y: LINE - 2 }, yTitle));
+  drawing.append(svg("text", below, `${axes[0]} (log scale)`));
+  drawing.append(svg("text", { class: "axis", x: 0, y: 13 }, `${axes[1]}, %`));
   for (const point of points) Object.assign(point, { left: x.of(across(point.x)), top: y.of(point.y) });
-  const front = points.filter((point) => point.front);
-  const path = front.map(({ left, top }, i) => (i ? `H${left}V${top}` : `M${left},${top}`)).join("") + `H${area.right}`;
-  drawing.append(svg("path", { class: "frontier", d: path }));
+  const boxes = paths.flatMap((path) => addPath(drawing, path, area));
+  for (const point of points) {
+    if (point.low === null) continue;
+    const ends = { x1: point.left, x2: point.left, y1: y.of(point.low), y2: y.of(point.high) };
+    drawing.append(coloured(svg("line", { class: "whisker", ...ends }), point.family));
+    boxes.push({ x: ends.x1 - 0.5, y: ends.y2, w: 1, h: ends.y1 - ends.y2 });
+  }
   for (const point of points) drawing.append(dot(point));
-  const texts = points.map((point, i) => {
-    return svg("text", { class: point.front ? "name front" : "name" }, narrow ? String(i + 1) : cut(point.label));
-  });
+  const named = points.filter((point) => point.name);
+  named.forEach((point, i) => (point.text = width < NARROW ? String(i + 1) : cut(point.name)));
+  const ordered = [...named.filter((point) => point.front), ...named.filter((point) => !point.front)];
+  const texts = ordered.map(({ text, front }) => svg("text", { class: front ? "name front" : "name" }, text));
   get("plot").append(drawing);
   drawing.append(...texts);
-  drawing.append(...placeNames(points, texts, area));
+  if (column) return stackNames(drawing, ordered, texts, area);
+  return placeNames(drawing, points, ordered, texts, area, boxes);
+}
+
+/** Add a line through points, which goes along and then up if it is a frontier; returns boxes that stand for it. */
+function addPath(drawing, { points, step, family, dashes }, area) {
+  if (!points.length) return [];
+  const corners = points.flatMap(({ left, top }, i) => (step && i ? [{ left, top: points[i - 1].top }, { left, top }] : [{ left, top }]));
+  if (step) corners.push({ left: area.right, top: corners.at(-1).top });
+  const d = corners.map(({ left, top }, i) => `${i ? "L" : "M"}${left},${top}`).join("");
+  const line = svg("path", { class: step ? "frontier" : "series", d, "stroke-dasharray": dashes ?? "" });
+  drawing.append(step ? line : coloured(line, family));
+  return corners.slice(1).flatMap(({ left, top }, i) => pieces(corners[i].left, corners[i].top, { x: left, y: top }));
+}
+
+/** Give an element the colour of a family. */
+function coloured(element, family) {
+  element.style.setProperty("--family", COLOURS.get(family));
+  element.classList.add("of-family");
+  return element;
 }
 
 function dot(point) {
-  const kind = `${point.front ? "dot front" : "dot"}${point.busy ? " busy" : ""}`;
+  const kind = ["dot", ...["front", "busy", "pale"].filter((name) => point[name])].join(" ");
   const circle = svg("circle", { class: kind, cx: point.left, cy: point.top, r: point.front ? 5 : 4 });
   const busy = point.busy ? " (busy machine)" : "";
-  circle.append(svg("title", {}, `${point.label}: ${percent(point.y)} %, ${number(point.x)}${busy}`));
-  return circle;
+  circle.append(svg("title", {}, `${point.label}: ${percent(point.y)} %${endsOf(point)}, ${number(point.x)}${busy}`));
+  return coloured(circle, point.family);
 }
+
+const endsOf = ({ low, high }) => (low === null ? "" : ` (${percent(low)}–${percent(high)})`);
 
 /** A linear scale from values to pixels, with a margin of at least `room` at both ends. */
 function scale(values, from, to, room) {
@@ -116,24 +111,25 @@ function steps(low, high) {
 const short = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
 const cut = (label) => (label.length > 34 ? `${label.slice(0, 33)}…` : label);
 
-/** The text of the plot for screen readers. */
-function summary(points, what) {
-  const front = points.filter((point) => point.front);
-  const onFrontier = front.map(({ label, x, y }) => `${label} ${percent(y)} % at ${number(x)}`).join("; ");
-  return `${what}: ${points.length} methods; the frontier, from cheap to expensive: ${onFrontier}. The table has all values.`;
+/** The text below a figure: what it shows, colours, names of numbers, what is missing, and all numbers. */
+function explain({ points, missing, what, about, axes }, without, narrow) {
+  const line = points.length ? `${what}. ${about} Upright lines: 95 % intervals.` : "No method has both this metric and this cost.";
+  const named = points.filter((point) => point.name);
+  const names = narrow ? [el("ol", {}, ...named.map((point) => el("li", {}, point.name)))] : [];
+  const left = missing.length ? [el("p", {}, `Not drawn: ${missing.join(", ")}.`)] : [];
+  if (without.length) left.push(el("p", {}, `No room for the name of ${without.map(({ label }) => label).join(", ")}.`));
+  const families = [...new Set(points.map((point) => point.family))].sort();
+  const legend = el("p", { class: "legend" }, ...families.map((family) => coloured(el("span", {}, family), family)));
+  get("caption").replaceChildren(legend, el("p", {}, line), ...names, ...left, ...(points.length ? [numbersOf(points, axes)] : []));
 }
 
-function explain(points, missing, narrow, what) {
-  const busy = points.filter((point) => point.busy);
-  const aside = points.length - busy.length >= 2;
-  const other = busy.length && aside ? "other method measured on a quiet machine" : "other method";
-  const why = "because fewer than two methods were measured on a quiet machine";
-  const use = aside ? "the line leaves them out" : `the line includes them, ${why}`;
-  const whyHollow = `Hollow points were measured on a busy machine, so their true cost is lower; ${use}.`;
-  const hollow = busy.length ? ` ${whyHollow}` : "";
-  const caption = `${what}. Methods on the line: no ${other} is both better and cheaper.${hollow}`;
-  const names = narrow ? [el("ol", {}, ...points.map((point) => el("li", {}, point.label)))] : [];
-  const left = missing.length ? [el("p", {}, `Not drawn: ${missing.join(", ")}.`)] : [];
-  const line = points.length ? caption : "No method has both this metric and this cost.";
-  get("caption").replaceChildren(el("p", {}, line), ...names, ...left);
+/** All numbers of a figure, for readers without a mouse; the table is made when it is opened. */
+function numbersOf(points, axes) {
+  const details = el("details", {}, el("summary", {}, "Numbers of this figure"));
+  details.addEventListener("toggle", () => {
+    if (!details.open || details.childElementCount > 1) return;
+    const rows = points.map((point) => [point.label, number(point.x), percent(point.y), endsOf(point).trim() || "–"]);
+    details.append(grid("Numbers of this figure", ["Method", axes[0], `${axes[1]}, %`, "95 % interval"], rows, "numbers"));
+  });
+  return details;
 }

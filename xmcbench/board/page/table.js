@@ -47,7 +47,7 @@ function prepare(view) {
   }
   for (const head of view.heads) {
     const button = el("button", { type: "button" }, ...head.childNodes);
-    button.addEventListener("click", () => sort(VIEW, head, turned(head)));
+    button.addEventListener("click", () => go({ sort: `${turned(head) === "descending" ? "-" : ""}${nameOfColumn(VIEW, head)}` }));
     head.replaceChildren(button);
     head.setAttribute("aria-sort", "none");
   }
@@ -58,6 +58,17 @@ function turned(head) {
   const now = head.getAttribute("aria-sort");
   if (now !== "none") return now === "ascending" ? "descending" : "ascending";
   return head.dataset.sort === "value" ? "descending" : "ascending";
+}
+
+/** How the address names a column. */
+const nameOfColumn = (view, head) => view.columns[view.heads.indexOf(head)].name ?? (head === view.heads[0] ? "Rank" : "Method");
+
+/** Sort as the address says: a column's name, after "-" for descending. Without one, or with an unknown one, by rank. */
+function sortAs(view, text, machine) {
+  const name = text?.replace(/^-/, "");
+  const onMachine = (head) => [undefined, machine].includes(view.columns[view.heads.indexOf(head)].place);
+  const named = view.heads.find((head) => onMachine(head) && nameOfColumn(view, head) === name);
+  if (view.heads.length) sort(view, named ?? view.heads[0], named && text.startsWith("-") ? "descending" : "ascending");
 }
 
 /** Sort the rows. Rows without a value are last in both directions; rows without a rank stay below the others. */
@@ -89,7 +100,7 @@ function standingBy(row, by, table) {
   return place === null ? null : -(row.values[table.tested[by]]?.[0] ?? 0);
 }
 
-/** Show ranks by the chosen metric and sort by them; move the values of the metric next to the methods. */
+/** Show ranks by the chosen metric; move the values of the metric next to the methods. */
 function showRanks(view) {
   const { table } = view;
   const by = get("rank").value;
@@ -104,7 +115,6 @@ function showRanks(view) {
     const values = cells.slice(FIRST_VALUE, FIRST_VALUE + table.shown);
     cells[FIRST_VALUE - 1].after(values[table.tested[by]], ...values.filter((_, i) => i !== table.tested[by]));
   }
-  sort(view, view.heads[0], "ascending");
 }
 
 /** Show only rows of the chosen family that have all words of the search, and their number. */

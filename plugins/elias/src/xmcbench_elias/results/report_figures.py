@@ -7,9 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from xmcbench.board.colours import FAMILIES
 from xmcbench.plots.labels import Label, label_points
 from xmcbench.plots.learning import draw_history, history
-from xmcbench.plots.sheet import FAMILIES, finish, log_axis, panels, save, style
+from xmcbench.plots.sheet import finish, log_axis, panels, save, style
 
 COLOR = FAMILIES["graph-index"]
 SHOWN = ("P@1", "R@100")
