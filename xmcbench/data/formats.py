@@ -201,6 +201,12 @@ def read_filter(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fal
     return unique
 
 
+def write_filter(path: Path, pairs: NDArray[np.int64]) -> None:
+    """Write (m, 2) pairs (row, label) as `read_filter` reads them."""
+    with atomic(path) as file:
+        file.write("".join(f"{row} {label}\n" for row, label in pairs.tolist()).encode())
+
+
 def with_filters(data: Parsed, train: Path | None, test: Path | None, *, one_based: bool = False) -> Parsed:
     """`data` with the filter pairs of two files, where they are given; see `read_filter`."""
     given = ((train, data.train.labels), (test, data.test.labels))
