@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-
 
 from xmcbench.data.formats import ROWS_AT_A_TIME, write_filter, write_sparse
 from xmcbench.data.spec import Parsed, Split
@@ -71,7 +70,7 @@ def _rows(short: str, split: Split, texts: Sequence[str]) -> Iterator[dict[str, 
             yield {"uid": f"{short}{row}", "title": text, "content": "", "target_ind": labels, "target_rel": weights}
 
 
-def _write_json(path: Path, values: Iterator[dict[str, object]]) -> Path:
+def _write_json(path: Path, values: Iterable[Mapping[str, object]]) -> Path:
     with atomic(path) as file, gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
         for value in values:
             packed.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
