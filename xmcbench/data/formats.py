@@ -173,7 +173,7 @@ def read_filter(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fal
     """
     pairs: list[tuple[int, int]] = []
     base = int(one_based)
-    content = load_bytes(path).tobytes()
+    content = load_bytes(path)
     if foreign := unsupported(content[:FIRST]):
         raise DataError(f"{path}: {foreign}, not lines 'row label'", f"Two ids per line, counted from {base}.")
     for number, line in enumerate(content.splitlines(), 1):

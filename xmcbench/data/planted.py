@@ -31,9 +31,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from xmcbench.data.growing import GrowingMatrix, GrowingTexts
 from xmcbench.data.spec import Split
 from xmcbench.data.texts import Texts
 
@@ -117,7 +117,7 @@ def make_split(p: Parameters, world: World, which: str, see: Callable[[Slots, in
     label_cumulative, word_cumulative = np.cumsum(world.frequency), np.cumsum(1.0 / np.arange(1, p.features + 1))
     words = [f"w{i}" for i in range(p.features)]
     n_rows = p.rows if which == "train" else p.test
-    features, labels, texts = Matrix(p.features), Matrix(p.labels), GrowingTexts()
+    features, labels, texts = GrowingMatrix(), GrowingMatrix(), GrowingTexts()
     for start in range(0, n_rows, CHUNK):
         rng = np.random.default_rng([p.seed, SEEDS[which], start // CHUNK])
         n = min(CHUNK, n_rows - start)
@@ -142,7 +142,7 @@ def make_split(p: Parameters, world: World, which: str, see: Callable[[Slots, in
             features.append(counts.lengths, counts.ids, unit_rows(counts))
             of_labels = distinct(row, block.label, last - first, p.labels)
             labels.append(of_labels.lengths, of_labels.ids, np.ones(len(of_labels.ids), np.float32))
-    return Split(features.csr(), texts.texts(), labels.csr())
+    return Split(features.csr(p.features), texts.texts(), labels.csr(p.labels))
 
 
 def draw_slots(
@@ -217,50 +217,3 @@ def label_texts(world: World, n_words: int) -> Texts:
             yield from (" ".join([words[i] for i in row]) for row in ids.tolist())
 
     return Texts.pack(texts())
-
-
-class Growing:
-    """An array that grows at its end, in place where the system can move its pages: never twice in memory."""
-
-    def __init__(self, dtype: type) -> None:
-        self.array: Array = np.empty(0, dtype)
-
-    def append(self, part: Array) -> None:
-        start = len(self.array)
-        self.array.resize(start + len(part), refcheck=False)  # nothing else refers to it yet
-        self.array[start:] = part
-
-
-class Matrix:
-    """A CSR matrix that grows by rows."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.lengths, self.ids, self.values = Growing(np.int64), Growing(np.int32), Growing(np.float32)
-
-    def append(self, lengths: Ints, ids: Ints, values: Array) -> None:
-        self.lengths.append(lengths)
-        self.ids.append(ids)
-        self.values.append(values)
-
-    def csr(self) -> sp.csr_matrix:
-        """The matrix over the arrays themselves, with sorted ids."""
-        ends = np.concatenate([[0], np.cumsum(self.lengths.array)])
-        matrix = sp.csr_matrix((self.values.array, self.ids.array, ends), (len(ends) - 1, self.width))
-        matrix.has_sorted_indices = matrix.has_canonical_format = True
-        return matrix
-
-
-class GrowingTexts:
-    """Texts packed while they are made."""
-
-    def __init__(self) -> None:
-        self.blob, self.lengths = Growing(np.uint8), Growing(np.int64)
-
-    def append(self, texts: list[str]) -> None:
-        packed = Texts.pack(texts)
-        self.blob.append(packed.blob)
-        self.lengths.append(np.diff(packed.offsets))
-
-    def texts(self) -> Texts:
-        return Texts(self.blob.array, np.concatenate([[0], np.cumsum(self.lengths.array)]))
