@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from xmcbench import limits
 from xmcbench.data.reading import opened
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20  # bytes that a thread parses at once
 HEADER = 1 << 12  # bytes of a header at most
 BOM = b"\xef\xbb\xbf"
-SKIPPED = re.compile(
-    rb"\r?\n[ \t]*#[^\r\n]*|#[^\r\n]*|(?<=[ \t])qid:[^\s]*"
-)  # a line that is a comment, with its start
+SKIPPED = re.compile(rb"#[^\r\n]*|(?<=[ \t])qid:[^\s]*")  # in a line
 
 
 @dataclass(frozen=True)
@@ -107,56 +106,64 @@ def _read(path: Path, form: Form, threads: int | None) -> tuple[sp.csr_matrix, s
     with opened(path) as file, ThreadPoolExecutor(threads) as pool:
         if form.header:
             text, n_rows = _header(path, file.readline(HEADER), form)
-            body = Body(path, text, n_rows)
-            lines: io.BufferedIOBase = file
+            body, first, number = Body(path, text, n_rows), b"", 2
         else:
-            original = file.read()
-            content, start, form = _without_comments(path, original, form)
-            n_labels = limits.longest_side(limits.COLUMNS, len(content))
-            text = _text(form, n_labels, n_labels if form.width is None else form.width)
-            body = Body(path, text, form.rows, start, original)
-            lines = io.BytesIO(content[start:])
-        for block, rows in _parsed(pool, threads, lines, text):
+            form, first, number = _first_comments(path, file, form)
+            widest = limits.longest_side(limits.COLUMNS, path.stat().st_size)
+            text = _text(form, widest, widest if form.width is None else form.width)
+            body = Body(path, text, form.rows)
+        for block, rows in _parsed(pool, threads, _blocks(file, first, number), text):
             body.add(block, rows)
-    features, labels, n_bytes = body.finished(form.width)
+    features, labels = body.finished(form.width)
     if form.header:  # only now is known how long a compressed file is
         widths = {"features" if form.with_labels else "columns": text.n_features, "labels": text.n_labels}
-        _check_widths(path, widths, n_bytes)
+        _check_widths(path, widths, body.n_bytes)
     return features, labels
 
 
 def _parsed(
-    pool: ThreadPoolExecutor, threads: int, lines: io.BufferedIOBase, text: Text
+    pool: ThreadPoolExecutor, threads: int, blocks: Iterator[tuple[bytes, int, bool]], text: Text
 ) -> Iterator[tuple[Block, Rows]]:
-    """Yield the blocks of a text and their rows in order, while threads parse the next ones."""
+    """Yield blocks and their rows in order, while threads parse the next ones."""
     from xmcbench.data.xmc_text import parse
 
-    def work(content: bytes, is_finished: bool) -> tuple[Block, Rows]:
+    def work(content: bytes, number: int, is_finished: bool) -> tuple[Block, Rows]:
+        numbers = None
+        if not text.header and (b"#" in content or b"qid:" in content):
+            content, numbers = _without_comments(content, number)
         buffer = np.frombuffer(content, np.uint8)
         starts = np.concatenate([[0], np.flatnonzero(buffer == ord("\n")) + 1])
-        return Block(content, starts, is_finished), parse(buffer, starts, text)
+        if numbers is None:
+            numbers = np.arange(number, number + len(starts) - 1)
+        return Block(content, starts, numbers, is_finished), parse(buffer, starts, text)
 
     waiting: deque[Future[tuple[Block, Rows]]] = deque()
-    for content, is_finished in _blocks(lines):
-        waiting.append(pool.submit(work, content, is_finished))
+    for block in blocks:
+        waiting.append(pool.submit(work, *block))
         if len(waiting) > threads:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _blocks(lines: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:
-    """Yield (whole lines, whether the last one had its newline, which each has now)."""
-    rest = b""
+def _blocks(lines: io.BufferedIOBase, first: bytes, number: int) -> Iterator[tuple[bytes, int, bool]]:
+    """Yield (whole lines, number of the first one, whether the last one had its newline, which each has now).
+
+    `first` : what was read already, of line `number`.
+    """
+    rest = first
     while content := lines.read(max(BLOCK, len(rest))):
         end = content.rfind(b"\n") + 1
         if end:
-            yield rest + content[:end], True
+            block = rest + content[:end]
+            yield block, number, True
+            number += block.count(b"\n")
             rest = content[end:]
         else:  # within a long line
             rest += content
     if rest:
-        yield rest + b"\n", False
+        is_finished = rest.endswith(b"\n")
+        yield rest if is_finished else rest + b"\n", number, is_finished
 
 
 def _text(form: Form, n_labels: int, n_features: int) -> Text:
@@ -192,20 +199,23 @@ def _check_widths(path: Path, widths: dict[str, int], n_bytes: int) -> None:
             raise DataError(f"{path}, line 1: {value} {name} in the header can't be right", hint)
 
 
-def _without_comments(path: Path, content: bytes, form: Form) -> tuple[bytes, int, Form]:
-    """(the text with spaces in place of comments and qids, start of the first row, form with the base they state).
-
-    A line that is a comment becomes the end of the line before it, so that positions and the numbers of lines before
-    them stay those of the file. Comments at the beginning are passed over.
-    """
-    start = len(BOM) if content.startswith(BOM) else 0
-    while match := re.compile(rb"[ \t]*#[^\n]*(\n|$)").match(content, start):
-        stated = re.search(rb"Column indices are (zero|one)-based", match.group())
+def _first_comments(path: Path, file: io.BufferedIOBase, form: Form) -> tuple[Form, bytes, int]:
+    """(form with the base that comments at the beginning state, beginning of the first other line, its number)."""
+    line, number = file.readline(BLOCK).removeprefix(BOM), 1
+    while line.lstrip(b" \t").startswith(b"#"):
+        stated = re.search(rb"Column indices are (zero|one)-based", line)
         if stated and stated.group(1) == b"zero" and form.feature_base == 1:
             message = f"{path}: its first lines state that column indices are zero-based"
             raise DataError(message, "Leave out --one-based for its features.")
         form = replace(form, feature_base=1) if stated and stated.group(1) == b"one" else form
-        start = match.end()
-    if b"#" in content[start:] or b"qid:" in content:
-        content = content[:start] + SKIPPED.sub(lambda skipped: b" " * len(skipped.group()), content[start:])
-    return content, start, form
+        while line and not line.endswith(b"\n"):  # the rest of a long one
+            line = file.readline(BLOCK)
+        line, number = file.readline(BLOCK), number + 1
+    return form, line, number
+
+
+def _without_comments(content: bytes, number: int) -> tuple[bytes, NDArray[np.int64]]:
+    """(whole lines without comments and qids, the number of each line); a line that is only a comment is left out."""
+    lines = [line + b"\n" for line in content.split(b"\n")[:-1]]
+    kept = [(i, line) for i, line in enumerate(lines, number) if not line.lstrip(b" \t").startswith(b"#")]
+    return b"".join(SKIPPED.sub(b" ", line) for _, line in kept), np.array([i for i, _ in kept], np.int64)

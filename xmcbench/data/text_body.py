@@ -27,10 +27,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Block:
-    """Some lines: line i is `content[starts[i]:starts[i + 1]]`. `is_finished`: the last one had its newline."""
+    """Some lines: line i is `content[starts[i]:starts[i + 1]]`, and line `numbers[i]` of the file, from 1.
+
+    `is_finished` : the last one had its newline.
+    """
 
     content: bytes
     starts: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     is_finished: bool
 
     def line(self, i: int) -> bytes:
@@ -45,21 +49,17 @@ class Body:
     ----------
     text : the format.
     expected : number of rows that the header or the caller states, or None: all lines but empty ones at the end.
-    start, original : without a header, the bytes of the file and the position of the first row in them. Lines of
-        comments are no lines of blocks, so that the numbers of lines are counted in the original.
     """
 
-    def __init__(
-        self, path: Path, text: Text, expected: int | None, start: int = 0, original: bytes | None = None
-    ) -> None:
-        self.path, self.text, self.expected, self.start, self.original = path, text, expected, start, original
+    def __init__(self, path: Path, text: Text, expected: int | None) -> None:
+        self.path, self.text, self.expected = path, text, expected
         self.features, self.labels = GrowingMatrix(np.float64 if text.exact else np.float32), GrowingMatrix()
         self.n_bytes = 0  # of the blocks so far
         self.n_lines = 0
         self.n_filled = 0  # lines up to the last one that is not empty
         self.repeats: list[int] = []  # numbers of lines that name a label twice: the first, and 0 for each other one
         self.surplus = 0  # number of the first line after the expected ones that is not blank
-        self.last_line = b""  # if it has no newline
+        self.last_line, self.last_number = b"", 0  # if it has no newline
         self.error: DataError | None = None  # of the first wrong row; an error of the number of lines goes before it
 
     def add(self, block: Block, rows: Rows) -> None:
@@ -73,14 +73,15 @@ class Body:
                 self.error = error
         for i in range(n_rows, n_lines if self.surplus == 0 else n_rows):
             if block.line(i).strip():
-                self.surplus = self._number(block, i)
+                self.surplus = int(block.numbers[i])
                 break
         if self.expected is None:
             is_filled = np.flatnonzero(np.diff(block.starts) > 2)  # longer than a newline and a carriage return
             i = int(is_filled[-1]) + 1 if len(is_filled) else 0
             last = next((j for j in range(n_lines - 1, i - 1, -1) if block.line(j)), i - 1)
             self.n_filled = self.n_lines + last + 1 if last >= 0 else self.n_filled
-        self.last_line = b"" if block.is_finished else block.line(n_lines - 1)
+        if n_lines and not block.is_finished:
+            self.last_line, self.last_number = block.line(n_lines - 1), int(block.numbers[-1])
         self.n_lines += n_lines
         self.n_bytes += len(block.content)
 
@@ -106,11 +107,11 @@ class Body:
         else:
             self.labels.append(n_labels, label_ids, np.ones(0, np.float32))
         for i in np.flatnonzero(status == TWICE).tolist():
-            self.repeats.append(0 if self.repeats else self._number(block, i))
+            self.repeats.append(0 if self.repeats else int(block.numbers[i]))
 
     def _look(self, block: Block, i: int) -> tuple[list[int], list[int], list[float], bool]:
         """(labels, features, values, whether a label is repeated) of a line that the kernels marked `LOOK`."""
-        number, line = self._number(block, i), block.line(i)
+        number, line = int(block.numbers[i]), block.line(i)
         if len(line) > limits.MATRIX_LINE:
             problem = f"{len(line):,} bytes, and not only ids and values"
             raise DataError(f"{self.path}, line {number}: {problem}", f"At most {limits.MATRIX_LINE:,} are looked at.")
@@ -121,14 +122,8 @@ class Body:
         names = _names(line) if self.text.with_labels else []
         return labels, features, numbers, len(names) > len(labels)
 
-    def _number(self, block: Block, i: int) -> int:
-        """The number, from 1, of line i of the next block in the file."""
-        if self.original is None:
-            return self.n_lines + i + 2
-        return self.original.count(b"\n", 0, self.start + self.n_bytes + int(block.starts[i])) + 1
-
-    def finished(self, width: int | None) -> tuple[sp.csr_matrix, sp.csr_matrix, int]:
-        """(features, labels, bytes of all blocks); without a header, `width` is that of the features, if it is known.
+    def finished(self, width: int | None) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """(features, labels); without a header, `width` is that of the features, if it is known.
 
         DataError for another number of lines than expected, a last line that is cut off, or the first wrong row.
         """
@@ -145,7 +140,7 @@ class Body:
             warnings.warn(f"{self.path}: {problem}", DataWarning, stacklevel=4)
         features = self.features.csr(n_features, n_rows)
         labels = self.labels.csr(n_labels if self.text.with_labels else 0, n_rows)
-        return features, labels, self.n_bytes
+        return features, labels
 
     def _check_lines(self, n_rows: int) -> None:
         header = self.text.header
@@ -160,8 +155,7 @@ class Body:
             hint = "Correct the first line." if header else "One line for each row."
             raise DataError(f"{self.path}, line {self.surplus}: {says} holds more ({self.n_lines})", hint)
         if n_rows == self.n_lines and self.last_line.endswith(CUT_OFF):
-            number = n_rows + 1 if self.original is None else self.original.count(b"\n") + 1
-            raise DataError(f"{self.path}, line {number}: the last line is cut off", "Get the file again.")
+            raise DataError(f"{self.path}, line {self.last_number}: the last line is cut off", "Get the file again.")
 
     def _with_hint(self, error: OutOfRange) -> DataError:
         """The same error, with a hint if ids of that kind run from 1 to the width and never include 0."""
@@ -184,11 +178,9 @@ class Body:
 
     def _lines(self) -> Iterator[bytes]:
         """All lines of the file below its header, read again."""
-        if self.original is not None:
-            yield from self.original[self.start :].splitlines()
-            return
         with opened(self.path) as file:
-            file.readline()
+            if self.text.header:
+                file.readline()
             for line in file:
                 yield line.rstrip(b"\n").removesuffix(b"\r")
 
