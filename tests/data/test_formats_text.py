@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,62 @@ def test_one_based_files_are_recognised_and_can_be_read(tmp_path: Path) -> None:
     assert "looks 1-based" not in str(caught.value)
 
 
+def test_irregular_rows_among_others_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python parses the rows whose values the kernels leave to it, and they come to their places."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{','.join(map(str, rng.integers(0, 9, 3)))} 0:{rng.random():.4f} {i % 7 + 1}:1e-{60 if i % 3 else 3}"
+        for i in range(200)
+    ]
+    path = tmp_path / "data.txt"
+    path.write_text("200 9 9\n" + "\n".join(rows))
+    for block in (1, 50, 333, 1 << 20):
+        monkeypatch.setattr(matrix_text, "BLOCK", block)
+        first = next(i for i, row in enumerate(rows) if len(set(row.split(" ")[0].split(","))) < 3)
+        with pytest.warns(DataWarning, match=rf"rows name a label twice, first in line {first + 2};"):
+            features, labels = matrix_text.read_xmc(path, threads=3)
+        for i, row in enumerate(rows):
+            names, *pairs = row.split(" ")
+            assert labels[[i]].indices.tolist() == sorted({int(name) for name in names.split(",")})
+            assert features[[i]].indices.tolist() == [int(pair.split(":")[0]) for pair in pairs]
+            expected = np.array([float(pair.split(":")[1]) for pair in pairs]).astype(np.float32)
+            assert np.array_equal(features[[i]].data, expected)
+
+
+def test_a_wrong_number_of_rows_is_said_before_a_wrong_row(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 3: the header says 3 rows, the file ends after 2"):
+        sparse(tmp_path, b"3 5\n0:x\n1:1\n")
+    with pytest.raises(DataError, match=r"line 4: the header says 2 rows, the file holds more \(4\)"):
+        sparse(tmp_path, b"2 5\n0:x\n1:1\n2:2\n\n")
+
+
+def test_a_small_compressed_file_claims_no_wide_matrix(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: 200000000 columns in the header can't be right"):
+        sparse(tmp_path, gzip.compress(b"1 200000000\n0:1\n"))
+
+
+def test_a_header_without_end(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: expected a header"):
+        sparse(tmp_path, b"1 2" + b" " * 5000 + b"\n0:1\n")
+
+
+def test_a_file_that_is_truncated_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error: the file is not mapped into memory, where a missing page would end the process."""
+    path = tmp_path / "data.txt"
+    path.write_bytes(b"100000 5\n" + b"0:0.5 3:1.25\n" * 100_000)
+    monkeypatch.setattr(matrix_text, "BLOCK", 1 << 16)
+    add = matrix_text.Body.add
+
+    def truncate(self: matrix_text.Body, *parsed: Any) -> None:
+        if self.n_lines == 0:
+            os.truncate(path, 0)
+        add(self, *parsed)
+
+    monkeypatch.setattr(matrix_text.Body, "add", truncate)
+    with pytest.raises(DataError, match=r"the header says 100000 rows, the file ends after \d+"):
+        matrix_text.read_sparse(path, threads=1)
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         matrix_text.read_xmc(tmp_path / "nowhere.txt")
@@ -243,9 +300,7 @@ def test_kernels_accept_what_plain_python_accepts(
     lines = body.split(b"\n")[: body.count(b"\n") + (not body.endswith(b"\n"))]
     path = tmp_path_factory.mktemp("fuzz") / "data.txt"
     path.write_bytes(f"{len(lines)} 5{' 4' if with_labels else ''}\n".encode() + body)
-    nothing = np.empty(0, np.uint8), np.empty(0, np.int64)
     text = Text(
-        *nothing,
         with_labels,
         n_labels=4 if with_labels else 0,
         n_features=5,

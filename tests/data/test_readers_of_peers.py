@@ -13,7 +13,8 @@ import scipy.sparse as sp
 from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 
 from xmcbench.data.formats import write_npz_csr, write_xmc
-from xmcbench.data.matrix_text import DataWarning, read_xmc
+from xmcbench.data.matrix_text import read_xmc
+from xmcbench.data.reading import DataWarning
 from xmcbench.errors import DataError
 
 Read = tuple[list[list[float]], list[list[int]]]  # dense features and label ids by row

@@ -35,11 +35,11 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("name", ["x.txt", "X.TXT.GZ", "x.zst", "x"])
 def test_compression_is_seen_by_content(tmp_path: Path, packing: str, name: str) -> None:
     (tmp_path / name).write_bytes(PACK[packing](TEXT) + PACK[packing](b"and more\n"))  # two members, as `cat` makes
-    assert load_bytes(tmp_path / name).tobytes() == TEXT + b"and more\n"
+    assert load_bytes(tmp_path / name) == TEXT + b"and more\n"
     with opened(tmp_path / name) as file:
         assert file.readline() == b"3 5 4\n"
     (tmp_path / name).write_bytes(PACK[packing](b""))
-    assert load_bytes(tmp_path / name).tobytes() == b""
+    assert load_bytes(tmp_path / name) == b""
 
 
 @pytest.mark.parametrize("packing", PACK)
@@ -58,13 +58,13 @@ def test_truncated_and_damaged_files_are_named(tmp_path: Path, packing: str) -> 
 def test_the_name_counts_where_the_content_is_neither_compressed_nor_text(tmp_path: Path) -> None:
     path = tmp_path / "x.GZ"
     path.write_bytes(TEXT)  # unpacked on its way, as browsers do
-    assert load_bytes(path).tobytes() == TEXT
+    assert load_bytes(path) == TEXT
     for content in (b"", b"\0" + gzip.compress(TEXT)[1:]):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"x.GZ: not a gzip file"):
             load_bytes(path)
     path.write_bytes(b"BZh is no header\n")
-    assert load_bytes(path).tobytes() == b"BZh is no header\n"
+    assert load_bytes(path) == b"BZh is no header\n"
 
 
 def saved(save: Callable[..., None], array: object) -> bytes:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import defaultdict
 
 import numpy as np
 import pytest
 
-from xmcbench.data import synthetic
+from xmcbench.data import planted, presets, synthetic
 from xmcbench.data.cache import content_hash
-from xmcbench.data.ceiling import Plain, _row_marginals, best_precision, plain
-from xmcbench.data.synthetic import Parameters, Slots, World
+from xmcbench.data.catalogue import entry
+from xmcbench.data.ceiling import Ceiling, Plain, _row_marginals
+from xmcbench.data.planted import Slots, World
+from xmcbench.data.spec import Split
+from xmcbench.data.synthetic import Parameters
 from xmcbench.errors import DataError, UsageError
 
 SMALL = Parameters(rows=400, test=300, labels=60, features=200, branching=10, seed=3)
+
+
+def split_of(p: Parameters, world: World, which: str) -> tuple[Split, Slots]:
+    """Rows of one chunk and their slots."""
+    seen: list[Slots] = []
+    rows = planted.make_split(p, world, which, lambda slots, n: seen.append(slots))
+    return rows, seen[0]
 
 
 def test_name_and_parameters() -> None:
@@ -49,6 +60,11 @@ def test_name_and_parameters() -> None:
         ("synthetic[labels=2000,parents=100]", "parents=100: too many of 100 nodes"),  # would be drawn for ever
         ("synthetic[seed=" + "9" * 30 + "]", "seed must be below 2⁶³"),
         ("synthetic[seed=" + "9" * 5000 + "]", "is not a whole number"),
+        ("synthetic[exponent=5]", "exponent=5.0: at most 4"),
+        ("synthetic[per_row=2,per_topic=3]", "per_topic=3.0: more than per_row=2.0"),
+        ("synthetic[preset=amazon-670]", "Did you mean 'amazon-670k'"),
+        ("synthetic[preset=]", "preset of synthetic"),
+        ("synthetic[preset=amazon-3m,shift=-1]", "shift=-1.0: at least 0"),
     ],
 )
 def test_bad_names(name: str, said: str) -> None:
@@ -70,28 +86,38 @@ def test_same_seed_same_data() -> None:
     assert first != content_hash(synthetic.make(Parameters(**{**vars(SMALL), "seed": 4})))
 
 
-def test_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of a chunk depend on its number alone, and slots keep their rows."""
-    monkeypatch.setattr(synthetic, "CHUNK", 100)
-    world = synthetic.make_world(SMALL)
-    long, slots = synthetic._split(SMALL, world, 250, 1)
-    short, _ = synthetic._split(SMALL, world, 100, 1)
-    assert long.features is not None
-    assert short.features is not None
-    assert (long.features[:100] != short.features).nnz == 0
-    assert list(long.texts or [])[:100] == list(short.texts or [])
-    for row in (0, 99, 100, 249):
+def test_rows_do_not_depend_on_chunks_after_them_nor_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planted, "CHUNK", 100)
+    p = dataclasses.replace(SMALL, rows=250, per_topic=2.0)
+    world = planted.make_world(p)
+    long, slots = split_of(p, world, "train")
+    short, _ = split_of(dataclasses.replace(p, rows=100), world, "train")
+    monkeypatch.setattr(planted, "BLOCK", 7)
+    blocks, _ = split_of(p, world, "train")
+    for part, rows in ((short, slice(0, 100)), (blocks, slice(0, 250))):
+        assert long.features is not None
+        assert part.features is not None
+        assert (long.features[rows] != part.features).nnz == 0
+        assert (long.labels[rows] != part.labels).nnz == 0
+        assert list(long.texts or [])[rows] == list(part.texts or [])
+    for row in (0, 98, 99):
         assert set(long.labels[row].indices) == set(slots.label[slots.row == row])
+
+
+def test_data_of_earlier_versions_is_made_again() -> None:
+    """Leaderboards have records on it: another hash needs another `VERSION`."""
+    p = synthetic.parameters("synthetic[rows=1000,test=200,labels=100]")
+    assert content_hash(synthetic.make(p)).startswith("sha256:d718d84d77cc7f7bd793f3cc")
 
 
 def test_what_the_docstring_says() -> None:
     p = Parameters(rows=5000, test=10, labels=200, features=1000, parents=3, noise=0.25, seed=1)
-    world = synthetic.make_world(p)
+    world = planted.make_world(p)
     assert world.frequency.sum() == pytest.approx(1)
     ranked = np.sort(world.frequency)[::-1]
     np.testing.assert_allclose(ranked / ranked[0], 1 / np.arange(1, 201))
     assert all(len(set(row)) == 3 for row in world.parents.tolist())
-    rows, slots = synthetic._split(p, world, p.rows, 1)
+    rows, slots = split_of(p, world, "train")
     assert len(slots.row) / p.rows == pytest.approx(p.per_row, rel=0.02)
     assert (~slots.shown).mean() == pytest.approx(p.noise, abs=0.01)
     assert all(n in world.parents[label] for n, label in zip(slots.node, slots.label, strict=True))
@@ -146,28 +172,33 @@ def test_marginals_against_enumeration(nodes: list[int], shown: list[int | None]
     parents = np.array([[0, 1], [1, 2], [0, 2], [0, 1], [2, 0]])
     world = World(frequency, parents, np.zeros((5, 1), np.int64), np.zeros((3, 1), np.int64))
     slots = Slots(
-        np.ones(len(nodes), np.int64),
-        np.array([0 if s is None else s for s in shown]),
-        np.array(nodes),
+        np.ones(len(nodes), np.int32),
+        np.array([0 if s is None else s for s in shown], np.int32),
+        np.array(nodes, np.int32),
         np.array([s is not None for s in shown]),
+        np.ones(len(nodes), np.bool_),
     )
-    found = marginals(plain(world, slots, 3), 1)
+    ceiling = Ceiling(world)
+    data = ceiling.plain(slots, 3)
+    found = marginals(data, 1)
     expected = by_enumeration(world, nodes, shown, 0.3)
     assert found.keys() == expected.keys()
     for label, chance in expected.items():
         assert found[label] == pytest.approx(chance)
-    assert marginals(plain(world, slots, 3), 0) == {}
+    assert marginals(data, 0) == {}
     best = sorted(expected.values(), reverse=True)
-    assert best_precision(world, slots, 1 + 1)["P@1"] == pytest.approx(best[0] / 2)
-    assert best_precision(world, slots, 2)["P@3"] == pytest.approx(sum(best[:3]) / 6)
+    ceiling.add(slots, 2)
+    assert ceiling.precision()["P@1"] == pytest.approx(best[0] / 2)
+    assert ceiling.precision()["P@3"] == pytest.approx(sum(best[:3]) / 6)
 
 
-def test_who_knows_the_model_reaches_the_ceiling_and_popularity_does_not() -> None:
-    p = Parameters(rows=10, test=6000, labels=80, features=300, branching=10, noise=0.6, seed=5)
-    world = synthetic.make_world(p)
-    test, slots = synthetic._split(p, world, p.test, 2)
+@pytest.mark.parametrize("per_topic", [1.0, 2.5])
+def test_who_knows_the_model_reaches_the_ceiling_and_popularity_does_not(per_topic: float) -> None:
+    p = Parameters(rows=10, test=2500, labels=80, features=300, branching=10, noise=0.6, seed=5, per_topic=per_topic)
+    world = planted.make_world(p)
+    test, slots = split_of(p, world, "test")
     said = synthetic.make(p).extra["best_reachable"]
-    data = plain(world, slots, p.test)
+    data = Ceiling(world).plain(slots, p.test)
     popular = np.argsort(-world.frequency)[:5].tolist()
     for k in (1, 3, 5):
         hits, floor = np.zeros(p.test), np.zeros(p.test)
@@ -186,3 +217,64 @@ def test_no_noise_means_all_shown() -> None:
     sizes = np.diff(made.test.labels.indptr)
     for k in (1, 3, 5):
         assert made.extra["best_reachable"][f"P@{k}"] == pytest.approx(np.minimum(sizes, k).mean() / k)
+
+
+def test_topics_share_a_node_and_draw_among_its_children() -> None:
+    p = Parameters(rows=4000, test=10, labels=60, features=500, branching=10, per_row=6.0, per_topic=3.0, shift=2.0)
+    world = planted.make_world(p)
+    rows, slots = split_of(p, world, "train")
+    topic = np.cumsum(slots.starts_topic)
+    assert len(topic) / p.rows == pytest.approx(6, rel=0.03)
+    assert topic[-1] / p.rows == pytest.approx(2, rel=0.03)
+    for own in (slots.row, slots.node):  # one row and node for each topic
+        assert (own[1:][~slots.starts_topic[1:]] == own[:-1][~slots.starts_topic[1:]]).all()
+    assert all(node in world.parents[label] for node, label in zip(slots.node, slots.label, strict=True))
+    of_children = np.where((world.parents == 1).any(axis=1), world.frequency, 0)
+    for first in (True, False):
+        labels = slots.label[(slots.node == 1) & (slots.starts_topic == first)]
+        np.testing.assert_allclose(
+            np.bincount(labels, minlength=60) / len(labels), of_children / of_children.sum(), atol=0.03
+        )
+    ranked = np.sort(world.frequency)[::-1]
+    np.testing.assert_allclose(ranked / ranked[0], 3 / np.arange(3, 63))
+    of_first_row = slots.row == 0
+    words = {
+        *world.node_words[slots.node[of_first_row]].ravel(),
+        *world.label_words[slots.label[of_first_row & slots.shown]].ravel(),
+    }
+    assert rows.features is not None
+    assert words <= set(rows.features[0].indices)
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_presets_have_the_counts_of_the_catalogue(name: str) -> None:
+    p = synthetic.parameters(f"synthetic[preset={name}]")
+    assert p.name == f"synthetic[preset={name}]"
+    of = entry(name.removesuffix("-tenth")).expected
+    part = 10 if name.endswith("-tenth") else 1
+    found = [p.rows, p.test, p.features, p.labels]
+    assert found == [round(of[key] / part) for key in ("n_train", "n_test", "n_features", "n_labels")]
+
+
+def test_values_beside_a_preset_replace_its_own() -> None:
+    p = synthetic.parameters("synthetic[rows=171790, preset=Amazon-3M]")
+    assert (p.rows, p.test, p.labels) == (171_790, 742_507, 2_812_281)
+    assert p.name == "synthetic[preset=amazon-3m,rows=171790]"
+    assert synthetic.parameters(p.name) == p
+    same = synthetic.parameters("synthetic[preset=amazon-3m,rows=1717899]")
+    assert same.name == "synthetic[preset=amazon-3m]"
+
+
+def test_a_tenth_of_amazon_670k_is_distributed_as_the_fit_says() -> None:
+    """The known facts of Amazon-670K that `presets` names, but features per row, within what the fit has."""
+    p = dataclasses.replace(synthetic.parameters("synthetic[preset=amazon-670k-tenth]"), background=0.0, words=1)
+    train = planted.make_split(p, planted.make_world(p), "train").labels
+    per_label = np.bincount(train.indices, minlength=p.labels)
+    assert train.nnz / p.rows == pytest.approx(5.45, rel=0.01)
+    assert per_label.mean() == pytest.approx(3.99, rel=0.01)
+    assert (per_label <= 5).mean() == pytest.approx(5 / 6, abs=0.02)
+    weight = 1 + (np.log(10 * p.rows) - 1) * 3.6**0.6 * (per_label + 2.6) ** -0.6  # 1 / propensity, as for all rows
+    by_row = weight[train.indices]
+    even = (np.add.reduceat(by_row, train.indptr[:-1]) / np.diff(train.indptr)).mean()
+    best = np.maximum.reduceat(by_row, train.indptr[:-1]).mean()
+    assert 0.60 < even / best < 0.75

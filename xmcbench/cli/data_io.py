@@ -185,15 +185,18 @@ def export(
     ],
     to: Annotated[Path, typer.Option(help="Folder to write to.")],
     view: DatasetView = None,
-    matrices: Annotated[str, typer.Option("--format", help="npz (X.trn.npz, …) or xmc (train.txt, …).")] = "npz",
+    matrices: Annotated[
+        str, typer.Option("--format", help="npz (X.trn.npz, …), xmc (train.txt, …) or lf (trn.json.gz, …).")
+    ] = "npz",
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite existing files.")] = False,
     offline: Offline = False,
 ) -> None:
     """Write a data set's files for other programs.
 
     npz: X and Y as scipy CSR (`scipy.sparse.load_npz`), which PECOS and ELIAS read. xmc: features and labels in one
-    text file per split, which Omikuji and napkinXC read. Texts, label texts and filter pairs are written as .txt. If
-    a text has line ends, which are spaces in .txt, a .jsonl next to it has the texts unchanged.
+    text file per split, which Omikuji and napkinXC read. With both, texts, label texts and filter pairs are written as
+    .txt. If a text has line ends, which are spaces in .txt, a .jsonl next to it has the texts unchanged. lf: the files
+    of the label-feature data sets of the XC repository.
 
     Examples: `xmcbench data export icd10cm --to files` · `xmcbench data export eurlex-4.3k --to xmc --format xmc`
     """

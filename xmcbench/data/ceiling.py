@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from xmcbench.data.synthetic import Slots, World
+from xmcbench.data.planted import Slots, World, children_of
 
 CUTS = (1, 3, 5)
 Array = NDArray[Any]
@@ -28,48 +27,61 @@ class Plain(NamedTuple):
     mass: Array  # (nodes,) Σ frequency over the node's children
 
 
-def best_precision(world: World, slots: Slots, n_rows: int) -> dict[str, float]:
-    """{"P@1": …, "P@3": …, "P@5": …} as fractions, for predicting the k most probable labels of each row.
+class Ceiling:
+    """The best expected P@k over rows that are added by chunks."""
 
-    `slots` must be sorted by row.
-    """
-    totals = _sum_of_best(plain(world, slots, n_rows), max(CUTS))
-    return {f"P@{k}": float(totals[:k].sum() / (k * n_rows)) for k in CUTS}
+    def __init__(self, world: World) -> None:
+        self.totals, self.n_rows = np.zeros(max(CUTS)), 0
+        self.frequency = world.frequency
+        self.children = children_of(world)
+        per_label = world.parents.shape[1]
+        self.mass = np.bincount(
+            world.parents.ravel(), np.repeat(world.frequency, per_label), minlength=len(world.node_words)
+        )
 
+    def plain(self, slots: Slots, n_rows: int) -> Plain:
+        """Plain arrays of the world and the slots of `n_rows` rows, which must be sorted by row."""
+        return Plain(
+            row_starts=np.searchsorted(slots.row, np.arange(n_rows + 1)),
+            label=slots.label,
+            node=slots.node,
+            shown=slots.shown,
+            frequency=self.frequency,
+            child_starts=self.children.starts,
+            children=self.children.labels,
+            mass=self.mass,
+        )
 
-def plain(world: World, slots: Slots, n_rows: int) -> Plain:
-    """Plain arrays of a world and the slots of `n_rows` rows; `slots` must be sorted by row."""
-    n_nodes, per_label = len(world.node_words), world.parents.shape[1]
-    nodes = world.parents.ravel()
-    order = np.argsort(nodes, kind="stable")
-    return Plain(
-        row_starts=np.searchsorted(slots.row, np.arange(n_rows + 1)),
-        label=slots.label,
-        node=slots.node,
-        shown=slots.shown,
-        frequency=world.frequency,
-        child_starts=np.searchsorted(nodes[order], np.arange(n_nodes + 1)),
-        children=order // per_label,
-        mass=np.bincount(nodes, np.repeat(world.frequency, per_label), n_nodes),
-    )
+    def add(self, slots: Slots, n_rows: int) -> None:
+        """Add rows by their slots, sorted by row."""
+        self.totals += _sum_of_best(self.plain(slots, n_rows), max(CUTS))
+        self.n_rows += n_rows
+
+    def precision(self) -> dict[str, float]:
+        """{"P@1": …, "P@3": …, "P@5": …} as fractions, for predicting the k most probable labels of each row."""
+        return {f"P@{k}": float(self.totals[:k].sum() / (k * self.n_rows)) for k in CUTS}
 
 
 @njit(cache=True, nogil=True)
 def _row_marginals(data: Any, row: int, miss: Any) -> Any:
     """(label ids that may be true, their probabilities). `miss` is scratch: (L,) of ones, on entry and on return."""
     candidates = []
+    hidden = 0  # slots of the same node in sequence
     for s in range(data.row_starts[row], data.row_starts[row + 1]):
+        p = data.node[s]
         if data.shown[s]:
             if miss[data.label[s]] == 1.0:
-                candidates.append(data.label[s])
+                candidates.append(np.int64(data.label[s]))
             miss[data.label[s]] = 0.0
-            continue
-        p = data.node[s]
-        for c in range(data.child_starts[p], data.child_starts[p + 1]):
-            child = data.children[c]
-            if miss[child] == 1.0:
-                candidates.append(child)
-            miss[child] *= 1.0 - data.frequency[child] / data.mass[p]
+        else:
+            hidden += 1
+        if hidden and (s + 1 == data.row_starts[row + 1] or data.node[s + 1] != p):
+            for c in range(data.child_starts[p], data.child_starts[p + 1]):
+                child = data.children[c]
+                if miss[child] == 1.0:
+                    candidates.append(child)
+                miss[child] *= (1.0 - data.frequency[child] / data.mass[p]) ** hidden
+            hidden = 0
     labels = np.array(candidates, np.int64)
     probabilities = 1.0 - miss[labels]
     miss[labels] = 1.0

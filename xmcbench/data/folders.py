@@ -9,6 +9,8 @@ ids.trn.jsonl ids.tst.jsonl ids.dev.jsonl  ids of the rows, a JSON string per li
 label-names.jsonl                          short names of the labels, the same, if labels have them next to texts
 filter_labels_train.txt, …_test.txt        pairs `row label` to exclude from evaluation
 train.txt test.txt dev.txt                 instead of npz: one-file XMC text
+
+Or the files of `lf_files`, which `data import` reads one by one.
 """
 
 from __future__ import annotations
@@ -21,16 +23,17 @@ from pathlib import Path
 import msgspec
 
 from xmcbench.data.documents import json_lines, read_lines
-from xmcbench.data.formats import read_labels, read_matrix, with_filters, write_npz_csr, write_xmc
+from xmcbench.data.formats import read_labels, read_matrix, with_filters, write_filter, write_npz_csr, write_xmc
+from xmcbench.data.lf_files import FILTERS, write_lf
+from xmcbench.data.lf_files import NAMES as LF_NAMES
 from xmcbench.data.spec import Dataset, Parsed, Split
 from xmcbench.errors import DataError, UsageError, unknown
 from xmcbench.files import atomic, temporary_folder
 from xmcbench.inputs import typed_json
 
-FORMATS = ("npz", "xmc")  # of matrices
+FORMATS = ("npz", "xmc", "lf")
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
 XMC_NAMES = {"train": "train.txt", "test": "test.txt", "validation": "dev.txt"}
-FILTERS = {"train": "filter_labels_train.txt", "test": "filter_labels_test.txt"}
 LABEL_TEXTS, LABEL_NAMES = "output-items", "label-names"
 MARKS = ("Y.trn.npz", "train.txt")  # one of them is in every folder of this layout
 BOM = "\ufeff"  # readers take it off the first line of a file
@@ -38,7 +41,7 @@ NAMES = frozenset(
     [f"{kind}.{short}.{end}" for kind in "XY" for short in SHORT.values() for end in ("npz", "txt", "jsonl")]
     + [f"ids.{short}.jsonl" for short in SHORT.values()]
     + [*XMC_NAMES.values(), *FILTERS.values(), f"{LABEL_TEXTS}.txt", f"{LABEL_TEXTS}.jsonl", f"{LABEL_NAMES}.jsonl"]
-    + ["meta.json"]
+    + ["meta.json", *LF_NAMES]
 )
 
 
@@ -53,7 +56,7 @@ def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: st
 
     Parameters
     ----------
-    matrices : one of `FORMATS`.
+    matrices : one of `FORMATS`; with "lf" the files are those of `lf_files`.
     texts : "txt", where line ends within a text become spaces and .jsonl next to it has the unchanged texts, or
         "jsonl": JSON strings alone.
 
@@ -61,6 +64,8 @@ def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: st
     ------
     DataError : the disk is full, the folder is read-only, or `matrices` is "xmc" and the view has no features.
     """
+    if matrices == "lf":
+        return write_lf(folder, data)
     written: list[Path] = []
     for which, split in data.splits.items():
         written += _write_split(folder, which, split, matrices, texts)
@@ -71,8 +76,7 @@ def write_folder(folder: Path, data: Parsed, *, matrices: str = "npz", texts: st
     for which, pairs in (("train", data.train_filter), ("test", data.test_filter)):
         if len(pairs):
             written.append(folder / FILTERS[which])
-            with atomic(written[-1]) as file:
-                file.write("".join(f"{row} {label}\n" for row, label in pairs.tolist()).encode())
+            write_filter(written[-1], pairs)
     return written
 
 

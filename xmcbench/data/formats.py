@@ -173,7 +173,7 @@ def read_filter(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fal
     """
     pairs: list[tuple[int, int]] = []
     base = int(one_based)
-    content = load_bytes(path).tobytes()
+    content = load_bytes(path)
     if foreign := unsupported(content[:FIRST]):
         raise DataError(f"{path}: {foreign}, not lines 'row label'", f"Two ids per line, counted from {base}.")
     for number, line in enumerate(content.splitlines(), 1):
@@ -199,6 +199,12 @@ def read_filter(path: Path, n_rows: int, n_labels: int, *, one_based: bool = Fal
     if repeats := len(pairs) - len(unique):
         warnings.warn(f"{path}: {repeats} pairs repeat earlier ones; each counts once", DataWarning, stacklevel=2)
     return unique
+
+
+def write_filter(path: Path, pairs: NDArray[np.int64]) -> None:
+    """Write (m, 2) pairs (row, label) as `read_filter` reads them."""
+    with atomic(path) as file:
+        file.write("".join(f"{row} {label}\n" for row, label in pairs.tolist()).encode())
 
 
 def with_filters(data: Parsed, train: Path | None, test: Path | None, *, one_based: bool = False) -> Parsed:

@@ -17,7 +17,7 @@ from xmcbench.data.cache import content_hash
 from xmcbench.data.changes import changes, feature_keys, name_changes
 from xmcbench.data.characters import has_unspaced
 from xmcbench.data.file_forms import kind_of
-from xmcbench.data.folders import FILTERS, LABEL_NAMES, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts, read_texts
+from xmcbench.data.folders import LABEL_NAMES, LABEL_TEXTS, SHORT, XMC_NAMES, check_same_texts, read_texts
 from xmcbench.data.formats import with_filters, with_one_width
 from xmcbench.data.home import changing, imported, reading, sweep_home
 from xmcbench.data.imported import (
@@ -32,6 +32,7 @@ from xmcbench.data.imported import (
 )
 from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
+from xmcbench.data.lf_files import FILTERS
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.text import bow_any_script

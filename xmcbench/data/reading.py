@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xmcbench import limits
 from xmcbench.errors import DataError, cannot_read
 from xmcbench.inputs import open_file, reason
@@ -210,12 +207,10 @@ def unsupported(first_bytes: bytes) -> str | None:
     return next((what for start, what in FOREIGN.items() if first_bytes.startswith(start)), None)
 
 
-def load_bytes(path: Path) -> NDArray[np.uint8]:
-    """A file's bytes: memory-mapped, or unpacked in memory if they are compressed."""
+def load_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked if it is compressed. It is not mapped: who truncates a mapped file kills us."""
     with opened(path) as file:
-        if is_packed(file) or os.fstat(file.fileno()).st_size == 0:  # can't be mapped
-            return np.frombuffer(file.read(), np.uint8)
-        return np.asarray(np.memmap(file, np.uint8, mode="r"))  # numba is slow with `np.memmap` objects
+        return file.read()
 
 
 def is_packed(file: io.BufferedReader) -> bool:

@@ -26,10 +26,8 @@ MAX_DIGITS = 18  # decimal digits that fit into an int64
 
 
 class Text(NamedTuple):
-    """The bytes of a file and its format."""
+    """The format of a text."""
 
-    buffer: NDArray[np.uint8]
-    starts: NDArray[np.int64]  # (rows + 1,) start of each line; a line ends one byte before the next one starts
     with_labels: bool  # the one-file form
     n_labels: int
     n_features: int
@@ -40,62 +38,96 @@ class Text(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Labels and features of all lines as CSR arrays, and a status per line: OK, LOOK or TWICE."""
+    """Labels and features of some lines, one row after the other, how many a row has, and its status."""
 
-    label_starts: NDArray[np.int64]
+    n_labels: NDArray[np.int32]
     label_ids: NDArray[np.int32]
-    feature_starts: NDArray[np.int64]
+    n_features: NDArray[np.int32]
     feature_ids: NDArray[np.int32]
     values: NDArray[Any]  # float32, or float64 if `Text.exact`
     status: NDArray[np.uint8]
 
 
-@njit(cache=True, nogil=True)
-def line_end(buffer: Any, starts: Any, row: Any) -> Any:
-    """End of line `row`, without its newline and carriage return."""
-    end = starts[row + 1] - 1
-    if end > starts[row] and buffer[end - 1] == RETURN:
-        end -= 1
-    return end
+def parse(buffer: NDArray[np.uint8], starts: NDArray[np.int64], text: Text) -> Rows:
+    """Parse lines; line i is `buffer[starts[i]:starts[i + 1]]` and ends with a newline. Rows with `LOOK` are empty."""
+    n_rows, size = len(starts) - 1, len(buffer)
+    rows = Rows(
+        np.empty(n_rows, np.int32),
+        np.empty(size // 2 + 1 if text.with_labels else 0, np.int32),  # a label has two bytes or more
+        np.empty(n_rows, np.int32),
+        np.empty(size // 3 + 1, np.int32),  # and a feature three
+        np.empty(size // 3 + 1, np.float64 if text.exact else np.float32),
+        np.empty(n_rows, np.uint8),
+    )
+    n_labels, n_features = _parse_rows(buffer, starts, text, rows)
+    return rows._replace(
+        label_ids=rows.label_ids[:n_labels], feature_ids=rows.feature_ids[:n_features], values=rows.values[:n_features]
+    )
 
 
 @njit(cache=True, nogil=True)
-def labels_end(buffer: Any, start: Any, end: Any) -> Any:
-    """End of the labels of a one-file line; `start` if it has none (begins with a space or with f:v)."""
-    p = start
-    while p < end and buffer[p] != SPACE and buffer[p] != TAB:
-        if buffer[p] == COLON:
-            return start
-        p += 1
-    return p
-
-
-@njit(cache=True, nogil=True)
-def count_entries(text: Any, first: Any, last: Any, n_labels: Any, n_features: Any) -> None:
-    """Count the labels and features of each line of [first, last) by its commas and colons."""
-    for row in range(first, last):
-        start, end = text.starts[row], line_end(text.buffer, text.starts, row)
+def _parse_rows(buffer: Any, starts: Any, text: Any, rows: Any) -> tuple[int, int]:
+    n_labels = n_features = 0
+    for row in range(len(starts) - 1):
+        p, end = starts[row], starts[row + 1] - 1
+        if end > p and buffer[end - 1] == RETURN:
+            end -= 1
+        labels_before, features_before = n_labels, n_features
+        status = OK
         if text.with_labels:
-            stop = labels_end(text.buffer, start, end)
-            commas = 0
-            for p in range(start, stop):
-                commas += text.buffer[p] == COMMA
-            n_labels[row] = commas + 1 if stop > start else 0
-            start = stop
-        colons = 0
-        for p in range(start, end):
-            colons += text.buffer[p] == COLON
-        n_features[row] = colons
+            p, n_labels, status = parse_labels(buffer, p, end, text.n_labels, text.label_base, rows.label_ids, n_labels)
+        if status != LOOK:
+            n_features = parse_features(buffer, p, end, text, rows, n_features)
+        if status == LOOK or n_features < 0:
+            n_labels, n_features, status = labels_before, features_before, LOOK
+        rows.n_labels[row] = n_labels - labels_before
+        rows.n_features[row] = n_features - features_before
+        rows.status[row] = status
+    return n_labels, n_features
 
 
 @njit(cache=True, nogil=True)
-def parse_id(buffer: Any, p: Any, end: Any) -> tuple[Any, Any]:
-    """(id, position after it); id −1 if there is no number of at most 10 digits."""
+def parse_id(buffer: Any, p: Any) -> tuple[Any, Any]:
+    """(id, position after it); id −1 if there is no number of at most 10 digits. A line end stops it."""
     value, first = 0, p
-    while p < end and p - first < 11 and 48 <= buffer[p] <= 57:
-        value = value * 10 + (int(buffer[p]) - 48)  # int: interpreted, numpy would compute in uint8
+    while True:
+        c: Any = int(buffer[p])  # int: interpreted, numpy would compute in uint8
+        if c < 48 or c > 57 or p - first == 11:
+            break
+        value = value * 10 + (c - 48)
         p += 1
     return (value, p) if 0 < p - first < 11 else (-1, p)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def parse_short(buffer: Any, p: Any, end: Any) -> tuple[Any, Any]:
+    """(value, position after it) of a number of at most 15 digits without an exponent; position −1 for all others."""
+    negative = buffer[p] == 45
+    p += negative
+    mantissa: Any = 0
+    first = p
+    while True:
+        c: Any = int(buffer[p])
+        if c < 48 or c > 57 or p - first > 15:
+            break
+        mantissa = mantissa * 10 + (c - 48)
+        p += 1
+    digits, decimals = p - first, 0
+    if c == 46:
+        p += 1
+        first = p
+        while True:
+            c = int(buffer[p])
+            if c < 48 or c > 57 or p - first > 15:
+                break
+            mantissa = mantissa * 10 + (c - 48)
+            p += 1
+        decimals = p - first
+        digits += decimals
+    if digits == 0 or digits > 15 or (p != end and c != SPACE and c != TAB):
+        return 0.0, -1
+    value = float(mantissa) / POWERS[decimals]
+    return (-value if negative else value), p
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -152,7 +184,7 @@ def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any, Any]:
         negative_exponent = p < end and buffer[p] == 45
         if p < end and (buffer[p] == 45 or buffer[p] == 43):
             p += 1
-        exponent, p = parse_id(buffer, p, end)
+        exponent, p = parse_id(buffer, p)
         if exponent < 0:
             return 0.0, p, False, False
         power += -exponent if negative_exponent else exponent
@@ -181,79 +213,70 @@ def parse_value(buffer: Any, p: Any, end: Any) -> tuple[Any, Any, Any, Any]:
 
 
 @njit(cache=True, nogil=True)
-def parse_labels(buffer: Any, start: Any, end: Any, width: Any, base: Any, ids: Any) -> int:
-    """Parse `l1,l2,…` into `ids`, sorted; returns the row's status."""
-    p, previous, ascending, n = start, -1, True, 0
-    while p < end:
-        label, p = parse_id(buffer, p, end)
+def parse_labels(buffer: Any, start: Any, end: Any, width: Any, base: Any, ids: Any, n: Any) -> tuple[Any, Any, Any]:
+    """Parse `l1,l2,…` into `ids[n:]`, sorted and unique; returns (end of the labels, new n, status).
+
+    A line without labels begins with a space or with f:v: its labels end at `start`.
+    """
+    p, previous, ascending, first = start, -1, True, n
+    while p < end and buffer[p] != SPACE and buffer[p] != TAB:
+        label, p = parse_id(buffer, p)
+        if n == first and buffer[p] == COLON:
+            return start, n, OK
         label -= base
-        if label < 0 or label >= width or n >= len(ids):
-            return LOOK
+        if label < 0 or label >= width:
+            return p, n, LOOK
         ascending &= label > previous
         previous = label
         ids[n] = label
         n += 1
-        if p < end:
-            if buffer[p] != COMMA or p + 1 == end:
-                return LOOK
+        if p < end and buffer[p] != SPACE and buffer[p] != TAB:
             p += 1
-    if n != len(ids):
-        return LOOK
-    if not ascending:
-        ids.sort()
-        for i in range(1, n):
-            if ids[i] == ids[i - 1]:
-                return TWICE
-    return OK
+            if buffer[p - 1] != COMMA or p == end or buffer[p] == SPACE or buffer[p] == TAB:
+                return p, n, LOOK
+    if ascending:
+        return p, n, OK
+    ids[first:n].sort()
+    kept = first + 1
+    for i in range(first + 1, n):
+        if ids[i] != ids[kept - 1]:
+            ids[kept] = ids[i]
+            kept += 1
+    return p, kept, OK if kept == n else TWICE
 
 
 @njit(cache=True, nogil=True)
-def parse_features(text: Any, start: Any, end: Any, ids: Any, values: Any) -> int:
-    """Parse `f:v f:v …` into `ids` and `values`, sorted by id; returns the row's status."""
-    buffer, width, base = text.buffer, text.n_features, text.feature_base
-    p, previous, ascending, n = start, -1, True, 0
+def parse_features(buffer: Any, p: Any, end: Any, text: Any, rows: Any, n: Any) -> Any:
+    """Parse `f:v f:v …` into `rows` from entry n on, sorted by id; returns the new n, or −1 for an irregular row."""
+    ids, values, width, base = rows.feature_ids, rows.values, text.n_features, text.feature_base
+    previous, ascending, first = -1, True, n
     while True:
-        while p < end and (buffer[p] == SPACE or buffer[p] == TAB):
+        while buffer[p] == SPACE or buffer[p] == TAB:
             p += 1
-        if p == end:
+        if p >= end:
             break
-        feature, p = parse_id(buffer, p, end)
+        feature, p = parse_id(buffer, p)
         feature -= base
-        if feature < 0 or feature >= width or n >= len(ids) or p >= end or buffer[p] != COLON:
-            return LOOK
-        value, p, right, exact = parse_value(buffer, p + 1, end)
-        if not (exact if text.exact else right) or (p < end and buffer[p] != SPACE and buffer[p] != TAB):
-            return LOOK
+        if feature < 0 or feature >= width or buffer[p] != COLON:
+            return -1
+        value, after = parse_short(buffer, p + 1, end)
+        if after < 0:
+            value, after, right, exact = parse_value(buffer, p + 1, end)
+            is_separated = after == end or buffer[after] == SPACE or buffer[after] == TAB
+            if not (exact if text.exact else right) or not is_separated:
+                return -1
+        p = after
         ascending &= feature > previous
         previous = feature
         ids[n] = feature
         values[n] = value
         n += 1
-    if n != len(ids):
-        return LOOK
-    if not ascending:
-        order = np.argsort(ids)
-        ids[:] = ids[order]
-        values[:] = values[order]
-        for i in range(1, n):
-            if ids[i] == ids[i - 1]:
-                return LOOK
-    return OK
-
-
-@njit(cache=True, nogil=True)
-def parse_rows(text: Any, first: Any, last: Any, rows: Any) -> None:
-    """Parse lines [first, last) of `text` into `rows`."""
-    for row in range(first, last):
-        start, end = text.starts[row], line_end(text.buffer, text.starts, row)
-        row_status = OK
-        if text.with_labels:
-            stop = labels_end(text.buffer, start, end)
-            ids = rows.label_ids[rows.label_starts[row] : rows.label_starts[row + 1]]
-            row_status = parse_labels(text.buffer, start, stop, text.n_labels, text.label_base, ids)
-            start = stop
-        ids = rows.feature_ids[rows.feature_starts[row] : rows.feature_starts[row + 1]]
-        values = rows.values[rows.feature_starts[row] : rows.feature_starts[row + 1]]
-        if parse_features(text, start, end, ids, values) == LOOK:
-            row_status = LOOK
-        rows.status[row] = row_status
+    if ascending:
+        return n
+    order = np.argsort(ids[first:n])
+    ids[first:n] = ids[first:n][order]
+    values[first:n] = values[first:n][order]
+    for i in range(first + 1, n):
+        if ids[i] == ids[i - 1]:
+            return -1
+    return n

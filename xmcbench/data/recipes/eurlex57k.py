@@ -77,7 +77,7 @@ class _Descriptor(msgspec.Struct):
 def _descriptors(path: Path, concepts: list[str]) -> list[str]:
     """The English descriptor of each concept."""
     hint = "Not the file of EuroVoc descriptors: get it again."
-    descriptors = typed_json(load_bytes(path).tobytes(), dict[str, _Descriptor], str(path), hint)
+    descriptors = typed_json(load_bytes(path), dict[str, _Descriptor], str(path), hint)
     if missing := [concept for concept in concepts if concept not in descriptors]:
         raise DataError(f"{path}: no descriptor of concept {missing[0]!r}", hint)
     return [descriptors[concept].label for concept in concepts]
