@@ -274,7 +274,7 @@ def test_a_run_that_passes_its_memory_limit_is_on_record_and_resumes(store: Stor
     assert "(--memory)" in record.reason
     assert record.limits == Limits(memory_bytes=limit)
     again = run(store, tiny(), spec("greedy"), memory=limit)
-    assert (again.status, again.notes["first step"]) == ("ok", 1)
+    assert (again.status, again.notes["first step"]) == ("ok", 2)
 
 
 def test_after_ctrl_c_the_next_run_resumes_and_predicts_the_same(store: Store, tmp_path: Path) -> None:

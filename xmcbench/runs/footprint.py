@@ -20,7 +20,7 @@ from xmcbench.runs.spec import spell
 if TYPE_CHECKING:
     from xmcbench.runs.spec import RunSpec
 
-BASE = 260 << 20  # bytes of a process with numpy, scipy and numba, and its kernels; measured on tiny data sets
+BASE = 180 << 20  # bytes of a process with numpy, scipy and numba, and its kernels; measured on tiny data sets
 ROW = 400  # bytes per test row of the values of metrics and of what they are counted from; measured
 PER_ROW_VALUES = 200  # bytes per test row in the files of a record's per-row values, before they are compressed
 LARGEST_GUESS = 1024  # where a parameter is None, smaller powers of two are tried
