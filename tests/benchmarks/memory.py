@@ -47,6 +47,8 @@ def measure(method: str, dataset: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = xb.run(method, dataset=dataset, results=folder, progress=False, memory=None)
         record = run.records[0]
+        if record.status != "ok":
+            raise SystemExit(f"{record.status}: {record.reason}")
     # The kernel's numbers of children would count this process again, whose pages a child has before it starts.
     worker = max([0, *(int(value) for name, value in record.notes.items() if name.endswith("_peak_rss_bytes"))])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + worker
