@@ -22,12 +22,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from xmcbench.data.spec import Dataset, Split
+from xmcbench.memory import held
 from xmcbench.metrics import Truth, evaluate
 from xmcbench.metrics.evaluation import default_metrics
 from xmcbench.records.external import record_external
 from xmcbench.records.store import Store
 from xmcbench.runs.measure import PeakMemory
-from xmcbench.runs.memory import held
 from xmcbench.topk import TopK, checked
 
 N_LABELS, K, PER_ROW, TRAIN = 2_812_281, 100, 36, 171_790

@@ -19,13 +19,13 @@ import scipy.sparse as sp
 from xmcbench.context import Reporter
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import Diverged
+from xmcbench.memory import held
 from xmcbench.method import MethodInfo, param
 from xmcbench.records import record_file
 from xmcbench.records.execution import execute
 from xmcbench.records.record import SCHEMA, Limits, Record
 from xmcbench.records.store import Store
 from xmcbench.runs.job import Options
-from xmcbench.runs.memory import held
 from xmcbench.runs.spec import RunSpec
 from xmcbench.testing.worlds import single_label, tiny
 from xmcbench.topk import TopK

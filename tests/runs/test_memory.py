@@ -1,4 +1,4 @@
-"""What a machine has of memory, and the watch that ends a run which holds more than it may."""
+"""The limit of a run's memory, and the watch that ends a run which holds more."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from xmcbench.errors import MemoryLimit, UsageError, explain
-from xmcbench.runs import memory
-from xmcbench.runs.memory import Watch, available, bytes_of, capacity, held
+from xmcbench.memory import held
+from xmcbench.runs.memory import Watch, bytes_of
 
 GIB = 1 << 30
 
@@ -35,44 +34,6 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
 def test_a_limit_above_the_machines_memory_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--memory 900T: this machine has \d"):
         bytes_of("900T")
-
-
-def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, files: dict[str, str]) -> None:
-    """A control group of this process: the line of /proc/self/cgroup, and the files below the mount."""
-    own = tmp_path / "cgroup"
-    own.write_text(f"4:cpu:/elsewhere\n{line}\n")
-    for name, text in files.items():
-        path = tmp_path / "mount" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.setattr(memory, "OWN_GROUPS", own)
-    monkeypatch.setattr(memory, "GROUPS", tmp_path / "mount")
-
-
-def test_the_limit_of_a_container_counts_as_the_machines_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Version 2: the group has no limit, the one around it has 2 GiB; 300 MiB are in use besides cached files."""
-    stat = f"anon 1\nactive_file {300 << 20}\ninactive_file {400 << 20}\n"
-    files = {"a/b/memory.max": "max\n", "a/b/memory.current": "5\n"}
-    files |= {"a/memory.max": f"{2 * GIB}\n", "a/memory.current": f"{1000 << 20}\n", "a/memory.stat": stat}
-    group(tmp_path, monkeypatch, "0::/a/b", files)
-    assert capacity() == 2 * GIB
-    assert abs(available() - held() - (2 * GIB - (300 << 20))) < 50 << 20, "what this process holds is its own"
-
-
-def test_limits_of_the_first_version_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stat = f"inactive_file 0\nactive_file 0\ntotal_inactive_file {200 << 20}\ntotal_active_file 0\n"
-    name = "memory/process/memory."
-    files = {f"{name}limit_in_bytes": f"{GIB}", f"{name}usage_in_bytes": f"{500 << 20}", f"{name}stat": stat}
-    group(tmp_path, monkeypatch, "4:memory:/process", files)
-    assert capacity() == GIB
-    assert abs(available() - held() - (GIB - (300 << 20))) < 50 << 20
-
-
-def test_without_control_groups_the_machine_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "none")
-    assert capacity() == psutil.virtual_memory().total
 
 
 def waiting(seconds: float) -> None:

@@ -238,9 +238,9 @@ def _announce(
 ) -> None:
     """Print the runs of the plan, which of them are done, and estimates of the others' time and memory."""
     from xmcbench.cli.show import announced
+    from xmcbench.memory import available, capacity
     from xmcbench.records.store import standing
     from xmcbench.runs.machine import pick_device
-    from xmcbench.runs.memory import available, capacity
 
     records = store.records()
     done = set() if options.again else {record.spec_hash for record in standing(records)}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from xmcbench.amounts import size
 from xmcbench.errors import XmcError
 from xmcbench.escaping import kind_of
+from xmcbench.memory import available
 from xmcbench.method import Facts, Footprint, Machine
-from xmcbench.runs.memory import available
 from xmcbench.runs.selection import combinations
 from xmcbench.runs.spec import spell
 

@@ -1,22 +1,16 @@
-"""Memory that this machine has for a run, and a watch that ends a run which holds more than it may.
-
-A container's limit (a control group of Linux, version 1 or 2) counts as the machine's memory. Pages of memory-mapped
-files don't count as held: the system takes them back when it needs them.
-"""
+"""The limit of a run's memory, and the watch that ends a run which holds more."""
 
 from __future__ import annotations
 
 import ctypes
 import re
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from xmcbench.amounts import size
 from xmcbench.errors import MemoryLimit, UsageError
+from xmcbench.memory import capacity, held_by
 
-GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 USABLE = 0.95  # share of the memory that a run without --memory may hold: the system ends processes soon after
 EVERY = 0.1  # seconds between two looks at this process
@@ -36,60 +30,6 @@ def bytes_of(text: str) -> int:
         hint = "Give at most that, or leave the option out: runs may then use what is free."
         raise UsageError(f"--memory {text}: this machine has {size(all_of_it)}", hint)
     return n_bytes
-
-
-def capacity() -> int:
-    """Bytes of memory of this machine, or of the container if that may use less."""
-    import psutil
-
-    return min([int(psutil.virtual_memory().total), *(limit for limit, _ in _limits())])
-
-
-def available() -> int:
-    """Bytes that this process can hold in all, with what it holds now: free memory and caches of files included."""
-    import psutil
-
-    free = [int(psutil.virtual_memory().available), *(limit - used for limit, used in _limits())]
-    return max(0, min(free)) + held()
-
-
-def held() -> int:
-    """Bytes that this process holds, without pages of files."""
-    import psutil
-
-    return _held(psutil.Process())
-
-
-def _held(process: object) -> int:
-    info = process.memory_info()  # type: ignore[attr-defined]
-    return int(info.rss) - int(getattr(info, "shared", 0))
-
-
-def _limits() -> Iterator[tuple[int, int]]:
-    """(limit, used) bytes of the control groups around this process that limit memory; cached files aren't used."""
-    with suppress(OSError):
-        for line in OWN_GROUPS.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and "memory" not in controllers.split(","):
-                continue
-            root = GROUPS / "memory" if controllers else GROUPS
-            names = (
-                ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
-            )
-            own = root / path.lstrip("/")
-            for folder in [own, *own.parents]:
-                with suppress(OSError, ValueError):  # "max", or not there: no limit
-                    limit, used = (int((folder / name).read_text()) for name in names)
-                    yield limit, used - _cached(folder / "memory.stat")
-                if folder == root:
-                    break
-
-
-def _cached(stat: Path) -> int:
-    """Bytes of cached files in a control group."""
-    numbers = dict(line.split(maxsplit=1) for line in stat.read_text().splitlines())
-    prefix = "total_" if "total_inactive_file" in numbers else ""
-    return sum(int(numbers.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
 
 
 class Watch:
@@ -130,10 +70,10 @@ class Watch:
                 with suppress(psutil.Error):
                     children = process.children(recursive=True)
             looks += 1
-            total = _held(process)
+            total = held_by(process)
             for child in children:
                 with suppress(psutil.Error):  # it has ended
-                    total += _held(child)
+                    total += held_by(child)
             if total > self.limit:
                 with self._lock:
                     if not self._end.is_set():

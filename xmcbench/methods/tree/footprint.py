@@ -7,7 +7,7 @@ from typing import Any
 from xmcbench.method import Facts, Footprint, Machine
 from xmcbench.methods.sizes import PER_WEIGHT, distinct_features, linear_weights, rows_per_label
 
-WORKING = 100 << 20  # bytes of a search call of 2,048 rows, and of the weights in work before they are pruned
+WORKING = 50 << 20  # bytes of a search call of 2,048 rows, and of the weights in work before they are pruned
 
 
 def footprint(params: Any, data: Facts, machine: Machine) -> Footprint:
@@ -33,4 +33,4 @@ def weights_per_label(params: Any, data: Facts) -> float:
     own: float = linear_weights(data, positives, positives * params.max_leaf, params.threshold)
     arity, below = int(params.arity), min(int(params.max_leaf), data.n_labels)  # labels of a node above the labels
     parent = linear_weights(data, positives * below, positives * below * arity, params.threshold)
-    return own + parent / below * arity / (arity - 1) * 2
+    return own + parent / below * arity / (arity - 1)
