@@ -74,6 +74,7 @@ def main() -> None:
             child = [sys.executable, str(Path(__file__)), "--measure", method, SIZES[size]]
             done = subprocess.run(child, capture_output=True, text=True, timeout=LIMIT)
             if done.returncode:
+                wrong += "skipped:" not in done.stderr
                 print(f"{method:40} {size:8} not measured: {done.stderr.strip().splitlines()[-1][:200]}", flush=True)
                 continue
             values = json.loads(done.stdout.splitlines()[-1])

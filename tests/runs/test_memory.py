@@ -47,7 +47,7 @@ def test_a_run_that_holds_more_than_its_limit_is_stopped_with_the_reason() -> No
     limit = held() + (200 << 20)
 
     def run() -> None:
-        with Watch(limit):
+        with Watch(limit, limit):
             waiting(0.3)
             taken = np.ones(400 << 17)  # 400 MiB of float64
             waiting(20)
@@ -63,7 +63,7 @@ def test_a_run_that_holds_more_than_its_limit_is_stopped_with_the_reason() -> No
 
 def test_mapped_files_and_runs_below_the_limit_go_on(tmp_path: Path) -> None:
     np.save(tmp_path / "large.npy", np.ones(300 << 17))
-    with Watch(held() + (150 << 20)):
+    with Watch(held() + (150 << 20), 100 * GIB):
         mapped: Any = np.load(tmp_path / "large.npy", mmap_mode="r")
         assert mapped.sum() == 300 << 17
         waiting(0.5)
@@ -72,7 +72,7 @@ def test_mapped_files_and_runs_below_the_limit_go_on(tmp_path: Path) -> None:
 def test_no_error_comes_after_the_block() -> None:
     """The limit is passed all the time, and the block ends before, while and after the watch finds out."""
     for milliseconds in range(90, 112, 2):
-        watch = Watch(1)
+        watch = Watch(1, 100 * GIB)
         try:
             with watch:
                 time.sleep(milliseconds / 1000)
@@ -91,6 +91,15 @@ def test_children_count(monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        with pytest.raises(MemoryLimit), Watch(held() + (200 << 20)):
+        with pytest.raises(MemoryLimit), Watch(held() + (200 << 20), 100 * GIB):
             waiting(20)
         child.communicate(b"\n")
+
+
+def test_what_earlier_runs_left_is_not_the_runs() -> None:
+    """300 MiB are held before; a fresh process would hold nothing, and the run takes 100 of its 200 MiB."""
+    left = np.ones(300 << 17)
+    with Watch(200 << 20, 0):
+        taken = np.ones(100 << 17)
+        waiting(0.5)
+    assert len(left) > len(taken)

@@ -21,7 +21,7 @@ from xmcbench.escaping import kind_of, plain_text
 from xmcbench.files import remove_any, replaced_folder
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
-from xmcbench.runs.footprint import too_large
+from xmcbench.runs.footprint import BASE, data_bytes, too_large
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
 from xmcbench.runs.memory import Watch
 from xmcbench.runs.selection import Selection, joined
@@ -124,7 +124,7 @@ class Job:
         self.journal = work_folder.Journal(self._state("journal.json"), reporter, *context)
         self.ctx.reporter = self.journal
         threads = running_threads()
-        watch = Watch(self.options.memory)
+        watch = Watch(self.options.memory, BASE + data_bytes(self.dataset.facts()))
         with PeakMemory() as memory, OtherWork() as others, compilation:
             try:
                 with undisturbed(), watch:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from xmcbench.amounts import size
 from xmcbench.errors import MemoryLimit, UsageError
-from xmcbench.memory import capacity, held_by
+from xmcbench.memory import capacity, held, held_by
 
 UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 USABLE = 0.95  # share of the memory that a run without --memory may hold: the system ends processes soon after
@@ -41,8 +41,11 @@ class Watch:
     one that has not been raised yet.
     """
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, fresh: int) -> None:
+        """`limit`: of `--memory`, or None. `fresh`: what a new process would hold before the run starts; what this one
+        holds beyond that is of earlier runs, and doesn't count towards a `limit`."""
         self.limit = int(USABLE * capacity()) if limit is None else limit
+        self.earlier = 0 if limit is None else max(0, held() - fresh)
         self.given = limit is not None
         self._end, self._lock = threading.Event(), threading.Lock()
 
@@ -70,7 +73,7 @@ class Watch:
                 with suppress(psutil.Error):
                     children = process.children(recursive=True)
             looks += 1
-            total = held_by(process)
+            total = held_by(process) - self.earlier
             for child in children:
                 with suppress(psutil.Error):  # it has ended
                     total += held_by(child)
