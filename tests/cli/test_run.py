@@ -304,10 +304,11 @@ def test_a_saved_suite_runs_the_same_runs_and_takes_no_other_choices(tmp_path: P
 
 
 def test_a_dry_run_shows_the_plan_with_memory_and_runs_nothing(tmp_path: Path) -> None:
-    done = run("tree", "slow.py:Slow", "--dry-run", "--memory", "200M", cwd=tmp_path)
+    done = run("tree", "--method", "slow.py:Slow", "--dry-run", "--memory", "200M", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
-    assert re.search(r" \d{3} MiB, too much$", lines["tree"]), done.stdout
+    assert re.search(r" \d{3} MiB$", lines["tree"]), done.stdout
+    assert re.search(r"will be skipped: tree on synthetic.*, seed 0: it needs about \d+ MiB", done.stdout)
     assert re.search(r" \d{3} MiB$", lines["popularity"]), done.stdout
     assert "MiB" not in lines["slow"], "without an estimate, nothing is shown"
     assert re.search(r"memory: [\d.]+ GiB of [\d.]+ GiB are free, the limit is 200 MiB \(--memory\)", done.stdout)

@@ -12,7 +12,7 @@ import pytest
 
 from xmcbench.errors import XmcError
 from xmcbench.method import Facts, Footprint, Machine, MethodInfo, param
-from xmcbench.runs.footprint import ROW, advice, of_run, too_large
+from xmcbench.runs.footprint import ROW, advice, of_run, smaller_values, too_large
 from xmcbench.runs.spec import RunSpec
 
 GIB = 1 << 30
@@ -31,6 +31,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> None:
 class Params:
     trees: int = param(8, "GiB that it needs", "ours: a test", above=0, tune=(4, 8, 16))
     kind: Literal["dense", "sparse"] = param("dense", "dense needs twice that", "ours: a test")
+    share: float = param(0.5, "changes no need", "ours: a test", most=5)
     seed: int = param(64, "changes no need", "ours: a test")
 
 
@@ -105,6 +106,11 @@ def test_where_no_single_parameter_is_enough_the_best_is_named() -> None:
     said = advice(spec(), DATA, MACHINE, GIB)
     assert said.startswith("trees=1 would need about 2.3 GiB, still too much")
     assert advice(spec(trees=1, kind="sparse"), DATA, MACHINE, GIB).startswith("no parameter lowers that enough")
+
+
+def test_numbers_that_are_not_whole_go_up_and_down() -> None:
+    assert [value for _, value in smaller_values(spec()) if value.share == 5.0], "ten times 0.5"
+    assert not [value for _, value in smaller_values(spec()) if value.share > 5], "as far as its bounds allow"
 
 
 def test_without_a_limit_what_is_available_counts(tmp_path: Path) -> None:

@@ -181,12 +181,6 @@ def _print_end(console: Console, store: Store, records: list[Record], failures: 
             console.print(safe(f"report: {store.folder / path}"), soft_wrap=True)
 
 
-def _memory(estimate: int | None, most: int) -> str:
-    if estimate is None:
-        return ""
-    return size(estimate) + (", too much" if estimate > most else "")
-
-
 class _Terminal(Watcher):
     """Shows progress, one line per finished run, and failures. `out`: where to print records as JSON."""
 
@@ -244,7 +238,7 @@ def _announce(
 
     records = store.records()
     done = set() if options.again else {record.spec_hash for record in standing(records)}
-    most = available() if options.memory is None else options.memory
+    too_large: list[str] = []
     estimates: list[float | None] = []  # of the runs that are not done
     rows: list[tuple[object, ...]] = [("method", "data set", "seed", "time", "memory")]
     for spec in plan:
@@ -253,7 +247,10 @@ def _announce(
         if spec.spec_hash(dataset.content_hash, pick_device(options.device, spec.info.devices)) not in done:
             estimates.append(seconds := estimate(spec, dataset, records))
             remaining = "" if seconds is None else duration(seconds)
-            memory = _memory(memory_estimate(spec, dataset, options), most)
+            needed, refusal = memory_estimate(spec, dataset, options, store)
+            memory = "" if needed is None else size(needed)
+            if refusal is not None:
+                too_large.append(f"will be skipped: {spec.label} on {dataset.name}, seed {spec.seed}: it {refusal}")
         rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, remaining, memory))
     shown = [i for i in range(len(rows[0])) if any(row[i] != "" for row in rows[1:])]  # what is unknown is not shown
     rows = [tuple(row[i] for i in shown) for row in rows]
@@ -274,5 +271,5 @@ def _announce(
         if earlier := sum(part.content_hash != dataset.content_hash for part in same_name):
             count = f"{counted(earlier, 'record')} on {dataset.name} ({dataset.view})"
             console.print(safe(f"{count} with other content: they stay apart"))
-    for line in announced(plan):
+    for line in [*too_large, *announced(plan)]:
         console.print(safe(line))

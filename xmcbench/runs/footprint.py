@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BASE = 180 << 20  # bytes of a process with numpy, scipy and numba, and its kernels; measured on tiny data sets
 ROW = 400  # bytes per test row of the values of metrics and of what they are counted from; measured
 PER_ROW_VALUES = 200  # bytes per test row in the files of a record's per-row values, before they are compressed
+FACTORS = (2.0, 10.0, 0.5, 0.1)  # on numbers that are not whole
 LARGEST_GUESS = 1024  # where a parameter is None, smaller powers of two are tried
 
 
@@ -111,7 +112,8 @@ def advice(spec: RunSpec, data: Facts, machine: Machine, limit: int) -> str:
 
 
 def smaller_values(spec: RunSpec) -> Iterator[tuple[str, Any]]:
-    """(name, parameters) with one parameter changed: numbers halved again and again, the other choices of others."""
+    """(name, parameters) with one parameter changed: whole numbers halved again and again, others up and down, texts
+    to their other choices."""
     for field in dataclasses.fields(spec.params):
         if field.metadata.get("control"):
             continue
@@ -131,6 +133,8 @@ def _others(value: object, hint: object) -> list[Any]:
         return [choice for choice in choices if isinstance(choice, str) and choice != value]
     if value is None and int in typing.get_args(hint):
         value = LARGEST_GUESS
+    if isinstance(value, float):
+        return [value * factor for factor in FACTORS]
     if isinstance(value, int):
         return [value >> shift for shift in range(1, value.bit_length())]
     return []
