@@ -105,9 +105,7 @@ def advice(spec: RunSpec, data: Facts, machine: Machine, limit: int) -> str:
     whole = of_run(spec, data, machine)
     memory, setting = min(found, default=(0, ""))
     if whole is not None and setting and memory < 0.9 * whole.memory:
-        return (
-            f"{setting} would need about {size(memory)}, still too much: use fewer rows or labels, or another machine"
-        )
+        return f"even {setting} would need about {size(memory)}: use fewer rows or labels, or another machine"
     return "no parameter lowers that enough: use fewer rows or labels, or another machine"
 
 
