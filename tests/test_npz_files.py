@@ -150,3 +150,15 @@ def test_python_objects_in_an_npz_are_not_unpickled(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a readable npz"):
         read_npz(tmp_path / "x.npz")
     assert not (tmp_path / "boom").exists()
+
+
+def test_large_arrays_are_compressed_faster_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.arange(200_000, dtype=np.int32) % 3000
+    write_npz(tmp_path / "small.npz", {"numbers": numbers})
+    monkeypatch.setattr("xmcbench.npz_files.LARGE", 1000)
+    write_npz(tmp_path / "large.npz", {"numbers": numbers, "one": np.array(1)})
+    arrays = read_npz(tmp_path / "large.npz")
+    assert np.array_equal(arrays["numbers"], numbers)
+    assert arrays["one"] == 1
+    sizes = [(tmp_path / name).stat().st_size for name in ("small.npz", "large.npz")]
+    assert sizes[0] < sizes[1] < numbers.nbytes / 2

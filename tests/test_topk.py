@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmcbench.errors import DataError
+from xmcbench.npz_files import read_npz
 from xmcbench.topk import PAD, TopK
 
 INF = np.float32(np.inf)
@@ -230,6 +231,24 @@ def test_check_names_the_first_offending_row(top: TopK, said: str) -> None:
         return
     with pytest.raises(DataError, match=said):
         top.check(2, 3)
+
+
+def test_blocks_of_rows_are_checked_like_all_rows_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench.topk.BLOCK", 2)
+    ids, scores = np.tile(np.array([[0, 1]], np.int32), (5, 1)), np.tile(np.array([[2, 1]], np.float32), (5, 1))
+    TopK(ids, scores).check(5, 2)
+    for at, value, said in ((4, 7, "row 4 names label 7"), (3, 0, "row 3 names label 0 twice")):
+        wrong = ids.copy()
+        wrong[at, 1] = value
+        with pytest.raises(DataError, match=said):
+            TopK(wrong, scores).check(5, 2)
+    swapped = scores.copy()
+    swapped[2] = 1, 2
+    with pytest.raises(DataError, match="row 2 is not ordered"):
+        TopK(ids, swapped).check(5, 2)
+    tied = TopK(ids[:, ::-1].copy(), np.ones((5, 2), np.float32))  # ranked by scores that float32 can't hold
+    tied.save(tmp_path / "p.npz")
+    assert read_npz(tmp_path / "p.npz")["ranked"]
 
 
 def test_no_rows_and_no_columns() -> None:

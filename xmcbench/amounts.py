@@ -18,6 +18,16 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
+def size(n_bytes: float | None) -> str:
+    """Bytes as 12 KiB, 640 MiB or 3.1 GiB; "–" for None."""
+    if n_bytes is None:
+        return "–"
+    if n_bytes < 2**20:
+        return f"{n_bytes / 2**10:.0f} KiB"
+    mebibytes = n_bytes / 2**20
+    return f"{mebibytes:,.0f} MiB" if mebibytes < 999.5 else f"{mebibytes / 1024:,.1f} GiB"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as 8 s, 3 min 20 s or 2 h 5 min; "–" for None."""
     if seconds is None:

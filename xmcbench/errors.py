@@ -78,6 +78,10 @@ class TimeLimit(XmcError):
     """The run's deadline has passed; the runner records status `timeout`."""
 
 
+class MemoryLimit(XmcError):
+    """The run holds more memory than it may; the runner records status `out_of_memory`."""
+
+
 class Diverged(XmcError):
     """Training produced a value that is not finite; the runner records status `diverged`."""
 
@@ -99,7 +103,7 @@ def explain(error: BaseException) -> tuple[str, str]:
     if issubclass(kind, (Diverged, FloatingPointError)):
         return "diverged", plain_text(error)
     reason = plain_text(error) if issubclass(kind, XmcError) else f"{kind_of(error)}: {plain_text(error)}"
-    out_of_memory = issubclass(kind, MemoryError) or kind_of(error) == "OutOfMemoryError"
+    out_of_memory = issubclass(kind, (MemoryError, MemoryLimit)) or kind_of(error) == "OutOfMemoryError"
     return "out_of_memory" if out_of_memory else "error", reason
 
 

@@ -42,6 +42,8 @@ def check_memory(n_bytes: int) -> None:
         return
     import psutil
 
-    free = psutil.virtual_memory().available + psutil.swap_memory().free
-    if n_bytes > free:
-        raise MemoryError(f"it needs {n_bytes:,} bytes of memory, {free:,} are free")
+    from xmcbench.memory import free
+
+    most = free() + psutil.swap_memory().free
+    if n_bytes > most:
+        raise MemoryError(f"it needs {n_bytes:,} bytes of memory, {most:,} are free")

@@ -243,7 +243,7 @@ def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """Properties of a data set that are known without reading its rows; the basis of `Method.skip`."""
+    """Properties of a data set that are known without reading its rows; the basis of `Method.skip` and `footprint`."""
 
     name: str
     view: str
@@ -252,6 +252,10 @@ class Facts:
     n_features: int
     n_labels: int
     available: frozenset[str]  # subset of "features", "texts", "label_texts"
+    entries: int = 0  # stored features of the training rows
+    test_entries: int = 0  # stored features of the test rows
+    pairs: int = 0  # true labels of all training rows
+    text_bytes: int = 0  # of the texts of training rows and labels, if they are stored as bytes
 
 
 @dataclass(frozen=True)
@@ -262,9 +266,28 @@ class Machine:
     device: str
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What a run of a method takes, estimated before it starts.
+
+    Attributes
+    ----------
+    memory : bytes that `fit` and `predict` hold at their peak, child processes included. The harness adds the data set,
+        the predictions and a process with numpy, scipy and numba; torch is the method's, see `helpers.TORCH`.
+    disk : bytes of the saved model and of checkpoints, which exist side by side; 0 if unknown.
+    """
+
+    memory: int
+    disk: int = 0
+
+
 @runtime_checkable
 class Method(Protocol):
     """Members a method must have. Optional members:
+
+    - `footprint(data, machine)` returns a `Footprint` from `Facts` and `Machine` without reading rows. Plans show it,
+      and a run that does not fit is skipped; aim at no less than the peak and at no more than twice it. A method
+      without this member has an unknown need: its runs always start. None says the same of single runs.
 
     - `warm_up(ctx)` compiles and loads; it is timed separately.
     - `depends_on()` returns a mapping of strings with everything besides parameters and data that determines a fit,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Numbers = Sequence[int] | NDArray[np.int64]
 
 PAD = -1
+BLOCK = 16_384  # rows that are checked at a time
 LARGEST = float(np.finfo(np.float32).max)
 RANKED = "ranked"  # in a file: float32 scores tie where the given scores did not, so the order of columns must be kept
 
@@ -135,20 +136,27 @@ class TopK:
                 f"predictions: ids are {self.ids.dtype} {self.ids.shape}, expected int32 with {n_rows} rows",
                 "One row of predictions for each row of the data, in the same order.",
             )
-        outside = (self.ids >= n_labels) | (self.ids < PAD)
-        if outside.any():
-            row = int(np.flatnonzero(outside.any(axis=1))[0])
-            label = int(self.ids[row][outside[row]][0])
-            raise DataError(f"predictions: row {row} names label {label}, valid are 0 to {n_labels - 1}")
         if self.scores.dtype != np.float32:
             raise DataError(f"predictions: scores are {self.scores.dtype}, expected float32")
-        _check_values(self.ids, self.scores, range(n_rows))
-        padding = self.ids == PAD
-        falling = (self.scores[:, :-1] >= self.scores[:, 1:]) & (padding[:, :-1] <= padding[:, 1:])
-        wrong = (padding & (self.scores != -np.inf)).any(axis=1) | ~falling.all(axis=1)
+        _check_shapes(self.ids, self.scores)
+        for rows in _blocks(n_rows):
+            self._check_block(rows, n_labels)
+
+    def _check_block(self, rows: range, n_labels: int) -> None:
+        ids, scores = self.ids[rows.start : rows.stop], self.scores[rows.start : rows.stop]
+        outside = (ids >= n_labels) | (ids < PAD)
+        if outside.any():
+            row = int(np.flatnonzero(outside.any(axis=1))[0])
+            label = int(ids[row][outside[row]][0])
+            raise DataError(f"predictions: row {rows[row]} names label {label}, valid are 0 to {n_labels - 1}")
+        _check_values(ids, scores, rows)
+        padding = ids == PAD
+        falling = (scores[:, :-1] >= scores[:, 1:]) & (padding[:, :-1] <= padding[:, 1:])
+        wrong = (padding & (scores != -np.inf)).any(axis=1) | ~falling.all(axis=1)
         if wrong.any():
+            row = rows[int(wrong.argmax())]
             raise DataError(
-                f"predictions: row {int(wrong.argmax())} is not ordered by falling score, padding last with score −inf",
+                f"predictions: row {row} is not ordered by falling score, padding last with score −inf",
                 "Build predictions with TopK.from_arrays.",
             )
 
@@ -189,7 +197,8 @@ class TopK:
     def save(self, path: Path) -> None:
         """Write `ids` and `scores` atomically as a compressed npz file, with `RANKED` if needed."""
         arrays: dict[str, NDArray[Any]] = {"ids": self.ids, "scores": self.scores}
-        if not _ordered(self.ids, self.scores):
+        blocks = _blocks(self.n_rows)
+        if not all(_ordered(self.ids[b.start : b.stop], self.scores[b.start : b.stop]) for b in blocks):
             arrays[RANKED] = np.array(True)
         write_npz(path, arrays)
 
@@ -209,7 +218,8 @@ class TopK:
             found = f"ids are {ids.dtype} and scores {scores.dtype}"
             raise DataError(f"{path}: not a predictions file: {found}, expected int32 and float32")
         try:
-            _check_values(ids, scores, range(len(ids)))
+            for rows in _blocks(len(ids)):
+                _check_values(ids[rows.start : rows.stop], scores[rows.start : rows.stop], rows)
         except DataError as error:
             raise DataError(f"{path}: {error.message}", error.hint) from error
         return cls(ids, scores)
@@ -235,10 +245,19 @@ def checked(topk: object, n_rows: int, n_labels: int) -> TopK:
     return topk
 
 
-def _check_values(ids: NDArray[Any], scores: NDArray[Any], rows: Numbers) -> None:
-    """Raise DataError unless `ids` and `scores` are what `TopK.from_arrays` accepts; it has a number of `rows`."""
+def _check_shapes(ids: NDArray[Any], scores: NDArray[Any]) -> None:
     if ids.ndim != 2 or ids.shape != scores.shape:
         raise DataError(f"predictions: ids {ids.shape} and scores {scores.shape} must both be (rows, k)")
+
+
+def _blocks(n_rows: int) -> list[range]:
+    """Pieces of 0 … n − 1, so that what is computed on the way takes little beside the predictions."""
+    return [range(start, min(start + BLOCK, n_rows)) for start in range(0, n_rows, BLOCK)]
+
+
+def _check_values(ids: NDArray[Any], scores: NDArray[Any], rows: Numbers) -> None:
+    """Raise DataError unless `ids` and `scores` are what `TopK.from_arrays` accepts; it has a number of `rows`."""
+    _check_shapes(ids, scores)
     if ids.size == 0:
         return
     if not np.issubdtype(ids.dtype, np.integer):

@@ -301,3 +301,31 @@ def test_a_saved_suite_runs_the_same_runs_and_takes_no_other_choices(tmp_path: P
     own = run("--method", "slow.py:Slow", "--save-suite", "own.toml", cwd=tmp_path)
     assert own.returncode == 2, own.stderr
     assert not (tmp_path / "own.toml").exists()
+
+
+def test_a_dry_run_shows_the_plan_with_memory_and_runs_nothing(tmp_path: Path) -> None:
+    done = run("tree", "--method", "slow.py:Slow", "--dry-run", "--memory", "200M", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert re.search(r" \d{3} MiB$", lines["tree"]), done.stdout
+    assert re.search(r"will be skipped: tree on synthetic.*, seed 0: it needs about \d+ MiB", done.stdout)
+    assert re.search(r" \d{3} MiB$", lines["popularity"]), done.stdout
+    assert "MiB" not in lines["slow"], "without an estimate, nothing is shown"
+    assert re.search(r"memory: [\d.]+ GiB of [\d.]+ GiB are free, the limit is 200 MiB \(--memory\)", done.stdout)
+    assert not records(tmp_path)
+
+
+def test_what_does_not_fit_is_skipped_with_a_reason_and_the_others_run(tmp_path: Path) -> None:
+    done = run("tree", "--memory", "200M", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {r["method"]["name"]: r["status"] for r in records(tmp_path)} == {"tree": "skipped", "popularity": "ok"}
+    (skipped,) = [r for r in records(tmp_path) if r["status"] == "skipped"]
+    assert re.fullmatch(
+        r"needs about \d+ MiB of memory, and 200 MiB are the limit \(--memory\); no parameter lowers that enough: "
+        "use fewer rows or labels, or another machine",
+        skipped["reason"],
+    )
+    assert skipped["limits"] == {"memory_bytes": 200 << 20, "time_seconds": None}
+    wrong = run("tree", "--memory", "many", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "--memory 'many' is no size" in wrong.stderr

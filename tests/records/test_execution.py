@@ -24,6 +24,7 @@ from xmcbench.records import record_file
 from xmcbench.records.execution import execute
 from xmcbench.records.record import SCHEMA, Limits, Record
 from xmcbench.records.store import Store
+from xmcbench.runs.footprint import BASE
 from xmcbench.runs.job import Options
 from xmcbench.runs.spec import RunSpec
 from xmcbench.testing.worlds import single_label, tiny
@@ -82,6 +83,10 @@ class Frequent:
             raise MemoryError("too big")
         if self.params.trouble == "slow":
             time.sleep(0.3)
+        if self.params.trouble == "greedy":
+            taken = [np.ones(10 << 17) for _ in range(40) if not time.sleep(0.02)]  # 400 MiB in 0.8 seconds
+            time.sleep(20)
+            del taken
         if self.params.trouble == "exit":
             raise SystemExit(3)
 
@@ -259,6 +264,17 @@ def test_a_time_limit_stops_the_run_and_the_next_one_goes_on(store: Store) -> No
     assert again.status == "ok"
     assert again.notes["first step"] == 2
     assert again.costs.attempts == 2
+
+
+def test_a_run_that_passes_its_memory_limit_is_on_record_and_resumes(store: Store) -> None:
+    limit = BASE + (150 << 20)  # more than the process holds before is of other tests
+    record = run(store, tiny(), spec("greedy"), memory=limit)
+    assert record.status == "out_of_memory"
+    assert record.reason is not None
+    assert "(--memory)" in record.reason
+    assert record.limits == Limits(memory_bytes=limit)
+    again = run(store, tiny(), spec("greedy"), memory=limit)
+    assert (again.status, again.notes["first step"]) == ("ok", 2)
 
 
 def test_after_ctrl_c_the_next_run_resumes_and_predicts_the_same(store: Store, tmp_path: Path) -> None:

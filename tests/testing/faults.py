@@ -19,6 +19,7 @@ import torch
 from tests.testing.plain import Plain
 from xmcbench.data.spec import Split
 from xmcbench.errors import TimeLimit
+from xmcbench.method import Footprint
 from xmcbench.topk import TopK
 
 
@@ -321,6 +322,16 @@ class ReturnsArrays(Plain):
 class TooManyColumns(Plain):
     def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
         return super().predict(inputs, k + 1, ctx)
+
+
+class ShrinksWithRows(Plain):
+    def footprint(self, data: Any, machine: Any) -> Footprint:
+        return Footprint(max(1, 10**9 - data.n_train))
+
+
+class NeedsHalfBytes(Plain):
+    def footprint(self, data: Any, machine: Any) -> Footprint:
+        return Footprint(data.n_train / 2)  # type: ignore[arg-type]
 
 
 class DeclinesEverything(Plain):

@@ -39,6 +39,7 @@ from tests.testing.faults import (
     LeavesTemporaries,
     LooksAtTheBatch,
     MovesAway,
+    NeedsHalfBytes,
     NotesASet,
     NotesASetByCall,
     Prints,
@@ -55,6 +56,7 @@ from tests.testing.faults import (
     SavesTorchZip,
     ScoresNaN,
     SeedsTorch,
+    ShrinksWithRows,
     ShufflesGlobally,
     SwallowsInterrupt,
     SwallowsTimeLimit,
@@ -145,6 +147,8 @@ BROKEN: list[tuple[type, set[str]]] = [
     (ClaimsDeterminism, {"other seeds change nothing if deterministic"}),
     (LooksAtTheBatch, {"predicts a row independently of other rows"}),
     (FindsTestLabels, {"test labels change nothing"}),
+    (ShrinksWithRows, {"footprint grows with the rows"}),
+    (NeedsHalfBytes, {"footprint grows with the rows"}),
     (DeclinesEverything, {"skip accepts the small data set"}),
 ]
 

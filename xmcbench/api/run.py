@@ -69,6 +69,7 @@ def run(
     device: str = "auto",
     threads: int = 0,
     time_limit: float | None = None,
+    memory: str | None = None,
     again: bool = False,
     keep_models: bool = False,
     offline: bool = False,
@@ -86,7 +87,8 @@ def run(
     seeds : whole numbers from 0. k : labels predicted per row. metrics : names; none is the standard set.
     tune : select parameters that are not set on validation rows.
     results : folder of the records. device : auto, cpu or cuda. threads : 0 is all cores.
-    time_limit : seconds per run. again : repeat finished runs. keep_models : keep fitted models in the folder.
+    time_limit : seconds per run. memory : most memory of a run, such as "16G"; None is what is free.
+    again : repeat finished runs. keep_models : keep fitted models in the folder.
     offline : use no network for data. progress : show what is done, on standard error.
 
     Returns
@@ -110,9 +112,11 @@ def run(
     from xmcbench.metrics import parse_all
     from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
+    from xmcbench.runs.memory import bytes_of
     from xmcbench.runs.suite import Suite, Table
 
     _check_numbers(seeds, k, threads)
+    most = None if memory is None else bytes_of(memory)
     if suite is not None:
         check_options(["suite"], device, time_limit)
         defaults: dict[str, object] = {"dataset": DEFAULT_DATASET, "seeds": (0,), "k": 100}
@@ -136,7 +140,7 @@ def run(
         chosen = Suite((table,), k, scored)
     plan = chosen.plan()
     store = Store(Path(results))
-    options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models)
+    options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models, memory=most)
     watcher = _bars() if progress else Watcher()
     data, failures = load_all(plan, offline, watcher)
     plan = [spec for spec in plan if spec.data in data]

@@ -160,6 +160,22 @@ def estimate(spec: RunSpec, dataset: Dataset, records: Sequence[Record]) -> floa
     return None if author_seconds is None else fit_count * author_seconds
 
 
+def memory_estimate(spec: RunSpec, dataset: Dataset, options: Options, store: Store) -> tuple[int | None, str | None]:
+    """Bytes of memory that the run will take, None if unknown; and why memory or disk are too small for it, or None."""
+    from xmcbench.method import Machine
+    from xmcbench.runs.footprint import of_run, too_large
+    from xmcbench.runs.machine import available_cores, pick_device
+
+    machine = Machine(options.threads or available_cores(), pick_device(options.device, spec.info.devices))
+    facts = dataset.facts()
+    try:
+        need = of_run(spec, facts, machine)
+        refusal = too_large(spec, facts, machine, options.memory, store.folder.absolute())
+    except Exception:  # the run fails for the same reason, and its record tells it
+        return None, None
+    return None if need is None else need.memory, refusal
+
+
 def execute_plan(
     plan: Sequence[RunSpec],
     data: dict[DataKey, Dataset],

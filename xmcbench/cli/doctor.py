@@ -105,15 +105,19 @@ def _dependencies() -> Check:
 
 
 def _machine(full: bool) -> list[Check]:
+    from xmcbench.amounts import size
+    from xmcbench.memory import available, capacity
     from xmcbench.runs.provenance import describe, hardware
 
+    memory = f"{size(available())} of {size(capacity())} are free for a run"
     detail = "not checked; --full imports torch and checks"
     if full:
         import torch
 
         gpu = hardware()["gpu"]
         detail = f"{gpu['name']}, CUDA {gpu['cuda']}" if gpu else f"torch {torch.__version__} sees no GPU"
-    return [Check("machine", None, describe(hardware(), "cpu")), Check("gpu", None, detail)]
+    machine = Check("machine", None, describe(hardware(), "cpu"))
+    return [machine, Check("memory", None, memory), Check("gpu", None, detail)]
 
 
 def _folders() -> list[Check]:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.amounts import size
 from xmcbench.api.running import (
     DEFAULT_DATASET,
     Failure,
@@ -19,6 +20,7 @@ from xmcbench.api.running import (
     estimate,
     execute_plan,
     load_all,
+    memory_estimate,
     read_suite,
 )
 from xmcbench.cli import completion
@@ -60,6 +62,8 @@ Examples:
 
   xmcbench run --method my_method.py:MyMethod
 
+  xmcbench run elias tree --dataset mine --memory 16G --dry-run
+
   xmcbench run elias tree --seeds 0,1,2 --save-suite study.toml
 
   xmcbench run --suite study.toml
@@ -93,6 +97,9 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="0: all cores.")] = 0,
     time_limit: Annotated[float | None, typer.Option(help="Time limit per run in seconds.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory limit per run, such as 16G. Default: what is free.")
+    ] = None,
     curve: Annotated[bool, typer.Option("--curve", help="Also run other values of query parameters.")] = False,
     tune: Annotated[
         bool, typer.Option("--tune", help="Select parameters that aren't set, on validation rows.")
@@ -100,6 +107,7 @@ def run(
     again: Annotated[bool, typer.Option("--again", help="Repeat finished runs from the start.")] = False,
     offline: Offline = False,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep fitted models in the folder.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, with time and memory, and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON record per line, and nothing else.")] = False,
 ) -> None:
     """Train and score methods on data sets. Each run writes a JSON record to the results folder.
@@ -110,9 +118,11 @@ def run(
     from xmcbench.metrics.names import split
     from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
+    from xmcbench.runs.memory import bytes_of
     from xmcbench.runs.plan import with_baseline
     from xmcbench.runs.suite import Suite, Table, write
 
+    most = None if memory is None else bytes_of(memory)
     out = sys.stdout if as_json else None
     if as_json:  # what methods print, against the rules, is no record
         context.with_resource(redirect_stdout(sys.stderr))
@@ -132,7 +142,7 @@ def run(
         write(chosen, save_suite)
     forbid_network(offline)
     console, store = make_console(stderr=as_json), Store(results)
-    options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models)
+    options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models, memory=most)
     watcher = _Terminal(console, out)
     try:
         data, failures = load_all(plan, offline, watcher)
@@ -141,6 +151,8 @@ def run(
     except KeyboardInterrupt as stop:  # later, execution makes a record of it
         console.print(explain(stop)[1])
         raise typer.Exit(1) from stop
+    if dry_run:
+        raise typer.Exit(1 if failures else 0)
     records, more = execute_plan(plan, data, store, options, watcher)
     failures += more
     _print_end(console, store, records, failures)
@@ -218,24 +230,30 @@ def _whole_numbers(text: str) -> list[int]:
 def _announce(
     plan: list[RunSpec], data: dict[DataKey, Dataset], store: Store, options: Options, console: Console
 ) -> None:
-    """Print the runs of the plan, which of them are done, and an estimate of the others' time."""
+    """Print the runs of the plan, which of them are done, and estimates of the others' time and memory."""
     from xmcbench.cli.show import announced
+    from xmcbench.memory import available, capacity
     from xmcbench.records.store import standing
     from xmcbench.runs.machine import pick_device
 
     records = store.records()
     done = set() if options.again else {record.spec_hash for record in standing(records)}
+    too_large: list[str] = []
     estimates: list[float | None] = []  # of the runs that are not done
-    rows: list[tuple[object, ...]] = [("method", "data set", "seed", "estimate")]
+    rows: list[tuple[object, ...]] = [("method", "data set", "seed", "time", "memory")]
     for spec in plan:
         dataset = data[spec.data]
-        remaining = "done"
+        remaining, memory = "done", ""
         if spec.spec_hash(dataset.content_hash, pick_device(options.device, spec.info.devices)) not in done:
             estimates.append(seconds := estimate(spec, dataset, records))
             remaining = "" if seconds is None else duration(seconds)
-        rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, remaining))
-    if not any(row[-1] for row in rows[1:]):
-        rows = [row[:-1] for row in rows]
+            needed, refusal = memory_estimate(spec, dataset, options, store)
+            memory = "" if needed is None else size(needed)
+            if refusal is not None:
+                too_large.append(f"will be skipped: {spec.label} on {dataset.name}, seed {spec.seed}: it {refusal}")
+        rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, remaining, memory))
+    shown = [i for i in range(len(rows[0])) if any(row[i] != "" for row in rows[1:])]  # what is unknown is not shown
+    rows = [tuple(row[i] for i in shown) for row in rows]
     parts = [counted(len(plan), "run")]
     if n_done := len(plan) - len(estimates):
         parts.append(f"{n_done} already done")
@@ -244,12 +262,14 @@ def _announce(
         if unknown := len(estimates) - len(known):
             parts[-1] += f" and {counted(unknown, 'run')} without an estimate"
     console.print("[bold]Plan[/]")
-    print_table(rows, right=("seed", "estimate"), console=console)
+    print_table(rows, right=("seed", "time", "memory"), console=console)
     console.print(safe(f"{', '.join(parts)}; records go to {store.folder}"))
+    given = "" if options.memory is None else f", the limit is {size(options.memory)} (--memory)"
+    console.print(f"memory: {size(available())} of {size(capacity())} are free{given}")
     for dataset in data.values():
         same_name = [r.dataset for r in records if (r.dataset.name, r.dataset.view) == (dataset.name, dataset.view)]
         if earlier := sum(part.content_hash != dataset.content_hash for part in same_name):
             count = f"{counted(earlier, 'record')} on {dataset.name} ({dataset.view})"
             console.print(safe(f"{count} with other content: they stay apart"))
-    for line in announced(plan):
+    for line in [*too_large, *announced(plan)]:
         console.print(safe(line))

@@ -149,7 +149,7 @@ class Dataset(Parsed):
         )
 
     def facts(self) -> Facts:
-        """The counts and available inputs that `Method.skip` may use."""
+        """The counts and available inputs that `Method.skip` and `footprint` may use."""
         train = self.train
         inputs = {"features": train.features, "texts": train.texts, "label_texts": self.label_texts}
         return Facts(
@@ -160,6 +160,10 @@ class Dataset(Parsed):
             n_features=0 if train.features is None else int(train.features.shape[1]),
             n_labels=self.n_labels,
             available=frozenset(kind for kind, value in inputs.items() if value is not None),
+            entries=0 if train.features is None else int(train.features.nnz),
+            test_entries=0 if self.test.features is None else int(self.test.features.nnz),
+            pairs=int(train.labels.nnz),
+            text_bytes=_bytes_of(train.texts) + _bytes_of(self.label_texts),
         )
 
     def train_data(self) -> TrainData:
@@ -182,6 +186,12 @@ class Dataset(Parsed):
     def test_inputs(self) -> Inputs:
         """The test rows without their labels, as passed to `predict`."""
         return self._inputs(self.test)
+
+
+def _bytes_of(texts: Sequence[str] | None) -> int:
+    """Bytes of texts that are stored as bytes; 0 for others, which would have to be read."""
+    offsets = getattr(texts, "offsets", None)
+    return 0 if offsets is None or len(offsets) == 0 else int(offsets[-1] - offsets[0])
 
 
 def _counts(split: Split) -> tuple[str, ...]:

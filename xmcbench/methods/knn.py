@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.files import write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
+from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.npz_files import read_npz
 from xmcbench.reasons import Reason, Step, step
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SMALLEST_VOTE = np.finfo(np.float32).tiny  # lower bound of a vote, which can underflow to zero at a high power
 ROWS = 512  # rows per search call
+WORKING = 16 << 20  # bytes of a search call
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,12 @@ class Knn:
     def skip(cls, data: Facts, machine: Machine) -> str | None:
         """Never skip: the method only needs features."""
         return None
+
+    def footprint(self, data: Facts, machine: Machine) -> Footprint:
+        """Both indexes, the weights of training rows before they are sorted by feature, and scores of all rows."""
+        index = 8 * data.entries + 8 * data.pairs + 12 * data.n_features
+        scores = 4 * machine.threads * (data.n_train + data.n_labels)
+        return Footprint(memory=index + 8 * data.entries + 8 * data.pairs + scores + WORKING, disk=index)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Build two inverted indexes: features → training rows to search, training rows → labels to count votes."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.files import write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds, param
+from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.methods.helpers import (
     Best,
     checkpointed_csr,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from xmcbench.sparse.inverted import InvertedWeights
 
 BLOCK_WORK = 10_000_000_000  # stored features × labels per checkpoint: half a minute on two cores
+WORKING = 32 << 20  # bytes of a scoring call
 ROWS = 2048  # rows per scoring call: Ctrl-C and the deadline are checked between calls
 
 
@@ -95,6 +96,20 @@ class Ovr:
     def skip(cls, data: Facts, machine: Machine) -> str | None:
         """Never skip: the method only needs features."""
         return None
+
+    def footprint(self, data: Facts, machine: Machine) -> Footprint:
+        """The rows, 64 labels in work, and all weights three times while they are joined and sorted by feature."""
+        from xmcbench.methods.sizes import linear_weights, rows_per_label
+        from xmcbench.sparse.onevsrest import LANES
+
+        positives = rows_per_label(data)
+        near = (
+            7 * positives + 64
+        )  # of the rows that reach the margin, most are in the sample that all labels start with
+        weights = int(1.25 * data.n_labels * linear_weights(data, positives, near, self.params.threshold))
+        in_work = LANES * (21 * data.n_train + 8 * data.n_features)
+        memory = 4 * data.entries + 16 * data.pairs + in_work + 24 * weights + WORKING
+        return Footprint(memory=memory, disk=16 * weights)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Train in blocks of labels; blocks that a killed run finished are loaded from its checkpoints."""

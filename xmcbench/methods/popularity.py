@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.files import write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, NoParams, TrainData
+from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, NoParams, TrainData
 from xmcbench.methods.helpers import not_a_model
 from xmcbench.npz_files import read_npz
 from xmcbench.reasons import Reason, Step, step
@@ -44,6 +44,10 @@ class Popularity:
     def skip(cls, data: Facts, machine: Machine) -> str | None:
         """Never skip: the method needs no inputs."""
         return None
+
+    def footprint(self, data: Facts, machine: Machine) -> Footprint:
+        """A copy of the labels' ids, and a few numbers per label."""
+        return Footprint(memory=8 * data.pairs + 40 * data.n_labels + (1 << 20), disk=4 * data.n_labels)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Compute `share`, the fraction of training rows that have each label."""

@@ -191,8 +191,15 @@ class _Scope:
         indptr = truth.indptr
         if label_mask is None:
             return cls(label_mask, row_mask, indptr[1:] > indptr[:-1])
-        counts = np.concatenate(([0], np.cumsum(label_mask[truth.indices])))[indptr]
-        return cls(label_mask, row_mask, counts[1:] > counts[:-1])
+        has_labels, mask = np.empty(truth.n_rows, np.bool_), label_mask
+
+        def count(begin: int, end: int) -> None:
+            inside = mask[truth.indices[indptr[begin] : indptr[end]]]
+            counts = np.concatenate(([0], np.cumsum(inside)))[indptr[begin : end + 1] - indptr[begin]]
+            has_labels[begin:end] = counts[1:] > counts[:-1]
+
+        everywhere(truth.n_rows, count)
+        return cls(label_mask, row_mask, has_labels)
 
     @cached_property
     def members(self) -> NDArray[np.bool_]:

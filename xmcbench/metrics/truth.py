@@ -104,17 +104,24 @@ class Truth:
 
     @property
     def indptr(self) -> NDArray[np.int64]:
-        """(n + 1,) start of each row in `indices`; always int64, so that kernels compile once."""
-        return np.asarray(self.labels.indptr, np.int64)
+        """(n + 1,) start of each row in `indices`; always int64 and read-only, as in a mapped file, so that
+        kernels compile once."""
+        return _read_only(np.asarray(self.labels.indptr, np.int64))
 
     @property
     def indices(self) -> NDArray[np.int32]:
         """(nnz,) label ids, row after row."""
-        return np.asarray(self.labels.indices, np.int32)
+        return _read_only(np.asarray(self.labels.indices, np.int32))
 
     def slices(self) -> list[str]:
         """Names of all slices."""
         return sorted([*self.label_groups, *self.row_groups])
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def by_frequency(counts: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
@@ -128,10 +135,12 @@ def by_frequency(counts: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _clean(matrix: Any) -> sp.csr_matrix:
-    """A CSR copy, sorted, without duplicates and stored zeros."""
+    """A CSR matrix, sorted, without duplicates and stored zeros: the given one if it is that, else a copy."""
     import scipy.sparse as sp
 
     source = sp.csr_matrix(matrix)
+    if source.nnz == len(source.data) > 0 and source.data.min() > 0 and source.has_canonical_format:
+        return source
     if (source.data < 0).any():
         row = int(np.searchsorted(source.indptr, (source.data < 0).argmax(), side="right")) - 1
         raise DataError(f"the truth or the training labels: row {row} has a negative value", "1 marks a true label.")

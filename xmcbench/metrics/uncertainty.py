@@ -19,6 +19,7 @@ from xmcbench.metrics.partition import everywhere
 
 NEAR = "near"  # name of the near-duplicate groups among per-row arrays
 DENOMINATOR = "/den"  # suffix of denominators: rows["PSP@5"] and rows["PSP@5/den"]
+GROUP_SIZES = 0  # in place of a column's identity, which is never 0
 COVERED = 0.95  # share of the bootstrap distribution between low and high
 
 Pair = tuple[NDArray[Any], NDArray[Any] | None]  # numerators and denominators of n rows; None: every row counts once
@@ -121,19 +122,6 @@ def checked_groups(groups: NDArray[Any], n: int) -> NDArray[np.int64]:
     return groups.astype(np.int64)
 
 
-def _together(pairs: Sequence[Pair], groups: NDArray[Any] | None) -> Sequence[Pair]:
-    """Sums per group instead of per row; a plain mean gets the group sizes as denominators."""
-    if groups is None:
-        return pairs
-    groups = checked_groups(groups, len(pairs[0][0]))
-    group_ids = np.unique(groups)
-    size = np.bincount(groups)[group_ids].astype(np.float32)
-    columns = {id(column): column for pair in pairs for column in pair if column is not None}
-    # by identity, so that a column shared by metrics stays shared
-    sums = {key: np.bincount(groups, column)[group_ids].astype(np.float32) for key, column in columns.items()}
-    return [(sums[id(top)], size if bottom is None else sums[id(bottom)]) for top, bottom in pairs]
-
-
 def resampled(
     pairs: Sequence[Pair], samples: int, seed: int, groups: NDArray[Any] | None = None
 ) -> NDArray[np.float64]:
@@ -144,21 +132,38 @@ def resampled(
     """
     from xmcbench.metrics import kernels
 
-    pairs = _together(pairs, groups)
-    # by identity: columns that metrics share (a slice's rows) are summed once
-    columns = {id(column): column for pair in pairs for column in pair if column is not None}
-    place = {key: j for j, key in enumerate(columns)}
-    table = np.empty((len(pairs[0][0]), len(columns)), np.float32)
-    for j, column in enumerate(columns.values()):
-        table[:, j] = column
+    table, place = _table(pairs, groups)
     states = np.random.SeedSequence(seed).generate_state(samples, np.uint64)
-    sums = np.empty((samples, len(columns)))
+    sums = np.empty((samples, table.shape[1]))
     everywhere(samples, lambda begin, end: kernels.resample(begin, end, table, states, sums), size=16)
     out = np.full((len(pairs), samples), np.nan)
     for row, (top, bottom) in zip(out, pairs, strict=True):
-        divisor = np.full(samples, float(len(top))) if bottom is None else sums[:, place[id(bottom)]]
+        key = GROUP_SIZES if bottom is None and groups is not None else None if bottom is None else id(bottom)
+        divisor = np.full(samples, float(len(table))) if key is None else sums[:, place[key]]
         np.divide(sums[:, place[id(top)]], divisor, out=row, where=divisor != 0)
     return out
+
+
+def _table(pairs: Sequence[Pair], groups: NDArray[Any] | None) -> tuple[NDArray[np.float32], dict[int, int]]:
+    """(rows or groups, columns) float32 columns of all pairs, and the place of each by its identity.
+
+    With groups, a line has the sums over a group, and the place `GROUP_SIZES` the sizes, by which plain means divide.
+    """
+    # by identity: columns that metrics share (a slice's rows) are summed once
+    columns = {id(column): column for pair in pairs for column in pair if column is not None}
+    place = {key: j for j, key in enumerate(columns)}
+    if groups is None:
+        table = np.empty((len(pairs[0][0]), len(columns)), np.float32)
+        for j, column in enumerate(columns.values()):
+            table[:, j] = column
+        return table, place
+    checked = checked_groups(groups, len(pairs[0][0]))
+    group_ids = np.unique(checked)
+    table = np.empty((len(group_ids), len(columns) + 1), np.float32)
+    for j, column in enumerate(columns.values()):
+        table[:, j] = np.bincount(checked, column)[group_ids]
+    table[:, -1] = np.bincount(checked)[group_ids]
+    return table, {**place, GROUP_SIZES: len(columns)}
 
 
 def ends(values: NDArray[np.float64]) -> list[tuple[float | None, float | None]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds
+from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData, check_bounds
 from xmcbench.methods.helpers import features_of, not_a_model, not_fitted
 from xmcbench.npz_files import read_npz
 from xmcbench.peers import packages
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xmcbench.method import Facts
 
 ROWS = 1024  # rows between two progress reports, which check Ctrl-C and the deadline
+WORKING = 100 << 20  # bytes of a peer's libraries and working arrays
 NOTES = "xmcbench.npz"  # in the model folder, next to the peer's files
 
 
@@ -117,6 +118,8 @@ class PeerMethod(ABC):
     """
 
     info: ClassVar[MethodInfo]
+    PER_ENTRY: ClassVar[int] = 16  # bytes of the peer per stored feature; measured, see `tests/benchmarks/memory.py`
+    PER_WEIGHT: ClassVar[int] = 24  # bytes of the peer per weight
 
     def __init__(self, params: Any) -> None:
         check_bounds(self.info.name, params)
@@ -129,6 +132,21 @@ class PeerMethod(ABC):
     def skip(cls, data: Facts, machine: Machine) -> str | None:
         """Skip if the peer is not installed."""
         return packages.missing(cls.info.name)
+
+    def footprint(self, data: Facts, machine: Machine) -> Footprint:
+        """Our copy of the rows, the peer's, its model, and lists of Python numbers for the predictions.
+
+        A peer's parameters have other names than ours: models are assumed to be those of three trees.
+        """
+        from xmcbench.methods.sizes import linear_weights, rows_per_label
+
+        positives = rows_per_label(data)
+        weights = int(3 * data.n_labels * linear_weights(data, positives, 100 * positives, 0.1))
+        copies = (8 + self.PER_ENTRY) * data.entries + 16 * data.pairs + 4 * machine.threads * data.n_features
+        predictions = 24 * min(data.n_labels, 100) * data.n_test
+        return Footprint(
+            memory=copies + self.PER_WEIGHT * weights + predictions + WORKING, disk=20 * data.entries + 24 * weights
+        )
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Train a model in the run's folder, write the notes next to it, and load both."""

@@ -103,6 +103,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Limits set by the user."""
 
     time_seconds: Number | None = None
+    memory_bytes: Number | None = None  # missing in records until 2026-11-28
 
 
 class MachineClass(Struct, frozen=True, kw_only=True):

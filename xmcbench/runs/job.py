@@ -21,7 +21,9 @@ from xmcbench.escaping import kind_of, plain_text
 from xmcbench.files import remove_any, replaced_folder
 from xmcbench.method import Machine, Method, TrainData
 from xmcbench.runs import stages, work_folder
+from xmcbench.runs.footprint import BASE, data_bytes, too_large
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
+from xmcbench.runs.memory import Watch
 from xmcbench.runs.selection import Selection, joined
 from xmcbench.runs.stages import Predicted, Scored
 from xmcbench.runs.tuning import Tuning, spell_values
@@ -46,6 +48,7 @@ class Options:
     metrics: Sequence[str] = ()
     samples: int = 1000  # bootstrap resamples
     keep_models: bool = False  # fitted models are kept with the results
+    memory: int | None = None  # bytes that a run may hold; None: what is available when it starts
 
 
 class _Fit(msgspec.Struct, kw_only=True):
@@ -121,12 +124,14 @@ class Job:
         self.journal = work_folder.Journal(self._state("journal.json"), reporter, *context)
         self.ctx.reporter = self.journal
         threads = running_threads()
+        watch = Watch(self.options.memory, BASE + data_bytes(self.dataset.facts()))
         with PeakMemory() as memory, OtherWork() as others, compilation:
             try:
-                with undisturbed():
+                with undisturbed(), watch:
                     self._run()
             except BaseException as error:
                 self._fail(error)
+            watch.stop()
         self.costs |= {"peak_rss_bytes": memory.rss_bytes, "peak_gpu_bytes": memory.gpu_bytes}
         self.costs |= {"others_cpu": others.share, "compile_seconds": compilation.seconds}
         if left := len(running_threads() - threads):
@@ -135,7 +140,7 @@ class Job:
             )
 
     def _run(self) -> None:
-        self.reason = cannot_run(self.spec, self.dataset, self.ctx)
+        self.reason = cannot_run(self.spec, self.dataset, self.ctx, self.options.memory)
         if self.reason is None:
             work_folder.make_folder(self.ctx.folder, self.ctx.reject)
             self._stages()
@@ -282,18 +287,21 @@ class Job:
         return f"reports/{self.reports.name}/report.md"
 
 
-def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext) -> str | None:
-    """Why this method is skipped on this data and machine, or None; raises what `skip` or `depends_on` raise."""
-    facts = dataset.facts()
+def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext, memory: int | None) -> str | None:
+    """Why this method is skipped on this data and machine, or None; raises what the method's own members raise.
+
+    `memory`: bytes that it may hold; None for what is available.
+    """
+    facts, machine = dataset.facts(), Machine(ctx.threads, ctx.device)
     missing = [kind for kind in spec.info.needs if kind not in facts.available]
     if missing:
         return f"needs {' and '.join(missing)}, which {dataset.name} does not have in view {dataset.view}"
     if ctx.device not in spec.info.devices:
         return f"needs {' or '.join(spec.info.devices)}, and this run is on {ctx.device}"
-    reason: object = spec.method(spec.fit_params).skip(facts, Machine(ctx.threads, ctx.device))
+    reason: object = spec.method(spec.fit_params).skip(facts, machine)
     if reason is None:
         spec.depends_on()  # what it raises is no part of the run's identity, but ends the run
-        return None
+        return too_large(spec, facts, machine, memory, ctx.folder)
     if not isinstance(reason, str) or not reason.strip():
         raise XmcError(f"skip returned a {kind_of(reason)} or an empty text, not a sentence or None")
     return plain_text(reason)

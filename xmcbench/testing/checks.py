@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xmcbench.context import LEFT_OUT
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import DataError, TimeLimit
+from xmcbench.method import Footprint, Machine
 from xmcbench.npz_files import read_npz
 from xmcbench.testing.describing import info_problems
 from xmcbench.testing.subject import Counter, K, Subject, crash, generator_states, move_generators, sealed
@@ -94,6 +95,27 @@ def info_is_complete(subject: Subject) -> None:
 def skip_accepts_small(subject: Subject) -> None:
     reason = subject.skip_reason(usual())
     need(reason is None, f"skip declines the small data set: {reason!r}; it must return None for it")
+
+
+def footprint_grows(subject: Subject) -> str | None:
+    """A given footprint has a positive number of bytes, which more rows never lower."""
+    estimate = getattr(subject.build(), "footprint", None)
+    if estimate is None:
+        return "has no footprint: what its runs need is unknown, and they always start"
+    before, data = 0, usual().facts()
+    for times in (1, 2, 16, 1024):
+        counts = ("n_train", "n_test", "entries", "test_entries", "pairs", "text_bytes")
+        rows = dataclasses.replace(data, **{name: times * getattr(data, name) for name in counts})
+        found = estimate(rows, Machine(1, subject.device))
+        if found is None:
+            return "is unknown for some numbers of rows"
+        if not isinstance(found, Footprint):
+            raise Broken(f"footprint returned a {type(found).__name__}, not a Footprint or None")
+        whole = type(found.memory) is int and type(found.disk) is int
+        need(whole and found.memory > 0 and found.disk >= 0, f"{found} are no whole numbers of bytes above zero")
+        need(found.memory >= before, f"{times} times the rows need {found.memory:,} bytes, fewer rows {before:,}")
+        before = found.memory
+    return None
 
 
 def predicts(subject: Subject) -> None:
@@ -360,6 +382,7 @@ def explains(subject: Subject) -> str | None:
 CHECKS: dict[str, Check] = {
     "info is complete": info_is_complete,
     "skip accepts the small data set": skip_accepts_small,
+    "footprint grows with the rows": footprint_grows,
     "fits and predicts": predicts,
     **{f"runs on {title}": partial(runs_on, make=make) for title, make in VARIANTS.items()},
     "info.needs names all requirements": only_what_it_needs,

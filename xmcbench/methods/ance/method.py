@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xmcbench.encoders.params import identity, lacks, missing
 from xmcbench.errors import install_extra
 from xmcbench.files import write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
+from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.ance.params import AnceParams, check, settled
 from xmcbench.methods.helpers import not_a_model, not_fitted, spread
 from xmcbench.npz_files import read_npz
@@ -76,6 +76,12 @@ class Ance:
         if self.params.search == "hnsw" and find_spec("faiss") is None:
             return f"search=hnsw needs faiss, which is not installed; {install_extra('ann')}"
         return lacks(self.params, data)
+
+    def footprint(self, data: Facts, machine: Machine) -> Footprint:
+        """See `xmcbench.methods.ance.footprint`."""
+        from xmcbench.methods.ance.footprint import footprint
+
+        return footprint(self.params, data)
 
     def depends_on(self) -> dict[str, str]:
         """The identity of the pretrained model, if the encoder is one."""

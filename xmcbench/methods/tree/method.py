@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmcbench.files import write_npz
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData
+from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.methods.tree.params import PRESETS, TreeParams, check, params_of
 from xmcbench.npz_files import read_npz
@@ -87,6 +87,12 @@ class Tree:
     def skip(cls, data: Facts, machine: Machine) -> str | None:
         """Never skip: the method only needs features."""
         return None
+
+    def footprint(self, data: Facts, machine: Machine) -> Footprint:
+        """See `xmcbench.methods.tree.footprint`."""
+        from xmcbench.methods.tree.footprint import footprint
+
+        return footprint(self.params, data, machine)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Build one tree after the other: cluster, then train level by level."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from xmcbench.encoders import params as encoders
 from xmcbench.errors import UsageError
-from xmcbench.method import Inputs, Machine, MethodInfo, TrainData, check_bounds
+from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData, check_bounds
 from xmcbench_elias.params import EliasParams, sizes
 from xmcbench_elias.presets import PRESETS
 
@@ -58,6 +58,12 @@ class Elias:
     def skip(self, data: Facts, machine: Machine) -> str | None:
         """The reason if the encoder's packages, or the inputs it reads, are missing."""
         return encoders.lacks(self.params, data)
+
+    def footprint(self, data: Facts, machine: Machine) -> Footprint:
+        """See `xmcbench_elias.footprint`."""
+        from xmcbench_elias.footprint import footprint
+
+        return footprint(self.params, data, machine)
 
     def depends_on(self) -> dict[str, str]:
         """The identity of the encoder's model."""

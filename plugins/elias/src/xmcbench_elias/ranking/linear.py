@@ -23,7 +23,12 @@ TREES, ALL = "trees", "all"
 def kinds(chosen: str | None, train: TrainData) -> tuple[str, ...]:
     """The kinds of a `ranker` parameter; None: trees, and one-vs-rest if it is affordable."""
     assert train.features is not None
-    affordable = train.n_labels * float(train.features.nnz) <= WORK
+    return kinds_of(chosen, train.n_labels, train.features.nnz)
+
+
+def kinds_of(chosen: str | None, n_labels: int, entries: int) -> tuple[str, ...]:
+    """`kinds` from the numbers of labels and of stored features."""
+    affordable = n_labels * float(entries) <= WORK
     choice = chosen or ("both" if affordable else TREES)
     return {"both": (TREES, ALL), TREES: (TREES,), ALL: (ALL,), "none": ()}[choice]
 

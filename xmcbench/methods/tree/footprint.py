@@ -1,0 +1,36 @@
+"""What label trees take of memory and disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xmcbench.method import Facts, Footprint, Machine
+from xmcbench.methods.sizes import PER_WEIGHT, distinct_features, linear_weights, rows_per_label
+
+WORKING = 50 << 20  # bytes of a search call of 2,048 rows, and of the weights in work before they are pruned
+
+
+def footprint(params: Any, data: Facts, machine: Machine) -> Footprint:
+    """The larger of two phases: clustering, which copies the centroids of labels, and the training of the last tree.
+
+    In training, a thread copies the rows of a node, and the first levels have all rows below few nodes. The weights of
+    a tree exist twice when its levels are joined, and then once more in the order of the search.
+    """
+    positives = rows_per_label(data)
+    centroids = int(data.n_labels * distinct_features(data, positives))
+    per_tree = int(data.n_labels * weights_per_label(params, data))
+    copies = 8 * data.entries * min(machine.threads, params.arity)
+    clustering = 12 * centroids + 24 * data.pairs
+    training = copies + 24 * per_tree + PER_WEIGHT * per_tree * (params.trees - 1) + 32 * data.pairs
+    scratch = 8 * machine.threads * data.n_features * min(params.arity, 100)
+    memory = 4 * data.entries + 8 * centroids + max(clustering, training) + scratch + WORKING
+    return Footprint(memory=memory, disk=(PER_WEIGHT + 8) * per_tree * params.trees)
+
+
+def weights_per_label(params: Any, data: Facts) -> float:
+    """Weights of a label's classifier, and its share of those of the nodes above it."""
+    positives = rows_per_label(data)
+    own: float = linear_weights(data, positives, positives * params.max_leaf, params.threshold)
+    arity, below = int(params.arity), min(int(params.max_leaf), data.n_labels)  # labels of a node above the labels
+    parent = linear_weights(data, positives * below, positives * below * arity, params.threshold)
+    return own + parent / below * arity / (arity - 1)
