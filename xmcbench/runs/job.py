@@ -46,6 +46,7 @@ class Options:
     metrics: Sequence[str] = ()
     samples: int = 1000  # bootstrap resamples
     keep_models: bool = False  # fitted models are kept with the results
+    node: str | None = None  # name of the machine, where several share the runs of a plan
 
 
 class _Fit(msgspec.Struct, kw_only=True):
