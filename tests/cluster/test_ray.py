@@ -145,3 +145,110 @@ def test_a_killed_node_loses_nothing(nodes: TwoNodes) -> None:
         ("popularity", 0, "ok"),
         *(("slowly", seed, "ok") for seed in range(3)),
     ]
+
+
+def test_ctrl_c_stops_all_nodes_and_the_same_command_continues(nodes: TwoNodes) -> None:
+    words = ("slowly[steps=80]", "--seeds", "0,1", "--dataset", SMALL, "--threads", "1")
+    process = nodes.start(*words, results="stopped")
+    said = lines_until(process, "started on .*: slowly.* seed 1")
+    wait_for(lambda: len(list(nodes.folder.glob("home of */cluster/*/work/*/method/checkpoints/*"))) >= 2)
+    process.send_signal(signal.SIGINT)
+    said += process.communicate(timeout=SECONDS)[0]
+    assert process.returncode == 1, said
+    assert "run the same command again: it continues" in said
+    assert not [r for r in nodes.records("stopped") if r["method"]["name"] == "slowly"]
+    wait_for(lambda: not working(nodes))
+    nodes.run(*words, results="stopped")
+    records = [r for r in nodes.records("stopped") if r["method"]["name"] == "slowly"]
+    assert [r["status"] for r in records] == ["ok", "ok"]
+    assert not list(nodes.folder.glob("home of */cluster/*/records/*")), "nodes keep nothing of what is done"
+
+
+def working(nodes: TwoNodes) -> bool:
+    """Whether a checkpoint changes within a second."""
+    found = nodes.folder.glob("home of */cluster/*/work/*/method/checkpoints/*")
+    before = {path: path.stat().st_mtime_ns for path in found}
+    time.sleep(1)
+    return any(not path.exists() or path.stat().st_mtime_ns != stamp for path, stamp in before.items())
+
+
+def test_two_drivers_on_one_results_folder_make_each_run_once(nodes: TwoNodes) -> None:
+    words = ("slowly[steps=10]", "--seeds", "0,1", "--dataset", SMALL, "--threads", "1")
+    both = [nodes.start(*words, results="both") for _ in range(2)]
+    said = [process.communicate(timeout=SECONDS)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], "\n".join(said)
+    records = nodes.records("both")
+    assert sorted((r["method"]["name"], r["seed"]) for r in records) == [
+        ("popularity", 0),
+        ("slowly", 0),
+        ("slowly", 1),
+    ]
+    assert all(text.count("slowly") >= 2 for text in said), "each shows all results"
+
+
+def test_an_import_travels_to_the_nodes_and_another_of_its_name_is_refused(nodes: TwoNodes) -> None:
+    table = "text,labels\n" + "".join(f"ticket {i} {word},{word}\n" for i in range(20) for word in ("phone", "mail"))
+    (nodes.folder / "mine.csv").write_text(table)
+    (nodes.folder / "other.csv").write_text(table.replace("ticket", "letter"))
+    for home, file in (("driver", "mine.csv"), ("right", "other.csv")):
+        environment = {**os.environ, "XMCBENCH_HOME": str(nodes.folder / f"home of {home}"), "PYTHONPATH": nodes.path}
+        command = [sys.executable, "-m", "xmcbench", "data", "import", "--name", "mine", "--texts", file]
+        subprocess.run(command, cwd=nodes.folder, env=environment, check=True, timeout=SECONDS)
+    words = ("slowly[steps=10]", "--seeds", "0,1,2", "--dataset", "mine", "--threads", "1")
+    said = nodes.run(*words, results="import")
+    assert {r["environment"]["node"] for r in nodes.records("import")} == {"left"}
+    assert len(nodes.records("import")) == 4
+    assert "node right can't execute a run: data set mine has another content here" in said
+
+
+def test_a_node_with_another_version_is_refused_by_name(nodes: TwoNodes, tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.add("slowly", "slowly", CODE, {"slowly": "slowly:Slowly"})
+    metadata = site.folder / "slowly-1.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 2.0"))
+    other = nodes.add("other", PYTHONPATH=f"{ROOT}{os.pathsep}{site.folder}")
+    try:
+        words = ("slowly[steps=20]", "--seeds", "0,1,2,3", "--dataset", SMALL, "--threads", "1")
+        said = nodes.run(*words, results="versions")
+    finally:
+        nodes.remove(other)
+    assert "node other can't execute a run: its code differs" in said
+    assert "method slowly is slowly 2.0 here and slowly 1.0 there" in said
+    assert {r["environment"]["node"] for r in nodes.records("versions")} <= {"left", "right"}
+    assert len(nodes.records("versions")) == 5
+
+
+def test_a_node_with_a_full_disk_is_refused_by_name(nodes: TwoNodes, tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can make a disk that is small enough")
+    full = nodes.add("full", XMCBENCH_HOME=str(tmp_path / "home"))
+    try:
+        words = ("slowly[steps=20]", "--seeds", "0,1,2,3", "--dataset", SMALL, "--threads", "1")
+        said = nodes.run(*words, results="space")
+    finally:
+        nodes.remove(full)
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    assert "node full can't execute a run" in said
+    assert "the disk is full" in said
+    assert len(nodes.records("space")) == 5
+    assert {r["status"] for r in nodes.records("space")} == {"ok"}
+
+
+def test_what_no_node_has_is_refused_with_what_they_have(nodes: TwoNodes) -> None:
+    process = nodes.start("popularity", "--dataset", SMALL, "--threads", "8", results="large")
+    said = process.communicate(timeout=SECONDS)[0]
+    assert process.returncode == 1
+    assert "a run requests 8 cores and 4.0 GiB; the largest" in said
+
+
+def test_no_cluster_at_the_address(nodes: TwoNodes) -> None:
+    command = [sys.executable, "-m", "xmcbench", "run", "popularity", "--dataset", SMALL, "--on", "ray"]
+    environment = {**os.environ, "RAY_gcs_rpc_server_connect_timeout_s": "5", "PYTHONPATH": nodes.path}
+    done = subprocess.run(
+        [*command, "--address", "127.0.0.1:1"],
+        cwd=nodes.folder, env=environment, capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "--address 127.0.0.1:1: no cluster can be used there" in done.stderr
+    assert "Traceback" not in done.stderr
