@@ -18,7 +18,7 @@ from xmcbench.cluster.tasks import Task
 from xmcbench.data.home import changing, home, imported
 from xmcbench.data.imported import check_files, find_imported, is_imported
 from xmcbench.errors import DataError, XmcError, cannot_write
-from xmcbench.files import atomic, lock_of, remove_any, replaced_folder, temporary_folder
+from xmcbench.files import atomic, lock_of, remove_any, remove_folder, replaced_folder, temporary_folder
 from xmcbench.locks import locked
 from xmcbench.models.folder import export
 from xmcbench.records.merging import ALL, REFUSED, merge
@@ -167,4 +167,8 @@ def install_import(name: str, fetch: Callable[[], Files]) -> None:
             return
         with replaced_folder(imported() / name) as folder:
             unpack(fetch(), folder)
-        check_files(find_imported(name))
+        try:
+            check_files(find_imported(name))
+        except DataError:
+            remove_folder(imported() / name)
+            raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -32,6 +33,7 @@ from xmcbench.records.store import Store
 
 WAIT = 1.0  # seconds of `events`
 ANSWER = 60.0  # seconds within which the actor that keeps the states must answer
+CONNECT = 10.0  # seconds that a cluster has to answer at its address
 GRACE = 15.0  # seconds that cancelled runs have to save what they need to resume
 NODE_ID = "ray.io/node-id"  # label of every node
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -198,7 +200,23 @@ def _described(node: dict[str, Any]) -> str:
     return f"{_cores(node):g} cores and {memory:.1f} GiB" + (" and a GPU" if node["Resources"].get("GPU") else "")
 
 
+def _check_address(address: str) -> None:
+    """Raise UsageError at once if nothing answers there; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    hint = "`ray start --head` starts a cluster, and prints its address; docs/scale.md says how to add nodes."
+    if address == "auto":
+        return
+    if not host or "/" in host or not port.isdecimal():
+        raise UsageError(f"--address {address!r} is not HOST:PORT", hint)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: no cluster can be used there ({error})", hint) from error
+
+
 def _connect(address: str | None) -> None:
+    if address is not None:
+        _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers that it is used
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:

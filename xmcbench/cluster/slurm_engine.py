@@ -40,7 +40,7 @@ from xmcbench.records.store import Store
 WAIT = 1.0  # seconds of `events`
 ASK = 5.0  # seconds between questions to Slurm, which many users share
 ANSWER = 60.0  # seconds within which a command of Slurm must answer
-SETTLE = 60.0  # seconds that a shared folder has to show the outcome of a job that ended
+SETTLE = 30.0  # seconds that a shared folder has to show the outcome of a job that ended
 NOTICE = 90  # seconds before the time limit at which a job saves what it needs and is queued again
 REQUEUES = 20  # how often a job that reached its time limit is queued again
 QUEUED = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "CONFIGURING", "RESIZING", "SUSPENDED", "SPECIAL_EXIT")
