@@ -54,6 +54,7 @@ class DataError(XmcError):
     exit_code = 4
 
 
+DISK_FULL = "the disk is full"
 FOLDER_HINT = "XMCBENCH_HOME moves the cache, an option such as --results the rest."
 
 
@@ -64,7 +65,7 @@ class WriteError(DataError):
 def cannot_write(path: Path, error: OSError) -> WriteError:
     """The error for a folder that is read-only, full or missing; the message names the path."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WriteError(f"{path}: the disk is full", f"Free some space, or choose another folder: {FOLDER_HINT}")
+        return WriteError(f"{path}: {DISK_FULL}", f"Free some space, or choose another folder: {FOLDER_HINT}")
     reason = error.strerror or str(error)
     return WriteError(f"{path}: can't write ({reason})", f"Choose a folder you may write to: {FOLDER_HINT}")
 

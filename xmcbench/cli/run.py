@@ -41,6 +41,7 @@ from xmcbench.escaping import one_line, safe
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from xmcbench.cluster.engine import Engine
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
     from xmcbench.records.record import Record
@@ -67,6 +68,8 @@ Examples:
   xmcbench run elias tree --seeds 0,1,2 --save-suite study.toml
 
   xmcbench run --suite study.toml
+
+  xmcbench run --suite study.toml --on ray --address head:6379
 """
 Methods = Annotated[
     list[str] | None,
@@ -108,6 +111,8 @@ def run(
     offline: Offline = False,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep fitted models in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, with time and memory, and stop.")] = False,
+    on: Annotated[str | None, typer.Option("--on", help="ray or slurm: on a cluster, see docs/scale.md.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, HOST:PORT. Default: Ray on this machine.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON record per line, and nothing else.")] = False,
 ) -> None:
     """Train and score methods on data sets. Each run writes a JSON record to the results folder.
@@ -144,20 +149,39 @@ def run(
     console, store = make_console(stderr=as_json), Store(results)
     options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models, memory=most)
     watcher = _Terminal(console, out)
+    if address is not None and on is None:
+        raise UsageError("--address is given without --on", "Add --on ray.")
+    engine = None if on is None else _engine(context, on, address, results)
     try:
         data, failures = load_all(plan, offline, watcher)
         plan = [spec for spec in plan if spec.data in data]
-        _announce(plan, data, store, options, console)
+        _announce(plan, data, store, options, console, engine)
     except KeyboardInterrupt as stop:  # later, execution makes a record of it
         console.print(explain(stop)[1])
         raise typer.Exit(1) from stop
     if dry_run:
         raise typer.Exit(1 if failures else 0)
-    records, more = execute_plan(plan, data, store, options, watcher)
+    if engine is None:
+        records, more = execute_plan(plan, data, store, options, watcher)
+    else:
+        from xmcbench.cluster.driver import Driver
+        from xmcbench.cluster.table import ProgressTable
+
+        driver = Driver(engine, store, options, watcher, ProgressTable(console), offline=offline)
+        records, more = driver.execute(plan, data)
     failures += more
     _print_end(console, store, records, failures)
     if failures or any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
+
+
+def _engine(context: typer.Context, on: str, address: str | None, results: Path) -> Engine:
+    """The cluster that is to execute the plan; what it holds here is freed when the command ends."""
+    from xmcbench.cluster.start import engine
+
+    started = engine(on, address, results)
+    context.call_on_close(started.close)
+    return started
 
 
 def _given(context: typer.Context) -> list[str]:
@@ -228,10 +252,16 @@ def _whole_numbers(text: str) -> list[int]:
 
 
 def _announce(
-    plan: list[RunSpec], data: dict[DataKey, Dataset], store: Store, options: Options, console: Console
+    plan: list[RunSpec],
+    data: dict[DataKey, Dataset],
+    store: Store,
+    options: Options,
+    console: Console,
+    engine: Engine | None,
 ) -> None:
     """Print the runs of the plan, which of them are done, and estimates of the others' time and memory."""
     from xmcbench.cli.show import announced
+    from xmcbench.cluster.tasks import device_of
     from xmcbench.memory import available, capacity
     from xmcbench.records.store import standing
     from xmcbench.runs.machine import pick_device
@@ -244,7 +274,11 @@ def _announce(
     for spec in plan:
         dataset = data[spec.data]
         remaining, memory = "done", ""
-        if spec.spec_hash(dataset.content_hash, pick_device(options.device, spec.info.devices)) not in done:
+        if engine is None:
+            device = pick_device(options.device, spec.info.devices)
+        else:
+            device = device_of(spec, options.device, gpus=engine.gpus)
+        if spec.spec_hash(dataset.content_hash, device) not in done:
             estimates.append(seconds := estimate(spec, dataset, records))
             remaining = "" if seconds is None else duration(seconds)
             needed, refusal = memory_estimate(spec, dataset, options, store)

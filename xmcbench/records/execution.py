@@ -158,7 +158,7 @@ def record_of(job: Job, run_id: str, spec_hash: str, started: datetime, old: Rec
         costs=Costs(**job.costs, compile_excluded=True, phases=dict(job.ctx.phases)),
         intervals=_intervals(job.options.samples) if job.scored is not None else Intervals(),
         limits=Limits(time_seconds=job.options.time_limit, memory_bytes=job.options.memory),
-        environment=msgspec.convert(environment(job.threads, job.device), Environment),
+        environment=msgspec.convert({**environment(job.threads, job.device), "node": job.options.node}, Environment),
         code=msgspec.convert({**code_state(), "method": identity(spec.source)}, Code),
         selection=job.selection,
         notes=_notes(job, job.scored),

@@ -122,8 +122,12 @@ class Threads(Struct, frozen=True, kw_only=True):
 
 
 class Environment(Struct, frozen=True, kw_only=True):
-    """Machine, system and libraries, as `xmcbench.runs.provenance.environment` reports them."""
+    """Machine, system and libraries, as `xmcbench.runs.provenance.environment` reports them.
 
+    `node` is the name of the machine in a cluster, null for a run that was executed where the command was given.
+    """
+
+    node: str | None = None
     device: str | None = None
     machine_class: MachineClass = MachineClass()
     threads: Threads = Threads()

@@ -49,6 +49,7 @@ class Options:
     samples: int = 1000  # bootstrap resamples
     keep_models: bool = False  # fitted models are kept with the results
     memory: int | None = None  # bytes that a run may hold; None: what is available when it starts
+    node: str | None = None  # name of the machine, where several share the runs of a plan
 
 
 class _Fit(msgspec.Struct, kw_only=True):

@@ -49,6 +49,20 @@ def locked(work: Path, reporter: Reporter) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def reserved(work: Path) -> Iterator[None]:
+    """Lock a work folder whose fit is executed on another machine; the lock's file is removed in the end.
+
+    Raises Busy: another process has it.
+    """
+    lock = _lock_of(work)
+    with locks.locked(lock, wait=False):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
 def make_folder(path: Path, reject: Reject) -> None:
     """Make a folder of the work folder, unless it exists; whatever else has its name is rejected.
 

@@ -1,0 +1,212 @@
+"""How a plan is distributed: what is refused, lost, done already or held by another process, and what is left of it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.cluster.conftest import Nodes, honest, plan_of
+from xmcbench.api.running import Failure, Watcher, execute_plan
+from xmcbench.cluster.driver import ATTEMPTS, Driver
+from xmcbench.cluster.node import Outcome
+from xmcbench.cluster.table import ProgressTable
+from xmcbench.cluster.tasks import Task
+from xmcbench.data import load
+from xmcbench.errors import UsageError
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
+from xmcbench.runs.job import Options
+from xmcbench.runs.work_folder import reserved
+
+ONE_THREAD = Options(threads=1)
+
+
+class Log(Watcher):
+    """What the driver says."""
+
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+        self.table = ProgressTable(Console(file=self.text, width=200))
+
+
+def executed(
+    nodes: Nodes, store: Store, *methods: str, options: Options = ONE_THREAD, **plan: Any
+) -> tuple[list[Record], list[Failure], str]:
+    specs, log = plan_of(*methods, **plan), Log()
+    driver = Driver(nodes, store, options, log, log.table, offline=True)
+    records, failures = driver.execute(specs, {spec.data: load(*spec.data) for spec in specs})
+    return records, failures, log.text.getvalue()
+
+
+def refuses(task: Task, node: str) -> Outcome:
+    return Outcome(node, refused="it has no data")
+
+
+def loses(task: Task, node: str) -> str:
+    return "killed"
+
+
+def test_records_come_in_the_order_of_the_plan_with_their_files(store: Store) -> None:
+    nodes = Nodes(a=honest, b=honest)
+    records, failures, said = executed(nodes, store, "knn", "popularity")
+    assert [record.method.name for record in records] == ["knn", "popularity"]
+    assert not failures
+    assert [record.environment.node for record in records] == ["a", "b"]
+    for record in records:
+        assert record == store.read(store.folder / "records" / f"{record.run_id}.json")
+        for kind in ("predictions", "rows", "board"):
+            assert store.kept(record, kind).is_file()  # type: ignore[arg-type]
+    assert "started on a: knn" in said
+    assert not list((store.folder / "work").glob("*")), "no lock and no unfinished file is left"
+
+
+def test_runs_that_share_a_fit_are_one_task(store: Store) -> None:
+    nodes = Nodes(a=honest)
+    records, _, _ = executed(nodes, store, "xrlinear[beam=5|10]", seeds=(0, 1))
+    assert len(records) == 4
+    assert [number for number, _ in nodes.submitted] == [0, 1]
+
+
+def test_a_local_run_and_a_distributed_one_have_one_identity(store: Store, tmp_path: Path) -> None:
+    specs = plan_of("knn")
+    local, _ = execute_plan(
+        specs, {specs[0].data: load(*specs[0].data)}, Store(tmp_path / "local"), Options(threads=1), Watcher()
+    )
+    records, _, _ = executed(Nodes(a=honest), store, "knn")
+    assert [(r.spec_hash, r.metrics) for r in records] == [(r.spec_hash, r.metrics) for r in local]
+    again = Nodes(a=honest)
+    records, _, _ = executed(again, Store(tmp_path / "local"), "knn")
+    assert records == local, "what was done locally is not done again"
+    assert not again.submitted
+
+
+def test_a_run_done_again_supersedes_its_record(store: Store) -> None:
+    (first,), _, _ = executed(Nodes(a=honest), store, "popularity")
+    (second,), _, _ = executed(Nodes(a=honest), store, "popularity", options=Options(threads=1, again=True))
+    assert second.supersedes == first.run_id
+    assert len(store.records()) == 2
+
+
+def test_models_are_kept_in_the_results_folder(store: Store) -> None:
+    options = Options(threads=1, keep_models=True)
+    (first,), _, _ = executed(Nodes(a=honest), store, "popularity")
+    (second,), failures, _ = executed(Nodes(a=honest), store, "popularity", options=options)
+    assert not failures
+    assert second.run_id != first.run_id, "its model was not kept, so that it is fitted again"
+    assert (store.model(second.run_id) / "model.json").is_file()
+    nodes = Nodes(a=honest)
+    executed(nodes, store, "popularity", options=options)
+    assert not nodes.submitted
+
+
+def test_what_one_node_refuses_another_has(store: Store) -> None:
+    nodes = Nodes(a=refuses, b=honest)
+    (record,), failures, said = executed(nodes, store, "popularity")
+    assert record.environment.node == "b"
+    assert not failures
+    assert nodes.submitted == [(0, set()), (0, {"a"})]
+    assert "node a can't execute a run: it has no data" in said
+
+
+def test_what_all_nodes_refuse_has_no_record_and_names_them(store: Store) -> None:
+    records, (failure,), _ = executed(Nodes(a=refuses, b=refuses), store, "popularity")
+    assert not records
+    assert failure.what.startswith("popularity on synthetic")
+    assert "node a: it has no data; node b: it has no data" in str(failure.error)
+
+
+def test_a_lost_task_goes_to_another_node_if_there_is_one(store: Store) -> None:
+    nodes = Nodes(a=loses, b=honest)
+    (record,), failures, said = executed(nodes, store, "popularity")
+    assert record.environment.node == "b"
+    assert not failures
+    assert "killed; it is started again" in said
+
+
+def test_a_task_that_is_lost_each_time_is_given_up(store: Store) -> None:
+    nodes = Nodes(a=loses)
+    records, (failure,), _ = executed(nodes, store, "popularity")
+    assert not records
+    assert len(nodes.submitted) == ATTEMPTS
+    assert f"lost {ATTEMPTS} times" in str(failure.error)
+
+
+def test_damaged_results_are_lost_and_never_added(store: Store) -> None:
+    class Damaging(Nodes):
+        def results(self, number: int, outcome: Outcome, store: Store) -> Any:
+            if len(self.submitted) == 1:
+                predictions = next(i for i, (name, _) in enumerate(self.files) if name.startswith("predictions"))
+                changed = self.files[predictions][1].copy()
+                changed[100] ^= 1
+                self.files[predictions] = self.files[predictions][0], changed
+            return super().results(number, outcome, store)
+
+    nodes = Damaging(a=honest)
+    (record,), failures, said = executed(nodes, store, "popularity")
+    assert not failures
+    assert "results of node a" in said
+    assert len(store.records()) == 1
+    assert store.predictions(record).ids.shape[0] == 20
+
+
+def test_a_run_that_fails_has_a_record_as_on_one_machine(store: Store) -> None:
+    (record,), failures, _ = executed(Nodes(a=honest), store, "knn", options=Options(threads=1, time_limit=1e-9))
+    assert record.status == "timeout"
+    assert record.environment.node == "a"
+    assert not failures
+
+
+def test_a_run_that_another_process_executes_waits_and_is_not_repeated(store: Store) -> None:
+    spec = plan_of("popularity")[0]
+    dataset = load(*spec.data)
+    work = store.work(spec.fit_hash(dataset.content_hash, "cpu"))
+    other = reserved(work)
+
+    class Meanwhile(Nodes):
+        waited = 0
+
+        def events(self) -> Any:
+            self.waited += 1
+            if self.waited == 3:
+                other.__exit__(None, None, None)
+                execute_plan([spec], {spec.data: dataset}, store, Options(threads=1), Watcher())
+            return super().events()
+
+    nodes = Meanwhile(a=honest)
+    other.__enter__()
+    (record,), _, _ = executed(nodes, store, "popularity")
+    assert record.environment.node is None, "the other process made it"
+    assert not nodes.submitted
+    assert len(store.records()) == 1
+
+
+def test_ctrl_c_cancels_and_says_how_to_continue(store: Store) -> None:
+    class Stopped(Nodes):
+        def events(self) -> Any:
+            raise KeyboardInterrupt
+
+    nodes = Stopped(a=honest)
+    records, (failure,), said = executed(nodes, store, "popularity", "knn")
+    assert not records
+    assert nodes.cancelled
+    assert failure.what == "2 runs without a record"
+    assert "run the same command again" in str(failure.error)
+    assert "stopping" in said
+    assert not list((store.folder / "work").glob("*.lock"))
+
+
+def test_a_class_in_a_file_is_refused(store: Store, tmp_path: Path) -> None:
+    from tests.cluster.slowly import CODE
+
+    (tmp_path / "mine.py").write_text(CODE)
+    with pytest.raises(UsageError, match="don't have a class in a file"):
+        executed(Nodes(a=honest), store, f"{tmp_path}/mine.py:Slowly")
+
+
+def test_a_gpu_that_no_node_has_is_refused(store: Store) -> None:
+    with pytest.raises(UsageError, match="no node of the cluster has a GPU"):
+        executed(Nodes(a=honest), store, "knn", options=Options(threads=1, device="cuda"))

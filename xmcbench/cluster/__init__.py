@@ -1,0 +1,1 @@
+"""Runs of a plan as tasks on several machines, by Ray or Slurm."""

@@ -1,0 +1,236 @@
+"""Tasks on a Ray cluster; results come back through its object store.
+
+Ray moves Python objects as pickles between the nodes of one cluster, so connect to clusters of people you trust only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, NodeLabelSchedulingStrategy, NotIn
+
+from xmcbench.cluster import parcels
+from xmcbench.cluster.engine import Ended, Event, Lost, NoNode, Note, Report
+from xmcbench.cluster.node import Outcome, State
+from xmcbench.cluster.tasks import Resources, Task
+from xmcbench.data.imported import is_imported
+from xmcbench.errors import DataError, UsageError
+from xmcbench.escaping import one_line
+from xmcbench.records.record import Record
+from xmcbench.records.store import Store
+
+WAIT = 1.0  # seconds of `events`
+ANSWER = 60.0  # seconds within which the actor that keeps the states must answer
+CONNECT = 10.0  # seconds that a cluster has to answer at its address
+GRACE = 15.0  # seconds that cancelled runs have to save what they need to resume
+NODE_ID = "ray.io/node-id"  # label of every node
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _States:
+    """An actor on the machine where the command was given: the newest state of each task, and the common clock."""
+
+    def __init__(self) -> None:
+        self.states: dict[int, bytes] = {}
+
+    def put(self, number: int, state: bytes) -> float:
+        self.states[number] = state
+        return time.time()
+
+    def take(self) -> dict[int, bytes]:
+        states, self.states = self.states, {}
+        return states
+
+
+def _work(text: bytes, states: Any, imports: list[Any]) -> tuple[tuple[bytes, str], parcels.Files]:
+    """Execute a task on this node: returns (its outcome, the node's id) and its files.
+
+    `imports` has the reference of the files of an imported data set, which are fetched only where it is missing.
+    """
+    task = msgspec.json.decode(text, type=Task)
+    context = ray.get_runtime_context()
+    node_id = context.get_node_id()
+
+    def publish(state: State) -> float:
+        return float(_fetched(states.put.remote(task.number, msgspec.json.encode(state))))
+
+    fetch = (lambda: _fetched(imports[0])) if imports else None
+    outcome, files = parcels.perform_apart(task, name_of(node_id), uuid.uuid4().hex, publish, fetch)
+    return (msgspec.json.encode(outcome), node_id), files
+
+
+def _fetched(reference: Any) -> Any:
+    """The object of a reference. While a task waits in `ray.get`, Ray gives its cores to another task."""
+    return reference.future().result(ANSWER)
+
+
+def name_of(node_id: str) -> str:
+    """The name of a node: what `ray start --node-name` gave it, else that of its host."""
+    return next((_name(node) for node in ray.nodes() if node["NodeID"] == node_id), node_id[:8])
+
+
+def _name(node: dict[str, Any]) -> str:
+    name, host = node.get("NodeName") or "", node.get("NodeManagerHostname") or node["NodeID"][:8]
+    return str(host if name in ("", node.get("NodeManagerAddress")) else name)
+
+
+class RayEngine:
+    """See `xmcbench.cluster.engine.Engine`."""
+
+    shares_folder = False
+
+    def __init__(self, address: str | None) -> None:
+        """Connect to the cluster at `address`, HOST:PORT or "auto", or start Ray on this machine.
+
+        Raises UsageError: no cluster answers there, or it has other versions of Ray or Python.
+        """
+        _connect(address)
+        alive = self.alive = self._alive()
+        self.cores = int(min((node["Resources"]["CPU"] for node in alive.values() if _cores(node)), default=1))
+        self.gpus = any(node["Resources"].get("GPU", 0) >= 1 for node in alive.values())
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.states = ray.remote(_States).options(num_cpus=0, scheduling_strategy=here).remote()
+        self.pending: dict[Any, int] = {}  # reference of an outcome → number of its task
+        self.files: dict[int, tuple[Any, str, str]] = {}  # number → (reference, fit, node) of what can be fetched
+        self.tasks: dict[int, tuple[Task, Any]] = {}
+        self.imports: dict[str, Any] = {}
+
+    def submit(self, tasks: Sequence[Task], avoid: Collection[str]) -> None:
+        avoided = [node_id for node_id, node in self._alive().items() if _name(node) in avoid]
+        for task in tasks:
+            self._check(task.resources, avoided)
+        for task in tasks:
+            options: dict[str, Any] = {
+                "num_cpus": task.resources.threads,
+                "num_gpus": task.resources.gpus,
+                "memory": task.resources.memory,
+                "num_returns": 2,
+                "max_retries": 0,  # the driver repeats it, and shows that it does
+            }
+            if avoided:
+                options["scheduling_strategy"] = NodeLabelSchedulingStrategy({NODE_ID: NotIn(*avoided)})
+            work = ray.remote(_work).options(**options)
+            outcome, files = work.remote(msgspec.json.encode(task), self.states, self._import(task.dataset))
+            self.pending[outcome] = task.number
+            self.tasks[task.number] = task, files
+
+    def _import(self, name: str) -> list[Any]:
+        """The reference of the files of an imported data set, which are put into the object store once."""
+        if not is_imported(name):
+            return []
+        if name not in self.imports:
+            self.imports[name] = ray.put(parcels.pack_import(name))
+        return [self.imports[name]]
+
+    def _check(self, need: Resources, avoided: Collection[str]) -> None:
+        able = [node for node_id, node in self._alive().items() if node_id not in avoided]
+        wanted = {"CPU": need.threads, "GPU": need.gpus, "memory": need.memory}
+        if not any(all(node["Resources"].get(kind, 0) >= n for kind, n in wanted.items()) for node in able):
+            most = max(able, key=_cores, default=None)
+            has = "there is no other node" if most is None else f"the largest, {_name(most)}, has {_described(most)}"
+            wants = f"{need.threads} cores and {need.memory / 2**30:.1f} GiB" + (" and a GPU" if need.gpus else "")
+            raise NoNode(f"a run requests {wants}; {has}", "Add a node, or ask for less: --threads.")
+
+    def events(self) -> list[Event]:
+        events: list[Event] = []
+        ready, _ = ray.wait(list(self.pending), timeout=WAIT) if self.pending else ([], [])
+        with suppress(RayError):
+            states = ray.get(self.states.take.remote(), timeout=ANSWER)
+            events += [Report(n, msgspec.json.decode(state, type=State)) for n, state in states.items()]
+        for reference in ready:
+            events.append(self._ended(reference, self.pending.pop(reference)))
+        now, before = self._alive(), self.alive
+        events += [Note(f"node {_name(before[one])} left the cluster") for one in before.keys() - now.keys()]
+        events += [Note(f"node {_name(now[one])} joined the cluster") for one in now.keys() - before.keys()]
+        self.alive = now
+        return events
+
+    def _ended(self, reference: Any, number: int) -> Event:
+        task, files = self.tasks.pop(number)
+        try:
+            text, node_id = ray.get(reference)
+        except RayError as error:
+            return Lost(number, one_line(error))
+        self.files[number] = files, task.fit_hash, node_id
+        return Ended(number, msgspec.json.decode(text, type=Outcome))
+
+    def results(self, number: int, outcome: Outcome, store: Store) -> list[tuple[Record, Path | None]]:
+        reference, fit, node_id = self.files.pop(number)
+        try:
+            files = ray.get(reference)
+        except RayError as error:
+            fault = f"the results of node {outcome.node} can't be fetched: {one_line(error)}"
+            raise DataError(fault, "Run the same command again.") from error
+        received = parcels.receive(files, outcome, store)
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        ray.remote(parcels.forget).options(num_cpus=0, scheduling_strategy=there).remote(fit)
+        return received
+
+    def cancel(self) -> None:
+        for reference in self.pending:
+            ray.cancel(reference, force=False)
+        ray.wait(list(self.pending), num_returns=len(self.pending), timeout=GRACE) if self.pending else None
+
+    def close(self) -> None:
+        ray.shutdown()
+
+    @staticmethod
+    def _alive() -> dict[str, dict[str, Any]]:
+        return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
+def _cores(node: dict[str, Any]) -> float:
+    return float(node["Resources"].get("CPU", 0))
+
+
+def _described(node: dict[str, Any]) -> str:
+    memory = node["Resources"].get("memory", 0) / 2**30
+    return f"{_cores(node):g} cores and {memory:.1f} GiB" + (" and a GPU" if node["Resources"].get("GPU") else "")
+
+
+def _check_address(address: str) -> None:
+    """Raise UsageError at once if nothing answers there; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    hint = "`ray start --head` starts a cluster, and prints its address; docs/scale.md says how to add nodes."
+    if address == "auto":
+        return
+    if not host or "/" in host or not port.isdecimal():
+        raise UsageError(f"--address {address!r} is not HOST:PORT", hint)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: no cluster can be used there ({error})", hint) from error
+
+
+def _connect(address: str | None) -> None:
+    if address is not None:
+        _check_address(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers that it is used
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        ray.init(
+            address,
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"--address {address}: no cluster can be used there" if address else "Ray can't be started"
+        hint = "`ray start --head` starts a cluster; docs/scale.md says how to add nodes."
+        raise UsageError(f"{where}: {one_line(error)[:300]}", hint) from error
+    finally:
+        for number, handler in handlers.items():  # those of this program, which save what is done
+            signal.signal(number, handler)
