@@ -70,6 +70,7 @@ def start(device: str) -> Ranks | None:
         return None
     if rank() >= count():
         raise UsageError(f"RANK is {rank()}, with WORLD_SIZE={count()} it must be below {count()}")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch reads it once; it warns of processes that ended
     import torch
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import PrefixStore
@@ -146,9 +147,17 @@ class Ranks:
         return json.loads(self._get(key, 0))
 
     def ended(self, reason: str) -> None:
-        """Tell the others that this process ends, and why."""
+        """Tell the others that this process ends, and why; "" is no failure.
+
+        After a failure its connections are closed, since others may wait for its tensors.
+        """
+        import torch.distributed as dist
+
         with suppress(RuntimeError):
             self._store.compare_set(f"ended {self.rank}", "", reason)  # the first reason stays
+        if reason and dist.is_initialized():
+            with suppress(RuntimeError):
+                dist.destroy_process_group()
 
     def close(self) -> None:
         """End the beat. Ranks above 0 wait until rank 0 has ended, since torchrun stops all once one has failed."""
