@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from xmcbench.errors import TimeLimit, explain
 from xmcbench.escaping import plain_text
 from xmcbench.method import TrainData
 from xmcbench.values import plain
+
+if TYPE_CHECKING:
+    from xmcbench.processes import Ranks
 
 NAME = 200  # characters of the name of a note or a phase
 REMARKS = 100  # remarks of one run; further ones are left out
@@ -87,6 +90,7 @@ class RunContext:
     clock : seconds for measuring times; in a run, the clock stands still while numba compiles or loads kernels.
     run_name : data set, view, method and seed in words, for the title of a report.
     identity : JSON of what the fit depends on; checkpoints of another identity are not loaded.
+    ranks : the processes that fit one model together, each of which calls `fit`; None if this one works alone.
     deadline : `time.monotonic()` value after which `progress` and `phase` raise `TimeLimit`; None means no limit.
     """
 
@@ -99,6 +103,7 @@ class RunContext:
     query: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     clock: Callable[[], float] = time.perf_counter
     deadline: float | None = None
+    ranks: Ranks | None = None
     reporter: Reporter = field(default_factory=Reporter)
     phases: dict[str, float] = field(default_factory=dict)
     selection: dict[str, object] = field(default_factory=dict)

@@ -22,6 +22,17 @@ class TerminalClosed(Terminated):
     """The signal SIGHUP: the terminal or the connection of this process was closed."""
 
 
+class ProcessLost(KeyboardInterrupt):
+    """One of several processes of a run ended or no longer answers. Like Ctrl-C, it ends the command in order."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}"
+
+
 class XmcError(Exception):
     """An error that a user can act on: `message` says what failed and where, `hint` says what to do next."""
 
@@ -97,6 +108,8 @@ def explain(error: BaseException) -> tuple[str, str]:
         return "interrupted", f"stopped by SIGHUP, since its terminal was closed; {RESUME}"
     if issubclass(kind, Terminated):
         return "interrupted", f"stopped by SIGTERM, which the system or another program sent; {RESUME}"
+    if issubclass(kind, ProcessLost):
+        return "interrupted", plain_text(error)
     if issubclass(kind, KeyboardInterrupt):
         return "interrupted", f"stopped by Ctrl-C; {RESUME}"
     if issubclass(kind, TimeLimit):

@@ -148,6 +148,8 @@ class MethodInfo:
     seeded : two fits with the same seed are equal. False if a library draws random numbers that can't be seeded:
         several seeds are then repeats, and the contract battery compares no two fits.
     devices : the subset of "cpu", "cuda" that the method can use.
+    processes : several processes can fit one model: `fit` is called in each, with `ctx.ranks`, and rank 0 has the
+        model afterwards.
     scores : what a score means, in one line, such as "estimated probability of the label, 0 to 1".
     comparable : a score means the same in every row, so that a threshold makes sense: `xmcbench predict --above` is for
         these methods alone. False if scores only order the labels of one row.
@@ -173,6 +175,7 @@ class MethodInfo:
     deterministic: bool = False
     seeded: bool = True
     devices: tuple[str, ...] = ("cpu",)
+    processes: bool = False
     scores: str = ""
     comparable: bool = False
     seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

@@ -14,6 +14,7 @@ from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
+    from xmcbench.processes import Ranks
     from xmcbench.records.record import Record
     from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
@@ -187,10 +188,16 @@ def execute_plan(
 
     Models of runs that ended ok are kept if `options` ask for it. Work folders are removed unless the user stopped.
 
+    Of several processes, rank 0 does this, and the others follow it in the fits of methods that can be divided; if such
+    a fit fails, the plan ends.
+
     Returns the records, and failures of runs that have none, or no model.
 
     Raises WriteError: the results folder can't be written.
     """
+    if options.ranks is not None and options.ranks.rank:
+        follow_plan(plan, data, store, options, options.ranks)
+        return [], []
     from xmcbench.records.execution import execute
     from xmcbench.records.leftovers import remove_finished, running
 
@@ -215,6 +222,8 @@ def execute_plan(
             watcher.finished(record, reused)
             if record.status == "interrupted":
                 return records, failures  # the reason of the record says how to resume
+            if options.ranks is not None and spec.info.processes and record.status not in ("ok", "skipped"):
+                return records, failures  # the other processes stand somewhere in the fit
             if record.status == "ok":
                 device = record.environment.device or "cpu"
                 works.append(store.work(spec.fit_hash(data[spec.data].content_hash, device)))
@@ -222,6 +231,29 @@ def execute_plan(
                     failures += _keep(spec, record, data[spec.data], store, watcher)
     remove_finished(store.folder, works)
     return records, failures
+
+
+def follow_plan(
+    plan: Sequence[RunSpec], data: dict[DataKey, Dataset], store: Store, options: Options, ranks: Ranks
+) -> None:
+    """Take part in each fit that rank 0 begins, until it ends. An error of this process is told to the others."""
+    from xmcbench.errors import ProcessLost
+    from xmcbench.records.execution import follow
+    from xmcbench.runs.machine import pick_device
+
+    by_hash = {}
+    for spec in plan:
+        device = pick_device(options.device, spec.info.devices)
+        by_hash[spec.spec_hash(data[spec.data].content_hash, device)] = spec
+    try:
+        while True:
+            spec = by_hash[ranks.told()]
+            follow(spec, data[spec.data], store, options)
+    except ProcessLost:  # usually rank 0 has ended; if another process is lost, rank 0 says so
+        pass
+    except BaseException as error:
+        ranks.ended(explain(error)[1])
+        raise
 
 
 def _work_folders(plan: Sequence[RunSpec], data: dict[DataKey, Dataset], store: Store, options: Options) -> list[Path]:

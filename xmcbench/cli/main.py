@@ -60,8 +60,10 @@ def exit_code_of_command(stopping: Stopping) -> int:
 
 def _exit_code(stopping: Stopping) -> int:
     try:
+        from xmcbench import processes
         from xmcbench.cli.app import app
 
+        processes.silence()
         warnings.showwarning = _show_warning
         stopping.working = True
         app()
@@ -72,8 +74,10 @@ def _exit_code(stopping: Stopping) -> int:
             print(end.code, file=sys.stderr)
             return 1
         return end.code or 0
-    except KeyboardInterrupt:
-        return _stopped(stopping)
+    except KeyboardInterrupt as stop:
+        from xmcbench.errors import ProcessLost
+
+        return _lost(stop) if isinstance(stop, ProcessLost) else _stopped(stopping)
     except BaseException as error:
         if stopping.number is not None and isinstance(error, ImportError | SystemError):
             return _stopped(stopping)  # what libraries in C make of a KeyboardInterrupt while they are imported
@@ -102,6 +106,14 @@ def _stopped(stopping: Stopping) -> int:
     resume = "" if sys.argv[1:2] == ["serve"] else f"; {RESUME}"  # a server has nothing to resume
     print(f"{description(number)}{resume}", file=sys.stderr)
     return 128 + number
+
+
+def _lost(error: KeyboardInterrupt) -> int:
+    """Print which process of several is lost; the exit code."""
+    from xmcbench.escaping import clean_lines
+
+    print(f"error: {clean_lines(error)}", file=sys.stderr)
+    return 1
 
 
 def _failed(error: BaseException) -> int:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench import processes
 from xmcbench.amounts import size
 from xmcbench.api.running import (
     DEFAULT_DATASET,
@@ -122,6 +123,7 @@ def run(
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
     from xmcbench.records.store import Store
+    from xmcbench.runs.agreement import compared, facts_of, refuse_undivided
     from xmcbench.runs.job import Options
     from xmcbench.runs.memory import bytes_of
     from xmcbench.runs.plan import with_baseline
@@ -131,34 +133,44 @@ def run(
     out = sys.stdout if as_json else None
     if as_json:  # what methods print, against the rules, is no record
         context.with_resource(redirect_stdout(sys.stderr))
-    if suite is not None:
-        chosen = read_suite(suite, _given(context))
-        check_options(["suite"], device, time_limit)
-    else:
-        names = [*(methods or []), *(method or [])]
-        check_options(names, device, time_limit)
-        scored = tuple(str(name) for name in parse_all(split(metrics))) if metrics else ()
-        datasets, numbers = tuple(dataset_names(dataset or [DEFAULT_DATASET])), tuple(_whole_numbers(seeds))
-        set_ = tuple(settings or ())
-        table = Table(tuple(with_baseline(names)), datasets, view, set_, numbers, tune=tune, curve=curve)
-        chosen = Suite((table,), k, scored)
-    plan = chosen.plan()
-    if save_suite is not None:
-        write(chosen, save_suite)
-    forbid_network(offline)
-    console, store = make_console(stderr=as_json), Store(results)
-    options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models, memory=most)
-    watcher = _Terminal(console, out)
     if address is not None and on is None:
         raise UsageError("--address is given without --on", "Add --on ray.")
-    engine = None if on is None else _engine(context, on, address, results)
-    try:
-        data, failures = load_all(plan, offline, watcher)
-        plan = [spec for spec in plan if spec.data in data]
-        _announce(plan, data, store, options, console, engine)
-    except KeyboardInterrupt as stop:  # later, execution makes a record of it
-        console.print(explain(stop)[1])
-        raise typer.Exit(1) from stop
+    ranks = processes.start(device)
+    if ranks is not None and on is not None:
+        raise UsageError("--on is given to one of several processes", "Start the command without torchrun.")
+    if ranks is not None:
+        context.call_on_close(ranks.close)
+    with compared(ranks) as facts:
+        if suite is not None:
+            chosen = read_suite(suite, _given(context))
+            check_options(["suite"], device, time_limit)
+        else:
+            names = [*(methods or []), *(method or [])]
+            check_options(names, device, time_limit)
+            scored = tuple(str(name) for name in parse_all(split(metrics))) if metrics else ()
+            datasets, numbers = tuple(dataset_names(dataset or [DEFAULT_DATASET])), tuple(_whole_numbers(seeds))
+            set_ = tuple(settings or ())
+            table = Table(tuple(with_baseline(names)), datasets, view, set_, numbers, tune=tune, curve=curve)
+            chosen = Suite((table,), k, scored)
+        plan = chosen.plan()
+        refuse_undivided(plan, ranks)
+        if save_suite is not None and processes.rank() == 0:
+            write(chosen, save_suite)
+        forbid_network(offline)
+        console, store = make_console(stderr=as_json), Store(results)
+        options = Options(
+            device, threads, time_limit, again, chosen.metrics, keep_models=keep_models, memory=most, ranks=ranks
+        )
+        watcher = _Terminal(console, out)
+        engine = None if on is None else _engine(context, on, address, results)
+        try:
+            data, failures = load_all(plan, offline, watcher)
+            plan = [spec for spec in plan if spec.data in data]
+            _announce(plan, data, store, options, console, engine)
+        except KeyboardInterrupt as stop:  # later, execution makes a record of it
+            console.print(explain(stop)[1])
+            raise typer.Exit(1) from stop
+        facts |= facts_of(plan, data, device)
     if dry_run:
         raise typer.Exit(1 if failures else 0)
     if engine is None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from xmcbench.context import RunContext
 from xmcbench.encoders.weights import Arrays, flat, grouped
 from xmcbench.errors import Diverged
+from xmcbench.processes import Ranks
 from xmcbench.tables.optim import Optimisers
 
 CHECKPOINT_EVERY = 60.0  # minimum seconds between checkpoints; writing one takes 1 to 2
@@ -47,6 +48,8 @@ class Loop:
     state : progress of the current epoch. A method that saves checkpoints in the middle of an epoch restores it, and
         must seed its random numbers per step.
     saved : `time.monotonic()` of the last checkpoint.
+    slot : of several processes, each keeps its last two checkpoints, since one may be killed before it has saved the
+        last; this is the one to be replaced next.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Loop:
     hint: str
     state: EpochState = field(default_factory=EpochState)
     saved: float = field(default_factory=time.monotonic)
+    slot: int = 0
 
     def epoch(
         self,
@@ -94,14 +98,39 @@ class Loop:
 
     def due(self) -> bool:
         """Whether the last checkpoint is old enough for another one."""
-        return time.monotonic() - self.saved > CHECKPOINT_EVERY
+        is_due = time.monotonic() - self.saved > CHECKPOINT_EVERY
+        return is_due if self.ctx.ranks is None else bool(self.ctx.ranks.told(is_due))
 
     def save(self, groups: Mapping[str, Arrays], meta: Mapping[str, object]) -> None:
-        """Write the checkpoint: groups of arrays, and JSON-serialisable `meta`."""
-        self.ctx.checkpoints.save(self.name, flat(groups), meta)
+        """Write the checkpoint: groups of arrays, and JSON-serialisable `meta`.
+
+        Every one of several processes writes its own, at the same time; `meta` then has the number of an "epoch".
+        """
+        self.ctx.checkpoints.save(self._file(), flat(groups), meta)
+        self.slot = 1 - self.slot
         self.saved = time.monotonic()
 
     def load(self) -> tuple[dict[str, Arrays], dict[str, Any]] | None:
         """The groups and `meta` of the last checkpoint, or None; a group without arrays is missing."""
-        checkpoint = self.ctx.checkpoints.load(self.name)
+        load = self.ctx.checkpoints.load
+        checkpoint = load(self.name) if self.ctx.ranks is None else self._common(self.ctx.ranks)
         return None if checkpoint is None else (grouped(checkpoint[0]), checkpoint[1])
+
+    def _file(self) -> str:
+        ranks = self.ctx.ranks
+        return self.name if ranks is None else f"{self.name}, rank {ranks.rank} of {ranks.count}, {'ab'[self.slot]}"
+
+    def _common(self, ranks: Ranks) -> tuple[Arrays, dict[str, Any]] | None:
+        """This process's checkpoint of the last epoch of which every process has one."""
+        by_epoch = {}
+        for self.slot in (0, 1):
+            checkpoint = self.ctx.checkpoints.load(self._file())
+            if checkpoint is not None:
+                by_epoch[int(checkpoint[1]["epoch"])] = self.slot, checkpoint
+        common = set.intersection(*(set(epochs) for epochs in ranks.exchange(list(by_epoch))))
+        if not common:
+            self.slot = 0
+            return None
+        slot, checkpoint = by_epoch[max(common)]
+        self.slot = 1 - slot
+        return checkpoint

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from xmcbench import processes
 from xmcbench.context import FailSafeReporter
 from xmcbench.errors import WriteError
 from xmcbench.records import record_file
@@ -80,7 +81,7 @@ def execute(
             return with_metrics(old, dataset, store, options)
         if options.again:
             work_folder.discard(work)
-        threads = options.threads or available_cores()
+        threads = _threads(options)
         job = Job(spec, dataset, options, device, threads, work, (store.folder / "reports" / work.name).absolute())
         # a method may replace or close the standard streams
         with thread_limits(threads), redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
@@ -90,6 +91,20 @@ def execute(
             with suppress(OSError):  # the method removed or protected them
                 work_folder.clear(work, keep="tune" if job.tuned else None)
     return record, False
+
+
+def follow(spec: RunSpec, dataset: Dataset, store: Store, options: Options) -> None:
+    """Take part in a run that rank 0 executes; writes checkpoints alone. Raises what the fit raises."""
+    device = pick_device(options.device, spec.info.devices)
+    work = store.work(spec.fit_hash(dataset.content_hash, device)).absolute()
+    threads = _threads(options)
+    with thread_limits(threads):
+        Job(spec, dataset, options, device, threads, work, work).follow()
+
+
+def _threads(options: Options) -> int:
+    """Threads of this process: all cores, divided among the processes of this node."""
+    return options.threads or max(1, available_cores() // processes.on_this_node())
 
 
 def _added(job: Job, store: Store, spec_hash: str, started: datetime, old: Record | None) -> Record:

@@ -16,10 +16,11 @@ import msgspec
 
 from xmcbench.context import RunContext, recall
 from xmcbench.data.split import CARVE_SEED, TuningRows, carve
-from xmcbench.errors import WriteError, XmcError, counted, explain, where
+from xmcbench.errors import ProcessLost, Terminated, WriteError, XmcError, counted, explain, where
 from xmcbench.escaping import kind_of, plain_text
 from xmcbench.files import remove_any, replaced_folder
 from xmcbench.method import Machine, Method, TrainData
+from xmcbench.processes import RESTART
 from xmcbench.runs import stages, work_folder
 from xmcbench.runs.footprint import BASE, data_bytes, too_large
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
     from xmcbench.metrics import Evaluation
+    from xmcbench.processes import Ranks
     from xmcbench.runs.spec import RunSpec
     from xmcbench.topk import TopK
 
@@ -50,6 +52,7 @@ class Options:
     keep_models: bool = False  # fitted models are kept with the results
     memory: int | None = None  # bytes that a run may hold; None: what is available when it starts
     node: str | None = None  # name of the machine, where several share the runs of a plan
+    ranks: Ranks | None = None  # the processes that execute the plan together
 
 
 class _Fit(msgspec.Struct, kw_only=True):
@@ -110,17 +113,9 @@ class Job:
         self._disk_failed = False
         limit = self.options.time_limit
         compilation = Compilation(reporter.compiling)
-        self.ctx = RunContext(
-            folder=self.work / "method",
-            root_seed=self.spec.seed,
-            device=self.device,
-            threads=self.threads,
-            query={name: getattr(self.spec.fit_params, name) for name in self.spec.query},
-            clock=compilation.clock,
-            deadline=None if limit is None else time.monotonic() + limit,
-            run_name=f"{self.spec.label} on {self.dataset.name} ({self.dataset.view}), seed {self.spec.seed}",
-            identity=self.spec.identity(self.dataset.content_hash, self.device),
-        )
+        self.ctx = self._context()
+        self.ctx.clock = compilation.clock
+        self.ctx.deadline = None if limit is None else time.monotonic() + limit
         context = (self.ctx.phases, self.ctx.notes, self.ctx.clock)
         self.journal = work_folder.Journal(self._state("journal.json"), reporter, *context)
         self.ctx.reporter = self.journal
@@ -139,6 +134,26 @@ class Job:
             self.ctx.remark(
                 f"{self.spec.info.name} left {counted(left, 'thread')} running, which may slow later runs down"
             )
+
+    def follow(self) -> None:
+        """Fit the model with the other processes, in a rank above 0, which has no results. Raises what `fit` raises."""
+        self.ctx = self._context()
+        with PeakMemory() as memory, undisturbed():
+            self.spec.method(self.spec.fit_params).fit(self._train_rows(), self.ctx)
+        assert self.ctx.ranks is not None
+        self.ctx.ranks.exchange(memory.rss_bytes)
+
+    def _context(self) -> RunContext:
+        return RunContext(
+            folder=self.work / "method",
+            root_seed=self.spec.seed,
+            device=self.device,
+            threads=self.threads,
+            query={name: getattr(self.spec.fit_params, name) for name in self.spec.query},
+            run_name=f"{self.spec.label} on {self.dataset.name} ({self.dataset.view}), seed {self.spec.seed}",
+            identity=self.spec.identity(self.dataset.content_hash, self.device),
+            ranks=self.options.ranks if self.spec.info.processes else None,
+        )
 
     def _run(self) -> None:
         self.reason = cannot_run(self.spec, self.dataset, self.ctx, self.options.memory)
@@ -206,7 +221,10 @@ class Job:
             train = self._train_rows()
             self.journal.start()
             try:
-                method.fit(train, self.ctx)
+                if self.ctx.ranks is None:
+                    method.fit(train, self.ctx)
+                else:
+                    self._fit_with_others(method, train, self.ctx.ranks)
             finally:
                 self.journal.stop()
                 self.costs |= {"fit_seconds": self.journal.seconds, "attempts": self.journal.attempts}
@@ -226,6 +244,19 @@ class Job:
         self.costs["model_bytes"] = folder_bytes(model_folder)
         self.selection = fit.selection
         return method
+
+    def _fit_with_others(self, method: Method, train: TrainData, ranks: Ranks) -> None:
+        """Fit in rank 0, while the others `follow`."""
+        ranks.told(self.spec.spec_hash(self.dataset.content_hash, self.device))
+        try:
+            with PeakMemory() as memory:
+                method.fit(train, self.ctx)
+            peaks = ranks.exchange(memory.rss_bytes)
+        except Terminated as stop:  # torchrun stops all processes once one of them has died
+            if lost := ranks.missing():
+                raise ProcessLost(lost, RESTART) from stop
+            raise
+        self.ctx.note("processes", {"count": ranks.count, "nodes": ranks.nodes, "peak_rss_bytes": peaks})
 
     def _train_rows(self) -> TrainData:
         """Training rows; if the method wants validation rows, set them in the context."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from xmcbench_elias import Elias
 from xmcbench_elias.network.source import JoinedTexts, Source
 from xmcbench_elias.params import EliasParams, settled
-from xmcbench_elias.training.building import build, put_graph
+from xmcbench_elias.training.building import build
 from xmcbench_elias.training.stages import with_carved_rows
 from xmcbench_elias.training.train import optimisers
 
@@ -239,7 +239,7 @@ def test_rates_and_decay_of_an_encoder() -> None:
 def test_rates_of_what_starts_anew_in_a_stage() -> None:
     params = settled(SMALL, 40)
     model = build(Source(BowEncoder(60, 1, torch.Generator()), 16), 40, np.arange(40)[None], params, 0)
-    put_graph(model, np.arange(40)[None], np.ones((1, 40), np.float32))
+    model.put_graph(np.arange(40)[None], np.ones((1, 40), np.float32))
     made = optimisers(model, params, 0.5, 0.25)
     rates = {id(table.table): table.rate for table in made.tables}
     assert rates == {id(model.encoder.tables()[0]): 0.5 * 2e-2, id(model.label_weight): 0.25 * 2e-2}

@@ -16,22 +16,22 @@ from xmcbench.sparse.topk import best_of
 from xmcbench.topk import TopK
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.sharded import Shard
 from xmcbench_elias.network.source import PreparedRows, RowSubset, Source
-from xmcbench_elias.params import EliasParams, settled, sizes
+from xmcbench_elias.params import EliasParams, Settled, settled, sizes
 from xmcbench_elias.ranking.fusion import HEAD, Calibration, Candidates, Fusion, calibration_columns, given_truth
 from xmcbench_elias.ranking.linear import Linear, kinds
 from xmcbench_elias.search.predict import validation_score
-from xmcbench_elias.training.building import rebuild
-from xmcbench_elias.training.dual import DualTraining
-from xmcbench_elias.training.stages import Plan, finish, train_model, with_carved_rows
+from xmcbench_elias.training.dual import DualTraining, own_dual
+from xmcbench_elias.training.stages import Plan, TrainedModel, finish, train_model, with_carved_rows
 from xmcbench_elias.training.train import StageHistory
 
 ENOUGH = 5_000  # maximum number of validation rows for the final ranking; more rows are sampled evenly
 RELIABLE = 100  # validation rows that a choice can rely on; if so many differ from every label text, the others go
 
 
-def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel:
-    """Run all stages; finished stages are loaded from their checkpoints.
+def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel | None:
+    """Run all stages; finished stages are loaded from their checkpoints. Of several processes, rank 0 has the result.
 
     Everything is trained on rows without the validation rows, and the final ranking is learned on the validation rows.
     If these were carved from train, dual encoder and network are then trained for some epochs on all rows, and the
@@ -44,19 +44,30 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel:
         validation = None if validation is None else _without_label_texts(validation)
     settings = replace(settings, width=source.width)
     ctx.note("settings", {**asdict(settings), **asdict(sizes(settings, train.n_labels))})
-    dual_training = DualTraining(source, prepared, rows, settings, ctx) if settings.dual_epochs else None
-    dual = None
-    if dual_training is not None:
+    ranks, alone = ctx.ranks, replace(ctx, ranks=None)
+    is_first = ranks is None or ranks.rank == 0
+    dual_training = DualTraining(source, prepared, rows, settings, alone) if settings.dual_epochs and is_first else None
+    dual = start = None
+    if settings.dual_epochs:
         with ctx.phase("dual encoder"):
-            dual = dual_training.first()
-    plan = Plan(prepared, validation, settings, sizes(settings, train.n_labels), ctx, source, dual)
+            dual = start = None if dual_training is None else dual_training.first()
+            if ranks is not None:
+                start = own_dual(dual, source, Shard(ranks, train.n_labels))
+    plan = Plan(prepared, validation, settings, sizes(settings, train.n_labels), ctx, source, start)
     plans = [replace(plan, tag=tag) for tag in ("", *(f", model {n}" for n in range(2, settings.members + 1)))]
     trained = [train_model(part) for part in plans]
-    first = rebuild(trained[0].stage_1_weights, settings, source).to(ctx.device)
+    first, models = trained[0].first(settings, source), _whole(trained, settings, source)
+    finishing = plans if rows is not prepared and settings.finish_epochs else []
+    if first is None or models is None:  # rank 0 of several processes does all the rest, except the final epochs
+        for part, network in zip(finishing, trained, strict=False):
+            finish(part, network.model, rows)
+        if rows is not prepared:
+            _whole(trained, settings, source)
+        return None
+    first.to(ctx.device)
     ranker_kinds = kinds(settings.ranker, train)
     with ctx.phase("ranker"):
         linear = Linear.fit(ranker_kinds, train, ctx, "ranker")
-    models = [network.model for network in trained]
     fitted = FittedModel(models, first, linear, dual, None, None, _label_counts(train), source)
     with ctx.phase("final ranking"):
         fusion, calibration = _final_ranking(fitted, validation, plan)
@@ -65,12 +76,19 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel:
         if dual_training is not None and settings.finish_epochs:
             with ctx.phase("dual encoder"):
                 dual = dual_training.finished(settings.finish_epochs)
-        if settings.finish_epochs:
-            histories += [finish(part, network.model, rows) for part, network in zip(plans, trained, strict=True)]
+        histories += [finish(part, network.model, rows) for part, network in zip(finishing, trained, strict=False)]
+        models = _whole(trained, settings, source)
+        assert models is not None
         with ctx.phase("ranker"):
             linear = Linear.fit(ranker_kinds, rows.data, ctx, "ranker-again")
-    _record(histories, trained[0].model, ctx)
+    _record(histories, models[0], ctx)
     return FittedModel(models, first, linear, dual, fusion, calibration, _label_counts(rows.data), source)
+
+
+def _whole(trained: list[TrainedModel], settings: Settled, source: Source) -> list[EliasModel] | None:
+    """The networks with all labels; of several processes, in rank 0 alone."""
+    models = [network.whole(settings, source) for network in trained]
+    return None if None in models else [model for model in models if model is not None]
 
 
 def _all_rows(

@@ -43,6 +43,7 @@ class Elias:
         needs=("features",),
         wants_validation=True,
         devices=("cpu", "cuda"),
+        processes=True,
         scores="weighted sum of the scores of network, linear classifiers and dual encoder, learned to order one row",
         seconds={"icd10cm": 480.0, "eurlex-4.3k": 450.0},
     )

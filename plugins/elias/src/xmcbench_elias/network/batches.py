@@ -36,6 +36,11 @@ class Batch:
     def n_rows(self) -> int:
         return len(self.true_indptr) - 1
 
+    def part(self, rows: slice) -> Batch:
+        """The labels of some of the rows; their inputs are left out."""
+        indptr = self.true_indptr[rows.start : rows.stop + 1]
+        return Batch(None, indptr - indptr[0], self.true_labels[indptr[0] : indptr[-1]])
+
     def true_rows(self) -> Tensor:
         """(nnz,) int64: the row of each true label."""
         rows = torch.arange(self.n_rows, device=self.true_indptr.device)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xmcbench.encoders.encoder import Encoder
@@ -57,6 +59,12 @@ class EliasModel(nn.Module):
         with torch.no_grad():
             self.label_weight.copy_((torch.randn(self.label_weight.shape, generator=generator) * 0.02).to(device))
             self.label_bias.fill_(LABEL_BIAS)
+
+    def put_graph(self, entries: NDArray[np.int64], counts: NDArray[np.float32]) -> None:
+        """Replace the clustering by the graph (C, width); the adjacency's logits start at log(count + 1)."""
+        device = self.entries.device
+        self.entries = torch.from_numpy(entries).to(device)
+        self.adjacency = nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
 
     @property
     def filled(self) -> Tensor:

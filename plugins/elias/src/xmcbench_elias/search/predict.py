@@ -11,6 +11,8 @@ from xmcbench.encoders.encoder import Rows
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.network.batches import embedded, embedded_batch
 from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.sharded import ShardedModel
+from xmcbench_elias.search.merging import by_processes
 from xmcbench_elias.search.search import score
 from xmcbench_elias.search.searcher import Searcher
 
@@ -34,17 +36,21 @@ def predict(
 ) -> TopK:
     """The k best labels of each row's shortlist; fewer columns if the shortlist is shorter than k.
 
-    On the CPU a `Searcher` is used, built here unless one for the current weights is given; elsewhere `by_torch`.
+    On the CPU a `Searcher` is used, built here unless one for the current weights is given; elsewhere `by_torch`, and
+    over several processes `by_processes`.
     """
     n_rows, on_cpu = len(rows), ctx.device == "cpu"
-    if on_cpu and searcher is None:
+    if on_cpu and searcher is None and not isinstance(model, ShardedModel):
         searcher = Searcher(model)
-    clusters, width = model.entries.shape
-    step = max(1, CELLS // (clusters if on_cpu else clusters + min(beam, clusters) * width))
+    clusters = len(model.entries)
+    width = model.width if isinstance(model, ShardedModel) else model.entries.shape[1]
+    step = max(1, CELLS // (clusters if searcher is not None else clusters + min(beam, clusters) * width))
     ids, scores, scored, shortlisted = [], [], 0, 0
     for start in range(0, max(n_rows, 1), step):
         phi = embedded(model.encoder, rows, start, start + step, ctx)
-        if searcher is None:
+        if isinstance(model, ShardedModel):
+            top = by_processes(model, phi, k, beam, shortlist)
+        elif searcher is None:
             top = by_torch(model, phi, k, beam, shortlist)
         else:
             search_result = searcher(phi.numpy(), k, beam, shortlist)

@@ -9,10 +9,20 @@ import torch.nn.functional as F
 from numba import get_num_threads
 from torch import Tensor
 
+from xmcbench.processes import Ranks
 from xmcbench.tables.ops import gather_dot
 from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.model import EliasModel, log_cluster_scores
 from xmcbench_elias.search import shortlist_kernels as kernels
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of a batch of `n_rows` rows that this process searches."""
+
+    rows: slice
+    n_rows: int
+    ranks: Ranks
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ def forced_beam(
     true_rows: Tensor,
     true_clusters: Tensor,
     generator: torch.Generator,
+    part: Part | None = None,
 ) -> Tensor:
     """Training only: a beam that includes the true labels' clusters; no cluster occurs twice in a row.
 
@@ -57,23 +68,35 @@ def forced_beam(
     logits : (n, C) float, no gradient needed.
     alpha : α of the cluster scores.
     true_rows, true_clusters : (m,) int64 pairs; a pair may occur twice.
+    part : if `logits` are a share of the rows of a batch: they get the noise and the width that they have in the batch.
 
     Returns
     -------
     (n, w) int64 distinct clusters; w ≤ beam + extra unless some row has more true clusters than that.
     """
     beam_clusters = beam_search(logits, beam)
-    noise_inputs = torch.rand(beam_clusters.shape, dtype=torch.float64, generator=generator, device=logits.device)
+    noise_inputs = _uniform(beam_clusters.shape, torch.float64, generator, part)
     keys = log_cluster_scores(logits, alpha).gather(1, beam_clusters) - torch.log(-torch.log(noise_inputs))
     beam_clusters = beam_clusters.gather(1, keys.argsort(dim=1))
     # Keys of fillers are below 1, those of the beam are integers from 1 on: exact in float32, unlike a large offset.
     ranks = torch.arange(1.0, beam_clusters.shape[1] + 1, device=logits.device).expand(beam_clusters.shape)
-    keys = torch.rand(logits.shape, generator=generator, device=logits.device).scatter_(1, beam_clusters, ranks)
+    keys = _uniform(logits.shape, torch.float32, generator, part).scatter_(1, beam_clusters, ranks)
     first_true = beam_clusters.shape[1] + 1
     keys[true_rows, true_clusters] = first_true + keys[true_rows, true_clusters]
-    longest, most_true = ((keys >= minimum).sum(dim=1).max() for minimum in (1, first_true))
+    counts = torch.stack([(keys >= minimum).sum(dim=1) for minimum in (1, first_true)])
+    if part is None:
+        longest, most_true = counts.amax(dim=1)
+    else:  # its share may have no rows
+        longest, most_true = part.ranks.largest(torch.cat([counts.new_zeros(2, 1), counts], dim=1).amax(dim=1))
     width = max(min(beam + extra, int(longest)), int(most_true))
     return keys.topk(width, dim=1).indices
+
+
+def _uniform(shape: torch.Size, dtype: torch.dtype, generator: torch.Generator, part: Part | None) -> Tensor:
+    """Uniform numbers for each row; those of a part are drawn for the whole batch, as in one process."""
+    if part is None:
+        return torch.rand(shape, dtype=dtype, generator=generator, device=generator.device)
+    return torch.rand(part.n_rows, shape[1], dtype=dtype, generator=generator, device=generator.device)[part.rows]
 
 
 def shortlist(

@@ -7,19 +7,35 @@ import torch
 from numpy.typing import NDArray
 
 from xmcbench.encoders.weights import Arrays, put_weights
+from xmcbench.processes import Ranks
 from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.sharded import Shard, ShardedModel
 from xmcbench_elias.network.source import Source, copied
 from xmcbench_elias.params import Settled
 from xmcbench_elias.training.dual import Dual
 
 
 def build(
-    source: Source, n_labels: int, entries: NDArray[np.int64], params: Settled, seed: int, dual: Dual | None = None
+    source: Source,
+    n_labels: int,
+    entries: NDArray[np.int64],
+    params: Settled,
+    seed: int,
+    dual: Dual | None = None,
+    ranks: Ranks | None = None,
 ) -> EliasModel:
-    """A model with new weights, or initialised from `dual`; on the CPU, so that weights do not depend on the device."""
+    """A model with new weights, or initialised from `dual`; on the CPU, so that weights do not depend on the device.
+
+    Over several processes it has this one's labels, and `dual` is that of `own_dual`.
+    """
     generator = torch.Generator().manual_seed(seed)
     encoder = source.new(generator) if dual is None else copied(dual.encoder).to("cpu")
-    model = EliasModel(encoder, torch.from_numpy(entries), n_labels, params.alpha, params.beta_share, generator)
+    model: EliasModel
+    if ranks is None:
+        model = EliasModel(encoder, torch.from_numpy(entries), n_labels, params.alpha, params.beta_share, generator)
+    else:
+        shard = Shard(ranks, n_labels)
+        model = ShardedModel(encoder, entries, shard, params.alpha, params.beta_share, generator)
     start_labels(model, seed, dual)
     return model
 
@@ -31,13 +47,6 @@ def start_labels(model: EliasModel, seed: int, dual: Dual | None) -> None:
         known = torch.from_numpy(np.flatnonzero(dual.known)).to(model.label_weight.device)
         with torch.no_grad():
             model.label_weight[known] = torch.from_numpy(dual.start()[dual.known]).to(model.label_weight.device)
-
-
-def put_graph(model: EliasModel, entries: NDArray[np.int64], counts: NDArray[np.float32]) -> None:
-    """Replace the clustering by the graph; the adjacency's logits start at log(count + 1)."""
-    device = model.entries.device
-    model.entries = torch.from_numpy(entries).to(device)
-    model.adjacency = torch.nn.Parameter(torch.from_numpy(np.log1p(counts)).to(device))
 
 
 def rebuild(weights: Arrays, params: Settled, source: Source) -> EliasModel:

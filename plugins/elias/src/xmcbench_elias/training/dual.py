@@ -18,17 +18,20 @@ from xmcbench.context import RunContext
 from xmcbench.dense.index import LabelIndex
 from xmcbench.encoders.encoder import Encoder, Rows, embed, placed
 from xmcbench.encoders.params import EncoderParams
+from xmcbench.encoders.weights import Arrays, flat, grouped, put_weights, weights_of
 from xmcbench.methods.ance import params as ance
 from xmcbench.methods.ance.dual import DualEncoder, LabelSide, unit
 from xmcbench.methods.ance.training import Training
 from xmcbench.methods.helpers import spread
 from xmcbench.topk import TopK
+from xmcbench_elias.network.sharded import Shard
 from xmcbench_elias.network.source import PreparedRows, Source, copied
 from xmcbench_elias.params import Settled
 
 EF = 200  # candidates of the graph search, which is used from 200,000 labels on: the default of `ance`
 DEAD = 1e-3  # mean |φ| below which label weights of 3 / |φ| would be far too large; trained encoders have above 1
 SAMPLE = 2048  # rows over which |φ| is averaged
+BLOCK = 1 << 14  # label embeddings handed over at a time
 FINISH = 0.5  # factor on the learning rates in the final epochs over all rows: as in stage 2
 
 
@@ -70,6 +73,33 @@ class Dual:
         """
         weights = unit(self.embeddings) * np.float32(3.0 / self.length if self.length > DEAD else 0.0)
         return np.where(self.known[:, None], weights, np.float32(0))
+
+
+def own_dual(dual: Dual | None, source: Source, shard: Shard) -> Dual:
+    """The dual encoder of rank 0 with the labels of this process alone, for `start`."""
+    ranks = shard.ranks
+
+    def small() -> Arrays:
+        assert dual is not None
+        about = {"known": dual.known, "length": np.array(dual.length)}
+        return flat({"rest": about, "encoder": weights_of(dual.encoder)})
+
+    groups = grouped(ranks.arrays(small))
+    if dual is None:
+        encoder = source.new(torch.Generator())
+        put_weights(encoder, groups["encoder"])
+    else:
+        encoder = dual.encoder
+    own = np.empty((shard.size, encoder.width), np.float32)
+    for start in range(0, shard.n_labels, BLOCK):  # rank 0's rows in blocks, since others hold their own alone
+        stop = min(start + BLOCK, shard.n_labels)
+        block = np.empty((stop - start, encoder.width), np.float32) if dual is None else dual.embeddings[start:stop]
+        ranks.spread(torch.from_numpy(block))
+        first = -(-(start - ranks.rank) // ranks.count)  # this process's first label of the block
+        rows = block[first * ranks.count + ranks.rank - start :: ranks.count]
+        own[first : first + len(rows)] = rows
+    known, length = groups["rest"]["known"], float(groups["rest"]["length"])
+    return Dual(encoder, own, shard.own(known), length)
 
 
 def dual_params(params: Settled) -> ance.Settled:

@@ -76,10 +76,13 @@ def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[n
 def learned_rows(
     model: EliasModel, train: PreparedRows, clusters: NDArray[np.int32], ctx: RunContext, params: Settled, size: Sizes
 ) -> Graph:
-    """`graph_rows` of the clusters that training rows search now, including their true labels' clusters."""
+    """`graph_rows` of the clusters that training rows search now, including their true labels' clusters.
+
+    clusters : (L,) the index of stage 1, in which each label has one cluster, its owner.
+    """
     n_rows, true_labels = len(train.rows), train.data.labels
     generator = torch.Generator(ctx.device).manual_seed(ctx.seed("graph"))
-    owners = model.owners()
+    owners = torch.from_numpy(clusters.astype(np.int64)).to(ctx.device)
     rows, visited, scores = [], [], []
     for start in range(0, n_rows, ROWS):
         batch = embedded_batch(true_labels[start : start + ROWS], ctx.device)

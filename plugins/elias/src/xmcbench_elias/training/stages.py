@@ -15,9 +15,10 @@ from xmcbench.method import TrainData
 from xmcbench.methods.helpers import checkpointed
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
 from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.sharded import ShardedModel, whole_weights
 from xmcbench_elias.network.source import JoinedTexts, PreparedRows, Source
 from xmcbench_elias.params import Settled, Sizes
-from xmcbench_elias.training.building import build, put_graph, start_labels
+from xmcbench_elias.training.building import build, rebuild, start_labels
 from xmcbench_elias.training.dual import FINISH, Dual
 from xmcbench_elias.training.graph import clustering_rows, learned_centroids, learned_rows, random_rows
 from xmcbench_elias.training.train import Stage, StageHistory
@@ -25,11 +26,33 @@ from xmcbench_elias.training.train import Stage, StageHistory
 
 @dataclass
 class TrainedModel:
-    """One model after both stages, its weights after stage 1, and the history of each stage."""
+    """One model after both stages, its weights after stage 1, and the history of each stage.
+
+    `stage_1_entries` are those of all labels, in rank 0 of several processes.
+    """
 
     model: EliasModel
     stage_1_weights: Arrays
+    stage_1_entries: NDArray[np.int64] | None
     histories: list[StageHistory]
+
+    def first(self, params: Settled, source: Source) -> EliasModel | None:
+        """The model as it was after stage 1; of several processes, in rank 0 alone."""
+        return self._rebuilt(self.stage_1_weights, self.stage_1_entries, params, source)
+
+    def whole(self, params: Settled, source: Source) -> EliasModel | None:
+        """The model of all labels; of several processes, in rank 0 alone."""
+        if not isinstance(self.model, ShardedModel):
+            return self.model
+        return self._rebuilt(weights_of(self.model), self.model.all_entries, params, source)
+
+    def _rebuilt(
+        self, weights: Arrays, entries: NDArray[np.int64] | None, params: Settled, source: Source
+    ) -> EliasModel | None:
+        if isinstance(self.model, ShardedModel):
+            whole = whole_weights(weights, entries, self.model.shard)
+            return None if whole is None else rebuild(whole, params, source)
+        return rebuild(weights, params, source)
 
 
 @dataclass
@@ -56,8 +79,9 @@ def train_model(plan: Plan) -> TrainedModel:
     """Train both stages; finished parts are loaded from checkpoints."""
     model, clusters, first_history = stage_1(plan)
     stage_1_weights = {name: value.copy() for name, value in weights_of(model).items()}
+    stage_1_entries = model.all_entries if isinstance(model, ShardedModel) else None
     second_history = stage_2(plan, model, clusters)
-    return TrainedModel(model, stage_1_weights, [first_history, second_history])
+    return TrainedModel(model, stage_1_weights, stage_1_entries, [first_history, second_history])
 
 
 def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> StageHistory:
@@ -78,10 +102,10 @@ def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> Stage
 
     if params.index in ("graph", "random"):
         with ctx.phase(plan.name("graph")):
-            graph = checkpointed(ctx.checkpoints, plan.name("graph"), rows_of_graph)
-        put_graph(model, graph["entries"], graph["counts"])
+            graph = made_once(ctx, plan.name("graph"), rows_of_graph)
+        model.put_graph(graph["entries"], graph["counts"])
     else:
-        size = replace(size, shortlist=model.n_labels)
+        size = replace(size, shortlist=plan.train.data.n_labels)
     with ctx.phase(name):
         start_labels(model, ctx.seed(name), plan.dual)
         schedule = name, params.stage2_epochs, params.stage2_rate
@@ -96,7 +120,7 @@ def finish(plan: Plan, model: EliasModel, rows: PreparedRows) -> StageHistory:
     """
     params, size = plan.params, plan.size
     if params.index in ("tree", "none"):
-        size = replace(size, shortlist=model.n_labels)
+        size = replace(size, shortlist=plan.train.data.n_labels)
     name = plan.name("stage 2, all rows")
     with plan.ctx.phase(name):
         schedule = name, params.finish_epochs, FINISH * params.stage2_rate
@@ -124,7 +148,7 @@ def _train_stage_1(plan: Plan, stage: str, epochs: int, clusters: NDArray[np.int
     with ctx.phase(name):
         entries = clustering_rows(clusters, plan.size.clusters)
         seed = ctx.seed(plan.name("weights"))
-        model = build(plan.source, n_labels, entries, params, seed, plan.dual).to(ctx.device)
+        model = build(plan.source, n_labels, entries, params, seed, plan.dual, ctx.ranks).to(ctx.device)
         # The shortlist has all labels: a true label in a cluster of low score would otherwise be cut from the loss.
         all_labels = replace(plan.size, shortlist=n_labels)
         return model, Stage(name, epochs, 1.0, model, plan.train, plan.validation, params, all_labels, ctx).run()
@@ -153,4 +177,13 @@ def _cached_clusters(plan: Plan, name: str, centroids: Callable[[], sp.csr_matri
         seed = ctx.seed(plan.name("cluster"))
         return {"clusters": balanced_clusters(centroids(), n_clusters=size.clusters, seed=seed, progress=ctx.progress)}
 
-    return checkpointed(ctx.checkpoints, plan.name(name), clusters)["clusters"]
+    return made_once(ctx, plan.name(name), clusters)["clusters"]
+
+
+def made_once(ctx: RunContext, name: str, make: Callable[[], Arrays]) -> Arrays:
+    """Arrays from a checkpoint, or those of `make`; of several processes, rank 0 loads or makes them for all."""
+
+    def load_or_make() -> Arrays:
+        return checkpointed(ctx.checkpoints, name, make)
+
+    return load_or_make() if ctx.ranks is None else ctx.ranks.arrays(load_or_make)

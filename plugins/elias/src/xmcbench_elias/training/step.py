@@ -11,7 +11,7 @@ from xmcbench.tables.ops import gather_dot, on_cpu
 from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.model import EliasModel, log_cluster_scores
 from xmcbench_elias.params import Settled, Sizes
-from xmcbench_elias.search.search import forced_beam, path_scores, shortlist
+from xmcbench_elias.search.search import Part, forced_beam, path_scores, shortlist
 from xmcbench_elias.training.loss import classification_loss, shortlist_loss
 from xmcbench_elias.training.path_loss import path_loss
 
@@ -25,12 +25,19 @@ class Losses:
 
 
 def teacher_forced(
-    logits: Tensor, alpha: float, batch: Batch, owners: Tensor, beam: int, extra: int, generator: torch.Generator
+    logits: Tensor,
+    alpha: float,
+    batch: Batch,
+    owners: Tensor,
+    beam: int,
+    extra: int,
+    generator: torch.Generator,
+    part: Part | None = None,
 ) -> Tensor:
-    """(n, w) clusters to train on; `owners` (L,) from `EliasModel.owners`."""
+    """(n, w) clusters to train on; `owners` (L,) from `EliasModel.owners`, `part` as of `forced_beam`."""
     rows, clusters = batch.true_rows(), owners[batch.true_labels]
     owned = clusters >= 0
-    return forced_beam(logits.detach(), alpha, beam, extra, rows[owned], clusters[owned], generator)
+    return forced_beam(logits.detach(), alpha, beam, extra, rows[owned], clusters[owned], generator, part)
 
 
 def train_step(

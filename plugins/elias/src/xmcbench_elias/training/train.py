@@ -12,9 +12,11 @@ from xmcbench.methods.training import Batch, Loop
 from xmcbench.tables.optim import Optimisers, warm_then_linear
 from xmcbench_elias.network.batches import epoch_batches, make_batch
 from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.sharded import ShardedModel
 from xmcbench_elias.network.source import PreparedRows
 from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.search.predict import predict, validation_score
+from xmcbench_elias.training.sharded_step import sharded_step
 from xmcbench_elias.training.step import train_step
 
 RISING = 0.002  # minimum gain of the last epoch in validation nDCG@5 for a stage to be extended: ours
@@ -68,6 +70,8 @@ class Stage:
         resumes from the last checkpoint with the same result, since each epoch has its own seeds. Diverged if the loss
         is not finite.
         """
+        if self.ctx.ranks is not None:
+            self.ctx.ranks.told()  # others wait here while rank 0 works alone
         steps = -(-len(self.train.rows) // self.params.batch)
         optimiser = optimisers(self.model, self.params, self.factor, self.new)
         loop = Loop(self.name, steps, optimiser, lambda step: self._rate(step, steps), self.ctx, HINT)
@@ -131,11 +135,17 @@ class Stage:
 
         def loss(_: int, which: Batch) -> torch.Tensor:
             batch = make_batch(train.rows, train.data.labels, which, ctx.device)
-            losses = train_step(self.model, batch, owners, self.params, self.size, generator)
+            arguments = batch, owners, self.params, self.size, generator
+            if isinstance(self.model, ShardedModel):
+                losses = sharded_step(self.model, *arguments)
+            else:
+                losses = train_step(self.model, *arguments)
             clamped.add_(losses.clamped)
             return losses.total
 
         mean_loss = loop.epoch(epoch, state.planned, batches, loss).mean_loss
+        if isinstance(self.model, ShardedModel):
+            self.model.settle_replicas()
         state.history.append(
             {
                 "stage": self.name,
@@ -152,6 +162,8 @@ class Stage:
         silent = replace(self.ctx, reporter=Reporter())  # its rows are no progress of the stage
         top = predict(self.model, self.validation.rows, 5, self.size.beam, self.size.shortlist, silent)
         score = validation_score(top, self.validation.data.labels)
+        if self.ctx.ranks is not None:  # decisions must not depend on a last bit
+            score = float(self.ctx.ranks.told(score))
         self.ctx.score("nDCG@5", score)
         return score
 

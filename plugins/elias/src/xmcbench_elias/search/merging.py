@@ -1,0 +1,100 @@
+"""Search over several processes: each shortlists and scores its labels, then the lists are merged."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmcbench.sparse.topk import best_of
+from xmcbench.tables.ops import gather_dot
+from xmcbench.topk import PAD, TopK
+from xmcbench_elias.network.batches import Batch, embedded_batch
+from xmcbench_elias.network.model import log_cluster_scores
+from xmcbench_elias.network.sharded import Shard, ShardedModel, all_rows
+from xmcbench_elias.search.search import Shortlist, beam_search, path_scores, shortlist
+
+
+def shortlist_size(model: ShardedModel, clusters: Tensor, size: int) -> int:
+    """K: the number of columns of a shortlist of all labels, as of `search.shortlist` in one process."""
+    reached: int = clusters.shape[1] * model.width
+    return max(1, min(size, reached, model.shard.n_labels))
+
+
+def divided_shortlist(
+    model: ShardedModel, clusters: Tensor, log_clusters: Tensor, log_entries: Tensor, size: int, batch: Batch
+) -> Shortlist:
+    """This process's part of the shortlist of all labels, by the numbers of its model; at most K columns.
+
+    Parameters
+    ----------
+    clusters, log_clusters : (n, w) of all rows. log_entries : (C, width) of `model`.
+    batch : rows with their true labels of this process.
+    """
+    index = model.entries, log_entries.detach()
+    size = shortlist_size(model, clusters, size)
+    short = shortlist(clusters, log_clusters.detach(), *index, size, model.n_labels, batch)
+    if size == min(clusters.shape[1] * model.width, model.shard.n_labels):  # of all labels that the beams lead to
+        return short
+    rows = torch.arange(len(clusters), device=clusters.device)[:, None].expand_as(short.paths)
+    scores = path_scores(log_clusters.detach(), clusters, log_entries.detach(), rows, short.paths)
+    valid = short.labels < model.n_labels
+    kept = among_best(torch.where(valid, scores, -torch.inf), short.labels, size, model.shard)
+    return Shortlist(
+        torch.where(kept, short.labels, model.n_labels),
+        torch.where(kept, short.paths, 0),
+        short.targets & kept,
+        short.true_paths,
+    )
+
+
+def among_best(scores: Tensor, labels: Tensor, size: int, shard: Shard) -> Tensor:
+    """(n, k) bool: which of this process's labels are among the `size` best of all (ties: lower id first).
+
+    scores : (n, k ≤ size) −inf at padding. labels : (n, k) int64, numbers of this process's model.
+    """
+    ranks, empty = shard.ranks, (0, size - scores.shape[1])
+    everyone = ranks.stacked(F.pad(scores, empty, value=-torch.inf)).permute(1, 0, 2).flatten(1)
+    worst = everyone.topk(size, dim=1).values[:, -1:]
+    room = size - (everyone > worst).sum(dim=1, keepdim=True)
+    is_tie = (everyone == worst) & (everyone > -torch.inf)
+    last = torch.full_like(room, shard.n_labels)
+    if bool((is_tie.sum(dim=1, keepdim=True) > room).any()):
+        ids = F.pad(shard.global_ids(labels), empty, value=shard.n_labels)
+        all_ids = ranks.stacked(ids).permute(1, 0, 2).flatten(1)
+        ascending = torch.where(is_tie, all_ids, shard.n_labels).sort(dim=1).values
+        last = ascending.gather(1, room - 1)
+    in_time = (scores == worst) & (shard.global_ids(labels) <= last)
+    return (scores > -torch.inf) & ((scores > worst) | in_time)
+
+
+@torch.no_grad()
+def by_processes(model: ShardedModel, embedding: Tensor, k: int, beam: int, size: int) -> TopK:
+    """The k best labels for (n, D) embeddings, the same in all processes; each scores its part of the shortlist."""
+    shard, n_rows = model.shard, len(embedding)
+    rows = shard.rows(n_rows)
+    logits = model.cluster_logits(embedding[rows])
+    own_clusters = beam_search(logits, beam)
+    own_scores = log_cluster_scores(logits, model.alpha).gather(1, own_clusters)
+    clusters = all_rows(own_clusters, rows, n_rows, shard.ranks)
+    log_clusters = all_rows(own_scores, rows, n_rows, shard.ranks)
+    log_entries = model.log_entries()
+    no_labels = embedded_batch(n_rows, str(embedding.device))
+    short = divided_shortlist(model, clusters, log_clusters, log_entries, size, no_labels)
+    of_rows = torch.arange(n_rows, device=embedding.device)[:, None].expand_as(short.paths)
+    log_paths = path_scores(log_clusters, clusters, log_entries, of_rows, short.paths)
+    z = gather_dot(embedding, model.label_weight, model.label_bias, short.labels)
+    ids = torch.where(short.labels < model.n_labels, shard.global_ids(short.labels), PAD)
+    p = (log_paths + F.logsigmoid(z)).exp()
+    k = min(k, shortlist_size(model, clusters, size))
+    return merged(TopK.from_arrays(ids.cpu().numpy(), p.cpu().numpy(), k), k, shard)
+
+
+def merged(top: TopK, k: int, shard: Shard) -> TopK:
+    """The k best labels of all processes, from the best of each."""
+    empty = ((0, 0), (0, k - top.ids.shape[1]))
+    ids = torch.from_numpy(np.pad(top.ids, empty, constant_values=PAD))
+    scores = torch.from_numpy(np.pad(top.scores, empty, constant_values=-np.inf))
+    all_ids, all_scores = (shard.ranks.stacked(part).permute(1, 0, 2).flatten(1) for part in (ids, scores))
+    return best_of(all_ids.numpy(), all_scores.numpy(), k)

@@ -1,0 +1,299 @@
+"""Several processes that work on one run, as torchrun starts them: rank 0 speaks and writes, the others follow it.
+
+Texts go through the store that torchrun provides, as JSON; tensors go through torch.distributed: gloo on a CPU, nccl on
+a GPU. Every process writes a beat into the store, so that an error can name the process that no longer answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from xmcbench.errors import ProcessLost, UsageError, XmcError
+from xmcbench.escaping import plain_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+ARRIVE = 300.0  # seconds within which all processes must have started
+ANSWER = 600.0  # seconds within which all processes must join an exchange of tensors
+BEAT = 0.5  # seconds between the beats of a process
+SILENT = 3.0  # seconds without a beat after which a process is named once an exchange failed
+GONE = 60.0  # seconds without a beat after which a process that others wait for counts as lost
+PAUSE = 0.02  # seconds between two looks into the store
+RESTART = "Start all processes again with the same command: the run resumes from its checkpoints."
+Arrays = dict[str, "NDArray[Any]"]
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """The rank of this process, from 0; 0 if it works alone."""
+    return _number("RANK", 0) if count() > 1 else 0
+
+
+def count() -> int:
+    """The number of processes that were started together; 1 if this one works alone."""
+    return _number("WORLD_SIZE", 1)
+
+
+def on_this_node() -> int:
+    """How many of them run on this machine."""
+    return max(1, min(_number("LOCAL_WORLD_SIZE", count()), count()))
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if text and not (text.isascii() and text.isdecimal()):
+        problem = f"the environment variable {name} is {plain_text(text, 40)!r}, no whole number from 0"
+        raise UsageError(problem, "torchrun sets it; unset it to run in one process.")
+    return int(text) if text else default
+
+
+def start(device: str) -> Ranks | None:
+    """Meet the other processes; None if there are none. `device`: "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    UsageError : the environment variables of torchrun contradict each other, or a GPU is missing.
+    XmcError : a process did not start in time.
+    """
+    if count() == 1:
+        return None
+    if rank() >= count():
+        raise UsageError(f"RANK is {rank()}, with WORLD_SIZE={count()} it must be below {count()}")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch reads it once; it warns of processes that ended
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    hint = f"Start them by `torchrun --nproc-per-node {count()} -m xmcbench run …`."
+    try:
+        waiting = timedelta(seconds=ARRIVE)
+        store, _, _ = next(iter(rendezvous("env://", rank(), count(), timeout=waiting)))
+    except (ValueError, RuntimeError) as error:
+        problem = f"rank {rank()} did not meet the other processes within {ARRIVE:.0f} s"
+        raise XmcError(f"{problem} ({plain_text(error, 200)})", hint) from error
+    store = PrefixStore(f"xmcbench {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    ranks = Ranks(rank(), count(), store)
+    ranks.nodes = [str(node) for node in ranks.exchange(socket.gethostname())]
+    backend = "gloo"
+    if device != "cpu" and torch.cuda.is_available():
+        local = _number("LOCAL_RANK", 0)
+        if local >= torch.cuda.device_count():
+            problem = f"rank {rank()} on {ranks.nodes[rank()]} is process {local + 1} of a node"
+            gpus = f"that has {torch.cuda.device_count()} GPUs"
+            raise UsageError(f"{problem} {gpus}", "Start one process per GPU, or give --device cpu.")
+        torch.cuda.set_device(local)
+        backend = "cpu:gloo,cuda:nccl"
+    group, answer = PrefixStore("group", store), timedelta(seconds=ANSWER)
+    ranks.joined(
+        lambda: dist.init_process_group(backend, store=group, rank=ranks.rank, world_size=ranks.count, timeout=answer)
+    )
+    return ranks
+
+
+class Ranks:
+    """The processes of a run. All of them must call the same methods in the same order.
+
+    Attributes
+    ----------
+    rank, count : this process, and how many there are, at least 2.
+    nodes : host name of each.
+
+    Every method raises ProcessLost if a process ended or no longer answers; the message names it.
+    """
+
+    def __init__(self, rank: int, count: int, store: Any) -> None:
+        self.rank, self.count, self.nodes = rank, count, ["an unknown node"] * count
+        self._store = store
+        self._exchanges = 0
+        self._seen: dict[int, tuple[bytes, float]] = {}  # last beat of a process, and when it was new
+        self._stopped = threading.Event()
+        threading.Thread(target=self._beat, args=(store.clone(),), name="beat", daemon=True).start()
+
+    def _beat(self, store: Any) -> None:
+        number = 0
+        with suppress(RuntimeError):  # the store ends with the other processes
+            while not self._stopped.wait(BEAT):
+                number += 1
+                store.set(f"beat {self.rank}", str(number))
+
+    # texts
+
+    def exchange(self, value: object) -> list[Any]:
+        """The values of all processes, by rank; each is JSON."""
+        self._exchanges += 1
+        key = f"value {self._exchanges}"
+        self._set(f"{key} {self.rank}", json.dumps(value))
+        return [json.loads(self._get(f"{key} {other}", other)) for other in range(self.count)]
+
+    def told(self, value: object = None) -> Any:
+        """The `value` of rank 0, JSON; the others wait for it, as long as rank 0 has a beat."""
+        self._exchanges += 1
+        key = f"value {self._exchanges}"
+        if self.rank == 0:
+            self._set(key, json.dumps(value))
+            return value
+        return json.loads(self._get(key, 0))
+
+    def ended(self, reason: str) -> None:
+        """Tell the others that this process ends, and why; "" is no failure.
+
+        After a failure its connections are closed, since others may wait for its tensors.
+        """
+        import torch.distributed as dist
+
+        with suppress(RuntimeError):
+            self._store.compare_set(f"ended {self.rank}", "", reason)  # the first reason stays
+        if reason and dist.is_initialized():
+            with suppress(RuntimeError):
+                dist.destroy_process_group()
+
+    def close(self) -> None:
+        """End the beat. Ranks above 0 wait until rank 0 has ended, since torchrun stops all once one has failed."""
+        self.ended("")
+        if self.rank:
+            with suppress(ProcessLost):
+                self._get("ended 0", 0)
+        self._stopped.set()
+
+    def _set(self, key: str, value: str) -> None:
+        try:
+            self._store.set(key, value)
+        except RuntimeError as error:
+            raise self._no_store() from error
+
+    def _get(self, key: str, other: int) -> bytes:
+        """Wait for a value that process `other` sets."""
+        self._seen.pop(other, None)
+        try:
+            while not self._store.check([key]):
+                if self._store.check([f"ended {other}"]) and not self._store.check([key]):
+                    raise ProcessLost(self._of_ended(other), RESTART)
+                if self._seconds_since_beat(other) > GONE:
+                    raise ProcessLost(f"{self.name(other)} has not answered for {GONE:.0f} s", RESTART)
+                time.sleep(PAUSE)
+            value: bytes = self._store.get(key)
+            return value
+        except RuntimeError as error:
+            raise self._no_store() from error
+
+    def _seconds_since_beat(self, other: int) -> float:
+        key, now = f"beat {other}", time.monotonic()
+        beat = self._store.get(key) if self._store.check([key]) else b""
+        if other not in self._seen or self._seen[other][0] != beat:
+            self._seen[other] = beat, now
+        return now - self._seen[other][1]
+
+    def _no_store(self) -> ProcessLost:
+        return ProcessLost(f"the store of the processes on {self.nodes[0]} no longer answers", RESTART)
+
+    # errors
+
+    def name(self, other: int) -> str:
+        """A process in messages."""
+        return f"rank {other} on {self.nodes[other]}"
+
+    def _of_ended(self, other: int) -> str:
+        reason = self._store.get(f"ended {other}").decode()
+        return f"{self.name(other)} has ended" + (f": {plain_text(reason, 500)}" if reason else "")
+
+    def missing(self) -> str:
+        """The processes that ended or have no beat, in words; "" if there are none. Takes `SILENT` seconds."""
+        others = [other for other in range(self.count) if other != self.rank]
+        try:
+            said = [self._of_ended(other) for other in others if self._store.check([f"ended {other}"])]
+            if said:
+                return "; ".join(said)
+            for other in others:
+                self._seconds_since_beat(other)
+            until = time.monotonic() + SILENT
+            while time.monotonic() < until:
+                # torchrun stops all processes as soon as it sees that one has died
+                with suppress(KeyboardInterrupt):
+                    time.sleep(until - time.monotonic())
+            silent = [self.name(other) for other in others if self._seconds_since_beat(other) > SILENT - BEAT]
+        except RuntimeError:
+            return self._no_store().message
+        return f"{', '.join(silent)} no longer {'answers' if len(silent) == 1 else 'answer'}" if silent else ""
+
+    def joined(self, operation: Callable[[], T]) -> T:
+        """The result of an operation of torch.distributed in which all processes take part."""
+        try:
+            return operation()
+        except RuntimeError as error:
+            what = self.missing() or f"an exchange between processes failed ({plain_text(error, 200)})"
+            raise ProcessLost(what, RESTART) from error
+
+    # tensors
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor by its sum over all processes."""
+        import torch.distributed as dist
+
+        self.joined(lambda: dist.all_reduce(tensor))
+        return tensor
+
+    def largest(self, tensor: Tensor) -> Tensor:
+        """Replace each number by its largest value of all processes."""
+        import torch.distributed as dist
+
+        self.joined(lambda: dist.all_reduce(tensor, op=dist.ReduceOp.MAX))
+        return tensor
+
+    def stacked(self, tensor: Tensor) -> Tensor:
+        """(P, …): the tensors of all processes, which have one shape."""
+        import torch.distributed as dist
+
+        out = tensor.new_empty(self.count, *tensor.shape)
+        self.joined(lambda: dist.all_gather(list(out.unbind(0)), tensor.contiguous()))
+        return out
+
+    def spread(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor by that of rank 0."""
+        import torch.distributed as dist
+
+        self.joined(lambda: dist.broadcast(tensor, 0))
+        return tensor
+
+    def send(self, tensor: Tensor) -> None:
+        """Send a tensor to rank 0."""
+        import torch.distributed as dist
+
+        self.joined(lambda: dist.send(tensor.contiguous(), 0))
+
+    def received(self, tensor: Tensor, sender: int) -> Tensor:
+        """Fill a tensor with the one that `sender` sends, of the same shape."""
+        import torch.distributed as dist
+
+        self.joined(lambda: dist.recv(tensor, sender))
+        return tensor
+
+    def arrays(self, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:
+        """The arrays that rank 0 makes, while the others wait."""
+        import numpy as np
+        import torch
+
+        arrays = dict(make()) if self.rank == 0 else {}
+        about = self.told({name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()})
+        for name, (dtype, shape) in about.items():
+            array = arrays[name] = np.asarray(arrays[name], order="C") if self.rank == 0 else np.empty(shape, dtype)
+            if array.size:
+                self.spread(torch.from_numpy(array.reshape(-1).view(np.uint8)))
+        return arrays
+
+
+def silence() -> None:
+    """Send what this process prints nowhere: only rank 0 speaks, and the others tell it their errors."""
+    if rank():
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the process
