@@ -188,9 +188,37 @@ def test_rows_of_every_step_move_as_in_dense_adamw(numba_rows: bool, monkeypatch
     assert not torch.allclose(ours[1], theirs[1], atol=1e-6)  # the stated difference: no momentum while away
 
 
-def test_state_goes_round() -> None:
+@pytest.mark.parametrize("numba_rows", [True, False])
+def test_rows_that_share_their_second_moment_move_as_by_hand(numba_rows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of one row (3, 4): v = 0.001 · 12.5 after the first, so m / √v is (3, 4) / √12.5 after correction."""
+    if not numba_rows:
+        monkeypatch.setattr(ops, "on_cpu", lambda tensor: False)
+    table = torch.nn.Parameter(torch.tensor([[1.0, 1.0], [5.0, 6.0]]))
+    rows = RowAdamW(table, 0.1, 0.0, shared=True)
+    assert rows.second.shape == (2, 1)
+    table.grad = torch.sparse_coo_tensor([[0]], [[3.0, 4.0]], (2, 2))
+    rows.step(1.0)
+    root = 12.5**0.5
+    torch.testing.assert_close(table.data, torch.tensor([[1 - 0.3 / root, 1 - 0.4 / root], [5.0, 6.0]]))
+    before = table.data.clone()
+    table.grad = torch.sparse_coo_tensor([[0]], [[0.0, 1.0]], (2, 2))
+    rows.step(1.0)
+    v = (0.999 * 0.001 * 12.5 + 0.001 * 0.5) / (1 - 0.999**2)
+    m = torch.tensor([0.9 * 0.1 * 3, 0.9 * 0.1 * 4 + 0.1 * 1]) / (1 - 0.9**2)
+    torch.testing.assert_close(table.data[0], before[0] - 0.1 * m / v**0.5)
+    assert table.data[1].tolist() == [5, 6]
+
+
+def test_large_tables_share_second_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench.tables.optim.SHARED", 4 * 3 * 4)
+    assert RowAdamW(torch.nn.Parameter(torch.ones(4, 3)), 0.1, 0.0).second.shape == (4, 1)
+    assert RowAdamW(torch.nn.Parameter(torch.ones(3, 3)), 0.1, 0.0).second.shape == (3, 3)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_state_goes_round(shared: bool) -> None:
     one, other = (torch.nn.Parameter(torch.ones(4, 3)) for _ in range(2))
-    first, second = RowAdamW(one, 0.1, 0.1), RowAdamW(other, 0.1, 0.1)
+    first, second = RowAdamW(one, 0.1, 0.1, shared), RowAdamW(other, 0.1, 0.1, shared)
     one.grad = gradients(one, True, 0)
     first.step(1.0)
     other.data.copy_(one.data)

@@ -38,7 +38,8 @@ class TableState(NamedTuple):
 
     Attributes
     ----------
-    weight, first, second : (N, D), the table and its two moments.
+    weight, first : (N, D), the table and its first moment.
+    second : (N, D), or (N, 1) where the elements of a row share their second moment.
     last : (N,) int64, step of a row's last update. shrunk : (N,) float64, log of the decay factors up to then.
     """
 
@@ -212,7 +213,10 @@ def adamw_part(begin: int, end: int, groups: Any, values: Any, dense: Any, state
         row = groups.rows[j]
         gradient_row(j, groups, values, dense, gradient)
         decay, steps_since = np.exp(step.shrink - state.shrunk[row]), step.number - state.last[row]
-        adamw_row(gradient, state.weight[row], state.first[row], state.second[row], decay, steps_since, step)
+        if state.second.shape[1] == state.weight.shape[1]:
+            adamw_row(gradient, state.weight[row], state.first[row], state.second[row], decay, steps_since, step)
+        else:
+            adamw_shared(gradient, state.weight[row], state.first[row], state.second[row], decay, steps_since, step)
         state.last[row], state.shrunk[row] = step.number, step.shrink
 
 
@@ -231,3 +235,23 @@ def adamw_row(gradient: Any, weight: Any, first: Any, second: Any, decay: float,
         first[d] = m
         second[d] = v
         weight[d] = weight[d] * shrinkage - move * m / (np.sqrt(v) * root + tiny)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def adamw_shared(
+    gradient: Any, weight: Any, first: Any, second: Any, decay: float, steps_since: int, step: Any
+) -> None:
+    """`adamw_row` where the row's elements share one second moment: that of their mean squared gradient."""
+    number = weight.dtype.type
+    keep1, add1 = number(step.beta1**steps_since), number(1 - step.beta1)
+    shrinkage = number(decay)
+    square = number(0)
+    for d in range(len(weight)):
+        square += gradient[d] * gradient[d]
+    second[0] = step.beta2**steps_since * second[0] + (1 - step.beta2) * (square / len(weight))
+    size = np.sqrt(second[0] / (1 - step.beta2**step.number)) + step.epsilon
+    move = number(step.rate / (1 - step.beta1**step.number) / size)
+    for d in range(len(weight)):
+        m = keep1 * first[d] + add1 * gradient[d]
+        first[d] = m
+        weight[d] = weight[d] * shrinkage - move * m

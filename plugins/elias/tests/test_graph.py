@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.params import EliasParams, sizes
+from xmcbench_elias.training import graph
 from xmcbench_elias.training.graph import clustering_rows, graph_rows
 
 from xmcbench.encoders.bow import BowEncoder
@@ -49,6 +53,31 @@ def test_own_labels_stay_and_rows_are_short(seed: int, kappa: int, balanced: boo
         others = sorted(set(np.flatnonzero(dense[:, cluster]).tolist()) - own, key=lambda x: (-dense[x, cluster], x))
         assert shown[len(own) :] == others[: max(kappa - len(own), 0)]
         np.testing.assert_allclose(counts[cluster, : len(shown)], dense[shown, cluster], rtol=1e-6)
+
+
+@pytest.mark.parametrize("products", [1, 50, 300])
+def test_blocks_of_clusters_do_not_show(products: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(products)
+    clusters = rng.integers(0, 9, 40).astype(np.int32)  # cluster 9 has no labels
+    labels = sp.random(60, 40, 0.1, "csr", np.float32, random_state=rng)
+    labels.data[:] = 1
+    visits = sp.random(60, 10, 0.4, "csr", random_state=rng)
+    whole = graph_rows(visits, labels, clusters, 6)
+    blocks: list[int] = []
+    best_entries = graph._best_entries
+
+    def counted(counts: sp.csr_matrix, *given: Any) -> Any:
+        blocks.append(counts.shape[0])
+        return best_entries(counts, *given)
+
+    monkeypatch.setattr(graph, "PRODUCTS", products)
+    monkeypatch.setattr(graph, "_best_entries", counted)
+    entries, counts = graph_rows(visits, labels, clusters, 6)
+    assert np.array_equal(entries, whole[0])
+    assert np.array_equal(counts, whole[1])
+    assert sum(blocks) == 10
+    assert len(blocks) > 1 or products == 300
+    assert max(blocks) == 1 or products > 1
 
 
 def model(entries: list[list[int]], n_labels: int) -> EliasModel:

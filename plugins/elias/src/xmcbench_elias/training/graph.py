@@ -15,7 +15,8 @@ from xmcbench_elias.network.source import PreparedRows
 from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.training.step import teacher_forced
 
-ROWS = 1024  # rows per batch while the graph is counted
+ROWS, CELLS = 1024, 1 << 22  # rows per batch while the graph is counted, and rows · clusters: 16 MiB of scores
+PRODUCTS = 1 << 23  # products of Yᵀ M that are summed and sorted at a time: about 256 MiB
 CENTROID_ROWS = 4096  # rows embedded at a time for centroids
 Graph = tuple[NDArray[np.int64], NDArray[np.float32]]  # labels of each cluster, and their counts
 
@@ -53,24 +54,48 @@ def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[n
     Returns
     -------
     (C, width) int64 labels, padded with L: own labels first, then by descending count (ties: lower id first);
-    and their counts, float32.
+    and their counts, float32. Counts are summed for some clusters at a time, so that memory depends on the result.
     """
     n_labels, n_clusters = len(clusters), visits.shape[1]
-    counts = (labels.T @ visits).tocoo()
-    row = np.concatenate([counts.col, clusters])
-    label = np.concatenate([counts.row, np.arange(n_labels)])
-    count = np.concatenate([counts.data, np.zeros(n_labels, counts.data.dtype)])
-    is_own = clusters[label] == row
-    order = np.lexsort((-count, label, ~is_own, row))
-    row, label, count, is_own = row[order], label[order], count[order], is_own[order]
-    is_first = np.ones(len(row), bool)
-    is_first[1:] = (row[1:] != row[:-1]) | (label[1:] != label[:-1])  # of two entries, the one with the count
-    row, label, count, is_own = row[is_first], label[is_first], count[is_first], is_own[is_first]
+    by_cluster = sp.csr_matrix(visits.T)
+    own_labels = np.argsort(clusters, kind="stable")
+    own_ends = np.searchsorted(clusters[own_labels], np.arange(n_clusters + 1))
+    row_products = np.concatenate([[0], np.cumsum(np.diff(labels.indptr)[by_cluster.indices])])
+    products = row_products[by_cluster.indptr]  # (C + 1,) of all clusters before each
+    parts = []
+    first = 0
+    while first < n_clusters:
+        last = max(first + 1, int(np.searchsorted(products, products[first] + PRODUCTS, side="right")) - 1)
+        own = own_labels[own_ends[first] : own_ends[last]]
+        row, label, count = _best_entries(by_cluster[first:last] @ labels, own, clusters[own] - first, kappa)
+        parts.append((row + first, label, count))
+        first = last
+    row, label, count = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return _padded(row, label, count, n_clusters, n_labels)
+
+
+def _best_entries(
+    counts: sp.csr_matrix, own: NDArray[np.int64], own_rows: NDArray[np.int32], kappa: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """Cluster, label and count of the entries of `graph_rows`, sorted, for the clusters of `counts` (m, L).
+
+    `own` labels belong to the clusters `own_rows`.
+    """
+    counts = counts.tocoo()
+    row_of_own = np.full(counts.shape[1], -1, np.int32)
+    row_of_own[own] = own_rows
+    uncounted = np.ones(counts.shape[1], bool)
+    uncounted[counts.col[row_of_own[counts.col] == counts.row]] = False
+    added = own[uncounted[own]]
+    row = np.concatenate([counts.row, row_of_own[added]])
+    label = np.concatenate([counts.col, added.astype(np.int32)])
+    count = np.concatenate([counts.data, np.zeros(len(added), counts.data.dtype)])
+    is_own = row_of_own[label] == row
     order = np.lexsort((label, -count, ~is_own, row))
     row, label, count, is_own = row[order], label[order], count[order], is_own[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, np.arange(n_clusters))[row]
+    rank = np.arange(len(row)) - np.searchsorted(row, np.arange(counts.shape[0]))[row]
     selected = is_own | (rank < kappa)
-    return _padded(row[selected], label[selected], count[selected], n_clusters, n_labels)
+    return row[selected], label[selected], count[selected]
 
 
 def learned_rows(
@@ -83,19 +108,20 @@ def learned_rows(
     n_rows, true_labels = len(train.rows), train.data.labels
     generator = torch.Generator(ctx.device).manual_seed(ctx.seed("graph"))
     owners = torch.from_numpy(clusters.astype(np.int64)).to(ctx.device)
-    rows, visited, scores = [], [], []
-    for start in range(0, n_rows, ROWS):
-        batch = embedded_batch(true_labels[start : start + ROWS], ctx.device)
-        phi = embedded(model.encoder, train.rows, start, start + ROWS, ctx)
+    step = min(ROWS, max(1, CELLS // size.clusters))
+    widths, visited, scores = [], [], []
+    for start in range(0, n_rows, step):
+        batch = embedded_batch(true_labels[start : start + step], ctx.device)
+        phi = embedded(model.encoder, train.rows, start, start + step, ctx)
         with torch.no_grad():
             logits = model.cluster_logits(phi)
             beam = teacher_forced(logits, model.alpha, batch, owners, size.beam, params.extra, generator)
             scores.append(log_cluster_scores(logits, model.alpha).gather(1, beam).exp().cpu().numpy().ravel())
-        visited.append(beam.cpu().numpy().ravel())
-        rows.append(np.repeat(np.arange(start, start + batch.n_rows), beam.shape[1]))
+        visited.append(beam.to(torch.int32).cpu().numpy().ravel())
+        widths.append(np.full(batch.n_rows, beam.shape[1]))
         ctx.progress(start + batch.n_rows, n_rows)
-    coordinates = np.concatenate(rows), np.concatenate(visited)
-    visits = sp.csr_matrix((np.concatenate(scores), coordinates), shape=(n_rows, size.clusters))
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(widths))])
+    visits = sp.csr_matrix((np.concatenate(scores), np.concatenate(visited), indptr), shape=(n_rows, size.clusters))
     return graph_rows(visits, true_labels, clusters, size.kappa)
 
 

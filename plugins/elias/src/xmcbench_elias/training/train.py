@@ -69,6 +69,9 @@ class Stage:
         the validation score by `RISING`. Without validation rows the last epoch's weights are used. A killed run
         resumes from the last checkpoint with the same result, since each epoch has its own seeds. Diverged if the loss
         is not finite.
+
+        Memory besides model and optimiser: one copy of the weights, if there are validation rows and another epoch
+        follows the best one; two more for averages. `best` is empty while the model itself has the best weights.
         """
         if self.ctx.ranks is not None:
             self.ctx.ranks.told()  # others wait here while rank 0 works alone
@@ -76,29 +79,39 @@ class Stage:
         optimiser = optimisers(self.model, self.params, self.factor, self.new)
         loop = Loop(self.name, steps, optimiser, lambda step: self._rate(step, steps), self.ctx, HINT)
         state, best, mean = self._resume(loop)
+        if state.epoch == state.planned:
+            put_weights(self.model, best)
+            return state
         while state.epoch < state.planned:
             self._train_epoch(loop, state)
             state.epoch += 1
-            weights = self._weights()
+            weights = weights_of(self.model)
             n_averaged = state.epoch - (self.epochs - self.average)
             if n_averaged > 0:
+                weights = self._copy()
                 mean = running_mean(mean, weights, n_averaged)
                 put_weights(self.model, weights | mean)
             score = self._validation_score()
             state.history[-1][SCORE] = score
             if score is None or score > state.best_score:
-                state.best_epoch, state.best_score, best = state.epoch, score or 0.0, self._weights()
+                state.best_epoch, state.best_score = state.epoch, score or 0.0
+                best = self._copy() if mean else {}
             if mean:
                 put_weights(self.model, weights)
             if state.epoch == state.planned and self._rises(state):
                 state.planned += self.more
-            if state.epoch < state.planned and loop.due():
+            if state.epoch == state.planned:
+                break
+            if not best and score is not None:
+                best = self._copy()  # the next epoch changes the model's weights, and may be worse
+            if loop.due():
                 groups = {"now": weights, "mean": mean, "optimiser": optimiser.state()}
                 if state.best_epoch != state.epoch or mean:
                     groups["best"] = best
                 loop.save(groups, asdict(state))
-        put_weights(self.model, best)
-        loop.save({"best": best}, asdict(state))
+        if best:
+            put_weights(self.model, best)
+        loop.save({"best": weights_of(self.model)}, asdict(state))
         return state
 
     @property
@@ -167,14 +180,14 @@ class Stage:
         self.ctx.score("nDCG@5", score)
         return score
 
-    def _weights(self) -> Arrays:
+    def _copy(self) -> Arrays:
         return {name: value.copy() for name, value in weights_of(self.model).items()}
 
     def _resume(self, loop: Loop) -> tuple[StageHistory, Arrays, Arrays]:
         """State, best weights and mean weights of the last checkpoint; restores model and optimisers from it."""
         checkpoint = loop.load()
         if checkpoint is None:
-            return StageHistory(self.name, self.epochs), self._weights(), {}
+            return StageHistory(self.name, self.epochs), {}, {}
         groups, state = checkpoint
         if "now" in groups:
             put_weights(self.model, groups["now"])
