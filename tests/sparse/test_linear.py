@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from xmcbench.sparse import linear
 from xmcbench.sparse.csr import unit_rows
 from xmcbench.sparse.dual import SolverOptions
-from xmcbench.sparse.linear import Problems, chunks, train_linear
+from xmcbench.sparse.linear import Problems, chunks, share_borders, train_linear
 
 EXACT = SolverOptions(tolerance=1e-5, max_iter=3000)
 
@@ -136,8 +136,33 @@ def test_odd_problems() -> None:
 @given(st.lists(st.integers(0, 30_000_000), max_size=30), st.integers(1, 4))
 def test_chunks_cover_every_problem_once_and_stay_small(work: list[int], workers: int) -> None:
     sizes = np.array(work, np.int64)
-    found = chunks(sizes + 1, sizes * 10, workers)
+    found = chunks(sizes * 10, workers)
     assert [i for first, last in found for i in range(first, last)] == list(range(len(work)))
     for first, last in found:
         within = sizes[first:last].sum() * 10 <= linear.CHUNK_WORK
         assert last - first == workers or within or last == len(work)
+
+
+def test_shares_end_where_groups_end_if_there_are_many_groups() -> None:
+    """Eight shares on two threads: of 24 groups each share gets whole ones, of two groups it can't."""
+    work = np.full(240, 5)
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(2)
+        many, few = share_borders(np.repeat(np.arange(24), 10), work), share_borders(np.repeat([3, 4], 120), work)
+        one = share_borders(np.array([7]), np.array([0]))
+    finally:
+        numba.set_num_threads(before)
+    assert many.tolist() == [0, 30, 60, 90, 120, 150, 180, 210, 240]
+    assert few.tolist() == [0, 30, 60, 90, 120, 150, 180, 210, 240]
+    assert one.tolist() == [0, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1000)), min_size=1, max_size=60))
+def test_shares_cover_every_problem_once(problems: list[tuple[int, int]]) -> None:
+    group, work = np.array(sorted(problems)).T
+    borders = share_borders(group, work)
+    assert borders[0] == 0
+    assert borders[-1] == len(problems)
+    assert (np.diff(borders) >= 0).all()

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 DEFAULTS = SolverOptions()
 MANY_PROBLEMS = 16  # per group, from which one-vs-rest is faster; with 2 it is slower
 MANY_ROWS = 4096  # per group; with fewer rows both solvers take about as long
-CHUNK_WEIGHTS = 2_000_000  # maximum weights per kernel call before pruning, 16 MB
-CHUNK_WORK = 100_000_000  # stored features per kernel call and pass: about a second on two cores
+CHUNK_WORK = 100_000_000  # stored features between two progress reports, per pass: about a second on two cores
+SHARES = 4  # per thread: a thread that another program slows down does fewer of them
+Packed = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]  # of each problem: count, columns, values
+_NOTHING: Packed = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class Problems(NamedTuple):
@@ -78,20 +80,6 @@ class Problems(NamedTuple):
         return cls(*(np.ascontiguousarray(array, dtype) for array, dtype in zip(arrays, types, strict=True)))
 
 
-class Packed(NamedTuple):
-    """The weights of a chunk's problems: problem i's are `counts[i]` numbers from starts[i] on."""
-
-    starts: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    columns: NDArray[np.int32]
-    values: NDArray[np.float32]
-
-    def joined(self, array: NDArray[Any]) -> NDArray[Any]:
-        """`columns` or `values` of all problems, without what lies between them."""
-        pairs = zip(self.starts.tolist(), self.counts.tolist(), strict=True)
-        return np.concatenate([array[start : start + count] for start, count in pairs])
-
-
 def train_linear(
     features: sp.csr_matrix, problems: Problems, options: SolverOptions = DEFAULTS, progress: WorkProgress | None = None
 ) -> sp.csr_matrix:
@@ -112,56 +100,61 @@ def train_linear(
     width = int(features.shape[1])
     squares = row_squares(x.indptr, x.data) + options.bias * options.bias
     work = problems.work(features)
-    room = np.minimum(work, width) + 1
-    workers = get_num_threads()
-    scratch = np.zeros((workers, width), np.float32)
-    ranges = chunks(room, work, workers)
-    capacity = max((int(room[first:last].sum()) for first, last in ranges), default=0)
-    columns, values = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
-    counts, all_columns, all_values = [np.zeros(1, np.int64)], [columns[:0]], [values[:0]]
-    done = 0
-    for first, last in ranges:
-        ends = np.cumsum(room[first:last])
-        packed = Packed(ends - room[first:last], np.zeros(last - first, np.int64), columns, values)
-        run_shares(_solve_share, workers, x, squares, problems, first, options, scratch, packed)
-        counts.append(packed.counts)
-        all_columns.append(packed.joined(columns))
-        all_values.append(packed.joined(values))
-        done += int(work[first:last].sum())
+    total = int(work.sum())
+    packed: list[Packed] = []
+    for first, last in chunks(work, get_num_threads()):
+        borders = first + share_borders(problems.group[first:last], work[first:last])
+        shares: list[Packed] = [_NOTHING] * (len(borders) - 1)
+
+        def train(share: int, _: int, borders: Any = borders, shares: list[Packed] = shares) -> None:
+            shares[share] = _train_range(x, squares, problems, borders[share], borders[share + 1], options, width)
+
+        run_shares(train, len(shares))
+        packed += shares
         if progress is not None:
-            progress(done, int(work.sum()))
-    arrays = np.concatenate(all_values), np.concatenate(all_columns), np.cumsum(np.concatenate(counts))
+            progress(int(work[:last].sum()), total)
+    counts, columns, values = (np.concatenate([part[i] for part in [_NOTHING, *packed]]) for i in range(3))
+    arrays = values, columns, np.concatenate([[0], np.cumsum(counts)])
     return sp.csr_matrix(arrays, shape=(problems.n_problems, width + 1))
 
 
-def chunks(room: NDArray[np.int64], work: NDArray[np.int64], workers: int) -> list[tuple[int, int]]:
-    """Ranges of problems, one per kernel call: bounded in output and work, with at least one problem per worker."""
+def chunks(work: NDArray[np.int64], workers: int) -> list[tuple[int, int]]:
+    """Ranges of problems trained between two progress reports: bounded work, with at least one problem per worker."""
     ranges, first = [], 0
-    weights = np.concatenate([[0], np.cumsum(room)])
     passes = np.concatenate([[0], np.cumsum(work)])
-    while first < len(room):
-        weights_end = np.searchsorted(weights, weights[first] + CHUNK_WEIGHTS, side="right") - 1
-        work_end = np.searchsorted(passes, passes[first] + CHUNK_WORK, side="right") - 1
-        last = min(len(room), max(int(min(weights_end, work_end)), first + workers))
+    while first < len(work):
+        end = int(np.searchsorted(passes, passes[first] + CHUNK_WORK, side="right")) - 1
+        last = min(len(work), max(end, first + workers))
         ranges.append((first, last))
         first = last
     return ranges
 
 
-@njit(cache=True, nogil=True)
-def _solve_share(
-    x: Any, squares: Any, problems: Any, first: int, options: Any, scratch: Any, packed: Any, worker: int, workers: int
-) -> None:
-    """Solve every `workers`-th of problems first … first + len(packed.counts) − 1.
+def share_borders(group: NDArray[np.int64], work: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(shares + 1,) int64, ascending: share s gets problems borders[s] … borders[s + 1] − 1, in all similar work.
 
-    `scratch`: (workers, d) float32, zero before and after.
+    Shares end where groups end if there are many groups: a group's rows are copied once for each share that has some
+    of its problems.
     """
-    width, weights = scratch.shape[1], scratch[worker]
+    shares = min(SHARES * get_num_threads(), len(group))
+    done = np.cumsum(work)
+    borders = np.searchsorted(done, done[-1] * np.arange(1, shares) // shares, side="right")
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    if len(starts) >= shares:
+        borders = starts[np.searchsorted(starts, borders, side="right") - 1]
+    return np.concatenate([[0], borders, [len(group)]]).astype(np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _train_range(x: Any, squares: Any, problems: Any, first: int, last: int, options: Any, width: int) -> Any:
+    """Solve problems first … last − 1; returns a `Packed`."""
+    counts = np.zeros(last - first, np.int64)
+    all_columns, all_values, used = np.empty(0, np.int32), np.empty(0, np.float32), 0
+    weights = np.zeros(width, np.float32)
     last_group = -1
     active, row_numbers, group_squares = np.empty(0, np.int32), np.empty(0, np.int32), squares
     indptr, indices, data = x
-    for i in range(worker, len(packed.counts), workers):
-        p = first + i
+    for p in range(first, last):
         group = problems.group[p]
         rows = problems.rows[problems.row_ptr[group] : problems.row_ptr[group + 1]]
         if group != last_group:
@@ -177,16 +170,29 @@ def _solve_share(
         signs = _signs(rows, problems.positives[problems.positive_ptr[p] : problems.positive_ptr[p + 1]])
         problem = Problem(Csr(indptr, indices, data), group_squares, row_numbers, signs)
         bias_weight, _ = solve(problem, np.zeros(len(rows)), weights, 0.0, options, options.seed + p)
-        at = packed.starts[i]
+        before = used
+        if used + len(active) + 1 > len(all_columns):
+            room = 2 * used + len(active) + 1
+            all_columns, all_values = _longer(all_columns, used, room), _longer(all_values, used, room)
         for column in range(len(active)):
             if weights[column] != 0.0 and abs(weights[column]) >= options.threshold:
-                packed.columns[at] = active[column]
-                packed.values[at] = weights[column]
-                at += 1
+                all_columns[used] = active[column]
+                all_values[used] = weights[column]
+                used += 1
             weights[column] = 0.0
-        packed.columns[at] = width
-        packed.values[at] = bias_weight
-        packed.counts[i] = at + 1 - packed.starts[i]
+        all_columns[used] = width
+        all_values[used] = bias_weight
+        used += 1
+        counts[p - first] = used - before
+    return counts, all_columns[:used].copy(), all_values[:used].copy()
+
+
+@njit(cache=True, nogil=True)
+def _longer(array: Any, used: int, room: int) -> Any:
+    """The first `used` elements of an array, with room for `room`."""
+    longer = np.empty(room, array.dtype)
+    longer[:used] = array[:used]
+    return longer
 
 
 @njit(cache=True, nogil=True)
