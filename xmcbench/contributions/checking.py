@@ -214,7 +214,7 @@ def _of_values(record: Record, contents: Mapping[Kind, Any], scores: Check) -> C
     Metrics over labels have no per-row numbers, and leaderboards keep those of few metrics. What is left rests on the
     seal alone, unless predictions were scored again.
     """
-    names = {name for kind in ("rows", "board") for name in contents.get(kind, ())}
+    names = {name for kind, arrays in contents.items() if kind != "predictions" for name in arrays}
     total = len(record.metrics)
     given = sum(metric.name in names for metric in record.metrics)
     rest = f"; {total - given} rest on the seal" if given < total and scores.state != HOLDS else ""
