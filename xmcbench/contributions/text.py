@@ -67,13 +67,13 @@ def news(report: Report, changes: Sequence[Change]) -> str:
 
 
 def findings(report: Report) -> list[str]:
-    """What the checks say of the values, and what was not checked with the reason, each once."""
+    """What the checks say of the values, then what was not checked with the reason, each once."""
     records: Counter[tuple[str, str, str]] = Counter()
     for check in (check for checked in report.records for check in checked.checks):
         if check.state == UNCHECKED or (check.state == HOLDS and check.what in OF_VALUES):
             records[check.what, check.state, one_line(check.why)] += 1
     checks: dict[tuple[str, str, int], list[str]] = {}  # of one reason and as many records: one line
-    for (what, state, why), number in records.items():
+    for (what, state, why), number in sorted(records.items(), key=lambda item: item[0][1] == UNCHECKED):
         checks.setdefault((state, why, number), []).append(what)
     return [
         f"{', '.join(of)}: {'not checked, ' if state == UNCHECKED else ''}{why} ({counted(number, 'record')})"
