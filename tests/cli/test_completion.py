@@ -14,6 +14,7 @@ from tests.test_startup import HEAVY
 from xmcbench.cli import completion
 from xmcbench.data.catalogue import catalogue
 from xmcbench.metrics.names import ALL, DEFAULT, METRICS, parse
+from xmcbench.plots.kinds import KINDS
 
 ASKED = """
 import sys
@@ -74,6 +75,12 @@ def completed(folder: Path, words: str, **environment: str) -> list[str]:
         ("xmcbench data remove ", ["mine", "mist"]),
         ("xmcbench data where syn", ["synthetic"]),
         ("xmcbench cite PSn", ["PSnDCG"]),
+        ("xmcbench plot 2026", [OVR, TREE]),
+        ("xmcbench plot tree --kind re", ["recall"]),
+        ("xmcbench plot --metric PSP@1", ["PSP@1", "PSP@10", "PSP@100"]),
+        ("xmcbench plot --dataset mi", ["mine", "mist"]),
+        ("xmcbench plot --dataset mine --view ", ["bow", "own"]),
+        ("xmcbench errors tree --by RP", ["RPrec"]),
         ("xmcbench expl", ["explain"]),
     ],
 )
@@ -110,6 +117,7 @@ def test_the_names_are_all_that_there_are() -> None:
         *completion.WHOLE,
     ]
     assert {*completion.WITH_CUT, *completion.WHOLE} == set(METRICS)
+    assert completion.FIGURES == KINDS
     assert {d.metric for d in ALL if d.cut == "needed"} == set(completion.WITH_CUT)
     assert set(DEFAULT) <= set(names)
     assert set(catalogue()) <= set(completion.datasets(context, ""))  # type: ignore[arg-type]

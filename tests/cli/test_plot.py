@@ -33,6 +33,15 @@ def test_a_figure_of_a_folder_and_of_named_runs(folder: Path, new_run: NewRun, t
     assert "quality of 1 row on" in one.stdout, one.output
 
 
+def test_only_rows_that_are_drawn_are_counted(folder: Path, new_run: NewRun, tmp_path: Path) -> None:  # noqa: F811
+    new_run("net", np.ones(200), notes={"epochs": [{"loss": 0.5}, {"loss": 0.25}]})
+    for name in ("tree", "knn"):
+        new_run(name, np.ones(200))
+    done = call(str(folder), "--kind", "learning", "--to", str(tmp_path / "a.svg"))
+    assert "learning of 1 row on toy (bow)" in done.stdout, done.output
+    assert "notes none: knn, tree." in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -18,7 +18,8 @@ MIB = 2**20
 
 def run(label: str, seed: int | None = 0, machine: str | None = "m", threads: int = 2, **changes: Any) -> Record:
     """A run with costs as given: fit_seconds, predict_seconds (of 4 rows), model_bytes."""
-    costs = {name: changes.pop(name, None) for name in ("fit_seconds", "predict_seconds", "model_bytes")}
+    names = ("fit_seconds", "predict_seconds", "model_bytes", "others_cpu")
+    costs = {name: changes.pop(name, None) for name in names}
     fixed = changes.pop("deterministic", False)
     method = {**minimal_raw()["method"], "name": label, "label": label, "deterministic": fixed}
     dataset = {**minimal_raw()["dataset"], "name": "icd10cm", "n_test": 4, **changes.pop("dataset", {})}
@@ -109,6 +110,18 @@ def test_costs_are_medians_and_unknown_ones_are_left_out() -> None:
     assert costs_of(A, runs) == Costs((2.0, 5.0), (0.7, None), (MIB, None), "")
     assert headline(A, runs, [BETTER]).endswith("; fit 5.0 s against 2.0 s (2.5 ×)")
     assert headline([run("x")], [run("y", machine=None)], [BETTER]).endswith("seed 0)"), "no costs at all"
+
+
+def test_times_of_a_busy_machine_are_marked_as_on_boards() -> None:
+    busy = run("elias", 0, fit_seconds=546.0, predict_seconds=0.0164, model_bytes=2 * MIB, others_cpu=0.4)
+    assert headline(A[:1], [busy], [BETTER]).endswith(
+        "; fit 9 min 6 s (busy machine) against 2.0 s (273 ×), prediction 4.10 (busy machine) against 0.70 ms per row "
+        "(5.9 ×), model 2.0 against 1.0 MiB (2 ×)"
+    )
+    assert "fit 2.0 s against 9 min 6 s (busy machine) (0.0037 ×)" in headline([busy], A[:1], [BETTER])
+    quiet = run("elias", 1, fit_seconds=40.0, others_cpu=0.1)
+    assert costs_of(A, [busy, quiet]).fit_seconds == (2.0, 40.0)
+    assert headline(A[:1], [busy, quiet], [BETTER]).endswith("; fit 40 s against 2.0 s (20 ×)")
 
 
 def test_what_is_shown_as_0_has_no_ratio() -> None:

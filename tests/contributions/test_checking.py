@@ -15,6 +15,7 @@ from tests.contributions.conftest import Forge
 from xmcbench import limits
 from xmcbench.comparison.verifying import HOLDS, UNCHECKED
 from xmcbench.contributions.checking import Report, check_submission
+from xmcbench.contributions.submitting import submit
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import sha256_of, write_npz
 from xmcbench.npz_files import read_npz
@@ -45,15 +46,39 @@ def test_what_was_sent_holds_and_what_cannot_be_checked_says_so(sent: Path, full
         "data set",
         "board",
         "denominators",
+        "values",
     }
     assert {name for name, state in slim.items() if state == UNCHECKED} == {"predictions", "rows", "scores"}
     assert set(states(checked(full, boards)).values()) == {HOLDS}
 
 
-def test_without_leaderboards_nothing_is_compared_with_them(sent: Path, tmp_path: Path) -> None:
-    report = checked(sent, tmp_path / "nowhere")
-    assert report.accepted
-    assert states(report)["data set"] == states(report)["denominators"] == UNCHECKED
+def test_without_leaderboards_nothing_is_accepted(sent: Path, world: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "records").mkdir(parents=True)
+    for nothing in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(UsageError, match=rf"{nothing.name}: no leaderboards.*\n.*--leaderboards"):
+            checked(sent, nothing)
+        with pytest.raises(UsageError, match="no leaderboards"):
+            submit(world / "results", tmp_path / "mine", nothing)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_only_a_file_that_the_submission_should_have_is_missing(sent: Path, boards: Path) -> None:
+    (path,) = (path for path in (sent / "board").glob("*.npz") if not path.name.startswith("data-"))
+    path.unlink()
+    (one,) = checked(sent, boards).records
+    assert [check.what for check in one.failed] == ["board"]
+
+
+def test_what_the_values_rest_on_is_counted(sent: Path, full: Path, boards: Path) -> None:
+    (slim,), (whole,) = checked(sent, boards).records, checked(full, boards).records
+    assert slim.record is not None
+    total = len(slim.record.metrics)
+    why = {check.what: check.why for check in slim.checks}
+    assert why["values"] == f"5 of {total} agree with the per-row numbers; {total - 5} rest on the seal"
+    assert why["scores"] == why["predictions"] == why["rows"] == "no predictions were given"
+    why = {check.what: check.why for check in whole.checks}
+    assert why["values"] == f"{total - 2} of {total} agree with the per-row numbers"  # two are over labels
+    assert why["scores"].startswith(f"{total} of {total} values are as on record")
 
 
 def first_value(raw: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +92,18 @@ def higher(raw: dict[str, Any]) -> None:
 
 def test_a_changed_value_breaks_the_seal(sent: Path, boards: Path, forge: Forge) -> None:
     forge(sent, higher, seal=False)
-    assert "the seal doesn't match" in why(checked(sent, boards))
+    assert "changed after it was written: the seal doesn't match" in why(checked(sent, boards))
+
+
+def test_a_changed_value_outside_of_its_interval_was_changed_after_it_was_written(
+    sent: Path, boards: Path, forge: Forge
+) -> None:
+    forge(sent, lambda raw: first_value(raw).update(value=0.999), seal=False)
+    said = why(checked(sent, boards))
+    assert "changed after it was written" in said
+    assert "outside of its interval" not in said
+    forge(sent, lambda raw: first_value(raw).update(value=0.999))
+    assert "outside of its interval" in why(checked(sent, boards))
 
 
 def test_a_changed_value_with_a_new_seal_is_not_that_of_the_rows(sent: Path, boards: Path, forge: Forge) -> None:

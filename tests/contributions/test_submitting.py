@@ -43,15 +43,23 @@ def test_a_folder_is_written_and_the_check_accepts_it(results: Path, boards: Pat
     to = tmp_path / "mine"
     done = call("submit", results, "--to", to, "--leaderboards", boards)
     assert done.exit_code == 0, done.output
-    assert "1 record, 1 row of the leaderboards" in done.output
+    news = "1 record that is not there yet: 1 new row"
+    assert f"{to}: {news}" in done.output
     assert "new: knn on synthetic[rows=300,test=60,labels=40] (bow)" in done.output
     assert {path.name for path in to.iterdir()} == {"records", "board", "PULL_REQUEST.md"}
-    assert "**Accepted**: 1 record, 1 of them new" in (to / "PULL_REQUEST.md").read_text()
+    assert f"**Accepted**: {news}." in (to / "PULL_REQUEST.md").read_text()
     assert "xmcbench merge mine --into leaderboards" in (to / "PULL_REQUEST.md").read_text()
     text = tmp_path / "comment.md"
     checked = call("check", "submission", to, "--leaderboards", boards, "--offline", "--text", text)
     assert checked.exit_code == 0, checked.output
-    assert "1 record, 1 new" in checked.output
+    assert f"ok     {news}" in checked.output
+    total = len(knn_of(results).metrics)
+    for line in (
+        f"values: 5 of {total} agree with the per-row numbers; {total - 5} rest on the seal (1 record)",
+        "predictions, rows, scores: not checked, no predictions were given (1 record)",
+    ):
+        assert f"\n{line}\n" in checked.output
+        assert f"\n- {line}\n" in text.read_text()
     assert text.read_text() == (to / "PULL_REQUEST.md").read_text()
     plain = call("check", "submission", to, "--leaderboards", boards, "--offline", "--json")
     report = json.loads(plain.stdout)
@@ -134,7 +142,7 @@ def test_refusals_have_exit_codes_and_a_text(
     forge(full, lower)
     scores = call("check", "submission", full, "--leaderboards", boards, "--offline", "--text", text)
     assert isinstance(scores.exception, RegressionError)
-    assert text.read_text().startswith("**Refused**: 1 record, 0 of them new.")
+    assert text.read_text().startswith("**Refused**: 1 of 1 record.")
     assert "P@5 is" in text.read_text()
     forge(sent, lower, seal=False)
     sealed = call("check", "submission", sent, "--leaderboards", boards, "--offline", "--json")

@@ -24,3 +24,10 @@ def test_deciles_by_hand() -> None:
 
 def test_titles() -> None:
     assert titles([(1_500, 9_000), (3, 3)]) == ["9,000 to 1,500", "3"]
+
+
+def test_titles_do_not_overlap() -> None:
+    shared = [(39, 77), (23, 39), (2, 3), (1, 2), (1, 1)]
+    assert titles(shared) == ["77 to 40", "39 to 23", "3", "2", "1"]
+    assert titles([(5, 9), (5, 5), (2, 5), (1, 1), (1, 1)]) == ["9 to 6", "5", "4 to 2", "1 (1 of 2)", "1 (2 of 2)"]
+    assert titles([(6, 6), (5, 6), (5, 5)]) == ["6", "6 and 5", "5"]

@@ -74,6 +74,8 @@ def test_deciles_add_up_to_the_recall_of_all_occurrences(results: Path) -> None:
     hits = sum(label in topk.ids[row, :10] for row, label in zip(true.row, true.col, strict=True))
     assert values.mean() == pytest.approx(100 * hits / true.nnz)  # parts have equally many occurrences
     assert len(figure.axes) == 2
+    assert selection.about[-1].endswith("first k predictions of their row, one seed.")
+    assert selection.drawn == ["ovr"]
 
 
 def test_groups_have_a_bar_for_each_row(results: Path) -> None:

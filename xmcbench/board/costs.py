@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from xmcbench.board.entries import age
 from xmcbench.board.model import Costs
+from xmcbench.records.busy import measured
 from xmcbench.records.record import Record
 
-BUSY = 0.1  # share of the machine used by others, or of its times used by compilation, above which a run counts as busy
 MEDIANS = ("fit_seconds", "query_p50_ms", "query_p99_ms", "peak_rss_bytes", "model_bytes")  # fields as in a record
 
 
@@ -28,23 +28,15 @@ def costs_of(runs: Sequence[Record]) -> list[Costs]:
     return [_medians(machine, threads, by_machine[machine, threads]) for machine, threads in newest]
 
 
-def is_busy(run: Record) -> bool:
-    """Whether other processes, or the first compilation of kernels, took much of the run; unknown counts as no."""
-    costs = run.costs
-    seconds = sum(part or 0.0 for part in (costs.fit_seconds, costs.predict_seconds, costs.warm_up_seconds))
-    compiling = 0.0 if costs.compile_excluded else costs.compile_seconds or 0.0
-    return (costs.others_cpu or 0.0) > BUSY or compiling > BUSY * seconds > 0
-
-
 def _medians(machine: str, threads: int | None, runs: Sequence[Record]) -> Costs:
-    quiet = [run for run in runs if not is_busy(run)]  # busy runs count only if there are no others
-    costs = [run.costs for run in quiet or runs]
+    counting, busy = measured(runs)
+    costs = [run.costs for run in counting]
 
     def median(name: str) -> float | None:
-        measured = [value for cost in costs if (value := getattr(cost, name)) is not None]
-        return float(statistics.median(measured)) if measured else None
+        known = [value for cost in costs if (value := getattr(cost, name)) is not None]
+        return float(statistics.median(known)) if known else None
 
     predict, rows = median("predict_seconds"), runs[0].dataset.n_test
     per_row = None if predict is None or not rows else 1000 * predict / rows
     medians = {name: median(name) for name in MEDIANS}
-    return Costs(machine, threads, busy=not quiet, runs=len(costs), predict_ms_per_row=per_row, **medians)
+    return Costs(machine, threads, busy=busy, runs=len(costs), predict_ms_per_row=per_row, **medians)

@@ -19,6 +19,7 @@ from xmcbench.escaping import clean
 WITH_CUT = ("P", "nDCG", "PSP", "PSnDCG", "R", "PSR", "Success", "Coverage", "MacroP", "MacroR", "MacroF1")
 WHOLE = ("RR", "RPrec")
 CUTS = (1, 3, 5, 10, 100)
+FIGURES = ("quality", "curve", "recall", "groups", "deciles", "learning")  # those of `xmcbench.plots`, likewise
 Candidates = Callable[[typer.Context], Iterable[str]]
 Completion = Callable[[typer.Context, str], list[str]]
 
@@ -99,6 +100,11 @@ def metrics(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of metrics; the earlier ones of a list with commas stay."""
     earlier, comma, last = incomplete.rpartition(",")
     return [f"{earlier}{comma}{name}" for name in _metrics(ctx, last)]
+
+
+@_completing
+def figures(_: typer.Context) -> Iterable[str]:
+    return FIGURES
 
 
 @_completing

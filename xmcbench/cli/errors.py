@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import LARGEST_ID, ONLY_DATASET, RESULTS, RUN, AsJson, Offline, Results, check_output_file
 from xmcbench.cli.terminal import PROSE, columns, make_console, percent, print_table, print_text, say, styled
 from xmcbench.errors import UsageError, counted
@@ -31,7 +32,12 @@ def errors(
     top: Annotated[
         int, typer.Option("--top", "--at", min=1, max=LARGEST_ID, help="First ranks that are shown and counted.")
     ] = 5,
-    by: Annotated[str, typer.Option(help="Metric that orders documents. Default: nDCG at the same ranks.")] = "",
+    by: Annotated[
+        str,
+        typer.Option(
+            autocompletion=completion.metrics, help="Metric that orders documents. Default: nDCG at the same ranks."
+        ),
+    ] = "",
     rows: Annotated[
         int | None,
         typer.Option(min=1, max=LARGEST_ID, help="How many. Default: 10 on screen, all with --csv or --json."),

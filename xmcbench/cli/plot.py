@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xmcbench.cli import completion
 from xmcbench.cli.options import RESULTS, Results, readable_records
 from xmcbench.cli.terminal import make_console, say, styled
 from xmcbench.errors import counted
@@ -39,11 +40,22 @@ RUNS = (
 
 def plot(
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="File to write, .svg or .png.")],
-    runs: Annotated[list[str] | None, typer.Argument(metavar="RUNS", help=RUNS)] = None,
-    kind: Annotated[str, typer.Option(help="What the figure shows, see below.")] = "quality",
-    metric: Annotated[str | None, typer.Option(help="Metric of quality and curve. Default: nDCG@5.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set; a figure shows one.")] = None,
-    view: Annotated[str | None, typer.Option("--view", help="Only runs on this view: bow, text, …")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(autocompletion=completion.runs, metavar="RUNS", help=RUNS)] = None,
+    kind: Annotated[
+        str, typer.Option(autocompletion=completion.figures, help="What the figure shows, see below.")
+    ] = "quality",
+    metric: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.metrics, help="Metric of quality and curve. Default: nDCG@5."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.datasets, help="Only runs on this data set; a figure shows one."),
+    ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option("--view", autocompletion=completion.views, help="Only runs on this view: bow, text, …"),
+    ] = None,
     results: Results = RESULTS,
 ) -> None:
     """Draw a figure of runs on one data set.
@@ -64,4 +76,4 @@ def plot(
     console = make_console(stderr=True)
     for note in write(selection, kind, metric, to):
         console.print(styled(f"note: {note}", ""))
-    say(f"{to}: {kind} of {counted(len(selection.shown), 'row')} on {selection.title}")
+    say(f"{to}: {kind} of {counted(len(selection.drawn), 'row')} on {selection.title}")

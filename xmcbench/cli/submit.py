@@ -43,14 +43,15 @@ def submit(
     """
     from xmcbench.contributions.folder import TEXT
     from xmcbench.contributions.submitting import submit as write
+    from xmcbench.contributions.text import news
 
     done = write(results, to, leaderboards, predictions=predictions)
     for line in done.left_out:
         say(f"left out: {line}", err=True)
     for text in done.damaged:
         say(f"refused: {one_line(text)}", err=True)
-    _print_rows(done.changes)
-    say(f"{to}: {counted(len(done.report.new), 'record')}, {counted(len(done.changes), 'row')} of the leaderboards")
+    _print_rows(done.changes, done.notes)
+    print_text(f"{to}: {news(done.report, done.changes)}")
     print_text(f"Commit this folder on a branch, and open a pull request with the text of {to / TEXT}.")
     if done.damaged:
         raise DataError(f"{counted(len(done.damaged), 'record')} refused", "The others are written.")
@@ -90,14 +91,16 @@ def submission(
         rows = [{"dataset": c.dataset, "view": c.view, "row": c.row.label, "what": c.what} for c in changes]
         print(json.dumps({**_plain(report), "rows": rows}, allow_nan=False))
     else:
-        _print(report)
-        _print_rows(changes)
+        _print(report, changes)
+        _print_rows(changes, notes)
     _settle(report)
 
 
-def _print_rows(changes: Sequence[Change]) -> None:
+def _print_rows(changes: Sequence[Change], notes: Sequence[str]) -> None:
     for change in changes:
         print_text(f"{change.what}: {change.row.label} on {change.dataset} ({change.view})")
+    for note in notes:
+        say(f"note: {note}", err=True)
 
 
 def _plain(report: Report) -> dict[str, object]:
@@ -105,12 +108,16 @@ def _plain(report: Report) -> dict[str, object]:
     return {"accepted": report.accepted, "fault": report.fault, "records": records, "known": report.known}
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, changes: Sequence[Change]) -> None:
+    from xmcbench.contributions.text import findings, news
+
     for checked in report.records:
         for check in checked.failed:
             print_check(False, f"{checked.name}: {check.what}: {one_line(check.why)}")
     if report.accepted:
-        print_check(True, f"{counted(len(report.records), 'record')}, {len(report.new)} new")
+        print_check(True, news(report, changes))
+        for line in findings(report):
+            print_text(line)
 
 
 def _settle(report: Report) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmcbench.amounts import duration, p_value, percent
 from xmcbench.comparison.paired import BETTER, INCONCLUSIVE, SAME, UNKNOWN, WORSE, Gap
+from xmcbench.records.busy import measured
 
 if TYPE_CHECKING:
     from xmcbench.records.record import Record
@@ -26,22 +27,26 @@ CLAIMS = {
 
 @dataclass(frozen=True)
 class Costs:
-    """Medians over the runs of A and of B, None where unknown.
+    """Medians over the runs of A and of B, None where unknown, as on boards: runs on a busy machine count only where
+    there are no others.
 
-    `why` says why the times can't be compared, or is "".
+    `why` says why the times can't be compared, or is "". `busy`: whether the machine was busy in all runs of A, of B.
     """
 
     fit_seconds: Pair
     ms_per_row: Pair
     model_bytes: Pair
     why: str
+    busy: tuple[bool, bool] = (False, False)
 
 
 def costs_of(runs_a: Sequence[Record], runs_b: Sequence[Record]) -> Costs:
     """The costs of both sides; times are comparable on one machine with one number of threads."""
 
+    (counting_a, busy_a), (counting_b, busy_b) = measured(runs_a), measured(runs_b)
+
     def medians(cost: Callable[[Record], float | None]) -> Pair:
-        known = [[value for run in runs if (value := cost(run)) is not None] for runs in (runs_a, runs_b)]
+        known = [[value for run in runs if (value := cost(run)) is not None] for runs in (counting_a, counting_b)]
         a, b = (float(statistics.median(values)) if values else None for values in known)
         return a, b
 
@@ -58,7 +63,7 @@ def costs_of(runs_a: Sequence[Record], runs_b: Sequence[Record]) -> Costs:
     elif len({one.threads.given for one in environments}) > 1:
         why = "the runs had different numbers of threads"
     fit, size = medians(lambda run: run.costs.fit_seconds), medians(lambda run: run.costs.model_bytes)
-    return Costs(fit, medians(per_row), size, why)
+    return Costs(fit, medians(per_row), size, why, (busy_a, busy_b))
 
 
 def main_gap(gaps: Sequence[Gap]) -> Gap | None:
@@ -111,8 +116,8 @@ def _seeds(runs_a: Sequence[Record], runs_b: Sequence[Record]) -> str:
 
 def _costs(costs: Costs) -> list[str]:
     """The costs of B against those of A that are known for both."""
-    fit = _cost(costs.fit_seconds, duration)
-    per_row = _cost(costs.ms_per_row, lambda ms: f"{ms:.2f}", " ms per row")
+    fit = _cost(costs.fit_seconds, duration, busy=costs.busy)
+    per_row = _cost(costs.ms_per_row, lambda ms: f"{ms:.2f}", " ms per row", costs.busy)
     size = _cost(costs.model_bytes, lambda n: f"{n / 2**20:.1f}", " MiB")
     if costs.why:
         fit, per_row = f"times are not compared, since {costs.why}" if fit or per_row else "", ""
@@ -121,11 +126,13 @@ def _costs(costs: Costs) -> list[str]:
     return [part for part in (fit, per_row, size and f"model {size}") if part]
 
 
-def _cost(pair: Pair, shown: Callable[[float], str], unit: str = "") -> str:
+def _cost(pair: Pair, shown: Callable[[float], str], unit: str = "", busy: tuple[bool, bool] = (False, False)) -> str:
+    """ "50 s (busy machine) against 2.0 s (25 ×)", or "" if one of both is unknown."""
     a, b = pair
     if a is None or b is None:
         return ""
-    text = f"{shown(b)} against {shown(a)}{unit}"
+    mark_a, mark_b = (" (busy machine)" if one else "" for one in busy)
+    text = f"{shown(b)}{mark_b} against {shown(a)}{unit}{mark_a}"
     if not all(any(digit in shown(value) for digit in "123456789") for value in (a, b)):
         return text  # a ratio to what is shown as 0 would say nothing
     return f"{text} ({b / a:,.0f} ×)" if b / a >= 10 else f"{text} ({b / a:.2g} ×)"

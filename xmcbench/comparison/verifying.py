@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xmcbench.records.store import Kind, Store
 
 HOLDS, FAILED, UNCHECKED = "ok", "FAILED", "not checked"
+SLIM = "missing: a slim copy"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ def check_record(record: Record) -> Check:
 def check_files(record: Record, store: Store) -> tuple[list[Check], dict[Kind, Any]]:
     """Checks whether the record's files match their hashes and give its values; and contents of the files that do.
 
-    A slim copy has board files but neither predictions nor rows, which are then not checked. If only some files are
-    missing, the check fails.
+    A slim copy has neither predictions nor rows, which are then not checked; the check of a missing board file fails.
+    If only some files of a full record are missing, their checks fail.
     """
     readers: dict[Kind, Callable[[Record], Any]]
     readers = {"predictions": store.predictions, "rows": store.rows, "board": store.board}
     full = _exists(record, store, "predictions") or _exists(record, store, "rows")
-    slim = _exists(record, store, "board") and not full
+    slim = record.board is not None and not full
     checks: list[Check] = []
     contents: dict[Kind, Any] = {}
     for kind, read in readers.items():
@@ -68,7 +69,7 @@ def check_files(record: Record, store: Store) -> tuple[list[Check], dict[Kind, A
             continue
         try:
             if slim and kind != "board" and not store.place(record, kind).is_file():
-                checks.append(Check(kind, UNCHECKED, "missing: a slim copy"))
+                checks.append(Check(kind, UNCHECKED, SLIM))
                 continue
             content = read(record)
             why = "as written"

@@ -59,7 +59,8 @@ class _Joined(Store):
 
 
 def changed_rows(new: Sequence[Record], submission: Path, leaderboards: Path) -> tuple[list[Change], Sequence[str]]:
-    """The rows that `new` adds, changes or removes, by table and label; and what the board says of records left out.
+    """The rows that `new` adds, changes or removes, by table and label; and notes: which boards are new, and what the
+    board says of records left out.
 
     Only the tables of the new records are made.
 
@@ -83,7 +84,9 @@ def changed_rows(new: Sequence[Record], submission: Path, leaderboards: Path) ->
         for name in sorted({*rows_before, *rows_after})
         if _facts(rows_before.get(name)) != _facts(rows_after.get(name))
     ]
-    notes = [note for note in (after.notes if after else ()) if before is None or note not in before.notes]
+    known = {(record.dataset.name, record.dataset.view) for record in there}
+    notes = [f"no leaderboard has {name} ({view}) yet: a new board" for name, view in sorted(keys - known)]
+    notes += [note for note in (after.notes if after else ()) if before is None or note not in before.notes]
     return changes, notes
 
 

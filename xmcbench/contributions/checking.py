@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from xmcbench.comparison import verifying
 from xmcbench.comparison.verifying import FAILED, HOLDS, UNCHECKED, Check
-from xmcbench.contributions.folder import check_folder, check_owners
+from xmcbench.contributions.folder import check_folder, check_leaderboards, check_owners
 from xmcbench.data.catalogue import catalogue
 from xmcbench.errors import DataError
 from xmcbench.records import references
 from xmcbench.records.record import SEALED
-from xmcbench.records.store import Store
+from xmcbench.records.store import Kind, Store
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xmcbench.records.record import Record
     from xmcbench.records.references import Key, Reference
 
+NOT_GIVEN = "no predictions were given"
 # of a record, what a copy under another run id changes
 IDENTITY = ("run_id", "seal", "started_utc", "command", "supersedes", "predictions", "rows", "board")
 
@@ -78,13 +79,15 @@ def check_submission(
 
     Parameters
     ----------
-    leaderboards : folder with records/ and board/; it may be empty or missing.
+    leaderboards : folder with records/ and board/.
     offline : score predictions again only on data sets that are on this machine.
 
     Raises
     ------
-    UsageError : `folder` is no folder with records. DataError : the references of the leaderboards are damaged.
+    UsageError : `folder` or `leaderboards` is no folder with records. DataError : the references of the leaderboards
+    are damaged.
     """
+    check_leaderboards(leaderboards)
     try:
         check_folder(folder)
     except DataError as error:
@@ -173,11 +176,17 @@ class Checker:
         checks, contents = verifying.check_files(record, self.store)
         if "board" in contents:
             checks.append(self._agreement(record, contents["board"]))
-        dataset = None
+        if any(check.failed for check in checks):
+            return checks  # what a missing or changed file says of the values would only repeat it
         if "predictions" in contents:
             data_check, dataset = self._dataset(record)
+            scores = verifying.check_scores(record, contents, dataset)
             checks.append(data_check)
-        return [*checks, verifying.check_scores(record, contents, dataset)]
+        else:
+            kinds = ("predictions", "rows")
+            checks = [Check(one.what, UNCHECKED, NOT_GIVEN) if one.what in kinds else one for one in checks]
+            scores = Check("scores", UNCHECKED, NOT_GIVEN)
+        return [*checks, _of_values(record, contents, scores), scores]
 
     def _agreement(self, record: Record, arrays: Mapping[str, Any]) -> Check:
         reference = self.references.get(references.key_of(record.dataset))
@@ -197,6 +206,19 @@ class Checker:
             self.data[key] = verifying.find_data(record, offline=self.offline, progress=self.progress)
         check, dataset = self.data[key]
         return Check("data", check.state, check.why), dataset
+
+
+def _of_values(record: Record, contents: Mapping[Kind, Any], scores: Check) -> Check:
+    """How many values the per-row numbers give: `contents` are those that `verifying.check_files` compared.
+
+    Metrics over labels have no per-row numbers, and leaderboards keep those of few metrics. What is left rests on the
+    seal alone, unless predictions were scored again.
+    """
+    names = {name for kind, arrays in contents.items() if kind != "predictions" for name in arrays}
+    total = len(record.metrics)
+    given = sum(metric.name in names for metric in record.metrics)
+    rest = f"; {total - given} rest on the seal" if given < total and scores.state != HOLDS else ""
+    return Check("values", HOLDS, f"{given} of {total} agree with the per-row numbers{rest}")
 
 
 def _content(record: Record) -> str:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from xmcbench import limits
 from xmcbench.errors import DataError, UsageError, counted
 from xmcbench.records.row_values import some
-from xmcbench.records.store import Kind
+from xmcbench.records.store import Kind, Store
 
 if TYPE_CHECKING:
     from xmcbench.records.record import Record
-    from xmcbench.records.store import Store
 
 TEXT = "PULL_REQUEST.md"
 KINDS: tuple[Kind, ...] = ("predictions", "rows", "board")
@@ -56,6 +55,13 @@ def check_folder(folder: Path) -> None:
     if faults:
         hint = "A submission has what `xmcbench submit` writes, and nothing else."
         raise DataError(f"{folder}: {some(faults)}", hint)
+
+
+def check_leaderboards(folder: Path) -> None:
+    """UsageError unless the folder has records: a check against nothing would accept what the leaderboards refuse."""
+    if not any(Store(folder).paths()):
+        hint = "Give --leaderboards the folder leaderboards of a checkout of xmcbench."
+        raise UsageError(f"{folder}: no leaderboards, which have at least one record in records/", hint)
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xmcbench.contributions.changed_rows import Change, changed_rows
 from xmcbench.contributions.checking import Checker, Report, check_submission
-from xmcbench.contributions.folder import TEXT
+from xmcbench.contributions.folder import TEXT, check_leaderboards
 from xmcbench.contributions.text import text_of
 from xmcbench.errors import DataError, UsageError
 from xmcbench.files import atomic, replaced_folder
@@ -19,13 +20,16 @@ from xmcbench.records.store import Store, standing
 
 @dataclass(frozen=True)
 class Submitted:
-    """What was written. `left_out`: a line per reason for which runs are not in the folder, with their ids.
+    """What was written. `notes`: as of `changed_rows`.
+
+    `left_out`: a line per reason for which runs are not in the folder, with their ids.
 
     `damaged`: messages of records that can't be read, or whose files are missing or changed.
     """
 
     report: Report
     changes: list[Change]
+    notes: Sequence[str]
     left_out: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
@@ -40,13 +44,14 @@ def submit(results: Path, to: Path, leaderboards: Path, *, predictions: bool = F
 
     Raises
     ------
-    UsageError : `results` has no records, or `to` exists.
+    UsageError : `results` or `leaderboards` has no records, or `to` exists.
     DataError : no record can be sent, a check of the written files fails, or `to` can't be written.
     """
     if not (results / "records").is_dir():
         raise UsageError(f"{results}: not a results folder", "A results folder has its records in records/.")
     if os.path.lexists(to) and not (to.is_dir() and not any(to.iterdir())):
         raise UsageError(f"{to} exists and is not empty", "Give --to a new folder, or remove this one.")
+    check_leaderboards(leaderboards)
     store = Store(results)
     paths, left_out, damaged = _chosen(store, Store(leaderboards))
     with replaced_folder(to) as folder:
@@ -63,7 +68,7 @@ def submit(results: Path, to: Path, leaderboards: Path, *, predictions: bool = F
             raise DataError(f"{results}: the checks of the copied records fail", text)
         with atomic(folder / TEXT) as file:
             file.write(text.encode())
-    return Submitted(report, changes, left_out, damaged)
+    return Submitted(report, changes, notes, left_out, damaged)
 
 
 def _chosen(store: Store, boards: Store) -> tuple[list[Path], list[str], list[str]]:

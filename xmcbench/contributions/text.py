@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from xmcbench.board import cells
-from xmcbench.comparison.verifying import UNCHECKED
+from xmcbench.board.rows import FLOOR
+from xmcbench.comparison.verifying import HOLDS, UNCHECKED
 from xmcbench.contributions.changed_rows import CHANGED, Change
 from xmcbench.errors import counted
 from xmcbench.escaping import Markdown, clean, code, comment, one_line
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from xmcbench.contributions.checking import Report
     from xmcbench.records.record import Record
 
+OF_VALUES = ("values", "scores")  # checks whose findings say how many values were checked
 METRICS = ("nDCG@5", "P@1", "PSP@5", "R@100")
+RUN_ALONG = ", the floor, which each `xmcbench run` runs along"
 MOST = 100  # rows, commands and faults each
 MOST_CHARACTERS = 60_000  # a comment on GitHub has at most 65,536
 LONGEST = 300  # characters of a text from a record
@@ -27,25 +30,55 @@ LONGEST = 300  # characters of a text from a record
 
 def text_of(report: Report, changes: Sequence[Change], notes: Sequence[str]) -> str:
     """Markdown for the maintainer. `changes`, `notes`: from `changed_rows`; empty if the submission is refused."""
-    counts = f"{counted(len(report.records), 'record')}, {len(report.new)} of them new"
     if not report.accepted:
+        counts = counted(len(report.records), "record")
+        counts = f"{len(report.failed)} of {counts}" if report.failed else counts
         faults = [report.fault] if report.fault else []
         faults += [f"{checked.name}: {c.what}: {c.why}" for checked in report.failed for c in checked.failed]
         return _join([f"**Refused**: {counts}.", "", *_some([f"- {_short(one_line(fault))}" for fault in faults])])
-    lines = [f"**Accepted**: {counts}; {counted(len(changes), 'row')} of the leaderboards.", ""]
+    lines = [f"**Accepted**: {news(report, changes)}.", ""]
     if not report.new:
-        return _join([*lines, "The leaderboards have all of these records already."])
+        return _join(lines)
     lines += ["## Rows", "", *_some(_rows(changes), head=2), ""]
     lines += [
         "Values in percent, means over seeds; in brackets the value that a changed row has now. Repeated rows have"
     ]
     lines += ["further runs with the same values.", ""]
     lines += ["## How they were made", "", *_some(_made(report.new)), ""]
-    lines += ["## What was checked", "", *_checked(report), ""]
+    lines += ["## What was checked", "", *_some([f"- {_short(line)}" for line in findings(report)])]
+    lines += [*_checked(report), ""]
     lines += ["## To take them", "", *(f"    {line}" for line in _taking(report)), ""]
     if notes:
         lines += ["## What the leaderboards say of them", "", *_some([f"- {_short(note)}" for note in notes]), ""]
     return _join(lines)
+
+
+def news(report: Report, changes: Sequence[Change]) -> str:
+    """The records that the leaderboards don't have, and the rows that they make: "2 records that are not there …"."""
+    there = f"{counted(len(report.known), 'record')} that the leaderboards have already"
+    if not report.new:
+        return there
+    lacking = "is" if len(report.new) == 1 else "are"
+    parts = [f"{number} {what}" for what, number in Counter(change.what for change in changes).items()]
+    if parts:
+        parts[0] += " row" if parts[0].startswith("1 ") else " rows"
+    text = f"{counted(len(report.new), 'record')} that {lacking} not there yet: {', '.join(parts) or 'no row changes'}"
+    return f"{text}; {there}" if report.known else text
+
+
+def findings(report: Report) -> list[str]:
+    """What the checks say of the values, then what was not checked with the reason, each once."""
+    records: Counter[tuple[str, str, str]] = Counter()
+    for check in (check for checked in report.records for check in checked.checks):
+        if check.state == UNCHECKED or (check.state == HOLDS and check.what in OF_VALUES):
+            records[check.what, check.state, one_line(check.why)] += 1
+    checks: dict[tuple[str, str, int], list[str]] = {}  # of one reason and as many records: one line
+    for (what, state, why), number in sorted(records.items(), key=lambda item: item[0][1] == UNCHECKED):
+        checks.setdefault((state, why, number), []).append(what)
+    return [
+        f"{', '.join(of)}: {'not checked, ' if state == UNCHECKED else ''}{why} ({counted(number, 'record')})"
+        for (state, why, number), of in checks.items()
+    ]
 
 
 def _rows(changes: Sequence[Change]) -> list[str]:
@@ -73,7 +106,8 @@ def _percent(row: Row | None, metric: str) -> str:
 
 
 def _made(records: Sequence[Record]) -> list[str]:
-    """Each command once, with what ran it."""
+    """Each command once, with the methods that it ran and what ran it."""
+    methods: dict[str, dict[str, None]] = {}  # in order, each once
     lines: Counter[str] = Counter()
     for record in records:
         made = record.code
@@ -82,23 +116,23 @@ def _made(records: Sequence[Record]) -> list[str]:
         origin = "" if record.method.origin in (None, "xmcbench") else f", method from {record.method.origin}"
         machine = record.environment.machine_class.costs or "unknown machine"
         command = code(record.command[:LONGEST])
-        lines[f"- {command}: {_short(f'{source}{origin}, {machine}, {record.started_utc[:10]}')}"] += 1
-    return [f"{line} ({counted(number, 'record')})" for line, number in lines.items()]
+        line = f"- {command}: {_short(f'{source}{origin}, {machine}, {record.started_utc[:10]}')}"
+        lines[line] += 1
+        is_floor = record.method.name == FLOOR and FLOOR not in record.command
+        methods.setdefault(line, {})[record.method.label + (RUN_ALONG if is_floor else "")] = None
+    return [f"{line} ({counted(n, 'record')}: {_short(', '.join(methods[line]))})" for line, n in lines.items()]
 
 
 def _checked(report: Report) -> list[str]:
-    """Each kind of check once: how many hold, and why the others were not made."""
-    states: dict[str, Counter[str]] = {}
-    reasons: dict[str, Counter[str]] = {}
+    """The kinds of checks that were made, with the number of records for which they hold."""
+    held: dict[str, int] = {}
     for check in (check for checked in report.records for check in checked.checks):
-        states.setdefault(check.what, Counter())[check.state] += 1
-        if check.state == UNCHECKED:
-            reasons.setdefault(check.what, Counter())[one_line(check.why)] += 1
-    lines = []
-    for what, counts in states.items():
-        lines.append(f"- {what}: " + ", ".join(f"{number} {_short(state)}" for state, number in counts.items()))
-        lines += [f"  - not checked, {counted(n, 'record')}: {_short(why)}" for why, n in reasons.get(what, {}).items()]
-    return lines
+        if check.state == HOLDS and check.what not in OF_VALUES:
+            held[check.what] = held.get(check.what, 0) + 1
+    checks: dict[int, list[str]] = {}
+    for what, number in held.items():
+        checks.setdefault(number, []).append(what)
+    return [f"- {', '.join(of)}: ok ({counted(number, 'record')})" for number, of in checks.items()]
 
 
 def _taking(report: Report) -> list[str]:

@@ -73,5 +73,24 @@ def recall(top: TopK, dataset: Dataset, deciles: Deciles, k: int) -> NDArray[np.
 
 
 def titles(ranges: Sequence[tuple[int, int]]) -> list[str]:
-    """The range of training rows of each decile in words."""
-    return [f"{most:,}" if fewest == most else f"{most:,} to {fewest:,}" for fewest, most in ranges]
+    """The training rows of each decile in words, without overlap; `ranges`: as of `Deciles.ranges`.
+
+    A frequency at the border of two parts belongs to both. It is in the name of the part that has no other, else of the
+    part of the less frequent labels. Several parts of one frequency are numbered.
+    """
+    names = []
+    for at, (fewest, most) in enumerate(ranges):
+        before, after = ranges[at - 1] if at else None, ranges[at + 1] if at + 1 < len(ranges) else None
+        low, high = fewest, most
+        if fewest < most and after is not None and after[1] == fewest:
+            low += 1
+        if fewest < most and before == (most, most):
+            high -= 1
+        alike = [i for i, one in enumerate(ranges) if one == (fewest, most)]
+        if low > high:  # two frequencies that follow each other, and each has a part of its own
+            names.append(f"{most:,} and {fewest:,}")
+        elif fewest == most and len(alike) > 1:
+            names.append(f"{most:,} ({alike.index(at) + 1} of {len(alike)})")
+        else:
+            names.append(f"{high:,}" if low == high else f"{high:,} to {low:,}")
+    return names

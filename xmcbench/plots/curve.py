@@ -48,6 +48,7 @@ def draw(selection: Selection, metric: str | None = None) -> Figure:
             "Add them with `xmcbench run METHOD --curve`; `xmcbench info METHOD` shows the parameters.",
         )
     heads = short_names([fits.label_of(members[0].row) for members in curves])
+    selection.drawn = [one.name for members in curves for one in members]
     styles = looks([replace(members[0], name=head) for head, members in zip(heads, curves, strict=True)])
     points, varied = {}, []
     for head, members in zip(heads, curves, strict=True):

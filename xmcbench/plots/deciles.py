@@ -50,10 +50,11 @@ def draw(selection: Selection) -> Figure:
     for at, (panel, k) in enumerate(zip(axes, CUTS, strict=True)):
         draw_deciles(panel, parts.ranges(), {name: found[name][at] for name in order}, styles)
         panel.set_title(f"R@{k}")
+    selection.drawn = order
     axes[0].set_ylabel("percent of a part's occurrences")
     selection.about.append(
         f"{selection.facts} Labels by training rows, the most frequent at the left; each part has a tenth of the label "
-        "occurrences in test rows. Share of them among the first k predictions of their row, mean over seeds."
+        f"occurrences in test rows. Share of them among the first k predictions of their row, {selection.seeds}."
     )
     legend = legend_of_lines(order, styles)
     finish(figure, f"Recall by label frequency: {selection.title}", legend, [*selection.about, *selection.notes])

@@ -40,7 +40,8 @@ def draw(selection: Selection) -> Figure:
     for at, panel in enumerate(axes):
         first = at % len(GROUPS) == 0
         panel.set_yticks(range(len(shown)), [one.name for one in shown] if first else [""] * len(shown))
-    seeds = "mean over seeds" if max(one.row.seeds for one in shown) > 1 else "one seed"
+    selection.drawn = [one.name for one in shown]
+    seeds = selection.seeds
     selection.about.append(
         f"{selection.facts} Head, torso and tail labels: by training rows, each group has a third of all label "
         f"occurrences in training rows. Rows by {order}, best first; {seeds}; lines: 95 % interval over test rows."

@@ -65,6 +65,7 @@ def draw(selection: Selection) -> Figure:
             f"{counted(len(shown), 'learning curve')} are too many: at most {MOST}", "Name the runs to show."
         )
     selection.note("No learning curve, since the method notes none", without)
+    selection.drawn = [one.name for one in shown]
     palette = colours(one.row.family for one in shown)
     figure, axes = panels(2, len(shown), width=5.2, height=2.5)
     for at, one in enumerate(shown):

@@ -60,7 +60,8 @@ def draw(selection: Selection, metric: str | None = None) -> Figure:
         selection.note(f"No {title.partition(',')[0]}", [one.name for one in shown if one.name not in with_cost])
         drawn.append((panel, points))
     axes[0].set_ylabel(f"{name}, percent")
-    seeds = "mean over seeds" if max(one.row.seeds for one in shown) > 1 else "one seed"
+    selection.drawn = [one.name for one in shown if any(one.name == point.name for _, of in drawn for point in of)]
+    seeds = selection.seeds
     selection.about.append(
         f"{selection.facts} {name}: {seeds}; lines: 95 % interval over test rows. Costs: medians on {told(machine)}."
     )

@@ -52,7 +52,8 @@ def draw(selection: Selection) -> Figure:
     axes.set_xlabel("k: labels predicted per row")
     axes.set_ylabel("R@k, percent")
     log_axis(axes.xaxis, min(ends), max(max(ends), 2 * min(ends)))
-    seeds = "mean over seeds" if max(one.row.seeds for one in shown) > 1 else "one seed"
+    selection.drawn = [name for name, _ in drawn]
+    seeds = selection.seeds
     selection.about.append(f"{selection.facts} R@k: share of a row's labels among its first k predictions, {seeds}.")
     if at_records:
         why = dataset.why if isinstance(dataset, Missing) else "predictions are not kept"

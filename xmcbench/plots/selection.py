@@ -44,6 +44,7 @@ class Selection:
     ----------
     store : has the files of the runs. data : facts of the data set. metrics : metrics that any run has.
     notes : sentences for readers: what is left out, and why. about : what the figure shows. Figures add to both.
+    drawn : names of the rows that a figure shows, which sets them.
     """
 
     store: Store
@@ -52,6 +53,7 @@ class Selection:
     metrics: list[str]
     notes: list[str] = field(default_factory=list)
     about: list[str] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -63,6 +65,12 @@ class Selection:
         data = self.data
         rows = f"{counted(data.n_train, 'training row')}, {counted(data.n_test, 'test row')}"
         return f"{rows}, {counted(data.n_labels, 'label')}."
+
+    @property
+    def seeds(self) -> str:
+        """What a value of a drawn row is over, for `about`."""
+        several = any(one.row.seeds > 1 for one in self.shown if one.name in self.drawn)
+        return "mean over seeds" if several else "one seed"
 
     def note(self, sentence: str, names: Sequence[str]) -> None:
         """Add a note about the rows of these names, if there are any."""

@@ -151,12 +151,12 @@ def parse(text: bytes, origin: str) -> Record:
             f"{origin}: schema {raw['schema']}, this program reads up to {SCHEMA}", "Install a newer xmcbench."
         )
     record = of(raw, origin)
-    check(record, origin)
     if record.schema >= SEALED and record.seal != seal_of(raw):
         raise DataError(
             f"{origin}: changed after it was written: the seal doesn't match",
             "Copy the record again from its source; a correction is a new run (--again), which supersedes this one.",
         )
+    check(record, origin)
     return record
 
 
