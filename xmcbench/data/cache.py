@@ -30,6 +30,7 @@ from xmcbench.data.validate import problems
 from xmcbench.data.vectorizer import Options, Vectorizer
 
 FORMAT = 2  # version of the folder layout; raise it when an older reader would misread a newer folder
+BLOCK = 1 << 17  # entries of an array that are hashed at once
 GROUPS = ("label_groups", "row_groups")
 VECTORIZER = "vectorizer."  # prefix of its arrays, which are not part of the content hash
 IDS = "ids."  # the same for ids of rows
@@ -159,8 +160,8 @@ def _hash(parsed: Parsed, writer: Writer | None) -> str:
         digest.update(f"\n{name} {array.shape}\n".encode())
         flat = np.ascontiguousarray(array).reshape(-1)
         dtype = {"i": "<i8", "f": "<f4"}.get(flat.dtype.kind, "u1")
-        for start in range(0, len(flat), 1 << 22):  # a conversion of all at once could fill the memory
-            digest.update(flat[start : start + (1 << 22)].astype(dtype, copy=False).view(np.uint8).data)
+        for start in range(0, len(flat), BLOCK):  # a conversion of all at once could fill the memory
+            digest.update(flat[start : start + BLOCK].astype(dtype, copy=False).view(np.uint8).data)
     return "sha256:" + digest.hexdigest()
 
 

@@ -23,7 +23,7 @@ from xmcbench.data.spec import Parsed, no_pairs
 from xmcbench.errors import DataError
 from xmcbench.files import atomic
 
-ROWS_AT_A_TIME = 4096  # rows per write
+ROWS_AT_A_TIME = 512  # rows per write
 
 
 MATRICES = (

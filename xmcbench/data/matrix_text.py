@@ -27,7 +27,7 @@ from xmcbench.errors import DataError
 if TYPE_CHECKING:
     from xmcbench.data.xmc_text import Rows, Text
 
-BLOCK = 1 << 20  # bytes that a thread parses at once
+BLOCK = 1 << 18  # bytes that a thread parses at once
 HEADER = 1 << 12  # bytes of a header at most
 BOM = b"\xef\xbb\xbf"
 SKIPPED = re.compile(rb"#[^\r\n]*|(?<=[ \t])qid:[^\s]*")  # in a line

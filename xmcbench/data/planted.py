@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from xmcbench.data.synthetic import Parameters
 
 CHUNK = 1 << 16  # rows per chunk; each chunk has its own random seed
-BLOCK = 1 << 11  # rows built at once
+BLOCK = 1 << 9  # rows built at once
 SEEDS = {"train": 1, "test": 2}  # part of the random seed of a chunk
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
