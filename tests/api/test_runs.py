@@ -81,7 +81,11 @@ def test_ctrl_c_is_raised_after_the_record_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"seeds": []}, {"seeds": [-1]}, {"seeds": 3}, {"k": 0}, {"threads": True}, {"time_limit": -1.0}]
+    "wrong",
+    [
+        *({"seeds": []}, {"seeds": [-1]}, {"seeds": 3}, {"k": 0}, {"threads": True}, {"time_limit": -1.0}),
+        *({"memory": "many"}, {"memory": 16}, {"memory": "900T"}),
+    ],
 )
 def test_values_that_cannot_be(wrong: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(xb.XmcError, match=next(iter(wrong)).replace("_", "-")):

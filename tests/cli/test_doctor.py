@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,4 +112,5 @@ def test_leftovers_are_counted_and_stay(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_full_looks_for_a_gpu() -> None:
     found = {check.name: check.detail for check in doctor._machine(full=True)}
+    assert re.fullmatch(r"[\d.]+ GiB of [\d.]+ GiB are free for a run", found["memory"])
     assert "sees no GPU" in found["gpu"] or "CUDA" in found["gpu"]

@@ -116,7 +116,7 @@ def run(
     from xmcbench.runs.suite import Suite, Table
 
     _check_numbers(seeds, k, threads)
-    most = None if memory is None else bytes_of(memory)
+    most = None if memory is None else bytes_of(str(memory))
     if suite is not None:
         check_options(["suite"], device, time_limit)
         defaults: dict[str, object] = {"dataset": DEFAULT_DATASET, "seeds": (0,), "k": 100}

@@ -118,8 +118,8 @@ class PeerMethod(ABC):
     """
 
     info: ClassVar[MethodInfo]
-    PER_ENTRY: ClassVar[int] = 16  # bytes of the peer per stored feature; measured, see `tests/benchmarks/memory.py`
-    PER_WEIGHT: ClassVar[int] = 24  # bytes of the peer per weight
+    PER_ENTRY: ClassVar[int] = 64  # bytes of the peer per stored feature; measured, see `tests/benchmarks/memory.py`
+    PER_WEIGHT: ClassVar[int] = 16  # bytes of the peer per weight
 
     def __init__(self, params: Any) -> None:
         check_bounds(self.info.name, params)
