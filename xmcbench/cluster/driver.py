@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xmcbench.api.running import Failure, Watcher
 from xmcbench.cluster.engine import Ended, Engine, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import reason_of
-from xmcbench.cluster.tasks import Group, Task, groups_of, task_of
+from xmcbench.cluster.tasks import Group, Task, device_of, groups_of, task_of
 from xmcbench.errors import DataError, WriteError, XmcError, counted
 from xmcbench.escaping import one_line
 from xmcbench.locks import Busy
@@ -69,9 +69,8 @@ class Driver:
         self.data = data
         self.waiting = groups_of(plan, data, self.options.device, gpus=self.engine.gpus)
         self.table.total = len(plan)
-        order = [
-            spec.spec_hash(data[spec.data].content_hash, group.device) for group in self.waiting for spec in group.specs
-        ]
+        devices = [device_of(spec, self.options.device, gpus=self.engine.gpus) for spec in plan]
+        order = [s.spec_hash(data[s.data].content_hash, device) for s, device in zip(plan, devices, strict=True)]
         works = [self.store.work(group.fit_hash) for group in self.waiting]
         try:
             with running(self.store.folder, works), self.table:
@@ -85,6 +84,9 @@ class Driver:
             left = sum(len(group.specs) for group in self.waiting) + sum(len(a.task.runs) for a in self.active.values())
             stopped = XmcError("stopped by the user; run the same command again: it continues")
             self.failures.append(Failure(f"{counted(left, 'run')} without a record", stopped))
+        except BaseException:
+            self.engine.cancel()
+            raise
         finally:
             for lock in self.locks.values():
                 lock.close()
