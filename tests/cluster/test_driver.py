@@ -71,6 +71,23 @@ def test_runs_that_share_a_fit_are_one_task(store: Store) -> None:
     assert [number for number, _ in nodes.submitted] == [0, 1]
 
 
+def test_a_long_plan_is_queued_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench.cluster.driver.QUEUED", 2)
+    longest = 0
+
+    class Counting(Nodes):
+        def events(self) -> Any:
+            nonlocal longest
+            longest = max(longest, len(self.queue))
+            return super().events()
+
+    nodes = Counting(a=honest)
+    records, _, _ = executed(nodes, store, "xrlinear", seeds=range(5))
+    assert len(records) == 5
+    assert [number for number, _ in nodes.submitted] == list(range(5))
+    assert longest == 2
+
+
 def test_a_local_run_and_a_distributed_one_have_one_identity(store: Store, tmp_path: Path) -> None:
     specs = plan_of("knn")
     local, _ = execute_plan(

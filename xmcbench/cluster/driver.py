@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xmcbench.runs.job import Options
     from xmcbench.runs.spec import DataKey, RunSpec
 
+QUEUED = 400  # tasks at once: each holds a lock, and a process may open 1,024 files; an array of Slurm has 1,000 jobs
 ATTEMPTS = 4  # at a task whose node or process died each time
 
 
@@ -93,8 +94,18 @@ class Driver:
         return [self.records[spec_hash] for spec_hash in order if spec_hash in self.records], self.failures
 
     def _start(self) -> None:
-        """Queue the groups that no other process executes, except for the runs that are done."""
-        free = [group for group in self.waiting if self._locked(group)]
+        """Queue groups that no other process executes, except for the runs that are done."""
+        if len(self.active) > QUEUED // 2:
+            return
+        free: list[Group] = []
+        self.table.waiting = 0
+        for group in self.waiting:
+            if len(self.active) + len(free) == QUEUED:
+                break
+            if self._locked(group):
+                free.append(group)
+            else:
+                self.table.waiting += len(group.specs)
         if not free:
             return
         done = {record.spec_hash: record for record in standing(self.store.records())}  # read when it is locked
@@ -109,7 +120,6 @@ class Driver:
                 self.table.names[group.number] = _name(left)
             else:
                 self._unlock(group.number)
-        self.table.waiting = sum(len(group.specs) for group in self.waiting)
         try:
             self.engine.submit(new, ())
         except NoNode:
