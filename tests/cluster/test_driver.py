@@ -16,7 +16,7 @@ from xmcbench.cluster.node import Outcome
 from xmcbench.cluster.table import ProgressTable
 from xmcbench.cluster.tasks import Task
 from xmcbench.data import load
-from xmcbench.errors import UsageError
+from xmcbench.errors import UsageError, WriteError
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
 from xmcbench.runs.job import Options
@@ -67,8 +67,25 @@ def test_records_come_in_the_order_of_the_plan_with_their_files(store: Store) ->
 def test_runs_that_share_a_fit_are_one_task(store: Store) -> None:
     nodes = Nodes(a=honest)
     records, _, _ = executed(nodes, store, "xrlinear[beam=5|10]", seeds=(0, 1))
-    assert len(records) == 4
+    assert [(r.method.parameters["beam"], r.seed) for r in records] == [(5, 0), (5, 1), (10, 0), (10, 1)]
     assert [number for number, _ in nodes.submitted] == [0, 1]
+
+
+def test_a_long_plan_is_queued_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench.cluster.driver.QUEUED", 2)
+    longest = 0
+
+    class Counting(Nodes):
+        def events(self) -> Any:
+            nonlocal longest
+            longest = max(longest, len(self.queue))
+            return super().events()
+
+    nodes = Counting(a=honest)
+    records, _, _ = executed(nodes, store, "xrlinear", seeds=range(5))
+    assert len(records) == 5
+    assert [number for number, _ in nodes.submitted] == list(range(5))
+    assert longest == 2
 
 
 def test_a_local_run_and_a_distributed_one_have_one_identity(store: Store, tmp_path: Path) -> None:
@@ -197,6 +214,20 @@ def test_ctrl_c_cancels_and_says_how_to_continue(store: Store) -> None:
     assert "run the same command again" in str(failure.error)
     assert "stopping" in said
     assert not list((store.folder / "work").glob("*.lock"))
+
+
+def test_a_results_folder_that_cannot_be_written_ends_all(store: Store) -> None:
+    class Full(Nodes):
+        def results(self, number: int, outcome: Outcome, store: Store) -> Any:
+            raise WriteError("the disk is full")
+
+    nodes = Full(a=honest)
+    with pytest.raises(WriteError, match="the disk is full"):
+        executed(nodes, store, "popularity")
+    assert nodes.cancelled
+    assert not list((store.folder / "work").glob("*.lock"))
+    (record,), _, _ = executed(Nodes(a=honest), store, "popularity")
+    assert record.status == "ok", "the results were still on the node"
 
 
 def test_a_class_in_a_file_is_refused(store: Store, tmp_path: Path) -> None:

@@ -42,7 +42,14 @@ class TwoNodes:
         """Start a node; `environment` is that of its processes."""
         variables = {"PYTHONPATH": self.path, "XMCBENCH_HOME": str(self.folder / f"home of {name}"), **environment}
         options = {"num_cpus": 1, "memory": 5 << 30, "object_store_memory": 100 << 20, "include_dashboard": False}
-        return self.cluster.add_node(node_name=name, env_vars=variables, **options)
+        attempts = 5  # on a busy machine, a node takes longer to start than Ray waits
+        while True:
+            try:
+                return self.cluster.add_node(node_name=name, env_vars=variables, **options)
+            except Exception:
+                attempts -= 1
+                if not attempts:
+                    raise
 
     def remove(self, node: Any) -> None:
         """Kill a node, as a power cut would."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xmcbench.api.running import Failure, Watcher
 from xmcbench.cluster.engine import Ended, Engine, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import reason_of
-from xmcbench.cluster.tasks import Group, Task, groups_of, task_of
+from xmcbench.cluster.tasks import Group, Task, device_of, groups_of, task_of
 from xmcbench.errors import DataError, WriteError, XmcError, counted
 from xmcbench.escaping import one_line
 from xmcbench.locks import Busy
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xmcbench.runs.job import Options
     from xmcbench.runs.spec import DataKey, RunSpec
 
+QUEUED = 400  # tasks at once: each holds a lock, and a process may open 1,024 files; an array of Slurm has 1,000 jobs
 ATTEMPTS = 4  # at a task whose node or process died each time
 
 
@@ -69,9 +70,8 @@ class Driver:
         self.data = data
         self.waiting = groups_of(plan, data, self.options.device, gpus=self.engine.gpus)
         self.table.total = len(plan)
-        order = [
-            spec.spec_hash(data[spec.data].content_hash, group.device) for group in self.waiting for spec in group.specs
-        ]
+        devices = [device_of(spec, self.options.device, gpus=self.engine.gpus) for spec in plan]
+        order = [s.spec_hash(data[s.data].content_hash, device) for s, device in zip(plan, devices, strict=True)]
         works = [self.store.work(group.fit_hash) for group in self.waiting]
         try:
             with running(self.store.folder, works), self.table:
@@ -85,14 +85,27 @@ class Driver:
             left = sum(len(group.specs) for group in self.waiting) + sum(len(a.task.runs) for a in self.active.values())
             stopped = XmcError("stopped by the user; run the same command again: it continues")
             self.failures.append(Failure(f"{counted(left, 'run')} without a record", stopped))
+        except BaseException:
+            self.engine.cancel()
+            raise
         finally:
             for lock in self.locks.values():
                 lock.close()
         return [self.records[spec_hash] for spec_hash in order if spec_hash in self.records], self.failures
 
     def _start(self) -> None:
-        """Queue the groups that no other process executes, except for the runs that are done."""
-        free = [group for group in self.waiting if self._locked(group)]
+        """Queue groups that no other process executes, except for the runs that are done."""
+        if len(self.active) > QUEUED // 2:
+            return
+        free: list[Group] = []
+        self.table.waiting = 0
+        for group in self.waiting:
+            if len(self.active) + len(free) == QUEUED:
+                break
+            if self._locked(group):
+                free.append(group)
+            else:
+                self.table.waiting += len(group.specs)
         if not free:
             return
         done = {record.spec_hash: record for record in standing(self.store.records())}  # read when it is locked
@@ -107,7 +120,6 @@ class Driver:
                 self.table.names[group.number] = _name(left)
             else:
                 self._unlock(group.number)
-        self.table.waiting = sum(len(group.specs) for group in self.waiting)
         try:
             self.engine.submit(new, ())
         except NoNode:

@@ -166,7 +166,9 @@ class Pulse(Watcher):
         return self.reporter
 
     def _reporter(self, name: str) -> RunReporter:
-        return RunReporter(Console(quiet=True), name, f"on {self.node}")
+        reporter = RunReporter(Console(quiet=True), name, f"on {self.node}")
+        reporter.phase("starting")
+        return reporter
 
     @contextmanager
     def beating(self) -> Iterator[None]:

@@ -33,6 +33,7 @@ from xmcbench.records.store import Store
 
 WAIT = 1.0  # seconds of `events`
 ANSWER = 60.0  # seconds within which the actor that keeps the states must answer
+TRANSFER = 3600.0  # seconds within which the files of an import must arrive at a node
 CONNECT = 10.0  # seconds that a cluster has to answer at its address
 GRACE = 15.0  # seconds that cancelled runs have to save what they need to resume
 NODE_ID = "ray.io/node-id"  # label of every node
@@ -64,16 +65,16 @@ def _work(text: bytes, states: Any, imports: list[Any]) -> tuple[tuple[bytes, st
     node_id = context.get_node_id()
 
     def publish(state: State) -> float:
-        return float(_fetched(states.put.remote(task.number, msgspec.json.encode(state))))
+        return float(_fetched(states.put.remote(task.number, msgspec.json.encode(state)), ANSWER))
 
-    fetch = (lambda: _fetched(imports[0])) if imports else None
+    fetch = (lambda: _fetched(imports[0], TRANSFER)) if imports else None
     outcome, files = parcels.perform_apart(task, name_of(node_id), uuid.uuid4().hex, publish, fetch)
     return (msgspec.json.encode(outcome), node_id), files
 
 
-def _fetched(reference: Any) -> Any:
+def _fetched(reference: Any, seconds: float) -> Any:
     """The object of a reference. While a task waits in `ray.get`, Ray gives its cores to another task."""
-    return reference.future().result(ANSWER)
+    return reference.future().result(seconds)
 
 
 def name_of(node_id: str) -> str:
