@@ -137,3 +137,13 @@ def test_a_checkpoint_survives_kill_9_whole(tmp_path: Path) -> None:
         assert (arrays["b"] == meta["step"]).all()
         kept.save("more", {})
         assert {p.name for p in tmp_path.iterdir()} == {"state.npz", "more.npz"}  # the killed one left nothing
+
+
+def test_large_arrays_are_mapped_and_survive_their_checkpoint(ctx: RunContext) -> None:
+    ctx.checkpoints.save("a", {"w": np.arange(100_000)})
+    loaded = (ctx.checkpoints.load("a") or ({}, {}))[0]["w"]
+    assert isinstance(loaded.base, np.memmap)
+    ctx.checkpoints.save("a", {"w": np.zeros(100_000)})
+    ctx.checkpoints.drop("a")
+    assert np.array_equal(loaded, np.arange(100_000))
+    loaded[:] = 0  # copy-on-write

@@ -15,7 +15,7 @@ import pytest
 from xmcbench import limits
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
-from xmcbench.npz_files import read_npz
+from xmcbench.npz_files import ALIGNED, MAPPED, map_npz, read_npz
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -162,3 +162,61 @@ def test_large_arrays_are_compressed_faster_and_read_back(tmp_path: Path, monkey
     assert arrays["one"] == 1
     sizes = [(tmp_path / name).stat().st_size for name in ("small.npz", "large.npz")]
     assert sizes[0] < sizes[1] < numbers.nbytes / 2
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    return isinstance(array.base, np.memmap)
+
+
+def test_large_stored_arrays_are_mapped_and_aligned(tmp_path: Path) -> None:
+    arrays = {
+        "ü": np.arange(MAPPED, dtype=np.int8),
+        "numbers": np.random.default_rng(0).random((300, 100)),
+        "by columns": np.asfortranarray(np.arange(40_000.0).reshape(200, 200)),
+        "small": np.arange(3),
+        "empty": np.empty((0, 4), np.float32),
+        "text": np.array("é"),
+    }
+    for compressed in (False, True):
+        path = tmp_path / "a.npz"
+        write_npz(path, arrays, compressed=compressed)
+        found = map_npz(path)
+        assert list(found) == list(arrays)
+        for name, array in arrays.items():
+            assert found[name].dtype == array.dtype
+            assert np.array_equal(found[name], array)
+            assert is_mapped(found[name]) == (not compressed and name in ("ü", "numbers"))
+            assert not is_mapped(found[name]) or found[name].ctypes.data % ALIGNED == 0
+            assert np.array_equal(read_npz(path)[name], array)
+
+
+def test_a_mapped_array_may_be_changed_and_outlives_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_npz(path, {"x": np.zeros(MAPPED)}, compressed=False)
+    first, second = map_npz(path)["x"], map_npz(path)["x"]
+    first[:] = 1
+    assert second.max() == 0
+    assert map_npz(path)["x"].max() == 0
+    write_npz(path, {"x": np.full(MAPPED, 7.0)}, compressed=False)
+    assert second.max() == 0
+    path.unlink()
+    assert second.sum() == 0
+
+
+def test_arrays_of_numpy_that_are_not_aligned_are_read(tmp_path: Path) -> None:
+    for name in ("a", "ab", "abc", "abcd"):
+        np.savez(tmp_path / "a.npz", **{name: np.arange(float(MAPPED))})
+        assert np.array_equal(map_npz(tmp_path / "a.npz")[name], np.arange(float(MAPPED)))
+
+
+def test_a_damaged_number_of_a_mapped_array_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_npz(path, {"x": np.zeros(MAPPED)}, compressed=False)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.npz: not a readable npz file"):
+        map_npz(path)
+    path.write_bytes(content[:1000])
+    with pytest.raises(DataError, match=r"a\.npz: not a readable npz file"):
+        map_npz(path)

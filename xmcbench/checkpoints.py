@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from xmcbench.escaping import clean
 from xmcbench.files import atomic, set_aside, sweep
 from xmcbench.inputs import typed_json
+from xmcbench.npz_files import add_array, member_array
 from xmcbench.values import plain
 
 META = "__meta__"  # the array of a checkpoint that holds its JSON
@@ -70,12 +71,15 @@ class Checkpoints:
             for key, array in {**arrays, META: np.array(text)}.items():
                 if np.asarray(array).dtype.hasobject:
                     raise TypeError(f"checkpoint {name!r}: array {key!r} holds Python objects; only numbers and texts")
-                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                add_array(archive, key, np.asarray(array))
             archive.comment = self._seal(name, archive)
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
-        """Return the (arrays, meta) last saved under `name`, or None; also None if the file is rejected."""
+        """Return the (arrays, meta) last saved under `name`, or None; also None if the file is rejected.
+
+        Large arrays are mapped copy-on-write: they take memory only where they are used, and stay as they are when the
+        checkpoint is replaced or dropped.
+        """
         path = self.folder / f"{name}.npz"
         if not os.path.lexists(path):
             return None
@@ -96,10 +100,7 @@ class Checkpoints:
             if archive.comment != self._seal(name, archive):
                 raise ValueError("changed, or saved by another fit or another version")
             for info in archive.infolist():
-                with archive.open(info) as member:
-                    arrays[info.filename.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-                    if member.read(1):  # zipfile compares the CRC-32 at the end of the member
-                        raise ValueError("an array has another length")
+                arrays[info.filename.removesuffix(".npy")] = member_array(archive, info)
         return arrays
 
     def _seal(self, name: str, archive: zipfile.ZipFile) -> bytes:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+ALIGNED = 64  # bytes; a stored array's numbers begin at a multiple, so that mapped arrays are aligned
+PADDING = 0xD935  # id of the extra field with zeros before a member, as in Android's packages
+HEADER, ZIP64 = 30, 20  # bytes of a member's header before its name, and of the field with its 64-bit sizes
+MAPPED = 1 << 16  # bytes of a member from which it is mapped; smaller ones are read
 TAIL = 66_000  # bytes at the end of a zip archive that hold its last header
 LARGE = 1 << 26  # bytes of arrays from which speed matters more than a few percent of the file
 FAST = 1  # level of compression of large arrays: a third of the default level's time, and 1 % more bytes of predictions
@@ -38,20 +42,25 @@ def opened_npz(file: IO[bytes]) -> Iterator[Any]:
     """
     import numpy as np
 
-    length = file.seek(0, os.SEEK_END)
     with open_zip(file) as archive:
-        infos = archive.infolist()
-        names = [info.filename for info in infos]
-        if len(set(names)) < len(names):
-            raise ValueError("it names an array twice")
-        if sum(info.compress_size for info in infos) > length:
-            raise ValueError("its members need more bytes than the file has")
-        for info in infos:
-            _check_member(archive, info)
+        infos = _checked_members(file, archive)
         limits.check_memory(sum(info.file_size for info in infos))
     file.seek(0)
     with np.load(file, allow_pickle=False) as view:
         yield view
+
+
+def _checked_members(file: IO[bytes], archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    length = file.seek(0, os.SEEK_END)
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if len(set(names)) < len(names):
+        raise ValueError("it names an array twice")
+    if sum(info.compress_size for info in infos) > length:
+        raise ValueError("its members need more bytes than the file has")
+    for info in infos:
+        _check_member(archive, info)
+    return infos
 
 
 def _check_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
@@ -128,12 +137,69 @@ def save_npz(file: IO[bytes], label: str, arrays: Mapping[str, NDArray[Any]], co
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"{label}: array {name!r} holds Python objects; only numbers and texts can be saved")
-    n_bytes = sum(np.asarray(array).nbytes for array in arrays.values())
-    kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-    with zipfile.ZipFile(file, "w", kind, compresslevel=FAST if n_bytes > LARGE else None) as archive:
+    if compressed:
+        n_bytes = sum(np.asarray(array).nbytes for array in arrays.values())
+        level = FAST if n_bytes > LARGE else None
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        return
+    with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            add_array(archive, name, np.asarray(array))
+
+
+def add_array(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    """Store a plain array as the member `name`.npy, in pieces of 16 MiB, and so that `member_array` can map it."""
+    from numpy.lib import format as npy
+
+    info = zipfile.ZipInfo(f"{name}.npy")
+    padding = -(archive.start_dir + HEADER + len(info.filename.encode()) + ZIP64 + 4) % ALIGNED
+    info.extra = struct.pack("<HH", PADDING, padding) + bytes(padding)
+    with archive.open(info, "w", force_zip64=True) as member:
+        npy.write_array(member, array, allow_pickle=False)
+
+
+def member_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """A member's array, whose CRC-32 was compared. Large stored arrays are mapped from the file, copy-on-write.
+
+    A mapped array takes no memory until its pages are used, and then processes share them, also after the file was
+    closed or replaced. ValueError, or an error of zipfile, if it is damaged or not a plain array.
+    """
+    import numpy as np
+    from numpy.lib import format as npy
+
+    with archive.open(info) as member:
+        is_mapped = info.compress_type == zipfile.ZIP_STORED and info.file_size >= MAPPED
+        is_mapped = is_mapped and npy.read_magic(member) == (1, 0)
+        if is_mapped:
+            shape, by_columns, dtype = npy.read_array_header_1_0(member)
+            start = _first_byte(archive, info) + member.tell()
+            if not (dtype.hasobject or by_columns or start % max(dtype.alignment, 1)):
+                if member.tell() + dtype.itemsize * math.prod(shape) != info.file_size:
+                    raise ValueError("an array has another length")
+                while member.read(1 << 20):  # zipfile compares the CRC-32 at the end of the member
+                    pass
+                return np.memmap(_file_of(archive), dtype, "c", start, shape).view(np.ndarray)
+    with archive.open(info) as member:
+        array: NDArray[Any] = npy.read_array(member, allow_pickle=False)
+        if member.read(1):
+            raise ValueError("an array has another length")
+        return array
+
+
+def _first_byte(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """Position of a member's first byte in the file, after its header, name and extra fields."""
+    file = _file_of(archive)
+    file.seek(info.header_offset)
+    name, extra = struct.unpack_from("<HH", file.read(HEADER), HEADER - 4)
+    return int(info.header_offset + HEADER + name + extra)
+
+
+def _file_of(archive: zipfile.ZipFile) -> IO[bytes]:
+    assert archive.fp is not None
+    return archive.fp
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -147,6 +213,20 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     except XmcError:
         raise
     except Exception as error:  # numpy and zipfile raise many types for damaged files
+        raise DataError(
+            f"{path}: not a readable npz file ({reason(error)})", "Write it again, or remove it."
+        ) from error
+
+
+def map_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """`read_npz` with large arrays mapped from the file where they are not compressed; see `member_array`."""
+    try:
+        with open_file(path) as file, open_zip(file) as archive:
+            infos = _checked_members(file, archive)
+            return {info.filename.removesuffix(".npy"): member_array(archive, info) for info in infos}
+    except XmcError:
+        raise
+    except Exception as error:  # as in `read_npz`
         raise DataError(
             f"{path}: not a readable npz file ({reason(error)})", "Write it again, or remove it."
         ) from error

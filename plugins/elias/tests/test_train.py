@@ -10,13 +10,15 @@ import pytest
 import torch
 from xmcbench_elias.network.source import PreparedRows, Source
 from xmcbench_elias.params import EliasParams, settled, sizes
-from xmcbench_elias.training.building import build
+from xmcbench_elias.training.building import build, rebuild
 from xmcbench_elias.training.graph import clustering_rows
 from xmcbench_elias.training.train import Stage
 
 from xmcbench.context import RunContext
-from xmcbench.encoders.weights import Arrays
+from xmcbench.encoders.weights import Arrays, weights_of
+from xmcbench.files import write_npz
 from xmcbench.method import TrainData
+from xmcbench.npz_files import map_npz
 from xmcbench.testing.worlds import tiny
 
 DATA = tiny()
@@ -86,3 +88,22 @@ def test_a_finished_stage_is_loaded_and_not_saved_again(tmp_path: Path) -> None:
     assert again.run() == state
     assert torch.equal(again.model.label_weight, first.model.label_weight)
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == (written.st_mtime_ns, written.st_ino)
+
+
+def test_a_rebuilt_model_shares_the_memory_of_its_weights(tmp_path: Path) -> None:
+    one = stage(tmp_path, None, 1)
+    source = Source.of(one.params, TRAIN, one.ctx)
+    write_npz(tmp_path / "model.npz", weights_of(one.model), compressed=False)
+    weights = map_npz(tmp_path / "model.npz")
+    again = rebuild(weights, one.params, source)
+    assert again.n_labels == TRAIN.n_labels
+    assert again.label_weight.data_ptr() == weights["label_weight"].ctypes.data
+    for name, value in weights_of(again).items():
+        assert np.array_equal(value, weights_of(one.model)[name])
+    for name, value in (
+        ("label_weight", weights["label_weight"][:, :4].copy()),
+        ("label_bias", weights["label_bias"][:-1].copy()),
+        ("label_weight", weights["label_weight"].astype(np.float64)),
+    ):
+        with pytest.raises(ValueError, match="label weights have shape"):
+            rebuild(weights | {name: value}, one.params, source)

@@ -11,7 +11,7 @@ from xmcbench.encoders.making import load_encoder, save_encoder
 from xmcbench.encoders.weights import Arrays, grouped, weights_of
 from xmcbench.errors import DataError
 from xmcbench.files import write_npz
-from xmcbench.npz_files import read_npz
+from xmcbench.npz_files import map_npz
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.source import Source
 from xmcbench_elias.params import EliasParams, settled
@@ -46,11 +46,11 @@ def save(fitted: FittedModel, folder: Path) -> None:
 
 
 def load(folder: Path, params: EliasParams) -> FittedModel:
-    """Read what `save` wrote.
+    """Read what `save` wrote. Large arrays are mapped, so that processes on one model share its memory.
 
     DataError if a file is missing or damaged, XmcError if a package that a transformer needs is not installed.
     """
-    rest = read_npz(folder / "rest.npz")
+    rest = map_npz(folder / "rest.npz")
     path = folder / "rest.npz"
     try:
         paths = [folder / _file(number) for number in range(int(rest["models"]) + 1)]
@@ -63,12 +63,12 @@ def load(folder: Path, params: EliasParams) -> FittedModel:
             calibration = Calibration(**part)
         label_counts = rest["seen"]
         path = paths[0]
-        weights = read_npz(path)
+        weights = map_npz(path)
         params, source = settled(params, len(label_counts)), Source.load(folder, params, weights)
         first = rebuild(weights, params, source)
         models = []
         for path in paths[1:]:
-            models.append(rebuild(read_npz(path), params, source))
+            models.append(rebuild(map_npz(path), params, source))
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise DataError(f"{path}: not part of an elias model ({error})", "Fit again.") from error
     fitted = FittedModel(models, first, Linear.load(folder), dual, fusion, calibration, label_counts, source)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xmcbench.encoders.weights import Arrays, put_weights
+from xmcbench.encoders.weights import Arrays
 from xmcbench.processes import Ranks
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.sharded import Shard, ShardedModel
@@ -50,9 +50,18 @@ def start_labels(model: EliasModel, seed: int, dual: Dual | None) -> None:
 
 
 def rebuild(weights: Arrays, params: Settled, source: Source) -> EliasModel:
-    """The model with this `state_dict`; KeyError, RuntimeError or TypeError if the weights do not match the encoder."""
-    model = build(source, len(weights["label_weight"]), weights["entries"], params, 0)
-    if "adjacency" in weights:
-        model.adjacency = torch.nn.Parameter(torch.from_numpy(weights["adjacency"]))
-    put_weights(model, weights)
+    """The model with this `state_dict`, which shares the arrays' memory; they may be mapped from a file.
+
+    KeyError, RuntimeError, TypeError or ValueError if the weights do not match the encoder.
+    """
+    tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+    weight, bias = tensors["label_weight"], tensors["label_bias"]
+    model = build(source, 0, weights["entries"], params, 0)  # without labels: their random weights would be discarded
+    if weight.shape != (len(bias), model.encoder.width) or {weight.dtype, bias.dtype} != {torch.float32}:
+        raise ValueError(f"label weights have shape {tuple(weight.shape)} and type {weight.dtype}")
+    model.n_labels = len(bias)
+    model.label_weight, model.label_bias = torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+    if "adjacency" in tensors:
+        model.adjacency = torch.nn.Parameter(tensors["adjacency"])
+    model.load_state_dict(tensors, assign=True)
     return model

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
-from xmcbench.encoders.weights import Arrays, weights_of
+from xmcbench.encoders.weights import Arrays, grouped, weights_of
 from xmcbench.method import TrainData
 from xmcbench.methods.helpers import checkpointed
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
@@ -26,7 +26,7 @@ from xmcbench_elias.training.train import Stage, StageHistory
 
 @dataclass
 class TrainedModel:
-    """One model after both stages, its weights after stage 1, and the history of each stage.
+    """One model after both stages, its weights after stage 1 (mapped from a checkpoint), and each stage's history.
 
     `stage_1_entries` are those of all labels, in rank 0 of several processes.
     """
@@ -78,8 +78,14 @@ class Plan:
 def train_model(plan: Plan) -> TrainedModel:
     """Train both stages; finished parts are loaded from checkpoints."""
     model, clusters, first_history = stage_1(plan)
-    stage_1_weights = {name: value.copy() for name, value in weights_of(model).items()}
-    stage_1_entries = model.all_entries if isinstance(model, ShardedModel) else None
+    stage_1_entries: NDArray[np.int64] | None = None
+    if isinstance(model, ShardedModel):
+        stage_1_weights = {name: value.copy() for name, value in weights_of(model).items()}
+        stage_1_entries = model.all_entries
+    else:
+        checkpoint = plan.ctx.checkpoints.load(plan.name("stage 1"))
+        assert checkpoint is not None  # `Stage.run` saved it
+        stage_1_weights = grouped(checkpoint[0])["best"]
     second_history = stage_2(plan, model, clusters)
     return TrainedModel(model, stage_1_weights, stage_1_entries, [first_history, second_history])
 
