@@ -12,7 +12,8 @@ near-duplicates  the test rows with a near-duplicate in train, as recipes ask fo
 propensities     inverse propensities of all labels
 write-xmc        train.txt and test.txt in XMC text, as the official archive has them
 read-xmc         the two read again
-import           the two as `data import`
+import           the two as `data import`, then opened
+import-again     the same with --replace, which compares the rows
 write-lf         the official files of a label-feature data set, raw texts included
 read-lf          the texts read again, by the recipe of those data sets
 
@@ -38,7 +39,7 @@ LIMIT = 1.3
 TINY = "synthetic[rows=300,test=100,labels=100,features=300]"
 STAGES = (
     *("make", "cache", "open", "validate", "hash", "near-groups", "near-duplicates", "propensities"),
-    *("write-xmc", "read-xmc", "import", "write-lf", "read-lf"),
+    *("write-xmc", "read-xmc", "import", "import-again", "write-lf", "read-lf"),
 )
 
 
@@ -84,8 +85,8 @@ def stage_of(name: str) -> Callable[[str, Path], Any]:
         from xmcbench.data.user_files import SplitFiles
 
         files = [SplitFiles(features=folder / "xmc" / file) for file in ("train.txt", "test.txt")]
-        import_files("stages", Plan(*files), replace=True)
-        return load("stages", offline=True)
+        import_files(f"stages-{folder.name}", Plan(*files), replace=True)
+        return load(f"stages-{folder.name}", offline=True)
 
     def read_lf(name: str, folder: Path) -> Any:
         roles = {"train_json": "trn.json.gz", "test_json": "tst.json.gz", "label_json": "lbl.json.gz"}
@@ -110,6 +111,7 @@ def stage_of(name: str) -> Callable[[str, Path], Any]:
         "write-xmc": written("xmc"),
         "read-xmc": read,
         "import": imported,
+        "import-again": imported,
         "write-lf": written("lf"),
         "read-lf": read_lf,
     }

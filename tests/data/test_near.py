@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csgraph
 
+from xmcbench.data import near
 from xmcbench.data.near import near_duplicates, near_groups
 from xmcbench.data.spec import Split
 
@@ -45,6 +46,15 @@ def test_copies_and_zero_rows() -> None:
 
 def test_nothing_to_be_near_to() -> None:
     assert not near_duplicates(sp.csr_matrix(np.eye(3, dtype=np.float32)), sp.csr_matrix((0, 3)), 0.9).any()
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    train, test = (sp.random(n, 50, 0.2, "csr", np.float32, rng) for n in (30, 20))
+    groups = near_groups(Split(test, None, test), 0.5)
+    monkeypatch.setattr(near, "ROWS_AT_A_TIME", 7)
+    np.testing.assert_array_equal(near_duplicates(test, train, 0.5), brute(test, train, 0.5))
+    np.testing.assert_array_equal(near_groups(Split(test, None, test), 0.5), groups)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import scipy.sparse as sp
@@ -12,7 +13,7 @@ from xmcbench.data.spec import Parsed, Split
 from xmcbench.errors import counted
 
 SHOWN = 3  # names in a message
-Rows = Counter[tuple[str | bytes, frozenset[str | int]]]  # (text or features, labels) → how often
+Rows = Counter[bytes]  # `_digest` of text or features, and labels → how often
 
 
 def changes(old: Parsed, new: Parsed) -> list[str]:
@@ -88,24 +89,33 @@ def _rows(data: Parsed, which: str, by_text: bool) -> Rows | None:
     if split is None:
         return None
     texts = data.label_texts if by_text else None
-    starts, ids = split.labels.indptr.tolist(), split.labels.indices.tolist()
-    labels: list[frozenset[str | int]] = [
-        frozenset(ids[a:b] if texts is None else [texts[i] for i in ids[a:b]]) for a, b in pairwise(starts)
-    ]
-    return Counter(zip(_inputs(split), labels, strict=True))
+    ids = split.labels.indices
+    labels = (ids[a:b].tolist() for a, b in pairwise(split.labels.indptr))
+    return Counter(
+        _digest(key, row if texts is None else [texts[i] for i in row])
+        for key, row in zip(_inputs(split), labels, strict=True)
+    )
 
 
-def _inputs(split: Split) -> list[str | bytes]:
+def _digest(key: bytes, labels: Sequence[int | str]) -> bytes:
+    """16 bytes that are the same for the same inputs and set of labels: rows themselves would be the data once more."""
+    digest = hashlib.blake2b(hashlib.blake2b(key, digest_size=16).digest(), digest_size=16)
+    for label in sorted({str(label) for label in labels}):
+        digest.update(label.encode("utf-8", "surrogatepass") + b"\xff")  # which no text has
+    return digest.digest()
+
+
+def _inputs(split: Split) -> Iterable[bytes]:
     if split.texts is not None:
-        return list(split.texts)
+        return (text.encode("utf-8", "surrogatepass") for text in split.texts)
     assert split.features is not None  # `validate` refuses a split with neither
-    return list(feature_keys(split.features))
+    return feature_keys(split.features)
 
 
-def feature_keys(matrix: sp.csr_matrix) -> list[bytes]:
+def feature_keys(matrix: sp.csr_matrix) -> Iterator[bytes]:
     """One key per row of features; equal rows have equal keys."""
-    ids, values = matrix.indices.astype("<i8"), matrix.data.astype("<f4")
-    return [ids[a:b].tobytes() + values[a:b].tobytes() for a, b in pairwise(matrix.indptr.tolist())]
+    for a, b in pairwise(matrix.indptr):
+        yield matrix.indices[a:b].astype("<i8").tobytes() + matrix.data[a:b].astype("<f4").tobytes()
 
 
 def _row_changes(which: str, old: Rows | None, new: Rows | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,27 +258,27 @@ def split_rows(rows: Split, share: float, seed: int) -> tuple[Split, Split]:
     if not 0 < share < 1:
         raise UsageError(f"--test-share {share} is not between 0 and 1")
     hash_limit = int(share * 2**64)
-    keys = _equality_keys(rows)
-    hashes = (hashlib.sha256(f"{seed}/".encode() + key).digest()[:8] for key in keys)
+    n_rows = rows.labels.shape[0]
+    hashes = (hashlib.sha256(f"{seed}/".encode() + key).digest()[:8] for key in _equality_keys(rows))
     in_test = np.array([int.from_bytes(first, "big") < hash_limit for first in hashes], bool)
     if not in_test.any() or in_test.all():
         side = "test" if not in_test.any() else "train"
-        different, files = len(set(keys)), "Give --test-texts and --test-labels"
+        different, files = len(set(_equality_keys(rows))), "Give --test-texts and --test-labels"
         if different == 1:
-            rows_are = "the only row" if len(keys) == 1 else f"all {len(keys)} rows are equal, and equal rows"
+            rows_are = "the only row" if n_rows == 1 else f"all {n_rows} rows are equal, and equal rows"
             raise DataError(f"{rows_are} can't be in train and test: {side} would be empty", f"{files}.")
         raise DataError(
             f"{side} would be empty: a hash with seed {seed} puts {'none' if side == 'test' else 'all'} of the "
-            f"{different} different rows (of {len(keys)}) into test, where {share:.0%} is asked for",
+            f"{different} different rows (of {n_rows}) into test, where {share:.0%} is asked for",
             f"{files}, or another --seed or --test-share.",
         )
     return _select_rows(rows, np.flatnonzero(~in_test)), _select_rows(rows, np.flatnonzero(in_test))
 
 
-def _equality_keys(rows: Split) -> list[bytes]:
+def _equality_keys(rows: Split) -> Iterator[bytes]:
     """One key per row; equal rows have equal keys. Key: case-folded words of the text, or else the features."""
     if rows.texts is not None:
-        return [" ".join(text.casefold().split()).encode("utf-8", "replace") for text in rows.texts]
+        return (" ".join(text.casefold().split()).encode("utf-8", "replace") for text in rows.texts)
     assert rows.features is not None
     return feature_keys(rows.features)
 

@@ -11,6 +11,7 @@ fifth of a row's squared norm is enough.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Split
 
 Array = NDArray[Any]
+ROWS_AT_A_TIME = 1 << 12  # of which norms and orders are computed
 ROUNDING_SLACK = 1e-6  # margin below the threshold, so that rounding never drops a candidate
 
 
@@ -29,7 +31,7 @@ def near_duplicates(test: sp.csr_matrix, train: sp.csr_matrix, threshold: float 
     """(n_test,) whether some train row has a cosine strictly above `threshold`, in (0, 1), with the test row.
 
     `test` and `train` are (n_test, d) and (n_train, d) CSR with sorted ids; values of any sign, not necessarily
-    normalised. A row of zeros has no near-duplicate. Memory is about twice the train matrix, for its transpose.
+    normalised. A row of zeros has no near-duplicate. Memory: six bytes per entry of `train`, for a transpose.
     """
     postings = _postings(train)
     return np.asarray(_has_near_row(_rows(test), _by_rarity(test, postings), _rows(train), postings, threshold))
@@ -67,14 +69,25 @@ class Postings(NamedTuple):
     rank: Array
 
 
+def _blocks(matrix: sp.csr_matrix) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield (rows, their entries, the row of each entry, counted from the first of them) for blocks of rows."""
+    for start in range(0, matrix.shape[0], ROWS_AT_A_TIME):
+        stop = min(start + ROWS_AT_A_TIME, matrix.shape[0])
+        row_of_entry = np.repeat(np.arange(stop - start), np.diff(matrix.indptr[start : stop + 1]))
+        yield slice(start, stop), slice(matrix.indptr[start], matrix.indptr[stop]), row_of_entry
+
+
 def _rows(matrix: sp.csr_matrix) -> RowsWithNorms:
-    row_of_entry = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    squares = np.bincount(row_of_entry, matrix.data.astype(np.float64) ** 2, minlength=matrix.shape[0])
-    return RowsWithNorms(matrix.indptr, matrix.indices, matrix.data, np.sqrt(squares))
+    norms = np.zeros(matrix.shape[0])
+    for rows, entries, row_of_entry in _blocks(matrix):
+        squares = matrix.data[entries].astype(np.float64) ** 2
+        norms[rows] = np.sqrt(np.bincount(row_of_entry, squares, minlength=rows.stop - rows.start))
+    return RowsWithNorms(matrix.indptr, matrix.indices, matrix.data, norms)
 
 
 def _postings(matrix: sp.csr_matrix) -> Postings:
-    columns = matrix.tocsc()
+    pattern = sp.csr_matrix((np.ones(matrix.nnz, np.int8), matrix.indices, matrix.indptr), matrix.shape)
+    columns = pattern.tocsc()  # without the values, which nothing here uses
     rank = np.empty(matrix.shape[1], np.int64)
     rank[np.argsort(np.diff(columns.indptr), kind="stable")] = np.arange(matrix.shape[1])
     return Postings(columns.indptr, columns.indices, rank)
@@ -82,8 +95,11 @@ def _postings(matrix: sp.csr_matrix) -> Postings:
 
 def _by_rarity(matrix: sp.csr_matrix, postings: Postings) -> Array:
     """(nnz,) the terms of each row, the rarest first. By numpy, since numba takes seconds to compile a sort."""
-    row_of_entry = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return np.asarray(matrix.indices[np.lexsort((postings.rank[matrix.indices], row_of_entry))])
+    terms: Array = np.empty(matrix.nnz, matrix.indices.dtype)
+    for _, entries, row_of_entry in _blocks(matrix):
+        ids = matrix.indices[entries]
+        terms[entries] = ids[np.lexsort((postings.rank[ids], row_of_entry))]
+    return terms
 
 
 @njit(cache=True, nogil=True, parallel=True)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from xmcbench.data.documents import read_lf_json, read_lines
+from xmcbench.data.documents import LfItem, read_lf_json, read_lines
 from xmcbench.data.formats import read_labels, read_matrix, with_filters
+from xmcbench.data.growing import GrowingMatrix, GrowingTexts
 from xmcbench.data.matrix_text import read_xmc
-from xmcbench.data.recipes import Files, Options, label_matrix
+from xmcbench.data.recipes import Files, Options
 from xmcbench.data.spec import Parsed, Split
+from xmcbench.data.texts import Texts
 from xmcbench.errors import DataError
 from xmcbench.inputs import typed
 
+ITEMS_AT_A_TIME = 1024  # rows of raw text
 FeaturesAndLabels = tuple[sp.csr_matrix, sp.csr_matrix]
 
 
@@ -66,17 +71,25 @@ def pecos(files: Files, view: str, options: Options) -> Parsed:
 
 
 def _parse_raw_text(files: Files, fields: list[str]) -> Parsed:
-    label_texts = [item.text(fields) for item in read_lf_json(files["label_json"])]
-    splits = []
-    for which in ("train", "test"):
-        texts: list[str] = []
-        labels: list[list[int]] = []
-        for item in read_lf_json(files[f"{which}_json"], len(label_texts)):
-            texts.append(item.text(fields))
-            labels.append(item.target_ind)
-        splits.append(Split(None, texts, label_matrix(labels, len(label_texts))))
+    label_texts, _ = _read_items(read_lf_json(files["label_json"]), fields, 0)
+    n_labels = len(label_texts)
+    splits = [
+        Split(None, *_read_items(read_lf_json(files[f"{which}_json"], n_labels), fields, n_labels))
+        for which in ("train", "test")
+    ]
     parsed = Parsed(splits[0], splits[1], label_texts=label_texts)
     return with_filters(parsed, files.get("train_filter"), files.get("test_filter"))
+
+
+def _read_items(items: Iterator[LfItem], fields: list[str], n_labels: int) -> tuple[Texts, sp.csr_matrix]:
+    """The texts and the label ids of all items, which are read by blocks: there may be millions."""
+    texts, labels = GrowingTexts(), GrowingMatrix()
+    while block := list(islice(items, ITEMS_AT_A_TIME)):
+        texts.append(item.text(fields) for item in block)
+        ids = [sorted(set(item.target_ind)) for item in block] if n_labels else [[] for _ in block]
+        flat = np.array([label for row in ids for label in row], np.int32)
+        labels.append(np.array([len(row) for row in ids]), flat, np.ones(len(flat), np.float32))
+    return texts.texts(), labels.csr(n_labels)
 
 
 def _assemble(files: Files, train: FeaturesAndLabels, test: FeaturesAndLabels) -> Parsed:
