@@ -401,4 +401,4 @@ def test_a_data_error_names_what_is_wrong(own: Store) -> None:
     path_of(own, "board").unlink()
     result = invoke(own.folder)
     assert isinstance(result.exception, DataError)
-    assert "changed or missing: predictions, rows, board" in str(result.exception)
+    assert "changed or missing: board" in str(result.exception)
