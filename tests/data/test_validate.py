@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from xmcbench.data import validate as validation
 from xmcbench.data.spec import Dataset, Split
 from xmcbench.data.validate import counts, problems, validate
 from xmcbench.errors import DataError
@@ -88,6 +89,13 @@ def test_each_problem_is_found(says: str) -> None:
         validate(CASES[says], "mine")
     assert says in str(caught.value)
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("entries", [1, 2, 3, 7])
+def test_blocks_of_entries_change_no_problem(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [problems(data) for data in (WORLD, *CASES.values())]
+    monkeypatch.setattr(validation, "ENTRIES_AT_A_TIME", entries)
+    assert [problems(data) for data in (WORLD, *CASES.values())] == expected
 
 
 def test_all_problems_are_reported_together() -> None:

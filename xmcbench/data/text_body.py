@@ -57,7 +57,7 @@ class Body:
         self.n_bytes = 0  # of the blocks so far
         self.n_lines = 0
         self.n_filled = 0  # lines up to the last one that is not empty
-        self.repeats: list[int] = []  # numbers of lines that name a label twice: the first, and 0 for each other one
+        self.n_repeats, self.first_repeat = 0, 0  # lines that name a label twice: how many, and the number of the first
         self.surplus = 0  # number of the first line after the expected ones that is not blank
         self.last_line, self.last_number = b"", 0  # if it has no newline
         self.error: DataError | None = None  # of the first wrong row; an error of the number of lines goes before it
@@ -71,10 +71,9 @@ class Body:
                 self._add_rows(block, rows, n_rows)
             except DataError as error:
                 self.error = error
-        for i in range(n_rows, n_lines if self.surplus == 0 else n_rows):
-            if block.line(i).strip():
-                self.surplus = int(block.numbers[i])
-                break
+        if self.surplus == 0:
+            beyond = (int(block.numbers[i]) for i in range(n_rows, n_lines) if block.line(i).strip())
+            self.surplus = next(beyond, 0)
         if self.expected is None:
             is_filled = np.flatnonzero(np.diff(block.starts) > 2)  # longer than a newline and a carriage return
             i = int(is_filled[-1]) + 1 if len(is_filled) else 0
@@ -102,12 +101,11 @@ class Body:
             label_ids = _inserted(label_ids, n_labels, irregular, labels)
             n_features[irregular], n_labels[irregular] = [len(ids) for ids in features], [len(ids) for ids in labels]
         self.features.append(n_features, feature_ids, values)
-        if self.text.with_labels:
-            self.labels.append(n_labels, label_ids, np.ones(len(label_ids), np.float32))
-        else:
-            self.labels.append(n_labels, label_ids, np.ones(0, np.float32))
-        for i in np.flatnonzero(status == TWICE).tolist():
-            self.repeats.append(0 if self.repeats else int(block.numbers[i]))
+        self.labels.append(n_labels, label_ids, np.ones(len(label_ids), np.float32))
+        repeats = block.numbers[:n_rows][status == TWICE]
+        if self.n_repeats == 0 and len(repeats):
+            self.first_repeat = int(repeats[0])
+        self.n_repeats += len(repeats)
 
     def _look(self, block: Block, i: int) -> tuple[list[int], list[int], list[float], bool]:
         """(labels, features, values, whether a label is repeated) of a line that the kernels marked `LOOK`."""
@@ -135,8 +133,8 @@ class Body:
         if not self.text.header:
             n_labels = int(self.labels.ids.array.max(initial=-1)) + 1
             n_features = int(self.features.ids.array.max(initial=-1)) + 1 if width is None else width
-        if self.repeats:
-            problem = f"{len(self.repeats)} rows name a label twice, first in line {self.repeats[0]}; it counts once"
+        if self.n_repeats:
+            problem = f"{self.n_repeats} rows name a label twice, first in line {self.first_repeat}; it counts once"
             warnings.warn(f"{self.path}: {problem}", DataWarning, stacklevel=4)
         features = self.features.csr(n_features, n_rows)
         labels = self.labels.csr(n_labels if self.text.with_labels else 0, n_rows)

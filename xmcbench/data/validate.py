@@ -13,6 +13,7 @@ from xmcbench.data.texts import Texts
 from xmcbench.errors import DataError, counted
 
 Counts = dict[str, int | float]
+ENTRIES_AT_A_TIME = 1 << 20  # of a matrix that are checked at once
 
 
 def validate(data: Parsed, name: str, expected: Mapping[str, int] | None = None) -> Counts:
@@ -123,15 +124,20 @@ def matrix_problems(name: str, matrix: sp.csr_matrix) -> list[str]:
     if len(ids) and (ids.min() < 0 or ids.max() >= width):
         bad_entry = int(np.flatnonzero((ids < 0) | (ids >= width))[0])
         faults.append(f"{name}: row {_row(indptr, bad_entry)} names id {ids[bad_entry]}, valid are 0 to {width - 1}")
-    not_ascending = np.flatnonzero(ids[1:] <= ids[:-1]) + 1
-    is_start = np.zeros(len(ids) + 1, np.bool_)
-    is_start[indptr] = True
-    not_ascending = not_ascending[~is_start[not_ascending]]  # ids may decrease at the start of a row
-    if len(not_ascending):
-        faults.append(f"{name}: row {_row(indptr, int(not_ascending[0]))} has unsorted or duplicate ids")
-    non_finite = np.flatnonzero(~np.isfinite(matrix.data))
-    if len(non_finite):
-        faults.append(f"{name}: row {_row(indptr, int(non_finite[0]))} holds NaN or an infinite value")
+    for start in range(0, len(ids), ENTRIES_AT_A_TIME):  # masks of all entries at once are a third of the matrix
+        block = ids[start : start + ENTRIES_AT_A_TIME + 1]  # and the first entry of the next block
+        not_ascending = np.flatnonzero(block[1:] <= block[:-1]) + start + 1
+        is_start = indptr[np.searchsorted(indptr, not_ascending)] == not_ascending  # where ids may decrease
+        if not is_start.all():
+            bad_entry = int(not_ascending[~is_start][0])
+            faults.append(f"{name}: row {_row(indptr, bad_entry)} has unsorted or duplicate ids")
+            break
+    for start in range(0, len(ids), ENTRIES_AT_A_TIME):
+        is_finite = np.isfinite(matrix.data[start : start + ENTRIES_AT_A_TIME])
+        if not is_finite.all():
+            bad_entry = start + int(is_finite.argmin())
+            faults.append(f"{name}: row {_row(indptr, bad_entry)} holds NaN or an infinite value")
+            break
     return faults
 
 
