@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.records.record import Record
 
-MEMORY = 4 << 30  # bytes that a run requests: enough for every method on the data sets of the catalogue that tests use
+MEMORY = 4 << 30  # bytes that each run requests, as long as methods do not estimate their need
 
 
 class Resources(NamedTuple):
