@@ -15,8 +15,6 @@ from xmcbench import processes
 from xmcbench.errors import ProcessLost, UsageError, explain
 from xmcbench.processes import Ranks
 
-ME = "tests.test_processes"
-
 
 def exchange(ranks: Ranks, path: str) -> None:
     """Everything that processes can exchange, written as JSON by each."""
@@ -51,7 +49,7 @@ def exchange(ranks: Ranks, path: str) -> None:
 
 
 def test_all_get_what_each_gives(tmp_path: Path) -> None:
-    assert together(3, ME, "exchange", tmp_path / "rank") == [0, 0, 0]
+    assert together(3, exchange, tmp_path / "rank") == [0, 0, 0]
     first, *others = (json.loads((tmp_path / f"rank{rank}").read_text()) for rank in range(3))
     assert first.pop("received") == [[2.0, 10.0], [3.0, 10.0]]
     assert first == {
@@ -95,7 +93,7 @@ def losing(ranks: Ranks, path: str, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["ends", "killed, tensors", "killed, texts"])
 def test_others_name_the_process_that_is_lost(tmp_path: Path, how: str) -> None:
-    codes = together(3, ME, "losing", tmp_path / "rank", how)
+    codes = together(3, losing, tmp_path / "rank", how)
     assert codes == [0, 0 if how == "ends" else -9, 0]
     for rank in (0, 2):
         status, reason, *_ = (tmp_path / f"rank{rank}").read_text().split("\n")

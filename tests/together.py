@@ -1,6 +1,7 @@
 """Several processes that work on one run, for tests: forked in a new interpreter, which has started no thread yet.
 
-`python -m tests.together COUNT PORT MODULE FUNCTION ARGUMENT…` calls `FUNCTION(ranks, ARGUMENT…)` of a module in each.
+`python -m tests.together COUNT PORT MODULE FUNCTION ARGUMENT…` calls `FUNCTION(ranks, ARGUMENT…)` of a module in each;
+`ranks` is None if COUNT is 1.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def together(count: int, module: str, function: str, *arguments: object, seconds: float = 120) -> list[int]:
-    """The exit codes of `count` processes that call a function; killed after `seconds`."""
-    command = [sys.executable, "-m", "tests.together", str(count), str(free_port()), module, function]
+def together(count: int, work: Callable[..., object], *arguments: object, seconds: float = 300) -> list[int]:
+    """The exit codes of `count` processes that call a function of a module; killed after `seconds`."""
+    module = work.__module__ if work.__module__ != "__main__" else sys.modules["__main__"].__spec__.name
+    command = [sys.executable, "-m", "tests.together", str(count), str(free_port()), module, work.__name__]
     done = subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=seconds)
     sys.stderr.write(done.stderr)
+    done.check_returncode()
     return [int(code) for code in done.stdout.split()[-count:]]
 
 
@@ -34,7 +38,7 @@ def free_port() -> int:
 
 def main() -> None:
     count, port, module, function, *arguments = sys.argv[1:]
-    work = getattr(importlib.import_module(module), function)
+    work: Callable[..., int | None] = getattr(importlib.import_module(module), function)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": count}
     os.environ |= {**address, "WORLD_SIZE": count, "OMP_NUM_THREADS": "1"}
     children = []
@@ -49,11 +53,11 @@ def main() -> None:
             from xmcbench import processes
 
             ranks = processes.start("cpu")
-            assert ranks is not None
             try:
                 code = work(ranks, *arguments) or 0
             finally:
-                ranks.close()
+                if ranks is not None:
+                    ranks.close()
         except BaseException:
             traceback.print_exc()
         sys.stderr.flush()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmcbench.errors import DataError
 from xmcbench.sparse.topk import best_of
-from xmcbench.tables.ops import gather_dot
+from xmcbench.tables.ops import gather_dot, on_cpu
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.network.batches import Batch, embedded_batch
 from xmcbench_elias.network.model import log_cluster_scores
 from xmcbench_elias.network.sharded import Shard, ShardedModel, all_rows
+from xmcbench_elias.search.kernels import top_clusters
 from xmcbench_elias.search.search import Shortlist, beam_search, path_scores, shortlist
 
 
@@ -74,9 +78,7 @@ def by_processes(model: ShardedModel, embedding: Tensor, k: int, beam: int, size
     """The k best labels for (n, D) embeddings, the same in all processes; each scores its part of the shortlist."""
     shard, n_rows = model.shard, len(embedding)
     rows = shard.rows(n_rows)
-    logits = model.cluster_logits(embedding[rows])
-    own_clusters = beam_search(logits, beam)
-    own_scores = log_cluster_scores(logits, model.alpha).gather(1, own_clusters)
+    own_clusters, own_scores = beams(model.cluster_logits(embedding[rows]), beam, model.alpha)
     clusters = all_rows(own_clusters, rows, n_rows, shard.ranks)
     log_clusters = all_rows(own_scores, rows, n_rows, shard.ranks)
     log_entries = model.log_entries()
@@ -89,6 +91,19 @@ def by_processes(model: ShardedModel, embedding: Tensor, k: int, beam: int, size
     p = (log_paths + F.logsigmoid(z)).exp()
     k = min(k, shortlist_size(model, clusters, size))
     return merged(TopK.from_arrays(ids.cpu().numpy(), p.cpu().numpy(), k), k, shard)
+
+
+def beams(logits: Tensor, beam: int, alpha: float) -> tuple[Tensor, Tensor]:
+    """(n, b) int64 clusters of largest logit, best first, and log s; on a CPU, ties are in the order of `Searcher`."""
+    if not on_cpu(logits):
+        clusters = beam_search(logits, beam)
+        return clusters, log_cluster_scores(logits, alpha).gather(1, clusters)
+    shape = len(logits), min(beam, logits.shape[1])
+    ids, scores = np.zeros(shape, np.int64), np.full(shape, np.nan, np.float32)
+    for own, own_ids, own_scores in zip(logits.numpy(), ids, scores, strict=True):
+        if not top_clusters(own, shape[1], np.float32(math.log(alpha)), own_ids, own_scores):
+            raise DataError("predictions: a row has cluster scores that are not finite", "Check its features.")
+    return torch.from_numpy(ids), torch.from_numpy(scores)
 
 
 def merged(top: TopK, k: int, shard: Shard) -> TopK:

@@ -1,0 +1,162 @@
+"""One model over two and three processes: the losses and predictions of one process, also after one is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from xmcbench_elias import Elias
+from xmcbench_elias.network.batches import Batch
+from xmcbench_elias.network.model import EliasModel
+from xmcbench_elias.network.sharded import Shard, ShardedModel
+from xmcbench_elias.params import EliasParams
+
+from tests.together import together
+from xmcbench.context import Reporter, RunContext
+from xmcbench.data.split import carve
+from xmcbench.encoders.bow import BowEncoder
+from xmcbench.methods import training
+from xmcbench.processes import Ranks
+from xmcbench.testing.worlds import tiny
+from xmcbench.topk import PAD
+
+# The shortlist leaves labels out, batches are not divisible by three, and labels not by two or three.
+SMALL = EliasParams(
+    width=9, leaf=5, train_beam=3, beam=3, batch=31, shortlist_leaves=2, row_leaves=2, shortlist_weight=5.0,
+    ranker="all", dual_epochs=1, stage1_epochs=2, stage2_epochs=2, finish_epochs=1, average=1,
+)  # fmt: skip
+OUTPUTS = ("final", "model", "dual", "stage1")
+
+
+class Killed(Reporter):
+    """Kills this process in epoch 2 of stage 2."""
+
+    name = ""
+
+    def phase(self, name: str) -> None:
+        self.name = name
+
+    def progress(self, done: float, total: float, note: str) -> None:
+        if self.name == "stage 2" and done > 1.5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "") -> None:
+    """Fit, and save losses and predictions; a process of rank `victim` is killed."""
+    torch.set_num_threads(1)
+    training.CHECKPOINT_EVERY = 0.0
+    data = tiny()
+    train, held = carve(data.train_data(), 0)
+    Path(folder).mkdir(exist_ok=True)
+    reporter = Killed() if ranks is not None and str(ranks.rank) == victim else Reporter()
+    ctx = RunContext(
+        Path(folder), validation=held, validation_is_carved=True, ranks=ranks, reporter=reporter, identity={"a": 1}
+    )
+    method = Elias(SMALL)
+    method.fit(train, ctx)
+    if ranks is not None and ranks.rank:
+        assert method.fitted is None
+        return
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for output in OUTPUTS:
+        top = method.predict(data.test_inputs(), 10, replace(ctx, query={"output": output}, ranks=None))
+        arrays |= {f"{output} ids": top.ids, f"{output} scores": top.scores}
+    epochs = ctx.notes["epochs"]
+    for name in ("loss", "validation nDCG@5", "adjacency at the clamp", "clusters at the clamp"):
+        arrays[name] = np.array([epoch[name] for epoch in epochs], np.float64)
+    np.savez(file, **arrays)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    threads = torch.get_num_threads()
+    fitted(None, str(folder), str(folder / "out.npz"))
+    torch.set_num_threads(threads)
+    return folder / "out.npz"
+
+
+def assert_same(one: Path, other: Path) -> None:
+    with np.load(one) as expected, np.load(other) as actual:
+        assert set(expected) == set(actual)
+        for name in expected:
+            if name.endswith("ids"):
+                np.testing.assert_array_equal(actual[name], expected[name], name)
+            elif name.endswith("scores"):
+                valid = expected[name.replace("scores", "ids")] != PAD
+                np.testing.assert_allclose(actual[name][valid], expected[name][valid], rtol=0, atol=1e-5, err_msg=name)
+            else:
+                np.testing.assert_allclose(actual[name], expected[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_two_processes_give_the_losses_and_predictions_of_one(alone: Path, tmp_path: Path) -> None:
+    assert together(2, fitted, tmp_path / "work", tmp_path / "out.npz") == [0, 0]
+    assert_same(alone, tmp_path / "out.npz")
+
+
+def test_three_processes_of_which_one_was_killed_give_them_too(alone: Path, tmp_path: Path) -> None:
+    """The others end; the next start resumes from the last checkpoint that all have."""
+    arguments = tmp_path / "work", tmp_path / "out.npz"
+    codes = together(3, fitted, *arguments, 1)
+    assert (codes[1], codes[0] > 0, codes[2] > 0) == (-9, True, True)
+    assert not (tmp_path / "out.npz").exists()
+    saved = sorted(path.name for path in (tmp_path / "work" / "checkpoints").glob("stage 2,*"))
+    assert saved == [f"stage 2, rank {rank} of 3, a.npz" for rank in range(3)]  # of epoch 1
+    (tmp_path / "work" / "checkpoints" / "stage 1, rank 2 of 3, b.npz").unlink()  # one was killed before it saved it
+    assert together(3, fitted, *arguments) == [0, 0, 0]
+    assert_same(alone, tmp_path / "out.npz")
+
+
+class Nobody(Ranks):
+    """A rank without the others, for what needs no exchange."""
+
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count, self.nodes = rank, count, ["here"] * count
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_labels_are_divided_without_rest(count: int) -> None:
+    entries = np.array([[6, 0, 3, 7], [1, 5, 7, 7]])  # of 7 labels
+    found: list[set[tuple[int, int, int]]] = []
+    for rank in range(count):
+        shard = Shard(Nobody(rank, count), 7)
+        columns, labels = shard.columns(entries, rank)
+        rows, places = np.nonzero(labels < shard.size)
+        own = rows, columns[rows, places], labels[rows, places] * count + rank
+        found.append(set(zip(*(part.tolist() for part in own), strict=True)))
+        assert shard.own(np.arange(7)).tolist() == list(range(rank, 7, count))
+        assert shard.size == len(range(rank, 7, count))
+    everything = {(0, 0, 6), (0, 1, 0), (0, 2, 3), (1, 0, 1), (1, 1, 5)}
+    assert set.union(*found) == everything
+    assert sum(map(len, found)) == len(everything)
+
+
+def test_a_batch_keeps_the_rows_and_this_processs_labels() -> None:
+    batch = Batch(None, torch.tensor([0, 3, 3, 5]), torch.tensor([0, 4, 5, 1, 6]))
+    own = Shard(Nobody(1, 2), 7).batch(batch)
+    assert (own.true_indptr.tolist(), own.true_labels.tolist()) == ([0, 1, 1, 2], [2, 0])
+    part = batch.part(slice(1, 3))
+    assert (part.true_indptr.tolist(), part.true_labels.tolist()) == ([0, 0, 2], [1, 6])
+
+
+@pytest.mark.parametrize(("n_labels", "block"), [(7, 16), (40, 16), (70, 16), (64, 16), (33, 1 << 14)])
+def test_initial_weights_are_those_of_one_process(n_labels: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench_elias.network.sharded.DRAWN", block)
+    entries = np.arange(n_labels)[None]
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(3)
+
+    encoder = BowEncoder(2, 5, generator())
+    whole = EliasModel(encoder, torch.from_numpy(entries), n_labels, 10.0, 0.15, generator())
+    for rank in range(3):
+        shard = Shard(Nobody(rank, 3), n_labels)
+        model = ShardedModel(encoder, entries, shard, 10.0, 0.15, generator())
+        assert torch.equal(model.label_weight, shard.own(whole.label_weight))
+        assert torch.equal(model.cluster_weight, whole.cluster_weight)
