@@ -203,6 +203,27 @@ def test_an_encoder_that_gives_nothing_starts_no_label(first: Dual) -> None:
     assert not Dual(first.encoder, first.embeddings, first.known, 0.0).start().any()
 
 
+def test_label_weights_are_computed_for_some_labels_at_a_time(
+    first: Dual, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same weights in blocks of 7 of the 40 labels."""
+    source, entries = Source.of(settled(SMALL, 40), TRAIN, RunContext(tmp_path)), np.arange(40)[None]
+    dual = Dual(first.encoder, first.embeddings, np.arange(40) % 3 > 0, first.length)
+    whole = build(source, 40, entries, settled(SMALL, 40), 5, dual)
+    sizes: list[int] = []
+    start = Dual.start
+
+    def counted(self: Dual, labels: slice) -> Any:
+        weights = start(self, labels)
+        sizes.append(len(weights))
+        return weights
+
+    monkeypatch.setattr(Dual, "start", counted)
+    monkeypatch.setattr("xmcbench_elias.training.building.LABELS", 7)
+    assert torch.equal(build(source, 40, entries, settled(SMALL, 40), 5, dual).label_weight, whole.label_weight)
+    assert sizes == [7, 7, 7, 7, 7, 5]
+
+
 def test_networks_start_from_it(first: Dual, tmp_path: Path) -> None:
     """Encoder and known labels; the others keep the random numbers they would have without it."""
     params = settled(SMALL, 40)

@@ -55,9 +55,11 @@ class EliasModel(nn.Module):
 
     def fresh_labels(self, generator: torch.Generator) -> None:
         """Reinitialise the label classifier."""
-        device = self.label_weight.device
+        weight = self.label_weight
         with torch.no_grad():
-            self.label_weight.copy_((torch.randn(self.label_weight.shape, generator=generator) * 0.02).to(device))
+            # Drawn on the CPU, so that weights do not depend on the device; there in place, without a copy.
+            drawn = weight if weight.device.type == "cpu" else torch.empty(weight.shape)
+            weight.copy_(drawn.normal_(generator=generator).mul_(0.02))
             self.label_bias.fill_(LABEL_BIAS)
 
     def put_graph(self, entries: NDArray[np.int64], counts: NDArray[np.float32]) -> None:

@@ -14,6 +14,8 @@ from xmcbench_elias.network.source import Source, copied
 from xmcbench_elias.params import Settled
 from xmcbench_elias.training.dual import Dual
 
+LABELS = 1 << 15  # labels whose weights are computed at a time from the dual encoder: a copy of all would double memory
+
 
 def build(
     source: Source,
@@ -43,10 +45,14 @@ def build(
 def start_labels(model: EliasModel, seed: int, dual: Dual | None) -> None:
     """Reinitialise the label classifier, from the dual encoder's labels if there is one."""
     model.fresh_labels(torch.Generator().manual_seed(seed))
-    if dual is not None:
-        known = torch.from_numpy(np.flatnonzero(dual.known)).to(model.label_weight.device)
+    if dual is None:
+        return
+    for first in range(0, model.n_labels, LABELS):
+        labels = slice(first, first + LABELS)
+        known = dual.known[labels]
+        weights = torch.from_numpy(dual.start(labels)[known]).to(model.label_weight.device)
         with torch.no_grad():
-            model.label_weight[known] = torch.from_numpy(dual.start()[dual.known]).to(model.label_weight.device)
+            model.label_weight[torch.from_numpy(first + np.flatnonzero(known)).to(weights.device)] = weights
 
 
 def rebuild(weights: Arrays, params: Settled, source: Source) -> EliasModel:

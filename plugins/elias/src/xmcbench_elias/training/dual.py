@@ -64,15 +64,15 @@ class Dual:
             self.index = LabelIndex(self.embeddings, self.known, "auto", ctx.device)
         return self.index.search(documents, k, EF, ctx.device, ctx.progress)
 
-    def start(self) -> NDArray[np.float32]:
-        """(L, D) float32 label weights for a network: 3 / m · e / |e|, m the mean |φ|; 0 for unknown labels.
+    def start(self, labels: slice = slice(None)) -> NDArray[np.float32]:
+        """(m, D) float32 weights of `labels` for a network: 3 / m · e / |e|, m the mean |φ|; 0 for unknown labels.
 
         With the bias of −3 a row of mean length in the direction of its label starts at p = σ(0) = 1/2, and an
         orthogonal row at σ(−3), as with random initial weights. If the mean length is nearly 0, for example because
         most rows are empty, directions are meaningless and all weights are 0.
         """
-        weights = unit(self.embeddings) * np.float32(3.0 / self.length if self.length > DEAD else 0.0)
-        return np.where(self.known[:, None], weights, np.float32(0))
+        weights = unit(self.embeddings[labels]) * np.float32(3.0 / self.length if self.length > DEAD else 0.0)
+        return np.where(self.known[labels, None], weights, np.float32(0))
 
 
 def own_dual(dual: Dual | None, source: Source, shard: Shard) -> Dual:
