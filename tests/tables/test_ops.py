@@ -213,6 +213,8 @@ def test_large_tables_share_second_moments(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("xmcbench.tables.optim.SHARED", 4 * 3 * 4)
     assert RowAdamW(torch.nn.Parameter(torch.ones(4, 3)), 0.1, 0.0).second.shape == (4, 1)
     assert RowAdamW(torch.nn.Parameter(torch.ones(3, 3)), 0.1, 0.0).second.shape == (3, 3)
+    part = RowAdamW(torch.nn.Parameter(torch.ones(2, 3)), 0.1, 0.0, whole=4)
+    assert part.second.shape == (2, 1), "a process with a part of a large table decides as one with all of it"
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -29,15 +29,20 @@ SHARED = 1 << 29
 class RowAdamW:
     """AdamW for one table (N, D): two moments, the last step and the accumulated decay of each row."""
 
-    def __init__(self, table: torch.nn.Parameter, rate: float, decay: float, shared: bool | None = None) -> None:
-        """`shared`: one second moment per row, that of the mean squared gradient; None: if the table is large."""
+    def __init__(
+        self, table: torch.nn.Parameter, rate: float, decay: float, shared: bool | None = None, whole: int | None = None
+    ) -> None:
+        """`shared`: one second moment per row, that of the mean squared gradient; None: if the table is large.
+
+        `whole`: rows of the whole table, if `table` is the part of one process: all processes then decide alike.
+        """
         parameter: Any = table
         parameter.factors = []  # `ops` appends gradients here
         self.table = parameter
         self.rate, self.decay = rate, decay
         rows = table.shape[0]
         if shared is None:
-            shared = table.numel() * table.element_size() >= SHARED
+            shared = (whole or rows) * table.shape[1] * table.element_size() >= SHARED
         self.first = torch.zeros_like(table.data)
         self.second = torch.zeros_like(table.data[:, :1] if shared else table.data)
         self.last = torch.zeros(rows, dtype=torch.int64, device=table.device)
@@ -113,14 +118,14 @@ class Optimisers:
 
     def __init__(
         self,
-        tables: Sequence[tuple[torch.nn.Parameter, float]],
+        tables: Sequence[tuple[torch.nn.Parameter, float] | tuple[torch.nn.Parameter, float, int]],
         groups: Sequence[dict[str, Any]],
         decay: float,
     ) -> None:
-        """`tables`: each with its learning rate. `groups`: torch's parameter groups, with learning rates and optionally
-        `weight_decay`. `decay`: weight decay of the tables.
+        """`tables`: each with its learning rate, and with the rows of the whole table if it is a part. `groups`: torch's
+        parameter groups, with learning rates and optionally `weight_decay`. `decay`: weight decay of the tables.
         """
-        self.tables = [RowAdamW(table, rate, decay) for table, rate in tables]
+        self.tables = [RowAdamW(table, rate, decay, None, *whole) for table, rate, *whole in tables]
         self.dense = torch.optim.AdamW(list(groups), betas=(BETA1, BETA2), eps=EPSILON, weight_decay=0.0, fused=True)
         self.rates = [group["lr"] for group in self.dense.param_groups]
 

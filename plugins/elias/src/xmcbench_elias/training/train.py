@@ -208,9 +208,10 @@ def optimisers(model: EliasModel, params: Settled, factor: float, new: float = 1
     of label classifier and adjacency, which are reinitialised in each stage. Biases and the scales of layer norms have
     no weight decay.
     """
-    tables = [(table, factor * params.table_rate) for table in model.encoder.tables()]
-    tables.append((model.label_weight, new * params.table_rate))
-    in_other_groups = {id(table) for table, _ in tables} | {id(model.adjacency)}
+    n_labels = model.shard.n_labels if isinstance(model, ShardedModel) else model.n_labels
+    tables = [(table, factor * params.table_rate, len(table)) for table in model.encoder.tables()]
+    tables.append((model.label_weight, new * params.table_rate, n_labels))
+    in_other_groups = {id(table) for table, *_ in tables} | {id(model.adjacency)}
     others = {name: p for name, p in model.named_parameters() if id(p) not in in_other_groups and p.requires_grad}
     encoder_rate = params.rate if params.encoder_rate is None else params.encoder_rate
     groups: list[dict[str, object]] = []
