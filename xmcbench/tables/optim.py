@@ -122,8 +122,8 @@ class Optimisers:
         groups: Sequence[dict[str, Any]],
         decay: float,
     ) -> None:
-        """`tables`: each with its learning rate, and with the rows of the whole table if it is a part. `groups`:
-        torch's parameter groups, with learning rates and optionally `weight_decay`. `decay`: weight decay of the tables.
+        """`tables`: each with its learning rate, and with the rows of the whole table if it is a part. `decay`: their
+        weight decay. `groups`: torch's parameter groups, with learning rates and optionally `weight_decay`.
         """
         self.tables = [RowAdamW(table, rate, decay, None, *whole) for table, rate, *whole in tables]
         self.dense = torch.optim.AdamW(list(groups), betas=(BETA1, BETA2), eps=EPSILON, weight_decay=0.0, fused=True)
