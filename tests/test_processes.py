@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,9 @@ def losing(ranks: Ranks, path: str, how: str) -> None:
             ranks.sum(torch.ones(1))
     except ProcessLost as lost:
         Path(f"{path}{ranks.rank}").write_text("\n".join(explain(lost)))
+    stop = time.monotonic() + 30
+    while ranks.rank == 0 and not Path(f"{path}2").exists() and time.monotonic() < stop:
+        time.sleep(0.05)  # here rank 0 has the store, that of torchrun outlives all ranks
 
 
 @pytest.mark.parametrize("how", ["ends", "killed, tensors", "killed, texts"])

@@ -10,10 +10,12 @@ import pytest
 
 from tests.cluster.conftest import SMALL, plan_of
 from xmcbench.cluster.node import CLOCKS, State, check_clock, check_code, perform
-from xmcbench.cluster.tasks import Code, Task, code_of, device_of, groups_of, resources, task_of
+from xmcbench.cluster.tasks import MEMORY, Code, Task, code_of, device_of, groups_of, resources, task_of
 from xmcbench.data import load
 from xmcbench.errors import UsageError, XmcError
+from xmcbench.method import Machine
 from xmcbench.records.store import Store
+from xmcbench.runs.footprint import of_run
 from xmcbench.runs.job import Options
 from xmcbench.runs.spec import RunSpec
 
@@ -61,10 +63,21 @@ def test_a_gpu_is_requested_by_methods_that_use_one_alone() -> None:
     assert device_of(elias, "auto", gpus=True) == "cuda"
     assert device_of(tree, "auto", gpus=True) == "cpu"
     assert device_of(elias, "cpu", gpus=True) == device_of(elias, "auto", gpus=False) == "cpu"
-    assert (resources(elias, "cuda", 2).gpus, resources(elias, "cpu", 2).gpus) == (1, 0)
-    assert resources(tree, "cpu", 2).threads == 2
+    options, facts = Options("auto", 2), load(SMALL).facts()
+    assert (resources([elias], facts, "cuda", options).gpus, resources([elias], facts, "cpu", options).gpus) == (1, 0)
+    assert resources([tree], facts, "cpu", options).threads == 2
     with pytest.raises(UsageError, match="no node of the cluster has a GPU"):
         device_of(elias, "cuda", gpus=False)
+
+
+def test_memory_is_the_largest_estimate_of_a_fit_or_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, facts, options = plan_of("xrlinear[beam=5|10]"), load(SMALL).facts(), Options("cpu", 2)
+    needs = [of_run(run, facts, Machine(2, "cpu")) for run in runs]
+    assert all(needs)
+    assert resources(runs, facts, "cpu", options).memory == max(need.memory for need in needs if need)
+    assert resources(runs, facts, "cpu", replace(options, memory=5 << 20)).memory == 5 << 20
+    monkeypatch.setattr(runs[0].method, "footprint", lambda *_: None)
+    assert resources(runs, facts, "cpu", options).memory == MEMORY, "no estimate"
 
 
 HERE = Code("3.11", "1.0", "a" * 40, {"tree": "xmcbench"})

@@ -295,7 +295,7 @@ def _announce(
             remaining = "" if seconds is None else duration(seconds)
             needed, refusal = memory_estimate(spec, dataset, options, store)
             memory = "" if needed is None else size(needed)
-            if refusal is not None:
+            if refusal is not None and engine is None:  # nodes have other memory and disks
                 too_large.append(f"will be skipped: {spec.label} on {dataset.name}, seed {spec.seed}: it {refusal}")
         rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, remaining, memory))
     shown = [i for i in range(len(rows[0])) if any(row[i] != "" for row in rows[1:])]  # what is unknown is not shown

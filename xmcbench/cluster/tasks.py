@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from xmcbench.errors import UsageError, XmcError
+from xmcbench.method import Facts, Machine
 from xmcbench.records import record_file
 from xmcbench.runs import registry
+from xmcbench.runs.footprint import of_run
 from xmcbench.runs.job import Options
 from xmcbench.runs.provenance import code_state
 from xmcbench.runs.selection import Grid
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from xmcbench.data.spec import Dataset
     from xmcbench.records.record import Record
 
-MEMORY = 4 << 30  # bytes that each run requests, as long as methods do not estimate their need
+MEMORY = 4 << 30  # bytes that a run requests whose method does not estimate its need
 
 
 class Resources(NamedTuple):
@@ -113,9 +115,16 @@ def _spec(task: Task, part: RunPart) -> RunSpec:
     return RunSpec(part.source, method, params, task.dataset, task.view, part.seed, part.k, part.grid)
 
 
-def resources(run: RunSpec, device: str, threads: int) -> Resources:
-    """What a run requests of a node, given its device and the threads that were asked for."""
-    return Resources(threads, int(device == "cuda" and "cuda" in run.info.devices), MEMORY)
+def resources(runs: Sequence[RunSpec], data: Facts, device: str, options: Options) -> Resources:
+    """What runs that share a fit request of a node; memory: that of `--memory`, or the largest of their estimates."""
+    machine = Machine(options.threads, device)
+    try:
+        needs = [of_run(run, data, machine) for run in runs]
+    except Exception:  # the runs fail for the same reason, and their records tell it
+        needs = []
+    known = [MEMORY if need is None else need.memory for need in needs]
+    memory = options.memory or max(known, default=MEMORY)
+    return Resources(options.threads, int(device == "cuda" and "cuda" in runs[0].info.devices), memory)
 
 
 def device_of(run: RunSpec, requested: str, *, gpus: bool) -> str:
@@ -165,7 +174,7 @@ def task_of(group: Group, dataset: Dataset, done: Mapping[str, Record], options:
     options : `threads` are the cores of the task.
     offline : use no network for data.
     """
-    need = resources(group.specs[0], group.device, options.threads)
+    need = resources(group.specs, dataset.facts(), group.device, options)
     content = dataset.content_hash
     parts = [
         RunPart(s.source, asdict(s.params), s.seed, s.k, s.grid, s.spec_hash(content, group.device))

@@ -20,7 +20,7 @@ from xmcbench.errors import ProcessLost, Terminated, WriteError, XmcError, count
 from xmcbench.escaping import kind_of, plain_text
 from xmcbench.files import remove_any, replaced_folder
 from xmcbench.method import Machine, Method, TrainData
-from xmcbench.processes import RESTART
+from xmcbench.processes import RESTART, Ranks
 from xmcbench.runs import stages, work_folder
 from xmcbench.runs.footprint import BASE, data_bytes, too_large
 from xmcbench.runs.measure import Compilation, OtherWork, PeakMemory, folder_bytes
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
     from xmcbench.metrics import Evaluation
-    from xmcbench.processes import Ranks
     from xmcbench.runs.spec import RunSpec
     from xmcbench.topk import TopK
 

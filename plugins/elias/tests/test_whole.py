@@ -130,7 +130,7 @@ def test_both_stages_of_every_network_start_from_the_dual_encoder(
 
     def told(function: Any) -> Any:
         def call(*args: Any) -> Any:
-            given.append(args[-1])
+            given.append(next((each for each in args if isinstance(each, Dual)), None))
             return function(*args)
 
         return call
