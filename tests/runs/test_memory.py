@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -83,17 +85,19 @@ def test_no_error_comes_after_the_block() -> None:
     assert threading.active_count() < 20
 
 
-def test_children_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    import subprocess
-    import sys
-
-    code = "x = bytearray(300 << 20); print(1, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        with pytest.raises(MemoryLimit), Watch(held() + (200 << 20), 100 * GIB):
+def starting_a_child() -> None:
+    """A run whose child process takes 300 MiB."""
+    code = "x = bytearray(300 << 20); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as child:
+        try:
             waiting(20)
-        child.communicate(b"\n")
+        finally:
+            child.kill()
+
+
+def test_children_count() -> None:
+    with pytest.raises(MemoryLimit), Watch(held() + (200 << 20), 100 * GIB):
+        starting_a_child()
 
 
 def test_what_earlier_runs_left_is_not_the_runs() -> None:
@@ -103,3 +107,17 @@ def test_what_earlier_runs_left_is_not_the_runs() -> None:
         taken = np.ones(100 << 17)
         waiting(0.5)
     assert len(left) > len(taken)
+
+
+def test_a_process_of_earlier_work_is_not_the_runs() -> None:
+    """It takes 300 MiB while the run is watched, of which the run has 200."""
+    words = [sys.executable, "-c", "input(); taken = b'1' * (300 << 20); print(1, flush=True); input()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin
+        assert child.stdout
+        with Watch(200 << 20, 0):
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            child.stdout.readline()
+            waiting(1.5)
+        child.communicate(b"\n")

@@ -6,6 +6,7 @@ import ctypes
 import re
 import threading
 from contextlib import suppress
+from typing import Any
 
 from xmcbench.amounts import size
 from xmcbench.errors import MemoryLimit, UsageError
@@ -46,6 +47,7 @@ class Watch:
         holds beyond that is of earlier runs, and doesn't count towards a `limit`."""
         self.limit = int(USABLE * capacity()) if limit is None else limit
         self.earlier = 0 if limit is None else max(0, held() - fresh)
+        self._others = [] if limit is None else _children()  # of earlier work, such as a server that is kept
         self.given = limit is not None
         self._end, self._lock = threading.Event(), threading.Lock()
 
@@ -67,11 +69,10 @@ class Watch:
     def _watch(self) -> None:
         import psutil
 
-        process, children, looks = psutil.Process(), [], 0
+        process, children, looks = psutil.Process(), list[Any](), 0
         while not self._end.wait(EVERY):
             if looks % CHILDREN == 0:
-                with suppress(psutil.Error):
-                    children = process.children(recursive=True)
+                children = [child for child in _children() if child not in self._others]
             looks += 1
             total = held_by(process) - self.earlier
             for child in children:
@@ -94,6 +95,16 @@ class Watch:
                 super().__init__(message, "The run resumes from its checkpoints.")
 
         return Exceeded
+
+
+def _children() -> list[Any]:
+    """The processes that this one started, as `psutil.Process`, which compares them by number and start."""
+    import psutil
+
+    try:
+        return psutil.Process().children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def _raise_in(thread: int, error: type[BaseException] | None) -> None:
