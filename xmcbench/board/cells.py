@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from xmcbench.board.model import Costs, Row, Table, Value
+from xmcbench.errors import counted
 
 NONE = "–"
 NAMED = 4  # rows named as tied with the best one
+Machine = tuple[str, int | None]  # class of machines by its description, and the threads that were given
 
 
 def percent(value: float | None) -> str:
@@ -85,12 +88,18 @@ def cost(costs: Costs | None) -> list[str]:
 COSTS = ("fit s", "ms/row", "query p50 ms", "peak MiB", "model MiB")
 
 
-def machines(table: Table) -> list[tuple[str, int | None]]:
-    """(machine, threads) of the rows, most frequent first; costs are compared only within one of them."""
-    classes = [(costs.machine, costs.threads) for row in table.rows for costs in row.costs]
-    return sorted(set(classes), key=lambda key: (-classes.count(key), key[0], key[1] or 0))
+def machines(rows: Iterable[Row]) -> list[Machine]:
+    """The machine classes of the rows, most frequent first; costs are compared only within one of them."""
+    classes = Counter((costs.machine, costs.threads) for row in rows for costs in row.costs)
+    return sorted(classes, key=lambda key: (-classes[key], key[0], key[1] or 0))
 
 
-def on_machine(row: Row, machine: tuple[str, int | None] | None) -> Costs | None:
+def machine_name(machine: Machine) -> str:
+    """A machine class as text; the number of threads is part of it, since costs depend on it."""
+    name, threads = machine
+    return name if threads is None else f"{name}, {counted(threads, 'thread')}"
+
+
+def on_machine(row: Row, machine: Machine | None) -> Costs | None:
     """The row's costs on one machine class."""
     return next((costs for costs in row.costs if (costs.machine, costs.threads) == machine), None)

@@ -15,9 +15,8 @@ COSTS = ("fit_seconds", "predict_ms_per_row", "query_p50_ms", "query_p99_ms", "p
 
 def table(table: Table) -> str:
     """All rows: by each tested metric the best and the worst place; value, interval and spread of each metric as
-    fractions; costs on the most
-    frequent machine class; flags, selection and command. Unknown cells are empty."""
-    machines = cells.machines(table)
+    fractions; costs on the most frequent machine class; flags, selection and command. Unknown cells are empty."""
+    machines = cells.machines(table.rows)
     head = ["method", "family", "version", *(f"{what} {name}" for name in table.tested for what in ("rank", "rank to"))]
     names = [*table.metrics, *(name for part in table.slices.values() for name in part)]
     head += [title for name in names for title in (name, f"{name} low", f"{name} high", f"{name} sd")]

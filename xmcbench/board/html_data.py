@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from xmcbench.board import cells, fits, html_text, overview
 from xmcbench.board.colours import colours as colours_of
-from xmcbench.board.html_text import COSTS, HASH, TIMES, columns, heading, identity, machine_name, ordered, rounded
+from xmcbench.board.html_text import COSTS, HASH, TIMES, columns, heading, identity, ordered, rounded
 from xmcbench.board.model import FLAGS, LEVEL, Board, Row, Run, Table, Value
 from xmcbench.board.protocol import FIELDS
 
@@ -37,7 +37,7 @@ def _overview(board: Board) -> dict[str, object]:
     counting = {name: overview.counting(board, name) for name in metrics}
     ranks = {name: {s.label: s for s in overview.standings(counting[name], name)} for name in metrics}
     counted = counting[metrics[0]] if metrics else []
-    machine = overview.main_machine(counted)
+    machine = next(iter(cells.machines(row for table in counted for row in table.rows)), None)
     lines = []
     for label in dict.fromkeys(row.label for table in tables for row in table.rows):
         rows = [row for table in tables for row in table.rows if row.label == label]
@@ -50,7 +50,7 @@ def _overview(board: Board) -> dict[str, object]:
     return {
         "metrics": metrics,
         "boards": [len(counting[name]) for name in metrics],
-        "machine": machine_name(*machine) if machine else "",
+        "machine": cells.machine_name(machine) if machine else "",
         "lines": lines,
     }
 
@@ -72,7 +72,7 @@ def _table(table: Table) -> dict[str, object]:
         "tested": [at[name] for name in tested],
         "by": table.tested.index(table.by) if table.tested else 0,
         "parts": [[part, [at[name] for name in names]] for part, names in table.slices.items()],
-        "machines": [machine_name(*each) for each in cells.machines(table)],
+        "machines": [cells.machine_name(each) for each in cells.machines(table.rows)],
         "pairs": [_pairs(table, name) for name in tested],
         "rows": [_row(table, row, metrics, tested) for row in ordered(table)],
         "fits": _fits(table),
@@ -118,7 +118,7 @@ def _short(p: float) -> float:
 
 def _row(table: Table, row: Row, metrics: Sequence[str], tested: Sequence[str]) -> dict[str, object]:
     as_it_is = ("label", "name", "family", "version", "origin", "selection", "command", "floor", "flags")
-    classes = cells.machines(table)
+    classes = cells.machines(table.rows)
     return {
         **{name: getattr(row, name) for name in as_it_is},
         "parameters": [[name, json.dumps(value, ensure_ascii=False)] for name, value in row.parameters.items()],

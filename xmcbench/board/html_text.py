@@ -73,11 +73,6 @@ def identity(table: Table) -> str:
     return "/".join(quote(clean(part), safe="") for part in (table.dataset, table.view))
 
 
-def machine_name(machine: str, threads: int | None) -> str:
-    """A machine class as text; the number of threads is part of it, since costs depend on it."""
-    return machine if threads is None else f"{machine}, {threads} thread{'' if threads == 1 else 's'}"
-
-
 def costs(of: Costs) -> list[float | None]:
     """One number for each of `COSTS`, rounded as shown."""
     return [rounded(getattr(of, field), scale) for _, _, field, scale in COSTS]

@@ -108,14 +108,13 @@ def _slices(table: Table) -> list[str]:
 
 def _costs(table: Table) -> list[str]:
     lines = []
-    for machine in cells.machines(table):
-        threads = "" if machine[1] is None else f", {machine[1]} threads"
+    for machine in cells.machines(table.rows):
         rows = [
             [row.label, *(Markdown(text) for text in cells.cost(costs))]
             for row in table.rows
             if (costs := cells.on_machine(row, machine)) is not None
         ]
-        lines += _part(f"Costs on {markdown(machine[0])}{threads}", _grid(["method", *cells.COSTS], rows))
+        lines += _part(f"Costs on {markdown(cells.machine_name(machine))}", _grid(["method", *cells.COSTS], rows))
         if any("*" in "".join(map(str, row[1:])) for row in rows):
             lines += [f"\\* {FLAGS['busy machine']}.", ""]
     return lines

@@ -112,7 +112,7 @@ def summaries(board: Board) -> list[Summary]:
     return [_summary(table) for table in in_order(board) if cells.ranked(table, table.by)]
 
 
-def fits(tables: Sequence[Table], label: str, machine: tuple[str, int | None]) -> list[Costs]:
+def fits(tables: Sequence[Table], label: str, machine: cells.Machine) -> list[Costs]:
     """The method's costs on a machine class, one for each table where its seconds of a fit are known."""
     costs = [cells.on_machine(row, machine) for table in tables for row in table.rows if row.label == label]
     return [cost for cost in costs if cost is not None and cost.fit_seconds]
@@ -121,12 +121,6 @@ def fits(tables: Sequence[Table], label: str, machine: tuple[str, int | None]) -
 def geometric_mean(values: Sequence[float]) -> float | None:
     """The geometric mean of positive numbers; None if there are none."""
     return statistics.geometric_mean(values) if values else None
-
-
-def main_machine(tables: Sequence[Table]) -> tuple[str, int | None] | None:
-    """The machine class with most costs."""
-    classes = Counter((c.machine, c.threads) for table in tables for row in table.rows for c in row.costs)
-    return min(classes, key=lambda key: (-classes[key], key[0], key[1] or 0), default=None)
 
 
 def _scope(tables: Sequence[Table]) -> str:

@@ -42,7 +42,6 @@ class Costs:
 
 def costs_of(runs_a: Sequence[Record], runs_b: Sequence[Record]) -> Costs:
     """The costs of both sides; times are comparable on one machine with one number of threads."""
-
     (counting_a, busy_a), (counting_b, busy_b) = measured(runs_a), measured(runs_b)
 
     def medians(cost: Callable[[Record], float | None]) -> Pair:

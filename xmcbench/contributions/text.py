@@ -40,10 +40,8 @@ def text_of(report: Report, changes: Sequence[Change], notes: Sequence[str]) -> 
     if not report.new:
         return _join(lines)
     lines += ["## Rows", "", *_some(_rows(changes), head=2), ""]
-    lines += [
-        "Values in percent, means over seeds; in brackets the value that a changed row has now. Repeated rows have"
-    ]
-    lines += ["further runs with the same values.", ""]
+    lines += ["Values in percent, means over seeds; in brackets the value that a changed row has now."]
+    lines += ["Repeated rows have further runs with the same values.", ""]
     lines += ["## How they were made", "", *_some(_made(report.new)), ""]
     lines += ["## What was checked", "", *_some([f"- {_short(line)}" for line in findings(report)])]
     lines += [*_checked(report), ""]

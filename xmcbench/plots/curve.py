@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from xmcbench.board import fits
+from xmcbench.board.cells import Machine, machine_name
 from xmcbench.board.cells import on_machine as costs_on
 from xmcbench.errors import UsageError
 from xmcbench.plots.labels import Label, label_points, unlabelled
 from xmcbench.plots.lines import Look, legend_of_lines, looks
-from xmcbench.plots.selection import Machine, Selection, Shown, checked_metric, interval, on_machine, told
+from xmcbench.plots.selection import Selection, Shown, checked_metric, interval, on_machine
 from xmcbench.plots.sheet import finish, log_axis, panels, short_names
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def draw(selection: Selection, metric: str | None = None) -> Figure:
     axes.set_ylabel(f"{name}, percent")
     selection.about.append(
         f"{selection.facts} Lines lead through the settings than which no other of the method is as fast and better; "
-        f"pale points are the others; upright lines: 95 % interval over test rows. Times on {told(machine)}."
+        f"pale points are the others; upright lines: 95 % interval over test rows. Times on {machine_name(machine)}."
     )
     selection.about.append(f"Values next to points: {'; '.join(varied)}.")
     title = f"{name} by query parameters: {selection.title}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from xmcbench.board.cells import machine_name
 from xmcbench.board.cells import on_machine as costs_on
 from xmcbench.board.colours import colours
 from xmcbench.board.model import Costs
 from xmcbench.errors import UsageError
 from xmcbench.plots.labels import Label, label_points, unlabelled
-from xmcbench.plots.selection import Selection, checked_metric, interval, on_machine, told, without_floor
+from xmcbench.plots.selection import Selection, checked_metric, interval, on_machine, without_floor
 from xmcbench.plots.sheet import finish, legend_of, log_axis, panels
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def draw(selection: Selection, metric: str | None = None) -> Figure:
     selection.drawn = [one.name for one in shown if any(one.name == point.name for _, of in drawn for point in of)]
     seeds = selection.seeds
     selection.about.append(
-        f"{selection.facts} {name}: {seeds}; lines: 95 % interval over test rows. Costs: medians on {told(machine)}."
+        f"{selection.facts} {name}: {seeds}; lines: 95 % interval over test rows. "
+        f"Costs: medians on {machine_name(machine)}."
     )
     if any(point.busy for _, points in drawn for point in points):
         selection.about.append("* times are too high: other processes or compiling took over a tenth of them.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,6 @@ from xmcbench.records.record import DatasetPart, Record
 from xmcbench.records.store import Store, is_record_file
 
 NAMED = 8  # names in a note
-Machine = tuple[str, int | None]  # description, and threads given
 
 
 @dataclass(frozen=True)
@@ -188,29 +186,18 @@ def checked_metric(selection: Selection, metric: str | None, preferred: Sequence
     return name
 
 
-def machine_of(shown: Sequence[Shown]) -> Machine | None:
-    """The machine class with most rows; costs are compared within one. None if no row has costs."""
-    classes = Counter((costs.machine, costs.threads) for one in shown for costs in one.row.costs)
-    return min(classes, key=lambda key: (-classes[key], key[0], key[1] or 0), default=None)
-
-
-def on_machine(selection: Selection, shown: Sequence[Shown]) -> tuple[Machine | None, list[Shown]]:
+def on_machine(selection: Selection, shown: Sequence[Shown]) -> tuple[cells.Machine | None, list[Shown]]:
     """The most frequent machine, and the rows with costs on it; a note names the others."""
-    machine = machine_of(shown)
+    machine = next(iter(cells.machines(one.row for one in shown)), None)
     there = [one for one in shown if cells.on_machine(one.row, machine) is not None]
     names = {one.name for one in there}
     rest = [one for one in shown if one.name not in names]
     selection.note("No costs", [one.name for one in rest if not one.row.costs])
     for one in (one for one in rest if one.row.costs):
-        where = told((one.row.costs[0].machine, one.row.costs[0].threads))
+        newest = one.row.costs[0]
+        where = cells.machine_name((newest.machine, newest.threads))
         selection.notes.append(f"Not shown, since costs of two machines can't be compared: {one.name}, on {where}.")
     return machine, there
-
-
-def told(machine: Machine) -> str:
-    """A machine and its threads in words."""
-    name, threads = machine
-    return name if threads is None else f"{name}, {counted(threads, 'thread')}"
 
 
 def interval(value: Value) -> tuple[float, float] | None:
