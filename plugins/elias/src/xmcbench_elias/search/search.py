@@ -83,7 +83,8 @@ def forced_beam(
     keys = _uniform(logits.shape, torch.float32, generator, part).scatter_(1, beam_clusters, ranks)
     first_true = beam_clusters.shape[1] + 1
     keys[true_rows, true_clusters] = first_true + keys[true_rows, true_clusters]
-    counts = torch.stack([(keys >= minimum).sum(dim=1) for minimum in (1, first_true)])
+    # Torch sums bools into int32 five times as fast as into int64, its default.
+    counts = torch.stack([(keys >= minimum).sum(dim=1, dtype=torch.int32) for minimum in (1, first_true)]).long()
     if part is None:
         longest, most_true = counts.amax(dim=1)
     else:  # its share may have no rows
