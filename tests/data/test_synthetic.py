@@ -64,6 +64,7 @@ def test_name_and_parameters() -> None:
         ("synthetic[per_row=2,per_topic=3]", "per_topic=3.0: more than per_row=2.0"),
         ("synthetic[preset=amazon-670]", "Did you mean 'amazon-670k'"),
         ("synthetic[preset=]", "preset of synthetic"),
+        ("synthetic[texts=2]", "texts='2' is not true or false"),
         ("synthetic[preset=amazon-3m,shift=-1]", "shift=-1.0: at least 0"),
     ],
 )
@@ -278,3 +279,25 @@ def test_a_tenth_of_amazon_670k_is_distributed_as_the_fit_says() -> None:
     even = (np.add.reduceat(by_row, train.indptr[:-1]) / np.diff(train.indptr)).mean()
     best = np.maximum.reduceat(by_row, train.indptr[:-1]).mean()
     assert 0.60 < even / best < 0.75
+
+
+def test_without_texts_everything_else_is_the_same() -> None:
+    with_texts = synthetic.make(synthetic.parameters("synthetic[rows=50,test=20,labels=40,features=60]"))
+    p = synthetic.parameters("synthetic[rows=50,test=20,labels=40,features=60,texts=FALSE]")
+    assert p.name == "synthetic[rows=50,test=20,labels=40,features=60,texts=false]"
+    assert synthetic.parameters(p.name) == p
+    data = synthetic.make(p)
+    assert (data.train.texts, data.test.texts, data.label_texts) == (None, None, None)
+    for split, other in ((data.train, with_texts.train), (data.test, with_texts.test)):
+        assert split.features is not None
+        assert other.features is not None
+        assert (split.features != other.features).nnz == 0
+        assert (split.labels != other.labels).nnz == 0
+    assert data.extra["best_reachable"] == with_texts.extra["best_reachable"]
+    assert "texts" not in with_texts.extra["parameters"]
+
+
+@pytest.mark.parametrize("name", ["amazon-670k", "amazon-3m-tenth", "lf-amazontitles-1.3m"])
+def test_presets_have_texts_where_the_official_files_have_them(name: str) -> None:
+    views = entry(name.removesuffix("-tenth")).views
+    assert synthetic.parameters(f"synthetic[preset={name}]").texts == ("text" in views)

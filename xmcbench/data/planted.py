@@ -138,11 +138,12 @@ def make_split(p: Parameters, world: World, which: str, see: Callable[[Slots, in
                 drawn,
             ]
             counts = distinct(np.concatenate(rows), np.concatenate(ids), last - first, p.features)
-            texts.append(row_texts(counts, words))
+            if p.texts:
+                texts.append(row_texts(counts, words))
             features.append(counts.lengths, counts.ids, unit_rows(counts))
             of_labels = distinct(row, block.label, last - first, p.labels)
             labels.append(of_labels.lengths, of_labels.ids, np.ones(len(of_labels.ids), np.float32))
-    return Split(features.csr(p.features), texts.texts(), labels.csr(p.labels))
+    return Split(features.csr(p.features), texts.texts() if p.texts else None, labels.csr(p.labels))
 
 
 def draw_slots(

@@ -25,6 +25,7 @@ labels, have less than evenly drawn ones. The share of rare labels of Amazon-670
 (WSDM 2017; Machine Learning 2019: up to 80 % of labels are rare). Nothing is known here of the most frequent labels,
 nor of the share of rare labels of the other two: what the presets have is ours.
 
+Amazon-670K and Amazon-3M have no texts of labels, and their official files have features alone: so do their presets.
 Features per row are about 76 of amazon-670k (known; the preset has 79), 11 of lf-amazontitles-1.3m (ours, of a title)
 and about 50 of amazon-3m (ours). `per_row` counts label slots, which is above the labels per row (5.45, 22.20, 36.04)
 since a row may draw a label twice.
@@ -37,7 +38,7 @@ from collections.abc import Mapping
 from xmcbench.data.catalogue import entry
 from xmcbench.errors import unknown
 
-Values = Mapping[str, int | float]
+Values = Mapping[str, int | float]  # bool, for `texts`, is an int
 TENTH = "-tenth"
 SHAPES: dict[str, dict[str, int | float]] = {
     "amazon-670k": {
@@ -48,6 +49,7 @@ SHAPES: dict[str, dict[str, int | float]] = {
         "noise": 0.5,
         "exponent": 0.65,
         "shift": 4.0,
+        "texts": False,
     },
     "lf-amazontitles-1.3m": {
         "per_row": 30.9,
@@ -68,6 +70,7 @@ SHAPES: dict[str, dict[str, int | float]] = {
         "noise": 0.9,
         "exponent": 1.0,
         "shift": 200.0,
+        "texts": False,
     },
 }
 NAMES = tuple(f"{name}{end}" for name in SHAPES for end in ("", TENTH))

@@ -20,6 +20,8 @@ from xmcbench.errors import DataError, UsageError, unknown
 VERSION = 1  # version of the generative model; raise it when the same parameters give other rows
 BYTES_PER_WORD = 16  # of rows, in features and texts together
 RARE = 1e-4  # least probability that a draw of a label's parents has no repeats
+NOT_COUNTS = ("noise", "texts", "preset")  # parameters that have no lowest value
+TRUTH = {"true": True, "false": False}
 STEEPEST = 4  # exponent of frequencies, with which the first label has nearly all rows
 
 
@@ -41,10 +43,11 @@ class Parameters:
     background: float = 5.0  # mean number of noise words per row
     exponent: float = 1.0  # label frequencies are proportional to (rank + shift)^−exponent, where ranks begin at 1
     shift: float = 0.0
+    texts: bool = True  # of rows and labels; without them a data set is as one in XMC text files
     preset: str = ""  # name of the preset that these values were given beside; see `presets`
 
     def __post_init__(self) -> None:
-        values = {key: value for key, value in dataclasses.asdict(self).items() if key not in ("noise", "preset")}
+        values = {key: value for key, value in dataclasses.asdict(self).items() if key not in NOT_COUNTS}
         lowest = dict.fromkeys(values, 1) | {"labels": 2, "seed": 0, "background": 0, "exponent": 0, "shift": 0}
         errors = [f"{key}={value}: at least {lowest[key]}" for key, value in values.items() if not value >= lowest[key]]
         if not 0 <= self.noise <= 1:
@@ -102,7 +105,7 @@ class Parameters:
         values = dataclasses.asdict(self)
         changed = [(key, values[key]) for key in ("preset", *values) if values[key] != default[key]]
         return "synthetic" + (
-            f"[{','.join(f'{key}={value}' for key, value in dict(changed).items())}]" if changed else ""
+            f"[{','.join(f'{key}={spelled(value)}' for key, value in dict(changed).items())}]" if changed else ""
         )
 
 
@@ -123,9 +126,9 @@ def parameters(name: str) -> Parameters:
         if key in values:
             raise UsageError(f"{name!r}: {key} is given twice")
         try:
-            values[key] = types[key](value)
-        except ValueError:
-            expected = "a whole number" if types[key] is int else "a number"
+            values[key] = TRUTH[value.casefold()] if types[key] is bool else types[key](value)
+        except (ValueError, KeyError):
+            expected = {int: "a whole number", bool: "true or false"}.get(types[key], "a number")
             raise UsageError(f"{name!r}: {key}={value!r} is not {expected}") from None
     if "preset" in values:
         values["preset"] = values["preset"].casefold()
@@ -133,8 +136,13 @@ def parameters(name: str) -> Parameters:
     return Parameters(**values)
 
 
+def spelled(value: object) -> str:
+    """A value as it is written in a name."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def make(p: Parameters) -> Parsed:
-    """Generate both splits, label texts (words of a label and its parents), and the ceiling in `extra`.
+    """Generate both splits, label texts (words of a label and its parents) if rows have texts, and the ceiling in `extra`.
 
     DataError if the rows need more memory than is free.
     """
@@ -154,6 +162,7 @@ def make(p: Parameters) -> Parsed:
         f"expected P@k on {rows} test rows of a predictor that knows the generating model and tells the label slots of "
         "a row apart; no method can expect more"
     )
-    parameters_given = {key: value for key, value in dataclasses.asdict(p).items() if key != "preset" or value}
+    absent = {"preset": "", "texts": True}  # not given: data sets from before these parameters are the same
+    parameters_given = {key: value for key, value in dataclasses.asdict(p).items() if value != absent.get(key)}
     extra = {"parameters": parameters_given, "best_reachable": {**ceiling.precision(), "meaning": meaning}}
-    return Parsed(train, test, label_texts=label_texts(world, p.features), extra=extra)
+    return Parsed(train, test, label_texts=label_texts(world, p.features) if p.texts else None, extra=extra)
