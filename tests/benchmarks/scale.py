@@ -1,12 +1,13 @@
 """Growth curves: fit time, memory, size of the model and time per query against the numbers of labels and rows.
 
-    python tests/benchmarks/scale.py [--results FOLDER] [--methods NAMES] [--labels COUNTS] [--rows COUNTS] [--to FILE]
-    python tests/benchmarks/scale.py --methods parabel,xrlinear --labels 16384,65536 --rows 50000
+    python tests/benchmarks/scale.py [--results FOLDER] [--methods NAMES] [--points LABELS:ROWS,…] [--to FILE]
+    python tests/benchmarks/scale.py --methods parabel,xrlinear --points 16384:12000,65536:48000,65536:12000
 
-Each point is one `xmcbench run` in a process of its own, on synthetic rows with amazon-670k's number of features and
-labels per row. Every count of --labels is combined with the first of --rows, and every count of --rows with the first
-of --labels. Finished runs are in the results folder and are not repeated, so that an interrupted call goes on; where
-a run ends without a score, its curve ends, and its reason is printed.
+Each point is one `xmcbench run` in a process of its own, on synthetic rows of amazon-670k's shape with other numbers of
+labels and rows. Of the default points, some have amazon-670k's rows per label, others more or fewer, so that both
+exponents can be fitted; one epoch of every stage stands for dense methods, whose defaults depend on the numbers.
+Finished runs are in the results folder and are not repeated, so that an interrupted call goes on. Where a run ends
+without a score, larger points of its method are left out, and its reason is printed.
 
 For each method and cost y, least squares fit log y = c + α log L + β log N over its points: the exponents. The bill
 is these fits at the sizes of real data sets, which is an extrapolation where no run was as large.
@@ -26,10 +27,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-METHODS = "elias,elias[index=none],parabel,xrlinear,ance"
-LABELS = "16384,65536,262144,670091,2812281"
-ROWS = "50000,200000,490449"
-SHAPE = "features=135909,per_row=5.45,test=1000"
+ONE = "dual_epochs=1,stage1_epochs=1,stage2_epochs=1,finish_epochs=1"
+METHODS = f"elias[{ONE}],elias[{ONE},index=none],parabel,xrlinear,ance[epochs=1]"
+POINTS = "16384:12000,16384:48000,65536:12000,65536:48000,65536:192000,262144:48000,262144:192000,670091:490449"
+PRESET = "amazon-670k"
+TEST = 1000  # rows that are predicted at points that are no preset
 SIZES = {  # labels, training rows
     "amazon-670k": (670_091, 490_449),
     "amazon-3m": (2_812_281, 1_717_899),
@@ -71,15 +73,21 @@ def fit(points: Sequence[Point], cost: int) -> Fit:
     return Fit(*solution.tolist())
 
 
-def pairs(labels: Sequence[int], rows: Sequence[int]) -> list[tuple[int, int]]:
-    """(labels, rows) of the two curves, the smallest first."""
-    return sorted({*((count, rows[0]) for count in labels), *((labels[0], count) for count in rows)})
+def counts(points: str) -> list[tuple[int, int]]:
+    """(labels, rows) of points, the fewest products first."""
+    found = [tuple(int(count) for count in one.split(":")) for one in points.split(",")]
+    return sorted(((labels, rows) for labels, rows in found), key=math.prod)
+
+
+def dataset(labels: int, rows: int) -> str:
+    if (labels, rows) == SIZES[PRESET]:
+        return f"synthetic[preset={PRESET}]"
+    return f"synthetic[preset={PRESET},labels={labels},rows={rows},test={TEST}]"
 
 
 def point(method: str, labels: int, rows: int, options: Sequence[str]) -> Point | str:
     """Run one point, or read it if it was run; a reason if it has no costs."""
-    dataset = f"synthetic[rows={rows},labels={labels},{SHAPE}]"
-    command = [sys.executable, "-m", "xmcbench", "run", method, "--dataset", dataset, "--json", *options]
+    command = [sys.executable, "-m", "xmcbench", "run", method, "--dataset", dataset(labels, rows), "--json", *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     records: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     record = next((one for one in records if one["method"]["name"] == method.partition("[")[0]), None)
@@ -129,7 +137,7 @@ def report(points: dict[str, list[Point]]) -> str:
 
 
 def draw(points: dict[str, list[Point]], file: Path) -> None:
-    """The curves of labels, one panel per cost."""
+    """Costs by the number of labels, one panel per cost; of points with the same labels, the one that costs most."""
     from xmcbench.plots import sheet
 
     sheet.check_file(file)
@@ -139,15 +147,15 @@ def draw(points: dict[str, list[Point]], file: Path) -> None:
         for i, (panel, (title, unit)) in enumerate(zip(axes, COSTS.items(), strict=True)):
             every: list[tuple[float, float]] = []
             for method, found in points.items():
-                rows = min(p.rows for p in found)
-                curve = sorted((p.labels, p.costs[i] / unit) for p in found if p.rows == rows and p.costs[i] > 0)
-                lines.append(*panel.plot(*np.reshape(curve, (-1, 2)).T, marker="o", label=f"{method}, {rows:,} rows"))
-                every += curve
+                costs = [(p.labels, p.costs[i] / unit) for p in found if p.costs[i] > 0]
+                largest = [max(group) for _, group in itertools.groupby(sorted(costs), key=lambda pair: pair[0])]
+                lines.append(*panel.plot(*np.reshape(largest, (-1, 2)).T, marker="o", label=method))
+                every += costs
             panel.set(xscale="log", yscale="log", xlabel="labels", title=title)
             if every:
                 for axis, values in zip((panel.xaxis, panel.yaxis), np.transpose(every), strict=True):
                     sheet.log_axis(axis, values.min(), values.max())
-        sheet.finish(figure, "Growth with the number of labels", lines[: len(points)], [f"synthetic[{SHAPE}]"])
+        sheet.finish(figure, "Growth with the number of labels", lines[: len(points)], [f"the shape of {PRESET}"])
         sheet.save(figure, file)
 
 
@@ -155,22 +163,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", default="results-scale", help="the folder of the runs")
     parser.add_argument("--methods", default=METHODS, help="separated by commas outside brackets")
-    parser.add_argument("--labels", default=LABELS)
-    parser.add_argument("--rows", default=ROWS)
+    parser.add_argument("--points", default=POINTS, help="LABELS:ROWS, separated by commas")
     parser.add_argument("--to", type=Path, help="also draw the curves of labels")
     args, options = parser.parse_known_args()  # the others are options of `xmcbench run`
-    labels, rows = ([int(count) for count in text.split(",")] for text in (args.labels, args.rows))
     points: dict[str, list[Point]] = {}
     for method in split(args.methods):
         found: list[Point] = []
         ended = (math.inf, math.inf)
-        for counts in pairs(labels, rows):
-            if counts[0] >= ended[0] and counts[1] >= ended[1]:
+        for labels, rows in counts(args.points):
+            if labels >= ended[0] and rows >= ended[1]:
                 continue  # larger than what could not be run
-            one = point(method, *counts, ["--results", args.results, *options])
+            one = point(method, labels, rows, ["--results", args.results, *options])
             if isinstance(one, str):
-                print(f"{method} with {counts[0]:,} labels and {counts[1]:,} rows: {one}", file=sys.stderr)
-                ended = counts
+                print(f"{method} with {labels:,} labels and {rows:,} rows: {one}", file=sys.stderr)
+                ended = labels, rows
             else:
                 found.append(one)
         if found:
