@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -59,3 +62,28 @@ def test_what_a_process_holds_is_available_to_it(tmp_path: Path, monkeypatch: py
     assert held() - before > 190 << 20
     assert abs(available() - held()) < 20 << 20
     del taken
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library returns memory by itself")
+def test_a_phase_begins_without_what_earlier_work_left_free(tmp_path: Path) -> None:
+    """Arrays of 4 MiB between small ones: once larger ones were freed, glibc keeps them in its heap."""
+    code = """
+import numpy as np
+from pathlib import Path
+from xmcbench.context import RunContext
+from xmcbench.memory import held
+
+first = np.ones(31 << 20, np.uint8)
+del first
+small, large = [], []
+for _ in range(100):
+    large.append(np.ones(4 << 20, np.uint8))
+    small.append(np.ones(100_000, np.uint8))
+del large
+before = held()
+with RunContext(Path()).phase("next"):
+    print(before, held(), len(small))
+"""
+    output = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, check=True, text=True)
+    before, after, _ = map(int, output.stdout.split())
+    assert before - after > 300 << 20

@@ -17,6 +17,7 @@ import numpy as np
 from xmcbench.checkpoints import Checkpoints, rejected
 from xmcbench.errors import TimeLimit, explain
 from xmcbench.escaping import plain_text
+from xmcbench.memory import trim
 from xmcbench.method import TrainData
 from xmcbench.values import plain
 
@@ -125,8 +126,12 @@ class RunContext:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a named part of the work; the seconds of phases with the same name are summed."""
+        """Time a named part of the work; the seconds of phases with the same name are summed.
+
+        Memory that earlier work left free is returned to the system first, so that no phase holds it.
+        """
         self.check()
+        trim()
         name = plain_text(name, NAME)
         self.reporter.phase(name)
         start = self.clock()

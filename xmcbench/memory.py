@@ -6,6 +6,8 @@ files don't count as held: the system takes them back when it needs them.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +46,17 @@ def held_by(process: Any) -> int:
     """`held` for a `psutil.Process`, whose error it raises if that has ended."""
     info = process.memory_info()
     return int(info.rss) - int(getattr(info, "shared", 0))
+
+
+def trim() -> None:
+    """Return the free memory of this process's heap to the system; nothing where the C library is not glibc.
+
+    glibc keeps what arrays of less than 32 MiB have left free between others: 4 GiB after the training of an ELIAS
+    model with 670,091 labels. It takes milliseconds.
+    """
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if give_back is not None:
+        give_back(ctypes.c_size_t(0))
 
 
 def _limits() -> Iterator[tuple[int, int]]:
