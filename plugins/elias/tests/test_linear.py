@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xmcbench_elias.ranking.linear import Linear, kinds
+from xmcbench_elias.ranking.linear import BALANCED, Linear, kinds, method_of
 
 from tests.methods.subject import same
 from xmcbench.context import Reporter, RunContext
 from xmcbench.errors import DataError
 from xmcbench.method import Inputs
 from xmcbench.methods.ovr import Ovr, OvrParams
-from xmcbench.methods.tree import Bonsai
+from xmcbench.methods.tree import Bonsai, Tree
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
@@ -74,13 +74,22 @@ def test_what_they_tell_does_not_stand_as_elias_own(both: tuple[Linear, RunConte
 def test_saved_and_loaded(both: tuple[Linear, RunContext], tmp_path: Path) -> None:
     both[0].save(tmp_path)
     both[0].save(tmp_path)  # over an older one
-    again = Linear.load(tmp_path)
+    again = Linear.load(tmp_path, TRAIN.n_labels)
     assert tuple(again.methods) == BOTH
     for kind in BOTH:
         assert same(again.predict(kind, TEST, 10, both[1]), both[0].predict(kind, TEST, 10, both[1]))
     (tmp_path / "all" / "ovr.npz").unlink()
     with pytest.raises(DataError, match=r"ovr\.npz"):
-        Linear.load(tmp_path)
+        Linear.load(tmp_path, TRAIN.n_labels)
+
+
+def test_very_many_labels_have_trees_of_balanced_clusters() -> None:
+    few, many = (method_of("trees", n_labels) for n_labels in (BALANCED - 1, BALANCED))
+    assert isinstance(few, Bonsai)
+    assert isinstance(many, Tree)
+    assert (few.params.trees, few.params.clusters) == (3, "kmeans")
+    assert (many.params.trees, many.params.clusters) == (3, "balanced")
+    assert isinstance(method_of("all", BALANCED), Ovr)
 
 
 def test_nothing_is_saved_of_none(tmp_path: Path) -> None:
@@ -88,7 +97,7 @@ def test_nothing_is_saved_of_none(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     none.save(tmp_path / "model")
     assert list((tmp_path / "model").iterdir()) == []
-    assert Linear.load(tmp_path / "model").methods == {}
+    assert Linear.load(tmp_path / "model", TRAIN.n_labels).methods == {}
 
 
 class Counted(Reporter):

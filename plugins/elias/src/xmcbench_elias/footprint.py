@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from xmcbench.method import Facts, Footprint, Machine
 from xmcbench.methods.ance.footprint import TRANSFORMER, embedding_width, feature_rows, prepared_rows
-from xmcbench.methods.ovr import Ovr
 from xmcbench.methods.sizes import TORCH, distinct_features, rows_per_label
-from xmcbench.methods.tree import Bonsai
 from xmcbench_elias.params import EliasParams, settled, sizes
-from xmcbench_elias.ranking.linear import ALL, TREES, kinds_of
+from xmcbench_elias.ranking.linear import kinds_of, method_of
 
 STAGE = 6  # tables of a stage: weights, two moments, best and newest weights, and the weights of stage 1
 DUAL = 4  # tables while the dual encoder trains: weights, two moments, label embeddings
@@ -58,6 +56,5 @@ def _index_bytes(data: Facts, index: str, visited: int, clusters: int, width: in
 def _ranker(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
     """The larger of the linear methods that are fitted one after the other; all of their models are kept."""
     kinds = kinds_of(params.ranker, data.n_labels, data.entries)
-    methods: dict[str, Bonsai | Ovr] = {TREES: Bonsai(Bonsai.info.parameters()), ALL: Ovr(Ovr.info.parameters())}
-    needs = [methods[kind].footprint(data, machine) for kind in kinds]
+    needs = [method_of(kind, data.n_labels).footprint(data, machine) for kind in kinds]
     return Footprint(max((need.memory for need in needs), default=0), sum(need.disk for need in needs) // 2)
