@@ -142,7 +142,7 @@ def spelled(value: object) -> str:
 
 
 def make(p: Parameters) -> Parsed:
-    """Generate both splits, label texts (words of a label and its parents) if rows have any, and the ceiling in `extra`.
+    """Generate both splits, label texts (words of a label and its parents) if rows have any, the ceiling in `extra`.
 
     DataError if the rows need more memory than is free.
     """

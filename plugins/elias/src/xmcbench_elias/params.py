@@ -150,7 +150,7 @@ class EliasParams(EliasControls):
     decay: float = param(0.01, "AdamW's weight decay, except on biases", PAPER, least=0)
     ranker: Literal["both", "trees", "all", "none"] | None = param(
         None,
-        "linear classifiers on the features: three wide trees (Bonsai; from 250,000 labels on, with balanced clusters), "
+        "linear classifiers on the features: three wide trees (Bonsai; from 250,000 labels on, of balanced clusters), "
         "one-vs-rest on all rows, or both",
         CHOICES,
         none="both if one-vs-rest takes minutes, else trees",

@@ -71,7 +71,8 @@ def load(folder: Path, params: EliasParams) -> FittedModel:
             models.append(rebuild(map_npz(path), params, source))
     except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise DataError(f"{path}: not part of an elias model ({error})", "Fit again.") from error
-    fitted = FittedModel(models, first, Linear.load(folder, len(label_counts)), dual, fusion, calibration, label_counts, source)
+    linear = Linear.load(folder, len(label_counts))
+    fitted = FittedModel(models, first, linear, dual, fusion, calibration, label_counts, source)
     if fusion is not None and fusion.parts != fitted.parts():
         parts = ", ".join(sorted(set(fusion.parts) ^ set(fitted.parts())))
         raise DataError(f"{folder}: parts of an elias model are missing or do not match ({parts})", "Fit again.")
