@@ -1,6 +1,6 @@
 """Peak memory and CPU seconds of every stage between a data set's files and a run, each in a process of its own.
 
-    python tests/benchmarks/stages.py [--json] [--dataset 'synthetic[preset=amazon-670k-tenth]'] [--only STAGE,…]
+    python tests/benchmarks/stages.py [--json] [--dataset 'synthetic[preset=amazon-670k-tenth,texts=true]'] [--only STAGE,…]
 
 make             the data set from its parameters
 cache            the same, then written to the cache, hashed, validated and opened again
@@ -137,7 +137,7 @@ def measure(stage: str, name: str, folder: Path) -> dict[str, float]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--json", action="store_true", help="print one JSON object")
-    options.add_argument("--dataset", default="synthetic[preset=amazon-670k-tenth]")
+    options.add_argument("--dataset", default="synthetic[preset=amazon-670k-tenth,texts=true]")
     options.add_argument("--only", default=",".join(STAGES), help="stages, in the order of the list above")
     options.add_argument("--folder", type=Path, help="keep files here, for later stages; default: a temporary folder")
     options.add_argument("--measure", choices=STAGES, help=argparse.SUPPRESS)
