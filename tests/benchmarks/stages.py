@@ -1,6 +1,6 @@
 """Peak memory and CPU seconds of every stage between a data set's files and a run, each in a process of its own.
 
-    python tests/benchmarks/stages.py [--json] [--dataset 'synthetic[preset=amazon-670k-tenth,texts=true]'] [--only STAGE,…]
+    python tests/benchmarks/stages.py [--json] [--dataset NAME] [--only STAGE,…]
 
 make             the data set from its parameters
 cache            the same, then written to the cache, hashed, validated and opened again

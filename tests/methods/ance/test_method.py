@@ -160,6 +160,12 @@ def test_recall_of_the_graph_goes_on_record(tmp_path: Path, world: Dataset) -> N
     assert ctx.notes["search"] == {"by": "hnsw", "labels": 40, "ef": 200, "recall@10 on training rows": 1.0}
 
 
+def test_recall_of_lists_goes_on_record(tmp_path: Path, world: Dataset) -> None:
+    method, ctx = fit(world.train_data(), tmp_path, search="lists")
+    method.warm_up(ctx)
+    assert ctx.notes["search"] == {"by": "lists", "labels": 40, "ef": 200, "recall@10 on training rows": 1.0}
+
+
 def test_the_graph_is_asked_for_where_there_is_none(world: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     said = Ance(AnceParams(search="hnsw")).skip(world.facts(), MACHINE)

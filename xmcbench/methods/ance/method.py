@@ -164,13 +164,13 @@ class Ance:
         if self.classifier is not None:
             self.classifier.rerank(self.sample[:2], near, self.params.temperature, 1)
         facts: dict[str, object] = {"by": self.index.how, "labels": count}
-        if self.index.how == "hnsw":
+        if self.index.how != "exact":
             facts["ef"] = ef
             facts |= {f"recall@{k} on training rows": self.index.recall(self.sample, k, ef) for k in KS if k <= count}
         ctx.note("search", facts)
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
-        """The k nearest labels, re-ranked by the classifier if there is one; `ctx.query["ef"]` is used by hnsw."""
+        """The k nearest labels, re-ranked by the classifier if there is one; `ctx.query["ef"]` is of hnsw and lists."""
         from xmcbench.encoders.encoder import embed, placed
         from xmcbench.methods.ance.dual import unit
 
@@ -198,7 +198,7 @@ class Ance:
         write_npz(folder / FILE, arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; an hnsw graph is rebuilt.
+        """Read what `save` wrote; a graph or lists are made again.
 
         DataError if a file is missing or damaged.
         """

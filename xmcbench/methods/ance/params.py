@@ -95,10 +95,18 @@ class AnceParams(EncoderParams):
         none="bow 2e-2, others 1e-2",
     )
     decay: float = param(0.01, "AdamW's weight decay, except on biases", "ELIAS; BERT", least=0)
-    search: Literal["auto", "exact", "hnsw"] = param(
-        "auto", "exact; hnsw: faiss's graph; auto: hnsw from 200,000 labels on, where faiss is installed", "ours"
+    search: Literal["auto", "exact", "hnsw", "lists"] = param(
+        "auto",
+        "exact; hnsw: faiss's graph; lists: inverted lists; auto: lists from 200,000 labels on, on a CPU",
+        "ours: docs/dense.md",
     )
-    ef: int = param(200, "hnsw: size of the candidate list during search", "ours", above=0, query=(50, 100, 200, 400))
+    ef: int = param(
+        200,
+        "hnsw: size of the candidate list during search; lists: 1/64 of the labels that are compared",
+        "ours",
+        above=0,
+        query=(50, 100, 200, 400),
+    )
 
 
 @dataclass(frozen=True)

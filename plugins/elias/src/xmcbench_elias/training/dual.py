@@ -28,7 +28,7 @@ from xmcbench_elias.network.sharded import Shard
 from xmcbench_elias.network.source import PreparedRows, Source, copied
 from xmcbench_elias.params import Settled
 
-EF = 200  # candidates of the graph search, which is used from 200,000 labels on: the default of `ance`
+EF = 200  # 1/64 of the labels that approximate search compares, from 200,000 labels on: the default of `ance`
 DEAD = 1e-3  # mean |φ| below which label weights of 3 / |φ| would be far too large; trained encoders have above 1
 SAMPLE = 2048  # rows over which |φ| is averaged
 BLOCK = 1 << 14  # label embeddings handed over at a time
