@@ -12,7 +12,9 @@ and then the losses of its labels in all rows. What is added up where:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,12 @@ from torch import Tensor
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.weights import Arrays
 from xmcbench.processes import Ranks
+from xmcbench.scratch import ScratchFile
 from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.model import EMPTY, LABEL_BIAS, EliasModel
 
 DIVIDED = ("label_weight", "label_bias", "adjacency")  # names of weights of labels
+BLOCK = 1 << 14  # labels whose weights rank 0 receives and writes at a time
 DRAWN = 1 << 14  # rows of initial weights drawn at a time: a multiple of 16 numbers, which torch draws together
 
 
@@ -165,33 +169,62 @@ class ShardedModel(EliasModel):
             self.shard.ranks.spread(weight)
 
 
-def whole_weights(weights: Arrays, entries: NDArray[np.int64] | None, shard: Shard) -> Arrays | None:
-    """The `state_dict` of the model of all labels in rank 0, None in others.
+def whole_weights(weights: Arrays, entries: NDArray[np.int64] | None, shard: Shard, folder: Path) -> Arrays | None:
+    """The `state_dict` of the model of all labels in rank 0, mapped from a scratch file in `folder`; None in others.
 
     weights : of this process's model. entries : those of all labels (C, width); None in ranks above 0.
     """
     ranks = shard.ranks
     ranks.told()  # others wait here while rank 0 works alone
-    divided = [name for name in DIVIDED if name in weights]
     if entries is None:
-        for name in divided:
-            ranks.send(torch.from_numpy(weights[name]))
-        return None
-    whole = {**weights, "entries": entries}
-    for name in divided:
-        mine = weights[name]
-        shape = entries.shape if name == "adjacency" else (shard.n_labels, *mine.shape[1:])
-        full = whole[name] = np.zeros(shape, mine.dtype)
-        for sender in range(ranks.count):
+        for name in weights:
             if name == "adjacency":
-                columns, labels = shard.columns(entries, sender)
-                rows, places = np.nonzero(labels < shard.size_of(sender))
-                part = mine if sender == 0 else ranks.received(torch.empty(columns.shape), sender).numpy()
-                full[rows, columns[rows, places]] = part[rows, places]
-            else:
-                shape = (shard.size_of(sender), *mine.shape[1:])
-                part = mine if sender == 0 else ranks.received(torch.empty(shape), sender).numpy()
-                full[sender :: ranks.count] = part
+                ranks.send(torch.from_numpy(weights[name]))
+            elif name in DIVIDED:
+                for part in _parts(weights[name], shard, ranks.rank):
+                    ranks.send(torch.from_numpy(part))
+        return None
+    file, whole = ScratchFile(folder), {}
+    for name, mine in {**weights, "entries": entries}.items():
+        blocks: Iterable[NDArray[Any]] = [mine]
+        shape = mine.shape
+        if name == "adjacency":
+            blocks, shape = [_whole_adjacency(mine, entries, shard)], entries.shape
+        elif name in DIVIDED:
+            blocks, shape = _whole_blocks(mine, shard), (shard.n_labels, *mine.shape[1:])
+        whole[name] = file.put(blocks, shape, mine.dtype)
+    return whole
+
+
+def _parts(table: NDArray[Any], shard: Shard, rank: int) -> Iterator[NDArray[Any]]:
+    """The rows that a rank has in each block of `_whole_blocks`, but none that are empty."""
+    step = max(1, BLOCK // shard.ranks.count)
+    for start in range(0, shard.size_of(rank), step):
+        yield table[start : start + step]
+
+
+def _whole_blocks(mine: NDArray[Any], shard: Shard) -> Iterator[NDArray[Any]]:
+    """The rows of all labels, of rank 0's part of a table and those that the others send, in blocks."""
+    ranks, step = shard.ranks, max(1, BLOCK // shard.ranks.count)
+    for start, part in zip(range(0, shard.size, step), _parts(mine, shard, 0), strict=True):
+        labels = range(start * ranks.count, min((start + step) * ranks.count, shard.n_labels))
+        block = np.empty((len(labels), *mine.shape[1:]), mine.dtype)
+        block[:: ranks.count] = part
+        for sender in range(1, ranks.count):
+            own = block[sender :: ranks.count]
+            if len(own):
+                own[:] = ranks.received(torch.from_numpy(np.empty_like(own)), sender).numpy()
+        yield block
+
+
+def _whole_adjacency(mine: NDArray[Any], entries: NDArray[np.int64], shard: Shard) -> NDArray[Any]:
+    """The adjacency (C, width) of all labels, of rank 0's part and those that the others send."""
+    whole = np.zeros(entries.shape, mine.dtype)
+    for sender in range(shard.ranks.count):
+        columns, labels = shard.columns(entries, sender)
+        rows, places = np.nonzero(labels < shard.size_of(sender))
+        part = mine if sender == 0 else shard.ranks.received(torch.empty(columns.shape), sender).numpy()
+        whole[rows, columns[rows, places]] = part[rows, places]
     return whole
 
 

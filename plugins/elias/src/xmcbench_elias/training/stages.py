@@ -26,33 +26,14 @@ from xmcbench_elias.training.train import Stage, StageHistory
 
 @dataclass
 class TrainedModel:
-    """One model after both stages, its weights after stage 1 (mapped from a checkpoint), and each stage's history.
+    """One model after both stages, its weights after stage 1, and each stage's history.
 
-    `stage_1_entries` are those of all labels, in rank 0 of several processes.
+    `first` has all labels and is mapped from a file; of several processes, rank 0 alone has it.
     """
 
     model: EliasModel
-    stage_1_weights: Arrays
-    stage_1_entries: NDArray[np.int64] | None
+    first: Arrays | None
     histories: list[StageHistory]
-
-    def first(self, params: Settled, source: Source) -> EliasModel | None:
-        """The model as it was after stage 1; of several processes, in rank 0 alone."""
-        return self._rebuilt(self.stage_1_weights, self.stage_1_entries, params, source)
-
-    def whole(self, params: Settled, source: Source) -> EliasModel | None:
-        """The model of all labels; of several processes, in rank 0 alone."""
-        if not isinstance(self.model, ShardedModel):
-            return self.model
-        return self._rebuilt(weights_of(self.model), self.model.all_entries, params, source)
-
-    def _rebuilt(
-        self, weights: Arrays, entries: NDArray[np.int64] | None, params: Settled, source: Source
-    ) -> EliasModel | None:
-        if isinstance(self.model, ShardedModel):
-            whole = whole_weights(weights, entries, self.model.shard)
-            return None if whole is None else rebuild(whole, params, source)
-        return rebuild(weights, params, source)
 
 
 @dataclass
@@ -78,16 +59,22 @@ class Plan:
 def train_model(plan: Plan) -> TrainedModel:
     """Train both stages; finished parts are loaded from checkpoints."""
     model, clusters, first_history = stage_1(plan)
-    stage_1_entries: NDArray[np.int64] | None = None
     if isinstance(model, ShardedModel):
-        stage_1_weights = {name: value.copy() for name, value in weights_of(model).items()}
-        stage_1_entries = model.all_entries
+        first = whole_weights(weights_of(model), model.all_entries, model.shard, plan.ctx.folder)
     else:
         checkpoint = plan.ctx.checkpoints.load(plan.name("stage 1"))
         assert checkpoint is not None  # `Stage.run` saved it
-        stage_1_weights = grouped(checkpoint[0])["best"]
+        first = grouped(checkpoint[0])["best"]
     second_history = stage_2(plan, model, clusters)
-    return TrainedModel(model, stage_1_weights, stage_1_entries, [first_history, second_history])
+    return TrainedModel(model, first, [first_history, second_history])
+
+
+def whole_model(plan: Plan, model: EliasModel) -> EliasModel | None:
+    """The model of all labels; of several processes, a copy in rank 0 alone, mapped from a file."""
+    if not isinstance(model, ShardedModel):
+        return model
+    weights = whole_weights(weights_of(model), model.all_entries, model.shard, plan.ctx.folder)
+    return None if weights is None else rebuild(weights, plan.params, plan.source)
 
 
 def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> StageHistory:
