@@ -97,13 +97,13 @@ def test_rank_0_writes_one_record_for_all(tmp_path: Path) -> None:
 def test_a_process_that_hangs_ends_the_run_which_resumes(tmp_path: Path) -> None:
     words = "run", f"{QUICK[:-1]},batch=64]", "--dataset", TINY
     first, second = start([("-c", STOPPING, *words)] * 2, tmp_path)
-    code, _, errors = ended(first)
+    code, output, _ = ended(first)
     assert second.poll() is None  # it is stopped
     second.send_signal(signal.SIGCONT)
     assert ended(second) == (0, "", "")
     assert code == 1
     named = f"rank 1 on {socket.gethostname()} no longer answers"
-    assert named in errors
+    assert named in output
     (record,) = Store(tmp_path).records()
     assert (record.method.name, record.status) == ("elias", "interrupted")
     assert record.reason is not None
