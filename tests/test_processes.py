@@ -109,6 +109,46 @@ def test_others_name_the_process_that_is_lost(tmp_path: Path, how: str) -> None:
             assert " no longer answers" in reason or " has not answered for 2 s" in reason
 
 
+def hanging(ranks: Ranks, path: str, how: str) -> None:
+    """Rank 1 is stopped, or its main thread is, until the others have written what they learn of it."""
+    import torch
+
+    pids = ranks.exchange(os.getpid())
+    ranks.sum(torch.ones(1))
+    if ranks.rank == 1 and how == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif ranks.rank == 1:
+        wait_for(f"{path}0", f"{path}2")
+    try:
+        ranks.sum(torch.ones(1))
+    except ProcessLost as lost:
+        ranks.ended(str(lost))
+        Path(f"{path}{ranks.rank}").write_text(str(lost))
+    if ranks.rank == 0:  # here it has the store
+        wait_for(f"{path}2")
+        os.kill(pids[1], signal.SIGCONT)
+        wait_for(f"{path}1")
+
+
+def wait_for(*paths: str) -> None:
+    stop = time.monotonic() + 60
+    while not all(map(os.path.exists, paths)) and time.monotonic() < stop:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("how", "fault"), [("stopped", "no longer answers"), ("waits", "did not join an exchange of")])
+def test_a_process_that_hangs_is_named_after_the_limit_and_ends_when_it_continues(
+    how: str, fault: str, tmp_path: Path
+) -> None:
+    assert together(3, hanging, tmp_path / "rank", how, answer=5.0) == [0, 0, 0]
+    said = [(tmp_path / f"rank{rank}").read_text() for rank in range(3)]
+    assert all(said)
+    of_first = [text for text in said[::2] if text.startswith("rank 1 on ") and fault in text]
+    assert of_first, said  # the other one may have noticed first that this one has ended
+    assert said[1].startswith("rank 0 on ") or said[1].startswith("rank 2 on ")
+    assert " has ended: rank 1 on " in said[1] or " has ended: rank " in said[1]
+
+
 def test_alone_there_is_nobody_to_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)

@@ -1,7 +1,7 @@
 """Several processes that work on one run, for tests: forked in a new interpreter, which has started no thread yet.
 
-`python -m tests.together COUNT PORT MODULE FUNCTION ARGUMENT…` calls `FUNCTION(ranks, ARGUMENT…)` of a module in each;
-`ranks` is None if COUNT is 1.
+`python -m tests.together COUNT PORT ANSWER MODULE FUNCTION ARGUMENT…` calls `FUNCTION(ranks, ARGUMENT…)` of a module in
+each; `ranks` is None if COUNT is 1. ANSWER is that of `xmcbench.processes`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def together(count: int, work: Callable[..., object], *arguments: object, seconds: float = 300) -> list[int]:
-    """The exit codes of `count` processes that call a function of a module; killed after `seconds`."""
+def together(
+    count: int, work: Callable[..., object], *arguments: object, seconds: float = 300, answer: float = 600
+) -> list[int]:
+    """The exit codes of `count` processes that call a function of a module; killed after `seconds`.
+
+    One that joins no exchange of the others for `answer` seconds is lost.
+    """
     module = work.__module__ if work.__module__ != "__main__" else sys.modules["__main__"].__spec__.name
-    command = [sys.executable, "-m", "tests.together", str(count), str(free_port()), module, work.__name__]
+    command = [sys.executable, "-m", "tests.together", str(count), str(free_port()), str(answer)]
+    command += [module, work.__name__]
     done = subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=seconds)
     sys.stderr.write(done.stderr)
     done.check_returncode()
@@ -37,7 +43,7 @@ def free_port() -> int:
 
 
 def main() -> None:
-    count, port, module, function, *arguments = sys.argv[1:]
+    count, port, answer, module, function, *arguments = sys.argv[1:]
     work: Callable[..., int | None] = getattr(importlib.import_module(module), function)
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": count}
     os.environ |= {**address, "WORLD_SIZE": count, "OMP_NUM_THREADS": "1"}
@@ -52,6 +58,7 @@ def main() -> None:
         try:
             from xmcbench import processes
 
+            processes.ANSWER = float(answer)
             ranks = processes.start("cpu")
             try:
                 code = work(ranks, *arguments) or 0

@@ -117,6 +117,7 @@ class Ranks:
         self.rank, self.count, self.nodes = rank, count, ["an unknown node"] * count
         self._store = store
         self._exchanges = 0
+        self._joined = 0  # exchanges of tensors among all processes that this one has joined
         self._seen: dict[int, tuple[bytes, float]] = {}  # last beat of a process, and when it was new
         self._stopped = threading.Event()
         threading.Thread(target=self._beat, args=(store.clone(),), name="beat", daemon=True).start()
@@ -126,7 +127,7 @@ class Ranks:
         with suppress(RuntimeError):  # the store ends with the other processes
             while not self._stopped.wait(BEAT):
                 number += 1
-                store.set(f"beat {self.rank}", str(number))
+                store.set(f"beat {self.rank}", f"{number} {self._joined}")
 
     # texts
 
@@ -227,13 +228,29 @@ class Ranks:
             return self._no_store().message
         return f"{', '.join(silent)} no longer {'answers' if len(silent) == 1 else 'answer'}" if silent else ""
 
+    def _late(self) -> str:
+        """The processes that have a beat, but have joined fewer exchanges than this one; "" if there are none."""
+        try:
+            beats = {
+                other: self._store.get(f"beat {other}").split() for other in range(self.count) if other != self.rank
+            }
+        except RuntimeError:
+            return ""
+        late = [self.name(other) for other, beat in beats.items() if int(beat[1]) < self._joined]
+        return f"{', '.join(late)} did not join an exchange of the others" if late else ""
+
     def joined(self, operation: Callable[[], T]) -> T:
         """The result of an operation of torch.distributed in which all processes take part."""
+        self._joined += 1
+        return self._done(operation)
+
+    def _done(self, operation: Callable[[], T]) -> T:
         try:
             return operation()
         except RuntimeError as error:
-            what = self.missing() or f"an exchange between processes failed ({plain_text(error, 200)})"
-            raise ProcessLost(what, RESTART) from error
+            fault = f"({plain_text(error, 200)})"
+            missing = self.missing() or (f"{late} {fault}" if (late := self._late()) else "")
+            raise ProcessLost(missing or f"an exchange between processes failed {fault}", RESTART) from error
 
     # tensors
 
@@ -270,13 +287,13 @@ class Ranks:
         """Send a tensor to rank 0."""
         import torch.distributed as dist
 
-        self.joined(lambda: dist.send(tensor.contiguous(), 0))
+        self._done(lambda: dist.send(tensor.contiguous(), 0))
 
     def received(self, tensor: Tensor, sender: int) -> Tensor:
         """Fill a tensor with the one that `sender` sends, of the same shape."""
         import torch.distributed as dist
 
-        self.joined(lambda: dist.recv(tensor, sender))
+        self._done(lambda: dist.recv(tensor, sender))
         return tensor
 
     def arrays(self, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:

@@ -1,10 +1,12 @@
-"""Seconds per step and peak memory of each process, of ELIAS's network over 1, 2 and 4 processes of this machine.
+"""Seconds per step and memory of each process, of ELIAS's network over 1, 2 and 4 processes of this machine.
 
-    python -m tests.benchmarks.elias_processes --labels 131072 --rows 4096
+    python -m tests.benchmarks.elias_processes --labels 131072 262144 --rows 4096
 
-Both stages are trained for one epoch each, without dual encoder and ranker. Cores are divided among the processes. The
-share is that of the largest process of the peak of one; it includes Python and libraries, of which "base" is the peak
-before the fit.
+Both stages are trained for one epoch each, without dual encoder and ranker. Cores are divided among the processes.
+"held" is the most memory of a process at any time, without pages of files, as `xmcbench.memory` counts it, looked at
+every 20 ms; "resident" is the system's peak, with pages of libraries and mapped files. A share is that of the largest
+process of what one process has. All include Python and libraries: "before" is what is held before the fit. Below,
+what is held in each stage, by rank 0 and by the largest of the others.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 from statistics import median
@@ -20,19 +23,34 @@ from typing import Any
 
 from tests.together import together
 from xmcbench.context import Reporter, RunContext
+from xmcbench.memory import held
 from xmcbench.processes import Ranks
 from xmcbench.runs.machine import available_cores, thread_limits
 from xmcbench.runs.measure import PeakMemory
 
 PARAMS = {"dual_epochs": 0, "ranker": "none", "stage1_epochs": 1, "stage2_epochs": 1, "finish_epochs": 0}
+MIB = 1 << 20
+WIDTHS = (("held", 8), ("resident", 12))
+LOOK = 0.02  # seconds between two looks at the memory
 
 
-class Steps(Reporter):
-    """Seconds between the steps of each stage."""
+class Stages(Reporter):
+    """Seconds between the steps of each stage, and the most bytes held in it."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {"stage 1": [], "stage 2": []}
-        self.name, self.last = "", 0.0
+        self.held = {"before": held()}
+        self.name, self.last = "before", 0.0
+        self._end = threading.Event()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        while not self._end.wait(LOOK):
+            name = self.name
+            self.held[name] = max(self.held.get(name, 0), held())
+
+    def close(self) -> None:
+        self._end.set()
 
     def phase(self, name: str) -> None:
         self.name, self.last = name, 0.0
@@ -52,37 +70,55 @@ def fitted(ranks: Ranks | None, file: str, labels: str, rows: str) -> None:
     from xmcbench.data import load
 
     rank, count = (0, 1) if ranks is None else (ranks.rank, ranks.count)
-    dataset = load(f"synthetic[labels={labels},rows={rows},test=100,features=50000]")
-    steps = Steps()
-    with tempfile.TemporaryDirectory() as folder, PeakMemory() as before:
-        ctx = RunContext(Path(folder), ranks=ranks, reporter=steps)
-    with PeakMemory() as memory, thread_limits(max(1, available_cores() // count)):
-        ctx.folder.mkdir()
-        Elias(EliasParams(**PARAMS)).fit(dataset.train_data(), ctx)
-    measured: dict[str, Any] = {stage: median(seconds[2:]) for stage, seconds in steps.seconds.items()}
-    Path(f"{file}.{rank}").write_text(json.dumps({**measured, "peak": memory.rss_bytes, "base": before.rss_bytes}))
+    train = load(f"synthetic[labels={labels},rows={rows},test=100,features=50000]").train_data()
+    stages = Stages()
+    threads = max(1, available_cores() // count)
+    with tempfile.TemporaryDirectory() as folder, PeakMemory() as memory, thread_limits(threads):
+        Elias(EliasParams(**PARAMS)).fit(train, RunContext(Path(folder), ranks=ranks, reporter=stages))
+    stages.close()
+    measured = {stage: median(seconds[2:]) for stage, seconds in stages.seconds.items()}
+    Path(f"{file}.{rank}").write_text(json.dumps({**measured, "resident": memory.rss_bytes, "held": stages.held}))
+
+
+def measured(count: int, labels: int, rows: int) -> list[dict[str, Any]]:
+    """What each of `count` processes measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "out")
+        codes = together(count, fitted, file, labels, rows, seconds=3600)
+        if any(codes):
+            raise SystemExit(f"{count} processes ended with {codes}")
+        return [json.loads(Path(f"{file}.{rank}").read_text()) for rank in range(count)]
+
+
+def show(labels: int, rows: int, counts: list[int]) -> None:
+    """Measure, and print the lines of one number of labels."""
+    print(f"{labels:,} labels\nprocesses  stage 1 s/step  stage 2 s/step  held MiB  share  resident MiB  share")
+    first: dict[str, float] = {}
+    by_stage = {}
+    for count in counts:
+        found = measured(count, labels, rows)
+        held_by = [max(one["held"].values()) for one in found]
+        peaks = {"held": max(held_by) / MIB, "resident": max(one["resident"] for one in found) / MIB}
+        first = first or peaks
+        speed = "  ".join(f"{found[0][stage]:14.3f}" for stage in ("stage 1", "stage 2"))
+        memory = "  ".join(f"{peaks[kind]:{width}.0f}  {peaks[kind] / first[kind]:5.2f}" for kind, width in WIDTHS)
+        print(f"{count:9}  {speed}  {memory}", flush=True)
+        by_stage[count] = found
+    for count, found in by_stage.items():
+        for name in found[0]["held"]:
+            others = [one["held"].get(name, 0) / MIB for one in found[1:]]
+            of_others = f", others at most {max(others):.0f}" if others else ""
+            print(f"  {count} processes, {name}: rank 0 held {found[0]['held'][name] / MIB:.0f} MiB{of_others}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--labels", type=int, default=131_072)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--labels", type=int, nargs="+", default=[131_072])
     parser.add_argument("--rows", type=int, default=4_096)
-    parser.add_argument("--processes", default="1,2,4")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     given = parser.parse_args()
-    print("processes  stage 1 s/step  stage 2 s/step  peak MiB of each  base MiB  share")
-    first = 0
-    for count in map(int, given.processes.split(",")):
-        with tempfile.TemporaryDirectory() as folder:
-            file = os.path.join(folder, "out")
-            codes = together(count, fitted, file, given.labels, given.rows, seconds=3600)
-            if any(codes):
-                raise SystemExit(f"{count} processes ended with {codes}")
-            found = [json.loads(Path(f"{file}.{rank}").read_text()) for rank in range(count)]
-        peaks = [one["peak"] for one in found]
-        first = first or peaks[0]
-        speed = "  ".join(f"{found[0][stage]:14.3f}" for stage in ("stage 1", "stage 2"))
-        each = ", ".join(f"{peak / 2**20:.0f}" for peak in peaks)
-        print(f"{count:9}  {speed}  {each:>16}  {found[0]['base'] / 2**20:8.0f}  {max(peaks) / first:5.2f}", flush=True)
+    for labels in given.labels:
+        show(labels, given.rows, given.processes)
 
 
 if __name__ == "__main__":

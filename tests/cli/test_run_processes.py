@@ -3,28 +3,66 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.together import free_port
 from xmcbench.records.store import Store
 
+QUICK = "elias[dual_epochs=0,ranker=none,stage1_epochs=2,stage2_epochs=1,finish_epochs=1]"
+# `xmcbench run` with a short limit, whose process of rank 1 stops in the second step of epoch 2 of stage 1
+STOPPING = """
+import os, signal, sys
+os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as processes.start sets it, before torch is imported
+from xmcbench import processes
+from xmcbench.methods import training
+
+processes.ANSWER, training.CHECKPOINT_EVERY = 20.0, 0.0
+epoch = training.Loop.epoch
+
+def stopping(loop, number, epochs, batches, loss_of):
+    def loss_or_stop(step, batch):
+        if (loop.name, number, step, os.environ["RANK"]) == ("stage 1", 1, 1, "1"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return loss_of(step, batch)
+
+    return epoch(loop, number, epochs, batches, loss_or_stop)
+
+training.Loop.epoch = stopping
+sys.argv[0] = "xmcbench"
+from xmcbench.cli.main import main
+main()
+"""
 TINY = "synthetic[labels=40,rows=300,test=50]"
 Ended = tuple[int, str, str]
 
 
 def run(*words: str, others: tuple[str, ...] | None = None, folder: Path) -> list[Ended]:
     """Exit code, standard output and standard error of two processes; `others`: the words of the second."""
+    started = [("-m", "xmcbench", "run", *words), ("-m", "xmcbench", "run", *(words if others is None else others))]
+    return [ended(process) for process in start(started, folder)]
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    output, errors = process.communicate(timeout=280)
+    return process.returncode, output, errors
+
+
+def start(programs: list[tuple[str, ...]], folder: Path) -> list[subprocess.Popen[str]]:
+    """Two processes of one run, from the arguments of Python of each."""
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     started = []
-    for rank, arguments in enumerate((words, words if others is None else others)):
-        command = [sys.executable, "-m", "xmcbench", "run", *arguments, "--results", str(folder), "--device", "cpu"]
+    for rank, arguments in enumerate(programs):
+        command = [sys.executable, *arguments, "--results", str(folder), "--device", "cpu"]
         environment = os.environ | address | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
-    outputs = [process.communicate(timeout=280) for process in started]
-    return [(process.returncode, *output) for process, output in zip(started, outputs, strict=True)]
+    return started
 
 
 def test_a_method_that_is_not_divided_is_refused_once(tmp_path: Path) -> None:
@@ -46,11 +84,33 @@ def test_another_seed_in_another_process_is_refused(tmp_path: Path) -> None:
 
 
 def test_rank_0_writes_one_record_for_all(tmp_path: Path) -> None:
-    quick = "elias[dual_epochs=0,ranker=none,stage1_epochs=1,stage2_epochs=1,finish_epochs=1]"
-    first, second = run(quick, "--dataset", TINY, folder=tmp_path)
+    first, second = run(QUICK, "--dataset", TINY, folder=tmp_path)
     assert (first[0], second) == (0, (0, "", ""))
     elias, popularity = Store(tmp_path).records()
     assert (elias.method.name, elias.status, popularity.method.name) == ("elias", "ok", "popularity")
     processes = elias.notes["processes"]
     assert (processes["count"], len(processes["nodes"]), len(processes["peak_rss_bytes"])) == (2, 2, 2)
     assert "processes" not in popularity.notes
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_ends_the_run_which_resumes(tmp_path: Path) -> None:
+    words = "run", f"{QUICK[:-1]},batch=64]", "--dataset", TINY
+    first, second = start([("-c", STOPPING, *words)] * 2, tmp_path)
+    code, output, _ = ended(first)
+    assert second.poll() is None  # it is stopped
+    second.send_signal(signal.SIGCONT)
+    assert ended(second) == (0, "", "")
+    assert code == 1
+    named = f"rank 1 on {socket.gethostname()} no longer answers"
+    assert named in output
+    (record,) = Store(tmp_path).records()
+    assert (record.method.name, record.status) == ("elias", "interrupted")
+    assert record.reason is not None
+    assert record.reason.startswith(named)
+    assert list(tmp_path.glob("work/*/method/checkpoints/stage 1, rank 1 of 2, a.npz"))
+    done, other = run(*words[1:], folder=tmp_path)
+    assert (done[0], other) == (0, (0, "", ""))
+    elias = next(record for record in Store(tmp_path).records() if record.status == "ok")
+    assert (elias.method.name, elias.costs.attempts) == ("elias", 2)
+    assert not list(tmp_path.glob("work/*"))

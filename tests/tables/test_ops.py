@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from torch import Tensor
 
 from xmcbench.tables import ops, torch_ops
 from xmcbench.tables.ops import bag, gather_dot
-from xmcbench.tables.optim import RowAdamW, warm_then_linear
+from xmcbench.tables.optim import DenseAdamW, Optimisers, RowAdamW, warm_then_linear
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -239,3 +243,48 @@ def test_learning_rate_goes_up_then_down() -> None:
     assert factors[0] == pytest.approx(0.1)
     assert 0 < factors[-1] < 0.02
     assert warm_then_linear(0, 1) == 1.0
+
+
+def two_groups(seed: int) -> list[dict[str, Any]]:
+    """Groups of two and one parameters, one of which has a gradient in the second step alone."""
+    generator = torch.Generator().manual_seed(seed)
+    some = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((3, 2), (2,), (4,))]
+    return [{"params": some[:2], "lr": 0.1, "weight_decay": 0.1}, {"params": some[2:], "lr": 0.02}]
+
+
+def put_gradients(groups: list[dict[str, Any]], step: int) -> None:
+    parameters = [p for group in groups for p in group["params"]]
+    for number, p in enumerate(parameters):
+        if step or number != 1:
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * step + number))
+
+
+def test_dense_parameters_move_as_by_torch_also_after_a_restart() -> None:
+    ours, theirs = two_groups(4), two_groups(4)
+    dense = DenseAdamW(ours)
+    torchs = torch.optim.AdamW(theirs, weight_decay=0.0, fused=True)
+    rates = [group["lr"] for group in torchs.param_groups]
+    for step in range(4):
+        if step == 2:
+            arrays = {f"dense {name}": value.copy() for name, value in dense.arrays().items()}
+            optimisers = Optimisers([], ours, 0.0)
+            optimisers.restore(arrays)
+            dense = optimisers.dense
+        for group, rate in zip(torchs.param_groups, rates, strict=True):
+            group["lr"] = rate * (1 - 0.2 * step)
+        put_gradients(ours, step)
+        put_gradients(theirs, step)
+        dense.step(1 - 0.2 * step)
+        torchs.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        for p, q in zip(mine["params"], other["params"], strict=True):
+            assert torch.equal(p, q)
+            assert p.grad is None
+
+
+def test_training_does_not_import_the_compiler_of_torch() -> None:
+    """It takes 74 MiB of each process."""
+    code = "import sys, torch\nfrom xmcbench.tables.optim import Optimisers\np = torch.nn.Parameter(torch.ones(2))\n"
+    code += "o = Optimisers([], [{'params': [p], 'lr': 1.0}], 0.0)\np.grad = torch.ones(2)\no.step(1.0)\n"
+    code += "assert p.data[0] < 1\nassert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

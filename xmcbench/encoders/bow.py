@@ -118,11 +118,15 @@ class BowEncoder(Encoder):
 
     def forward(self, batch: Bag, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """See `Encoder`. On a GPU the layer's product is in bf16."""
-        summed = bag(self.embed, *batch)
+        summed = self.summed(batch)
         hidden = drop(torch.relu(summed + self.embed_bias), dropout, generator)
         with half_products(summed):
             mixed = (hidden @ self.mix.T).to(summed.dtype)
         return hidden + drop(torch.relu(mixed + self.mix_bias), dropout, generator)
+
+    def summed(self, batch: Bag) -> Tensor:
+        """(n, D): Σ x_f · E_f of each row."""
+        return bag(self.embed, *batch)
 
     def tables(self) -> list[nn.Parameter]:
         """The feature embeddings."""

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.optim.adamw import adamw
 
 from xmcbench.tables import kernels, ops
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+STATE = ("step", "exp_avg", "exp_avg_sq")  # names of a parameter's arrays in checkpoints: those of torch
 
 # Bytes of a table from which its rows share their second moment: 524,288 labels at D = 256, whose optimiser needs a
 # third less memory and moves a quarter fewer bytes. Below, memory is no constraint. Quality: docs/scale.md.
@@ -113,6 +115,55 @@ def warm_then_linear(step: int, total: int, warm_up: float = 0.1) -> float:
     return (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))
 
 
+class DenseAdamW:
+    """AdamW for groups of parameters by a function of torch, whose class would import its compiler: 74 MiB.
+
+    Attributes
+    ----------
+    groups : each with "params", "lr" and "weight_decay".
+    state : (step, first, second moment) of each parameter that had a gradient.
+    """
+
+    def __init__(self, groups: Sequence[dict[str, Any]]) -> None:
+        """`groups`: "weight_decay" is 0 where it is missing."""
+        self.groups = [{"weight_decay": 0.0, **group} for group in groups]
+        self.parameters: list[torch.nn.Parameter] = [p for group in self.groups for p in group["params"]]
+        self.state: dict[torch.nn.Parameter, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+
+    def step(self, factor: float) -> None:
+        """One update at `factor` times the learning rates; gradients are dropped."""
+        for group in self.groups:
+            moved = [p for p in group["params"] if p.grad is not None]
+            for p in moved:
+                if p not in self.state:
+                    steps = torch.zeros((), dtype=torch.float32, device=p.device)
+                    self.state[p] = steps, torch.zeros_like(p.data), torch.zeros_like(p.data)
+            steps_of, firsts, seconds = ([self.state[p][i] for p in moved] for i in range(3))
+            with torch.no_grad():
+                adamw(
+                    moved, [p.grad for p in moved], firsts, seconds, [], steps_of, fused=True, amsgrad=False,
+                    maximize=False, beta1=BETA1, beta2=BETA2, eps=EPSILON, lr=group["lr"] * factor,
+                    weight_decay=group["weight_decay"],
+                )  # fmt: skip
+            for p in moved:
+                p.grad = None
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays that `restore` reads, by "NUMBER/NAME"."""
+        arrays = {}
+        for number, p in enumerate(self.parameters):
+            for name, value in zip(STATE, self.state.get(p, ()), strict=False):
+                arrays[f"{number}/{name}"] = value.cpu().numpy()
+        return arrays
+
+    def restore(self, numbers: dict[int, dict[str, NDArray[Any]]]) -> None:
+        """Resume from the arrays of each parameter, by its number over all groups."""
+        for number, arrays in numbers.items():
+            p = self.parameters[number]
+            step, first, second = (torch.from_numpy(np.array(arrays[name])).to(p.device) for name in STATE)
+            self.state[p] = step, first, second
+
+
 class Optimisers:
     """AdamW for a whole model: row-wise for its tables, torch's for all other parameters."""
 
@@ -126,15 +177,11 @@ class Optimisers:
         weight decay. `groups`: torch's parameter groups, with learning rates and optionally `weight_decay`.
         """
         self.tables = [RowAdamW(table, rate, decay, None, *whole) for table, rate, *whole in tables]
-        self.dense = torch.optim.AdamW(list(groups), betas=(BETA1, BETA2), eps=EPSILON, weight_decay=0.0, fused=True)
-        self.rates = [group["lr"] for group in self.dense.param_groups]
+        self.dense = DenseAdamW(groups)
 
     def step(self, factor: float) -> None:
         """One update at `factor` times the learning rates; gradients are dropped."""
-        for group, rate in zip(self.dense.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
-        self.dense.step()
-        self.dense.zero_grad(set_to_none=True)
+        self.dense.step(factor)
         for table in self.tables:
             table.step(factor)
 
@@ -146,9 +193,7 @@ class Optimisers:
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays that `restore` reads."""
         arrays = {f"table {i}/{key}": v for i, t in enumerate(self.tables) for key, v in t.state().items()}
-        for i, state in self.dense.state_dict()["state"].items():
-            arrays.update({f"dense {i}/{key}": value.cpu().numpy() for key, value in state.items()})
-        return arrays
+        return arrays | {f"dense {key}": value for key, value in self.dense.arrays().items()}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Resume from the arrays of `state`."""
@@ -158,10 +203,5 @@ class Optimisers:
             parts.setdefault(part, {})[rest] = value
         for i, table in enumerate(self.tables):
             table.restore(parts[f"table {i}"])
-        dense_state = self.dense.state_dict()
-        names = [part for part in parts if part.startswith("dense ")]
-        dense_state["state"] = {
-            int(part.split()[1]): {key: torch.from_numpy(np.array(v)) for key, v in parts[part].items()}
-            for part in names
-        }
-        self.dense.load_state_dict(dense_state)
+        prefix = "dense "
+        self.dense.restore({int(part[len(prefix) :]): parts[part] for part in parts if part.startswith(prefix)})

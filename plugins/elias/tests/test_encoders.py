@@ -224,7 +224,7 @@ def test_rates_and_decay_of_an_encoder() -> None:
     source = Source(Hashed(), 24)
     params = settled(dataclasses.replace(SMALL, encoder="hashed", rate=5e-3), 40)
     model = build(source, 40, np.arange(40)[None], params, 0)
-    groups = optimisers(model, params, 0.5).dense.param_groups
+    groups = optimisers(model, params, 0.5).dense.groups
     found = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     names = {name: found.get(id(p)) for name, p in model.named_parameters()}
     assert names.pop("encoder.words") is None  # frozen
@@ -243,8 +243,8 @@ def test_rates_of_what_starts_anew_in_a_stage() -> None:
     made = optimisers(model, params, 0.5, 0.25)
     rates = {id(table.table): table.rate for table in made.tables}
     assert rates == {id(model.encoder.tables()[0]): 0.5 * 2e-2, id(model.label_weight): 0.25 * 2e-2}
-    assert made.dense.param_groups[-1]["params"] == [model.adjacency]
-    assert made.dense.param_groups[-1]["lr"] == 0.25 * 3e-3
+    assert made.dense.groups[-1]["params"] == [model.adjacency]
+    assert made.dense.groups[-1]["lr"] == 0.25 * 3e-3
 
 
 def test_models_start_from_copies() -> None:

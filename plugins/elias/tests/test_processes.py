@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from xmcbench_elias import Elias
 from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.model import EliasModel
-from xmcbench_elias.network.sharded import Shard, ShardedModel
+from xmcbench_elias.network.sharded import DividedBow, Shard, ShardedModel
 from xmcbench_elias.params import EliasParams
 
 from tests.together import together
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
-from xmcbench.encoders.bow import BowEncoder
+from xmcbench.encoders.bow import Bag, BowEncoder
 from xmcbench.methods import training
 from xmcbench.processes import Ranks
 from xmcbench.testing.worlds import tiny
@@ -119,6 +119,10 @@ class Nobody(Ranks):
     def __init__(self, rank: int, count: int) -> None:
         self.rank, self.count, self.nodes = rank, count, ["here"] * count
 
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """This process's term alone."""
+        return tensor
+
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_labels_are_divided_without_rest(count: int) -> None:
@@ -160,3 +164,21 @@ def test_initial_weights_are_those_of_one_process(n_labels: int, block: int, mon
         model = ShardedModel(encoder, entries, shard, 10.0, 0.15, generator())
         assert torch.equal(model.label_weight, shard.own(whole.label_weight))
         assert torch.equal(model.cluster_weight, whole.cluster_weight)
+
+
+def test_features_are_divided_without_rest_and_have_the_gradients_of_one_process() -> None:
+    whole = BowEncoder(7, 5, torch.Generator().manual_seed(3))
+    batch = Bag(torch.tensor([0, 3, 3, 5]), torch.tensor([0, 4, 6, 1, 4]), torch.tensor([1.0, -2.0, 0.5, 3.0, 1.0]))
+    expected = whole.summed(batch)
+    expected.square().sum().backward()  # type: ignore[no-untyped-call]
+    total, gradient = torch.zeros(3, 5), torch.zeros(7, 5)
+    for rank in range(3):
+        encoder = DividedBow(whole, Nobody(rank, 3))
+        part = encoder.summed(batch)
+        total += part.detach()
+        part.backward(2 * expected.detach())  # the same in all processes
+        assert encoder.embed.grad is not None
+        gradient[rank::3] = encoder.embed.grad.to_dense()
+    torch.testing.assert_close(total, expected.detach())
+    assert whole.embed.grad is not None
+    torch.testing.assert_close(gradient, whole.embed.grad.to_dense())

@@ -18,12 +18,13 @@ from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.sharded import Shard
 from xmcbench_elias.network.source import PreparedRows, RowSubset, Source
-from xmcbench_elias.params import EliasParams, Settled, settled, sizes
+from xmcbench_elias.params import EliasParams, settled, sizes
 from xmcbench_elias.ranking.fusion import HEAD, Calibration, Candidates, Fusion, calibration_columns, given_truth
 from xmcbench_elias.ranking.linear import Linear, kinds
 from xmcbench_elias.search.predict import validation_score
+from xmcbench_elias.training.building import rebuild
 from xmcbench_elias.training.dual import DualTraining, own_dual
-from xmcbench_elias.training.stages import Plan, TrainedModel, finish, train_model, with_carved_rows
+from xmcbench_elias.training.stages import Plan, TrainedModel, finish, train_model, whole_model, with_carved_rows
 from xmcbench_elias.training.train import StageHistory
 
 ENOUGH = 5_000  # maximum number of validation rows for the final ranking; more rows are sampled evenly
@@ -56,15 +57,15 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel |
     plan = Plan(prepared, validation, settings, sizes(settings, train.n_labels), ctx, source, start)
     plans = [replace(plan, tag=tag) for tag in ("", *(f", model {n}" for n in range(2, settings.members + 1)))]
     trained = [train_model(part) for part in plans]
-    first, models = trained[0].first(settings, source), _whole(trained, settings, source)
+    models = _whole(plan, trained)
     finishing = plans if rows is not prepared and settings.finish_epochs else []
-    if first is None or models is None:  # rank 0 of several processes does all the rest, except the final epochs
+    if trained[0].first is None or models is None:  # rank 0 of several processes does the rest, but the final epochs
         for part, network in zip(finishing, trained, strict=False):
             finish(part, network.model, rows)
         if rows is not prepared:
-            _whole(trained, settings, source)
+            _whole(plan, trained)
         return None
-    first.to(ctx.device)
+    first = rebuild(trained[0].first, settings, source).to(ctx.device)
     ranker_kinds = kinds(settings.ranker, train)
     with ctx.phase("ranker"):
         linear = Linear.fit(ranker_kinds, train, ctx, "ranker")
@@ -77,7 +78,7 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel |
             with ctx.phase("dual encoder"):
                 dual = dual_training.finished(settings.finish_epochs)
         histories += [finish(part, network.model, rows) for part, network in zip(finishing, trained, strict=False)]
-        models = _whole(trained, settings, source)
+        models = _whole(plan, trained)
         assert models is not None
         with ctx.phase("ranker"):
             linear = Linear.fit(ranker_kinds, rows.data, ctx, "ranker-again")
@@ -85,9 +86,9 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel |
     return FittedModel(models, first, linear, dual, fusion, calibration, _label_counts(rows.data), source)
 
 
-def _whole(trained: list[TrainedModel], settings: Settled, source: Source) -> list[EliasModel] | None:
+def _whole(plan: Plan, trained: list[TrainedModel]) -> list[EliasModel] | None:
     """The networks with all labels; of several processes, in rank 0 alone."""
-    models = [network.whole(settings, source) for network in trained]
+    models = [whole_model(plan, network.model) for network in trained]
     return None if None in models else [model for model in models if model is not None]
 
 

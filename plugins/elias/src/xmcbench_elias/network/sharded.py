@@ -1,18 +1,21 @@
-"""The network over several processes: each has the weights of its labels; encoder and clusters are the same in all.
+"""The network over several processes: each has the weights of its labels and features; all else is the same in all.
 
 Rank r of P has the labels r, r + P, r + 2 P, …, numbered 0, 1, 2, … in its model, so that frequent labels are spread
-evenly and a lower number is a lower label. Each process has its labels' part of every row of the adjacency.
+evenly and a lower number is a lower label. Each process has its labels' part of every row of the adjacency. The
+features of a bag of words are divided in the same way.
 
 All processes embed all rows of a batch. Each computes the cluster scores of its share of the rows, which all exchange,
 and then the losses of its labels in all rows. What is added up where:
 
-    forward     the loss, and the normaliser of each row of the adjacency
+    forward     the loss, the normaliser of each row of the adjacency, and the vectors of a row's features
     backward    the gradients of embeddings, cluster classifier, cluster scores and normalisers
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,19 +23,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xmcbench.encoders.bow import Bag, BowEncoder
 from xmcbench.encoders.encoder import Encoder
-from xmcbench.encoders.weights import Arrays
+from xmcbench.encoders.weights import Arrays, weights_of
 from xmcbench.processes import Ranks
+from xmcbench.scratch import ScratchFile
 from xmcbench_elias.network.batches import Batch
+from xmcbench_elias.network.exchanges import log_sum_exp, summed, summed_gradient
 from xmcbench_elias.network.model import EMPTY, LABEL_BIAS, EliasModel
 
-DIVIDED = ("label_weight", "label_bias", "adjacency")  # names of weights of labels
+BLOCK = 1 << 14  # labels or features whose weights rank 0 receives and writes at a time
 DRAWN = 1 << 14  # rows of initial weights drawn at a time: a multiple of 16 numbers, which torch draws together
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The labels of this process, of `n_labels` in all."""
+    """The labels of this process, of `n_labels` in all; or its features, of so many."""
 
     ranks: Ranks
     n_labels: int
@@ -77,6 +83,23 @@ class Shard:
         return np.where(kept, order, 0), np.where(kept, labels, self.size_of(rank))
 
 
+class DividedBow(BowEncoder):
+    """The bag of words with the vectors of this process's features; what each process sums of a row is added up."""
+
+    def __init__(self, whole: BowEncoder, ranks: Ranks) -> None:
+        torch.nn.Module.__init__(self)
+        self.width, self.vocabulary, self.features = whole.width, whole.vocabulary, Shard(ranks, len(whole.embed))
+        self.embed = torch.nn.Parameter(self.features.own(whole.embed.detach()).clone())
+        self.embed_bias, self.mix, self.mix_bias = whole.embed_bias, whole.mix, whole.mix_bias
+
+    def summed(self, batch: Bag) -> Tensor:
+        """See `BowEncoder`, of all features."""
+        ranks = self.features.ranks
+        is_own = batch.indices % ranks.count == ranks.rank
+        own = torch.where(is_own, batch.indices // ranks.count, self.features.size)  # others are padding
+        return summed(super().summed(Bag(batch.indptr, own, batch.values)), ranks)
+
+
 class ShardedModel(EliasModel):
     """The weights and the index of this process's labels; `n_labels`, `entries` and `adjacency` are those alone.
 
@@ -97,6 +120,8 @@ class ShardedModel(EliasModel):
     ) -> None:
         """`entries` (C, width) of all labels, as of `EliasModel`."""
         self.shard = shard
+        if isinstance(encoder, BowEncoder):
+            encoder = DividedBow(encoder, shard.ranks)
         labels = torch.from_numpy(shard.columns(entries, shard.ranks.rank)[1])
         super().__init__(encoder, labels, shard.size, alpha, share, generator)
         self.register_buffer("lengths", torch.zeros(len(entries), 1, dtype=torch.int64), persistent=False)
@@ -142,7 +167,7 @@ class ShardedModel(EliasModel):
             return torch.where(self.filled, 0.0, EMPTY)
         logits = torch.where(self.filled, self.adjacency, EMPTY)
         beta = (self.share * self.lengths).clamp(min=1.0)
-        total: Tensor = _LogSumExp.apply(logits.logsumexp(dim=1, keepdim=True), self.shard.ranks)  # type: ignore[no-untyped-call]
+        total = log_sum_exp(logits.logsumexp(dim=1, keepdim=True), self.shard.ranks)
         return torch.where(self.filled, (logits - total + beta.log()).clamp(max=0), EMPTY)
 
     def owners(self) -> Tensor:
@@ -160,105 +185,72 @@ class ShardedModel(EliasModel):
         return float(total[0] / total[1])
 
     def settle_replicas(self) -> None:
-        """Give encoder and clusters of all processes the weights of rank 0, from which other processors may deviate."""
-        for weight in (*self.encoder.state_dict().values(), self.cluster_weight.data, self.cluster_bias.data):
-            self.shard.ranks.spread(weight)
+        """Give what is the same in all processes the weights of rank 0, from which other processors may deviate."""
+        for name, weight in self.state_dict().items():
+            if name not in self.divided() and name not in ("adjacency", "entries"):
+                self.shard.ranks.spread(weight)
+
+    def divided(self) -> dict[str, Shard]:
+        """How the rows of each table are divided, by its name in the `state_dict`."""
+        tables = {"label_weight": self.shard, "label_bias": self.shard}
+        if isinstance(self.encoder, DividedBow):
+            tables["encoder.embed"] = self.encoder.features
+        return tables
 
 
-def whole_weights(weights: Arrays, entries: NDArray[np.int64] | None, shard: Shard) -> Arrays | None:
-    """The `state_dict` of the model of all labels in rank 0, None in others.
-
-    weights : of this process's model. entries : those of all labels (C, width); None in ranks above 0.
-    """
-    ranks = shard.ranks
+def whole_weights(model: ShardedModel, folder: Path) -> Arrays | None:
+    """The `state_dict` of the model of all labels in rank 0, mapped from a scratch file in `folder`; None in others."""
+    ranks, entries, divided = model.shard.ranks, model.all_entries, model.divided()
     ranks.told()  # others wait here while rank 0 works alone
-    divided = [name for name in DIVIDED if name in weights]
+    weights = weights_of(model)
     if entries is None:
-        for name in divided:
-            ranks.send(torch.from_numpy(weights[name]))
-        return None
-    whole = {**weights, "entries": entries}
-    for name in divided:
-        mine = weights[name]
-        shape = entries.shape if name == "adjacency" else (shard.n_labels, *mine.shape[1:])
-        full = whole[name] = np.zeros(shape, mine.dtype)
-        for sender in range(ranks.count):
+        for name in weights:
             if name == "adjacency":
-                columns, labels = shard.columns(entries, sender)
-                rows, places = np.nonzero(labels < shard.size_of(sender))
-                part = mine if sender == 0 else ranks.received(torch.empty(columns.shape), sender).numpy()
-                full[rows, columns[rows, places]] = part[rows, places]
-            else:
-                shape = (shard.size_of(sender), *mine.shape[1:])
-                part = mine if sender == 0 else ranks.received(torch.empty(shape), sender).numpy()
-                full[sender :: ranks.count] = part
+                ranks.send(torch.from_numpy(weights[name]))
+            elif name in divided:
+                for part in _parts(weights[name], divided[name]):
+                    ranks.send(torch.from_numpy(part))
+        return None
+    file, whole = ScratchFile(folder), {}
+    for name, mine in {**weights, "entries": entries}.items():
+        blocks: Iterable[NDArray[Any]] = [mine]
+        shape = mine.shape
+        if name == "adjacency":
+            blocks, shape = [_whole_adjacency(mine, entries, model.shard)], entries.shape
+        elif name in divided:
+            blocks, shape = _whole_blocks(mine, divided[name]), (divided[name].n_labels, *mine.shape[1:])
+        whole[name] = file.put(blocks, shape, mine.dtype)
     return whole
 
 
-def summed_gradient(tensor: Tensor, ranks: Ranks) -> Tensor:
-    """The same tensor, equal in all processes, of which each uses a part; its gradient is the sum of theirs."""
-    out: Tensor = _SummedGradient.apply(tensor, ranks)  # type: ignore[no-untyped-call]
-    return out
+def _parts(table: NDArray[Any], shard: Shard) -> Iterator[NDArray[Any]]:
+    """The rows that this process has in each block of `_whole_blocks`; none for a block in which it has no row."""
+    step = max(1, BLOCK // shard.ranks.count)
+    for start in range(0, shard.size, step):
+        yield table[start : start + step]
 
 
-def summed(tensor: Tensor, ranks: Ranks) -> Tensor:
-    """The sum over all processes; each continues with the gradient of its own term."""
-    out: Tensor = _Summed.apply(tensor, ranks)  # type: ignore[no-untyped-call]
-    return out
+def _whole_blocks(mine: NDArray[Any], shard: Shard) -> Iterator[NDArray[Any]]:
+    """All rows of a divided table in blocks, of rank 0's part and those that the others send."""
+    ranks, first = shard.ranks, 0
+    for part in _parts(mine, shard):
+        size = min(len(part) * ranks.count, shard.n_labels - first)
+        block = np.empty((size, *mine.shape[1:]), mine.dtype)
+        block[:: ranks.count] = part
+        for sender in range(1, ranks.count):
+            own = block[sender :: ranks.count]
+            if len(own):
+                own[:] = ranks.received(torch.from_numpy(np.empty_like(own)), sender).numpy()
+        first += size
+        yield block
 
 
-def all_rows(part: Tensor, rows: slice, n_rows: int, ranks: Ranks) -> Tensor:
-    """(n, …) the rows of all processes, from each one's share; the gradient of a share is summed over processes."""
-    out: Tensor = _AllRows.apply(part, rows, n_rows, ranks)  # type: ignore[no-untyped-call]
-    return out
-
-
-class _SummedGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor, ranks: Ranks) -> Tensor:
-        ctx.ranks = ranks
-        return tensor.view_as(tensor)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return ctx.ranks.sum(gradient.contiguous().clone()), None
-
-
-class _Summed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor, ranks: Ranks) -> Tensor:
-        return ranks.sum(tensor.clone())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return gradient, None
-
-
-class _AllRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, part: Tensor, rows: slice, n_rows: int, ranks: Ranks) -> Tensor:
-        ctx.rows, ctx.ranks = rows, ranks
-        out = part.new_zeros(n_rows, *part.shape[1:])
-        out[rows] = part
-        return ranks.sum(out)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return ctx.ranks.sum(gradient.contiguous().clone())[ctx.rows], None, None, None
-
-
-class _LogSumExp(torch.autograd.Function):
-    """log Σ exp over processes of (C, 1) logarithms."""
-
-    @staticmethod
-    def forward(ctx: Any, part: Tensor, ranks: Ranks) -> Tensor:
-        largest = ranks.largest(part.clone())
-        total = largest + ranks.sum((part - largest).exp()).log()
-        ctx.ranks = ranks
-        ctx.save_for_backward((part - total).exp())
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        (share,) = ctx.saved_tensors
-        return ctx.ranks.sum(gradient.contiguous().clone()) * share, None
+def _whole_adjacency(mine: NDArray[Any], entries: NDArray[np.int64], shard: Shard) -> NDArray[Any]:
+    """The adjacency (C, width) of all labels, of rank 0's part and those that the others send."""
+    whole = np.zeros(entries.shape, mine.dtype)
+    for sender in range(shard.ranks.count):
+        columns, labels = shard.columns(entries, sender)
+        rows, places = np.nonzero(labels < shard.size_of(sender))
+        part = mine if sender == 0 else shard.ranks.received(torch.empty(columns.shape), sender).numpy()
+        whole[rows, columns[rows, places]] = part[rows, places]
+    return whole

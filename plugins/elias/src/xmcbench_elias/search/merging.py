@@ -14,8 +14,9 @@ from xmcbench.sparse.topk import best_of
 from xmcbench.tables.ops import gather_dot, on_cpu
 from xmcbench.topk import PAD, TopK
 from xmcbench_elias.network.batches import Batch, embedded_batch
+from xmcbench_elias.network.exchanges import all_rows
 from xmcbench_elias.network.model import log_cluster_scores
-from xmcbench_elias.network.sharded import Shard, ShardedModel, all_rows
+from xmcbench_elias.network.sharded import Shard, ShardedModel
 from xmcbench_elias.search.kernels import top_clusters
 from xmcbench_elias.search.search import Shortlist, beam_search, path_scores, shortlist
 

@@ -6,8 +6,9 @@ import torch
 
 from xmcbench.tables.ops import gather_dot, on_cpu
 from xmcbench_elias.network.batches import Batch
+from xmcbench_elias.network.exchanges import all_rows, summed, summed_gradient
 from xmcbench_elias.network.model import log_cluster_scores
-from xmcbench_elias.network.sharded import ShardedModel, all_rows, summed, summed_gradient
+from xmcbench_elias.network.sharded import ShardedModel
 from xmcbench_elias.params import Settled, Sizes
 from xmcbench_elias.search.merging import divided_shortlist, shortlist_size
 from xmcbench_elias.search.search import Part, path_scores

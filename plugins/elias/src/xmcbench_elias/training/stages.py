@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
-from xmcbench.encoders.weights import Arrays, grouped, weights_of
+from xmcbench.encoders.weights import Arrays, grouped
 from xmcbench.method import TrainData
 from xmcbench.methods.helpers import checkpointed
 from xmcbench.sparse.clustering import balanced_clusters, label_centroids
@@ -26,33 +26,14 @@ from xmcbench_elias.training.train import Stage, StageHistory
 
 @dataclass
 class TrainedModel:
-    """One model after both stages, its weights after stage 1 (mapped from a checkpoint), and each stage's history.
+    """One model after both stages, its weights after stage 1, and each stage's history.
 
-    `stage_1_entries` are those of all labels, in rank 0 of several processes.
+    `first` has all labels and is mapped from a file; of several processes, rank 0 alone has it.
     """
 
     model: EliasModel
-    stage_1_weights: Arrays
-    stage_1_entries: NDArray[np.int64] | None
+    first: Arrays | None
     histories: list[StageHistory]
-
-    def first(self, params: Settled, source: Source) -> EliasModel | None:
-        """The model as it was after stage 1; of several processes, in rank 0 alone."""
-        return self._rebuilt(self.stage_1_weights, self.stage_1_entries, params, source)
-
-    def whole(self, params: Settled, source: Source) -> EliasModel | None:
-        """The model of all labels; of several processes, in rank 0 alone."""
-        if not isinstance(self.model, ShardedModel):
-            return self.model
-        return self._rebuilt(weights_of(self.model), self.model.all_entries, params, source)
-
-    def _rebuilt(
-        self, weights: Arrays, entries: NDArray[np.int64] | None, params: Settled, source: Source
-    ) -> EliasModel | None:
-        if isinstance(self.model, ShardedModel):
-            whole = whole_weights(weights, entries, self.model.shard)
-            return None if whole is None else rebuild(whole, params, source)
-        return rebuild(weights, params, source)
 
 
 @dataclass
@@ -78,20 +59,26 @@ class Plan:
 def train_model(plan: Plan) -> TrainedModel:
     """Train both stages; finished parts are loaded from checkpoints."""
     model, clusters, first_history = stage_1(plan)
-    stage_1_entries: NDArray[np.int64] | None = None
     if isinstance(model, ShardedModel):
-        stage_1_weights = {name: value.copy() for name, value in weights_of(model).items()}
-        stage_1_entries = model.all_entries
+        first = whole_weights(model, plan.ctx.folder)
     else:
         checkpoint = plan.ctx.checkpoints.load(plan.name("stage 1"))
         assert checkpoint is not None  # `Stage.run` saved it
-        stage_1_weights = grouped(checkpoint[0])["best"]
-    second_history = stage_2(plan, model, clusters)
-    return TrainedModel(model, stage_1_weights, stage_1_entries, [first_history, second_history])
+        first = grouped(checkpoint[0])["best"]
+    second_history = stage_2(plan, model, first, clusters)
+    return TrainedModel(model, first, [first_history, second_history])
 
 
-def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> StageHistory:
-    """Train a model of stage 1 through stage 2, in place; `clusters` (L,) are its index.
+def whole_model(plan: Plan, model: EliasModel) -> EliasModel | None:
+    """The model of all labels; of several processes, a copy in rank 0 alone, mapped from a file."""
+    if not isinstance(model, ShardedModel):
+        return model
+    weights = whole_weights(model, plan.ctx.folder)
+    return None if weights is None else rebuild(weights, plan.params, plan.source).to(plan.ctx.device)
+
+
+def stage_2(plan: Plan, model: EliasModel, first: Arrays | None, clusters: NDArray[np.int32]) -> StageHistory:
+    """Train a model of stage 1 through stage 2, in place; `clusters` (L,) are its index, `first` its whole weights.
 
     Encoder and cluster classifier are trained further, all else is reinitialised: the label classifier as in the
     paper, the graph's logits from counts. Of the four combinations with random logits and stage 1's label classifier
@@ -101,7 +88,9 @@ def stage_2(plan: Plan, model: EliasModel, clusters: NDArray[np.int32]) -> Stage
 
     def rows_of_graph() -> Arrays:
         if params.index == "graph":
-            entries, counts = learned_rows(model, plan.train, clusters, ctx, params, size)
+            assert first is not None  # this process is the only one, or rank 0
+            whole = rebuild(first, params, plan.source).to(ctx.device) if isinstance(model, ShardedModel) else model
+            entries, counts = learned_rows(whole, plan.train, clusters, ctx, params, size)
         else:
             entries, counts = random_rows(clusters, ctx, size)
         return {"entries": entries, "counts": counts}
@@ -143,8 +132,14 @@ def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], StageHistory]:
         clusters = _cached_clusters(plan, "clusters", lambda: label_centroids(train.data.features, train.data.labels))
     if plan.params.recluster:
         model, _ = _train_stage_1(plan, "stage 1, first clusters", plan.params.recluster, clusters)
+        whole = whole_model(plan, model)
+
+        def centroids() -> sp.csr_matrix:
+            assert whole is not None  # this process is the only one, or rank 0
+            return learned_centroids(whole, train, ctx)
+
         with ctx.phase(plan.name("re-cluster")):
-            clusters = _cached_clusters(plan, "clusters again", lambda: learned_centroids(model, train, ctx))
+            clusters = _cached_clusters(plan, "clusters again", centroids)
     model, history = _train_stage_1(plan, "stage 1", plan.params.stage1_epochs, clusters)
     return model, clusters, history
 

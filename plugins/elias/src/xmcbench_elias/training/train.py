@@ -208,9 +208,11 @@ def optimisers(model: EliasModel, params: Settled, factor: float, new: float = 1
     of label classifier and adjacency, which are reinitialised in each stage. Biases and the scales of layer norms have
     no weight decay.
     """
-    n_labels = model.shard.n_labels if isinstance(model, ShardedModel) else model.n_labels
-    tables = [(table, factor * params.table_rate, len(table)) for table in model.encoder.tables()]
-    tables.append((model.label_weight, new * params.table_rate, n_labels))
+    divided = model.divided() if isinstance(model, ShardedModel) else {}
+    n_rows = {id(model.get_parameter(name)): shard.n_labels for name, shard in divided.items()}  # of whole tables
+    rates = [(table, factor * params.table_rate) for table in model.encoder.tables()]
+    rates.append((model.label_weight, new * params.table_rate))
+    tables = [(table, rate, n_rows.get(id(table), len(table))) for table, rate in rates]
     in_other_groups = {id(table) for table, *_ in tables} | {id(model.adjacency)}
     others = {name: p for name, p in model.named_parameters() if id(p) not in in_other_groups and p.requires_grad}
     encoder_rate = params.rate if params.encoder_rate is None else params.encoder_rate
