@@ -63,6 +63,23 @@ def test_margins_are_those_of_the_weights(children: list[int], d: int, density: 
             np.testing.assert_allclose(margins(chunks, node, x[row]), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("density", [0.004, 0.1, 0.3, 1.0])
+@pytest.mark.parametrize("d", [65, 200, 3000])
+def test_margins_are_summed_in_feature_order_to_the_last_bit(d: int, density: float) -> None:
+    """Nodes with bitmaps and with lists of features; features in lines alone, in lists of children alone, and both."""
+    links = np.concatenate([[1], 1 + np.cumsum([2, 9, 1, 30])])
+    weights = random_weights(links, d, density, 3)
+    chunks, dense = Chunks.of(links, weights), weights.toarray()
+    for seed in range(3):
+        row = sp.random(1, d, 0.4, "csr", random_state=seed, dtype=np.float32)
+        for node in range(4):
+            children = dense[links[node] : links[node + 1]]
+            expected = children[:, d].copy()
+            for feature, number in zip(row.indices, row.data, strict=True):
+                expected += number * children[:, feature]
+            assert np.array_equal(margins(chunks, node, row), expected)
+
+
 def test_a_bias_that_is_not_stored_is_zero() -> None:
     """Three children of the root, features 0 and 1, bias in column 2: one has none, one is empty, one's comes first."""
     weights = sp.csr_matrix(([5, 7, 3, 2, 1], [0, 1, 2, 1, 0], [0, 0, 2, 2, 5]), (4, 3), dtype=np.float32)

@@ -172,33 +172,61 @@ def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: in
 
 @njit(cache=True, nogil=True)
 def add_margins(chunks: Any, node: int, columns: Any, numbers: Any, z: Any) -> None:
-    """z = w·x + bias of each child of `node` for the row of `columns` and `numbers`, summed in feature order."""
-    child, where = chunks.child_ptr[node], chunks.where[node]
+    """z = w·x + bias of each child of `node` for the row of `columns` and `numbers`, summed in feature order.
+
+    The features that the node has are found first, without a branch for each: a processor that guesses whether the
+    node has a feature can't load weights ahead, and these loads are most of the time.
+    """
+    child, first = chunks.child_ptr[node], chunks.first[node]
     for i in range(len(z)):
         z[i] = chunks.bias[child + i]
+    positions, found = np.empty(len(columns), np.int64), np.empty(len(columns), np.float32)
+    n_found = _locate(chunks, node, columns, numbers, positions, found)
+    n_features = chunks.first[node + 1] - first
+    if n_found == 0:
+        return
+    line = chunks.start[first]
+    if line >= 0 and chunks.start[first + n_features - 1] == line + (n_features - 1) * len(z):  # lines alone
+        for i in range(n_found):
+            add_line(found[i], chunks.lines, np.uint64(line + positions[i] * len(z)), z)
+        return
+    for i in range(n_found):
+        start = chunks.start[np.uint64(first + positions[i])]
+        if start >= 0:
+            add_line(found[i], chunks.lines, np.uint64(start), z)
+        else:
+            begin, count = (-1 - start) >> COUNT, (-1 - start) & ((1 << COUNT) - 1)
+            for at in range(begin, begin + count):
+                z[np.uint32(chunks.children[at])] += found[i] * chunks.values[at]
+
+
+@njit(cache=True, nogil=True)
+def _locate(chunks: Any, node: int, columns: Any, numbers: Any, positions: Any, found: Any) -> int:
+    """Write positions and numbers of those of a row's features that the node has; returns how many."""
+    where, n_found = chunks.where[node], 0
     for i in range(len(columns)):
-        position = _in_bits(chunks, where, columns[i]) if where >= 0 else _in_list(chunks, node, columns[i])
-        if position >= 0:
-            start = chunks.start[chunks.first[node] + position]
-            if start >= 0:
-                add_line(numbers[i], chunks.lines, np.uint64(start), z)
-            else:
-                first, count = (-1 - start) >> COUNT, (-1 - start) & ((1 << COUNT) - 1)
-                for at in range(first, first + count):
-                    z[np.uint32(chunks.children[at])] += numbers[i] * chunks.values[at]
+        if where >= 0:
+            position, has = _in_bits(chunks, where, columns[i])
+        else:
+            position = _in_list(chunks, node, columns[i])
+            has = np.int64(position >= 0)
+        positions[n_found], found[n_found] = position, numbers[i]
+        n_found += has
+    return n_found
 
 
 @njit(cache=True, nogil=True)
 def _in_bits(chunks: Any, where: int, feature: int) -> Any:
-    """Position of a feature among a node's features by bitmap; −1 if the node does not have it."""
-    word, bit = where + (feature >> 6), np.uint64(1) << np.uint64(feature & 63)
+    """Position of a feature among a node's features by bitmap, and 1 if the node has it, else 0."""
+    word, bit = np.uint64(where + (feature >> 6)), np.uint64(feature & 63)
     bits = chunks.bits[word]
-    return chunks.before[word] + _ones(bits & (bit - np.uint64(1))) if bits & bit else -1
+    below = bits & ((np.uint64(1) << bit) - np.uint64(1))
+    return chunks.before[word] + _ones(below), np.int64((bits >> bit) & np.uint64(1))
 
 
 @njit(cache=True, nogil=True)
 def _in_list(chunks: Any, node: int, feature: int) -> Any:
-    """`_in_bits` for a node with a list, by binary search."""
+    """Position of a feature among those of a node with a list, by binary search; −1 if the node does not have it."""
     begin = -1 - chunks.where[node]
     low, high = begin, begin + chunks.first[node + 1] - chunks.first[node]
     end = high
