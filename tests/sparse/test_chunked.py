@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmcbench.sparse.chunked import Chunks, add_margins
+from xmcbench.sparse.chunked import Chunks, Row, add_margins
 from xmcbench.sparse.csr import Csr
 
 
@@ -39,7 +39,9 @@ def stored_otherwise(weights: sp.csr_matrix, how: str, seed: int) -> sp.csr_matr
 
 def margins(chunks: Chunks, node: int, row: sp.csr_matrix) -> np.ndarray:
     z = np.full(int(chunks.child_ptr[node + 1] - chunks.child_ptr[node]), np.nan, np.float32)
-    add_margins(chunks, node, Csr.of(row).indices, Csr.of(row).data, z)
+    _, columns, numbers = Csr.of(row)
+    room = np.empty(len(columns), np.int64), np.empty(len(columns), np.float32)
+    add_margins(chunks, node, Row(columns, numbers, *room), z)
     return z
 
 
