@@ -63,7 +63,7 @@ def test_same_labels_and_scores(both: tuple[Pecos, SearchTree], world: Dataset, 
             some = rows.rows(which)
             found = pecos.predict(some, 5, RunContext(folder, query={"beam": beam}))
             features = unit_rows(some.features)
-            ids, scores = search([tree], features, some.n_labels, beam=beam, power=3, n_labels=some.n_labels)
+            ids, scores = search([tree], features, some.n_labels, beam=beam, power=3)
             shown = found.ids >= 0
             assert shown.any(axis=1).all()
             np.testing.assert_allclose(scores[:, :5][shown], found.scores[shown], rtol=0, atol=ROUNDING)

@@ -46,7 +46,7 @@ def plain_search(tree: SearchTree, weights: np.ndarray, x: np.ndarray, beam: int
 
 
 def find(trees: list[SearchTree], x: sp.csr_matrix, k: int, beam: int, power: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    return search(trees, x, k, beam=beam, power=power, n_labels=100)
+    return search(trees, x, k, beam=beam, power=power)
 
 
 def some_rows(n: int, seed: int = 1) -> sp.csr_matrix:
@@ -81,6 +81,16 @@ def test_a_full_beam_scores_every_label() -> None:
     assert (ids[:, 60:] == -1).all()
     assert (scores[:, 60:] == -np.inf).all()
     assert ((scores[:, :60] > 0) & (scores[:, :60] <= 1)).all()
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_memory_and_results_do_not_depend_on_the_numbers_of_labels(n: int) -> None:
+    forest = [random_tree(60, [4, 16], seed=seed)[0] for seed in range(3)]
+    ids, scores = find(forest, some_rows(n), 30, 3)
+    far = [tree._replace(labels=tree.labels * 30_000_000) for tree in forest]
+    far_ids, far_scores = find(far, some_rows(n), 30, 3)
+    assert np.array_equal(far_ids, np.where(ids < 0, -1, ids * 30_000_000))
+    assert np.array_equal(far_scores, scores)
 
 
 def test_equal_scores_come_in_order_of_label() -> None:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmcbench.sparse.chunked import Chunks, add_margins
+from xmcbench.sparse.chunked import Chunks, Row, add_margins
 from xmcbench.sparse.csr import Csr
 
 
@@ -39,7 +39,9 @@ def stored_otherwise(weights: sp.csr_matrix, how: str, seed: int) -> sp.csr_matr
 
 def margins(chunks: Chunks, node: int, row: sp.csr_matrix) -> np.ndarray:
     z = np.full(int(chunks.child_ptr[node + 1] - chunks.child_ptr[node]), np.nan, np.float32)
-    add_margins(chunks, node, Csr.of(row).indices, Csr.of(row).data, z)
+    _, columns, numbers = Csr.of(row)
+    room = np.empty(len(columns), np.int64), np.empty(len(columns), np.float32)
+    add_margins(chunks, node, Row(columns, numbers, *room), z)
     return z
 
 
@@ -61,6 +63,23 @@ def test_margins_are_those_of_the_weights(children: list[int], d: int, density: 
         for row in range(4):
             expected = dense[row, links[node] : links[node + 1]]
             np.testing.assert_allclose(margins(chunks, node, x[row]), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("density", [0.004, 0.1, 0.3, 1.0])
+@pytest.mark.parametrize("d", [65, 200, 3000])
+def test_margins_are_summed_in_feature_order_to_the_last_bit(d: int, density: float) -> None:
+    """Nodes with bitmaps and with lists of features; features in lines alone, in lists of children alone, and both."""
+    links = np.concatenate([[1], 1 + np.cumsum([2, 9, 1, 30])])
+    weights = random_weights(links, d, density, 3)
+    chunks, dense = Chunks.of(links, weights), weights.toarray()
+    for seed in range(3):
+        row = sp.random(1, d, 0.4, "csr", random_state=seed, dtype=np.float32)
+        for node in range(4):
+            children = dense[links[node] : links[node + 1]]
+            expected = children[:, d].copy()
+            for feature, number in zip(row.indices, row.data, strict=True):
+                expected += number * children[:, feature]
+            assert np.array_equal(margins(chunks, node, row), expected)
 
 
 def test_a_bias_that_is_not_stored_is_zero() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
-from xmcbench.sparse.chunked import Chunks, add_margins
+from xmcbench.sparse.chunked import Chunks, Row, add_margins, room_for
 from xmcbench.sparse.csr import Csr, row_of
 from xmcbench.sparse.shares import run_shares
 from xmcbench.sparse.topk import best_first
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FEW = 8  # batches of at most this many rows are searched in one thread
 MANY, SHARES = 512, 4  # from so many rows on, so many shares of each thread
+FREE, MULTIPLIER = -1, 2654435769  # of a hash table: an empty slot; 2³² / golden ratio (Knuth, volume 3, 6.4)
 MIN_SCORE = np.float32(1e-45)  # smallest float32 above zero: every label that is reached gets a positive score
 
 
@@ -73,7 +74,7 @@ class Visits(NamedTuple):
 
 
 def search(
-    trees: Sequence[SearchTree], features: sp.csr_matrix, k: int, *, beam: int, power: int, n_labels: int
+    trees: Sequence[SearchTree], features: sp.csr_matrix, k: int, *, beam: int, power: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The k labels of largest mean score of each row, among those below the `beam` best nodes of every level.
 
@@ -81,7 +82,6 @@ def search(
     ----------
     features : (n, d) CSR float32, scaled as in training, sorted indices.
     power : p of the module's formula, 2 or 3.
-    n_labels : L, above every label of the trees.
 
     Returns
     -------
@@ -99,8 +99,7 @@ def search(
     ptr = np.stack([first + end.ptr for first, end in zip(before, ends, strict=False)])
     labels = np.concatenate([tree.labels[end.nodes - tree.inner] for tree, end in zip(trees, ends, strict=True)])
     logs = np.concatenate([end.logs for end in ends])
-    shares = _shares(n)
-    run_shares(_combine, shares, ptr, labels, logs, np.zeros((shares, n_labels), np.float32), ids, scores)
+    run_shares(_combine, _shares(n), ptr, labels, logs, ids, scores)
     return ids, scores
 
 
@@ -113,9 +112,9 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
     cut : keep only the `beam` best nodes on the last level too, not all children of the beam above it.
     """
     n = len(x.indptr) - 1
-    beams = Beam(np.arange(n + 1), np.zeros(n, np.int32), np.zeros(n, np.float32))
     if n <= FEW:
-        return Beam(*_descend_alone(chunks, x, beams, depth, beam, power, cut))
+        return Beam(*_descend_alone(chunks, x, depth, beam, power, cut))
+    beams = Beam(np.arange(n + 1), np.zeros(n, np.int32), np.zeros(n, np.float32))
     shares = _shares(n)
     for level in range(depth):
         starts = _starts(chunks.child_ptr, beams.nodes)
@@ -159,7 +158,8 @@ def path_margins(tree: SearchTree, row: Csr, leaf: int) -> list[Margin]:
         first, last = int(chunks.child_ptr[parent]), int(chunks.child_ptr[parent + 1])
         products, z = np.zeros(len(row.indices), np.float32), np.empty(last - first, np.float32)
         for i in range(len(products) if last - first > 1 else 0):
-            add_margins(unbiased, parent, row.indices[i : i + 1], row.data[i : i + 1], z)
+            feature = Row(row.indices[i : i + 1], row.data[i : i + 1], np.empty(1, np.int64), np.empty(1, np.float32))
+            add_margins(unbiased, parent, feature, z)
             products[i] = z[node - first]
         bias = float(chunks.bias[node]) if last - first > 1 else 0.0
         path.append(Margin(node, last - first, bias, products))
@@ -195,29 +195,29 @@ def _expand(
     chunks: Any, x: Any, beams: Any, starts: Any, visits: Any, power: int, logs: Any, share: int, shares: int
 ) -> None:
     """Score the children of a share of the nodes of `beams`."""
+    positions, found = room_for(x)
     for i in range(len(visits.pairs) * share // shares, len(visits.pairs) * (share + 1) // shares):
         pair = visits.pairs[i]
         columns, numbers = row_of(x, visits.rows[i])
         z = logs[starts[pair] : starts[pair + 1]]
-        _score(chunks, beams.nodes[pair], columns, numbers, beams.logs[pair], power, z)
+        _score(chunks, beams.nodes[pair], Row(columns, numbers, positions, found), beams.logs[pair], power, z)
 
 
 @njit(cache=True, nogil=True)
-def _score(chunks: Any, node: int, columns: Any, numbers: Any, parent_log: Any, power: int, z: Any) -> None:
+def _score(chunks: Any, node: int, row: Any, parent_log: Any, power: int, z: Any) -> None:
     """Write the log scores of a node's children into `z`; `parent_log` is the log score of the node."""
     if len(z) == 1:
         z[0] = parent_log
         return
-    add_margins(chunks, node, columns, numbers, z)
+    add_margins(chunks, node, row, z)
     for child in range(len(z)):
         short = max(np.float32(0.0), np.float32(1.0) - z[child])
         z[child] = parent_log - (short * short if power == 2 else short * short * short)
 
 
 @njit(cache=True, nogil=True)
-def _children(child_ptr: Any, nodes: Any) -> Any:
-    """Children of all `nodes`, concatenated."""
-    starts = _starts(child_ptr, nodes)
+def _children(child_ptr: Any, nodes: Any, starts: Any) -> Any:
+    """Children of all `nodes`, concatenated; `starts` as `_starts` gives them."""
     children = np.empty(starts[-1], np.int32)
     for i in range(len(nodes)):
         for j in range(starts[i + 1] - starts[i]):
@@ -234,8 +234,10 @@ def _best(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, sha
 
 @njit(cache=True, nogil=True)
 def _best_of_row(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: Any, row: int) -> None:
-    children = _children(child_ptr, beams.nodes[beams.ptr[row] : beams.ptr[row + 1]])
-    child_logs = logs[starts[beams.ptr[row]] : starts[beams.ptr[row + 1]]]
+    first, last = beams.ptr[row], beams.ptr[row + 1]
+    row_starts = starts[first : last + 1]
+    children = _children(child_ptr, beams.nodes[first:last], row_starts - row_starts[0])
+    child_logs = logs[starts[first] : starts[last]]
     nodes = selected.nodes[selected.ptr[row] : selected.ptr[row + 1]]
     node_logs = selected.logs[selected.ptr[row] : selected.ptr[row + 1]]
     if len(nodes) == len(children):  # all children fit into the beam, and their order does not matter
@@ -246,48 +248,58 @@ def _best_of_row(child_ptr: Any, beams: Any, starts: Any, logs: Any, selected: A
 
 
 @njit(cache=True, nogil=True)
-def _descend_alone(chunks: Any, x: Any, beams: Any, depth: int, beam: int, power: int, cut: bool) -> Any:
+def _descend_alone(chunks: Any, x: Any, depth: int, beam: int, power: int, cut: bool) -> Any:
     """`descend` row by row in one thread, as arrays of a `Beam`."""
     n = len(x.indptr) - 1
     ptr, all_nodes, all_logs = np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
-    for row in range(n):
-        columns, numbers = row_of(x, row)
+    positions, found = room_for(x)
+    for number in range(n):
+        columns, numbers = row_of(x, number)
+        row = Row(columns, numbers, positions, found)
         nodes, logs = np.zeros(1, np.int32), np.zeros(1, np.float32)
         for level in range(depth):
-            children, starts = _children(chunks.child_ptr, nodes), _starts(chunks.child_ptr, nodes)
-            child_logs = np.empty(len(children), np.float32)
+            starts = _starts(chunks.child_ptr, nodes)
+            children, child_logs = _children(chunks.child_ptr, nodes, starts), np.empty(starts[-1], np.float32)
             for i in range(len(nodes)):
-                z = child_logs[starts[i] : starts[i + 1]]
-                _score(chunks, nodes[i], columns, numbers, logs[i], power, z)
+                _score(chunks, nodes[i], row, logs[i], power, child_logs[starts[i] : starts[i + 1]])
             if len(children) > beam and (cut or level < depth - 1):
                 nodes, logs = np.empty(beam, np.int32), np.empty(beam, np.float32)
                 best_first(children, child_logs, nodes, logs)
             else:
                 nodes, logs = children, child_logs
-        ptr[row + 1] = ptr[row] + len(nodes)
+        ptr[number + 1] = ptr[number] + len(nodes)
         all_nodes, all_logs = np.concatenate((all_nodes, nodes)), np.concatenate((all_logs, logs))
     return ptr, all_nodes, all_logs
 
 
 @njit(cache=True, nogil=True)
-def _combine(ptr: Any, labels: Any, logs: Any, all_sums: Any, ids: Any, scores: Any, share: int, shares: int) -> None:
+def _combine(ptr: Any, labels: Any, logs: Any, ids: Any, scores: Any, share: int, shares: int) -> None:
     """Rank labels by their mean score over the trees. Tree t's labels for row i are from ptr[t, i] to ptr[t, i + 1].
 
-    `all_sums` (shares, L) float32: zeros before and after a row.
+    A label's place among the row's candidates is found by a hash table: a sum per label of the data set would take
+    memory, and for one row time, by the number of labels.
     """
-    sums = all_sums[share]
+    table = np.empty(0, np.int32)
     for row in range(share, len(ids), shares):
         n_entries = 0
         for tree in range(len(ptr)):
             n_entries += ptr[tree, row + 1] - ptr[tree, row]
-        candidates, n_candidates = np.empty(n_entries, np.int32), 0
+        size = 1
+        while size < 2 * n_entries:
+            size *= 2
+        if size > len(table):
+            table = np.empty(size, np.int32)
+        for slot in range(size):
+            table[slot] = FREE
+        candidates, sums, n_candidates = np.empty(n_entries, np.int32), np.empty(n_entries, np.float32), 0
         for tree in range(len(ptr)):
             for entry in range(ptr[tree, row], ptr[tree, row + 1]):
-                score = np.float32(np.exp(np.float64(logs[entry])) / len(ptr))
-                if sums[labels[entry]] == 0.0:
-                    candidates[n_candidates] = labels[entry]
+                label, score = labels[entry], np.float32(np.exp(np.float64(logs[entry])) / len(ptr))
+                slot = (label * MULTIPLIER >> 16) & (size - 1)
+                while table[slot] != FREE and candidates[table[slot]] != label:
+                    slot = (slot + 1) & (size - 1)
+                if table[slot] == FREE:
+                    table[slot], candidates[n_candidates], sums[n_candidates] = n_candidates, label, 0.0
                     n_candidates += 1
-                sums[labels[entry]] += max(score, MIN_SCORE)
-        candidates = candidates[:n_candidates]
-        best_first(candidates, sums[candidates], ids[row], scores[row])
-        sums[candidates] = 0.0
+                sums[table[slot]] += max(score, MIN_SCORE)
+        best_first(candidates[:n_candidates], sums[:n_candidates], ids[row], scores[row])

@@ -29,6 +29,22 @@ BITS = 12  # bytes per 64 features of a bitmap; a listed feature takes 4. A bitm
 COUNT = 20  # bits for the length of a list; a longer list is stored as a line
 
 
+class Row(NamedTuple):
+    """A row to be scored, and room for what a node has of it.
+
+    Attributes
+    ----------
+    columns, numbers : (nnz,) int32 and float32, the row's features, ascending, and their values.
+    positions, found : int64 and float32, at least nnz: positions among a node's features, and values, of those of the
+        row's features that the node has.
+    """
+
+    columns: NDArray[np.int32]
+    numbers: NDArray[np.float32]
+    positions: NDArray[np.int64]
+    found: NDArray[np.float32]
+
+
 class Chunks(NamedTuple):
     """The classifiers of all children of V inner nodes; nodes are numbered level by level, root 0.
 
@@ -171,44 +187,91 @@ def _fill_node(matrix: Any, width: int, node: int, next_line: int, next_list: in
 
 
 @njit(cache=True, nogil=True)
-def add_margins(chunks: Any, node: int, columns: Any, numbers: Any, z: Any) -> None:
-    """z = w·x + bias of each child of `node` for the row of `columns` and `numbers`, summed in feature order."""
-    child, where = chunks.child_ptr[node], chunks.where[node]
+def room_for(x: Any) -> Any:
+    """`Row.positions` and `Row.found` for the longest row of a `Csr`."""
+    longest = 0
+    for row in range(len(x.indptr) - 1):
+        longest = max(longest, x.indptr[row + 1] - x.indptr[row])
+    return np.empty(longest, np.int64), np.empty(longest, np.float32)
+
+
+@njit(cache=True, nogil=True)
+def add_margins(chunks: Any, node: int, row: Any, z: Any) -> None:
+    """z = w·x + bias of each child of `node` for a `Row`, summed in feature order.
+
+    The features that the node has are found first, without a branch for each: a processor that guesses whether the
+    node has a feature can't load weights ahead, and these loads are most of the time.
+    """
+    child, first = chunks.child_ptr[node], chunks.first[node]
     for i in range(len(z)):
         z[i] = chunks.bias[child + i]
-    for i in range(len(columns)):
-        position = _in_bits(chunks, where, columns[i]) if where >= 0 else _in_list(chunks, node, columns[i])
-        if position >= 0:
-            start = chunks.start[chunks.first[node] + position]
-            if start >= 0:
-                add_line(numbers[i], chunks.lines, np.uint64(start), z)
-            else:
-                first, count = (-1 - start) >> COUNT, (-1 - start) & ((1 << COUNT) - 1)
-                for at in range(first, first + count):
-                    z[np.uint32(chunks.children[at])] += numbers[i] * chunks.values[at]
+    n_found, n_features = _locate(chunks, node, row), chunks.first[node + 1] - first
+    if n_found == 0:
+        return
+    line = chunks.start[first]
+    if line >= 0 and chunks.start[first + n_features - 1] == line + (n_features - 1) * len(z):  # lines alone
+        if len(z) == 2:
+            _add_pairs(chunks.lines, line, row, n_found, z)
+        else:
+            for i in range(n_found):
+                add_line(row.found[i], chunks.lines, np.uint64(line + row.positions[i] * len(z)), z)
+        return
+    for i in range(n_found):
+        start, number = chunks.start[np.uint64(first + row.positions[i])], row.found[i]
+        if start >= 0:
+            add_line(number, chunks.lines, np.uint64(start), z)
+        else:
+            begin, count = (-1 - start) >> COUNT, (-1 - start) & ((1 << COUNT) - 1)
+            for at in range(begin, begin + count):
+                z[np.uint32(chunks.children[at])] += number * chunks.values[at]
+
+
+@njit(cache=True, nogil=True)
+def _add_pairs(lines: Any, line: int, row: Any, n_found: int, z: Any) -> None:
+    """Add the lines of a node of two children, most nodes of a binary tree: a loop over each would take longer."""
+    left, right = z[0], z[1]
+    for i in range(n_found):
+        start = np.uint64(line + 2 * row.positions[i])
+        left += row.found[i] * lines[start]
+        right += row.found[i] * lines[start + np.uint64(1)]
+    z[0], z[1] = left, right
+
+
+@njit(cache=True, nogil=True)
+def _locate(chunks: Any, node: int, row: Any) -> int:
+    """Write positions and numbers of those of a row's features that the node has; returns how many."""
+    where, n_found = chunks.where[node], 0
+    for i in range(len(row.columns)):
+        if where >= 0:
+            position, has = _in_bits(chunks, where, row.columns[i])
+        else:
+            position, has = _in_list(chunks, node, row.columns[i])
+        row.positions[n_found], row.found[n_found] = position, row.numbers[i]
+        n_found += has
+    return n_found
 
 
 @njit(cache=True, nogil=True)
 def _in_bits(chunks: Any, where: int, feature: int) -> Any:
-    """Position of a feature among a node's features by bitmap; −1 if the node does not have it."""
-    word, bit = where + (feature >> 6), np.uint64(1) << np.uint64(feature & 63)
+    """Position of a feature among a node's features by bitmap, and 1 if the node has it, else 0."""
+    word, bit = np.uint64(where + (feature >> 6)), np.uint64(feature & 63)
     bits = chunks.bits[word]
-    return chunks.before[word] + _ones(bits & (bit - np.uint64(1))) if bits & bit else -1
+    below = bits & ((np.uint64(1) << bit) - np.uint64(1))
+    return chunks.before[word] + _ones(below), np.int64((bits >> bit) & np.uint64(1))
 
 
 @njit(cache=True, nogil=True)
 def _in_list(chunks: Any, node: int, feature: int) -> Any:
-    """`_in_bits` for a node with a list, by binary search."""
-    begin = -1 - chunks.where[node]
-    low, high = begin, begin + chunks.first[node + 1] - chunks.first[node]
-    end = high
-    while low < high:
-        middle = (low + high) // 2
-        if chunks.listed[middle] < feature:
-            low = middle + 1
-        else:
-            high = middle
-    return low - begin if low < end and chunks.listed[low] == feature else -1
+    """`_in_bits` for a node with a list, by binary search without branches that a processor would have to guess."""
+    low, size = np.int64(-1 - chunks.where[node]), chunks.first[node + 1] - chunks.first[node]
+    begin = low
+    if size == 0:
+        return np.int64(0), np.int64(0)
+    while size > 1:
+        half = size >> 1
+        low += half * np.int64(chunks.listed[np.uint64(low + half)] <= feature)
+        size -= half
+    return low - begin, np.int64(chunks.listed[np.uint64(low)] == feature)
 
 
 @njit(cache=True, nogil=True)

@@ -51,7 +51,7 @@ def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
     """
     import scipy.sparse as sp
 
-    matrix = sp.csr_matrix(features)
+    matrix = features if isinstance(features, sp.csr_matrix) else sp.csr_matrix(features)
     rows = sp.csr_matrix((matrix.data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
     scale_rows(read_only(rows.indptr), rows.data)
     return rows

@@ -125,7 +125,7 @@ class Tree:
         k = min(k, len(self.trees[0].labels))
 
         def best(rows: sp.csr_matrix) -> Best:
-            return search(self.trees, rows, k, beam=beam, power=power, n_labels=self.n_labels)
+            return search(self.trees, rows, k, beam=beam, power=power)
 
         return predict_in_parts(features, k, ROWS, best, ctx)
 
