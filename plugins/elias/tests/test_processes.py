@@ -16,6 +16,7 @@ from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.sharded import DividedBow, Shard, ShardedModel
 from xmcbench_elias.params import EliasParams
+from xmcbench_elias.search.merging import among_best
 
 from tests.together import together
 from xmcbench.context import Reporter, RunContext
@@ -182,3 +183,35 @@ def test_features_are_divided_without_rest_and_have_the_gradients_of_one_process
     torch.testing.assert_close(total, expected.detach())
     assert whole.embed.grad is not None
     torch.testing.assert_close(gradient, whole.embed.grad.to_dense())
+
+
+class Recorded(Nobody):
+    """A rank that gets what the others would give: the tensors of each exchange, by rank."""
+
+    def __init__(self, rank: int, exchanges: list[list[torch.Tensor]]) -> None:
+        super().__init__(rank, len(exchanges[0]))
+        self.exchanges = iter(exchanges)
+
+    def stacked(self, tensor: torch.Tensor) -> torch.Tensor:
+        expected = next(self.exchanges)
+        assert torch.equal(tensor, expected[self.rank])
+        return torch.stack(expected)
+
+
+@pytest.mark.parametrize("levels", [2, 1000])
+def test_the_best_of_all_labels_are_kept_ties_by_lower_id(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmcbench_elias.search.merging.ROWS", 2)
+    rng, n_labels, n_rows, size = np.random.default_rng(levels), 13, 5, 4
+    whole = torch.from_numpy(rng.integers(0, levels, (n_rows, n_labels)).astype(np.float32))
+    whole[0] = -torch.inf  # no label is reached
+    best = torch.from_numpy(np.argsort(-whole.numpy(), axis=1, kind="stable")[:, :size].copy())
+    expected = torch.zeros(whole.shape, dtype=torch.bool).scatter_(1, best, True) & (whole > -torch.inf)
+    tops = [whole[:, rank::3].sort(dim=1, descending=True, stable=True) for rank in range(3)]
+    scores = [top.values[:, :size] for top in tops]
+    labels = [top.indices[:, :size] for top in tops]
+    ids = [(own * 3 + rank).to(torch.int32) for rank, own in enumerate(labels)]
+    for rank in range(3):
+        shard = Shard(Recorded(rank, [scores, ids]), n_labels)
+        kept = among_best(tops[rank].values[:, :size], labels[rank], size, shard)
+        own = torch.zeros(n_rows, shard.size, dtype=torch.bool).scatter_(1, labels[rank], kept)
+        assert torch.equal(own, expected[:, rank::3])
