@@ -14,6 +14,7 @@ from xmcbench.errors import cannot_write
 from xmcbench.files import TEMPORARY
 
 Array = NDArray[Any]
+IN_MEMORY = 1 << 27  # bytes of a growing array above which it is in a file
 
 
 class Growing:
@@ -29,7 +30,7 @@ class Growing:
 
 
 class Spilling:
-    """An array that grows in memory up to `limit` bytes, and then in a file in `folder`.
+    """An array that grows in memory up to `limit` bytes, such as `IN_MEMORY`, and then in a file in `folder`.
 
     The file has no name, so that the system removes it as soon as no array needs it, however the process ends.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xmcbench.growing import Spilling
+from xmcbench.growing import IN_MEMORY, Spilling
 from xmcbench.method import Progress
 from xmcbench.sparse.csr import Csr, blocks_of, read_only, row_squares, scale_rows
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 PRODUCTS = 1 << 21  # products of Yᵀ X that are summed and sorted at a time: at most about 50 MiB
-IN_MEMORY = 1 << 27  # bytes of all numbers, and of their columns, above which they are in a file each
 
 
 def label_centroids(

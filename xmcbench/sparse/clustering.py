@@ -16,11 +16,10 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.method import Progress
-from xmcbench.sparse.csr import Csr, blocks_of, gather_rows, read_only, row_of
+from xmcbench.sparse.csr import Csr, row_of
 
 MAX_ITER = 20  # maximum number of steps per split, as in PECOS's `HierarchicalKMeans`
 TOLERANCE = 1e-4  # a split ends when the mean cosine to the centre rises by less: Parabel, omikuji's cluster.eps
-GATHERED = 1 << 25  # stored numbers of rows that are copied from a larger file to be split in memory: 256 MiB
 
 
 def cluster_count(n_labels: int, max_leaf: int) -> int:
@@ -64,78 +63,22 @@ def balanced_clusters(
     count = cluster_count(n_labels, max_leaf) if max_leaf is not None else int(n_clusters or 0)
     if count < 1 or count & (count - 1):
         raise ValueError(f"n_clusters is {count}, must be a power of two")
-    splits = _Splits(count, seed, np.zeros((get_num_threads(), width, 2), np.float32), progress)
     order = np.arange(n_labels, dtype=np.int32)
     bounds = np.array([0, n_labels], np.int64)
-    depth = count.bit_length() - 1
-    if len(rows.indices) <= GATHERED:
-        bounds = splits.split(rows, order, bounds, 0, depth)
-    else:
-        bounds = _split_large(splits, rows, width, order, bounds, depth)
+    buffers = np.zeros((get_num_threads(), width, 2), np.float32)
+    for level in range(count.bit_length() - 1):
+        n_nodes = len(bounds) - 1
+        start = np.random.default_rng((seed, level)).random((n_nodes, 2))
+        step = max(len(buffers), n_nodes // 16)  # nodes per call: Ctrl-C and the deadline are checked between calls
+        for first in range(0, n_nodes, step):
+            last = min(n_nodes, first + step)
+            _split_nodes(rows, order, bounds, start, first, last, buffers)
+            if progress is not None:
+                progress(n_nodes - 1 + last, count - 1)
+        bounds = _halve(bounds)
     clusters = np.empty(n_labels, np.int32)
     clusters[order] = np.repeat(np.arange(count, dtype=np.int32), np.diff(bounds))
     return clusters
-
-
-class _Splits:
-    """The splits of one tree, of which some nodes are split at a time; `scratch`: (threads, d, 2) zeros."""
-
-    def __init__(self, n_clusters: int, seed: int, scratch: NDArray[np.float32], progress: Progress | None) -> None:
-        levels = range(n_clusters.bit_length() - 1)
-        self.starts = [np.random.default_rng((seed, level)).random((1 << level, 2)) for level in levels]
-        self.scratch, self.progress = scratch, progress
-        self.done, self.total = 0, n_clusters - 1
-
-    def split(
-        self, rows: Csr, order: NDArray[np.int32], bounds: NDArray[np.int64], level: int, end: int, first_node: int = 0
-    ) -> NDArray[np.int64]:
-        """Split nodes from `first_node` of `level` on, and those below, up to level `end`; returns the last bounds.
-
-        order : rows of the nodes, one node after the other; reordered in place. bounds : (nodes + 1,) in `order`.
-        """
-        for depth in range(level, end):
-            n_nodes, before = len(bounds) - 1, first_node << (depth - level)
-            start = self.starts[depth][before : before + n_nodes]
-            step = max(len(self.scratch), n_nodes // 16)  # nodes per call: Ctrl-C and the deadline are checked between
-            for first in range(0, n_nodes, step):
-                last = min(n_nodes, first + step)
-                _split_nodes(rows, order, bounds, start, first, last, self.scratch)
-                self.done += last - first
-                if self.progress is not None:
-                    self.progress(self.done, self.total)
-            bounds = _halve(bounds)
-        return bounds
-
-
-def _split_large(
-    splits: _Splits, rows: Csr, width: int, order: NDArray[np.int32], bounds: NDArray[np.int64], depth: int
-) -> NDArray[np.int64]:
-    """As `_Splits.split` of all levels; once nodes are small enough, their rows are copied for all levels below.
-
-    Otherwise every level would read the rows of each node from places all over a file that may not fit into memory.
-    """
-    level, columns = 0, np.arange(width, dtype=np.int32)
-    while level < depth and _sizes(rows, order, bounds).max() > GATHERED // get_num_threads():
-        bounds = splits.split(rows, order, bounds, level, level + 1)
-        level += 1
-    for first, last in blocks_of(_sizes(rows, order, bounds), GATHERED):
-        node_bounds = bounds[first : last + 1] - bounds[first]
-        members = order[bounds[first] : bounds[last]]
-        ids = np.sort(members)  # the file is read forwards
-        local_order = np.searchsorted(ids, members).astype(np.int32)
-        local_rows = Csr(*map(read_only, gather_rows(rows, ids, columns, width)))
-        splits.split(local_rows, local_order, node_bounds, level, depth, first)
-        members[:] = ids[local_order]
-    for _ in range(level, depth):
-        bounds = _halve(bounds)
-    return bounds
-
-
-def _sizes(rows: Csr, order: NDArray[np.int32], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(nodes,) int64: stored numbers of the rows of each node."""
-    before = np.concatenate([[0], np.cumsum(np.diff(rows.indptr)[order])])
-    sizes: NDArray[np.int64] = np.diff(before[bounds])
-    return sizes
 
 
 def _halve(bounds: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,8 +14,10 @@ from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.method import Progress
-from xmcbench.sparse.clustering import GATHERED, MAX_ITER, TOLERANCE
+from xmcbench.sparse.clustering import MAX_ITER, TOLERANCE
 from xmcbench.sparse.csr import Csr, add_line, blocks_of, columns_of, gather_rows, row_of
+
+GATHERED = 1 << 25  # stored numbers of rows that are copied at a time: 256 MiB
 
 
 def kmeans_clusters(
