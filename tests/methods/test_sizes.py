@@ -28,7 +28,7 @@ def test_copies_while_labels_are_clustered_are_bounded() -> None:
     assert clustering_bytes(SMALL, copied=True) - clustering_bytes(SMALL, copied=False) == 8 * 40_000
     larger = replace(LARGE, n_labels=100_000_000)
     assert clustering_bytes(LARGE, copied=True) == clustering_bytes(larger, copied=True)
-    assert clustering_bytes(LARGE, copied=True) - clustering_bytes(LARGE, copied=False) == 2 * IN_MEMORY
+    assert 2 * IN_MEMORY < clustering_bytes(LARGE, copied=False) - 24 * LARGE.pairs < 3 * IN_MEMORY
 
 
 def test_files_of_centroids_count_as_disk_of_trees(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,12 +42,13 @@ def centroid_bytes(data: Facts) -> tuple[int, int]:
 
 
 def clustering_bytes(data: Facts, copied: bool) -> int:
-    """Bytes while labels are clustered, without their centroids: the sums of a block, or the rows that are copied.
+    """Bytes while labels are clustered, beside centroids that stay in memory: pairs, sums of a block, and more.
 
-    copied : rows of a cluster are copied before it is split, a block at a time if they are large.
+    Those in files are in memory until they are too large. copied : rows of a cluster are copied before it is split, a
+    block at a time if they are large.
     """
-    copies = min(sum(centroid_bytes(data)), 2 * IN_MEMORY) if copied else 0
-    return SUMS + 24 * data.pairs + copies
+    in_memory, in_files = centroid_bytes(data)
+    return SUMS + 24 * data.pairs + (min(in_memory + in_files, 2 * IN_MEMORY) if copied or in_files else 0)
 
 
 def linear_weights(data: Facts, positives: float, others: float, threshold: float) -> float:
