@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
@@ -9,8 +11,13 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xmcbench.sparse import kmeans
 from xmcbench.sparse.csr import Csr, unit_rows
-from xmcbench.sparse.kmeans import MAX_ITER, TOLERANCE, kmeans_clusters, split
+from xmcbench.sparse.kmeans import MAX_ITER, TOLERANCE, split
+
+
+def kmeans_clusters(x: sp.csr_matrix, **options: Any) -> list[np.ndarray]:
+    return kmeans.kmeans_clusters(Csr.of(unit_rows(x)), x.shape[1], **options)
 
 
 def planted(n: int, clusters: int, seed: int = 0) -> tuple[sp.csr_matrix, np.ndarray]:
@@ -120,3 +127,23 @@ def test_few_labels_stay_together_and_wrong_numbers_are_refused() -> None:
     for wrong in ({"arity": 1, "max_leaf": 5}, {"arity": 2, "max_leaf": 0}):
         with pytest.raises(ValueError, match="at least"):
             kmeans_clusters(x, **wrong)
+
+
+@pytest.mark.parametrize("gathered", [1, 700, 3000])
+def test_rows_of_large_clusters_are_copied_a_block_at_a_time(gathered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = planted(300, 9)[0]
+    expected = kmeans_clusters(x, arity=5, max_leaf=10, seed=1)
+    copied: list[int] = []
+    gather_rows = kmeans.gather_rows
+
+    def spy(rows: Csr, *others: Any) -> Any:
+        got = gather_rows(rows, *others)
+        copied.append(len(got.data))
+        return got
+
+    monkeypatch.setattr(kmeans, "GATHERED", gathered)
+    monkeypatch.setattr(kmeans, "gather_rows", spy)
+    got = kmeans_clusters(x, arity=5, max_leaf=10, seed=1)
+    assert len(got) == len(expected)
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+    assert max(copied) <= max(gathered, 5 * np.diff(x.indptr).max())  # five rows that centres start from

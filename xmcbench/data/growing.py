@@ -1,4 +1,4 @@
-"""Arrays, matrices and texts that grow while they are read or made, without a second copy of what is there."""
+"""Matrices and texts that grow while they are read or made, without a second copy of what is there."""
 
 from __future__ import annotations
 
@@ -10,20 +10,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from xmcbench.data.texts import Texts
+from xmcbench.growing import Growing
 
 Array = NDArray[Any]
-
-
-class Growing:
-    """An array that grows at its end. Large ones grow in place: the system moves their pages, not their bytes."""
-
-    def __init__(self, dtype: type) -> None:
-        self.array: Array = np.empty(0, dtype)
-
-    def append(self, part: Array) -> None:
-        start = len(self.array)
-        self.array.resize(start + len(part), refcheck=False)  # nothing else refers to it yet
-        self.array[start:] = part
 
 
 class GrowingMatrix:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 
+from xmcbench.growing import IN_MEMORY
 from xmcbench.method import Facts
 
 TORCH = 400 << 20  # bytes of torch and of the kernels that training loads
 NORM = 38.0  # weights of at least 0.1 per classifier of one positive row, which its norm limits
 POWER = 0.65  # their growth with the number of positive rows
 PER_WEIGHT = 11  # bytes of a weight in a label tree that is laid out for search, its place included
+SUMS = 50 << 20  # bytes of the products of a block of labels' centroids
 VOCABULARY = 70.0  # words and pieces of words in a text of n bytes: 70 √n, between 25 and 90 on five data sets
 
 
@@ -31,6 +33,22 @@ def distinct_features(data: Facts, rows: float) -> float:
         return 0.0
     beta = max(0.0, math.log(max(data.n_features, 1) / each) / math.log(data.n_train))
     return min(float(data.n_features), each * math.pow(max(rows, 1.0), beta))
+
+
+def centroid_bytes(data: Facts) -> tuple[int, int]:
+    """Bytes of all labels' centroids in memory and in files; either is 0."""
+    each_array = 4 * int(data.n_labels * distinct_features(data, rows_per_label(data)))
+    return (2 * each_array, 0) if each_array <= IN_MEMORY else (0, 2 * each_array)
+
+
+def clustering_bytes(data: Facts, copied: bool) -> int:
+    """Bytes while labels are clustered, beside centroids that stay in memory: pairs, sums of a block, and more.
+
+    Those in files are in memory until they are too large. copied : rows of a cluster are copied before it is split, a
+    block at a time if they are large.
+    """
+    in_memory, in_files = centroid_bytes(data)
+    return SUMS + 24 * data.pairs + (min(in_memory + in_files, 2 * IN_MEMORY) if copied or in_files else 0)
 
 
 def linear_weights(data: Facts, positives: float, others: float, threshold: float) -> float:

@@ -9,44 +9,17 @@ PECOS's "PIFA" (Yu et al., JMLR 2022, section 3.1); the number of clusters is EL
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
 from xmcbench.method import Progress
-from xmcbench.sparse.csr import Csr, read_only, row_of, row_squares, scale_rows, unit_rows
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
+from xmcbench.sparse.csr import Csr, row_of
 
 MAX_ITER = 20  # maximum number of steps per split, as in PECOS's `HierarchicalKMeans`
 TOLERANCE = 1e-4  # a split ends when the mean cosine to the centre rises by less: Parabel, omikuji's cluster.eps
-
-
-def label_centroids(features: sp.csr_matrix, labels: sp.csr_matrix) -> sp.csr_matrix:
-    """PIFA: the normalised mean of the rows of each label.
-
-    Parameters
-    ----------
-    features : (n, d) CSR; rows are L2-normalised first.
-    labels : (n, L) CSR of ones.
-
-    Returns
-    -------
-    (L, d) CSR float32, rows of L2 norm one, sorted indices; a label without training rows has an empty row.
-    """
-    import scipy.sparse as sp
-
-    # The row norms are applied to the label matrix, since a scaled copy of the features would take the most memory.
-    lengths = np.sqrt(row_squares(read_only(features.indptr), features.data))
-    shares = np.repeat(1 / np.where(lengths > 0, lengths, 1), np.diff(labels.indptr)).astype(np.float32)
-    weights = sp.csr_matrix((shares, labels.indices, labels.indptr), shape=labels.shape)
-    centroids = (weights.T @ features).tocsr()
-    centroids.sort_indices()
-    scale_rows(read_only(centroids.indptr), centroids.data)
-    return centroids
 
 
 def cluster_count(n_labels: int, max_leaf: int) -> int:
@@ -57,7 +30,8 @@ def cluster_count(n_labels: int, max_leaf: int) -> int:
 
 
 def balanced_clusters(
-    features: sp.csr_matrix | NDArray[np.float32],
+    rows: Csr,
+    width: int,
     *,
     n_clusters: int | None = None,
     max_leaf: int | None = None,
@@ -68,7 +42,8 @@ def balanced_clusters(
 
     Parameters
     ----------
-    features : (L, d) CSR or dense array, one row per label, L2-normalised inside. Empty rows get a cluster too.
+    rows : L rows of L2 norm one, one per label; their arrays may be mapped files. Empty rows get a cluster too.
+    width : number of columns of `rows`.
     n_clusters : a power of two; or give `max_leaf`, the maximum number of labels per cluster (see `cluster_count`).
         Clusters are empty where there are fewer labels than clusters.
     seed : selects the two labels each split starts from. The result does not depend on the number of threads.
@@ -84,14 +59,13 @@ def balanced_clusters(
     """
     if (n_clusters is None) == (max_leaf is None):
         raise ValueError("give exactly one of n_clusters and max_leaf")
-    n_labels = int(features.shape[0])
+    n_labels = len(rows.indptr) - 1
     count = cluster_count(n_labels, max_leaf) if max_leaf is not None else int(n_clusters or 0)
     if count < 1 or count & (count - 1):
         raise ValueError(f"n_clusters is {count}, must be a power of two")
-    rows = Csr.of(unit_rows(features))
     order = np.arange(n_labels, dtype=np.int32)
     bounds = np.array([0, n_labels], np.int64)
-    buffers = np.zeros((get_num_threads(), int(features.shape[1]), 2), np.float32)
+    buffers = np.zeros((get_num_threads(), width, 2), np.float32)
     for level in range(count.bit_length() - 1):
         n_nodes = len(bounds) - 1
         start = np.random.default_rng((seed, level)).random((n_nodes, 2))

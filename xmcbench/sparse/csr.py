@@ -37,6 +37,17 @@ class Csr(NamedTuple):
         )
 
 
+def blocks_of(sizes: NDArray[np.int64], limit: int) -> list[tuple[int, int]]:
+    """(first, last) of consecutive items whose `sizes` (n,) sum to at most `limit`, or of one larger item."""
+    before = np.concatenate([[0], np.cumsum(sizes)])
+    blocks, first = [], 0
+    while first < len(sizes):
+        last = max(first + 1, int(np.searchsorted(before, before[first] + limit, side="right")) - 1)
+        blocks.append((first, last))
+        first = last
+    return blocks
+
+
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """A view that may not be written."""
     view = array.view()

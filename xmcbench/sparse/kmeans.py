@@ -6,7 +6,8 @@ trees whose nodes follow the distribution of the labels. Splits start from rando
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 
 from xmcbench.method import Progress
 from xmcbench.sparse.clustering import MAX_ITER, TOLERANCE
-from xmcbench.sparse.csr import Csr, add_line, columns_of, gather_rows, row_of, unit_rows
+from xmcbench.sparse.csr import Csr, add_line, blocks_of, columns_of, gather_rows, row_of
 
-if TYPE_CHECKING:
-    import scipy.sparse as sp
+GATHERED = 1 << 25  # stored numbers of rows that are copied at a time: 256 MiB
 
 
 def kmeans_clusters(
-    features: sp.csr_matrix,
+    rows: Csr,
+    width: int,
     *,
     arity: int,
     max_leaf: int,
@@ -33,7 +34,8 @@ def kmeans_clusters(
 
     Parameters
     ----------
-    features : (L, d) CSR, one row per label, L2-normalised inside. Empty rows get a cluster too.
+    rows : L rows of L2 norm one, one per label; their arrays may be mapped files. Empty rows get a cluster too.
+    width : number of columns of `rows`.
     arity : k ≥ 2, maximum number of parts per split; one split takes 4 · k bytes per feature that its labels have.
     depth : maximum number of cluster levels; None: no limit.
     seed : selects the labels that splits start from. The result does not depend on the number of threads.
@@ -50,9 +52,7 @@ def kmeans_clusters(
     """
     if arity < 2 or max_leaf < 1:
         raise ValueError(f"arity is {arity}, must be at least 2; max_leaf is {max_leaf}, must be at least 1")
-    unit = unit_rows(features)
-    n_labels = unit.shape[0]
-    rows, width = Csr.of(unit), int(unit.shape[1])
+    n_labels = len(rows.indptr) - 1
     levels: list[NDArray[np.int64]] = []
     clusters, done = np.zeros(n_labels, np.int64), 0
     while depth is None or len(levels) < depth:
@@ -84,13 +84,22 @@ def split(rows: Csr, members: NDArray[np.int32], width: int, k: int, rng: np.ran
     """
     workers, m = get_num_threads(), len(members)
     active = columns_of(rows, members, width)
-    member_rows = gather_rows(rows, members, active, width)  # only their features: smaller centres
+    blocks = blocks_of(np.diff(rows.indptr)[members], GATHERED)
+    # Only their features: smaller centres. Members that are large together are copied again in each pass.
+    kept = gather_rows(rows, members, active, width) if len(blocks) == 1 else None
+
+    def parts() -> Iterator[tuple[slice, Csr]]:
+        for first, last in blocks:
+            yield slice(first, last), kept or gather_rows(rows, members[first:last], active, width)
+
     nearest, cosines = np.zeros(m, np.int64), np.zeros(m, np.float32)
     centres = np.zeros((len(active), k), np.float32)
-    _sum_members(member_rows, np.sort(rng.choice(m, k, replace=False)), np.arange(k), centres, workers)
+    first_rows = gather_rows(rows, members[np.sort(rng.choice(m, k, replace=False))], active, width)
+    _sum_members(first_rows, np.arange(k), centres, workers)
     last_gain = -np.inf
     for _ in range(MAX_ITER):
-        _assign(member_rows, centres, nearest, cosines, workers)
+        for block, member_rows in parts():
+            _assign(member_rows, centres, nearest[block], cosines[block], workers)
         unmatched = np.flatnonzero(cosines <= 0)
         nearest[unmatched] = np.arange(len(unmatched)) % k
         gain = float(cosines.mean(dtype=np.float64))
@@ -98,7 +107,8 @@ def split(rows: Csr, members: NDArray[np.int32], width: int, k: int, rng: np.ran
             break
         last_gain = gain
         centres[:] = 0.0
-        _sum_members(member_rows, np.arange(m), nearest, centres, workers)
+        for block, member_rows in parts():
+            _sum_members(member_rows, nearest[block], centres, workers)
         norms = np.sqrt(np.einsum("dk,dk->k", centres, centres, dtype=np.float64))
         centres /= np.where(norms > 0, norms, 1).astype(np.float32)
     if np.bincount(nearest).max() > 0.9 * m:
@@ -127,11 +137,11 @@ def _assign_share(rows: Any, centres: Any, nearest: Any, cosines: Any, worker: i
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _sum_members(rows: Any, members: Any, part: Any, centres: Any, workers: int) -> None:
-    """Add each member to the centre of its part; worker w handles the parts p with p mod `workers` = w."""
+def _sum_members(rows: Any, part: Any, centres: Any, workers: int) -> None:
+    """Add each row to the centre of its part; worker w handles the parts p with p mod `workers` = w."""
     for worker in prange(workers):
-        for i in range(len(members)):
+        for i in range(len(part)):
             if part[i] % workers == worker:
-                columns, numbers = row_of(rows, members[i])
+                columns, numbers = row_of(rows, i)
                 for at in range(len(columns)):
                     centres[columns[at], part[i]] += numbers[at]

@@ -20,6 +20,7 @@ from xmcbench.methods.ance.params import Settled
 from xmcbench.methods.ance.steps import loss_of, make_step, neighbouring
 from xmcbench.methods.training import EpochState, Loop
 from xmcbench.sparse.clustering import balanced_clusters
+from xmcbench.sparse.csr import Csr, unit_rows
 from xmcbench.tables.optim import Optimisers, warm_then_linear
 
 NAME = "dual encoder"
@@ -139,7 +140,8 @@ class Training:
         if params.negatives == "cluster":
             state.embedding += self.ctx.clock() - start
             seed = self.ctx.seed(f"clusters {state.times}")
-            self.clusters = balanced_clusters(documents, max_leaf=CLUSTER_SIZE, seed=seed)
+            rows = Csr.of(unit_rows(documents))
+            self.clusters = balanced_clusters(rows, documents.shape[1], max_leaf=CLUSTER_SIZE, seed=seed)
         else:
             labels = self.model.embed_labels(device, check)
             state.embedding += self.ctx.clock() - start

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from xmcbench.method import Facts, Footprint, Machine
-from xmcbench.methods.sizes import PER_WEIGHT, distinct_features, linear_weights, rows_per_label
+from xmcbench.methods.sizes import PER_WEIGHT, centroid_bytes, clustering_bytes, linear_weights, rows_per_label
 
 WORKING = 50 << 20  # bytes of a search call of 2,048 rows, and of the weights in work before they are pruned
 
 
 def footprint(params: Any, data: Facts, machine: Machine) -> Footprint:
-    """The larger of two phases: clustering, which copies the centroids of labels, and the training of the last tree.
+    """The larger of two phases, clustering and the training of the last tree, beside the centroids of labels.
 
-    In training, a thread copies the rows of a node, and the first levels have all rows below few nodes. The weights of
-    a tree exist twice when its levels are joined, and then once more in the order of the search.
+    Centroids are in files where they are large, which counts as disk. In training, a thread copies the rows of a node,
+    and the first levels have all rows below few nodes. The weights of a tree exist twice when its levels are joined,
+    and then once more in the order of the search.
     """
-    positives = rows_per_label(data)
-    centroids = int(data.n_labels * distinct_features(data, positives))
+    centroids, in_files = centroid_bytes(data)
     per_tree = int(data.n_labels * weights_per_label(params, data))
     copies = 8 * data.entries * min(machine.threads, params.arity)
-    clustering = 12 * centroids + 24 * data.pairs
+    clustering = clustering_bytes(data, copied=params.clusters == "kmeans")
     training = copies + 24 * per_tree + PER_WEIGHT * per_tree * (params.trees - 1) + 32 * data.pairs
     scratch = 8 * machine.threads * data.n_features * min(params.arity, 100)
-    memory = 4 * data.entries + 8 * centroids + max(clustering, training) + scratch + WORKING
-    return Footprint(memory=memory, disk=(PER_WEIGHT + 8) * per_tree * params.trees)
+    memory = 4 * data.entries + centroids + max(clustering, training) + scratch + WORKING
+    return Footprint(memory=memory, disk=(PER_WEIGHT + 8) * per_tree * params.trees + in_files)
 
 
 def weights_per_label(params: Any, data: Facts) -> float:

@@ -34,26 +34,25 @@ class Growth:
     number: int
     ctx: RunContext
 
-    def cluster(self, centroids: sp.csr_matrix, seen: NDArray[np.int32]) -> LabelTree:
-        """The tree over the labels `seen`, (m,), clustered by their (m, d) centroids."""
+    def cluster(self, centroids: Csr, width: int, seen: NDArray[np.int32]) -> LabelTree:
+        """The tree over the labels `seen`, (m,), clustered by their centroids: m rows of `width` columns."""
 
         def levels() -> Arrays:
             with self.ctx.phase("cluster"):
-                clusters = self._clusters(centroids)
+                clusters = self._clusters(centroids, width)
             return {"clusters": np.stack(clusters) if clusters else np.empty((0, len(seen)), np.int64)}
 
         arrays = checkpointed(self.ctx.checkpoints, f"tree-{self.number}-clusters", levels)
         return LabelTree.build(seen, list(arrays["clusters"]))
 
-    def _clusters(self, centroids: sp.csr_matrix) -> list[NDArray[Any]]:
+    def _clusters(self, centroids: Csr, width: int) -> list[NDArray[Any]]:
         p, seed = self.params, self.ctx.seed(f"tree/cluster {self.number}")
         if p.clusters == "kmeans":
             depth = None if p.depth is None else p.depth - 1
-            return kmeans_clusters(
-                centroids, arity=p.arity, max_leaf=p.max_leaf, depth=depth, seed=seed, progress=self.ctx.progress
-            )
-        count = cluster_count(centroids.shape[0], p.max_leaf)
-        clusters = balanced_clusters(centroids, n_clusters=count, seed=seed, progress=self.ctx.progress)
+            sizes = {"arity": p.arity, "max_leaf": p.max_leaf, "depth": depth}
+            return kmeans_clusters(centroids, width, **sizes, seed=seed, progress=self.ctx.progress)
+        count = cluster_count(len(centroids.indptr) - 1, p.max_leaf)
+        clusters = balanced_clusters(centroids, width, n_clusters=count, seed=seed, progress=self.ctx.progress)
         # From the last level up, nodes have `arity` children; the root takes the remainder.
         shifts = range(0, count.bit_length() - 1, p.arity.bit_length() - 1)
         return [clusters >> shift for shift in reversed(shifts)]

@@ -97,7 +97,7 @@ class Tree:
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Build one tree after the other: cluster, then train level by level."""
         from xmcbench.methods.tree.growth import Growth
-        from xmcbench.sparse.clustering import label_centroids
+        from xmcbench.sparse.centroids import label_centroids
         from xmcbench.sparse.csr import unit_rows
 
         assert train.features is not None
@@ -105,11 +105,11 @@ class Tree:
         self.n_features, self.n_labels = int(features.shape[1]), train.n_labels
         seen = np.flatnonzero(np.bincount(train.labels.indices, minlength=self.n_labels)).astype(np.int32)
         with ctx.phase("cluster"):
-            centroids = label_centroids(features, train.labels[:, seen])
+            centroids = label_centroids(features, train.labels[:, seen], ctx.folder, ctx.progress)
         self.trees, levels = [], []
         for number in range(self.params.trees):
             growth = Growth(self.params, number, ctx)
-            tree = growth.cluster(centroids, seen)
+            tree = growth.cluster(centroids, self.n_features, seen)
             self.trees.append(growth.train(features, train.labels, tree))
             levels.append(tree.sizes())
         ctx.note("levels", levels)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from xmcbench.method import Facts, Footprint, Machine
 from xmcbench.methods.ance.footprint import TRANSFORMER, embedding_width, feature_rows, prepared_rows
-from xmcbench.methods.sizes import TORCH, distinct_features, rows_per_label
+from xmcbench.methods.sizes import TORCH, centroid_bytes, clustering_bytes
 from xmcbench_elias.params import EliasParams, settled, sizes
 from xmcbench_elias.ranking.linear import kinds_of, method_of
 
@@ -41,14 +41,15 @@ def footprint(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
     if settings.encoder != "bow":
         memory += TRANSFORMER
     checkpoints = (5 * settings.members + DUAL) * table + 3 * adjacency
-    return Footprint(memory=memory, disk=checkpoints + 3 * table + 2 * ranker.disk)
+    in_files = centroid_bytes(data)[1] if settings.index != "none" else 0
+    return Footprint(memory=memory, disk=checkpoints + 3 * table + 2 * ranker.disk + in_files)
 
 
 def _index_bytes(data: Facts, index: str, visited: int, clusters: int, width: int) -> tuple[int, int]:
     """Bytes of clustering the labels' centroids, and of counting how often labels and clusters meet."""
     if index == "none":
         return 0, 0
-    centroids = 12 * int(data.n_labels * distinct_features(data, rows_per_label(data)))
+    centroids = centroid_bytes(data)[0] + clustering_bytes(data, copied=False)
     counts = min(data.pairs * visited, data.n_labels * clusters)
     return centroids, COUNT * counts + 20 * data.n_train * visited if index == "graph" else 0
 

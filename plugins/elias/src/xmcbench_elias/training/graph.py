@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
-from xmcbench.sparse.csr import unit_rows
+from xmcbench.sparse.centroids import unit_sums
+from xmcbench.sparse.csr import Csr, blocks_of, unit_rows
 from xmcbench_elias.network.batches import embedded, embedded_batch
 from xmcbench_elias.network.model import EliasModel, log_cluster_scores
 from xmcbench_elias.network.source import PreparedRows
@@ -21,8 +22,11 @@ CENTROID_ROWS = 4096  # rows embedded at a time for centroids
 Graph = tuple[NDArray[np.int64], NDArray[np.float32]]  # labels of each cluster, and their counts
 
 
-def learned_centroids(model: EliasModel, train: PreparedRows, ctx: RunContext) -> sp.csr_matrix:
-    """(L, D + d) centroids of [L2 φ ; L2 features] over each label's rows; φ is without dropout."""
+def learned_centroids(model: EliasModel, train: PreparedRows, ctx: RunContext) -> Csr:
+    """L rows of D + d columns, of L2 norm one: centroids of [L2 φ ; L2 features] over each label's rows.
+
+    φ is without dropout.
+    """
     data, n_rows, parts = train.data, len(train.rows), []
     assert data.features is not None
     for start in range(0, n_rows, CENTROID_ROWS):
@@ -30,8 +34,7 @@ def learned_centroids(model: EliasModel, train: PreparedRows, ctx: RunContext) -
         ctx.progress(min(start + CENTROID_ROWS, n_rows), n_rows)
     phi = np.concatenate(parts)
     phi /= np.maximum(np.linalg.norm(phi, axis=1, keepdims=True), 1e-12)
-    centroids = [sp.csr_matrix(data.labels.T @ phi), data.labels.T @ unit_rows(data.features)]
-    return sp.csr_matrix(sp.hstack(centroids, format="csr", dtype=np.float32))
+    return unit_sums([phi, unit_rows(data.features)], data.labels, ctx.folder, progress=ctx.progress)
 
 
 def clustering_rows(clusters: NDArray[np.int32], n_clusters: int) -> NDArray[np.int64]:
@@ -63,13 +66,10 @@ def graph_rows(visits: sp.csr_matrix, labels: sp.csr_matrix, clusters: NDArray[n
     row_products = np.concatenate([[0], np.cumsum(np.diff(labels.indptr)[by_cluster.indices])])
     products = row_products[by_cluster.indptr]  # (C + 1,) of all clusters before each
     parts = []
-    first = 0
-    while first < n_clusters:
-        last = max(first + 1, int(np.searchsorted(products, products[first] + PRODUCTS, side="right")) - 1)
+    for first, last in blocks_of(np.diff(products), PRODUCTS):
         own = own_labels[own_ends[first] : own_ends[last]]
         row, label, count = _best_entries(by_cluster[first:last] @ labels, own, clusters[own] - first, kappa)
         parts.append((row + first, label, count))
-        first = last
     row, label, count = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return _padded(row, label, count, n_clusters, n_labels)
 

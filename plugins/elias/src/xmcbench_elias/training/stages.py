@@ -13,7 +13,9 @@ from xmcbench.context import RunContext
 from xmcbench.encoders.weights import Arrays, grouped
 from xmcbench.method import TrainData
 from xmcbench.methods.helpers import checkpointed
-from xmcbench.sparse.clustering import balanced_clusters, label_centroids
+from xmcbench.sparse.centroids import label_centroids
+from xmcbench.sparse.clustering import balanced_clusters
+from xmcbench.sparse.csr import Csr
 from xmcbench_elias.network.model import EliasModel
 from xmcbench_elias.network.sharded import ShardedModel, whole_weights
 from xmcbench_elias.network.source import JoinedTexts, PreparedRows, Source
@@ -128,18 +130,26 @@ def stage_1(plan: Plan) -> tuple[EliasModel, NDArray[np.int32], StageHistory]:
     With `recluster`, labels are clustered again by the trained encoder, and stage 1 restarts.
     """
     ctx, train = plan.ctx, plan.train
+    data = train.data
+    assert data.features is not None
+    width = int(data.features.shape[1])
+
+    def centroids() -> Csr:
+        return label_centroids(data.features, data.labels, ctx.folder, ctx.progress)
+
     with ctx.phase(plan.name("cluster")):
-        clusters = _cached_clusters(plan, "clusters", lambda: label_centroids(train.data.features, train.data.labels))
+        clusters = _cached_clusters(plan, "clusters", centroids, width)
     if plan.params.recluster:
         model, _ = _train_stage_1(plan, "stage 1, first clusters", plan.params.recluster, clusters)
+        width += model.encoder.width
         whole = whole_model(plan, model)
 
-        def centroids() -> sp.csr_matrix:
+        def learned() -> Csr:
             assert whole is not None  # this process is the only one, or rank 0
             return learned_centroids(whole, train, ctx)
 
         with ctx.phase(plan.name("re-cluster")):
-            clusters = _cached_clusters(plan, "clusters again", centroids)
+            clusters = _cached_clusters(plan, "clusters again", learned, width)
     model, history = _train_stage_1(plan, "stage 1", plan.params.stage1_epochs, clusters)
     return model, clusters, history
 
@@ -168,15 +178,15 @@ def with_carved_rows(train: TrainData, ctx: RunContext) -> TrainData:
     return TrainData(sp.csr_matrix(features), texts, train.label_texts, train.n_labels, sp.csr_matrix(labels))
 
 
-def _cached_clusters(plan: Plan, name: str, centroids: Callable[[], sp.csr_matrix]) -> NDArray[np.int32]:
-    """(L,) int32 clusters from a checkpoint, or of the label centroids that `centroids()` returns."""
+def _cached_clusters(plan: Plan, name: str, centroids: Callable[[], Csr], width: int) -> NDArray[np.int32]:
+    """(L,) int32 clusters from a checkpoint, or of the label centroids, (L, width), that `centroids()` returns."""
     ctx, size = plan.ctx, plan.size
     if size.clusters == 1:
         return np.zeros(plan.train.data.n_labels, np.int32)
 
     def clusters() -> Arrays:
-        seed = ctx.seed(plan.name("cluster"))
-        return {"clusters": balanced_clusters(centroids(), n_clusters=size.clusters, seed=seed, progress=ctx.progress)}
+        sizes = {"n_clusters": size.clusters, "seed": ctx.seed(plan.name("cluster"))}
+        return {"clusters": balanced_clusters(centroids(), width, **sizes, progress=ctx.progress)}
 
     return made_once(ctx, plan.name(name), clusters)["clusters"]
 

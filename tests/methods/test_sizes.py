@@ -1,0 +1,41 @@
+"""Expected sizes: centroids of labels in memory and in files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from xmcbench.growing import IN_MEMORY
+from xmcbench.method import Facts, Machine
+from xmcbench.methods import sizes
+from xmcbench.methods.sizes import centroid_bytes, clustering_bytes, distinct_features
+from xmcbench.methods.tree import Bonsai, XrLinear
+
+# each row has 40 features and one label, and a label has one row, so that its centroid has 40 numbers
+SMALL = Facts("d", "bow", 1000, 100, 5000, 1000, frozenset({"features"}), entries=40_000, test_entries=1, pairs=1000)
+LARGE = replace(SMALL, n_train=1_000_000, n_labels=1_000_000, entries=40_000_000, pairs=1_000_000)
+MACHINE = Machine(2, "cpu")
+
+
+def test_small_centroids_are_in_memory_and_large_ones_in_files() -> None:
+    assert distinct_features(SMALL, 1) == 40
+    assert centroid_bytes(SMALL) == (8 * 40_000, 0)
+    assert centroid_bytes(LARGE) == (0, 8 * 40_000_000)
+
+
+def test_copies_while_labels_are_clustered_are_bounded() -> None:
+    assert clustering_bytes(SMALL, copied=True) - clustering_bytes(SMALL, copied=False) == 8 * 40_000
+    larger = replace(LARGE, n_labels=100_000_000)
+    assert clustering_bytes(LARGE, copied=True) == clustering_bytes(larger, copied=True)
+    assert 2 * IN_MEMORY < clustering_bytes(LARGE, copied=False) - 24 * LARGE.pairs < 3 * IN_MEMORY
+
+
+def test_files_of_centroids_count_as_disk_of_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    for method in (XrLinear, Bonsai):
+        with_files = method(method.info.parameters()).footprint(LARGE, MACHINE)
+        monkeypatch.setattr(sizes, "IN_MEMORY", 1 << 40)
+        without = method(method.info.parameters()).footprint(LARGE, MACHINE)
+        monkeypatch.undo()
+        assert with_files.disk - without.disk == 320_000_000
+        assert without.memory - with_files.memory >= 320_000_000

@@ -1,0 +1,66 @@
+"""Arrays that grow, without a second copy of what is there: in memory, or in files where they are large."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xmcbench.errors import cannot_write
+from xmcbench.files import TEMPORARY
+
+Array = NDArray[Any]
+IN_MEMORY = 1 << 27  # bytes of a growing array above which it is in a file
+
+
+class Growing:
+    """An array that grows at its end. Large ones grow in place: the system moves their pages, not their bytes."""
+
+    def __init__(self, dtype: type) -> None:
+        self.array: Array = np.empty(0, dtype)
+
+    def append(self, part: Array) -> None:
+        start = len(self.array)
+        self.array.resize(start + len(part), refcheck=False)  # nothing else refers to it yet
+        self.array[start:] = part
+
+
+class Spilling:
+    """An array that grows in memory up to `limit` bytes, such as `IN_MEMORY`, and then in a file in `folder`.
+
+    The file has no name, so that the system removes it as soon as no array needs it, however the process ends.
+    """
+
+    def __init__(self, dtype: type, limit: int, folder: Path) -> None:
+        self.dtype, self.limit, self.folder = dtype, limit, folder
+        self._memory = Growing(dtype)
+        self._file: IO[bytes] | None = None
+
+    def append(self, part: Array) -> None:
+        """Add `part` (m,), of the array's dtype. WriteError names the folder if it is not writable or the disk full."""
+        if self._file is None and self._memory.array.nbytes + part.nbytes <= self.limit:
+            self._memory.append(part)
+            return
+        try:
+            if self._file is None:
+                self._file = TemporaryFile(prefix=TEMPORARY, dir=self.folder)  # noqa: SIM115  closed by `whole`
+                self._file.write(self._memory.array.data)
+                self._memory = Growing(self.dtype)  # frees memory
+            self._file.write(part.data)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+
+    def whole(self) -> Array:
+        """The array, mapped read-only if it is in a file; nothing may be added afterwards. WriteError as `append`."""
+        if self._file is None:
+            return self._memory.array
+        try:
+            with self._file as file:  # the mapping keeps what the file has
+                file.flush()
+                return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), self.dtype)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
