@@ -34,6 +34,14 @@ def test_by_falling_count_then_id(fitted: tuple[Popularity, RunContext]) -> None
     assert method.predict(Inputs(None, [], None, 4), 2, ctx).ids.shape == (0, 2)
 
 
+def test_fitted_again(fitted: tuple[Popularity, RunContext]) -> None:
+    method, ctx = fitted
+    inputs = Inputs(None, ["x"], None, 4)
+    method.predict(inputs, 4, ctx)
+    method.fit(TrainData(None, ["a"], None, 4, sp.csr_matrix(np.array([[0, 0, 1, 0]], np.float32))), ctx)
+    assert method.predict(inputs, 1, ctx).ids.tolist() == [[2]]
+
+
 def test_saved_and_loaded(fitted: tuple[Popularity, RunContext], tmp_path: Path) -> None:
     method, ctx = fitted
     method.save(tmp_path)

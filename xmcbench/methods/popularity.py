@@ -39,6 +39,7 @@ class Popularity:
     def __init__(self, params: NoParams) -> None:
         self.params = params
         self.share: NDArray[np.float32] = np.empty(0, np.float32)
+        self._best: TopK | None = None  # one row, the longest that was asked for: to rank millions of labels takes long
 
     @classmethod
     def skip(cls, data: Facts, machine: Machine) -> str | None:
@@ -52,12 +53,15 @@ class Popularity:
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Compute `share`, the fraction of training rows that have each label."""
         counts = np.bincount(train.labels.indices, minlength=train.n_labels)
-        self.share = (counts / max(train.labels.shape[0], 1)).astype(np.float32)
+        self.share, self._best = (counts / max(train.labels.shape[0], 1)).astype(np.float32), None
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k most frequent labels (or all L), with their share as score."""
-        best = TopK.from_arrays(np.arange(len(self.share))[None], self.share[None], k)
-        return TopK(np.repeat(best.ids, inputs.n_rows, axis=0), np.repeat(best.scores, inputs.n_rows, axis=0))
+        k = min(k, len(self.share))
+        if self._best is None or self._best.ids.shape[1] < k:
+            self._best = TopK.from_arrays(np.arange(len(self.share))[None], self.share[None], k)
+        ids, scores = self._best.ids[:, :k], self._best.scores[:, :k]
+        return TopK(np.repeat(ids, inputs.n_rows, axis=0), np.repeat(scores, inputs.n_rows, axis=0))
 
     def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
         """The share of training rows that have each label."""
@@ -74,4 +78,4 @@ class Popularity:
         arrays = read_npz(path)
         if "share" not in arrays:
             raise not_a_model("popularity", path, "no share")
-        self.share = arrays["share"]
+        self.share, self._best = arrays["share"], None

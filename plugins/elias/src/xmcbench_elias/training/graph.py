@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from xmcbench.context import RunContext
+from xmcbench.growing import Growing
 from xmcbench.sparse.centroids import unit_sums
 from xmcbench.sparse.csr import Csr, blocks_of, unit_rows
 from xmcbench_elias.network.batches import embedded, embedded_batch
@@ -109,7 +110,8 @@ def learned_rows(
     generator = torch.Generator(ctx.device).manual_seed(ctx.seed("graph"))
     owners = torch.from_numpy(clusters.astype(np.int64)).to(ctx.device)
     step = min(ROWS, max(1, CELLS // size.clusters))
-    widths, visited, scores = [], [], []
+    # Arrays of their own for each batch would lie between the batch's large ones, whose memory then stays taken.
+    widths, visited, scores = Growing(np.int64), Growing(np.int32), Growing(np.float32)
     for start in range(0, n_rows, step):
         batch = embedded_batch(true_labels[start : start + step], ctx.device)
         phi = embedded(model.encoder, train.rows, start, start + step, ctx)
@@ -120,8 +122,8 @@ def learned_rows(
         visited.append(beam.to(torch.int32).cpu().numpy().ravel())
         widths.append(np.full(batch.n_rows, beam.shape[1]))
         ctx.progress(start + batch.n_rows, n_rows)
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(widths))])
-    visits = sp.csr_matrix((np.concatenate(scores), np.concatenate(visited), indptr), shape=(n_rows, size.clusters))
+    indptr = np.concatenate([[0], np.cumsum(widths.array)])
+    visits = sp.csr_matrix((scores.array, visited.array, indptr), shape=(n_rows, size.clusters))
     return graph_rows(visits, true_labels, clusters, size.kappa)
 
 
