@@ -33,7 +33,9 @@ def answer(error: str = "", **facts: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_equal_processes_agree(rank: int) -> None:
-    agree(Told(rank, answer(), answer()), SEED)
+    told = Told(rank, answer(), answer())
+    agree(told, SEED)
+    assert told.others == [answer()] * 3  # what this process told is between what the others did
 
 
 def test_a_difference_names_rank_node_and_both_values() -> None:
@@ -68,6 +70,7 @@ def test_rank_0_raises_its_own_error_and_the_others_end_without_one() -> None:
 
 def test_alone_nothing_is_compared() -> None:
     with compared(None) as facts:
+        assert facts == {}
         facts["seeds"] = "0"
     refuse_undivided(make_plan(["popularity", "xrlinear"], ["x"]), None)
 

@@ -23,10 +23,10 @@ from xmcbench.sparse.topk import FEW, best_first
 from xmcbench.topk import TopK
 
 Floats = NDArray[np.float32]
-PER_LIST = 64  # labels per list in the sample that k-means sees: more change nothing, ours
-STEPS = 8  # of k-means; ours
+PER_LIST = 64  # labels per list in the sample that k-means sees: ours, not searched
+STEPS = 8  # of k-means: ours, not searched
 SCANNED = 64  # labels compared with a query per unit of `ef`; see docs/dense.md
-QUERIES = 2048  # answered together; their scores take about 50 MiB at ef = 200
+QUERIES = 2048  # answered together; their scores take about 100 MiB at ef = 200
 
 
 class Lists:
