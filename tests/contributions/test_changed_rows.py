@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.contributions.conftest import DATA, Forge
 from xmcbench.api.run import run
 from xmcbench.comparison.verifying import FAILED, Check
@@ -38,7 +40,11 @@ def test_a_new_row_has_the_values_of_its_record(sent: Path, boards: Path) -> Non
     assert not list(boards.glob("records/*knn*"))  # the leaderboards are as they were
 
 
-def test_further_runs_repeat_a_row_or_change_it(world: Path, sent: Path, boards: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [(0.9, 0.0), (0.0, 0.9)])
+def test_further_runs_repeat_a_row_however_busy_the_machine_was(
+    world: Path, sent: Path, boards: Path, tmp_path: Path, forge: Forge, others: tuple[float, float]
+) -> None:
+    forge(sent, lambda raw: raw["costs"].update(others_cpu=others[0]))
     list(merging.merge(Store(sent), Store(boards), slim=True))
     text, rows = taken(sent, boards)
     assert rows == []
@@ -46,6 +52,7 @@ def test_further_runs_repeat_a_row_or_change_it(world: Path, sent: Path, boards:
     again = tmp_path / "again"
     run(["knn"], dataset=DATA, results=tmp_path / "results", again=True)
     list(merging.merge(Store(tmp_path / "results"), Store(again), slim=True))
+    forge(again, lambda raw: raw["costs"].update(others_cpu=others[1]))
     text, rows = taken(again, boards)
     assert rows == [(REPEATED, "knn")]
     assert "| knn | repeated | 1 |" in text

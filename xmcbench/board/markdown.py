@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from xmcbench.board import cells
-from xmcbench.board.model import BY, FLAGS, Board, Table
+from xmcbench.board.model import BUSY, BY, FLAGS, Board, Table
 from xmcbench.board.protocol import described
 from xmcbench.escaping import Markdown, code, markdown
 
@@ -116,7 +116,7 @@ def _costs(table: Table) -> list[str]:
         ]
         lines += _part(f"Costs on {markdown(cells.machine_name(machine))}", _grid(["method", *cells.COSTS], rows))
         if any("*" in "".join(map(str, row[1:])) for row in rows):
-            lines += [f"\\* {FLAGS['busy machine']}.", ""]
+            lines += [f"\\* {FLAGS[BUSY]}.", ""]
     return lines
 
 

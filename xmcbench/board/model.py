@@ -17,6 +17,7 @@ LEVEL = 0.05  # family-wise error of the tests of one table and metric, as usual
 METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")  # columns, as usual in papers
 
 # flag → explanation for readers; rows have the keys
+BUSY = "busy machine"  # the only flag that concerns costs alone
 FLAGS = {
     "single seed": "the method uses random numbers and ran once, so the spread over seeds is unknown",
     "other metric version": "scored by an older version of a metric's definition than others on this board: not ranked",
@@ -24,7 +25,7 @@ FLAGS = {
     "external predictions": "predictions computed by their author: costs are unknown, and the code was not seen here",
     "selection split unknown": "it is unknown on which rows parameters and epochs were chosen",
     "selected on test": "parameters or epochs were chosen on the test rows, according to its author: not ranked",
-    "busy machine": "other processes or compiling kernels took over a tenth of the machine or time: times are too high",
+    BUSY: "other processes or compiling kernels took over a tenth of the machine or time: times are too high",
     "changed code": "a run used source code with uncommitted changes",
     "contradicts others": "counts, groups of near-duplicates or best values differ from most records: not ranked",
     "no per-row numbers": "a run has no per-row numbers, which the tests need: not ranked",

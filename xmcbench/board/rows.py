@@ -11,7 +11,7 @@ from xmcbench.board.costs import costs_of
 from xmcbench.board.entries import Entry, K
 from xmcbench.board.evidence import Evidence
 from xmcbench.board.fits import key_of
-from xmcbench.board.model import Place, Row, Run, Value
+from xmcbench.board.model import BUSY, Place, Row, Run, Value
 from xmcbench.records.record import Record
 
 UNRANKED = {"other data lineage", "other metric version", "contradicts others", "selected on test"}  # flags
@@ -130,7 +130,7 @@ def flags_of(
         "single seed": not newest.method.deterministic and len(entry.runs) == 1,
         "external predictions": newest.is_external,
         "selection split unknown": newest.selection.split in (None, "unknown"),
-        "busy machine": bool(costs) and costs[0].busy,
+        BUSY: bool(costs) and costs[0].busy,
         "changed code": any(run.code.dirty for run in entry.runs),
     }
     return [flag for flag, it_holds in holds.items() if it_holds]

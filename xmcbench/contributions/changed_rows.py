@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmcbench.board.accepting import accept
 from xmcbench.board.build import TESTS
+from xmcbench.board.model import BUSY
 from xmcbench.board.pairs import Cache
 from xmcbench.board.tables import board_of
 from xmcbench.records import references
@@ -33,7 +34,7 @@ class Change:
 
     @property
     def what(self) -> str:
-        """ADDED, REMOVED, CHANGED in values or flags, or REPEATED: further runs with the same values."""
+        """ADDED, REMOVED, CHANGED in values or flags, or REPEATED: further runs of which only costs differ."""
         if self.before is None or self.after is None:
             return ADDED if self.before is None else REMOVED
         return REPEATED if _claims(self.before) == _claims(self.after) else CHANGED
@@ -103,7 +104,8 @@ def _rows(board: Board | None) -> Mapping[Name, Row]:
 
 
 def _claims(row: Row) -> object:
-    return row.version, row.values, row.flags
+    """What a row says of its method. A busy machine says something of costs alone, and no two runs take equal time."""
+    return row.version, row.values, [flag for flag in row.flags if flag != BUSY]
 
 
 def _facts(row: Row | None) -> object:
