@@ -297,7 +297,7 @@ class Method(Protocol):
       such as the hash of a model whose folder a parameter names. It is part of a run's identity.
     - `report(inputs, score, folder, ctx)` describes the fitted model in files in `folder`, one of them `report.md`.
       It is called last, when the predictions are final, once for all runs that share a fit; `score(topk)` returns
-      the default metrics of other predictions for the same test `inputs`.
+      the default metrics of other predictions for the same test `inputs`, at most 40,000 rows at equal distances.
     - `explain(inputs, labels, ctx)` says why a model gives `labels` (ids) to the one row of `inputs`: for each label a
       list of `xmcbench.reasons.Step`, each a sum whose parts are features of the row or training rows. The sums are
       those that `predict` makes, in other order. `xmcbench explain` shows them.

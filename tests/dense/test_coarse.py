@@ -55,7 +55,7 @@ def test_an_index_answers_few_queries_as_many() -> None:
     known = rng.random(len(vectors)) < 0.99
     known[: SMALL // 64] = True
     queries = rng.standard_normal((9, 64)).astype(np.float32)
-    index = LabelIndex(vectors, known, "exact")
+    index = LabelIndex.of(vectors, known, "exact")
     together = index.search(queries, 50, 100)
     assert index._coarse is None
     alone = [index.search(queries[row : row + 1], 50, 100) for row in range(9)]

@@ -18,7 +18,7 @@ KNOWN = np.arange(2000) % 7 != 0
 
 @pytest.fixture(scope="module")
 def lists() -> Lists:
-    return Lists(VECTORS, KNOWN)
+    return Lists.of(VECTORS, KNOWN)
 
 
 def test_every_known_label_is_in_one_list(lists: Lists) -> None:
@@ -59,17 +59,17 @@ def test_threads_batches_and_equal_vectors_change_nothing(lists: Lists) -> None:
     np.testing.assert_array_equal(whole.ids, np.concatenate([one.ids for one in alone]))
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
-    again, other = lists.search(QUERIES, 10, 4), Lists(VECTORS, KNOWN)
+    again, other = lists.search(QUERIES, 10, 4), Lists.of(VECTORS, KNOWN)
     numba.set_num_threads(threads)
     np.testing.assert_array_equal(again.scores, whole.scores)
     np.testing.assert_array_equal(other.ids, lists.ids)
-    equal = Lists(np.ones((300, 4), np.float32), np.ones(300, np.bool_))
+    equal = Lists.of(np.ones((300, 4), np.float32), np.ones(300, np.bool_))
     np.testing.assert_array_equal(equal.search(np.ones((1, 4), np.float32), 5, 300).ids, [[0, 1, 2, 3, 4]])
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_labels_and_more_than_there_are(n: int) -> None:
-    few = Lists(VECTORS[:n], np.ones(n, np.bool_))
+    few = Lists.of(VECTORS[:n], np.ones(n, np.bool_))
     found = few.search(QUERIES[:3], 8, 100)
     assert [(row[:n] >= 0).all() and (row[n:] == -1).all() for row in found.ids] == [True] * 3
 

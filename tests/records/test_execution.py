@@ -24,6 +24,7 @@ from xmcbench.records import record_file
 from xmcbench.records.execution import execute
 from xmcbench.records.record import SCHEMA, Limits, Record
 from xmcbench.records.store import Store
+from xmcbench.runs import job
 from xmcbench.runs.footprint import BASE
 from xmcbench.runs.job import Options
 from xmcbench.runs.spec import RunSpec
@@ -345,6 +346,20 @@ def test_a_method_reports_once_a_fit_in_scores_of_the_harness(store: Store) -> N
     again = run(store, tiny(), spec(method=Telling, width=2))
     assert again.notes["report"] == first.notes["report"]
     assert Telling.told == 1
+
+
+def test_a_report_is_of_rows_at_equal_distances(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(store, tiny(), spec(method=Telling))
+    monkeypatch.setattr(job, "REPORT_ROWS", 7)
+    dataset = tiny()
+    filtered = dataclasses.replace(dataset, test_filter=np.argwhere(dataset.test.labels.toarray())[::2])
+    store = Store(store.folder / "filtered")  # equal fits share a report
+    record = run(store, filtered, spec(method=Telling))
+    rows = np.linspace(0, dataset.test.labels.shape[0] - 1, 7).astype(int)
+    predicted = store.predictions(record).without(filtered.test_filter, 1).ids[rows, 0]
+    hits = dataset.test.labels[rows].toarray()[np.arange(7), predicted]
+    told = float((store.folder / record.notes["report"]).read_text())
+    assert told == hits.mean() != whole.metric("P@1")
 
 
 def test_a_report_that_fails_costs_nothing_but_itself(store: Store) -> None:

@@ -5,8 +5,9 @@ Exact search on a CPU has two ways: by matrix products, and for a few queries by
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 How = Literal["auto", "exact", "hnsw", "lists"]
+Arrays = dict[str, NDArray[Any]]
 MANY = 200_000  # number of labels from which `auto` uses lists; see docs/dense.md
 BLOCK = 4096  # queries per call of the graph or of lists: Ctrl-C and the deadline are checked between calls
 
@@ -29,28 +31,65 @@ BLOCK = 4096  # queries per call of the graph or of lists: Ctrl-C and the deadli
 class LabelIndex:
     """Search index over the labels that can be predicted.
 
-    Parameters
+    Attributes
     ----------
-    embeddings : (L, D) float32.
-    known : (L,) bool, labels that can be predicted; the others are never returned.
-    how : exact, hnsw, lists, or auto, see `choice`. Graph and lists run on the CPU. device : where exact search will
-        run.
+    ids : (m,) int32 labels that can be predicted; the others are never returned. vectors : (m, D) float32, theirs.
+    how : exact, hnsw or lists. Graph and lists run on the CPU.
+    lists : the lists, whose order is then that of `ids` and `vectors`.
     """
 
     def __init__(
-        self, embeddings: NDArray[np.float32], known: NDArray[np.bool_], how: How, device: str = "cpu"
+        self,
+        ids: NDArray[np.int32],
+        vectors: NDArray[np.float32],
+        how: Literal["exact", "hnsw", "lists"],
+        lists: Lists | None = None,
     ) -> None:
-        self.ids = np.flatnonzero(known).astype(np.int32)
-        self.how = choice(how, len(self.ids), device)
-        self.lists = Lists(embeddings, known) if self.how == "lists" and len(self.ids) else None
-        if self.lists is not None:
-            self.ids, self.vectors = self.lists.ids, self.lists.vectors
-        else:
-            all_known = len(self.ids) == len(known)
-            self.vectors = np.ascontiguousarray(embeddings if all_known else embeddings[known], np.float32)
-        self.graph = Hnsw(self.vectors) if self.how == "hnsw" else None
+        self.ids, self.vectors, self.how, self.lists = ids, vectors, how, lists
+        self.graph = Hnsw(self.vectors) if how == "hnsw" else None
         self._coarse: Coarse | None = None  # made at the first use
         self._on_device: dict[str, Tensor] = {}  # device → label vectors, moved there once
+
+    @classmethod
+    def of(cls, embeddings: NDArray[np.float32], known: NDArray[np.bool_], how: How, device: str = "cpu") -> LabelIndex:
+        """The index of the labels that can be predicted.
+
+        Parameters
+        ----------
+        embeddings : (L, D) float32.
+        known : (L,) bool, labels that can be predicted.
+        how : exact, hnsw, lists, or auto, see `choice`. device : where exact search will run.
+        """
+        ids = np.flatnonzero(known).astype(np.int32)
+        chosen = choice(how, len(ids), device)
+        if chosen == "lists" and len(ids):
+            lists = Lists.of(embeddings, known)
+            return cls(lists.ids, lists.vectors, chosen, lists)
+        vectors = np.ascontiguousarray(embeddings if len(ids) == len(known) else embeddings[known], np.float32)
+        return cls(ids, vectors, chosen)
+
+    def arrays(self) -> Arrays:
+        """What a saved model keeps of the index: a graph is made again, lists are not."""
+        arrays: Arrays = {"ids": self.ids, "vectors": self.vectors}
+        return arrays if self.lists is None else arrays | {"starts": self.lists.starts, "means": self.lists.means}
+
+    @classmethod
+    def read(cls, arrays: Arrays, how: How) -> LabelIndex:
+        """The index of what `arrays` returned; arrays may be mapped, so that processes share their memory.
+
+        Lists serve on every device. Older models have the embeddings of all labels instead.
+        KeyError or ValueError: an array is missing, or their shapes disagree.
+        """
+        if "embeddings" in arrays:
+            return cls.of(arrays["embeddings"], arrays["known"], how)
+        ids, vectors = arrays["ids"], arrays["vectors"]
+        if vectors.ndim != 2 or ids.shape != vectors.shape[:1]:
+            raise ValueError(f"{ids.shape} labels have {vectors.shape} vectors")
+        if "starts" in arrays:
+            return cls(ids, vectors, "lists", Lists(ids, vectors, arrays["starts"], arrays["means"]))
+        index = cls.of(vectors, np.ones(len(ids), np.bool_), how)
+        ids, lists = ids[index.ids], index.lists
+        return cls(ids, index.vectors, index.how, lists and replace(lists, ids=ids))
 
     def search(
         self,

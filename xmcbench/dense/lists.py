@@ -11,6 +11,7 @@ Many queries are answered together, list by list, so that a label's vector is re
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ SCANNED = 64  # labels compared with a query per unit of `ef`; see docs/dense.md
 QUERIES = 2048  # answered together; their scores take about 100 MiB at ef = 200
 
 
+@dataclass(frozen=True)
 class Lists:
-    """Lists of (L, D) label vectors.
+    """Lists of m of L label vectors.
 
     Attributes
     ----------
@@ -39,18 +41,24 @@ class Lists:
     means : (n_lists, D), of the vectors of each list.
     """
 
-    def __init__(self, embeddings: Floats, known: NDArray[np.bool_]) -> None:
-        """Make the lists of the `known` labels, (L,) bool. The number of threads does not change them."""
+    ids: NDArray[np.int32]
+    vectors: Floats
+    starts: NDArray[np.int64]
+    means: Floats
+
+    @classmethod
+    def of(cls, embeddings: Floats, known: NDArray[np.bool_]) -> Lists:
+        """The lists of the `known` labels, (L,) bool, of (L, D). The number of threads does not change them."""
         known_ids = np.flatnonzero(known).astype(np.int32)
         count = list_count(len(known_ids))
         sample = known_ids[np.linspace(0, len(known_ids) - 1, min(len(known_ids), PER_LIST * count)).astype(np.int64)]
         part = nearest(embeddings, centres_of(np.ascontiguousarray(embeddings[sample]), count), 1).ids[known_ids, 0]
         order = np.argsort(part, kind="stable")
-        self.ids = known_ids[order]
-        self.vectors = np.ascontiguousarray(embeddings[self.ids])
-        self.starts = np.searchsorted(part[order], np.arange(count + 1)).astype(np.int64)
-        counts = np.maximum(np.diff(self.starts), 1).astype(np.float32)
-        self.means: Floats = _sums(self.vectors, part[order], count) / counts[:, None]
+        ids = known_ids[order]
+        vectors = np.ascontiguousarray(embeddings[ids])
+        starts = np.searchsorted(part[order], np.arange(count + 1)).astype(np.int64)
+        counts = np.maximum(np.diff(starts), 1).astype(np.float32)
+        return cls(ids, vectors, starts, _sums(vectors, part[order], count) / counts[:, None])
 
     def search(self, queries: Floats, k: int, ef: int) -> TopK:
         """(n, k) labels of large q · x for (n, D) queries, score descending then id ascending; −1 where too few are

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +93,11 @@ class Truth:
         return cls.build(
             dataset.test.labels, dataset.train.labels, dataset.propensity, dataset.label_groups, dataset.row_groups
         )
+
+    def rows(self, which: NDArray[np.int64]) -> Truth:
+        """The truth of some test rows, ascending; frequencies, propensities and slices of labels stay."""
+        groups = {name: mask[which] for name, mask in self.row_groups.items()}
+        return replace(self, labels=self.labels[which], row_groups=groups)
 
     @property
     def n_rows(self) -> int:

@@ -200,9 +200,10 @@ def test_labels_nobody_has_keep_their_score_under_a_classifier(tmp_path: Path, w
     train = dataclasses.replace(world.train_data(), labels=labels)
     method, _ = fit(train, tmp_path, classifier=True)
     assert method.classifier is not None
-    np.testing.assert_allclose(method.classifier.weight[:8] * 0.05, method.embeddings[:8], rtol=1e-5)
+    assert method.index is not None
+    np.testing.assert_allclose(method.classifier.weight[:8] * 0.05, method.index.vectors[:8], rtol=1e-5)
     assert not method.classifier.bias[:8].any()
-    assert not np.allclose(method.classifier.weight[8:] * 0.05, method.embeddings[8:], rtol=1e-2)
+    assert not np.allclose(method.classifier.weight[8:] * 0.05, method.index.vectors[8:], rtol=1e-2)
 
 
 def test_another_model_in_the_same_folder_is_another_run(tmp_path: Path) -> None:

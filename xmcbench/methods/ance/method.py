@@ -21,7 +21,7 @@ from xmcbench.files import write_npz
 from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.ance.params import AnceParams, check, settled
 from xmcbench.methods.helpers import not_a_model, not_fitted, spread
-from xmcbench.npz_files import read_npz
+from xmcbench.npz_files import map_npz
 from xmcbench.topk import PAD, TopK
 
 if TYPE_CHECKING:
@@ -67,8 +67,6 @@ class Ance:
         self.encoder: Encoder | None = None
         self.index: LabelIndex | None = None
         self.classifier: Classifier | None = None
-        self.embeddings = np.empty((0, 0), np.float32)
-        self.known = np.empty(0, np.bool_)
         self.sample = np.empty((0, 0), np.float32)
 
     def skip(self, data: Facts, machine: Machine) -> str | None:
@@ -107,7 +105,7 @@ class Ance:
             with_vector = (labels.place < 0) | seen if params.vectors == "all" else labels.place < 0
             generator = torch.Generator().manual_seed(ctx.seed("label vectors"))
             model = DualEncoder(encoder, labels, with_vector, generator).to(ctx.device)
-        self.known = seen | (labels.place >= 0)
+        known = seen | (labels.place >= 0)
         training = Training(model, rows, train.labels, params, seen, ctx)
         with ctx.phase("train"):
             training.run()
@@ -116,13 +114,13 @@ class Ance:
         ctx.note("refresh", training.cost())
         self.encoder = encoder
         with ctx.phase("index"):
-            self.embeddings = model.embed_labels(ctx.device, ctx.progress)
+            embeddings = model.embed_labels(ctx.device, ctx.progress)
             documents = model.embed_documents(rows, ctx.device, ctx.progress)
-            self.index = LabelIndex(self.embeddings, self.known, params.search, ctx.device)
+            self.index = LabelIndex.of(embeddings, known, params.search, ctx.device)
         self.sample = documents[spread(len(documents), SAMPLE)]
-        ctx.note("labels", {"by text": int((labels.place >= 0).sum()), "zero-shot": int((self.known & ~seen).sum())})
+        ctx.note("labels", {"by text": int((labels.place >= 0).sum()), "zero-shot": int((known & ~seen).sum())})
         if params.classifier:
-            self._train_classifier(documents, train, seen, ctx)
+            self._train_classifier(documents, embeddings, train, seen, ctx)
         ctx.note("encoder", facts(encoder, params))
         self._remark(train, ctx)
 
@@ -143,7 +141,12 @@ class Ance:
             ctx.remark(f"ance compared rows with every label. For approximate search, {install_extra('ann')}")
 
     def _train_classifier(
-        self, documents: NDArray[np.float32], train: TrainData, seen: NDArray[np.bool_], ctx: RunContext
+        self,
+        documents: NDArray[np.float32],
+        embeddings: NDArray[np.float32],
+        train: TrainData,
+        seen: NDArray[np.bool_],
+        ctx: RunContext,
     ) -> None:
         from xmcbench.methods.ance.classifier import train_classifier
 
@@ -153,7 +156,7 @@ class Ance:
         with ctx.phase("classifier"):
             # Labels without a training row could only be pushed away as negatives.
             shortlists = np.where((near.ids >= 0) & seen[near.ids], near.ids, PAD).astype(np.int32)
-            inputs = documents, train.labels, self.embeddings, shortlists
+            inputs = documents, train.labels, embeddings, shortlists
             self.classifier = train_classifier(*inputs, self.params, ctx)
 
     def warm_up(self, ctx: RunContext) -> None:
@@ -186,19 +189,19 @@ class Ance:
         return top
 
     def save(self, folder: Path) -> None:
-        """Write the encoder to a subfolder, and the label embeddings and the classifier (if any) to an npz file."""
+        """Write the encoder to a subfolder, and the index and the classifier (if any) to an npz file."""
         from xmcbench.encoders.making import save_encoder
 
-        if self.encoder is None:
+        if self.encoder is None or self.index is None:
             raise not_fitted("ance", "save")
         save_encoder(self.encoder, folder / "encoder")
-        arrays = {"embeddings": self.embeddings, "known": self.known, "sample": self.sample}
+        arrays = self.index.arrays() | {"sample": self.sample}
         if self.classifier is not None:
             arrays |= {"weight": self.classifier.weight.numpy(), "bias": self.classifier.bias.numpy()}
         write_npz(folder / FILE, arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; a graph or lists are made again.
+        """Read what `save` wrote, with large arrays mapped; a graph is made again.
 
         DataError if a file is missing or damaged.
         """
@@ -207,11 +210,11 @@ class Ance:
         from xmcbench.methods.ance.classifier import Classifier
 
         self.encoder = load_encoder(folder / "encoder")
-        arrays = read_npz(folder / FILE)
+        arrays = map_npz(folder / FILE)
         try:
-            self.embeddings, self.known, self.sample = (arrays[name] for name in ("embeddings", "known", "sample"))
+            self.sample = arrays["sample"]
             if "weight" in arrays:
                 self.classifier = Classifier(arrays["weight"], arrays["bias"])
-            self.index = LabelIndex(self.embeddings, self.known, self.params.search)
+            self.index = LabelIndex.read(arrays, self.params.search)
         except (KeyError, ValueError, IndexError) as error:
             raise not_a_model("ance", folder / FILE, error) from error

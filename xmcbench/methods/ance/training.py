@@ -145,7 +145,7 @@ class Training:
         else:
             labels = self.model.embed_labels(device, check)
             state.embedding += self.ctx.clock() - start
-            index = LabelIndex(labels, self.seen, params.search, device)
+            index = LabelIndex.of(labels, self.seen, params.search, device)
             self.pools = index.search(documents, params.pool, params.ef, device, check).ids
         state.times += 1
         state.seconds += self.ctx.clock() - start

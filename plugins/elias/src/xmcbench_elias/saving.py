@@ -36,7 +36,7 @@ def save(fitted: FittedModel, folder: Path) -> None:
     rest: Arrays = {"models": np.array(len(fitted.models)), "seen": fitted.label_counts}
     if fitted.dual is not None:
         save_encoder(fitted.dual.encoder, folder / DUAL)
-        rest |= {f"dual/{name}": getattr(fitted.dual, name) for name in ("embeddings", "known")}
+        rest |= {f"dual/{name}": array for name, array in fitted.dual.searched("cpu").arrays().items()}
         rest["dual/length"] = np.array(fitted.dual.length)
     if fitted.fusion is not None:
         rest |= {"fusion/parts": np.array(fitted.fusion.parts), "fusion/weights": fitted.fusion.weights}
@@ -58,7 +58,7 @@ def load(folder: Path, params: EliasParams) -> FittedModel:
         if part := groups.get("fusion"):
             fusion = Fusion(tuple(part["parts"].tolist()), part["weights"])
         if part := groups.get("dual"):
-            dual = Dual(load_encoder(folder / DUAL), part["embeddings"], part["known"], float(part["length"]))
+            dual = Dual.read(load_encoder(folder / DUAL), part)
         if part := groups.get("tree"):
             calibration = Calibration(**part)
         label_counts = rest["seen"]

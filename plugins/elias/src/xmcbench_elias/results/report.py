@@ -122,6 +122,8 @@ def _difference(a: QuerySetting, b: QuerySetting) -> dict[str, str | Gap | None]
 def _markdown(
     content: Report, steps: Sequence[QuerySetting], curve: Sequence[QuerySetting], subject: str, learned: bool
 ) -> str:
+    n_rows = len(steps[0].evaluation.rows["P@1"])
+
     def rows(settings: Sequence[QuerySetting]) -> list[list[str]]:
         return [[one.name, *map(percent, one.values().values()), f"{one.ms:.3f}"] for one in settings]
 
@@ -138,7 +140,7 @@ def _markdown(
         "",
         *(f"- {sentence}" for sentence in contributions(content.steps, content.differences)),
         "",
-        "Values are percent, on test rows; all settings share one fit.",
+        f"Values are percent, on {n_rows:,} test rows; all settings share one fit.",
         "",
         *grid(["", *METRICS, "ms per row"], rows(steps)),
         "",

@@ -41,8 +41,9 @@ class Dual:
 
     Attributes
     ----------
-    encoder : φ. embeddings : (L, D) float32, unit φ(text) + a learned vector.
-    known : (L,) bool, labels with a text or a training row; the others are never returned.
+    encoder : φ. embeddings : (L, D) float32, unit φ(text) + a learned vector; empty in a loaded model, which has the
+        index alone.
+    known : (L,) bool, labels with a text or a training row; the others are never returned. Empty as `embeddings`.
     length : mean |φ| of training rows.
     index : built at the first search.
     """
@@ -60,9 +61,19 @@ class Dual:
 
     def nearest(self, documents: NDArray[np.float32], k: int, ctx: RunContext) -> TopK:
         """The k labels of largest similarity; fewer where fewer are known."""
+        return self.searched(ctx.device).search(documents, k, EF, ctx.device, ctx.progress)
+
+    def searched(self, device: str) -> LabelIndex:
+        """The index, which is built now if it was not yet."""
         if self.index is None:
-            self.index = LabelIndex(self.embeddings, self.known, "auto", ctx.device)
-        return self.index.search(documents, k, EF, ctx.device, ctx.progress)
+            self.index = LabelIndex.of(self.embeddings, self.known, "auto", device)
+        return self.index
+
+    @classmethod
+    def read(cls, encoder: Encoder, arrays: Arrays) -> Dual:
+        """The dual encoder of a saved model: the arrays of its index, and `length`. Raises as `LabelIndex.read`."""
+        nothing = np.empty((0, encoder.width), np.float32), np.empty(0, np.bool_)
+        return cls(encoder, *nothing, float(arrays["length"]), LabelIndex.read(arrays, "auto"))
 
     def start(self, labels: slice = slice(None)) -> NDArray[np.float32]:
         """(m, D) float32 weights of `labels` for a network: 3 / m · e / |e|, m the mean |φ|; 0 for unknown labels.
