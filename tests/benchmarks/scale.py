@@ -5,7 +5,8 @@
 
 Each point is one `xmcbench run` in a process of its own, on synthetic rows of amazon-670k's shape with other numbers of
 labels and rows. Of the default points, some have amazon-670k's rows per label, others more or fewer, so that both
-exponents can be fitted; one epoch of every stage stands for dense methods, whose defaults depend on the numbers.
+exponents can be fitted; one epoch of every stage stands for dense methods, whose defaults depend on the numbers, and
+ELIAS is without its linear classifiers, which are trees of their own (`parabel` from 250,000 labels on).
 Finished runs are in the results folder and are not repeated, so that an interrupted call goes on. Where a run ends
 without a score, larger points of its method are left out, and its reason is printed.
 
@@ -28,8 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ONE = "dual_epochs=1,stage1_epochs=1,stage2_epochs=1,finish_epochs=1"
-METHODS = f"elias[{ONE}],elias[{ONE},index=none],parabel,xrlinear,ance[epochs=1]"
-POINTS = "16384:12000,16384:48000,65536:12000,65536:48000,65536:192000,262144:48000,262144:192000,670091:490449"
+METHODS = f"elias[{ONE},ranker=none],elias[{ONE},ranker=none,index=none],parabel,xrlinear,ance[epochs=1]"
+POINTS = "16384:12000,16384:48000,65536:12000,65536:48000,262144:48000,670091:48000,670091:490449,2812281:48000"
 PRESET = "amazon-670k"
 TEST = 1000  # rows that are predicted at points that are no preset
 SIZES = {  # labels, training rows

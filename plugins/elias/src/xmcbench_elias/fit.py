@@ -57,6 +57,8 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel |
     plan = Plan(prepared, validation, settings, sizes(settings, train.n_labels), ctx, source, start)
     plans = [replace(plan, tag=tag) for tag in ("", *(f", model {n}" for n in range(2, settings.members + 1)))]
     trained = [train_model(part) for part in plans]
+    del start  # what networks start from can take gigabytes
+    plan, plans = replace(plan, dual=None), [replace(part, dual=None) for part in plans]
     models = _whole(plan, trained)
     finishing = plans if rows is not prepared and settings.finish_epochs else []
     if trained[0].first is None or models is None:  # rank 0 of several processes does the rest, but the final epochs
@@ -75,6 +77,8 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel |
     histories = [history for network in trained for history in network.histories]
     if rows is not prepared:
         if dual_training is not None and settings.finish_epochs:
+            del fitted
+            dual = None  # label vectors and their index would be in memory twice
             with ctx.phase("dual encoder"):
                 dual = dual_training.finished(settings.finish_epochs)
         histories += [finish(part, network.model, rows) for part, network in zip(finishing, trained, strict=False)]
