@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from tests.cluster.conftest import Nodes, honest, plan_of
-from xmcbench.api.running import Failure, Watcher, execute_plan
 from xmcbench.cluster.driver import ATTEMPTS, Driver
 from xmcbench.cluster.node import Outcome
 from xmcbench.cluster.table import ProgressTable
@@ -19,6 +18,7 @@ from xmcbench.data import load
 from xmcbench.errors import UsageError, WriteError
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
+from xmcbench.running.plan import Failure, Watcher, execute_plan
 from xmcbench.runs.job import Options
 from xmcbench.runs.work_folder import reserved
 

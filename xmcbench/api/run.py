@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmcbench.api.running import (
+from xmcbench.api.runs import Runs
+from xmcbench.errors import UsageError, XmcError, explain
+from xmcbench.escaping import one_line
+from xmcbench.running.plan import (
     DEFAULT_DATASET,
     Failure,
     Watcher,
@@ -17,9 +20,6 @@ from xmcbench.api.running import (
     load_all,
     read_suite,
 )
-from xmcbench.api.runs import Runs
-from xmcbench.errors import UsageError, XmcError, explain
-from xmcbench.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,12 +44,12 @@ class _Bars(Watcher):
         self.console = console
 
     def loading(self, name: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import loading
+        from xmcbench.running.progress import loading
 
         return loading(self.console, name)
 
     def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import reporter
+        from xmcbench.running.progress import reporter
 
         return reporter(self.console, name, position)
 

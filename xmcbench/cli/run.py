@@ -12,18 +12,6 @@ import typer
 
 from xmcbench import processes
 from xmcbench.amounts import size
-from xmcbench.api.running import (
-    DEFAULT_DATASET,
-    Failure,
-    Watcher,
-    check_options,
-    dataset_names,
-    estimate,
-    execute_plan,
-    load_all,
-    memory_estimate,
-    read_suite,
-)
 from xmcbench.cli import completion
 from xmcbench.cli.options import (
     LARGEST_ID,
@@ -38,6 +26,18 @@ from xmcbench.cli.options import (
 from xmcbench.cli.terminal import duration, make_console, print_table
 from xmcbench.errors import UsageError, counted, explain
 from xmcbench.escaping import one_line, safe
+from xmcbench.running.plan import (
+    DEFAULT_DATASET,
+    Failure,
+    Watcher,
+    check_options,
+    dataset_names,
+    estimate,
+    execute_plan,
+    load_all,
+    memory_estimate,
+    read_suite,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -224,12 +224,12 @@ class _Terminal(Watcher):
         self.console, self.out = console, out
 
     def loading(self, name: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import loading
+        from xmcbench.running.progress import loading
 
         return loading(self.console, name)
 
     def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import reporter
+        from xmcbench.running.progress import reporter
 
         return reporter(self.console, name, position)
 

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from xmcbench.api.running import Failure, Watcher
 from xmcbench.cluster.engine import Ended, Engine, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import reason_of
 from xmcbench.cluster.tasks import Group, Task, device_of, groups_of, task_of
@@ -18,6 +17,7 @@ from xmcbench.models.folder import has_model
 from xmcbench.records.execution import with_metrics
 from xmcbench.records.leftovers import running
 from xmcbench.records.store import standing
+from xmcbench.running.plan import Failure, Watcher
 from xmcbench.runs.work_folder import reserved
 
 if TYPE_CHECKING:
