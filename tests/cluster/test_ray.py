@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class TwoNodes:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
-    pytest.importorskip("ray", reason="Ray is missing: pip install -e '.[ray]'")
+    if find_spec("ray") is None:
+        pytest.fail("Ray is missing: pip install -e '.[ray]'", pytrace=False)
     two = TwoNodes(tmp_path_factory.mktemp("ray"))
     yield two
     two.cluster.shutdown()

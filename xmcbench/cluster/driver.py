@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xmcbench.cluster.engine import Ended, Engine, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import reason_of
 from xmcbench.cluster.tasks import Group, Task, device_of, groups_of, task_of
-from xmcbench.errors import DataError, WriteError, XmcError, counted
+from xmcbench.errors import DataError, Stopped, WriteError, XmcError, counted
 from xmcbench.escaping import one_line
 from xmcbench.locks import Busy
 from xmcbench.models.folder import has_model
@@ -83,7 +83,7 @@ class Driver:
             self.table.note("stopping: runs save what they need to resume")
             self.engine.cancel()
             left = sum(len(group.specs) for group in self.waiting) + sum(len(a.task.runs) for a in self.active.values())
-            stopped = XmcError("stopped by the user; run the same command again: it continues")
+            stopped = Stopped("stopped by the user; run the same command again: it continues")
             self.failures.append(Failure(f"{counted(left, 'run')} without a record", stopped))
         except BaseException:
             self.engine.cancel()

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -216,6 +217,9 @@ def _check_address(address: str) -> None:
 
 
 def _connect(address: str | None) -> None:
+    if ray.is_initialized():
+        hint = "Call ray.shutdown() first; with --on ray, xmcbench connects and disconnects by itself."
+        raise UsageError("--on ray: this process is connected to Ray already", hint)
     if address is not None:
         _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers that it is used
@@ -233,5 +237,6 @@ def _connect(address: str | None) -> None:
         hint = "`ray start --head` starts a cluster; docs/scale.md says how to add nodes."
         raise UsageError(f"{where}: {one_line(error)[:300]}", hint) from error
     finally:
-        for number, handler in handlers.items():  # those of this program, which save what is done
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers, nor does Ray in another
+            for number, handler in handlers.items():  # those of this program, which save what is done
+                signal.signal(number, handler)
