@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.cluster.slowly import CODE
@@ -136,24 +137,39 @@ def test_scores_are_those_of_a_run_without_a_cluster(nodes: TwoNodes) -> None:
     assert far == near
 
 
-def test_a_killed_node_loses_nothing(nodes: TwoNodes) -> None:
-    process = nodes.start(
-        "slowly[steps=60]", "--seeds", "0,1,2", "--dataset", SMALL, "--threads", "1", results="killed"
-    )
+def test_a_node_that_leaves_and_returns_loses_nothing_and_gets_tasks(nodes: TwoNodes) -> None:
+    words = ("slowly[steps=60]", "--seeds", "0,1,2,3,4", "--dataset", SMALL, "--threads", "1")
+    process = nodes.start(*words, results="returned")
     said = lines_until(process, "started on right: slowly")
     time.sleep(2)
     nodes.remove(nodes.right)
-    said += process.communicate(timeout=SECONDS)[0]
     nodes.right = nodes.add("right")
+    said += process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 0, said
     assert "lost on right" in said
     assert "node right left the cluster" in said
-    assert re.search("started again on left: slowly", said)
-    records = nodes.records("killed")
+    assert "started again on " in said
+    assert re.search(r"node right joined the cluster(.|\n)*started (again )?on right: slowly", said), said
+    records = nodes.records("returned")
     assert sorted((r["method"]["name"], r["seed"], r["status"]) for r in records) == [
         ("popularity", 0, "ok"),
-        *(("slowly", seed, "ok") for seed in range(3)),
+        *(("slowly", seed, "ok") for seed in range(5)),
     ]
+    assert not list((nodes.folder / "returned" / "work").glob("*")), "nothing is half-written"
+
+
+def test_a_killed_process_of_a_node_loses_nothing(nodes: TwoNodes) -> None:
+    process = nodes.start("slowly[steps=60]", "--dataset", SMALL, "--threads", "1", results="killed")
+    said = lines_until(process, "started on .*: slowly")
+    wait_for(lambda: "popularity" in [r["method"]["name"] for r in nodes.records("killed")])
+    workers = [one for one in psutil.Process().children(recursive=True) if one.name().startswith("ray::_work")]
+    assert len(workers) == 1, "the one that executes the run"
+    workers[0].kill()
+    said += process.communicate(timeout=SECONDS)[0]
+    assert process.returncode == 0, said
+    assert re.search("lost on (left|right): ", said), said
+    assert re.search("started again on (left|right): slowly", said), said
+    assert sorted(r["method"]["name"] for r in nodes.records("killed")) == ["popularity", "slowly"]
 
 
 def test_ctrl_c_stops_all_nodes_and_the_same_command_continues(nodes: TwoNodes) -> None:

@@ -178,6 +178,15 @@ def test_a_job_that_somebody_cancels_is_started_again(node: OneNode) -> None:
     assert record["notes"]["first"] > 10
 
 
+def test_two_commands_on_one_results_folder_make_each_run_once(node: OneNode) -> None:
+    both = [node.start("slowly[steps=20]", "--seeds", "0,1", results="both") for _ in range(2)]
+    said = [process.communicate(timeout=SECONDS)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], "\n".join(said)
+    made = sorted((r["method"]["name"], r["seed"]) for r in node.records("both"))
+    assert made == [("popularity", 0), ("slowly", 0), ("slowly", 1)]
+    assert all(text.count("slowly") >= 2 for text in said), "each shows all results"
+
+
 def test_what_slurm_refuses_is_a_message(node: OneNode) -> None:
     process = node.start("popularity", results="large", SBATCH_PARTITION="nowhere")
     said = process.communicate(timeout=SECONDS)[0]
