@@ -27,7 +27,7 @@ from xmcbench.cluster.engine import Ended, Event, Lost, NoNode, Note, Report
 from xmcbench.cluster.node import Outcome, State
 from xmcbench.cluster.tasks import Resources, Task
 from xmcbench.data.imported import is_imported
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError, UsageError, counted
 from xmcbench.escaping import one_line
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
@@ -142,7 +142,7 @@ class RayEngine:
         if not any(all(node["Resources"].get(kind, 0) >= n for kind, n in wanted.items()) for node in able):
             most = max(able, key=_cores, default=None)
             has = "there is no other node" if most is None else f"the largest, {_name(most)}, has {_described(most)}"
-            wants = f"{need.threads} cores and {need.memory / 2**30:.1f} GiB" + (" and a GPU" if need.gpus else "")
+            wants = f"{counted(need.threads, 'core')} and {need.memory / 2**30:.1f} GiB" + (" and a GPU" if need.gpus else "")
             raise NoNode(f"a run requests {wants}; {has}", "Add a node, or ask for less: --threads.")
 
     def events(self) -> list[Event]:
@@ -199,7 +199,7 @@ def _cores(node: dict[str, Any]) -> float:
 
 def _described(node: dict[str, Any]) -> str:
     memory = node["Resources"].get("memory", 0) / 2**30
-    return f"{_cores(node):g} cores and {memory:.1f} GiB" + (" and a GPU" if node["Resources"].get("GPU") else "")
+    return f"{counted(int(_cores(node)), 'core')} and {memory:.1f} GiB" + (" and a GPU" if node["Resources"].get("GPU") else "")
 
 
 def _check_address(address: str) -> None:
