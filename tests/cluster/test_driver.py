@@ -195,7 +195,7 @@ def test_what_all_nodes_refuse_has_no_record_and_names_them(store: Store) -> Non
     records, (failure,), _ = executed(Nodes(a=refuses, b=refuses), store, "popularity")
     assert not records
     assert failure.what.startswith("popularity on synthetic")
-    assert "node a: it has no data; node b: it has no data" in str(failure.error)
+    assert str(failure.error) == "no node can execute it: node a: it has no data; node b: it has no data"
 
 
 def test_a_lost_task_goes_to_another_node_if_there_is_one(store: Store) -> None:

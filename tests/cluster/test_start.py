@@ -162,6 +162,27 @@ def test_nothing_listens_at_the_address(tmp_path: Path) -> None:
         called(tmp_path, on="ray", address=f"127.0.0.1:{port}")
 
 
+@pytest.mark.parametrize("error", [ConnectionError, RuntimeError, ValueError])
+def test_a_cluster_that_refuses_the_connection_is_named(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray raises these for no answer, another version of Python or Ray, and a token that is missing."""
+    ray = pytest.importorskip("ray", reason="Ray is missing: pip install -e '.[ray]'")
+
+    def init(*_: object, **__: object) -> None:
+        raise error("Version mismatch: the cluster has Python 3.99")
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UsageError) as raised:
+            called(tmp_path, on="ray", address=address)
+    assert raised.value.message == (
+        f"--address {address}: no cluster can be used there: Version mismatch: the cluster has Python 3.99"
+    )
+    assert "RAY_AUTH_MODE=token" in raised.value.hint
+
+
 def test_no_slurm_here_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit", reason="submitit is missing: pip install -e '.[submitit]'")
     monkeypatch.setenv("PATH", str(tmp_path))

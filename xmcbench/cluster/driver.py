@@ -165,8 +165,7 @@ class Driver:
                 self.engine.submit([active.task], active.refused)
         except XmcError as error:
             reasons = "; ".join(f"node {node}: {one_line(why)}" for node, why in active.refused.items())
-            fault = f"no node can execute it: {reasons}" if reasons else error.message
-            self._give_up(number, XmcError(fault, error.hint))
+            self._give_up(number, XmcError(f"no node can execute it: {reasons}") if reasons else error)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Report):

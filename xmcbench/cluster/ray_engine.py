@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -141,8 +141,12 @@ class RayEngine:
         wanted = {"CPU": need.threads, "GPU": need.gpus, "memory": need.memory}
         if not any(all(node["Resources"].get(kind, 0) >= n for kind, n in wanted.items()) for node in able):
             most = max(able, key=_cores, default=None)
-            has = "there is no other node" if most is None else f"the largest, {_name(most)}, has {_described(most)}"
-            wants = f"{counted(need.threads, 'core')} and {need.memory / 2**30:.1f} GiB" + (" and a GPU" if need.gpus else "")
+            has = (
+                "there is no other node"
+                if most is None
+                else f"the largest, {_name(most)}, has {_described(most['Resources'])}"
+            )
+            wants = _described(wanted)
             raise NoNode(f"a run requests {wants}; {has}", "Add a node, or ask for less: --threads.")
 
     def events(self) -> list[Event]:
@@ -197,9 +201,10 @@ def _cores(node: dict[str, Any]) -> float:
     return float(node["Resources"].get("CPU", 0))
 
 
-def _described(node: dict[str, Any]) -> str:
-    memory = node["Resources"].get("memory", 0) / 2**30
-    return f"{counted(int(_cores(node)), 'core')} and {memory:.1f} GiB" + (" and a GPU" if node["Resources"].get("GPU") else "")
+def _described(resources: Mapping[str, float]) -> str:
+    memory = resources.get("memory", 0) / 2**30
+    gpu = " and a GPU" if resources.get("GPU") else ""
+    return f"{counted(int(resources.get('CPU', 0)), 'core')} and {memory:.1f} GiB{gpu}"
 
 
 def _check_address(address: str) -> None:
@@ -232,9 +237,9 @@ def _connect(address: str | None) -> None:
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = f"--address {address}: no cluster can be used there" if address else "Ray can't be started"
-        hint = "`ray start --head` starts a cluster; docs/scale.md says how to add nodes."
+        hint = "All machines need the same Ray and its token (RAY_AUTH_MODE=token); docs/scale.md says how to start it."
         raise UsageError(f"{where}: {one_line(error)[:300]}", hint) from error
     finally:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers, nor does Ray in another
