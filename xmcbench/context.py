@@ -31,7 +31,7 @@ RESERVED = ("remarks", "scoring", "report", "traceback", "tuning")  # notes that
 
 
 class Reporter:
-    """Receives progress; this base class prints nothing. `xmcbench.api.progress` has the terminal reporters."""
+    """Receives progress; this base class prints nothing. `xmcbench.running.progress` has the terminal reporters."""
 
     def phase(self, name: str) -> None:
         """A new phase begins."""

@@ -53,6 +53,10 @@ class UsageError(XmcError):
     exit_code = 2
 
 
+class Stopped(XmcError):
+    """Ctrl-C or a signal ended a command that a cluster executes; the same command continues."""
+
+
 class RegressionError(XmcError):
     """A score fell by more than its tolerance."""
 

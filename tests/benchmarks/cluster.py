@@ -20,12 +20,12 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from xmcbench.api.running import Watcher
 from xmcbench.cluster.driver import Driver
 from xmcbench.cluster.ray_engine import RayEngine
 from xmcbench.cluster.table import ProgressTable
 from xmcbench.data import load
 from xmcbench.records.store import Store
+from xmcbench.running.plan import Watcher
 from xmcbench.runs.job import Options
 from xmcbench.runs.plan import make_plan
 

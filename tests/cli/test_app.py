@@ -8,9 +8,9 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from xmcbench.api.running import dataset_names
 from xmcbench.cli import app as cli
 from xmcbench.errors import UsageError
+from xmcbench.running.plan import dataset_names
 
 LEFT_RUNNING = """
 import sys, threading, time

@@ -23,7 +23,7 @@ import os, sys, time
 if os.isatty(0):
     os.open(os.ttyname(0), os.O_RDWR)  # from now on this terminal's Ctrl-C reaches the process
 from xmcbench.errors import DataError
-from xmcbench.api.progress import reporter
+from xmcbench.running.progress import reporter
 from xmcbench.cli.main import main
 from xmcbench.cli import ls
 from xmcbench.cli.terminal import make_console

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from tests.cluster.conftest import Nodes, honest, plan_of
-from xmcbench.api.running import Failure, Watcher, execute_plan
+from tests.cluster.conftest import SMALL, Nodes, honest, plan_of
+from xmcbench.cluster import parcels
 from xmcbench.cluster.driver import ATTEMPTS, Driver
 from xmcbench.cluster.node import Outcome
 from xmcbench.cluster.table import ProgressTable
 from xmcbench.cluster.tasks import Task
 from xmcbench.data import load
-from xmcbench.errors import UsageError, WriteError
+from xmcbench.errors import DataError, UsageError, WriteError
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
+from xmcbench.running.plan import Failure, Watcher, execute_plan
 from xmcbench.runs.job import Options
 from xmcbench.runs.work_folder import reserved
 
@@ -129,11 +134,68 @@ def test_what_one_node_refuses_another_has(store: Store) -> None:
     assert "node a can't execute a run: it has no data" in said
 
 
+def other_python(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("platform.python_version_tuple", lambda: ("3", "99", "1"))
+
+
+def no_data(patch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, *_: object, **__: object) -> None:
+        raise DataError(f"the files of {name} can't be found", "Copy them.")
+
+    patch.setattr("xmcbench.cluster.node.load", missing)
+
+
+def other_data(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("xmcbench.cluster.node.load", lambda *_, **__: load(SMALL.replace("rows=100", "rows=101")))
+
+
+def full_disk(patch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    patch.setattr("os.replace", full)  # at the first file that is complete
+
+
+def other_clock(patch: pytest.MonkeyPatch) -> None:
+    now = time.time() + 7200
+    patch.setattr("xmcbench.cluster.node.time.time", lambda: now)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (other_python, "Python is 3.99 here and 3."),
+        (no_data, "the files of .* can't be found"),
+        (other_data, "has another content here"),
+        (full_disk, "the disk is full"),
+        (other_clock, "its clock is .* ahead"),
+    ],
+)
+def test_a_node_at_fault_is_named_and_another_has_its_task(
+    store: Store, fault: Callable[[pytest.MonkeyPatch], None], says: str
+) -> None:
+    def bad(task: Task, node: str) -> Outcome:
+        shared = time.time()  # of the clock of the machine where the command was given
+        with pytest.MonkeyPatch.context() as patch:
+            fault(patch)
+            outcome, files = parcels.perform_apart(task, node, "1", lambda _: shared, None)
+        assert not files
+        assert not parcels.scratch(task.fit_hash).exists(), "nothing stays on the node"
+        return outcome
+
+    (record,), failures, said = executed(Nodes(bad=bad, good=honest), store, "popularity")
+    assert (record.status, record.environment.node) == ("ok", "good")
+    assert not failures
+    assert re.search(f"node bad can't execute a run: .*{says}", said)
+    assert [path.stem for path in store.folder.glob("records/*")] == [record.run_id]
+    assert not list((store.folder / "work").glob("*")), "nothing is half-written"
+
+
 def test_what_all_nodes_refuse_has_no_record_and_names_them(store: Store) -> None:
     records, (failure,), _ = executed(Nodes(a=refuses, b=refuses), store, "popularity")
     assert not records
     assert failure.what.startswith("popularity on synthetic")
-    assert "node a: it has no data; node b: it has no data" in str(failure.error)
+    assert str(failure.error) == "no node can execute it: node a: it has no data; node b: it has no data"
 
 
 def test_a_lost_task_goes_to_another_node_if_there_is_one(store: Store) -> None:

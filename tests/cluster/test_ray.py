@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.cluster.slowly import CODE
@@ -81,7 +83,8 @@ class TwoNodes:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
-    pytest.importorskip("ray", reason="Ray is missing: pip install -e '.[ray]'")
+    if find_spec("ray") is None:
+        pytest.fail("Ray is missing: pip install -e '.[ray]'", pytrace=False)
     two = TwoNodes(tmp_path_factory.mktemp("ray"))
     yield two
     two.cluster.shutdown()
@@ -134,24 +137,39 @@ def test_scores_are_those_of_a_run_without_a_cluster(nodes: TwoNodes) -> None:
     assert far == near
 
 
-def test_a_killed_node_loses_nothing(nodes: TwoNodes) -> None:
-    process = nodes.start(
-        "slowly[steps=60]", "--seeds", "0,1,2", "--dataset", SMALL, "--threads", "1", results="killed"
-    )
+def test_a_node_that_leaves_and_returns_loses_nothing_and_gets_tasks(nodes: TwoNodes) -> None:
+    words = ("slowly[steps=60]", "--seeds", "0,1,2,3,4", "--dataset", SMALL, "--threads", "1")
+    process = nodes.start(*words, results="returned")
     said = lines_until(process, "started on right: slowly")
     time.sleep(2)
     nodes.remove(nodes.right)
-    said += process.communicate(timeout=SECONDS)[0]
     nodes.right = nodes.add("right")
+    said += process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 0, said
     assert "lost on right" in said
     assert "node right left the cluster" in said
-    assert re.search("started again on left: slowly", said)
-    records = nodes.records("killed")
+    assert "started again on " in said
+    assert re.search(r"node right joined the cluster(.|\n)*started (again )?on right: slowly", said), said
+    records = nodes.records("returned")
     assert sorted((r["method"]["name"], r["seed"], r["status"]) for r in records) == [
         ("popularity", 0, "ok"),
-        *(("slowly", seed, "ok") for seed in range(3)),
+        *(("slowly", seed, "ok") for seed in range(5)),
     ]
+    assert not list((nodes.folder / "returned" / "work").glob("*")), "nothing is half-written"
+
+
+def test_a_killed_process_of_a_node_loses_nothing(nodes: TwoNodes) -> None:
+    process = nodes.start("slowly[steps=60]", "--dataset", SMALL, "--threads", "1", results="killed")
+    said = lines_until(process, "started on .*: slowly")
+    wait_for(lambda: "popularity" in [r["method"]["name"] for r in nodes.records("killed")])
+    workers = [one for one in psutil.Process().children(recursive=True) if one.name().startswith("ray::_work")]
+    assert len(workers) == 1, "the one that executes the run"
+    workers[0].kill()
+    said += process.communicate(timeout=SECONDS)[0]
+    assert process.returncode == 0, said
+    assert re.search("lost on (left|right): ", said), said
+    assert re.search("started again on (left|right): slowly", said), said
+    assert sorted(r["method"]["name"] for r in nodes.records("killed")) == ["popularity", "slowly"]
 
 
 def test_ctrl_c_stops_all_nodes_and_the_same_command_continues(nodes: TwoNodes) -> None:
@@ -244,10 +262,11 @@ def test_a_node_with_a_full_disk_is_refused_by_name(nodes: TwoNodes, tmp_path: P
 
 
 def test_what_no_node_has_is_refused_with_what_they_have(nodes: TwoNodes) -> None:
-    process = nodes.start("popularity", "--dataset", SMALL, "--threads", "8", results="large")
+    words = ("popularity", "--dataset", SMALL, "--threads", "8", "--memory", "3G")
+    process = nodes.start(*words, results="large")
     said = process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 1
-    assert "a run requests 8 cores and 4.0 GiB; the largest" in said
+    assert re.search(r"a run requests 8 cores and [23]\.\d GiB; the largest, \w+, has 1 core and 5\.0 GiB", said), said
 
 
 def test_no_cluster_at_the_address(nodes: TwoNodes) -> None:

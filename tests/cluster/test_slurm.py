@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,12 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[OneNode]:
-    for program in ("slurmctld", "slurmd", "munged"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is missing: apt-get install slurm-wlm munge")
+    if missing := [name for name in ("slurmctld", "slurmd", "munged") if shutil.which(name) is None]:
+        pytest.fail(f"{', '.join(missing)} can't be found: apt-get install slurm-wlm munge", pytrace=False)
     if os.geteuid() != 0:
-        pytest.skip("only root can start Slurm's daemons")
-    pytest.importorskip("submitit", reason="submitit is missing: pip install -e '.[submitit]'")
+        pytest.fail("only root can start Slurm's daemons: run the tests as root", pytrace=False)
+    if find_spec("submitit") is None:
+        pytest.fail("submitit is missing: pip install -e '.[submitit]'", pytrace=False)
     folder = Path(tempfile.mkdtemp(prefix="xmcbench-slurm-"))  # short, since sockets have paths of 108 characters
     one = OneNode(folder)
     try:
@@ -110,8 +111,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen within two minutes")
 
 
-def test_a_plan_is_one_array_job(node: OneNode) -> None:
-    process = node.start("slowly[first=0|1,steps=3]", "popularity", "--seeds", "0,1", results="plan")
+def test_tasks_that_request_the_same_are_one_array_job(node: OneNode) -> None:
+    plan = ("slowly[first=0|1,steps=3]", "popularity", "--seeds", "0,1", "--memory", "1G")  # all request the same
+    process = node.start(*plan, results="plan")
     said = process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 0, said
     records = node.records("plan")
@@ -121,7 +123,7 @@ def test_a_plan_is_one_array_job(node: OneNode) -> None:
     jobs = node.slurm("squeue", "-h", "-r", "-t", "all", "-o", "%F %K").split("\n")
     assert sorted(filter(None, jobs)) == ["1 0", "1 1", "1 2"]
     assert not (node.folder / "plan" / "slurm").exists(), "the files of the jobs are removed"
-    again = node.start("slowly[first=0|1,steps=3]", "popularity", "--seeds", "0,1", results="plan")
+    again = node.start(*plan, results="plan")
     assert "5 already done" in again.communicate(timeout=SECONDS)[0]
 
 
@@ -174,6 +176,15 @@ def test_a_job_that_somebody_cancels_is_started_again(node: OneNode) -> None:
     assert "cancelled" in said
     (record,) = [r for r in node.records("cancelled") if r["method"]["name"] == "slowly"]
     assert record["notes"]["first"] > 10
+
+
+def test_two_commands_on_one_results_folder_make_each_run_once(node: OneNode) -> None:
+    both = [node.start("slowly[steps=20]", "--seeds", "0,1", results="both") for _ in range(2)]
+    said = [process.communicate(timeout=SECONDS)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], "\n".join(said)
+    made = sorted((r["method"]["name"], r["seed"]) for r in node.records("both"))
+    assert made == [("popularity", 0), ("slowly", 0), ("slowly", 1)]
+    assert all(text.count("slowly") >= 2 for text in said), "each shows all results"
 
 
 def test_what_slurm_refuses_is_a_message(node: OneNode) -> None:

@@ -8,9 +8,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from xmcbench.api.progress_line import Line
 from xmcbench.cluster.node import State
 from xmcbench.cluster.table import ProgressTable
+from xmcbench.running.progress_line import Line
 
 
 def state(number: int, attempt: str = "1", name: str = "") -> State:

@@ -7,19 +7,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmcbench.api.running import (
+from xmcbench.api.runs import Runs
+from xmcbench.errors import Stopped, UsageError, XmcError, explain
+from xmcbench.escaping import one_line
+from xmcbench.running.plan import (
     DEFAULT_DATASET,
     Failure,
     Watcher,
     check_options,
     dataset_names,
-    execute_plan,
     load_all,
     read_suite,
 )
-from xmcbench.api.runs import Runs
-from xmcbench.errors import UsageError, XmcError, explain
-from xmcbench.escaping import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,12 +43,12 @@ class _Bars(Watcher):
         self.console = console
 
     def loading(self, name: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import loading
+        from xmcbench.running.progress import loading
 
         return loading(self.console, name)
 
     def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import reporter
+        from xmcbench.running.progress import reporter
 
         return reporter(self.console, name, position)
 
@@ -73,6 +72,8 @@ def run(
     again: bool = False,
     keep_models: bool = False,
     offline: bool = False,
+    on: str | None = None,
+    address: str | None = None,
     progress: bool = True,
 ) -> Runs:
     """Train and score methods on data sets, as `xmcbench run` does; finished runs are not repeated.
@@ -89,7 +90,10 @@ def run(
     results : folder of the records. device : auto, cpu or cuda. threads : 0 is all cores.
     time_limit : seconds per run. memory : most memory of a run, such as "16G"; None is what is free.
     again : repeat finished runs. keep_models : keep fitted models in the folder.
-    offline : use no network for data. progress : show what is done, on standard error.
+    offline : use no network for data.
+    on : "ray" or "slurm": execute the runs on a cluster, see `docs/scale.md`; None: in this process.
+    address : of a Ray cluster, "HOST:PORT"; None starts Ray on this machine.
+    progress : show what is done, on standard error.
 
     Returns
     -------
@@ -97,9 +101,10 @@ def run(
 
     Raises
     ------
-    UsageError : unknown name or parameter, or a value that can't be.
+    UsageError : unknown name or parameter, a value that can't be, or no cluster can be used.
     RunsFailed : after all runs are done, if one of them failed; its `runs` has the others.
-    KeyboardInterrupt : after Ctrl-C, when the record of the stopped run is written; the same call resumes it.
+    KeyboardInterrupt : after Ctrl-C, when the record of the stopped run is written, or all nodes of the cluster were
+        told to stop; the same call resumes.
 
     Examples
     --------
@@ -109,6 +114,7 @@ def run(
     >>> 0 < run.scores["P@1"] < 1
     True
     """
+    from xmcbench.cluster.start import check_cluster, connected, execute_on
     from xmcbench.metrics import parse_all
     from xmcbench.records.store import Store
     from xmcbench.runs.job import Options
@@ -116,6 +122,8 @@ def run(
     from xmcbench.runs.suite import Suite, Table
 
     _check_numbers(seeds, k, threads)
+    on, address = (None if value is None else str(value) for value in (on, address))
+    check_cluster(on, address)
     most = None if memory is None else bytes_of(str(memory))
     if suite is not None:
         check_options(["suite"], device, time_limit)
@@ -141,12 +149,16 @@ def run(
     plan = chosen.plan()
     store = Store(Path(results))
     options = Options(device, threads, time_limit, again, chosen.metrics, keep_models=keep_models, memory=most)
-    watcher = _bars() if progress else Watcher()
-    data, failures = load_all(plan, offline, watcher)
-    plan = [spec for spec in plan if spec.data in data]
-    records, more = execute_plan(plan, data, store, options, watcher)
+    console = _console(quiet=not progress)
+    watcher = _Bars(console) if progress else Watcher()
+    with connected(on, address, store.folder) as engine:
+        data, failures = load_all(plan, offline, watcher)
+        plan = [spec for spec in plan if spec.data in data]
+        records, more = execute_on(engine, plan, data, store, options, watcher, console, offline=offline)
     if any(record.status == "interrupted" for record in records):
         raise KeyboardInterrupt(records[-1].reason)
+    if stopped := next((failure.error for failure in more if isinstance(failure.error, Stopped)), None):
+        raise KeyboardInterrupt(stopped.message)
     runs = Runs.of(records, store.folder)
     _raise_failures(runs, [*failures, *more])
     return runs
@@ -162,10 +174,10 @@ def _raise_failures(runs: Runs, failures: Sequence[Failure]) -> None:
         raise RunsFailed("\n".join(lines), "The attribute `runs` of this error has all runs with a record.", runs)
 
 
-def _bars() -> Watcher:
+def _console(*, quiet: bool) -> Console:
     from rich.console import Console
 
-    return _Bars(Console(stderr=True, highlight=False, emoji=False))
+    return Console(stderr=True, highlight=False, emoji=False, quiet=quiet)
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:

@@ -19,11 +19,11 @@ from xmcbench.errors import DataError, RegressionError, UsageError, counted, unk
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xmcbench.api.progress import RunReporter
     from xmcbench.comparison.expected import Expected
     from xmcbench.comparison.regression import Outcome
     from xmcbench.data.spec import Dataset
     from xmcbench.records.store import Store
+    from xmcbench.running.progress import RunReporter
 
 check_app = typer.Typer(help="Check a method, or scores of all methods.", no_args_is_help=True)
 Only = Annotated[list[str] | None, typer.Option(metavar="METHOD/DATASET", help="Check these; a part may be omitted.")]
@@ -166,7 +166,7 @@ def _load(entries: Sequence[Expected], offline: bool, console: Console) -> dict[
 
 def _reporter(console: Console, name: str, position: str = "") -> RunReporter:
     """A line in a terminal, else nothing: a pipe gets a line per entry, not per phase."""
-    from xmcbench.api import progress
+    from xmcbench.running import progress
 
     return (progress.LiveReporter if progress.is_live(console) else progress.RunReporter)(console, name, position)
 

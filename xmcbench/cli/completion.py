@@ -57,9 +57,9 @@ def imports(_: typer.Context) -> Iterable[str]:
 @_completing
 def views(ctx: typer.Context) -> Iterable[str]:
     """The views of the data sets that are typed, or else of the default one."""
-    from xmcbench.api.running import DEFAULT_DATASET
     from xmcbench.data.catalogue import names
     from xmcbench.data.home import imported
+    from xmcbench.running.plan import DEFAULT_DATASET
 
     typed = next((ctx.params[p] for p in ("dataset", "names", "name") if ctx.params.get(p)), DEFAULT_DATASET)
     for name in [typed] if isinstance(typed, str) else typed:

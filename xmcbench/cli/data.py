@@ -38,11 +38,11 @@ def fetch(
 
     Example: xmcbench data fetch eurlex-4.3k wiki10-31k
     """
-    from xmcbench.api.progress import reporter
     from xmcbench.data.fetch import fetch_files
     from xmcbench.data.home import reading, sweep_home
     from xmcbench.data.imported import check_files, find_imported
     from xmcbench.data.inventory import data_set
+    from xmcbench.running.progress import reporter
 
     sweep_home()
     failed = []
@@ -167,11 +167,11 @@ def stats(
 
     Examples: `xmcbench data stats icd10cm` · `xmcbench data stats mine --labels`
     """
-    from xmcbench.api.progress import reporter
     from xmcbench.data import load
     from xmcbench.data.catalogue import catalogue
     from xmcbench.data.inventory import differing
     from xmcbench.data.validate import counts
+    from xmcbench.running.progress import reporter
 
     with reporter(make_console(stderr=True), name) as progress:
         data = load(name, view, offline=offline, progress=progress)

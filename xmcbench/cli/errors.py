@@ -56,9 +56,9 @@ def errors(
 
     Examples: `xmcbench errors elias` · `xmcbench errors elias --labels --csv labels.csv`
     """
-    from xmcbench.api.progress import loading
     from xmcbench.comparison.mistakes import Mistakes, data_of
     from xmcbench.records.store import Store
+    from xmcbench.running.progress import loading
 
     if labels and by:
         raise UsageError("--by orders documents, and --labels shows labels", "Leave out one of them.")

@@ -22,11 +22,11 @@ from xmcbench.errors import DataError, UsageError, counted, unknown
 from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
-    from xmcbench.api.progress import RunReporter
     from xmcbench.data.spec import Naming
     from xmcbench.data.table_columns import Reading
     from xmcbench.method import Inputs
     from xmcbench.models.model import Model, Predictions
+    from xmcbench.running.progress import RunReporter
 
 EPILOG = """
 Examples:
@@ -93,11 +93,11 @@ def predict(
     Texts are read, predicted and written in batches, so that files and pipes may be of any length. A file of --to is
     written whole or not at all.
     """
-    from xmcbench.api.progress import reporter
     from xmcbench.data.label_cells import CellRules
     from xmcbench.data.table_columns import Reading
     from xmcbench.models.folder import find_model
     from xmcbench.records.store import Store
+    from xmcbench.running.progress import reporter
 
     _check_one_source(text, texts, features, one_based)
     form = _output_form(to, form)

@@ -12,18 +12,6 @@ import typer
 
 from xmcbench import processes
 from xmcbench.amounts import size
-from xmcbench.api.running import (
-    DEFAULT_DATASET,
-    Failure,
-    Watcher,
-    check_options,
-    dataset_names,
-    estimate,
-    execute_plan,
-    load_all,
-    memory_estimate,
-    read_suite,
-)
 from xmcbench.cli import completion
 from xmcbench.cli.options import (
     LARGEST_ID,
@@ -38,6 +26,17 @@ from xmcbench.cli.options import (
 from xmcbench.cli.terminal import duration, make_console, print_table
 from xmcbench.errors import UsageError, counted, explain
 from xmcbench.escaping import one_line, safe
+from xmcbench.running.plan import (
+    DEFAULT_DATASET,
+    Failure,
+    Watcher,
+    check_options,
+    dataset_names,
+    estimate,
+    load_all,
+    memory_estimate,
+    read_suite,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -120,6 +119,7 @@ def run(
 
     --tune tries the values shown by `xmcbench info METHOD`, never on test rows; 'ovr[tune]' does so for one method.
     """
+    from xmcbench.cluster.start import check_cluster, connected, execute_on
     from xmcbench.metrics import parse_all
     from xmcbench.metrics.names import split
     from xmcbench.records.store import Store
@@ -133,8 +133,7 @@ def run(
     out = sys.stdout if as_json else None
     if as_json:  # what methods print, against the rules, is no record
         context.with_resource(redirect_stdout(sys.stderr))
-    if address is not None and on is None:
-        raise UsageError("--address is given without --on", "Add --on ray.")
+    check_cluster(on, address)
     ranks = processes.start(device)
     if ranks is not None and on is not None:
         raise UsageError("--on is given to one of several processes", "Start the command without torchrun.")
@@ -162,7 +161,7 @@ def run(
             device, threads, time_limit, again, chosen.metrics, keep_models=keep_models, memory=most, ranks=ranks
         )
         watcher = _Terminal(console, out)
-        engine = None if on is None else _engine(context, on, address, results)
+        engine = context.with_resource(connected(on, address, results))
         try:
             data, failures = load_all(plan, offline, watcher)
             plan = [spec for spec in plan if spec.data in data]
@@ -173,27 +172,11 @@ def run(
         facts |= facts_of(plan, data, device)
     if dry_run:
         raise typer.Exit(1 if failures else 0)
-    if engine is None:
-        records, more = execute_plan(plan, data, store, options, watcher)
-    else:
-        from xmcbench.cluster.driver import Driver
-        from xmcbench.cluster.table import ProgressTable
-
-        driver = Driver(engine, store, options, watcher, ProgressTable(console), offline=offline)
-        records, more = driver.execute(plan, data)
+    records, more = execute_on(engine, plan, data, store, options, watcher, console, offline=offline)
     failures += more
     _print_end(console, store, records, failures)
     if failures or any(record.status not in ("ok", "skipped") for record in records):
         raise typer.Exit(1)
-
-
-def _engine(context: typer.Context, on: str, address: str | None, results: Path) -> Engine:
-    """The cluster that is to execute the plan; what it holds here is freed when the command ends."""
-    from xmcbench.cluster.start import engine
-
-    started = engine(on, address, results)
-    context.call_on_close(started.close)
-    return started
 
 
 def _given(context: typer.Context) -> list[str]:
@@ -224,12 +207,12 @@ class _Terminal(Watcher):
         self.console, self.out = console, out
 
     def loading(self, name: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import loading
+        from xmcbench.running.progress import loading
 
         return loading(self.console, name)
 
     def running(self, name: str, position: str) -> AbstractContextManager[Reporter]:
-        from xmcbench.api.progress import reporter
+        from xmcbench.running.progress import reporter
 
         return reporter(self.console, name, position)
 

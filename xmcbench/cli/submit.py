@@ -74,11 +74,11 @@ def submission(
 
     Example: `xmcbench check submission submission --text comment.md`
     """
-    from xmcbench.api.progress import loading
     from xmcbench.contributions.changed_rows import changed_rows
     from xmcbench.contributions.checking import check_submission
     from xmcbench.contributions.text import text_of
     from xmcbench.files import atomic
+    from xmcbench.running.progress import loading
 
     forbid_network(offline)
     with loading(make_console(stderr=True), "data sets") as progress:

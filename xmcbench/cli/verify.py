@@ -42,9 +42,9 @@ def verify(
 
     Examples: `xmcbench verify elias` · `xmcbench verify 20261126T0426 --results leaderboards --rerun`
     """
-    from xmcbench.api.progress import loading
     from xmcbench.comparison import verifying
     from xmcbench.records.store import Store
+    from xmcbench.running.progress import loading
 
     if into is not None and not rerun:
         raise UsageError("--into needs --rerun")
@@ -108,10 +108,10 @@ def _find_record(text: str, store: Store) -> tuple[Record, Store]:
 def _check_rerun(
     record: Record, dataset: Dataset | None, store: Store, into: Path | None
 ) -> tuple[Check, list[Verdict]]:
-    from xmcbench.api.progress import reporter
     from xmcbench.comparison.rescoring import rerun
     from xmcbench.comparison.verifying import UNCHECKED, Check, check_rerun
     from xmcbench.records.store import Store
+    from xmcbench.running.progress import reporter
 
     if dataset is None or record.status != "ok":
         reason = "no data set" if dataset is None else f"status {record.status}: there are no scores"

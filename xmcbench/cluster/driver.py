@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from xmcbench.api.running import Failure, Watcher
 from xmcbench.cluster.engine import Ended, Engine, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import reason_of
 from xmcbench.cluster.tasks import Group, Task, device_of, groups_of, task_of
-from xmcbench.errors import DataError, WriteError, XmcError, counted
+from xmcbench.errors import DataError, Stopped, WriteError, XmcError, counted
 from xmcbench.escaping import one_line
 from xmcbench.locks import Busy
 from xmcbench.models.folder import has_model
 from xmcbench.records.execution import with_metrics
 from xmcbench.records.leftovers import running
 from xmcbench.records.store import standing
+from xmcbench.running.plan import Failure, Watcher
 from xmcbench.runs.work_folder import reserved
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Driver:
             self.table.note("stopping: runs save what they need to resume")
             self.engine.cancel()
             left = sum(len(group.specs) for group in self.waiting) + sum(len(a.task.runs) for a in self.active.values())
-            stopped = XmcError("stopped by the user; run the same command again: it continues")
+            stopped = Stopped("stopped by the user; run the same command again: it continues")
             self.failures.append(Failure(f"{counted(left, 'run')} without a record", stopped))
         except BaseException:
             self.engine.cancel()
@@ -165,8 +165,7 @@ class Driver:
                 self.engine.submit([active.task], active.refused)
         except XmcError as error:
             reasons = "; ".join(f"node {node}: {one_line(why)}" for node, why in active.refused.items())
-            fault = f"no node can execute it: {reasons}" if reasons else error.message
-            self._give_up(number, XmcError(fault, error.hint))
+            self._give_up(number, XmcError(f"no node can execute it: {reasons}") if reasons else error)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Report):

@@ -20,13 +20,13 @@ import msgspec
 from rich.console import Console
 
 from xmcbench.amounts import duration
-from xmcbench.api.progress import RunReporter
-from xmcbench.api.progress_line import Line
-from xmcbench.api.running import Watcher, execute_plan
 from xmcbench.cluster.tasks import Code, Task, code_of
 from xmcbench.data import load
 from xmcbench.errors import DISK_FULL, DataError, XmcError, explain
 from xmcbench.escaping import plain_text
+from xmcbench.running.plan import Watcher, execute_plan
+from xmcbench.running.progress import RunReporter
+from xmcbench.running.progress_line import Line
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter

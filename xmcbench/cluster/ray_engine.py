@@ -9,9 +9,10 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from xmcbench.cluster.engine import Ended, Event, Lost, NoNode, Note, Report
 from xmcbench.cluster.node import Outcome, State
 from xmcbench.cluster.tasks import Resources, Task
 from xmcbench.data.imported import is_imported
-from xmcbench.errors import DataError, UsageError
+from xmcbench.errors import DataError, UsageError, counted
 from xmcbench.escaping import one_line
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
@@ -140,8 +141,12 @@ class RayEngine:
         wanted = {"CPU": need.threads, "GPU": need.gpus, "memory": need.memory}
         if not any(all(node["Resources"].get(kind, 0) >= n for kind, n in wanted.items()) for node in able):
             most = max(able, key=_cores, default=None)
-            has = "there is no other node" if most is None else f"the largest, {_name(most)}, has {_described(most)}"
-            wants = f"{need.threads} cores and {need.memory / 2**30:.1f} GiB" + (" and a GPU" if need.gpus else "")
+            has = (
+                "there is no other node"
+                if most is None
+                else f"the largest, {_name(most)}, has {_described(most['Resources'])}"
+            )
+            wants = _described(wanted)
             raise NoNode(f"a run requests {wants}; {has}", "Add a node, or ask for less: --threads.")
 
     def events(self) -> list[Event]:
@@ -196,9 +201,10 @@ def _cores(node: dict[str, Any]) -> float:
     return float(node["Resources"].get("CPU", 0))
 
 
-def _described(node: dict[str, Any]) -> str:
-    memory = node["Resources"].get("memory", 0) / 2**30
-    return f"{_cores(node):g} cores and {memory:.1f} GiB" + (" and a GPU" if node["Resources"].get("GPU") else "")
+def _described(resources: Mapping[str, float]) -> str:
+    memory = resources.get("memory", 0) / 2**30
+    gpu = " and a GPU" if resources.get("GPU") else ""
+    return f"{counted(int(resources.get('CPU', 0)), 'core')} and {memory:.1f} GiB{gpu}"
 
 
 def _check_address(address: str) -> None:
@@ -216,6 +222,9 @@ def _check_address(address: str) -> None:
 
 
 def _connect(address: str | None) -> None:
+    if ray.is_initialized():
+        hint = "Call ray.shutdown() first; with --on ray, xmcbench connects and disconnects by itself."
+        raise UsageError("--on ray: this process is connected to Ray already", hint)
     if address is not None:
         _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers that it is used
@@ -228,10 +237,11 @@ def _connect(address: str | None) -> None:
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = f"--address {address}: no cluster can be used there" if address else "Ray can't be started"
-        hint = "`ray start --head` starts a cluster; docs/scale.md says how to add nodes."
+        hint = "All machines need the same Ray and its token (RAY_AUTH_MODE=token); docs/scale.md says how to start it."
         raise UsageError(f"{where}: {one_line(error)[:300]}", hint) from error
     finally:
-        for number, handler in handlers.items():  # those of this program, which save what is done
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers, nor does Ray in another
+            for number, handler in handlers.items():  # those of this program, which save what is done
+                signal.signal(number, handler)

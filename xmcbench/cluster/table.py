@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.text import Text
 
 from xmcbench.amounts import clock, duration
-from xmcbench.api.progress import is_live
-from xmcbench.api.progress_line import fitted, in_ascii
 from xmcbench.cluster.node import State
 from xmcbench.errors import counted
 from xmcbench.escaping import safe
+from xmcbench.running.progress import is_live
+from xmcbench.running.progress_line import fitted, in_ascii
 
 SPARE = 3  # lines of the terminal that the table leaves free
 

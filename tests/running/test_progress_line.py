@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmcbench.api.progress_line import Line, fitted, in_ascii
+from xmcbench.running.progress_line import Line, fitted, in_ascii
 
 LINE = Line("elias on icd10cm", "run 2 of 5", "stage 1", "epoch 3/8", 0.61, "1:24", "about 0:40 left", "", "")
 LONG = replace(

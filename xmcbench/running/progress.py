@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.segment import ControlType, Segment
 
 from xmcbench.amounts import clock, duration, percent
-from xmcbench.api.progress_line import Line, fitted, in_ascii
 from xmcbench.context import Reporter
 from xmcbench.escaping import clean
+from xmcbench.running.progress_line import Line, fitted, in_ascii
 
 COMPILING = "compiling, once"  # kernels, on this machine; numba caches them
 NOTEBOOK_WIDTH = 100  # characters

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from xmcbench.api import progress
-from xmcbench.api.progress import LiveReporter, LogReporter, NotebookReporter, RunReporter, loading, reporter
-from xmcbench.api.progress_line import Line, fitted
+from xmcbench.running import progress
+from xmcbench.running.progress import LiveReporter, LogReporter, NotebookReporter, RunReporter, loading, reporter
+from xmcbench.running.progress_line import Line, fitted
 
 NAME = "tree[tune] on synthetic[labels=500,rows=4000]"
 

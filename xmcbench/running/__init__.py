@@ -1,0 +1,1 @@
+"""A plan as it is executed: data sets loaded, runs one after the other, their progress in terminals and logs."""
