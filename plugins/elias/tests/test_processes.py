@@ -48,7 +48,7 @@ class Killed(Reporter):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "") -> None:
+def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "", recluster: str = "0") -> None:
     """Fit, and save losses and predictions; a process of rank `victim` is killed."""
     torch.set_num_threads(1)
     training.CHECKPOINT_EVERY = 0.0
@@ -59,7 +59,7 @@ def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "") -> Non
     ctx = RunContext(
         Path(folder), validation=held, validation_is_carved=True, ranks=ranks, reporter=reporter, identity={"a": 1}
     )
-    method = Elias(SMALL)
+    method = Elias(replace(SMALL, recluster=int(recluster)))
     method.fit(train, ctx)
     if ranks is not None and ranks.rank:
         assert method.fitted is None
@@ -112,6 +112,21 @@ def test_three_processes_of_which_one_was_killed_give_them_too(alone: Path, tmp_
     (tmp_path / "work" / "checkpoints" / "stage 1, rank 2 of 3, b.npz").unlink()  # one was killed before it saved it
     assert together(3, fitted, *arguments) == [0, 0, 0]
     assert_same(alone, tmp_path / "out.npz")
+
+
+@pytest.mark.slow
+def test_two_processes_cluster_again_as_one_does(tmp_path: Path) -> None:
+    """By the encoder that both have trained, with labels that rank 0 collects from both."""
+    for count, codes in ((1, [0]), (2, [0, 0])):
+        arguments = tmp_path / f"work {count}", tmp_path / f"{count}.npz", "", 1
+        assert together(count, fitted, *arguments) == codes
+    assert_same(tmp_path / "1.npz", tmp_path / "2.npz")
+    first, *again = (
+        np.load(tmp_path / f"work {count}" / "checkpoints" / f"{name}.npz")["clusters"]
+        for name, count in (("clusters", 1), ("clusters again", 1), ("clusters again", 2))
+    )
+    np.testing.assert_array_equal(*again)
+    assert not np.array_equal(first, again[0])
 
 
 class Nobody(Ranks):
