@@ -70,7 +70,8 @@ def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "", reclus
         gathered.extend([] if weights is None else [weights])
         return weights
 
-    stages.whole_weights = noted  # type: ignore[attr-defined]
+    if ranks is not None:  # in a process of its own
+        stages.whole_weights = noted  # type: ignore[attr-defined]
     method.fit(train, ctx)
     if ranks is not None and ranks.rank == 0:
         n_bytes = sum(weight.nbytes for weights in gathered for weight in weights.values())
