@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from xmcbench import growing
 from xmcbench.errors import WriteError
 from xmcbench.growing import Spilling
+from xmcbench.memory import held
 
 
 def open_files(folder: Path, pid: int | None = None) -> list[str]:
@@ -39,6 +41,25 @@ def test_the_same_numbers_in_memory_and_in_a_file(limit: int, tmp_path: Path) ->
     assert os.listdir(tmp_path) == []
     del array, got
     assert open_files(tmp_path) == []
+
+
+def test_a_mapping_is_read_only_unless_a_copy_is_asked_for(tmp_path: Path) -> None:
+    shared, copied = Spilling(np.int64, 0, tmp_path), Spilling(np.int64, 0, tmp_path)
+    for array in (shared, copied):
+        array.append(np.array([7, -1]))
+    assert not shared.whole().flags.writeable
+    numbers = copied.whole(mmap.ACCESS_COPY)
+    numbers[0] = 9
+    assert numbers.tolist() == [9, -1]
+
+
+def test_arrays_in_files_take_no_memory(tmp_path: Path) -> None:
+    before, block, array = held(), np.ones(1 << 20, np.float32), Spilling(np.float32, 0, tmp_path)
+    for _ in range(32):
+        array.append(block)
+    whole = array.whole()
+    assert whole.sum() == whole.size  # all pages are read
+    assert held() - before < whole.nbytes // 4
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:

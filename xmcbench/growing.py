@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from xmcbench.errors import cannot_write
 from xmcbench.files import TEMPORARY
@@ -20,7 +20,7 @@ IN_MEMORY = 1 << 27  # bytes of a growing array above which it is in a file
 class Growing:
     """An array that grows at its end. Large ones grow in place: the system moves their pages, not their bytes."""
 
-    def __init__(self, dtype: type) -> None:
+    def __init__(self, dtype: DTypeLike) -> None:
         self.array: Array = np.empty(0, dtype)
 
     def append(self, part: Array) -> None:
@@ -35,7 +35,7 @@ class Spilling:
     The file has no name, so that the system removes it as soon as no array needs it, however the process ends.
     """
 
-    def __init__(self, dtype: type, limit: int, folder: Path) -> None:
+    def __init__(self, dtype: DTypeLike, limit: int, folder: Path) -> None:
         self.dtype, self.limit, self.folder = dtype, limit, folder
         self._memory = Growing(dtype)
         self._file: IO[bytes] | None = None
@@ -54,13 +54,16 @@ class Spilling:
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
-    def whole(self) -> Array:
-        """The array, mapped read-only if it is in a file; nothing may be added afterwards. WriteError as `append`."""
+    def whole(self, access: int = mmap.ACCESS_READ) -> Array:
+        """The array, mapped if it is in a file; nothing may be added afterwards. WriteError as `append`.
+
+        access : `mmap.ACCESS_COPY` for a mapping whose changes this process alone sees, as torch expects.
+        """
         if self._file is None:
             return self._memory.array
         try:
             with self._file as file:  # the mapping keeps what the file has
                 file.flush()
-                return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), self.dtype)
+                return np.frombuffer(mmap.mmap(file.fileno(), 0, access=access), self.dtype)
         except OSError as error:
             raise cannot_write(self.folder, error) from error

@@ -263,10 +263,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine as `skip` sees it: threads and device ("cpu" or "cuda") of the run."""
+    """The machine as `skip` sees it: threads of a process, device ("cpu" or "cuda") and processes of the run."""
 
     threads: int
     device: str
+    processes: int = 1
 
 
 @dataclass(frozen=True)

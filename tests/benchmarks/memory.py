@@ -1,6 +1,6 @@
-"""Estimated against measured peak memory of runs, at three sizes of synthetic data each.
+"""Estimated against measured peak memory of runs, at three sizes of synthetic data and one of Amazon-670K's shape.
 
-    python tests/benchmarks/memory.py [METHOD ...] [--sizes small,medium,large] [--json]
+    python tests/benchmarks/memory.py [METHOD ...] [--sizes small,medium,large,amazon] [--json]
 
 Each run has a process of its own, which finds its data set in the cache. `measured` is the peak resident memory of
 that process, and for `pecos` of its worker; `estimated` is what `xmcbench run --dry-run` shows. It is good from
@@ -21,6 +21,8 @@ SIZES = {
     "small": "synthetic[labels=5000,rows=20000,test=2000,features=10000]",
     "medium": "synthetic[labels=12000,rows=40000,test=4000,features=30000]",
     "large": "synthetic[labels=30000,rows=80000,test=8000,features=60000]",
+    # Features in all, features per row, rows per label and labels per row are those of Amazon-670K.
+    "amazon": "synthetic[preset=amazon-670k-tenth,rows=9000,test=1000,labels=12300,features=135909]",
 }
 # Epochs and rounds change no peak, so that few are enough.
 SHORT = "stage1_epochs=1,stage2_epochs=1,dual_epochs=1,finish_epochs=1"

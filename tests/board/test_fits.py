@@ -32,7 +32,19 @@ def test_records_of_one_fit_have_one_key(new_run: NewRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "expected"), [("tree", "tree"), ("tree[beam=5]", "tree"), ("tree[arity=2,beam=5]", "tree[arity=2]")]
+    ("label", "expected"),
+    [
+        ("tree", "tree"),
+        ("tree[beam=5]", "tree"),
+        ("tree[arity=2,beam=5]", "tree[arity=2]"),
+        ("tree[layers=[1,beam=2],beam=5]", "tree[layers=[1,beam=2]]"),
+        ("tree[beam=5,layers=[1,[2,3]]]", "tree[layers=[1,[2,3]]]"),
+        ("tree[sizes=(1,beam=2),beam=5,arity=2]", "tree[sizes=(1,beam=2),arity=2]"),
+        ("tree[note='a,beam=1]',beam=5]", "tree[note='a,beam=1]']"),
+        ('tree[note="it\'s, beam=1",beam=5]', 'tree[note="it\'s, beam=1"]'),
+        ("tree[note=it's,beam=5]", "tree[note=it's]"),
+        ("tree[note=),beam=5]", "tree[note=)]"),
+    ],
 )
 def test_the_label_of_a_fit_has_no_query_parameters(label: str, expected: str) -> None:
     assert fits.label_of(row(label)) == expected

@@ -11,6 +11,8 @@ from xmcbench.method import Facts, Machine
 from xmcbench.methods import sizes
 from xmcbench.methods.sizes import centroid_bytes, clustering_bytes, distinct_features
 from xmcbench.methods.tree import Bonsai, XrLinear
+from xmcbench.peers.omikuji import Omikuji, OmikujiParams
+from xmcbench.peers.pecos import Pecos, PecosParams
 
 # each row has 40 features and one label, and a label has one row, so that its centroid has 40 numbers
 SMALL = Facts("d", "bow", 1000, 100, 5000, 1000, frozenset({"features"}), entries=40_000, test_entries=1, pairs=1000)
@@ -39,3 +41,15 @@ def test_files_of_centroids_count_as_disk_of_trees(monkeypatch: pytest.MonkeyPat
         monkeypatch.undo()
         assert with_files.disk - without.disk == 320_000_000
         assert without.memory - with_files.memory >= 320_000_000
+
+
+def test_each_tree_of_a_peer_needs_memory_by_the_features_of_centroids() -> None:
+    """40,000,000 features of centroids: each takes 45 bytes for a tree of omikuji, and 70 for a loaded one of PECOS."""
+
+    def memory(method: Omikuji | Pecos) -> int:
+        return method.footprint(LARGE, MACHINE).memory
+
+    two, three = (memory(Omikuji(OmikujiParams(n_trees=n_trees))) for n_trees in (2, 3))
+    assert three - two == 45 * 40_000_000
+    one, two, three = (memory(Pecos(PecosParams(trees=trees))) for trees in (1, 2, 3))
+    assert (two - one, three - two) == (60 * 40_000_000, 70 * 40_000_000), "training takes 80, once"

@@ -51,5 +51,23 @@ def label_of(row: Row) -> str:
     """The label of a row without its query parameters: "elias[effort=0.5]" for "elias[effort=0.5,beam=10]"."""
     query = query_parameters(row.name)
     name, _, inside = row.label.partition("[")
-    rest = [part for part in inside.rstrip("]").split(",") if part and part.partition("=")[0].strip() not in query]
+    parts = _parts(inside.removesuffix("]"))
+    rest = [part for part in parts if part and part.partition("=")[0].strip() not in query]
     return f"{name}[{','.join(rest)}]" if rest else name
+
+
+def _parts(text: str) -> list[str]:
+    """The parts between commas; those within brackets or quotes separate nothing, as in "layers=[1,2],note='a, b'"."""
+    parts, depth, quote = [""], 0, ""
+    for char in text:
+        if char == "," and not depth and not quote:
+            parts.append("")
+            continue
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'" and not parts[-1][-1:].isalnum():  # within a word it is an apostrophe
+            quote = char
+        else:
+            depth = max(0, depth + (char in "[({") - (char in "])}"))
+        parts[-1] += char
+    return parts

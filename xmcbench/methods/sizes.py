@@ -35,9 +35,14 @@ def distinct_features(data: Facts, rows: float) -> float:
     return min(float(data.n_features), each * math.pow(max(rows, 1.0), beta))
 
 
+def centroid_entries(data: Facts) -> int:
+    """Expected number of stored features of all labels' centroids."""
+    return int(data.n_labels * distinct_features(data, rows_per_label(data)))
+
+
 def centroid_bytes(data: Facts) -> tuple[int, int]:
     """Bytes of all labels' centroids in memory and in files; either is 0."""
-    each_array = 4 * int(data.n_labels * distinct_features(data, rows_per_label(data)))
+    each_array = 4 * centroid_entries(data)
     return (2 * each_array, 0) if each_array <= IN_MEMORY else (0, 2 * each_array)
 
 

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
+    from xmcbench.method import Facts
 
 SOURCE = "omikuji 0.5.2"
 LOSSES = {"hinge": "HINGE", "log": "LOG"}
+# Bytes per stored feature of a label's centroid, measured: of the table of its sums with what is copied from it, and of
+# each tree, whose nodes store their weights by feature, with an index, in lists that have grown by doubling.
+PER_CENTROID_ENTRY = 45
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,12 @@ class Omikuji(rows.PeerMethod):
             )
         self.model: Any = None
         self.threads = 0
+
+    def training_bytes(self, data: Facts) -> int:
+        """Centroids of labels, and trees, each with about as many weights as the centroids have features."""
+        from xmcbench.methods.sizes import centroid_entries
+
+        return PER_CENTROID_ENTRY * (1 + int(self.params.n_trees)) * centroid_entries(data)
 
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
         """Write the rows to a text file and train on it."""

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from xmcbench.context import RunContext
+    from xmcbench.method import Facts
     from xmcbench.peers.child import Child
     from xmcbench.peers.pecos_worker import Arrays
 
 WORKER = Path(__file__).with_name("pecos_worker.py")
 SOURCE = "libpecos 1.2.8"
+CHILD = 60 << 20  # bytes of a process with PECOS's libraries, beyond `rows.WORKING`; measured, as what follows
+PER_CENTROID_ENTRY = 80  # bytes per stored feature of a label's centroid while a model is trained
+LOADED = 70  # the same of each loaded model, whose weights are there in two forms
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,12 @@ class Pecos(rows.PeerMethod):
     def __init__(self, params: PecosParams) -> None:
         super().__init__(params)
         self._child: Child | None = None
+
+    def training_bytes(self, data: Facts) -> int:
+        """Of the child: its libraries, and one model in training with its label features, or all models loaded."""
+        from xmcbench.methods.sizes import centroid_entries
+
+        return CHILD + max(PER_CENTROID_ENTRY, LOADED * int(self.params.trees)) * centroid_entries(data)
 
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
         """Train in the child process, which saves the models."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ROWS = 1024  # rows between two progress reports, which check Ctrl-C and the deadline
 WORKING = 100 << 20  # bytes of a peer's libraries and working arrays
+PER_WEIGHT = 16  # bytes of the peer per weight
 NOTES = "xmcbench.npz"  # in the model folder, next to the peer's files
 
 
@@ -108,6 +109,14 @@ def quiet() -> Iterator[None]:
             os.close(copy)
 
 
+def _weights(data: Facts) -> int:
+    """Expected number of weights. A peer's parameters have other names than ours: three trees are assumed."""
+    from xmcbench.methods.sizes import linear_weights, rows_per_label
+
+    positives = rows_per_label(data)
+    return int(3 * data.n_labels * linear_weights(data, positives, 100 * positives, 0.1))
+
+
 class PeerMethod(ABC):
     """What all peers have: parameters, a model folder, and notes in it, since a peer's own files lack them.
 
@@ -119,7 +128,6 @@ class PeerMethod(ABC):
 
     info: ClassVar[MethodInfo]
     PER_ENTRY: ClassVar[int] = 64  # bytes of the peer per stored feature; measured, see `tests/benchmarks/memory.py`
-    PER_WEIGHT: ClassVar[int] = 16  # bytes of the peer per weight
 
     def __init__(self, params: Any) -> None:
         check_bounds(self.info.name, params)
@@ -134,19 +142,15 @@ class PeerMethod(ABC):
         return packages.missing(cls.info.name)
 
     def footprint(self, data: Facts, machine: Machine) -> Footprint:
-        """Our copy of the rows, the peer's, its model, and lists of Python numbers for the predictions.
-
-        A peer's parameters have other names than ours: models are assumed to be those of three trees.
-        """
-        from xmcbench.methods.sizes import linear_weights, rows_per_label
-
-        positives = rows_per_label(data)
-        weights = int(3 * data.n_labels * linear_weights(data, positives, 100 * positives, 0.1))
+        """Our copy of the rows, the peer's, its model, and lists of Python numbers for the predictions."""
         copies = (8 + self.PER_ENTRY) * data.entries + 16 * data.pairs + 4 * machine.threads * data.n_features
         predictions = 24 * min(data.n_labels, 100) * data.n_test
-        return Footprint(
-            memory=copies + self.PER_WEIGHT * weights + predictions + WORKING, disk=20 * data.entries + 24 * weights
-        )
+        memory = copies + self.training_bytes(data) + predictions + WORKING
+        return Footprint(memory, disk=20 * data.entries + 24 * _weights(data))
+
+    def training_bytes(self, data: Facts) -> int:
+        """Bytes of the peer's model and of what it takes to train and load it, beside the rows."""
+        return PER_WEIGHT * _weights(data)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Train a model in the run's folder, write the notes next to it, and load both."""

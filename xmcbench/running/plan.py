@@ -163,11 +163,13 @@ def estimate(spec: RunSpec, dataset: Dataset, records: Sequence[Record]) -> floa
 
 def memory_estimate(spec: RunSpec, dataset: Dataset, options: Options, store: Store) -> tuple[int | None, str | None]:
     """Bytes of memory that the run will take, None if unknown; and why memory or disk are too small for it, or None."""
+    from xmcbench import processes
     from xmcbench.method import Machine
     from xmcbench.runs.footprint import of_run, too_large
     from xmcbench.runs.machine import available_cores, pick_device
 
-    machine = Machine(options.threads or available_cores(), pick_device(options.device, spec.info.devices))
+    device = pick_device(options.device, spec.info.devices)
+    machine = Machine(options.threads or available_cores(), device, processes.count())
     facts = dataset.facts()
     try:
         need = of_run(spec, facts, machine)

@@ -333,7 +333,8 @@ def cannot_run(spec: RunSpec, dataset: Dataset, ctx: RunContext, memory: int | N
 
     `memory`: bytes that it may hold; None for what is available.
     """
-    facts, machine = dataset.facts(), Machine(ctx.threads, ctx.device)
+    n_processes = 1 if ctx.ranks is None else ctx.ranks.count
+    facts, machine = dataset.facts(), Machine(ctx.threads, ctx.device, n_processes)
     missing = [kind for kind in spec.info.needs if kind not in facts.available]
     if missing:
         return f"needs {' and '.join(missing)}, which {dataset.name} does not have in view {dataset.view}"

@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from xmcbench_elias import Elias
 from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.model import EliasModel
-from xmcbench_elias.network.sharded import DividedBow, Shard, ShardedModel
+from xmcbench_elias.network.sharded import DividedBow, Shard, ShardedModel, whole_weights
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.search.merging import among_best
+from xmcbench_elias.training import stages
 
 from tests.together import together
 from xmcbench.context import Reporter, RunContext
 from xmcbench.data.split import carve
 from xmcbench.encoders.bow import Bag, BowEncoder
+from xmcbench.encoders.weights import Arrays
+from xmcbench.method import Machine
 from xmcbench.methods import training
 from xmcbench.processes import Ranks
 from xmcbench.testing.worlds import tiny
@@ -48,7 +51,7 @@ class Killed(Reporter):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "") -> None:
+def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "", recluster: str = "0") -> None:
     """Fit, and save losses and predictions; a process of rank `victim` is killed."""
     torch.set_num_threads(1)
     training.CHECKPOINT_EVERY = 0.0
@@ -59,8 +62,20 @@ def fitted(ranks: Ranks | None, folder: str, file: str, victim: str = "") -> Non
     ctx = RunContext(
         Path(folder), validation=held, validation_is_carved=True, ranks=ranks, reporter=reporter, identity={"a": 1}
     )
-    method = Elias(SMALL)
+    method = Elias(replace(SMALL, recluster=int(recluster)))
+    gathered: list[Arrays] = []
+
+    def noted(model: ShardedModel, where: Path) -> Arrays | None:
+        weights = whole_weights(model, where)
+        gathered.extend([] if weights is None else [weights])
+        return weights
+
+    if ranks is not None:  # in a process of its own
+        stages.whole_weights = noted  # type: ignore[attr-defined]
     method.fit(train, ctx)
+    if ranks is not None and ranks.rank == 0:
+        n_bytes = sum(weight.nbytes for weights in gathered for weight in weights.values())
+        Path(folder, "gathered").write_text(f"{n_bytes} {len(gathered[0]['encoder.embed'])}")
     if ranks is not None and ranks.rank:
         assert method.fitted is None
         return
@@ -99,6 +114,11 @@ def assert_same(one: Path, other: Path) -> None:
 def test_two_processes_give_the_losses_and_predictions_of_one(alone: Path, tmp_path: Path) -> None:
     assert together(2, fitted, tmp_path / "work", tmp_path / "out.npz") == [0, 0]
     assert_same(alone, tmp_path / "out.npz")
+    gathered, n_words = map(int, (tmp_path / "work" / "gathered").read_text().split())
+    facts = replace(tiny().facts(), n_features=n_words, available=frozenset({"features"}))
+    one, two = (Elias(SMALL).footprint(facts, Machine(1, "cpu", count)) for count in (1, 2))
+    assert gathered <= two.disk - one.disk <= 1.5 * gathered, "whole networks in files count as disk"
+    assert two.memory == one.memory
 
 
 def test_three_processes_of_which_one_was_killed_give_them_too(alone: Path, tmp_path: Path) -> None:
@@ -112,6 +132,21 @@ def test_three_processes_of_which_one_was_killed_give_them_too(alone: Path, tmp_
     (tmp_path / "work" / "checkpoints" / "stage 1, rank 2 of 3, b.npz").unlink()  # one was killed before it saved it
     assert together(3, fitted, *arguments) == [0, 0, 0]
     assert_same(alone, tmp_path / "out.npz")
+
+
+@pytest.mark.slow
+def test_two_processes_cluster_again_as_one_does(tmp_path: Path) -> None:
+    """By the encoder that both have trained, with labels that rank 0 collects from both."""
+    for count, codes in ((1, [0]), (2, [0, 0])):
+        arguments = tmp_path / f"work {count}", tmp_path / f"{count}.npz", "", 1
+        assert together(count, fitted, *arguments) == codes
+    assert_same(tmp_path / "1.npz", tmp_path / "2.npz")
+    first, *again = (
+        np.load(tmp_path / f"work {count}" / "checkpoints" / f"{name}.npz")["clusters"]
+        for name, count in (("clusters", 1), ("clusters again", 1), ("clusters again", 2))
+    )
+    np.testing.assert_array_equal(*again)
+    assert not np.array_equal(first, again[0])
 
 
 class Nobody(Ranks):

@@ -16,6 +16,9 @@ STAGE = 6  # tables of a stage: weights, two moments, best and newest weights, a
 DUAL = 4  # tables while the dual encoder trains: weights, two moments, label embeddings
 DUAL_KEPT = 2  # of its model, which is trained again in the end, and of its encoder and embeddings
 FINISHED = 2  # of the network and of the network before the graph
+GATHERED = (
+    3  # times that rank 0 of several processes has a whole network in files: after stage 1, after stage 2, finally
+)
 POOL = 100  # labels mined for each row
 COUNT = 80  # bytes per count of a label in a cluster while the graph's entries are sorted
 SCORES = 10  # float32 numbers per row of a step and cluster, or label of its shortlist, with gradients
@@ -42,7 +45,8 @@ def footprint(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
         memory += TRANSFORMER
     checkpoints = (5 * settings.members + DUAL) * table + 3 * adjacency
     in_files = centroid_bytes(data)[1] if settings.index != "none" else 0
-    return Footprint(memory=memory, disk=checkpoints + 3 * table + 2 * ranker.disk + in_files)
+    gathered = GATHERED * settings.members * (table + adjacency) if machine.processes > 1 else 0
+    return Footprint(memory=memory, disk=checkpoints + 3 * table + 2 * ranker.disk + in_files + gathered)
 
 
 def _index_bytes(data: Facts, index: str, visited: int, clusters: int, width: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ and then the losses of its labels in all rows. What is added up where:
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,8 @@ from torch import Tensor
 from xmcbench.encoders.bow import Bag, BowEncoder
 from xmcbench.encoders.encoder import Encoder
 from xmcbench.encoders.weights import Arrays, weights_of
+from xmcbench.growing import Spilling
 from xmcbench.processes import Ranks
-from xmcbench.scratch import ScratchFile
 from xmcbench_elias.network.batches import Batch
 from xmcbench_elias.network.exchanges import log_sum_exp, summed, summed_gradient
 from xmcbench_elias.network.model import EMPTY, LABEL_BIAS, EliasModel
@@ -199,7 +200,7 @@ class ShardedModel(EliasModel):
 
 
 def whole_weights(model: ShardedModel, folder: Path) -> Arrays | None:
-    """The `state_dict` of the model of all labels in rank 0, mapped from a scratch file in `folder`; None in others."""
+    """The `state_dict` of the model of all labels in rank 0, mapped from files in `folder`; None in others."""
     ranks, entries, divided = model.shard.ranks, model.all_entries, model.divided()
     ranks.told()  # others wait here while rank 0 works alone
     weights = weights_of(model)
@@ -211,7 +212,7 @@ def whole_weights(model: ShardedModel, folder: Path) -> Arrays | None:
                 for part in _parts(weights[name], divided[name]):
                     ranks.send(torch.from_numpy(part))
         return None
-    file, whole = ScratchFile(folder), {}
+    whole: Arrays = {}
     for name, mine in {**weights, "entries": entries}.items():
         blocks: Iterable[NDArray[Any]] = [mine]
         shape = mine.shape
@@ -219,7 +220,10 @@ def whole_weights(model: ShardedModel, folder: Path) -> Arrays | None:
             blocks, shape = [_whole_adjacency(mine, entries, model.shard)], entries.shape
         elif name in divided:
             blocks, shape = _whole_blocks(mine, divided[name]), (divided[name].n_labels, *mine.shape[1:])
-        whole[name] = file.put(blocks, shape, mine.dtype)
+        table = Spilling(mine.dtype, 0, folder)
+        for block in blocks:
+            table.append(block.ravel())
+        whole[name] = table.whole(mmap.ACCESS_COPY).reshape(shape)
     return whole
 
 
