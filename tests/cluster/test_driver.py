@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.cluster.conftest import SMALL, Nodes, honest, plan_of
 from xmcbench.cluster import parcels
 from xmcbench.cluster.driver import ATTEMPTS, Driver
+from xmcbench.cluster.engine import Lost
 from xmcbench.cluster.node import Outcome
 from xmcbench.cluster.table import ProgressTable
 from xmcbench.cluster.tasks import Task
@@ -204,6 +205,16 @@ def test_a_lost_task_goes_to_another_node_if_there_is_one(store: Store) -> None:
     assert record.environment.node == "b"
     assert not failures
     assert "killed; it is started again" in said
+
+
+def test_a_loss_before_the_first_report_names_the_node_that_the_engine_knows(store: Store) -> None:
+    class Losing(Nodes):
+        def events(self) -> Any:
+            return [Lost(number, why, "far") for number, why, _ in super().events()]
+
+    _, (failure,), said = executed(Losing(a=loses), store, "popularity")
+    assert "lost on far: killed; it is started again" in said
+    assert "on far, far, far, far; at last: killed" in str(failure.error)
 
 
 def test_a_task_that_is_lost_each_time_is_given_up(store: Store) -> None:

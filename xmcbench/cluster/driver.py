@@ -173,7 +173,7 @@ class Driver:
         elif isinstance(event, Ended):
             self._ended(event)
         elif isinstance(event, Lost):
-            self._lost(event.number, event.why)
+            self._lost(*event)
         else:
             self.table.note(event.text)
 
@@ -207,8 +207,8 @@ class Driver:
         del self.active[number]
         self._unlock(number)
 
-    def _lost(self, number: int, why: str) -> None:
-        active, node = self.active[number], self.table.node(number) or "unknown node"
+    def _lost(self, number: int, why: str, node: str = "") -> None:
+        active, node = self.active[number], node or self.table.node(number) or "unknown node"
         self.table.ended(number)
         active.lost.append(node)
         fault = f"{self.table.names[number]}: lost on {node}: {one_line(why)}"

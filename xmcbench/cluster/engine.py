@@ -32,10 +32,11 @@ class Ended(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A task ended without an outcome: its node left, its process was killed."""
+    """A task ended without an outcome: its node left, its process was killed. `node`: its name, "" if unknown."""
 
     number: int
     why: str
+    node: str = ""
 
 
 class Note(NamedTuple):

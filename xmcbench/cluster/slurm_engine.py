@@ -30,7 +30,7 @@ import submitit
 from xmcbench.cluster.engine import Ended, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import Outcome, State, perform
 from xmcbench.cluster.tasks import Resources, Task
-from xmcbench.errors import Terminated, UsageError
+from xmcbench.errors import Terminated, UsageError, cannot_write
 from xmcbench.escaping import one_line
 from xmcbench.files import atomic, remove_any
 from xmcbench.inputs import read_file, typed_json
@@ -130,6 +130,8 @@ class SlurmEngine:
                 raise NoNode(
                     f"Slurm refuses the job: {one_line(error)}", "`sinfo` shows what its nodes have."
                 ) from error
+            except OSError as error:
+                raise cannot_write(self.folder, error) from error
             self.jobs |= {task.number: job.job_id for task, job in zip(alike, jobs, strict=True)}
 
     def _parameters(self, need: Resources, avoid: Collection[str]) -> dict[str, object]:
@@ -170,13 +172,14 @@ class SlurmEngine:
             return []
         lost: list[Event] = []
         for number, job in list(self.jobs.items()):
-            state = states.get(job, "unknown to Slurm")
+            state, node = states.get(job, ("unknown to Slurm", ""))
             if state in QUEUED or state in RUNNING:
                 self.gone.pop(number, None)
             elif time.monotonic() - self.gone.setdefault(number, time.monotonic()) > SETTLE:
                 del self.jobs[number], self.gone[number]
                 self.keeps_output = True
-                lost.append(Lost(number, f"job {job} ended: {state.lower()}; its output is in {self.folder}"))
+                why = f"job {job} ended: {state.lower()}; its output is in {self.folder}"
+                lost.append(Lost(number, why, node))
         return lost
 
     def results(self, number: int, outcome: Outcome, store: Store) -> list[tuple[Record, Path | None]]:
@@ -223,13 +226,14 @@ def _partition() -> _Partition:
     return _Partition(min(cores), any("gpu" in row[2] for row in ours), ours[0][3])
 
 
-def _job_states(jobs: Collection[str]) -> dict[str, str] | None:
-    """Job → its state, for jobs that Slurm still knows; None if it does not answer."""
+def _job_states(jobs: Collection[str]) -> dict[str, tuple[str, str]] | None:
+    """Job → its state and its node, "" before it started, of jobs that Slurm still knows; None without an answer."""
     arrays = sorted({job.partition("_")[0] for job in jobs})
-    text = _answer(["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T", "-j", ",".join(arrays)])
+    text = _answer(["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%N", "-j", ",".join(arrays)])
     if text is None:
         return None
-    return dict(line.split("|") for line in text.splitlines() if line.count("|") == 1)
+    rows = (line.split("|") for line in text.splitlines() if line.count("|") == 2)
+    return {job: (state, node) for job, state, node in rows}
 
 
 def _answer(command: Sequence[str]) -> str | None:
