@@ -1,7 +1,8 @@
 """What ELIAS takes of memory and disk, stage by stage.
 
-A label costs D numbers in each of several tables: weights, two moments of AdamW, the best and the newest weights of a
-stage, stage 1's weights, and the dual encoder's vectors and embeddings. So does a feature of the bag of words.
+A label costs D numbers in each of several tables: weights and moments of AdamW, the best weights of a stage, and the
+dual encoder's vectors and embeddings. So does a feature of the bag of words. With 2,812,281 labels of 256 numbers the
+stages held 8.6 (dual encoder), 14.3 (stage 1), 11.1 (graph) and 15.2 GiB (stage 2), see docs/scale.md.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ from xmcbench.methods.sizes import TORCH, centroid_bytes, clustering_bytes
 from xmcbench_elias.params import EliasParams, settled, sizes
 from xmcbench_elias.ranking.linear import kinds_of, method_of
 
-STAGE = 6  # tables of a stage: weights, two moments, best and newest weights, and the weights of stage 1
-DUAL = 4  # tables while the dual encoder trains: weights, two moments, label embeddings
-DUAL_KEPT = 2  # of its model, which is trained again in the end, and of its encoder and embeddings
-FINISHED = 2  # of the network and of the network before the graph
-GATHERED = (
-    3  # times that rank 0 of several processes has a whole network in files: after stage 1, after stage 2, finally
-)
+ENTRY = 44  # bytes of an entry of the graph: label, logit, moments, gradient and the values of a step
+GATHERED = 3  # times that rank 0 of several processes has a whole network in files: after stage 1, stage 2, finally
 POOL = 100  # labels mined for each row
-COUNT = 80  # bytes per count of a label in a cluster while the graph's entries are sorted
+COUNT = 100  # bytes per count of a label in a cluster, of those that are sorted at a time
+PRODUCTS = 1 << 23  # counts that are sorted at a time, as in training/graph.py, which imports torch
+SHARED = 1 << 29  # bytes of a table with one second moment per row, as in xmcbench/tables/optim.py
+VISIT = 64  # bytes per cluster that a training row visits, while they are counted
 SCORES = 10  # float32 numbers per row of a step and cluster, or label of its shortlist, with gradients
 FINAL = 300 << 20  # bytes of all candidates' scores of 1,024 rows
 
@@ -29,33 +28,44 @@ def footprint(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
     """The largest stage, and what its predecessors keep."""
     settings, size = settled(params, data.n_labels, data.n_train), sizes(params, data.n_labels)
     width = 4 * embedding_width(settings)
-    table = width * (feature_rows(settings, data) + data.n_labels)
-    adjacency = size.clusters * (12 * size.kappa + 16 * width // 4) if settings.index != "none" else 0
-    clustering, graph = _index_bytes(data, settings.index, size.beam + settings.extra, size.clusters, width)
+    labels, features = width * data.n_labels, width * feature_rows(settings, data)
+    table, moments = labels + features, _moments(labels) + _moments(features)
+    entries = size.clusters * size.kappa if settings.index != "none" else 0
     batch = 4 * settings.batch * SCORES * (size.clusters + size.beam * size.leaf * 2)
     ranker = _ranker(params, data, machine)
-    kept = DUAL_KEPT * table if settings.dual_epochs else 0
-    dual = DUAL * table + 3 * width * data.n_train + 8 * POOL * data.n_train if settings.dual_epochs else 0
-    others = (settings.members - 1) * 2 * table
-    stages = kept + others + max(STAGE * table + 4 * adjacency + batch, 2 * table + max(clustering, graph))
-    ranking = kept + others + FINISHED * table + ranker.memory + 2 * ranker.disk
-    again = kept + others + FINISHED * table + dual + ranker.disk
-    memory = TORCH + FINAL + prepared_rows(settings, data) + 8 * data.entries + max(stages, ranking, again)
+    embeddings = labels + features if settings.dual_epochs else 0  # of the dual encoder, with its encoder
+    kept = table + embeddings if settings.dual_epochs else 0
+    rows = 3 * width * data.n_train + 8 * POOL * data.n_train
+    dual = table + moments + embeddings + labels + rows if settings.dual_epochs else 0  # and the index of embeddings
+    best = table if max(settings.stage1_epochs, settings.stage2_epochs) > 1 else 0
+    network = settings.members * (table + 12 * entries)
+    stages = kept + network + max(moments + best + ENTRY * entries + batch, _index_bytes(params, data))
+    ranking = kept + network + labels + FINAL + ranker.memory + 2 * ranker.disk
+    again = network + dual + ranker.disk
+    memory = TORCH + prepared_rows(settings, data) + 8 * data.entries + max(dual, stages, ranking, again)
     if settings.encoder != "bow":
         memory += TRANSFORMER
-    checkpoints = (5 * settings.members + DUAL) * table + 3 * adjacency
+    checkpoints = (5 * settings.members + 4) * table + 36 * entries
     in_files = centroid_bytes(data)[1] if settings.index != "none" else 0
-    gathered = GATHERED * settings.members * (table + adjacency) if machine.processes > 1 else 0
+    gathered = GATHERED * network if machine.processes > 1 else 0
     return Footprint(memory=memory, disk=checkpoints + 3 * table + 2 * ranker.disk + in_files + gathered)
 
 
-def _index_bytes(data: Facts, index: str, visited: int, clusters: int, width: int) -> tuple[int, int]:
-    """Bytes of clustering the labels' centroids, and of counting how often labels and clusters meet."""
-    if index == "none":
-        return 0, 0
+def _moments(table: int) -> int:
+    """Bytes of AdamW's moments of a table: the second is one number per row where tables are large."""
+    return table if table >= SHARED else 2 * table
+
+
+def _index_bytes(params: EliasParams, data: Facts) -> int:
+    """Bytes of clustering the labels' centroids, or of counting how often labels and clusters meet."""
+    settings, size = settled(params, data.n_labels, data.n_train), sizes(params, data.n_labels)
+    if settings.index == "none":
+        return 0
     centroids = centroid_bytes(data)[0] + clustering_bytes(data, copied=False)
-    counts = min(data.pairs * visited, data.n_labels * clusters)
-    return centroids, COUNT * counts + 20 * data.n_train * visited if index == "graph" else 0
+    visited = size.beam + settings.extra
+    counts = min(data.pairs * visited, data.n_labels * size.clusters, PRODUCTS)
+    graph = COUNT * counts + VISIT * data.n_train * visited if settings.index == "graph" else 0
+    return max(centroids, graph)
 
 
 def _ranker(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
