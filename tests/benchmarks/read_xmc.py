@@ -1,6 +1,6 @@
 """Our XMC text reader against scikit-learn's `load_svmlight_file`, on one synthetic file, in pairs of readings.
 
-    python tests/benchmarks/read_xmc.py [--json] [--rows 40000] [--repeats 3] [--threads 2]
+    python tests/benchmarks/read_xmc.py [--json] [--rows 40000] [--repeats 3] [--threads 2] [--times 1]
 
 The file has the form and size of EURLex-4K's training file, larger: rows × 200 features of 5,000, about five labels of
 4,000 a row, values of six decimals. scikit-learn reads the same bytes without the header line, which it doesn't know.
@@ -10,6 +10,9 @@ Numba's compilation is left out: each reader runs once on a small file first.
 seconds of the process, all threads together: what other programs do at the same time hardly changes it, and n threads
 that never wait have n times as much by the wall clock. `memory_ratio` is the growth of the process's peak during our
 first reading of the large file / the bytes of the arrays that it returns.
+
+With `--times 90` a file of 10 GB, the same lines 90 times, is read too, by our reader alone, and its megabytes per
+second are compared with those of the small one. It lies in the folder for temporary files (TMPDIR).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import statistics
 import tempfile
 import time
@@ -41,6 +45,20 @@ def write_file(path: Path, rows: int, seed: int = 0) -> None:
             without.write(line)
 
 
+def repeat(path: Path, rows: int, times: int, target: Path) -> None:
+    """`target` with the lines of `path` some times."""
+    with open(target, "wb") as file:
+        file.write(f"{rows * times} 5000 4000\n".encode())
+        for _ in range(times):
+            with open(f"{path}.svm", "rb") as lines:
+                shutil.copyfileobj(lines, file, 1 << 24)
+
+
+def nbytes(matrices: tuple[Any, Any]) -> int:
+    """Bytes of the arrays of two sparse matrices."""
+    return sum(part.nbytes for matrix in matrices for part in (matrix.data, matrix.indices, matrix.indptr))
+
+
 def seconds(work: Callable[[], Any]) -> tuple[float, float]:
     """Seconds by the wall clock, and of CPU."""
     start, cpu = time.perf_counter(), time.process_time()
@@ -59,6 +77,7 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=40_000)
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--threads", type=int, default=2, help="threads of the second measurement of ours")
+    options.add_argument("--times", type=int, default=1, help="also read a file with the lines so many times")
     chosen = options.parse_args()
 
     from sklearn.datasets import load_svmlight_file
@@ -76,16 +95,22 @@ def main() -> None:
         read_xmc(small)
         before = peak()
         features, labels = read_xmc(path, threads=chosen.threads)
-        parts = [part for matrix in (features, labels) for part in (matrix.data, matrix.indices, matrix.indptr)]
-        memory_ratio = (peak() - before) / sum(part.nbytes for part in parts)
+        memory_ratio = (peak() - before) / nbytes((features, labels))
         assert abs(features - theirs(path)[0]).max() < 1e-6, "the two readers disagree"
-        del features, labels, parts
+        del features, labels
         megabytes = path.stat().st_size / 1e6
         pairs = {threads: [] for threads in (1, chosen.threads)}
         for _ in range(chosen.repeats):
             other = seconds(lambda: theirs(path))
             for threads, results in pairs.items():
                 results.append((other, seconds(lambda threads=threads: read_xmc(path, threads=threads))))
+        large = Path(folder, "larger.txt")
+        if chosen.times > 1:
+            repeat(path, chosen.rows, chosen.times, large)
+            start = time.perf_counter()
+            arrays = nbytes(read_xmc(large, threads=chosen.threads))
+            large_speed = large.stat().st_size / 1e6 / (time.perf_counter() - start)
+            large_memory = peak() / arrays  # of the whole process, which matters little beside gigabytes
     result = {"rows": chosen.rows, "megabytes": round(megabytes, 1), "memory_ratio": round(memory_ratio, 2)}
     print_lines = [f"{chosen.rows} rows, {megabytes:.0f} MB, {chosen.repeats} pairs (compilation left out)"]
     for threads, results in pairs.items():
@@ -97,6 +122,13 @@ def main() -> None:
             f"of CPU {result[f'cpu_ratio_{threads}']:.1f}"
         )
     print_lines.append(f"peak memory {memory_ratio:.2f} × the arrays")
+    if chosen.times > 1:
+        speed = megabytes / statistics.median(ours[0] for _, ours in pairs[chosen.threads])
+        result |= {"large_speed_ratio": large_speed / speed, "large_memory_ratio": large_memory}
+        print_lines.append(
+            f"{chosen.times} times the lines: {large_speed:.0f} MB/s, the small file {speed:.0f}; "
+            f"peak of the process {large_memory:.2f} × the arrays"
+        )
     print(json.dumps(result) if chosen.json else "\n".join(print_lines))
 
 
