@@ -103,8 +103,10 @@ def test_its_index_is_made_once_for_the_device_and_told_of(
     made: list[Any] = []
 
     class Spy:
-        def __init__(self, *given: Any) -> None:
+        @classmethod
+        def of(cls, *given: Any) -> Spy:
             made.append(given[2:])
+            return cls()
 
         def search(self, documents: Any, k: int, ef: int, device: str, progress: Any) -> Any:
             progress(1, 2)

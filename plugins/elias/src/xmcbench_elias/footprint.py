@@ -30,6 +30,7 @@ def footprint(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
     width = 4 * embedding_width(settings)
     labels, features = width * data.n_labels, width * feature_rows(settings, data)
     table, moments = labels + features, _moments(labels) + _moments(features)
+    classifiers = (width + 4) * size.clusters + 4 * data.n_labels  # of clusters, and biases
     entries = size.clusters * size.kappa if settings.index != "none" else 0
     batch = 4 * settings.batch * SCORES * (size.clusters + size.beam * size.leaf * 2)
     ranker = _ranker(params, data, machine)
@@ -38,8 +39,8 @@ def footprint(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
     rows = 3 * width * data.n_train + 8 * POOL * data.n_train
     dual = table + moments + embeddings + labels + rows if settings.dual_epochs else 0  # and the index of embeddings
     best = table if max(settings.stage1_epochs, settings.stage2_epochs) > 1 else 0
-    network = settings.members * (table + 12 * entries)
-    stages = kept + network + max(moments + best + ENTRY * entries + batch, _index_bytes(params, data))
+    network = settings.members * (table + classifiers + 12 * entries)
+    stages = kept + network + max(moments + 2 * classifiers + best + ENTRY * entries + batch, _index_bytes(params, data))
     ranking = kept + network + labels + FINAL + ranker.memory + 2 * ranker.disk
     again = network + dual + ranker.disk
     memory = TORCH + prepared_rows(settings, data) + 8 * data.entries + max(dual, stages, ranking, again)
