@@ -14,6 +14,7 @@ from xmcbench_elias.params import EliasParams, settled, sizes
 from xmcbench_elias.ranking.linear import kinds_of, method_of
 
 ENTRY = 44  # bytes of an entry of the graph: label, logit, moments, gradient and the values of a step
+KEPT = 16  # bytes of an entry of a trained graph: label, logit, and room for rows above κ
 GATHERED = 3  # times that rank 0 of several processes has a whole network in files: after stage 1, stage 2, finally
 POOL = 100  # labels mined for each row
 COUNT = 100  # bytes per count of a label in a cluster, of those that are sorted at a time
@@ -39,8 +40,9 @@ def footprint(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
     rows = 3 * width * data.n_train + 8 * POOL * data.n_train
     dual = table + moments + embeddings + labels + rows if settings.dual_epochs else 0  # and the index of embeddings
     best = table if max(settings.stage1_epochs, settings.stage2_epochs) > 1 else 0
-    network = settings.members * (table + classifiers + 12 * entries)
-    stages = kept + network + max(moments + 2 * classifiers + best + ENTRY * entries + batch, _index_bytes(params, data))
+    network = settings.members * (table + classifiers + KEPT * entries)
+    step = moments + 2 * classifiers + best + ENTRY * entries + batch
+    stages = kept + network + max(step, _index_bytes(params, data))
     ranking = kept + network + labels + FINAL + ranker.memory + 2 * ranker.disk
     again = network + dual + ranker.disk
     memory = TORCH + prepared_rows(settings, data) + 8 * data.entries + max(dual, stages, ranking, again)
