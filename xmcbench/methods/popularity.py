@@ -60,8 +60,8 @@ class Popularity:
         k = min(k, len(self.share))
         if self._best is None or self._best.ids.shape[1] < k:
             self._best = TopK.from_arrays(np.arange(len(self.share))[None], self.share[None], k)
-        ids, scores = self._best.ids[:, :k], self._best.scores[:, :k]
-        return TopK(np.repeat(ids, inputs.n_rows, axis=0), np.repeat(scores, inputs.n_rows, axis=0))
+        best = self._best.cut(k)
+        return TopK(np.repeat(best.ids, inputs.n_rows, axis=0), np.repeat(best.scores, inputs.n_rows, axis=0))
 
     def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
         """The share of training rows that have each label."""

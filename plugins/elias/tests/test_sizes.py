@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xmcbench_elias import Elias
+from xmcbench_elias import Elias, footprint
 from xmcbench_elias.params import EliasParams, Sizes, sizes
+from xmcbench_elias.training import graph
 
 from xmcbench.context import RunContext
 from xmcbench.data.spec import Dataset
 from xmcbench.errors import UsageError
+from xmcbench.tables import optim
 from xmcbench.testing.worlds import tiny
 from xmcbench.topk import TopK
 
@@ -99,3 +101,9 @@ def test_few_labels(n_labels: int, values: dict[str, Any], tmp_path: Path) -> No
 def test_a_beam_of_nothing_is_refused_in_a_query(beam: int) -> None:
     with pytest.raises(UsageError, match=f"elias: beam is {beam}, must be above 0"):
         Elias(SMALL).predict(DATA.test_inputs(), 5, RunContext(Path(), query={"beam": beam}))
+
+
+def test_the_footprint_has_the_limits_of_training() -> None:
+    """It may not import torch, so it has copies of them."""
+    assert footprint.PRODUCTS == graph.PRODUCTS
+    assert footprint.SHARED == optim.SHARED

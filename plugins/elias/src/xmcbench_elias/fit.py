@@ -87,6 +87,8 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel |
         with ctx.phase("ranker"):
             linear = Linear.fit(ranker_kinds, rows.data, ctx, "ranker-again")
     _record(histories, models[0], ctx)
+    if dual is not None:
+        dual.searched(ctx.device)  # the index is saved with the model
     return FittedModel(models, first, linear, dual, fusion, calibration, _label_counts(rows.data), source)
 
 

@@ -36,7 +36,8 @@ def save(fitted: FittedModel, folder: Path) -> None:
     rest: Arrays = {"models": np.array(len(fitted.models)), "seen": fitted.label_counts}
     if fitted.dual is not None:
         save_encoder(fitted.dual.encoder, folder / DUAL)
-        rest |= {f"dual/{name}": array for name, array in fitted.dual.searched("cpu").arrays().items()}
+        assert fitted.dual.index is not None  # `fit` built it for its device, or it was loaded
+        rest |= {f"dual/{name}": array for name, array in fitted.dual.index.arrays().items()}
         rest["dual/length"] = np.array(fitted.dual.length)
     if fitted.fusion is not None:
         rest |= {"fusion/parts": np.array(fitted.fusion.parts), "fusion/weights": fitted.fusion.weights}
