@@ -95,3 +95,18 @@ def test_arrays_of_another_index_are_an_error() -> None:
         LabelIndex.read(arrays | {"ids": arrays["ids"][1:]}, "auto")
     with pytest.raises(KeyError):
         LabelIndex.read({"ids": arrays["ids"]}, "auto")
+
+
+@pytest.mark.parametrize("which", ["beyond", "falling", "few", "narrow"])
+def test_saved_lists_that_do_not_match_are_an_error(which: str) -> None:
+    arrays = LabelIndex.of(VECTORS, KNOWN, "lists").arrays()
+    starts = arrays["starts"].copy()
+    if which == "beyond":
+        starts[-1] += 1
+    elif which == "falling":
+        starts[1] = len(arrays["ids"]) + 5
+    elif which == "few":
+        starts = starts[:-1]
+    means = arrays["means"][:, :-1] if which == "narrow" else arrays["means"]
+    with pytest.raises(ValueError, match="lists of 40 labels do not match"):
+        LabelIndex.read(arrays | {"starts": starts, "means": means}, "auto")

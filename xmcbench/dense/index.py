@@ -86,10 +86,12 @@ class LabelIndex:
         if vectors.ndim != 2 or ids.shape != vectors.shape[:1]:
             raise ValueError(f"{ids.shape} labels have {vectors.shape} vectors")
         if "starts" in arrays:
-            return cls(ids, vectors, "lists", Lists(ids, vectors, arrays["starts"], arrays["means"]))
+            lists = Lists(ids, vectors, arrays["starts"], arrays["means"])
+            lists.check()
+            return cls(ids, vectors, "lists", lists)
         index = cls.of(vectors, np.ones(len(ids), np.bool_), how)
-        ids, lists = ids[index.ids], index.lists
-        return cls(ids, index.vectors, index.how, lists and replace(lists, ids=ids))
+        ids, made = ids[index.ids], index.lists
+        return cls(ids, index.vectors, index.how, made and replace(made, ids=ids))
 
     def search(
         self,

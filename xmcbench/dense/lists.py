@@ -60,6 +60,13 @@ class Lists:
         counts = np.maximum(np.diff(starts), 1).astype(np.float32)
         return cls(ids, vectors, starts, _sums(vectors, part[order], count) / counts[:, None])
 
+    def check(self) -> None:
+        """Raise ValueError where arrays of a file don't belong together: kernels would read beyond their ends."""
+        n_lists, width = self.means.shape
+        whole = self.starts.shape == (n_lists + 1,) and (self.starts[0], self.starts[-1]) == (0, len(self.ids))
+        if not whole or (np.diff(self.starts) < 0).any() or self.vectors.shape != (len(self.ids), width):
+            raise ValueError(f"lists of {len(self.ids)} labels do not match their starts and means")
+
     def search(self, queries: Floats, k: int, ef: int) -> TopK:
         """(n, k) labels of large q · x for (n, D) queries, score descending then id ascending; −1 where too few are
         compared. `ef`: about 64 times as many labels are compared.
