@@ -2,7 +2,8 @@
 
 Problems are independent: one thread solves each with its own seed, so the result depends neither on the number of
 threads nor on the order of problems. A group's rows are copied into contiguous memory first, with only the features
-that they have, since each problem passes over them about ten times.
+that they have, since each problem passes over them about ten times; of a small group with many problems, the inner
+products of its rows are computed (`xmcbench.sparse.products`).
 
 `train_groups` selects the faster solver for each group: many problems on many rows are trained together as a
 one-vs-rest, which reaches the same objective in half to a third of the time; all others are solved one by one.
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from xmcbench.sparse.csr import Csr, columns_of, gather_rows, row_squares
 from xmcbench.sparse.dual import Problem, SolverOptions, WorkProgress, solve
 from xmcbench.sparse.onevsrest import train_one_vs_rest
+from xmcbench.sparse.products import pays, products_of, solve_by_products
 from xmcbench.sparse.shares import run_shares
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Problems(NamedTuple):
         return len(self.group)
 
     def part(self, first: int, last: int) -> Problems:
-        """Problems first … last − 1; add `first` to the seed to get the same weights as in the whole."""
+        """Problems first … last − 1, whole groups; add `first` to the seed to get the same weights as in the whole."""
         return self._replace(group=self.group[first:last], positive_ptr=self.positive_ptr[first : last + 1])
 
     def select(self, which: NDArray[np.int64]) -> Problems:
@@ -151,7 +153,7 @@ def _train_range(x: Any, squares: Any, problems: Any, first: int, last: int, opt
     counts = np.zeros(last - first, np.int64)
     all_columns, all_values, used = np.empty(0, np.int32), np.empty(0, np.float32), 0
     weights = np.zeros(width, np.float32)
-    last_group = -1
+    last_group, products = -1, np.empty((0, 0), np.float32)
     active, row_numbers, group_squares = np.empty(0, np.int32), np.empty(0, np.int32), squares
     indptr, indices, data = x
     for p in range(first, last):
@@ -159,17 +161,24 @@ def _train_range(x: Any, squares: Any, problems: Any, first: int, last: int, opt
         rows = problems.rows[problems.row_ptr[group] : problems.row_ptr[group + 1]]
         if group != last_group:
             indptr, indices, data = x  # free the last group's copy before the next is made
+            products = np.empty((0, 0), np.float32)
             active = columns_of(x, rows, width)
+            n_problems = np.searchsorted(problems.group, group + 1) - np.searchsorted(problems.group, group)
             if 4 * len(rows) > len(squares):  # over a quarter of all rows: a copy would be large and save little
                 active = np.arange(width).astype(np.int32)
                 row_numbers, group_squares = rows, squares
             else:
                 indptr, indices, data = gather_rows(x, rows, active, width)
                 row_numbers, group_squares = np.arange(len(rows)).astype(np.int32), squares[rows]
+                if pays(len(rows), n_problems, len(indices)):
+                    products = products_of(Csr(indptr, indices, data), len(active), options.bias)
             last_group = group
         signs = _signs(rows, problems.positives[problems.positive_ptr[p] : problems.positive_ptr[p + 1]])
         problem = Problem(Csr(indptr, indices, data), group_squares, row_numbers, signs)
-        bias_weight, _ = solve(problem, np.zeros(len(rows)), weights, 0.0, options, options.seed + p)
+        if len(products):
+            bias_weight = solve_by_products(problem.x, products, signs, weights, options, options.seed + p)
+        else:
+            bias_weight, _ = solve(problem, np.zeros(len(rows)), weights, 0.0, options, options.seed + p)
         before = used
         if used + len(active) + 1 > len(all_columns):
             room = 2 * used + len(active) + 1

@@ -114,8 +114,13 @@ class Growth:
 
 
 def blocks(problems: Problems, features: sp.csr_matrix) -> Iterator[tuple[int, Problems]]:
-    """Split the problems of a level into blocks of about `BLOCK_WORK`; yield (first problem, problems) per block."""
+    """Split the problems of a level into blocks of about `BLOCK_WORK`; yield (first problem, problems) per block.
+
+    Blocks end where groups end: how a group is solved depends on the number of its problems.
+    """
     block = np.cumsum(problems.work(features)) // BLOCK_WORK
-    borders = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), problems.n_problems]
+    next_blocks = np.flatnonzero(np.diff(block)) + 1
+    starts = np.unique(np.searchsorted(problems.group, problems.group[next_blocks]))
+    borders = [0, *starts[starts > 0].tolist(), problems.n_problems]
     for first, last in pairwise(borders):
         yield first, problems.part(first, last)

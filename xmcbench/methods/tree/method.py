@@ -53,7 +53,7 @@ def _info(name: str, summary: str, citation: str, seconds: dict[str, float]) -> 
         name=name,
         summary=summary,
         family="tree",
-        version="2",
+        version="3",
         citation=citation,
         parameters=TreeParams if name == "tree" else params_of(name),
         presets=PRESETS if name == "tree" else {},
