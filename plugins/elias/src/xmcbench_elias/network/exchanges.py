@@ -9,6 +9,8 @@ from torch import Tensor
 
 from xmcbench.processes import Ranks
 
+LEAST = -80.0  # logarithm of a share of 1.8e-35, which counts as 0 beside the largest of a cluster
+
 
 def summed_gradient(tensor: Tensor, ranks: Ranks) -> Tensor:
     """The same tensor, equal in all processes, of which each uses a part; its gradient is the sum of theirs."""
@@ -80,7 +82,8 @@ class _LogEntries(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, filled: Tensor, log_beta: Tensor, ranks: Ranks, empty: float) -> Tensor:
         out = torch.where(filled, logits, empty)
         largest = ranks.largest(out.amax(dim=1, keepdim=True))
-        share = (out - largest).exp_()
+        # MKL takes several times as long for an exponential that underflows
+        share = (out - largest).clamp_(min=LEAST).exp_().mul_(filled)
         total = ranks.sum(share.sum(dim=1, keepdim=True))
         out += log_beta - largest - total.log()
         is_free = (out <= 0) & filled
