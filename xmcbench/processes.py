@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -274,6 +274,16 @@ class Ranks:
 
         out = tensor.new_empty(self.count, *tensor.shape)
         self.joined(lambda: dist.all_gather(list(out.unbind(0)), tensor.contiguous()))
+        return out
+
+    def dealt(self, tensor: Tensor, shares: Sequence[slice]) -> Tensor:
+        """(P, rows of this process's share, …): its rows of the tensors of all processes, which have one shape."""
+        import torch.distributed as dist
+
+        sizes = [share.stop - share.start for share in shares]
+        out = tensor.new_empty(self.count, sizes[self.rank], *tensor.shape[1:])
+        own = [sizes[self.rank]] * self.count
+        self.joined(lambda: dist.all_to_all_single(out.flatten(0, 1), tensor.contiguous(), own, sizes))
         return out
 
     def spread(self, tensor: Tensor) -> Tensor:

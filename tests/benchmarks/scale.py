@@ -10,8 +10,11 @@ ELIAS is without its linear classifiers, which are trees of their own (`parabel`
 Finished runs are in the results folder and are not repeated, so that an interrupted call goes on. Where a run ends
 without a score, larger points of its method are left out, and its reason is printed.
 
-For each method and cost y, least squares fit log y = c + α log L + β log N over its points: the exponents. The bill
-is these fits at the sizes of real data sets, which is an extrapolation where no run was as large.
+For each method and cost y, least squares fit log y = c + α log L + β log N over its points: the exponents. They are
+those of the measured range, where costs that don't grow still count, so that they say too little of larger sizes. The
+bill at the sizes of real data sets therefore has the fit's seconds as a sum of terms above 0 in L, N and N √L (rows
+times clusters), fitted to relative errors, and memory and disk as the method's own estimate. Seconds are an
+extrapolation where no run was as large.
 """
 
 from __future__ import annotations
@@ -27,16 +30,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import nnls
+
+from xmcbench.method import Facts, Machine
+from xmcbench.runs.footprint import of_run
+from xmcbench.runs.machine import available_cores
+from xmcbench.runs.plan import make_plan
 
 ONE = "dual_epochs=1,stage1_epochs=1,stage2_epochs=1,finish_epochs=1"
 METHODS = f"elias[{ONE},ranker=none],elias[{ONE},ranker=none,index=none],parabel,xrlinear,ance[epochs=1]"
 POINTS = "16384:12000,16384:48000,65536:12000,65536:48000,262144:48000,670091:48000,670091:490449,2812281:48000"
 PRESET = "amazon-670k"
 TEST = 1000  # rows that are predicted at points that are no preset
-SIZES = {  # labels, training rows
-    "amazon-670k": (670_091, 490_449),
-    "amazon-3m": (2_812_281, 1_717_899),
-    "100 M labels": (100_000_000, 100_000_000),
+
+BILL = {  # rows, test rows, features, labels, features and labels per row; the last with amazon-670k's rows per label
+    "amazon-670k": (490_449, 153_025, 135_909, 670_091, 81, 5.4),
+    "amazon-3m": (1_717_899, 742_507, 337_067, 2_812_281, 55, 36.0),
+    "100 M labels": (73_000_000, 1_000_000, 1_000_000, 100_000_000, 81, 5.4),
 }
 COSTS = {"fit, h": 3600.0, "memory, GiB": 2.0**30, "model, GiB": 2.0**30, "query p50, ms": 1.0}  # divisors of the units
 
@@ -49,29 +59,41 @@ class Point(NamedTuple):
     costs: tuple[float, ...]
 
 
-class Fit(NamedTuple):
-    """log y = constant + by_labels · log L + by_rows · log N; an exponent that no two points show is nan."""
-
-    constant: float
-    by_labels: float
-    by_rows: float
-
-    def at(self, labels: int, rows: int) -> float:
-        return math.exp(self.constant + self.by_labels * math.log(labels) + self.by_rows * math.log(rows))
-
-
-def fit(points: Sequence[Point], cost: int) -> Fit:
-    """Least squares over the points whose cost is above 0."""
+def exponents(points: Sequence[Point], cost: int) -> tuple[float, float]:
+    """α and β, by least squares over the points whose cost is above 0; nan where no two points show one."""
     found = [(point.labels, point.rows, point.costs[cost]) for point in points if point.costs[cost] > 0]
     if not found:
-        return Fit(math.nan, math.nan, math.nan)
+        return math.nan, math.nan
     labels, rows, y = np.log(np.asarray(found, dtype=np.float64)).T
     columns = {1: labels, 2: rows}
     known = [i for i, column in columns.items() if np.ptp(column) > 0]
     design = np.stack([np.ones_like(y), *(columns[i] for i in known)], axis=1)
     solution = np.full(3, math.nan)
     solution[[0, *known]] = np.linalg.lstsq(design, y, rcond=None)[0]
-    return Fit(*solution.tolist())
+    return float(solution[1]), float(solution[2])
+
+
+def seconds(points: Sequence[Point], labels: int, rows: int) -> float:
+    """Seconds of a fit at another size."""
+    terms = np.array([(p.labels, p.rows, p.rows * math.sqrt(p.labels)) for p in points], dtype=np.float64)
+    relative = terms / np.array([p.costs[0] for p in points])[:, None]
+    scale = relative.max(axis=0)
+    weights = nnls(relative / scale, np.ones(len(points)))[0] / scale
+    return float(weights @ [labels, rows, rows * math.sqrt(labels)])
+
+
+def bill(points: dict[str, list[Point]]) -> list[tuple[str, ...]]:
+    """For each size and method: hours of the fit, GiB of memory, GiB of disk."""
+    machine, found = Machine(available_cores(), "cpu"), []
+    for size, (rows, test, features, labels, per_row, labels_per_row) in BILL.items():
+        entries = rows * per_row, test * per_row, int(rows * labels_per_row)
+        facts = Facts(size, "bow", rows, test, features, labels, frozenset({"features"}), *entries)
+        for method, measured in points.items():
+            (spec,) = make_plan([method], ["synthetic"], baseline=False)
+            need = of_run(spec, facts, machine)
+            sizes = (math.nan, math.nan) if need is None else (need.memory / 2**30, need.disk / 2**30)
+            found.append((size, method, *map(short, (seconds(measured, labels, rows) / 3600, *sizes))))
+    return found
 
 
 def counts(points: str) -> list[tuple[int, int]]:
@@ -81,7 +103,7 @@ def counts(points: str) -> list[tuple[int, int]]:
 
 
 def dataset(labels: int, rows: int) -> str:
-    if (labels, rows) == SIZES[PRESET]:
+    if (rows, labels) == (BILL[PRESET][0], BILL[PRESET][3]):
         return f"synthetic[preset={PRESET}]"
     return f"synthetic[preset={PRESET},labels={labels},rows={rows},test={TEST}]"
 
@@ -118,21 +140,15 @@ def report(points: dict[str, list[Point]]) -> str:
         for method, found in points.items()
         for p in found
     ]
-    fits = {method: [fit(found, i) for i in range(len(COSTS))] for method, found in points.items()}
-    exponents = [
-        (method, *itertools.chain.from_iterable((short(one.by_labels), short(one.by_rows)) for one in of_costs))
-        for method, of_costs in fits.items()
-    ]
-    bill = [
-        (size, method, *map(short, np.divide([one.at(*counts) for one in of_costs], units)))
-        for size, counts in SIZES.items()
-        for method, of_costs in fits.items()
+    fitted = [
+        (method, *(short(one) for i in range(len(COSTS)) for one in exponents(found, i)))
+        for method, found in points.items()
     ]
     return "\n\n".join(
         [
             table(["method", "labels", "rows", *COSTS], measured),
-            table(["method", *(f"{name.split(',')[0]}: {by}" for name in COSTS for by in ("α", "β"))], exponents),
-            table(["data set", "method", *COSTS], bill),
+            table(["method", *(f"{name.split(',')[0]}: {by}" for name in COSTS for by in ("α", "β"))], fitted),
+            table(["data set", "method", "fit, h", "memory, GiB", "disk, GiB"], bill(points)),
         ]
     )
 

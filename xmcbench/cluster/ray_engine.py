@@ -36,7 +36,7 @@ WAIT = 1.0  # seconds of `events`
 ANSWER = 60.0  # seconds within which the actor that keeps the states must answer
 TRANSFER = 3600.0  # seconds within which the files of an import must arrive at a node
 CONNECT = 10.0  # seconds that a cluster has to answer at its address
-GRACE = 15.0  # seconds that cancelled runs have to save what they need to resume
+GRACE = 15.0  # seconds that cancelled runs have to save what they need to resume, and nodes to remove what was fetched
 NODE_ID = "ray.io/node-id"  # label of every node
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,6 +54,13 @@ class _States:
     def take(self) -> dict[int, bytes]:
         states, self.states = self.states, {}
         return states
+
+
+class _Cleaner:
+    """An actor on a node that removes what was fetched. A task would start a process each time, beside the runs."""
+
+    def forget(self, fit: str) -> None:
+        parcels.forget(fit)
 
 
 def _work(text: bytes, states: Any, imports: list[Any]) -> tuple[tuple[bytes, str], parcels.Files]:
@@ -108,6 +115,8 @@ class RayEngine:
         self.files: dict[int, tuple[Any, str, str]] = {}  # number → (reference, fit, node) of what can be fetched
         self.tasks: dict[int, tuple[Task, Any]] = {}
         self.imports: dict[str, Any] = {}
+        self.cleaners: dict[str, Any] = {}  # by the id of their node
+        self.cleaning: list[Any] = []  # references of what they do
 
     def submit(self, tasks: Sequence[Task], avoid: Collection[str]) -> None:
         avoided = [node_id for node_id, node in self._alive().items() if _name(node) in avoid]
@@ -180,8 +189,10 @@ class RayEngine:
             fault = f"the results of node {outcome.node} can't be fetched: {one_line(error)}"
             raise DataError(fault, "Run the same command again.") from error
         received = parcels.receive(files, outcome, store)
-        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        ray.remote(parcels.forget).options(num_cpus=0, scheduling_strategy=there).remote(fit)
+        if node_id not in self.cleaners:
+            there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+            self.cleaners[node_id] = ray.remote(_Cleaner).options(num_cpus=0, scheduling_strategy=there).remote()
+        self.cleaning.append(self.cleaners[node_id].forget.remote(fit))
         return received
 
     def cancel(self) -> None:
@@ -190,6 +201,8 @@ class RayEngine:
         ray.wait(list(self.pending), num_returns=len(self.pending), timeout=GRACE) if self.pending else None
 
     def close(self) -> None:
+        if self.cleaning:
+            ray.wait(self.cleaning, num_returns=len(self.cleaning), timeout=GRACE)
         ray.shutdown()
 
     @staticmethod

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,33 +223,86 @@ def test_features_are_divided_without_rest_and_have_the_gradients_of_one_process
     torch.testing.assert_close(gradient, whole.embed.grad.to_dense())
 
 
-class Recorded(Nobody):
-    """A rank that gets what the others would give: the tensors of each exchange, by rank."""
+class Thread(Nobody):
+    """A rank that is a thread of this process; all of them exchange through one list."""
 
-    def __init__(self, rank: int, exchanges: list[list[torch.Tensor]]) -> None:
-        super().__init__(rank, len(exchanges[0]))
-        self.exchanges = iter(exchanges)
+    def __init__(self, rank: int, given: list[torch.Tensor], barrier: threading.Barrier) -> None:
+        super().__init__(rank, len(given))
+        self.given, self.barrier = given, barrier
 
     def stacked(self, tensor: torch.Tensor) -> torch.Tensor:
-        expected = next(self.exchanges)
-        assert torch.equal(tensor, expected[self.rank])
-        return torch.stack(expected)
+        self.given[self.rank] = tensor
+        self.barrier.wait(60)
+        stacked = torch.stack(self.given)
+        self.barrier.wait(60)
+        return stacked
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self.stacked(tensor).sum(dim=0, dtype=tensor.dtype)
+
+    def largest(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self.stacked(tensor).amax(dim=0)
+
+    def dealt(self, tensor: torch.Tensor, shares: Sequence[slice]) -> torch.Tensor:
+        return self.stacked(tensor)[:, shares[self.rank]]
 
 
-@pytest.mark.parametrize("levels", [2, 1000])
-def test_the_best_of_all_labels_are_kept_ties_by_lower_id(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmcbench_elias.search.merging.ROWS", 2)
-    rng, n_labels, n_rows, size = np.random.default_rng(levels), 13, 5, 4
+def threads(count: int, work: Callable[[Thread], torch.Tensor]) -> list[torch.Tensor]:
+    """What `work` returns for each rank."""
+    given, barrier = [torch.empty(0)] * count, threading.Barrier(count)
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(lambda rank: work(Thread(rank, given, barrier)), range(count)))
+
+
+@pytest.mark.parametrize(("levels", "n_rows"), [(2, 5), (1000, 5), (2, 2)])  # fewer rows than ranks, too
+def test_the_best_of_all_labels_are_kept_ties_by_lower_id(levels: int, n_rows: int) -> None:
+    rng, n_labels, size = np.random.default_rng(levels), 13, 4
     whole = torch.from_numpy(rng.integers(0, levels, (n_rows, n_labels)).astype(np.float32))
     whole[0] = -torch.inf  # no label is reached
     best = torch.from_numpy(np.argsort(-whole.numpy(), axis=1, kind="stable")[:, :size].copy())
     expected = torch.zeros(whole.shape, dtype=torch.bool).scatter_(1, best, True) & (whole > -torch.inf)
     tops = [whole[:, rank::3].sort(dim=1, descending=True, stable=True) for rank in range(3)]
-    scores = [top.values[:, :size] for top in tops]
     labels = [top.indices[:, :size] for top in tops]
-    ids = [(own * 3 + rank).to(torch.int32) for rank, own in enumerate(labels)]
-    for rank in range(3):
-        shard = Shard(Recorded(rank, [scores, ids]), n_labels)
-        kept = among_best(tops[rank].values[:, :size], labels[rank], size, shard)
-        own = torch.zeros(n_rows, shard.size, dtype=torch.bool).scatter_(1, labels[rank], kept)
+
+    def work(ranks: Thread) -> torch.Tensor:
+        scores = tops[ranks.rank].values[:, :size]
+        return among_best(scores, labels[ranks.rank], size, Shard(ranks, n_labels))
+
+    for rank, kept in enumerate(threads(3, work)):
+        own = torch.zeros(n_rows, len(range(rank, n_labels, 3)), dtype=torch.bool).scatter_(1, labels[rank], kept)
         assert torch.equal(own, expected[:, rank::3])
+
+
+def test_values_of_the_graph_and_their_gradient_are_those_of_one_process() -> None:
+    n_labels, entries = 11, np.array([[0, 2, 3, 7, 10], [1, 4, 5, 11, 11], [6, 11, 11, 11, 11], [3, 6, 9, 0, 8]])
+    counts = np.array([[3, 9, 0, 1, 50], [2, 2, 2, 0, 0], [0, 0, 0, 0, 0], [1, 400, 0, 3, 7]], np.float32)
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(3)
+
+    shares = torch.rand(entries.shape, generator=generator())
+
+    def gradient_of(model: EliasModel, shares: torch.Tensor) -> torch.Tensor:
+        assert model.adjacency is not None
+        values = model.log_entries()
+        (values * shares)[model.filled].sum().backward()  # type: ignore[no-untyped-call]
+        assert model.adjacency.grad is not None
+        return torch.stack([values.detach(), model.adjacency.grad])
+
+    whole = EliasModel(BowEncoder(3, 2, generator()), torch.from_numpy(entries), n_labels, 10.0, 0.6, generator())
+    whole.put_graph(entries, counts)
+    expected = gradient_of(whole, shares)
+    assert (expected[0][whole.filled] == 0).any()  # some values are clamped
+
+    def work(ranks: Thread) -> torch.Tensor:
+        shard = Shard(ranks, n_labels)
+        model = ShardedModel(BowEncoder(3, 2, generator()), entries, shard, 10.0, 0.6, generator())
+        model.put_graph(entries, counts)
+        columns, _ = shard.columns(entries, ranks.rank)
+        return gradient_of(model, torch.from_numpy(np.take_along_axis(shares.numpy(), columns, 1)))
+
+    for rank, got in enumerate(threads(3, work)):
+        columns, labels = Shard(Nobody(rank, 3), n_labels).columns(entries, rank)
+        filled = torch.from_numpy(labels < len(range(rank, n_labels, 3)))
+        wanted = expected.gather(2, torch.from_numpy(columns).expand(2, *columns.shape))
+        torch.testing.assert_close(got[:, filled], wanted[:, filled])

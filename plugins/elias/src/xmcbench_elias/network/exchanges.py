@@ -9,6 +9,8 @@ from torch import Tensor
 
 from xmcbench.processes import Ranks
 
+LEAST = -80.0  # logarithm of a share of 1.8e-35, which counts as 0 beside the largest of a cluster
+
 
 def summed_gradient(tensor: Tensor, ranks: Ranks) -> Tensor:
     """The same tensor, equal in all processes, of which each uses a part; its gradient is the sum of theirs."""
@@ -28,9 +30,14 @@ def all_rows(part: Tensor, rows: slice, n_rows: int, ranks: Ranks) -> Tensor:
     return out
 
 
-def log_sum_exp(part: Tensor, ranks: Ranks) -> Tensor:
-    """(C, 1): log Σ exp over processes; the gradient of a part is that of all processes."""
-    out: Tensor = _LogSumExp.apply(part, ranks)  # type: ignore[no-untyped-call]
+def log_entries(logits: Tensor, filled: Tensor, log_beta: Tensor, ranks: Ranks, empty: float) -> Tensor:
+    """(C, width) log a = min(0, log β + log softmax over the entries of all processes); `empty` where not `filled`.
+
+    Parameters
+    ----------
+    logits : (C, width). filled : (C, width) bool. log_beta : (C, 1). All are of this process's entries.
+    """
+    out: Tensor = _LogEntries.apply(logits, filled, log_beta, ranks, empty)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -68,18 +75,25 @@ class _AllRows(torch.autograd.Function):
         return ctx.ranks.sum(gradient.contiguous().clone())[ctx.rows], None, None, None
 
 
-class _LogSumExp(torch.autograd.Function):
-    """log Σ exp over processes of (C, 1) logarithms."""
+class _LogEntries(torch.autograd.Function):
+    """In few passes over the arrays, which are as large as the graph and are computed in each step."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, ranks: Ranks) -> Tensor:
-        largest = ranks.largest(part.clone())
-        total = largest + ranks.sum((part - largest).exp()).log()
+    def forward(ctx: Any, logits: Tensor, filled: Tensor, log_beta: Tensor, ranks: Ranks, empty: float) -> Tensor:
+        out = torch.where(filled, logits, empty)
+        largest = ranks.largest(out.amax(dim=1, keepdim=True))
+        # MKL takes several times as long for an exponential that underflows
+        share = (out - largest).clamp_(min=LEAST).exp_().mul_(filled)
+        total = ranks.sum(share.sum(dim=1, keepdim=True))
+        out += log_beta - largest - total.log()
+        is_free = (out <= 0) & filled
         ctx.ranks = ranks
-        ctx.save_for_backward((part - total).exp())
-        return total
+        ctx.save_for_backward(share.div_(total), is_free)
+        return torch.where(filled, out.clamp_(max=0), empty)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        (share,) = ctx.saved_tensors
-        return ctx.ranks.sum(gradient.contiguous().clone()) * share, None
+        share, is_free = ctx.saved_tensors
+        own = gradient * is_free
+        total = ctx.ranks.sum(own.sum(dim=1, keepdim=True))
+        return own.addcmul_(share, total, value=-1), None, None, None, None

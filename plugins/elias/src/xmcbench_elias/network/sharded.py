@@ -30,7 +30,7 @@ from xmcbench.encoders.weights import Arrays, weights_of
 from xmcbench.growing import Spilling
 from xmcbench.processes import Ranks
 from xmcbench_elias.network.batches import Batch
-from xmcbench_elias.network.exchanges import log_sum_exp, summed, summed_gradient
+from xmcbench_elias.network.exchanges import log_entries, summed, summed_gradient
 from xmcbench_elias.network.model import EMPTY, LABEL_BIAS, EliasModel
 
 BLOCK = 1 << 14  # labels or features whose weights rank 0 receives and writes at a time
@@ -58,7 +58,10 @@ class Shard:
 
     def rows(self, n_rows: int) -> slice:
         """This process's share of the rows of a batch."""
-        return slice(n_rows * self.ranks.rank // self.ranks.count, n_rows * (self.ranks.rank + 1) // self.ranks.count)
+        return self.rows_of(n_rows, self.ranks.rank)
+
+    def rows_of(self, n_rows: int, rank: int) -> slice:
+        return slice(n_rows * rank // self.ranks.count, n_rows * (rank + 1) // self.ranks.count)
 
     def global_ids(self, labels: Tensor) -> Tensor:
         """Labels from this model's numbers; `n_labels` or more at padding."""
@@ -166,10 +169,8 @@ class ShardedModel(EliasModel):
         """See `EliasModel`, for this process's labels."""
         if self.adjacency is None:
             return torch.where(self.filled, 0.0, EMPTY)
-        logits = torch.where(self.filled, self.adjacency, EMPTY)
-        beta = (self.share * self.lengths).clamp(min=1.0)
-        total = log_sum_exp(logits.logsumexp(dim=1, keepdim=True), self.shard.ranks)
-        return torch.where(self.filled, (logits - total + beta.log()).clamp(max=0), EMPTY)
+        log_beta = (self.share * self.lengths).clamp(min=1.0).log()
+        return log_entries(self.adjacency, self.filled, log_beta, self.shard.ranks, EMPTY)
 
     def owners(self) -> Tensor:
         """See `EliasModel`, of all labels."""

@@ -20,8 +20,6 @@ from xmcbench_elias.network.sharded import Shard, ShardedModel
 from xmcbench_elias.search.kernels import top_clusters
 from xmcbench_elias.search.search import Shortlist, beam_search, path_scores, shortlist
 
-ROWS = 64  # rows whose scores of all processes are compared at a time: a copy of those of a batch takes 100 MiB
-
 
 def shortlist_size(model: ShardedModel, clusters: Tensor, size: int) -> int:
     """K: the number of columns of a shortlist of all labels, as of `search.shortlist` in one process."""
@@ -59,29 +57,27 @@ def divided_shortlist(
 def among_best(scores: Tensor, labels: Tensor, size: int, shard: Shard) -> Tensor:
     """(n, k) bool: which of this process's labels are among the `size` best of all (ties: lower id first).
 
+    Each process finds, for its share of the rows, the worst score of these, and the last id that has it and is in.
     scores : (n, k ≤ size) −inf at padding. labels : (n, k) int64, numbers of this process's model.
     """
     ranks, empty, n_rows = shard.ranks, (0, size - scores.shape[1]), len(scores)
-    everyone = ranks.stacked(F.pad(scores, empty, value=-torch.inf))  # (P, n, size)
-    worst, room = scores.new_empty(n_rows, 1), labels.new_empty(n_rows, 1)
-    has_many_ties = False
-    parts = [slice(start, start + ROWS) for start in range(0, n_rows, ROWS)]
-    for rows in parts:
-        of_rows = everyone[:, rows].permute(1, 0, 2).flatten(1)
-        worst[rows] = of_rows.topk(size, dim=1).values[:, -1:]
-        room[rows] = size - (of_rows > worst[rows]).sum(dim=1, keepdim=True)
-        is_tie = (of_rows == worst[rows]) & (of_rows > -torch.inf)
-        has_many_ties |= bool((is_tie.sum(dim=1, keepdim=True) > room[rows]).any())
-    last = torch.full_like(room, shard.n_labels)
-    if has_many_ties:
-        ids = F.pad(shard.global_ids(labels), empty, value=shard.n_labels).to(torch.int32)
-        all_ids = ranks.stacked(ids)
-        for rows in parts:
-            is_tie = (everyone[:, rows] == worst[rows]) & (everyone[:, rows] > -torch.inf)
-            ties = torch.where(is_tie, all_ids[:, rows], shard.n_labels).permute(1, 0, 2).flatten(1)
-            last[rows] = ties.sort(dim=1).values.gather(1, room[rows] - 1).to(last.dtype)
-    in_time = (scores == worst) & (shard.global_ids(labels) <= last)
-    return (scores > -torch.inf) & ((scores > worst) | in_time)
+    shares = [shard.rows_of(n_rows, rank) for rank in range(ranks.count)]
+    of_rows = ranks.dealt(F.pad(scores, empty, value=-torch.inf), shares).permute(1, 0, 2).flatten(1)
+    worst = of_rows.kthvalue(of_rows.shape[1] - size + 1, dim=1, keepdim=True).values
+    # torch sums bools into int32 faster than into int64, its default
+    room = size - (of_rows > worst).sum(dim=1, keepdim=True, dtype=torch.int32)
+    is_tie = (of_rows == worst) & (of_rows > -torch.inf)
+    has_many_ties = (is_tie.sum(dim=1, keepdim=True, dtype=torch.int32) > room).any()
+    own = shares[ranks.rank]
+    worst = all_rows(worst, own, n_rows, ranks)
+    kept = (scores > -torch.inf) & (scores >= worst)
+    if bool(ranks.largest(has_many_ties.to(torch.int32))):
+        ids = shard.global_ids(labels)
+        dealt = ranks.dealt(F.pad(ids, empty, value=shard.n_labels).to(torch.int32), shares)
+        ties = torch.where(is_tie, dealt.permute(1, 0, 2).flatten(1), shard.n_labels)
+        last = ties.sort(dim=1).values.gather(1, room.long() - 1)
+        kept &= (scores > worst) | (ids <= all_rows(last, own, n_rows, ranks))
+    return kept
 
 
 @torch.no_grad()
