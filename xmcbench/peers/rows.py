@@ -111,10 +111,10 @@ def quiet() -> Iterator[None]:
 
 def _weights(data: Facts) -> int:
     """Expected number of weights. A peer's parameters have other names than ours: three trees are assumed."""
-    from xmcbench.methods.sizes import linear_weights, rows_per_label
+    from xmcbench.methods.sizes import labels_with_rows, linear_weights, rows_per_label
 
     positives = rows_per_label(data)
-    return int(3 * data.n_labels * linear_weights(data, positives, 100 * positives, 0.1))
+    return int(3 * labels_with_rows(data) * linear_weights(data, positives, 100 * positives, 0.1))
 
 
 class PeerMethod(ABC):
