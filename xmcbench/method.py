@@ -246,7 +246,7 @@ def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """Properties of a data set that are known without reading its rows; the basis of `Method.skip` and `footprint`."""
+    """Properties of a data set that cost no time: counts, and one of a sample of rows; for `skip` and `footprint`."""
 
     name: str
     view: str
@@ -259,6 +259,8 @@ class Facts:
     test_entries: int = 0  # stored features of the test rows
     pairs: int = 0  # true labels of all training rows
     text_bytes: int = 0  # of the texts of training rows and labels, if they are stored as bytes
+    seen: int = 0  # labels that have a training row; 0 if unknown
+    spread: float = 0.0  # features that carry a row: (Σ x²)² / Σ x⁴ of its values x, mean of a sample; 0 if unknown
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,19 @@ def test_facts_come_from_the_catalogue(monkeypatch: pytest.MonkeyPatch, tmp_path
     np.testing.assert_array_equal(data.train.labels.toarray(), [[1, 0, 1], [0, 1, 0], [0, 0, 1]])
     facts = data.facts()
     assert (facts.n_train, facts.n_test, facts.n_features, facts.available) == (3, 1, 4, frozenset({"features"}))
+    assert facts.seen == 3
+    assert facts.spread == pytest.approx(((1 + 4) ** 2 / (1 + 16) + 1 + 1) / 3)
+
+
+@pytest.mark.parametrize("values", ["0:0", "0:1e-30 1:1e-30", "0:3e38 1:-3e38", ""])
+@pytest.mark.usefixtures("toy")
+def test_features_that_carry_a_row_are_known_for_any_values(
+    values: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place(monkeypatch, tmp_path, train=f"3 4 3\n0 {values}\n1 {values}\n0 {values}\n")
+    facts = load("toy", offline=True).facts()
+    assert facts.spread == pytest.approx(2.0 if " " in values else 0.0)
+    assert facts.seen == 2
 
 
 @pytest.mark.usefixtures("toy")

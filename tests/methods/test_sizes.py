@@ -1,4 +1,4 @@
-"""Expected sizes: centroids of labels in memory and in files."""
+"""Expected sizes: centroids of labels in memory and in files, and weights of classifiers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import pytest
 from xmcbench.growing import IN_MEMORY
 from xmcbench.method import Facts, Machine
 from xmcbench.methods import sizes
-from xmcbench.methods.sizes import centroid_bytes, clustering_bytes, distinct_features
+from xmcbench.methods.sizes import (
+    centroid_bytes,
+    clustering_bytes,
+    distinct_features,
+    linear_weights,
+    rows_per_label,
+)
 from xmcbench.methods.tree import Bonsai, XrLinear
 from xmcbench.peers.omikuji import Omikuji, OmikujiParams
 from xmcbench.peers.pecos import Pecos, PecosParams
@@ -53,3 +59,18 @@ def test_each_tree_of_a_peer_needs_memory_by_the_features_of_centroids() -> None
     assert three - two == 45 * 40_000_000
     one, two, three = (memory(Pecos(PecosParams(trees=trees))) for trees in (1, 2, 3))
     assert (two - one, three - two) == (60 * 40_000_000, 70 * 40_000_000), "training takes 80, once"
+
+
+def test_labels_without_rows_have_no_weights() -> None:
+    half = replace(SMALL, seen=500)
+    assert rows_per_label(SMALL) == 1
+    assert rows_per_label(half) == 2
+    assert centroid_bytes(half)[0] == 8 * int(500 * distinct_features(SMALL, 2))
+
+
+def test_weights_grow_with_the_features_that_carry_a_row_and_not_beyond_those_that_occur() -> None:
+    few, many = replace(SMALL, spread=2.0), replace(SMALL, spread=4.0)
+    assert linear_weights(many, 4, 400, 0.1) == pytest.approx(2 * linear_weights(few, 4, 400, 0.1))
+    assert linear_weights(few, 1, 100, 0.2) == pytest.approx(2 * 5.5 * 0.5**0.8)
+    assert linear_weights(replace(SMALL, spread=1e9), 4, 400, 0.1) == distinct_features(SMALL, 404)
+    assert linear_weights(few, 4, 400, 0.0) == distinct_features(SMALL, 404)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from xmcbench.data.vectorizer import Vectorizer
 
+SAMPLE = 1000  # rows, of which the spread is known to a few percent
+
 
 @dataclass(frozen=True)
 class Split:
@@ -150,6 +152,10 @@ class Dataset(Parsed):
 
     def facts(self) -> Facts:
         """The counts and available inputs that `Method.skip` and `footprint` may use."""
+        return self._facts
+
+    @cached_property
+    def _facts(self) -> Facts:
         train = self.train
         inputs = {"features": train.features, "texts": train.texts, "label_texts": self.label_texts}
         return Facts(
@@ -164,6 +170,8 @@ class Dataset(Parsed):
             test_entries=0 if self.test.features is None else int(self.test.features.nnz),
             pairs=int(train.labels.nnz),
             text_bytes=_bytes_of(train.texts) + _bytes_of(self.label_texts),
+            seen=int(np.count_nonzero(np.bincount(train.labels.indices, minlength=1))),
+            spread=0.0 if train.features is None else _spread(train.features),
         )
 
     def train_data(self) -> TrainData:
@@ -186,6 +194,16 @@ class Dataset(Parsed):
     def test_inputs(self) -> Inputs:
         """The test rows without their labels, as passed to `predict`."""
         return self._inputs(self.test)
+
+
+def _spread(features: sp.csr_matrix) -> float:
+    """Mean of (Σ x²)² / Σ x⁴ over the rows of a sample that have a value above 0: as many values of equal size."""
+    step = max(1, features.shape[0] // SAMPLE)
+    sample = abs(features[::step][:SAMPLE]).astype(np.float64)
+    sample.data /= max(sample.data.max(initial=0.0), 1e-300)  # the fourth power of no value is too large for a float
+    squares, fourths = (np.asarray(sample.power(power).sum(axis=1)).ravel() for power in (2, 4))
+    filled = fourths > 0
+    return float((squares[filled] ** 2 / fourths[filled]).mean()) if filled.any() else 0.0
 
 
 def _bytes_of(texts: Sequence[str] | None) -> int:

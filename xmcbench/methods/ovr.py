@@ -99,14 +99,14 @@ class Ovr:
 
     def footprint(self, data: Facts, machine: Machine) -> Footprint:
         """The rows, 64 labels in work, and all weights three times while they are joined and sorted by feature."""
-        from xmcbench.methods.sizes import linear_weights, rows_per_label
+        from xmcbench.methods.sizes import labels_with_rows, linear_weights, rows_per_label
         from xmcbench.sparse.onevsrest import LANES
 
         positives = rows_per_label(data)
         near = (
             7 * positives + 64
         )  # of the rows that reach the margin, most are in the sample that all labels start with
-        weights = int(1.25 * data.n_labels * linear_weights(data, positives, near, self.params.threshold))
+        weights = int(1.25 * labels_with_rows(data) * linear_weights(data, positives, near, self.params.threshold))
         in_work = LANES * (21 * data.n_train + 8 * data.n_features)
         memory = 4 * data.entries + 16 * data.pairs + in_work + 24 * weights + WORKING
         return Footprint(memory=memory, disk=16 * weights)

@@ -11,16 +11,21 @@ from xmcbench.growing import IN_MEMORY
 from xmcbench.method import Facts
 
 TORCH = 400 << 20  # bytes of torch and of the kernels that training loads
-NORM = 38.0  # weights of at least 0.1 per classifier of one positive row, which its norm limits
-POWER = 0.65  # their growth with the number of positive rows
+CARRYING = 5.5  # weights of at least 0.1 per feature that carries a row, of a classifier of one positive row
+POWER = 0.45  # their growth with the number of positive rows
 PER_WEIGHT = 11  # bytes of a weight in a label tree that is laid out for search, its place included
 SUMS = 50 << 20  # bytes of the products of a block of labels' centroids
 VOCABULARY = 70.0  # words and pieces of words in a text of n bytes: 70 √n, between 25 and 90 on five data sets
 
 
+def labels_with_rows(data: Facts) -> int:
+    """Number of labels that have a training row."""
+    return data.seen or data.n_labels
+
+
 def rows_per_label(data: Facts) -> float:
-    """Mean number of training rows of a label."""
-    return data.pairs / max(data.n_labels, 1)
+    """Mean number of training rows of a label that has one."""
+    return data.pairs / max(labels_with_rows(data), 1)
 
 
 def distinct_features(data: Facts, rows: float) -> float:
@@ -37,7 +42,7 @@ def distinct_features(data: Facts, rows: float) -> float:
 
 def centroid_entries(data: Facts) -> int:
     """Expected number of stored features of all labels' centroids."""
-    return int(data.n_labels * distinct_features(data, rows_per_label(data)))
+    return int(labels_with_rows(data) * distinct_features(data, rows_per_label(data)))
 
 
 def centroid_bytes(data: Facts) -> tuple[int, int]:
@@ -66,7 +71,8 @@ def linear_weights(data: Facts, positives: float, others: float, threshold: floa
     by_rows = distinct_features(data, positives + others)
     if threshold <= 0:
         return by_rows
-    return min(by_rows, NORM * math.pow(max(positives, 1.0), POWER) * math.pow(0.1 / threshold, 0.8))
+    carrying = data.spread or data.entries / max(data.n_train, 1)
+    return min(by_rows, CARRYING * carrying * math.pow(max(positives, 1.0), POWER) * math.pow(0.1 / threshold, 0.8))
 
 
 def vocabulary(data: Facts) -> int:

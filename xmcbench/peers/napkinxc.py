@@ -85,6 +85,9 @@ class Napkinxc(rows.PeerMethod):
             return BR(str(folder), **arguments)
         return PLT(str(folder), arity=p.arity, max_leaves=p.max_leaves, ensemble=p.ensemble, **arguments)
 
+    def trees(self) -> int:
+        return int(self.params.ensemble)
+
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
         """Train into the run's folder."""
         with ctx.phase("train"), quiet():

@@ -97,11 +97,14 @@ class Omikuji(rows.PeerMethod):
         self.model: Any = None
         self.threads = 0
 
+    def trees(self) -> int:
+        return int(self.params.n_trees)
+
     def training_bytes(self, data: Facts) -> int:
         """Centroids of labels, and trees, each with about as many weights as the centroids have features."""
         from xmcbench.methods.sizes import centroid_entries
 
-        return PER_CENTROID_ENTRY * (1 + int(self.params.n_trees)) * centroid_entries(data)
+        return PER_CENTROID_ENTRY * (1 + self.trees()) * centroid_entries(data)
 
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
         """Write the rows to a text file and train on it."""

@@ -78,11 +78,14 @@ class Pecos(rows.PeerMethod):
         super().__init__(params)
         self._child: Child | None = None
 
+    def trees(self) -> int:
+        return int(self.params.trees)
+
     def training_bytes(self, data: Facts) -> int:
         """Of the child: its libraries, and one model in training with its label features, or all models loaded."""
         from xmcbench.methods.sizes import centroid_entries
 
-        return CHILD + max(PER_CENTROID_ENTRY, LOADED * int(self.params.trees)) * centroid_entries(data)
+        return CHILD + max(PER_CENTROID_ENTRY, LOADED * self.trees()) * centroid_entries(data)
 
     def train(self, features: sp.csr_matrix, labels: sp.csr_matrix, folder: Path, ctx: RunContext) -> None:
         """Train in the child process, which saves the models."""

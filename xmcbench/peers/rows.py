@@ -110,11 +110,11 @@ def quiet() -> Iterator[None]:
 
 
 def _weights(data: Facts) -> int:
-    """Expected number of weights. A peer's parameters have other names than ours: three trees are assumed."""
-    from xmcbench.methods.sizes import linear_weights, rows_per_label
+    """Expected number of weights of a tree."""
+    from xmcbench.methods.sizes import labels_with_rows, linear_weights, rows_per_label
 
     positives = rows_per_label(data)
-    return int(3 * data.n_labels * linear_weights(data, positives, 100 * positives, 0.1))
+    return int(labels_with_rows(data) * linear_weights(data, positives, 100 * positives, 0.1))
 
 
 class PeerMethod(ABC):
@@ -146,11 +146,15 @@ class PeerMethod(ABC):
         copies = (8 + self.PER_ENTRY) * data.entries + 16 * data.pairs + 4 * machine.threads * data.n_features
         predictions = 24 * min(data.n_labels, 100) * data.n_test
         memory = copies + self.training_bytes(data) + predictions + WORKING
-        return Footprint(memory, disk=20 * data.entries + 24 * _weights(data))
+        return Footprint(memory, disk=20 * data.entries + 16 * self.trees() * _weights(data))
+
+    def trees(self) -> int:
+        """Number of trees; parameters of peers have different names for it."""
+        return 1
 
     def training_bytes(self, data: Facts) -> int:
         """Bytes of the peer's model and of what it takes to train and load it, beside the rows."""
-        return PER_WEIGHT * _weights(data)
+        return PER_WEIGHT * self.trees() * _weights(data)
 
     def fit(self, train: TrainData, ctx: RunContext) -> None:
         """Train a model in the run's folder, write the notes next to it, and load both."""

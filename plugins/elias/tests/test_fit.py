@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from xmcbench_elias.fit import RELIABLE, fit
 from xmcbench_elias.fitted import FittedModel
 from xmcbench_elias.params import EliasParams
 from xmcbench_elias.ranking.fusion import Fusion
+from xmcbench_elias.ranking.linear import Linear
 
 from xmcbench.context import Reporter, RunContext
+from xmcbench.data.split import carve
 from xmcbench.method import TrainData
 from xmcbench.testing.worlds import tiny
 
@@ -110,3 +114,22 @@ def test_settings_on_record_are_those_that_were_trained_with(tmp_path: Path) -> 
     assert (settings["width"], settings["batch"], settings["dual_epochs"], settings["clusters"]) == (8, 256, 1, 4)
     assert settings["dropout"] == 0.3
     assert None not in {settings[name] for name in ("leaf", "train_beam", "encoder_rate", "shortlist")}
+
+
+def test_classifiers_that_are_trained_again_are_not_kept_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier: list[weakref.ref[Linear]] = []
+    original = Linear.fit
+
+    def noted(*arguments: Any) -> Linear:
+        gc.collect()
+        assert [linear() for linear in earlier] == [None] * len(earlier)
+        linear = original(*arguments)
+        earlier.append(weakref.ref(linear))
+        return linear
+
+    monkeypatch.setattr(Linear, "fit", noted)
+    train, held = carve(TRAIN, 0)
+    fit(train, RunContext(tmp_path, validation=held, validation_is_carved=True), QUICK)
+    assert len(earlier) == 2

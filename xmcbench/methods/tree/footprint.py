@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from xmcbench.method import Facts, Footprint, Machine
-from xmcbench.methods.sizes import PER_WEIGHT, centroid_bytes, clustering_bytes, linear_weights, rows_per_label
+from xmcbench.methods.sizes import (
+    PER_WEIGHT,
+    centroid_bytes,
+    clustering_bytes,
+    labels_with_rows,
+    linear_weights,
+    rows_per_label,
+)
 
 WORKING = 50 << 20  # bytes of a search call of 2,048 rows, and of the weights in work before they are pruned
 
@@ -18,7 +25,7 @@ def footprint(params: Any, data: Facts, machine: Machine) -> Footprint:
     and then once more in the order of the search.
     """
     centroids, in_files = centroid_bytes(data)
-    per_tree = int(data.n_labels * weights_per_label(params, data))
+    per_tree = int(labels_with_rows(data) * weights_per_label(params, data))
     copies = 8 * data.entries * min(machine.threads, params.arity)
     clustering = clustering_bytes(data, copied=params.clusters == "kmeans")
     training = copies + 24 * per_tree + PER_WEIGHT * per_tree * (params.trees - 1) + 32 * data.pairs

@@ -76,9 +76,9 @@ def fit(train: TrainData, ctx: RunContext, params: EliasParams) -> FittedModel |
         fusion, calibration = _final_ranking(fitted, validation, plan)
     histories = [history for network in trained for history in network.histories]
     if rows is not prepared:
+        del fitted, linear  # what is trained again would be in memory twice
         if dual_training is not None and settings.finish_epochs:
-            del fitted
-            dual = None  # label vectors and their index would be in memory twice
+            dual = None
             with ctx.phase("dual encoder"):
                 dual = dual_training.finished(settings.finish_epochs)
         histories += [finish(part, network.model, rows) for part, network in zip(finishing, trained, strict=False)]

@@ -43,8 +43,8 @@ def footprint(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
     network = settings.members * (table + classifiers + KEPT * entries)
     step = moments + 2 * classifiers + best + ENTRY * entries + batch
     stages = kept + network + max(step, _index_bytes(params, data))
-    ranking = kept + network + labels + FINAL + ranker.memory + 2 * ranker.disk
-    again = network + dual + ranker.disk
+    ranking = kept + network + labels + FINAL + ranker.memory
+    again = network + dual
     memory = TORCH + prepared_rows(settings, data) + 8 * data.entries + max(dual, stages, ranking, again)
     if settings.encoder != "bow":
         memory += TRANSFORMER
@@ -72,7 +72,10 @@ def _index_bytes(params: EliasParams, data: Facts) -> int:
 
 
 def _ranker(params: EliasParams, data: Facts, machine: Machine) -> Footprint:
-    """The larger of the linear methods that are fitted one after the other; all of their models are kept."""
-    kinds = kinds_of(params.ranker, data.n_labels, data.entries)
-    needs = [method_of(kind, data.n_labels).footprint(data, machine) for kind in kinds]
-    return Footprint(max((need.memory for need in needs), default=0), sum(need.disk for need in needs) // 2)
+    """Of the linear methods, which are fitted one after the other; all of their models are kept."""
+    memory = models = 0
+    for kind in kinds_of(params.ranker, data.n_labels, data.entries):
+        need = method_of(kind, data.n_labels).footprint(data, machine)
+        memory = max(memory, models + need.memory)
+        models += need.disk // 2  # the model, and as much for checkpoints
+    return Footprint(memory, models)
