@@ -43,10 +43,12 @@ POINTS = "16384:12000,16384:48000,65536:12000,65536:48000,262144:48000,670091:48
 PRESET = "amazon-670k"
 TEST = 1000  # rows that are predicted at points that are no preset
 
-BILL = {  # rows, test rows, features, labels, features and labels per row; the last with amazon-670k's rows per label
-    "amazon-670k": (490_449, 153_025, 135_909, 670_091, 81, 5.4),
-    "amazon-3m": (1_717_899, 742_507, 337_067, 2_812_281, 55, 36.0),
-    "100 M labels": (73_000_000, 1_000_000, 1_000_000, 100_000_000, 81, 5.4),
+# rows, test rows, features, labels, shares of labels with rows, per row: features, those that carry it, labels.
+# The last has amazon-670k's rows per label.
+BILL = {
+    "amazon-670k": (490_449, 153_025, 135_909, 670_091, 0.90, 81, 39.7, 5.4),
+    "amazon-3m": (1_717_899, 742_507, 337_067, 2_812_281, 1.0, 55, 46.8, 36.0),
+    "100 M labels": (73_000_000, 1_000_000, 1_000_000, 100_000_000, 0.90, 81, 39.7, 5.4),
 }
 COSTS = {"fit, h": 3600.0, "memory, GiB": 2.0**30, "model, GiB": 2.0**30, "query p50, ms": 1.0}  # divisors of the units
 
@@ -85,9 +87,10 @@ def seconds(points: Sequence[Point], labels: int, rows: int) -> float:
 def bill(points: dict[str, list[Point]]) -> list[tuple[str, ...]]:
     """For each size and method: hours of the fit, GiB of memory, GiB of disk."""
     machine, found = Machine(available_cores(), "cpu"), []
-    for size, (rows, test, features, labels, per_row, labels_per_row) in BILL.items():
-        entries = rows * per_row, test * per_row, int(rows * labels_per_row)
-        facts = Facts(size, "bow", rows, test, features, labels, frozenset({"features"}), *entries)
+    for size, (rows, test, features, labels, seen, per_row, spread, labels_per_row) in BILL.items():
+        entries = {"entries": rows * per_row, "test_entries": test * per_row, "pairs": int(rows * labels_per_row)}
+        shape = {**entries, "seen": int(labels * seen), "spread": spread}
+        facts = Facts(size, "bow", rows, test, features, labels, frozenset({"features"}), **shape)
         for method, measured in points.items():
             (spec,) = make_plan([method], ["synthetic"], baseline=False)
             need = of_run(spec, facts, machine)
