@@ -24,7 +24,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 STATE = ("step", "exp_avg", "exp_avg_sq")  # names of a parameter's arrays in checkpoints: those of torch
 
 # Bytes of a table from which its rows share their second moment: 524,288 labels at D = 256, whose optimiser needs a
-# third less memory and moves a quarter fewer bytes. Below, memory is no constraint. Quality: docs/scale.md.
+# third less memory and moves a quarter fewer bytes. Below, memory is no constraint. Quality: docs/scale_measured.md.
 SHARED = 1 << 29
 
 

@@ -2,7 +2,7 @@
 
 A label costs D numbers in each of several tables: weights and moments of AdamW, the best weights of a stage, and the
 dual encoder's vectors and embeddings. So does a feature of the bag of words. With 2,812,281 labels of 256 numbers the
-stages held 8.4 (dual encoder), 14.0 (stage 1), 10.8 (graph) and 14.9 GiB (stage 2), see docs/scale.md.
+stages held 8.4 (dual encoder), 14.0 (stage 1), 10.8 (graph) and 14.9 GiB (stage 2), see docs/scale_measured.md.
 """
 
 from __future__ import annotations
