@@ -246,7 +246,7 @@ def _pick(texts: Sequence[str] | None, which: Any) -> Sequence[str] | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """Properties of a data set that cost no time: counts, and one of a sample of rows; for `skip` and `footprint`."""
+    """Properties of a data set that are quick to compute, for `skip` and `footprint`: counts, and `spread`."""
 
     name: str
     view: str

@@ -76,7 +76,7 @@ class _AllRows(torch.autograd.Function):
 
 
 class _LogEntries(torch.autograd.Function):
-    """In few passes over the arrays, which are as large as the graph and are computed in each step."""
+    """See `log_entries`. Few passes: the arrays are as large as the graph, and each step computes them."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, filled: Tensor, log_beta: Tensor, ranks: Ranks, empty: float) -> Tensor:

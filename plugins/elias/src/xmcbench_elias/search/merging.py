@@ -57,7 +57,7 @@ def divided_shortlist(
 def among_best(scores: Tensor, labels: Tensor, size: int, shard: Shard) -> Tensor:
     """(n, k) bool: which of this process's labels are among the `size` best of all (ties: lower id first).
 
-    Each process finds, for its share of the rows, the worst score of these, and the last id that has it and is in.
+    For its share of the rows, each process finds the lowest score of these labels, and the largest id with that score.
     scores : (n, k ≤ size) −inf at padding. labels : (n, k) int64, numbers of this process's model.
     """
     ranks, empty, n_rows = shard.ranks, (0, size - scores.shape[1]), len(scores)
