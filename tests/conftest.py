@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,26 @@ def browser() -> Iterator[Any]:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("no Chromium found: apt-get install chromium")
-    with playwright.sync_playwright() as play:
+    acts = [(playwright.Locator, "click"), (playwright.Locator, "press"), (playwright.Page, "goto")]
+    with playwright.sync_playwright() as play, pytest.MonkeyPatch.context() as patch:
+        for owner, name in [*acts, (playwright.Page, "go_back")]:
+            patch.setattr(owner, name, _answered(getattr(owner, name)))
         browser = play.chromium.launch(executable_path=chromium, args=OPTIONS)
         yield browser
         browser.close()
+
+
+# A page shows what a new address says in a task of its own, which a busy machine may run after the click returned.
+NEXT_TASK = "() => new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true))))"
+
+
+def _answered(act: Callable[..., Any]) -> Callable[..., Any]:
+    """The act of a page or of its part, done when the page has run the tasks that it started."""
+
+    @wraps(act)
+    def wrapper(self: Any, *args: Any, **options: Any) -> Any:
+        result = act(self, *args, **options)
+        getattr(self, "page", self).wait_for_function(NEXT_TASK)
+        return result
+
+    return wrapper

@@ -48,18 +48,14 @@ def one_side(name: str, dataset: str, threads: int, clock: Clock, *, few: bool) 
     data = load(dataset)
     train, inputs = data.train_data(), data.test_inputs()
     with tempfile.TemporaryDirectory() as folder, thread_limits(threads):
-
-        def context(purpose: str) -> RunContext:
-            query = MappingProxyType(spec.query)
-            return RunContext(Path(folder) / purpose, threads=threads, query=query, clock=clock)
-
         reason = spec.method(spec.fit_params).skip(data.facts(), machine(threads))
         if reason is not None:
             raise SystemExit(f"{name}: {reason}")
         if few:
             linear.MANY_ROWS = 1  # or the kernels of one-vs-rest would be compiled later
             train, inputs = part(train, 300), inputs.rows(slice(0, 20))
-        method, ctx = spec.method(spec.fit_params), context("all")
+        method, query = spec.method(spec.fit_params), MappingProxyType(spec.query)
+        ctx = RunContext(Path(folder), threads=threads, query=query, clock=clock)
         start = clock()
         method.fit(train, ctx)
         train_s = own(ctx, "train", clock() - start)

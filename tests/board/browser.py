@@ -76,7 +76,6 @@ def newcomer(browser: Any, sample_page: Path) -> Iterator[Reader]:
 
 def _reader(browser: Any, address: str) -> Iterator[Reader]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    context.set_default_timeout(5000)
     reader = Reader(context.new_page(), address)
     yield reader
     context.close()

@@ -29,7 +29,6 @@ def opened(browser: Any, tmp_path: Path) -> Any:
             readers[id(board), width].page.goto(file.as_uri() + address)
         else:
             page = browser.new_page(viewport={"width": width, "height": 900})
-            page.set_default_timeout(5000)
             readers[id(board), width] = Reader(page, file.as_uri() + address)
         return readers[id(board), width]
 

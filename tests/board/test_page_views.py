@@ -218,7 +218,6 @@ def test_published_values_alone_have_no_tools_and_no_plot(browser: Any, tmp_path
     file = tmp_path / "index.html"
     file.write_text(html.page(Board([ours, alone], records=9, digest="ab" * 32)), encoding="utf-8")
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(5000)
     reader = Reader(context.new_page(), file.as_uri() + "#table=eurlex-4.3k/bow")
     page = reader.page
     assert page.get_by_label("Find").is_visible()

@@ -21,7 +21,6 @@ def read(browser: Any, url: str) -> Iterator[Open]:
 
     def open_page(path: str = "/", width: int = 1280, scheme: str = "light") -> Reader:
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        context.set_default_timeout(10_000)
         readers.append(Reader(context.new_page(), url + path))
         return readers[-1]
 
