@@ -14,19 +14,32 @@ from xmcbench.errors import cannot_write
 from xmcbench.files import TEMPORARY
 
 Array = NDArray[Any]
+ROOM = 1 << 16  # bytes that an array has room for at first; more than most need
 IN_MEMORY = 1 << 27  # bytes of a growing array above which it is in a file
 
 
 class Growing:
-    """An array that grows at its end. Large ones grow in place: the system moves their pages, not their bytes."""
+    """An array that grows at its end, in place: the system moves its pages, not their bytes.
+
+    There is room for a quarter more than what was appended. It takes no memory, since its pages are not yet written.
+    """
 
     def __init__(self, dtype: DTypeLike) -> None:
-        self.array: Array = np.empty(0, dtype)
+        self.dtype, self._used = np.dtype(dtype), 0
+        self._pages = mmap.mmap(-1, ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     def append(self, part: Array) -> None:
-        start = len(self.array)
-        self.array.resize(start + len(part), refcheck=False)  # nothing else refers to it yet
-        self.array[start:] = part
+        new = np.ascontiguousarray(part, self.dtype)
+        end = self._used + new.nbytes
+        if end > len(self._pages):
+            self._pages.resize(end + end // 4)
+        self._pages[self._used : end] = new.data.cast("B")
+        self._used = end
+
+    @property
+    def array(self) -> Array:
+        """What was appended. While anything refers to it, the array can't grow."""
+        return np.frombuffer(self._pages, self.dtype, self._used // self.dtype.itemsize)
 
 
 class Spilling:
