@@ -119,9 +119,12 @@ def _wrap(text: Text, paragraphs: Sequence[str], width: float) -> float:
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
     """Plain numbers on a logarithmic axis for values from `low` to `high`: 0.1, 1, 10, and if it is short 0.2, 0.5."""
+    from matplotlib.axis import XAxis
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    short = high / low < (20 if axis.axis_name == "x" and high >= 10_000 else 200)  # long numbers side by side overlap
+    short = high / low < (
+        20 if isinstance(axis, XAxis) and high >= 10_000 else 200
+    )  # long numbers side by side overlap
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,), numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
