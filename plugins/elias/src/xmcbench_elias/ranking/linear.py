@@ -5,7 +5,8 @@ few rows, one-vs-rest for labels with many, and both together are better than ei
 independent of the network's, so a label that the network misses can still be ranked first.
 
 The trees are those of Bonsai; with very many labels, as many trees of balanced clusters. The clusters of Bonsai's three
-levels are not: with 670,091 labels some have 16,000, whose training takes most of the time (CHOICES.md).
+levels are not: with 670,091 labels some have 16,000, whose training takes most of the time. Weights below 0.2 are left
+out there, which takes a quarter of the memory (CHOICES.md).
 """
 
 from __future__ import annotations
@@ -77,4 +78,4 @@ def method_of(kind: str, n_labels: int) -> Tree | Ovr:
     """The method of a kind, not fitted, with its defaults; three balanced trees where there are very many labels."""
     if kind == ALL:
         return Ovr(Ovr.info.parameters())
-    return Tree(TreeParams(trees=3)) if n_labels >= BALANCED else Bonsai(Bonsai.info.parameters())
+    return Tree(TreeParams(trees=3, threshold=0.2)) if n_labels >= BALANCED else Bonsai(Bonsai.info.parameters())
