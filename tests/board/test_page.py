@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from tests.board.browser import TABLE, Reader
 from xmcbench.board.html import page as make
 from xmcbench.board.model import Board
 
-OPENS = 0.5  # seconds until the start view of a thousand records is drawn
+OPENS = 0.5  # seconds to draw the start view of a thousand records; 0.17 on the machine of the records
 
 
 def test_sorting_by_mouse_and_keyboard(reader: Reader) -> None:
@@ -167,17 +166,17 @@ def test_an_empty_board_opens(browser: Any, tmp_path: Path) -> None:
 
 
 def test_a_thousand_records_open_within_half_a_second(browser: Any, tmp_path: Path) -> None:
+    """By the CPU time of the thread that draws the page, which other work on the machine doesn't change."""
     (tmp_path / "index.html").write_text(make(sample.large()), encoding="utf-8")
     seconds = []
     for _ in range(3):
         page = browser.new_page()
+        tools = page.context.new_cdp_session(page)
+        tools.send("Performance.enable", {"timeDomain": "threadTicks"})
         page.goto((tmp_path / "index.html").as_uri(), wait_until="domcontentloaded")
-        drawn = (
-            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
-        )
-        seconds.append(page.evaluate(drawn) / 1000)
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        metrics = {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}
+        seconds.append(metrics["ThreadTime"])
         assert page.locator(".matrix tbody tr").count() == 12
         page.close()
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # of a core, what others leave
-    print(f"opened in {statistics.median(seconds):.2f} s, load of {busy:.1f} a core")
-    assert statistics.median(seconds) <= OPENS * busy
+    assert 0 < statistics.median(seconds) <= OPENS
