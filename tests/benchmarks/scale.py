@@ -76,7 +76,9 @@ def exponents(points: Sequence[Point], cost: int) -> tuple[float, float]:
 
 
 def seconds(points: Sequence[Point], labels: int, rows: int) -> float:
-    """Seconds of a fit at another size."""
+    """Seconds of a fit at another size; nan if labels or rows are the same at all points."""
+    if len({p.labels for p in points}) < 2 or len({p.rows for p in points}) < 2:
+        return math.nan
     terms = np.array([(p.labels, p.rows, p.rows * math.sqrt(p.labels)) for p in points], dtype=np.float64)
     relative = terms / np.array([p.costs[0] for p in points])[:, None]
     scale = relative.max(axis=0)

@@ -312,6 +312,7 @@ def test_a_dry_run_shows_the_plan_with_memory_and_runs_nothing(tmp_path: Path) -
     assert re.search(r" \d{3} MiB$", lines["popularity"]), done.stdout
     assert "MiB" not in lines["slow"], "without an estimate, nothing is shown"
     assert re.search(r"memory: [\d.]+ GiB of [\d.]+ GiB are free, the limit is 200 MiB \(--memory\)", done.stdout)
+    assert re.search(r"disk: [\d.]+ GiB are free for the results, a run writes up to [\d.]+ (K|M)iB\n", done.stdout)
     assert not records(tmp_path)
 
 

@@ -21,7 +21,7 @@ from xmcbench.cluster.node import Outcome
 from xmcbench.cluster.table import ProgressTable
 from xmcbench.cluster.tasks import Task
 from xmcbench.data import load
-from xmcbench.errors import DataError, UsageError, WriteError
+from xmcbench.errors import DataError, Terminated, UsageError, WriteError
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
 from xmcbench.running.plan import Failure, Watcher, execute_plan
@@ -274,16 +274,18 @@ def test_a_run_that_another_process_executes_waits_and_is_not_repeated(store: St
     assert len(store.records()) == 1
 
 
-def test_ctrl_c_cancels_and_says_how_to_continue(store: Store) -> None:
+@pytest.mark.parametrize(("signal", "name"), [(KeyboardInterrupt, "Ctrl-C"), (Terminated, "SIGTERM")])
+def test_ctrl_c_cancels_and_says_how_to_continue(signal: type[BaseException], name: str, store: Store) -> None:
     class Stopped(Nodes):
         def events(self) -> Any:
-            raise KeyboardInterrupt
+            raise signal
 
     nodes = Stopped(a=honest)
     records, (failure,), said = executed(nodes, store, "popularity", "knn")
     assert not records
     assert nodes.cancelled
     assert failure.what == "2 runs without a record"
+    assert f"stopped by {name}" in str(failure.error)
     assert "run the same command again" in str(failure.error)
     assert "stopping" in said
     assert not list((store.folder / "work").glob("*.lock"))

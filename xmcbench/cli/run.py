@@ -34,7 +34,7 @@ from xmcbench.running.plan import (
     dataset_names,
     estimate,
     load_all,
-    memory_estimate,
+    need_of,
     read_suite,
 )
 
@@ -259,11 +259,13 @@ def _announce(
     from xmcbench.cluster.tasks import device_of
     from xmcbench.memory import available, capacity
     from xmcbench.records.store import standing
+    from xmcbench.runs.footprint import free_disk
     from xmcbench.runs.machine import pick_device
 
     records = store.records()
     done = set() if options.again else {record.spec_hash for record in standing(records)}
     too_large: list[str] = []
+    disk = 0  # bytes that a run may write
     estimates: list[float | None] = []  # of the runs that are not done
     rows: list[tuple[object, ...]] = [("method", "data set", "seed", "time", "memory")]
     for spec in plan:
@@ -276,8 +278,9 @@ def _announce(
         if spec.spec_hash(dataset.content_hash, device) not in done:
             estimates.append(seconds := estimate(spec, dataset, records))
             remaining = "" if seconds is None else duration(seconds)
-            needed, refusal = memory_estimate(spec, dataset, options, store)
-            memory = "" if needed is None else size(needed)
+            need, refusal = need_of(spec, dataset, options, store)
+            memory = "" if need is None else size(need.memory)
+            disk = disk if need is None else max(disk, need.disk)
             if refusal is not None and engine is None:  # nodes have other memory and disks
                 too_large.append(f"will be skipped: {spec.label} on {dataset.name}, seed {spec.seed}: it {refusal}")
         rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, remaining, memory))
@@ -295,6 +298,10 @@ def _announce(
     console.print(safe(f"{', '.join(parts)}; records go to {store.folder}"))
     given = "" if options.memory is None else f", the limit is {size(options.memory)} (--memory)"
     console.print(f"memory: {size(available())} of {size(capacity())} are free{given}")
+    if disk and engine is None:
+        console.print(
+            f"disk: {size(free_disk(store.folder))} are free for the results, a run writes up to {size(disk)}"
+        )
     for dataset in data.values():
         same_name = [r.dataset for r in records if (r.dataset.name, r.dataset.view) == (dataset.name, dataset.view)]
         if earlier := sum(part.content_hash != dataset.content_hash for part in same_name):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xmcbench.cluster.engine import Ended, Engine, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import reason_of
 from xmcbench.cluster.tasks import Group, Task, device_of, groups_of, task_of
-from xmcbench.errors import DataError, Stopped, WriteError, XmcError, counted
+from xmcbench.errors import DataError, Stopped, WriteError, XmcError, counted, explain
 from xmcbench.escaping import one_line
 from xmcbench.locks import Busy
 from xmcbench.models.folder import has_model
@@ -79,12 +79,11 @@ class Driver:
                     self._start()
                     for event in self.engine.events():
                         self._handle(event)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             self.table.note("stopping: runs save what they need to resume")
             self.engine.cancel()
             left = sum(len(group.specs) for group in self.waiting) + sum(len(a.task.runs) for a in self.active.values())
-            stopped = Stopped("stopped by the user; run the same command again: it continues")
-            self.failures.append(Failure(f"{counted(left, 'run')} without a record", stopped))
+            self.failures.append(Failure(f"{counted(left, 'run')} without a record", Stopped(explain(error)[1])))
         except BaseException:
             self.engine.cancel()
             raise

@@ -14,6 +14,7 @@ from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
+    from xmcbench.method import Footprint
     from xmcbench.processes import Ranks
     from xmcbench.records.record import Record
     from xmcbench.records.store import Store
@@ -161,8 +162,8 @@ def estimate(spec: RunSpec, dataset: Dataset, records: Sequence[Record]) -> floa
     return None if author_seconds is None else fit_count * author_seconds
 
 
-def memory_estimate(spec: RunSpec, dataset: Dataset, options: Options, store: Store) -> tuple[int | None, str | None]:
-    """Bytes of memory that the run will take, None if unknown; and why memory or disk are too small for it, or None."""
+def need_of(spec: RunSpec, dataset: Dataset, options: Options, store: Store) -> tuple[Footprint | None, str | None]:
+    """What the run will take of memory and disk, None if unknown; and why either is too small for it, or None."""
     from xmcbench import processes
     from xmcbench.method import Machine
     from xmcbench.runs.footprint import of_run, too_large
@@ -176,7 +177,7 @@ def memory_estimate(spec: RunSpec, dataset: Dataset, options: Options, store: St
         refusal = too_large(spec, facts, machine, options.memory, store.folder.absolute())
     except Exception:  # the run fails for the same reason, and its record tells it
         return None, None
-    return None if need is None else need.memory, refusal
+    return need, refusal
 
 
 def execute_plan(

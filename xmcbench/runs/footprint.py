@@ -79,13 +79,19 @@ def too_large(spec: RunSpec, data: Facts, machine: Machine, limit: int | None, f
         return (
             f"needs about {size(need.memory)} of memory, and {size(most)} {bound}; {advice(spec, data, machine, most)}"
         )
-    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    free = free_disk(folder)
     if need.disk > free:
         return (
             f"writes up to {size(need.disk)} (model, checkpoints, predictions), and {size(free)} are free on the disk "
             "of the results folder; free some space, or choose another folder by --results"
         )
     return None
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder, which need not exist."""
+    absolute = folder.absolute()
+    return shutil.disk_usage(next(path for path in (absolute, *absolute.parents) if path.exists())).free
 
 
 def advice(spec: RunSpec, data: Facts, machine: Machine, limit: int) -> str:
