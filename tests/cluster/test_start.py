@@ -101,7 +101,7 @@ def test_ctrl_c_is_raised_and_the_same_call_continues(
 
     with monkeypatch.context() as patch:
         patch.setattr(cluster, "events", stopped)
-        with pytest.raises(KeyboardInterrupt, match="it continues"):
+        with pytest.raises(KeyboardInterrupt, match="it resumes from here"):
             called(tmp_path, on="ray")
     assert cluster.cancelled
     assert cluster.closed
