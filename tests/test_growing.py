@@ -17,7 +17,7 @@ import pytest
 
 from xmcbench import growing
 from xmcbench.errors import WriteError
-from xmcbench.growing import Spilling
+from xmcbench.growing import Growing, Spilling
 from xmcbench.memory import held
 
 
@@ -27,6 +27,30 @@ def open_files(folder: Path, pid: int | None = None) -> list[str]:
     targets = [os.readlink(path) for path in paths if path.is_symlink()]
     mapped = [one.path for one in psutil.Process(pid).memory_maps(grouped=False)]
     return [target for target in (*targets, *mapped) if target.startswith(f"{folder}/")]
+
+
+class Unmovable(mmap.mmap):
+    """Pages as macOS has them."""
+
+    def resize(self, newsize: int) -> None:
+        raise SystemError("mmap: resizing not available--no mremap()")
+
+
+@pytest.mark.parametrize("kind", [mmap.mmap, Unmovable])
+def test_an_array_grows_from_parts_of_any_length(kind: type[mmap.mmap], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing.mmap, "mmap", kind)
+    array, parts = Growing(np.int32), [np.arange(n) for n in (0, 1, growing.ROOM // 4 - 1, 1, 0, 100_000, 3)]
+    for part in parts:
+        array.append(part)  # int64, which is converted
+    assert array.array.dtype == np.int32
+    np.testing.assert_array_equal(array.array, np.concatenate(parts))
+
+
+def test_room_that_is_not_used_takes_no_memory() -> None:
+    array, part, before = Growing(np.float32), np.ones(1 << 20, np.float32), held()
+    for _ in range(33):
+        array.append(part)
+    assert held() - before < 1.1 * array.array.nbytes
 
 
 @pytest.mark.parametrize("limit", [0, 39, 40, 80, 10**6])
@@ -106,7 +130,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from xmcbench.growing import Spilling
+from xmcbench.growing import Growing, Spilling
 array = Spilling(np.float32, 0, Path(sys.argv[1]))
 array.append(np.ones(1 << 20, np.float32))
 mapped = array.whole() if sys.argv[2] == "mapped" else None

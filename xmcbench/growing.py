@@ -19,27 +19,40 @@ IN_MEMORY = 1 << 27  # bytes of a growing array above which it is in a file
 
 
 class Growing:
-    """An array that grows at its end, in place: the system moves its pages, not their bytes.
+    """An array that grows at its end, in place: Linux moves its pages, not their bytes.
 
     There is room for a quarter more than what was appended. It takes no memory, since its pages are not yet written.
     """
 
     def __init__(self, dtype: DTypeLike) -> None:
-        self.dtype, self._used = np.dtype(dtype), 0
-        self._pages = mmap.mmap(-1, ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.dtype, self._used, self._pages = np.dtype(dtype), 0, _pages(ROOM)
 
     def append(self, part: Array) -> None:
         new = np.ascontiguousarray(part, self.dtype)
         end = self._used + new.nbytes
         if end > len(self._pages):
-            self._pages.resize(end + end // 4)
+            self._make_room(end + end // 4)
         self._pages[self._used : end] = new.data.cast("B")
         self._used = end
+
+    def _make_room(self, size: int) -> None:
+        try:
+            self._pages.resize(size)
+        except SystemError:  # macOS can't move pages
+            larger = _pages(size)
+            with memoryview(self._pages) as whole, whole[: self._used] as written:
+                larger[: self._used] = written
+            self._pages = larger
 
     @property
     def array(self) -> Array:
         """What was appended. While anything refers to it, the array can't grow."""
         return np.frombuffer(self._pages, self.dtype, self._used // self.dtype.itemsize)
+
+
+def _pages(size: int) -> mmap.mmap:
+    """Memory of this process alone."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class Spilling:

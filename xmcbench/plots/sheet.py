@@ -122,9 +122,8 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     from matplotlib.axis import XAxis
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    short = high / low < (
-        20 if isinstance(axis, XAxis) and high >= 10_000 else 200
-    )  # long numbers side by side overlap
+    side_by_side = isinstance(axis, XAxis) and high >= 10_000  # long numbers, which would overlap
+    short = high / low < (20 if side_by_side else 200)
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,), numticks=20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
