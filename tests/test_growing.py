@@ -33,7 +33,7 @@ class Unmovable(mmap.mmap):
     """Pages as macOS has them."""
 
     def resize(self, newsize: int) -> None:
-        raise SystemError("mmap: resizing not available--no mremap()")
+        raise SystemError(f"resizing to {newsize} bytes is not available")
 
 
 @pytest.mark.parametrize("kind", [mmap.mmap, Unmovable])
