@@ -180,7 +180,7 @@ def test_ctrl_c_stops_all_nodes_and_the_same_command_continues(nodes: TwoNodes) 
     process.send_signal(signal.SIGINT)
     said += process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 1, said
-    assert "run the same command again: it continues" in said
+    assert "stopped by Ctrl-C; run the same command again: it resumes from here" in said
     assert not [r for r in nodes.records("stopped") if r["method"]["name"] == "slowly"]
     wait_for(lambda: not working(nodes))
     nodes.run(*words, results="stopped")

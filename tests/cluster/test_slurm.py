@@ -157,7 +157,7 @@ def test_ctrl_c_cancels_the_jobs_and_the_same_command_resumes(node: OneNode) -> 
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 1, said
-    assert "run the same command again: it continues" in said
+    assert "stopped by Ctrl-C; run the same command again: it resumes from here" in said
     wait_for(lambda: not node.slurm("squeue", "-h"))
     process = node.start("slowly[steps=100]", results="stopped")
     said = process.communicate(timeout=SECONDS)[0]
