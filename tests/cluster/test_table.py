@@ -84,3 +84,16 @@ def test_a_log_has_a_line_per_attempt_and_event() -> None:
     assert lines[1].startswith("started again on node-7: tree on ")
     assert "left the cluster" in lines[2]
     assert "\x1b" not in file.getvalue()
+
+
+def test_a_log_tells_each_minute_how_far_a_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    file, clock = io.StringIO(), [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    table = ProgressTable(Console(file=file, width=200))
+    table.names[0] = "elias"
+    with table:
+        for clock[0] in range(0, 130, 2):
+            table.report(0, state(7))
+    lines = file.getvalue().splitlines()
+    told = "elias[beam=7] on icd10cm, seed 7, on node-7 · stage 1 · 40% · epoch 3/8, loss 0.12 · about 0:40 left · "
+    assert lines == ["started on node-7: elias · 0.0 s", told + "1 min 0 s", told + "2 min 0 s"]

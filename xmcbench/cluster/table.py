@@ -17,6 +17,7 @@ from xmcbench.running.progress import is_live
 from xmcbench.running.progress_line import fitted, in_ascii
 
 SPARE = 3  # lines of the terminal that the table leaves free
+EVERY = 60.0  # seconds between lines of a log about the same run, as on one machine
 
 
 class ProgressTable:
@@ -31,6 +32,7 @@ class ProgressTable:
         self.states: dict[int, State] = {}
         self.names: dict[int, str] = {}  # of the tasks
         self.attempts: dict[int, str] = {}  # the newest one of each task that was announced
+        self.printed: dict[int, float] = {}  # when a log got the newest line about a task
         self.live = Live(self, console=console, transient=True) if is_live(console) else None
 
     def __enter__(self) -> Self:
@@ -43,13 +45,23 @@ class ProgressTable:
             self.live.stop()
 
     def report(self, number: int, state: State) -> None:
-        """A node sent its state; the first one of an attempt is an event."""
+        """A node sent its state; the first one of an attempt is an event. A log tells how far it is each `EVERY`."""
         self.states[number] = state
         if self.attempts.get(number) != state.attempt:
             again = "again " if number in self.attempts else ""
             self.attempts[number] = state.attempt
-            if self.live is None:
-                self.note(f"started {again}on {state.node}: {self.names[number]}")
+            self._log(number, f"started {again}on {state.node}: {self.names[number]}")
+        elif time.monotonic() - self.printed.get(number, self.start) >= EVERY:
+            line = state.line
+            share = "" if line.share is None else f"{line.share:.0%}"
+            parts = (f"{line.name}, {line.position}", line.phase, share, line.note, line.left)
+            self._log(number, " · ".join(part for part in parts if part))
+
+    def _log(self, number: int, text: str) -> None:
+        """Print a line about a task where no table shows it."""
+        self.printed[number] = time.monotonic()
+        if self.live is None:
+            self.note(text)
 
     def ended(self, number: int) -> None:
         """No node executes the task any more."""

@@ -257,7 +257,8 @@ def threads(count: int, work: Callable[[Thread], torch.Tensor]) -> list[torch.Te
 @pytest.mark.parametrize(("levels", "n_rows"), [(2, 5), (1000, 5), (2, 2)])  # fewer rows than ranks, too
 def test_the_best_of_all_labels_are_kept_ties_by_lower_id(levels: int, n_rows: int) -> None:
     rng, n_labels, size = np.random.default_rng(levels), 13, 4
-    whole = torch.from_numpy(rng.integers(0, levels, (n_rows, n_labels)).astype(np.float32))
+    whole = -torch.from_numpy(rng.integers(-1, levels - 1, (n_rows, n_labels)).astype(np.float32))  # 0 is −0.0
+    whole[:, ::2] += 0.0  # here it is 0.0
     whole[0] = -torch.inf  # no label is reached
     best = torch.from_numpy(np.argsort(-whole.numpy(), axis=1, kind="stable")[:, :size].copy())
     expected = torch.zeros(whole.shape, dtype=torch.bool).scatter_(1, best, True) & (whole > -torch.inf)

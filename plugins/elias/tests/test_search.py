@@ -59,6 +59,7 @@ def test_shortlist_is_the_brute_force_one(seed: int, ties: bool, size: int, sort
         shown = found.labels[row][found.labels[row] < 9].tolist()
         assert sorted(shown) == sorted(known[row])
         check_paths(found, row, shown, known[row], clusters, scores, entries, values)
+        assert found.scores[row].tolist() == [known[row].get(label, -np.inf) for label in found.labels[row].tolist()]
         true = batch.true_labels[batch.true_indptr[row] : batch.true_indptr[row + 1]]
         assert found.targets[row].tolist() == [label in true.tolist() for label in found.labels[row].tolist()]
         paths = found.true_paths[batch.true_indptr[row] : batch.true_indptr[row + 1]].tolist()

@@ -18,7 +18,7 @@ from xmcbench_elias.network.exchanges import all_rows
 from xmcbench_elias.network.model import log_cluster_scores
 from xmcbench_elias.network.sharded import Shard, ShardedModel
 from xmcbench_elias.search.kernels import top_clusters
-from xmcbench_elias.search.search import Shortlist, beam_search, path_scores, shortlist
+from xmcbench_elias.search.search import Shortlist, beam_search, shortlist
 
 
 def shortlist_size(model: ShardedModel, clusters: Tensor, size: int) -> int:
@@ -42,13 +42,11 @@ def divided_shortlist(
     short = shortlist(clusters, log_clusters.detach(), *index, size, model.n_labels, batch)
     if size == min(clusters.shape[1] * model.width, model.shard.n_labels):  # of all labels that the beams lead to
         return short
-    rows = torch.arange(len(clusters), device=clusters.device)[:, None].expand_as(short.paths)
-    scores = path_scores(log_clusters.detach(), clusters, log_entries.detach(), rows, short.paths)
-    valid = short.labels < model.n_labels
-    kept = among_best(torch.where(valid, scores, -torch.inf), short.labels, size, model.shard)
+    kept = among_best(short.scores, short.labels, size, model.shard)
     return Shortlist(
         torch.where(kept, short.labels, model.n_labels),
         torch.where(kept, short.paths, 0),
+        torch.where(kept, short.scores, -torch.inf),
         short.targets & kept,
         short.true_paths,
     )
@@ -57,27 +55,23 @@ def divided_shortlist(
 def among_best(scores: Tensor, labels: Tensor, size: int, shard: Shard) -> Tensor:
     """(n, k) bool: which of this process's labels are among the `size` best of all (ties: lower id first).
 
-    For its share of the rows, each process finds the lowest score of these labels, and the largest id with that score.
-    scores : (n, k ≤ size) −inf at padding. labels : (n, k) int64, numbers of this process's model.
+    For its share of the rows, each process finds the last of these labels in one order of whole numbers.
+    scores : (n, k ≤ size) float32, −inf at padding. labels : (n, k) int64, numbers of this process's model.
     """
-    ranks, empty, n_rows = shard.ranks, (0, size - scores.shape[1]), len(scores)
+    ranks, n_rows = shard.ranks, len(scores)
     shares = [shard.rows_of(n_rows, rank) for rank in range(ranks.count)]
-    of_rows = ranks.dealt(F.pad(scores, empty, value=-torch.inf), shares).permute(1, 0, 2).flatten(1)
-    worst = of_rows.kthvalue(of_rows.shape[1] - size + 1, dim=1, keepdim=True).values
-    # torch sums bools into int32 faster than into int64, its default
-    room = size - (of_rows > worst).sum(dim=1, keepdim=True, dtype=torch.int32)
-    is_tie = (of_rows == worst) & (of_rows > -torch.inf)
-    has_many_ties = (is_tie.sum(dim=1, keepdim=True, dtype=torch.int32) > room).any()
-    own = shares[ranks.rank]
-    worst = all_rows(worst, own, n_rows, ranks)
-    kept = (scores > -torch.inf) & (scores >= worst)
-    if bool(ranks.largest(has_many_ties.to(torch.int32))):
-        ids = shard.global_ids(labels)
-        dealt = ranks.dealt(F.pad(ids, empty, value=shard.n_labels).to(torch.int32), shares)
-        ties = torch.where(is_tie, dealt.permute(1, 0, 2).flatten(1), shard.n_labels)
-        last = ties.sort(dim=1).values.gather(1, room.long() - 1)
-        kept &= (scores > worst) | (ids <= all_rows(last, own, n_rows, ranks))
-    return kept
+    keys = ordered(scores, shard.global_ids(labels))
+    padded = F.pad(keys, (0, size - keys.shape[1]), value=torch.iinfo(torch.int64).min)
+    of_rows = ranks.dealt(padded, shares).permute(1, 0, 2).flatten(1)
+    last = of_rows.kthvalue(of_rows.shape[1] - size + 1, dim=1, keepdim=True).values
+    return (scores > -torch.inf) & (keys >= all_rows(last, shares[ranks.rank], n_rows, ranks))
+
+
+def ordered(scores: Tensor, ids: Tensor) -> Tensor:
+    """int64 numbers in the order of float32 scores, those of equal scores from the highest id to the lowest."""
+    bits = (scores + 0.0).view(torch.int32)  # −0.0 + 0.0 is 0.0
+    ascending = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # of negative numbers all bits but the sign are the other way round
+    return (ascending.long() << 32) - ids
 
 
 @torch.no_grad()
@@ -91,11 +85,9 @@ def by_processes(model: ShardedModel, embedding: Tensor, k: int, beam: int, size
     log_entries = model.log_entries()
     no_labels = embedded_batch(n_rows, str(embedding.device))
     short = divided_shortlist(model, clusters, log_clusters, log_entries, size, no_labels)
-    of_rows = torch.arange(n_rows, device=embedding.device)[:, None].expand_as(short.paths)
-    log_paths = path_scores(log_clusters, clusters, log_entries, of_rows, short.paths)
     z = gather_dot(embedding, model.label_weight, model.label_bias, short.labels)
     ids = torch.where(short.labels < model.n_labels, shard.global_ids(short.labels), PAD)
-    p = (log_paths + F.logsigmoid(z)).exp()
+    p = (short.scores + F.logsigmoid(z)).exp()
     k = min(k, shortlist_size(model, clusters, size))
     return merged(TopK.from_arrays(ids.cpu().numpy(), p.cpu().numpy(), k), k, shard)
 

@@ -32,12 +32,14 @@ class Shortlist:
     Attributes
     ----------
     labels : (n, K) int64, n_labels at padding. paths : (n, K) int64, position in the beam · width + column.
+    scores : (n, K) log s + log a of these paths, −inf at padding; no gradient.
     targets : (n, K) bool, True for true labels.
     true_paths : (nnz,) int64, the path to each true label, −1 if there is none.
     """
 
     labels: Tensor
     paths: Tensor
+    scores: Tensor
     targets: Tensor
     true_paths: Tensor
 
@@ -121,7 +123,8 @@ def _on_cpu(
 ) -> Shortlist:
     n = len(clusters)
     labels, paths = torch.empty(n, size, dtype=torch.int64), torch.empty(n, size, dtype=torch.int64)
-    out = labels, paths, torch.empty(n, size, dtype=torch.bool), torch.empty_like(batch.true_labels)
+    scores, targets = torch.empty(n, size, dtype=log_entries.dtype), torch.empty(n, size, dtype=torch.bool)
+    out = labels, paths, scores, targets, torch.empty_like(batch.true_labels)
     tensors = clusters.contiguous(), log_clusters.contiguous(), entries, log_entries
     beams = kernels.Beams(*(tensor.numpy() for tensor in tensors))
     truth = kernels.Truth(batch.true_indptr.numpy(), batch.true_labels.numpy())
@@ -146,7 +149,8 @@ def by_sorting(
     repeated[:, 1:] = labels[:, 1:] == labels[:, :-1]
     scores = torch.where(repeated | (labels == n_labels), -torch.inf, scores.gather(1, paths))
     by_best = scores.sort(dim=1, descending=True, stable=True)
-    valid = by_best.values[:, :size] > -torch.inf
+    shortlisted_scores = by_best.values[:, :size]
+    valid = shortlisted_scores > -torch.inf
     shortlisted = torch.where(valid, labels.gather(1, by_best.indices[:, :size]), n_labels)
     shortlisted_paths = torch.where(valid, paths.gather(1, by_best.indices[:, :size]), 0)
 
@@ -159,7 +163,7 @@ def by_sorting(
     reached = order.values[at] == true_keys
     true_paths = torch.where(reached, paths.reshape(-1)[order.indices[at]], -1)
     targets = torch.isin(rows[:, None] * wide + shortlisted, true_keys)
-    return Shortlist(shortlisted, shortlisted_paths, targets, true_paths)
+    return Shortlist(shortlisted, shortlisted_paths, shortlisted_scores, targets, true_paths)
 
 
 def path_scores(log_clusters: Tensor, clusters: Tensor, log_entries: Tensor, rows: Tensor, paths: Tensor) -> Tensor:
@@ -180,7 +184,5 @@ def score(model: EliasModel, embedding: Tensor, batch: Batch, beam: int, size: i
     log_clusters = log_cluster_scores(logits, model.alpha).gather(1, clusters)
     log_entries = model.log_entries()
     shortlisted = shortlist(clusters, log_clusters, model.entries, log_entries, size, model.n_labels, batch)
-    rows = torch.arange(batch.n_rows, device=clusters.device)[:, None].expand_as(shortlisted.paths)
-    log_paths = path_scores(log_clusters, clusters, log_entries, rows, shortlisted.paths)
     z = gather_dot(embedding, model.label_weight, model.label_bias, shortlisted.labels)
-    return shortlisted.labels, (log_paths + F.logsigmoid(z)).exp()
+    return shortlisted.labels, (shortlisted.scores + F.logsigmoid(z)).exp()

@@ -44,12 +44,14 @@ class Shortlists(NamedTuple):
     ----------
     labels, paths : (n, size) label ids, and path = position in the beam · width + column of `Beams.entries`; n_labels
         and 0 at padding.
+    scores : (n, size) of the scores' type: log scores of the paths, −inf at padding.
     targets : (n, size) bool, True for true labels.
     true_paths : (nnz,) path of each true label, −1 if no cluster of the beam leads to it.
     """
 
     labels: Any
     paths: Any
+    scores: Any
     targets: Any
     true_paths: Any
 
@@ -107,6 +109,7 @@ def shortlist_rows(beams: Any, truth: Any, size: int, n_labels: int, out: Any, w
             valid = k < len(chosen)
             out.labels[i, k] = chosen[k] if valid else n_labels
             out.paths[i, k] = path[chosen[k]] if valid else 0
+            out.scores[i, k] = best[chosen[k]] if valid else -np.inf
             out.targets[i, k] = is_true[chosen[k]] if valid else False
         best[touched[:n_touched]] = -np.inf
         for at in range(first, last):
