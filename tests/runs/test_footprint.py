@@ -12,7 +12,7 @@ import pytest
 
 from xmcbench.errors import XmcError
 from xmcbench.method import Facts, Footprint, Machine, MethodInfo, param
-from xmcbench.runs.footprint import ROW, advice, of_run, smaller_values, too_large
+from xmcbench.runs.footprint import COMPILING, ROW, advice, of_run, smaller_values, too_large
 from xmcbench.runs.spec import RunSpec
 
 GIB = 1 << 30
@@ -72,6 +72,18 @@ def test_a_runs_need_is_the_methods_and_the_data_and_the_predictions() -> None:
     assert need is not None
     assert need.memory == PROCESS + harness + 16 * GIB
     assert need.disk == 8000 + 100 * 200 + 7
+
+
+class Tiny(Greedy):
+    def footprint(self, data: Facts, machine: Machine) -> Any:
+        return Footprint(1)
+
+
+def test_the_first_run_on_a_machine_compiles() -> None:
+    tiny, greedy = of_run(spec(Tiny), DATA, MACHINE), of_run(spec(trees=1), DATA, MACHINE)
+    assert tiny is not None
+    assert greedy is not None
+    assert greedy.memory - tiny.memory == GIB - COMPILING
 
 
 def test_a_tuned_run_needs_what_its_largest_combination_needs() -> None:

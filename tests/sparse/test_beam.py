@@ -46,7 +46,7 @@ def plain_search(tree: SearchTree, weights: np.ndarray, x: np.ndarray, beam: int
 
 
 def find(trees: list[SearchTree], x: sp.csr_matrix, k: int, beam: int, power: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    return search(trees, x, k, beam=beam, power=power)
+    return search(trees, Csr.of(x), k, beam=beam, power=power)
 
 
 def some_rows(n: int, seed: int = 1) -> sp.csr_matrix:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench.sparse.csr import Csr
+from xmcbench.sparse.csr import Csr, of_unit_length, unit_rows
 
 
 def example() -> sp.csr_matrix:
@@ -32,3 +32,13 @@ def test_arrays_have_the_types_of_kernels_whatever_the_matrix_has(index: type) -
         assert [array.dtype for array in arrays] == [np.int64, np.int32, np.float32]
         assert [array.tolist() for array in arrays] == [[0, 1, 3, 3], [1, 0, 2], [2, 1, 3]]
     assert all(array.flags.writeable for array in Csr.stored(matrix))
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_unit_rows_are_the_same_with_and_without_scipy(index: type) -> None:
+    matrix = example()
+    matrix.indptr = matrix.indptr.astype(index)
+    expected, rows = Csr.of(unit_rows(matrix)), of_unit_length(Csr.of(matrix))
+    assert all(np.array_equal(a, b) for a, b in zip(rows, expected, strict=True))
+    assert matrix.data.tolist() == [2, 1, 3]
+    assert not any(array.flags.writeable for array in rows)

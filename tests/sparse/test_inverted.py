@@ -122,7 +122,7 @@ def test_all_labels_equal_a_full_sort(n: int, d: int, n_labels: int, data: st.Da
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
     weights = sp.csr_matrix(rng.integers(-1, 2, (n_labels, d + 1)).astype(np.float32))
     features = sp.csr_matrix(rng.integers(0, 3, (n, d)).astype(np.float32))
-    ids, margins = best_labels(InvertedWeights.of(weights, bias=2.0), features, k)
+    ids, margins = best_labels(InvertedWeights.of(weights, bias=2.0), Csr.of(features), k)
     full = features.toarray() @ weights.toarray()[:, :d].T + 2 * weights.toarray()[:, d]
     expected = np.argsort(-full, axis=1, kind="stable")[:, :k]
     assert np.array_equal(ids, expected)
@@ -132,10 +132,11 @@ def test_all_labels_equal_a_full_sort(n: int, d: int, n_labels: int, data: st.Da
 def test_threads_change_no_margin() -> None:
     weights = InvertedWeights.of(sp.random(50, 31, 0.5, "csr", random_state=0, dtype=np.float32))
     features = sp.random(33, 30, 0.5, "csr", random_state=1, dtype=np.float32)
-    many = best_labels(weights, features, 9)
+    rows = Csr.of(features)
+    many = best_labels(weights, rows, 9)
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        assert all(np.array_equal(a, b) for a, b in zip(many, best_labels(weights, features, 9), strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(many, best_labels(weights, rows, 9), strict=True))
     finally:
         numba.set_num_threads(before)

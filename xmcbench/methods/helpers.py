@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from xmcbench.checkpoints import Checkpoints
     from xmcbench.context import RunContext
+    from xmcbench.sparse.csr import Csr
 
 Best = tuple[NDArray[np.int32], NDArray[np.float32]]
 Arrays = dict[str, NDArray[Any]]
@@ -48,23 +49,22 @@ def features_of(name: str, inputs: Inputs, width: int) -> sp.csr_matrix:
     return inputs.features
 
 
-def predict_in_parts(
-    features: sp.csr_matrix, k: int, size: int, best: Callable[[sp.csr_matrix], Best], ctx: RunContext
-) -> TopK:
+def predict_in_parts(features: sp.csr_matrix, k: int, size: int, best: Callable[[Csr], Best], ctx: RunContext) -> TopK:
     """Call `best` for `size` rows at a time; Ctrl-C and the deadline are checked between calls.
 
     Parameters
     ----------
-    best : maps (m, d) rows of L2 norm one to (m, k) label ids and scores in the order of `TopK`.
+    features : (n, d) CSR with sorted indices.
+    best : maps m rows of L2 norm one to (m, k) label ids and scores in the order of `TopK`.
     """
-    from xmcbench.sparse.csr import unit_rows
+    from xmcbench.sparse.csr import Csr, of_unit_length
 
     n = features.shape[0]
     ids, scores = np.full((n, k), PAD, np.int32), np.full((n, k), -np.inf, np.float32)
     for start in range(0, n, size):
         block = slice(start, start + size)
         rows = features[block] if n > size else features  # slicing in scipy takes a tenth of the time of a query
-        ids[block], scores[block] = best(unit_rows(rows))
+        ids[block], scores[block] = best(of_unit_length(Csr.of(rows)))
         ctx.progress(min(start + size, n), n)
     return TopK(ids, scores)
 

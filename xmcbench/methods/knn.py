@@ -23,8 +23,6 @@ from xmcbench.reasons import Reason, Step, step
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
-
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
     from xmcbench.sparse.csr import Csr
@@ -133,7 +131,6 @@ class Knn:
 
     def predict(self, inputs: Inputs, k: int, ctx: RunContext) -> TopK:
         """The k labels with most votes; `ctx.query["neighbours"]` overrides the number of neighbours."""
-        from xmcbench.sparse.csr import Csr
         from xmcbench.sparse.inverted import nearest
 
         if (rows := self.rows) is None or (labels := self.labels) is None:
@@ -142,25 +139,28 @@ class Knn:
         count = min(int(ctx.query.get("neighbours", self.params.neighbours)), rows.size)
         k = min(k, labels.size)
 
-        def best(queries: sp.csr_matrix) -> Best:
-            if self.params.similarity == "bm25":
-                queries.data.clip(min=0, out=queries.data)
-            return nearest(labels, votes(*nearest(rows, Csr.of(queries), count), self.params.power), k)
+        def best(queries: Csr) -> Best:
+            return nearest(labels, votes(*nearest(rows, self._weighted(queries), count), self.params.power), k)
 
         return predict_in_parts(features, k, ROWS, best, ctx)
 
+    def _weighted(self, queries: Csr) -> Csr:
+        """Rows of unit length as the index takes them; BM25 counts no negative values."""
+        from xmcbench.sparse.csr import read_only
+
+        is_bm25 = self.params.similarity == "bm25"
+        return queries._replace(data=read_only(queries.data.clip(min=0))) if is_bm25 else queries
+
     def explain(self, inputs: Inputs, labels: Sequence[int], ctx: RunContext) -> list[list[Step]]:
         """The nearest training rows that have each label, with their votes."""
-        from xmcbench.sparse.csr import Csr, unit_rows
+        from xmcbench.sparse.csr import Csr, of_unit_length
         from xmcbench.sparse.inverted import nearest, weights_of
 
         if (rows := self.rows) is None or (index := self.labels) is None:
             raise not_fitted("knn", "explain")
-        queries = unit_rows(features_of("knn", inputs, rows.width))
-        if self.params.similarity == "bm25":
-            queries.data.clip(min=0, out=queries.data)
+        queries = self._weighted(of_unit_length(Csr.of(features_of("knn", inputs, rows.width))))
         count = min(int(ctx.query.get("neighbours", self.params.neighbours)), rows.size)
-        ids, similarities = nearest(rows, Csr.of(queries), count)
+        ids, similarities = nearest(rows, queries, count)
         voting = votes(ids, similarities, self.params.power)
         explained = []
         for label in labels:

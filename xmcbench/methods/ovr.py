@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
+    from xmcbench.sparse.csr import Csr
     from xmcbench.sparse.inverted import InvertedWeights
 
 BLOCK_WORK = 10_000_000_000  # stored features × labels per checkpoint: half a minute on two cores
@@ -162,7 +163,7 @@ class Ovr:
         features = features_of("ovr", inputs, len(weights.by_feature.indptr) - 1)
         k = min(k, len(self.labels))
 
-        def best(rows: sp.csr_matrix) -> Best:
+        def best(rows: Csr) -> Best:
             positions, scores = best_labels(weights, rows, k)
             return self.labels[positions], scores
 

@@ -12,7 +12,7 @@ rows are searched one by one in the calling thread, which saves starting threads
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import get_num_threads, njit
@@ -22,9 +22,6 @@ from xmcbench.sparse.chunked import Chunks, Row, add_margins, room_for
 from xmcbench.sparse.csr import Csr, row_of
 from xmcbench.sparse.shares import run_shares
 from xmcbench.sparse.topk import best_first
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 FEW = 8  # batches of at most this many rows are searched in one thread
 MANY, SHARES = 512, 4  # from so many rows on, so many shares of each thread
@@ -74,13 +71,13 @@ class Visits(NamedTuple):
 
 
 def search(
-    trees: Sequence[SearchTree], features: sp.csr_matrix, k: int, *, beam: int, power: int
+    trees: Sequence[SearchTree], x: Csr, k: int, *, beam: int, power: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The k labels of largest mean score of each row, among those below the `beam` best nodes of every level.
 
     Parameters
     ----------
-    features : (n, d) CSR float32, scaled as in training, sorted indices.
+    x : n rows, scaled as in training, sorted indices.
     power : p of the module's formula, 2 or 3.
 
     Returns
@@ -88,9 +85,8 @@ def search(
     ids : (n, k) int32, score descending then id ascending, −1 where fewer labels are reached.
     scores : (n, k) float32 in [0, 1], −inf at padding.
     """
-    n = features.shape[0]
+    n = len(x.indptr) - 1
     ids, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-    x = Csr.of(features)
     trees = [tree for tree in trees if len(tree.labels)]
     if not (trees and n and k):
         return ids, scores

@@ -68,6 +68,13 @@ def unit_rows(features: sp.csr_matrix | NDArray[Any]) -> sp.csr_matrix:
     return rows
 
 
+def of_unit_length(rows: Csr) -> Csr:
+    """Rows of L2 norm one, as `unit_rows`, without a matrix of scipy: that takes a tenth to a third of a query."""
+    data = rows.data.copy()
+    scale_rows(rows.indptr, data)
+    return rows._replace(data=read_only(data))
+
+
 @njit(cache=True, nogil=True)
 def row_squares(indptr: Any, data: Any) -> Any:
     """(n,) float64: squared L2 norms of rows."""

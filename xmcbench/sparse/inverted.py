@@ -179,26 +179,24 @@ def _collect(columns: Any, index: Any, z: Any, hits: Any, hit_sums: Any) -> int:
     return n_hits
 
 
-def best_labels(
-    weights: InvertedWeights, features: sp.csr_matrix, k: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def best_labels(weights: InvertedWeights, x: Csr, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The k labels of largest margin z = w·x + bias of each row.
 
     Parameters
     ----------
-    features : (n, d) CSR float32, scaled as in training.
+    x : n rows, scaled as in training.
     k : at most P.
 
     Returns
     -------
     ids : (n, k) int32 in 0 … P − 1, margin descending, then id ascending. margins : (n, k) float32.
     """
-    n, n_labels = features.shape[0], len(weights.bias)
+    n, n_labels = len(x.indptr) - 1, len(weights.bias)
     ids, margins = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     if n and k:
         scratch = np.empty((min(get_num_threads(), n), n_labels), np.float32)
         label_ids = np.arange(n_labels, dtype=np.int32)
-        arguments = (Csr.of(features), *weights, label_ids, scratch, ids, margins)
+        arguments = (x, *weights, label_ids, scratch, ids, margins)
         run_shares(_score_share, len(scratch), *arguments)
     return ids, margins
 

@@ -14,6 +14,7 @@ from xmcbench.methods.sizes import (
     rows_per_label,
 )
 
+COMPILING = 215 << 20  # bytes while the first run on a machine compiles training and search; measured on tiny data
 WORKING = 50 << 20  # bytes of a search call of 2,048 rows, and of the weights in work before they are pruned
 
 
@@ -22,7 +23,7 @@ def footprint(params: Any, data: Facts, machine: Machine) -> Footprint:
 
     Centroids are in files where they are large, which counts as disk. In training, a thread copies the rows of a node,
     and the first levels have all rows below few nodes. The weights of a tree exist twice when its levels are joined,
-    and then once more in the order of the search.
+    and then once more in the order of the search. Small data take less than what the compiler holds once.
     """
     centroids, in_files = centroid_bytes(data)
     per_tree = int(labels_with_rows(data) * weights_per_label(params, data))
@@ -31,7 +32,7 @@ def footprint(params: Any, data: Facts, machine: Machine) -> Footprint:
     training = copies + 24 * per_tree + PER_WEIGHT * per_tree * (params.trees - 1) + 32 * data.pairs
     scratch = 8 * machine.threads * data.n_features * min(params.arity, 100)
     memory = 4 * data.entries + centroids + max(clustering, training) + scratch + WORKING
-    return Footprint(memory=memory, disk=(PER_WEIGHT + 8) * per_tree * params.trees + in_files)
+    return Footprint(memory=max(memory, COMPILING), disk=(PER_WEIGHT + 8) * per_tree * params.trees + in_files)
 
 
 def weights_per_label(params: Any, data: Facts) -> float:

@@ -24,12 +24,11 @@ from xmcbench.npz_files import read_npz
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
-
     from xmcbench.context import RunContext
     from xmcbench.method import Facts
     from xmcbench.reasons import Step
     from xmcbench.sparse.beam import SearchTree
+    from xmcbench.sparse.csr import Csr
 
 PARABEL = (
     "@inproceedings{prabhu2018parabel, title={Parabel: Partitioned Label Trees for Extreme Classification "
@@ -124,7 +123,7 @@ class Tree:
         beam, power = int(ctx.query.get("beam", self.params.beam)), self.params.power
         k = min(k, len(self.trees[0].labels))
 
-        def best(rows: sp.csr_matrix) -> Best:
+        def best(rows: Csr) -> Best:
             return search(self.trees, rows, k, beam=beam, power=power)
 
         return predict_in_parts(features, k, ROWS, best, ctx)
