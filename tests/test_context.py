@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmcbench.context import FailSafeReporter, Reporter, RunContext
-from xmcbench.errors import TimeLimit
+from xmcbench.errors import TimeLimit, WriteError
 
 
 @pytest.fixture
@@ -123,3 +123,15 @@ def test_a_stop_passes_a_fail_safe_reporter() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         FailSafeReporter(Stopped()).phase("fit")
+
+
+def test_a_part_has_a_folder_of_its_own_and_the_seeds_of_the_whole(ctx: RunContext) -> None:
+    part = ctx.part("ranker/trees", notes={})
+    assert part.folder == ctx.folder / "ranker" / "trees"
+    assert part.folder.is_dir()
+    assert ctx.part("ranker/trees").seed("x") == ctx.seed("x")
+    part.note("levels", 3)
+    assert not ctx.notes
+    (ctx.folder / "file").touch()
+    with pytest.raises(WriteError, match=r"file: can't write"):
+        ctx.part("file")

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xmcbench.checkpoints import Checkpoints, rejected
-from xmcbench.errors import TimeLimit, explain
+from xmcbench.errors import TimeLimit, cannot_write, explain
 from xmcbench.escaping import plain_text
 from xmcbench.memory import trim
 from xmcbench.method import TrainData
@@ -114,6 +114,18 @@ class RunContext:
 
     def __post_init__(self) -> None:
         self.checkpoints = Checkpoints(self.folder / "checkpoints", self.identity, self.reject)
+
+    def part(self, name: str, **changes: Any) -> RunContext:
+        """The context of a fit within this one, with other attributes and a folder of its own, which is made.
+
+        WriteError if it can't be made.
+        """
+        folder = self.folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        return replace(self, folder=folder, **changes)
 
     def seed(self, purpose: str) -> int:
         """A seed below 2³¹ that depends only on the run's seed and on `purpose`."""

@@ -132,3 +132,11 @@ def test_other_names_have_checkpoints_of_their_own(tmp_path: Path) -> None:
     first = Linear.fit(("all",), TRAIN.rows(slice(0, 100)), ctx, "ranker")
     second = Linear.fit(("all",), TRAIN, ctx, "ranker-again")
     assert not np.array_equal(first.predict("all", TEST, 5, ctx).scores, second.predict("all", TEST, 5, ctx).scores)
+
+
+def test_large_centroids_are_in_files_of_each_kinds_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory = Linear.fit(("trees",), TRAIN, RunContext(tmp_path / "memory"), "ranker")
+    monkeypatch.setattr("xmcbench.sparse.centroids.IN_MEMORY", 0)
+    ctx = RunContext(tmp_path / "files")
+    in_files = Linear.fit(("trees",), TRAIN, ctx, "ranker")
+    assert same(in_files.predict("trees", TEST, 10, ctx), in_memory.predict("trees", TEST, 10, ctx))

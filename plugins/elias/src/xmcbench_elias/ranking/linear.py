@@ -52,7 +52,7 @@ class Linear:
         linear = cls({kind: method_of(kind, train.n_labels) for kind in which})
         for kind, method in linear.methods.items():
             # Separate phases and notes, so that those of the method are not recorded as ELIAS's.
-            method.fit(train, replace(ctx, folder=ctx.folder / f"{name}-{kind}", phases={}, notes={}))
+            method.fit(train, ctx.part(f"{name}-{kind}", phases={}, notes={}))
         return linear
 
     def predict(self, kind: str, inputs: Inputs, k: int, ctx: RunContext) -> TopK:

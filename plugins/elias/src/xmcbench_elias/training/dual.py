@@ -145,7 +145,7 @@ class DualTraining:
         return self._run("dual, all rows", self.rows, self.has_rows, params)
 
     def _run(self, name: str, rows: PreparedRows, has_rows: NDArray[np.bool_], params: ance.Settled) -> Dual:
-        ctx = replace(self.ctx, folder=self.ctx.folder / name.replace(", ", "-").replace(" ", "-"))
+        ctx = self.ctx.part(name.replace(", ", "-").replace(" ", "-"))
         Training(self.model, rows.rows, rows.data.labels, params, has_rows, ctx).run()
         embeddings = self.model.embed_labels(ctx.device, ctx.progress)
         phi = embed(self.model.encoder, rows.subset(spread(len(rows.rows), SAMPLE)).rows, ctx.device)
