@@ -81,14 +81,17 @@ class _LogEntries(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, filled: Tensor, log_beta: Tensor, ranks: Ranks, empty: float) -> Tensor:
         out = torch.where(filled, logits, empty)
-        largest = ranks.largest(out.amax(dim=1, keepdim=True))
+        own_largest = out.amax(dim=1, keepdim=True)
         # MKL takes several times as long for an exponential that underflows
-        share = (out - largest).clamp_(min=LEAST).exp_().mul_(filled)
-        total = ranks.sum(share.sum(dim=1, keepdim=True))
+        share = (out - own_largest).clamp_(min=LEAST).exp_().mul_(filled)
+        # One exchange for both: a sum over another process's largest is brought to that of all.
+        theirs = ranks.stacked(torch.cat([own_largest, share.sum(dim=1, keepdim=True)], dim=1))
+        largest = theirs[:, :, :1].amax(dim=0)
+        total = (theirs[:, :, 1:] * (theirs[:, :, :1] - largest).exp()).sum(dim=0)
         out += log_beta - largest - total.log()
         is_free = (out <= 0) & filled
         ctx.ranks = ranks
-        ctx.save_for_backward(share.div_(total), is_free)
+        ctx.save_for_backward(share.mul_((own_largest - largest).exp() / total), is_free)
         return torch.where(filled, out.clamp_(max=0), empty)
 
     @staticmethod
