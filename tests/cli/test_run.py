@@ -317,16 +317,16 @@ def test_a_dry_run_shows_the_plan_with_memory_and_runs_nothing(tmp_path: Path) -
 
 
 def test_what_does_not_fit_is_skipped_with_a_reason_and_the_others_run(tmp_path: Path) -> None:
-    done = run("tree", "--memory", "200M", cwd=tmp_path)
+    done = run("tree", "--memory", "300M", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {r["method"]["name"]: r["status"] for r in records(tmp_path)} == {"tree": "skipped", "popularity": "ok"}
     (skipped,) = [r for r in records(tmp_path) if r["status"] == "skipped"]
     assert re.fullmatch(
-        r"needs about \d+ MiB of memory, and 200 MiB are the limit \(--memory\); no parameter lowers that enough: "
+        r"needs about \d+ MiB of memory, and 300 MiB are the limit \(--memory\); no parameter lowers that enough: "
         "use fewer rows or labels, or another machine",
         skipped["reason"],
     )
-    assert skipped["limits"] == {"memory_bytes": 200 << 20, "time_seconds": None}
+    assert skipped["limits"] == {"memory_bytes": 300 << 20, "time_seconds": None}
     wrong = run("tree", "--memory", "many", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "--memory 'many' is no size" in wrong.stderr
