@@ -42,6 +42,8 @@ def answer(model_folder: str, rows_file: str, k: int, started: float) -> dict[st
             model.predict(features=features[row], k=k)
             taken.append(1000 * (time.perf_counter() - start))
             first = first or time.time() - started
+        print("answered", flush=True)
+        sys.stdin.readline()  # all answers are given
         return {"first": first, "ms": taken, **memory()}
 
 
@@ -69,10 +71,25 @@ def together(folder: Path, rows: Path, k: int, processes: int) -> dict[str, floa
     command = [sys.executable, __file__, str(folder), "--rows-file", str(rows), "--k", str(k)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = [
-        subprocess.Popen([*command, "--started", str(time.time())], stdout=subprocess.PIPE, env=environment, text=True)
+        subprocess.Popen(
+            [*command, "--started", str(time.time())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
         for _ in range(processes)
     ]
-    outputs = [process.communicate()[0] for process in running]
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("measure\n")
+        process.stdin.flush()
+    outputs = [process.stdout.readline() for process in running if process.stdout is not None]
+    for process in running:  # they share pages as long as all of them are there
+        process.communicate()
     if any(process.returncode for process in running):
         raise SystemExit(f"{folder}: a process failed")
     found = [json.loads(output) for output in outputs]
@@ -97,7 +114,8 @@ def main() -> None:
     parser.add_argument("--started", type=float, default=0.0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rows_file:
-        print(json.dumps(answer(str(options.models[0]), options.rows_file, options.k, options.started)))
+        print(json.dumps(answer(str(options.models[0]), options.rows_file, options.k, options.started)), flush=True)
+        sys.stdin.read()  # until the others are measured
         return
     from xmcbench.data import load
     from xmcbench.models.card import read_card

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xmcbench.files import write_npz
 from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData, check_bounds, param
 from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
-from xmcbench.npz_files import read_npz
+from xmcbench.npz_files import map_npz
 from xmcbench.reasons import Reason, Step, step
 from xmcbench.topk import TopK
 
@@ -181,11 +181,11 @@ class Knn:
         write_npz(folder / "knn.npz", arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; DataError if the file is missing or damaged."""
+        """Map what `save` wrote; DataError if the file is missing or damaged."""
         from xmcbench.sparse.inverted import InvertedIndex
 
         path = folder / "knn.npz"
-        arrays = read_npz(path)
+        arrays = map_npz(path)
         try:
             self.rows, self.labels = (
                 InvertedIndex(*(arrays[f"{name}_{part}"] for part in InvertedIndex._fields))

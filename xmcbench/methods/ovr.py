@@ -25,7 +25,7 @@ from xmcbench.methods.helpers import (
     not_fitted,
     predict_in_parts,
 )
-from xmcbench.npz_files import read_npz
+from xmcbench.npz_files import map_npz
 from xmcbench.reasons import Step, step, unknown_label
 from xmcbench.topk import TopK
 
@@ -195,12 +195,12 @@ class Ovr:
         write_npz(folder / "ovr.npz", arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; DataError if the file is missing or damaged."""
+        """Map what `save` wrote; DataError if the file is missing or damaged."""
         from xmcbench.sparse.csr import Csr
         from xmcbench.sparse.inverted import InvertedWeights
 
         path = folder / "ovr.npz"
-        arrays = read_npz(path)
+        arrays = map_npz(path)
         try:
             by_feature = Csr(*(arrays[name] for name in ("indptr", "indices", "data")))
             self.weights, self.labels = InvertedWeights(by_feature, arrays["bias"]), arrays["labels"]

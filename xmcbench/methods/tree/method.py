@@ -20,7 +20,7 @@ from xmcbench.files import write_npz
 from xmcbench.method import Footprint, Inputs, Machine, MethodInfo, TrainData
 from xmcbench.methods.helpers import Best, features_of, not_a_model, not_fitted, predict_in_parts
 from xmcbench.methods.tree.params import PRESETS, TreeParams, check, params_of
-from xmcbench.npz_files import read_npz
+from xmcbench.npz_files import map_npz
 from xmcbench.topk import TopK
 
 if TYPE_CHECKING:
@@ -150,12 +150,12 @@ class Tree:
         write_npz(folder / "tree.npz", arrays, compressed=False)
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote; DataError if the file is missing or damaged."""
+        """Map what `save` wrote; DataError if the file is missing or damaged."""
         from xmcbench.sparse.beam import SearchTree
         from xmcbench.sparse.chunked import Chunks
 
         path = folder / "tree.npz"
-        arrays = read_npz(path)
+        arrays = map_npz(path)
         try:
             count, self.n_features, self.n_labels = arrays["sizes"].tolist()
             self.trees = [
