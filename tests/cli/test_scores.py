@@ -96,7 +96,7 @@ def test_what_was_written_is_what_runs_gave(made: Path) -> None:
     for name, score in tree.metrics.items():
         values = [run[name] for run in by_seed]
         assert score.value == values[0]
-        assert score.tolerance == pytest.approx(max(0.001, 2 * statistics.stdev(values)))
+        assert score.tolerance == pytest.approx(max(0.005, 2 * statistics.stdev(values)))
     assert {score.tolerance for score in popularity.metrics.values()} == {1e-9}
 
 

@@ -37,7 +37,7 @@ def test_a_deterministic_method_has_no_room() -> None:
 def test_three_seeds_give_the_tolerance() -> None:
     seeds = [record(0.50, seed=0), record(0.52, seed=1), record(0.48, seed=2)]
     assert tolerance_of(seeds[0], "P@1", seeds) == pytest.approx(0.04)
-    assert tolerance_of(seeds[0], "P@1", seeds[:2]) == 0.001
+    assert tolerance_of(seeds[0], "P@1", seeds[:2]) == 0.005
     assert compare(seeds[0], record(0.47), seeds)[0].verdict == "OK"
 
 
@@ -65,4 +65,4 @@ def test_seeds_of_a_tuned_run_are_one_family_whatever_each_chose() -> None:
     seeds = [tuned(0.50, 0, 1.0, usual), tuned(0.52, 1, 3.0, usual), tuned(0.48, 2, 0.3, usual)]
     assert compare(seeds[0], seeds[1], seeds)[0].tolerance == pytest.approx(0.04)
     others = [*seeds[:2], tuned(0.48, 2, 1.0, [1.0, 9.0])]
-    assert compare(seeds[0], seeds[1], others)[0].tolerance == 0.001
+    assert compare(seeds[0], seeds[1], others)[0].tolerance == 0.005

@@ -50,9 +50,9 @@ def test_the_lowest_seed_is_expected_and_all_give_the_tolerance() -> None:
     assert entry.metrics == {"P@1": Score(0.50, pytest.approx(0.04), 1)}  # a metric without a value is not expected
 
 
-def test_a_deterministic_method_has_no_room_and_a_single_seed_a_tenth_of_a_point() -> None:
+def test_a_deterministic_method_has_no_room_and_a_single_seed_half_a_point() -> None:
     found, _ = expected_of([record("popularity", 0, 0.3), record("tree", 0, 0.5)])
-    assert [entry.metrics["P@1"].tolerance for entry in found] == [1e-9, 0.001]
+    assert [entry.metrics["P@1"].tolerance for entry in found] == [1e-9, 0.005]
 
 
 def test_of_two_versions_or_contents_the_newest_counts() -> None:

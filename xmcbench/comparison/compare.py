@@ -20,7 +20,7 @@ from xmcbench.records.record import Metric, Record
 
 OK, OKISH, IMPROVED, FAIL, UNKNOWN = "OK", "OKISH", "IMPROVED", "FAIL", "UNKNOWN"
 EXACT = 1e-9  # tolerance of a deterministic CPU method, whose runs differ only by rounding
-SMALLEST = 0.001  # smallest tolerance of all others: a tenth of a point
+SMALLEST = 0.005  # smallest tolerance of all others: another processor's rounding moved `elias` by 0.46 points
 SEEDS = 3  # number of seeds from which on their spread gives the tolerance
 
 
@@ -96,7 +96,7 @@ def mismatch(expected: Scores, got: Scores) -> str:
 
 
 def tolerance_of(expected: Record, name: str, family: Iterable[Record]) -> float:
-    """1e-9 for a deterministic method on a CPU (or for fixed predictions, which have no device), else max(0.001, twice
+    """1e-9 for a deterministic method on a CPU (or for fixed predictions, which have no device), else max(0.005, twice
     the standard deviation over seeds)."""
     if expected.method.deterministic and expected.environment.device in ("cpu", None):
         return EXACT
