@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_stopping import SLEEP
 from tests.screens import Screen
 
 PROGRAM = """
@@ -148,7 +149,7 @@ def test_a_terminal_that_gets_narrower_and_wider_stays_clean(opened: Callable[..
     ("end", "code", "last"),
     [
         ("raise DataError('a fault')", 4, "error: a fault"),
-        ("time.sleep(60)", 130, "interrupted; run the same command again: downloads and runs resume"),
+        (SLEEP, 130, "interrupted; run the same command again: downloads and runs resume"),
     ],
     ids=["exception", "Ctrl-C"],
 )
@@ -168,11 +169,13 @@ def test_an_error_and_a_stop_leave_a_clean_terminal(
 
 
 def test_a_second_ctrl_c_erases_the_line_too(opened: Callable[..., Terminal]) -> None:
-    sleep = "\n            time.sleep(60)"
-    stop = f"print('waiting')\n        try:{sleep}\n        except KeyboardInterrupt:{sleep}"
+    sleep = f"\n            {SLEEP}"
+    stop = f"print('waiting')\n        try:{sleep}\n        except KeyboardInterrupt:"
+    stop += f"\n            print('stopping'){sleep}"
     terminal = opened(*program(stop))
     terminal.read_until(lambda: "waiting" in terminal.text)
     os.write(terminal.main, CTRL_C)
+    terminal.read_until(lambda: "stopping" in terminal.text)  # a busy machine may handle the first one late
     time.sleep(1.2)
     os.write(terminal.main, CTRL_C)
     assert terminal.finish() == 130
