@@ -323,7 +323,7 @@ def test_what_does_not_fit_is_skipped_with_a_reason_and_the_others_run(tmp_path:
     (skipped,) = [r for r in records(tmp_path) if r["status"] == "skipped"]
     assert re.fullmatch(
         r"needs about \d+ MiB of memory, and 300 MiB are the limit \(--memory\); no parameter lowers that enough: "
-        "use fewer rows or labels, or another machine",
+        "use fewer rows or labels, or a larger --memory",
         skipped["reason"],
     )
     assert skipped["limits"] == {"memory_bytes": 300 << 20, "time_seconds": None}

@@ -28,6 +28,9 @@ def test_lines_end_at_newlines_only(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"iconv -f WINDOWS-1252 -t UTF-8 '.*/my t\.csv' > 'my t-utf8\.csv'$"):
         read_lines(path.rename(tmp_path / "my t.csv"))  # a name without the ending would be read as lines
     gz = tmp_path / "t.txt.gz"
+    gz.write_bytes(gzip.compress(b"good\nb\xe9d\n"))
+    with pytest.raises(DataError, match=r"gzip -dc .*/t\.txt\.gz \| iconv -f WINDOWS-1252 -t UTF-8 > t-utf8\.txt$"):
+        read_lines(gz)
     gz.write_bytes(gzip.compress(b"a\nb\n" * 10_000)[:-20])
     with pytest.raises(DataError, match="not a whole gzip file"):
         read_lines(gz)

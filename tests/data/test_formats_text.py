@@ -108,7 +108,7 @@ def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
         (GOOD.replace(b"3 5 4", b"1000000000000 5 4"), 4, "1000000000000 rows, the file ends after 3"),
         (GOOD.replace(b"3 5 4", b"3 5000000000000 4"), 1, "5000000000000 features in the header can't be right"),
         (GOOD.replace(b"3 5 4", b"3 5 200000000"), 1, "200000000 labels in the header can't be right"),
-        (GOOD.replace(b"3 5 4", b"3 5 99999999999999999999999"), 1, "expected a header"),
+        (GOOD.replace(b"3 5 4", b"3 5 99999999999999999999999"), 1, "99999999999999999999999 in the header can't be"),
         (GOOD.replace(b"3 5 4", b"2 5 4"), 4, "the file holds more"),
         (GOOD.replace(b"3 5 4", b"3 4 4"), 4, "column id '4' is outside: the header's width is 4"),
         (GOOD.replace(b"3 5 4", b"3 5 3"), 4, "label id '3' is outside"),
@@ -190,11 +190,19 @@ def test_irregular_rows_among_others_in_many_blocks(tmp_path: Path, monkeypatch:
             assert np.array_equal(features[[i]].data, expected)
 
 
-def test_a_wrong_number_of_rows_is_said_before_a_wrong_row(tmp_path: Path) -> None:
+def test_too_few_rows_are_said_before_a_wrong_row_and_too_many_after_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 3: the header says 3 rows, the file ends after 2"):
         sparse(tmp_path, b"3 5\n0:x\n1:1\n")
     with pytest.raises(DataError, match=r"line 4: the header says 2 rows, the file holds more \(4\)"):
-        sparse(tmp_path, b"2 5\n0:x\n1:1\n2:2\n\n")
+        sparse(tmp_path, b"2 5\n0:1\n1:1\n2:2\n\n")
+    with pytest.raises(DataError, match=r"line 3: '#' is not an id:value pair"):  # a comment is the row too many
+        sparse(tmp_path, b"2 5\n0:1\n# all\n1:1\n")
+
+
+def test_a_blank_line_among_too_many_rows_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 5: .* holds more") as info:
+        sparse(tmp_path, b"3 5\n0:1\n \r\n1:1\n2:2\n")
+    assert info.value.hint.startswith("Line 3 is blank, which is a row too: remove it if it should be none.")
 
 
 def test_a_small_compressed_file_claims_no_wide_matrix(tmp_path: Path) -> None:

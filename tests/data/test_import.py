@@ -220,6 +220,10 @@ def test_raw_files_of_the_lf_data_sets(tmp_path: Path) -> None:
     files = SplitFiles(put(tmp_path, "trn.json", [json.dumps(d) for d in documents]))
     with pytest.raises(DataError, match=r"trn\.json, line 2: label '2' is not in .*lbl\.json"):
         import_files("lf", Plan(files, files, label_texts=names, reading=how), replace=True)
+    documents[1]["target_ind"] = [0, -1]
+    files = SplitFiles(put(tmp_path, "trn.json", [json.dumps(d) for d in documents]))
+    with pytest.raises(DataError, match=r"trn\.json, line 2: label '-1' is not in .*lbl\.json"):  # not id 1 of line 1
+        import_files("lf", Plan(files, files, label_texts=names, reading=how), replace=True)
 
 
 def test_equal_texts_stay_on_one_side() -> None:

@@ -45,7 +45,7 @@ def test_name_and_parameters() -> None:
         ("synthetic[labels=1]", "labels=1: at least 2"),
         ("synthetic[noise=1.5]", "between 0 and 1"),
         ("synthetic[noise=nan]", "between 0 and 1"),
-        ("synthetic[labels=20,parents=2]", "parents=2: 20 labels at branching 20 have 1"),
+        ("synthetic[labels=20,parents=2]", "have 1 parent, one for each 20 (branching); give labels=21 or more"),
         ("synthetic[seed=1,seed=2]", "seed is given twice"),
         ("synthetic[labels=10", "not a synthetic data set"),
         ("synthetic[rows=3000000000]", "below 2³¹"),

@@ -111,13 +111,16 @@ def test_what_does_not_fit_is_refused_with_the_parameter_that_helps(tmp_path: Pa
 
 
 def test_the_smallest_change_that_fits_is_named() -> None:
-    assert advice(spec(trees=9), DATA, MACHINE, 10 * GIB) == "kind=sparse would need about 9.3 GiB"
+    assert advice(spec(trees=9), DATA, MACHINE, 10 * GIB, None) == "kind=sparse would need about 9.3 GiB"
 
 
 def test_where_no_single_parameter_is_enough_the_best_is_named() -> None:
-    said = advice(spec(), DATA, MACHINE, GIB)
+    said = advice(spec(), DATA, MACHINE, GIB, None)
     assert said.startswith("even trees=1 would need about 2.3 GiB: use fewer rows")
-    assert advice(spec(trees=1, kind="sparse"), DATA, MACHINE, GIB).startswith("no parameter lowers that enough")
+    assert (
+        advice(spec(trees=1, kind="sparse"), DATA, MACHINE, GIB, GIB)
+        == "no parameter lowers that enough: use fewer rows or labels, or a larger --memory"
+    )
 
 
 def test_numbers_that_are_not_whole_go_up_and_down() -> None:

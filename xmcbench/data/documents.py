@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from shlex import quote
@@ -12,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from xmcbench import limits
-from xmcbench.data.reading import opened
+from xmcbench.data.reading import ENDINGS, FIRST, opened, packing_of
 from xmcbench.errors import DataError, cannot_read, counted
 from xmcbench.inputs import read_file, typed_json
 
@@ -45,8 +46,17 @@ def decoded_lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, str]]
 
 
 def iconv(path: Path, encoding: str) -> str:
-    """The command that converts a file; the ending of the name stays, since it says how the file is read."""
-    return f"iconv -f {encoding} -t UTF-8 {quote(str(path))} > {quote(f'{path.stem}-utf8{path.suffix}')}"
+    """The command that converts a file, unpacked if it is compressed; the ending of the name stays, since it says how
+    the file is read."""
+    packing = ""
+    with suppress(OSError), path.open("rb") as file:
+        packing = packing_of(file.read(FIRST))
+    plain = path.with_suffix("") if packing and path.suffix.lower() in ENDINGS else path
+    converted = quote(f"{plain.stem}-utf8{plain.suffix}")
+    convert = f"iconv -f {encoding} -t UTF-8"
+    if packing:
+        return f"{packing} -dc {quote(str(path))} | {convert} > {converted}"
+    return f"{convert} {quote(str(path))} > {converted}"
 
 
 def _encoding_hint(path: Path, error: UnicodeDecodeError) -> str:

@@ -158,7 +158,8 @@ def vocabulary(path: Path, used_names: set[str], splits: Mapping[str, Names], re
         raise DataError(message, "Each line is NAME<TAB>TEXT, or each line is a text.")
     # Labels that are partly texts of the file and partly numbers are no ids: a guess could renumber all labels.
     if not base and (unknown != used_names or not all(name.isascii() and name.isdigit() for name in used_names)):
-        part, number, name = _first_row(splits, unknown)
+        odd = {name for name in unknown if not (name.isascii() and name.isdigit())}  # the others may be ids
+        part, number, name = _first_row(splits, odd if odd and unknown == used_names else unknown)
         hint = f"{_EACH_LABEL} That file has {len(by_name)} different labels."
         hint += "" if by_lines else " Names with other texts may also be a column of the table."
         raise DataError(f"{part.path}, line {number}: label {name[:80]!r} is not in {path}", hint)

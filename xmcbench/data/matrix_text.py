@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 18  # bytes that a thread parses at once
 HEADER = 1 << 12  # bytes of a header at most
+DIGITS = 18  # of a number in a header at most, so that it is below 2⁶³
 BOM = b"\xef\xbb\xbf"
 SKIPPED = re.compile(rb"#[^\r\n]*|(?<=[ \t])qid:[^\s]*")  # in a line
 
@@ -178,7 +179,9 @@ def _header(path: Path, line: bytes, form: Form) -> tuple[Text, int]:
     is_too_long = len(line) == HEADER and not line.endswith(b"\n")
     line = line.removeprefix(BOM)
     words = [] if is_too_long else line.split()
-    if len(words) != len(names) or not all(w.isdigit() and len(w) <= 18 for w in words):
+    if huge := [w.decode() for w in words if w.isdigit() and len(w) > DIGITS]:
+        raise DataError(f"{path}, line 1: {huge[0][:60]} in the header can't be right", "Correct the first line.")
+    if len(words) != len(names) or not all(w.isdigit() for w in words):
         excerpt = line[:60].decode("ascii", "backslashreplace").strip()
         forms = {2: "This is the header of a file of features or of labels alone.", 3: "This file has labels too."}
         hint = forms.get(len(words)) if all(w.isdigit() for w in words) else None

@@ -15,7 +15,7 @@ import numpy as np
 from xmcbench import limits
 from xmcbench.data.presets import preset
 from xmcbench.data.spec import Parsed
-from xmcbench.errors import DataError, UsageError, unknown
+from xmcbench.errors import DataError, UsageError, counted, unknown
 
 VERSION = 1  # version of the generative model; raise it when the same parameters give other rows
 BYTES_PER_WORD = 16  # of rows, in features and texts together
@@ -57,8 +57,10 @@ class Parameters:
         if self.per_topic > self.per_row:
             errors.append(f"per_topic={self.per_topic}: more than per_row={self.per_row}")
         if not errors and self.parents > self.nodes:
-            available = f"{self.labels} labels at branching {self.branching} have {self.nodes}"
-            errors.append(f"parents={self.parents}: {available}")
+            parents = counted(self.nodes, "parent")
+            few = f"{self.labels} labels have {parents}, one for each {self.branching} (branching)"
+            least = self.branching * (self.parents - 1) + 1
+            errors.append(f"parents={self.parents}: {few}; give labels={least} or more, or parents={self.nodes}")
         if max(value for key, value in values.items() if key != "seed") >= 2**31:
             errors.append("sizes must be below 2³¹")
         elif not errors:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xmcbench.data.xmc_text import Rows, Text
 
 CUT_OFF = (b".", b"e", b"E", b"-", b"+", b",", b":")  # ends of a line whose last number is incomplete
+SHORT = 16  # bytes of a line, at most, that may be blank: most lines of a file are longer, and are not looked at
 Array = NDArray[Any]
 
 
@@ -59,8 +60,9 @@ class Body:
         self.n_filled = 0  # lines up to the last one that is not empty
         self.n_repeats, self.first_repeat = 0, 0  # lines that name a label twice: how many, and the number of the first
         self.surplus = 0  # number of the first line after the expected ones that is not blank
+        self.blank = 0  # number of the first blank line among the expected ones
         self.last_line, self.last_number = b"", 0  # if it has no newline
-        self.error: DataError | None = None  # of the first wrong row; an error of the number of lines goes before it
+        self.error: DataError | None = None  # of the first wrong row; that the file is cut off goes before it
 
     def add(self, block: Block, rows: Rows) -> None:
         """Add the lines of a block with what the kernels made of them."""
@@ -71,6 +73,9 @@ class Body:
                 self._add_rows(block, rows, n_rows)
             except DataError as error:
                 self.error = error
+        if self.blank == 0 and self.expected is not None:
+            short = np.flatnonzero(np.diff(block.starts[: n_rows + 1]) <= SHORT).tolist()
+            self.blank = next((int(block.numbers[i]) for i in short if not block.line(i).strip()), 0)
         if self.surplus == 0:
             beyond = (int(block.numbers[i]) for i in range(n_rows, n_lines) if block.line(i).strip())
             self.surplus = next(beyond, 0)
@@ -149,8 +154,12 @@ class Body:
                 "The file is truncated, or its header is wrong: get it again." if header else "One line for each row."
             )
             raise DataError(f"{self.path}, line {number}: {says} ends after {self.n_lines}", hint)
+        if self.surplus and self.error is not None:
+            raise self.error  # such as a comment, which may be the line too many
         if self.surplus:
             hint = "Correct the first line." if header else "One line for each row."
+            if self.blank:
+                hint = f"Line {self.blank} is blank, which is a row too: remove it if it should be none. Else: {hint}"
             raise DataError(f"{self.path}, line {self.surplus}: {says} holds more ({self.n_lines})", hint)
         if n_rows == self.n_lines and self.last_line.endswith(CUT_OFF):
             raise DataError(f"{self.path}, line {self.last_number}: the last line is cut off", "Get the file again.")

@@ -78,9 +78,8 @@ def too_large(spec: RunSpec, data: Facts, machine: Machine, limit: int | None, f
     most = available() if limit is None else limit
     if need.memory > most:
         bound = "are available" if limit is None else "are the limit (--memory)"
-        return (
-            f"needs about {size(need.memory)} of memory, and {size(most)} {bound}; {advice(spec, data, machine, most)}"
-        )
+        helps = advice(spec, data, machine, most, limit)
+        return f"needs about {size(need.memory)} of memory, and {size(most)} {bound}; {helps}"
     free = free_disk(folder)
     if need.disk > free:
         return (
@@ -96,9 +95,10 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(next(path for path in (absolute, *absolute.parents) if path.exists())).free
 
 
-def advice(spec: RunSpec, data: Facts, machine: Machine, limit: int) -> str:
-    """The parameter that brings a run below `limit` bytes with the smallest change of its need, or helps most."""
+def advice(spec: RunSpec, data: Facts, machine: Machine, most: int, limit: int | None) -> str:
+    """The parameter that brings a run below `most` bytes with the smallest change of its need, or helps most."""
     found: list[tuple[int, str]] = []
+    others = "use fewer rows or labels, or " + ("another machine" if limit is None else "a larger --memory")
     for name, value in smaller_values(spec):
         try:
             need = of_run(dataclasses.replace(spec, params=value, grid=None), data, machine)
@@ -106,15 +106,15 @@ def advice(spec: RunSpec, data: Facts, machine: Machine, limit: int) -> str:
             continue
         if need is not None:
             found.append((need.memory, f"{name}={spell(getattr(value, name))}"))
-    fitting = [pair for pair in found if pair[0] <= limit]
+    fitting = [pair for pair in found if pair[0] <= most]
     if fitting:
         memory, setting = max(fitting, key=lambda pair: pair[0])
         return f"{setting} would need about {size(memory)}"
     whole = of_run(spec, data, machine)
     memory, setting = min(found, default=(0, ""))
     if whole is not None and setting and memory < 0.9 * whole.memory:
-        return f"even {setting} would need about {size(memory)}: use fewer rows or labels, or another machine"
-    return "no parameter lowers that enough: use fewer rows or labels, or another machine"
+        return f"even {setting} would need about {size(memory)}: {others}"
+    return f"no parameter lowers that enough: {others}"
 
 
 def smaller_values(spec: RunSpec) -> Iterator[tuple[str, Any]]:
