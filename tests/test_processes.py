@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,47 @@ def test_a_process_that_hangs_is_named_after_the_limit_and_ends_when_it_continue
     assert of_first, said  # the other one may have noticed first that this one has ended
     assert said[1].startswith("rank 0 on ") or said[1].startswith("rank 2 on ")
     assert " has ended: rank 1 on " in said[1] or " has ended: rank " in said[1]
+
+
+def test_a_process_that_never_starts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed import HashStore
+
+    ranks = Ranks(0, 2, HashStore())
+    monkeypatch.setattr(processes, "GONE", 0.0)
+    monkeypatch.setattr(processes, "ARRIVE", 0.3)
+    with pytest.raises(ProcessLost, match=r"rank 1 did not start within 0 s"):
+        ranks.exchange("here")
+    assert ranks.silent is None
+
+
+@pytest.mark.parametrize(("rank", "said"), [("1", "error: rank 0 on node no longer answers\n"), ("2", "")])
+def test_the_first_of_the_others_says_that_rank_0_no_longer_answers(
+    rank: str, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from torch.distributed import HashStore
+
+    monkeypatch.setattr(processes, "GONE", 0.3)
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    store = HashStore()
+    store.set("beat 0", "1 0")
+    ranks = Ranks(int(rank), 3, store)
+    ranks.nodes = ["node"] * 3
+    with pytest.raises(ProcessLost, match=r"rank 0 on node has not answered for 0 s"):
+        ranks.told()
+    assert ranks.silent == 0
+    ranks.close()
+    assert capfd.readouterr().err.startswith(said)
+
+
+def test_the_others_end_without_a_word_once_rank_0_has_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    from torch.distributed import HashStore
+
+    store = HashStore()
+    store.set("beat 0", "1 0")
+    store.set("ended 0", "")
+    Ranks(1, 2, store).close()
+    assert capfd.readouterr().err == ""
 
 
 def test_alone_there_is_nobody_to_meet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from xmcbench.mkl import ask_for_equal_bits
+
 __version__ = "0.1.0"
 
 _MODULE_OF = {
@@ -36,6 +38,7 @@ _MODULE_OF = {
     "Predictions": "xmcbench.models.model",
 }
 __all__ = ["__version__", *_MODULE_OF]
+ask_for_equal_bits()  # before torch can be used
 
 
 def __getattr__(name: str) -> Any:

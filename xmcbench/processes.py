@@ -6,6 +6,7 @@ a GPU. Every process writes a beat into the store, so that an error can name the
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -29,6 +30,8 @@ ANSWER = 600.0  # seconds within which all processes must join an exchange of te
 BEAT = 0.5  # seconds between the beats of a process
 SILENT = 3.0  # seconds without a beat after which a process is named once an exchange failed
 GONE = 60.0  # seconds without a beat after which a process that others wait for counts as lost
+CLOSING = 10.0  # the same at the end: torchrun kills a process 30 seconds after it told it to stop
+FIRST = 5.0  # seconds that rank 0 has to fail for the same reason as a process that has not met it
 PAUSE = 0.02  # seconds between two looks into the store
 RESTART = "Start all processes again with the same command: the run resumes from its checkpoints."
 Arrays = dict[str, "NDArray[Any]"]
@@ -86,6 +89,8 @@ def start(device: str) -> Ranks | None:
     store = PrefixStore(f"xmcbench {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     ranks = Ranks(rank(), count(), store)
     ranks.nodes = [str(node) for node in ranks.exchange(socket.gethostname())]
+    if rank():
+        sys.stderr = sys.stdout  # nowhere: from now on, rank 0 is told
     backend = "gloo"
     if device != "cpu" and torch.cuda.is_available():
         local = _number("LOCAL_RANK", 0)
@@ -109,12 +114,14 @@ class Ranks:
     ----------
     rank, count : this process, and how many there are, at least 2.
     nodes : host name of each.
+    silent : the process that no longer answers and has not said that it ended, if an error named one.
 
     Every method raises ProcessLost if a process ended or no longer answers; the message names it.
     """
 
     def __init__(self, rank: int, count: int, store: Any) -> None:
         self.rank, self.count, self.nodes = rank, count, ["an unknown node"] * count
+        self.silent: int | None = None
         self._store = store
         self._exchanges = 0
         self._joined = 0  # exchanges of tensors among all processes that this one has joined
@@ -161,12 +168,18 @@ class Ranks:
                 dist.destroy_process_group()
 
     def close(self) -> None:
-        """End the beat. Ranks above 0 wait until rank 0 has ended, since torchrun stops all once one has failed."""
+        """End the beat. Ranks above 0 wait until rank 0 has ended, since torchrun stops all once one has failed.
+
+        If rank 0 no longer answers, the first of the others on each node says so, since rank 0 can't.
+        """
         self.ended("")
-        if self.rank:
+        if self.rank and self.silent is None:
             with suppress(ProcessLost):
-                self._get("ended 0", 0)
+                self._get("ended 0", 0, CLOSING)
         self._stopped.set()
+        first = 1 if self.nodes[self.rank] == self.nodes[0] else 0
+        if self.silent == 0 and _number("LOCAL_RANK", self.rank) == first:
+            print(f"error: {self.name(0)} no longer answers\n  {RESTART}", file=sys.__stderr__)
 
     def _set(self, key: str, value: str) -> None:
         try:
@@ -174,15 +187,20 @@ class Ranks:
         except RuntimeError as error:
             raise self._no_store() from error
 
-    def _get(self, key: str, other: int) -> bytes:
-        """Wait for a value that process `other` sets."""
+    def _get(self, key: str, other: int, gone: float | None = None) -> bytes:
+        """Wait for a value that process `other` sets; it is lost after `gone` seconds without a beat (None: `GONE`)."""
         self._seen.pop(other, None)
         try:
             while not self._store.check([key]):
                 if self._store.check([f"ended {other}"]) and not self._store.check([key]):
                     raise ProcessLost(self._of_ended(other), RESTART)
-                if self._seconds_since_beat(other) > GONE:
-                    raise ProcessLost(f"{self.name(other)} has not answered for {GONE:.0f} s", RESTART)
+                seconds, limit = self._seconds_since_beat(other), GONE if gone is None else gone
+                if not self._seen[other][0]:
+                    if seconds > ARRIVE:
+                        raise ProcessLost(f"rank {other} did not start within {ARRIVE:.0f} s", RESTART)
+                elif seconds > limit:
+                    self.silent = other
+                    raise ProcessLost(f"{self.name(other)} has not answered for {limit:.0f} s", RESTART)
                 time.sleep(PAUSE)
             value: bytes = self._store.get(key)
             return value
@@ -321,6 +339,20 @@ class Ranks:
 
 
 def silence() -> None:
-    """Send what this process prints nowhere: only rank 0 speaks, and the others tell it their errors."""
+    """Send what this process prints nowhere: only rank 0 speaks, and the others tell it their errors.
+
+    Its errors before it meets them are kept for `tell`.
+    """
     if rank():
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the process
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the process
+        sys.stderr = io.StringIO()
+
+
+def tell(code: int) -> None:
+    """Print why this process fails before it has met the others, such as an option that its version does not know.
+
+    Rank 0 often fails for the same reason, and alone says so: torchrun then stops this process in the meantime.
+    """
+    if rank() and code and isinstance(sys.stderr, io.StringIO):
+        time.sleep(FIRST)
+        print(f"rank {rank()} on {socket.gethostname()}: {sys.stderr.getvalue().strip()}", file=sys.__stderr__)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from leftovers import records_of
 
-SMALL = "synthetic[rows=900,test=200,labels=150,features=600]"
+SMALL = "synthetic[rows=2000,test=200,labels=1000,features=700]"  # sums over 1,000 and more, which MKL may divide
 SHORT = {
     "elias": "elias[dual_epochs=2,stage1_epochs=2,stage2_epochs=2]",
     "ance": "ance[epochs=3,warm_up=1]",

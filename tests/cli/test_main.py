@@ -17,7 +17,7 @@ from xmcbench.cli.ls import Kind
 from xmcbench.cli.main import _stopped, exit_code_of_command
 from xmcbench.cli.stopping import Stopping
 from xmcbench.data.home import home
-from xmcbench.errors import DataError
+from xmcbench.errors import DataError, ProcessLost
 
 
 class Panic(BaseException):
@@ -55,6 +55,12 @@ def outcome(error: BaseException, monkeypatch: pytest.MonkeyPatch, number: int |
         ),
         (DataError("it broke", "mend it"), signal.SIGINT, 4, "error: it broke\n  mend it\n"),
         (DataError("it broke", "mend it"), None, 4, "error: it broke\n  mend it\n"),
+        (
+            ProcessLost("rank 1 on node has ended", "start all again"),
+            None,
+            1,
+            "error: rank 1 on node has ended\n  start all again\n",
+        ),
         (SystemExit(3), None, 3, ""),
         (SystemExit(), None, 0, ""),
         (SystemExit("words"), None, 1, "words\n"),

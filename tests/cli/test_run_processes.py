@@ -83,6 +83,15 @@ def test_another_seed_in_another_process_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "records").exists()
 
 
+def test_a_process_that_fails_before_it_meets_the_others_says_so_itself(tmp_path: Path) -> None:
+    words = ("-m", "xmcbench", "run", "elias", "--dataset", TINY, "--of-a-later-version")
+    alone = start([words] * 2, tmp_path)[1]
+    code, output, errors = ended(alone)
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"rank 1 on {socket.gethostname()}: Usage: ")
+    assert "No such option: --of-a-later-version" in errors
+
+
 def test_rank_0_writes_one_record_for_all(tmp_path: Path) -> None:
     first, second = run(QUICK, "--dataset", TINY, folder=tmp_path)
     assert (first[0], second) == (0, (0, "", ""))

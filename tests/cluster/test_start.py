@@ -162,6 +162,30 @@ def test_nothing_listens_at_the_address(tmp_path: Path) -> None:
         called(tmp_path, on="ray", address=f"127.0.0.1:{port}")
 
 
+def test_an_address_in_the_environment_is_checked_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would try for minutes."""
+    pytest.importorskip("ray", reason="Ray is missing: pip install -e '.[ray]'")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:99999")
+    with pytest.raises(UsageError, match=r"^RAY_ADDRESS 127\.0\.0\.1:99999: no cluster can be used there"):
+        called(tmp_path, on="ray")
+
+
+@pytest.mark.parametrize("variable", ["", "local"])
+def test_without_an_address_no_cluster_on_this_machine_is_joined(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own default is any cluster that it finds there."""
+    ray = pytest.importorskip("ray", reason="Ray is missing: pip install -e '.[ray]'")
+
+    def init(address: str, **_: object) -> None:
+        raise RuntimeError(f"asked for {address}")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    with pytest.raises(UsageError, match="Ray can't be started: asked for local"):
+        called(tmp_path, on="ray")
+
+
 @pytest.mark.parametrize("error", [ConnectionError, RuntimeError, ValueError])
 def test_a_cluster_that_refuses_the_connection_is_named(
     error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -229,7 +253,7 @@ def test_a_thread_connects_without_setting_handlers_of_signals(monkeypatch: pyte
     thread = threading.Thread(target=connect)
     thread.start()
     thread.join()
-    assert (connections, errors) == ([None], [])
+    assert (connections, errors) == (["local"], [])
     assert signal.getsignal(signal.SIGTERM) is before
 
 

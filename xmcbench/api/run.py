@@ -92,7 +92,7 @@ def run(
     again : repeat finished runs. keep_models : keep fitted models in the folder.
     offline : use no network for data.
     on : "ray" or "slurm": execute the runs on a cluster, see `docs/scale.md`; None: in this process.
-    address : of a Ray cluster, "HOST:PORT"; None starts Ray on this machine.
+    address : of a Ray cluster, "HOST:PORT"; None: that in RAY_ADDRESS, or Ray is started on this machine.
     progress : show what is done, on standard error.
 
     Returns

@@ -50,8 +50,12 @@ def main() -> None:
 
 def exit_code_of_command(stopping: Stopping) -> int:
     """Run the command in `sys.argv`; every error becomes a message on standard error and an exit code."""
+    from xmcbench import processes
+
     try:
-        return _exit_code(stopping)
+        code = _exit_code(stopping)
+        processes.tell(code)
+        return code
     except KeyboardInterrupt:  # while a message was printed
         return _stopped(stopping)
     finally:
@@ -69,15 +73,13 @@ def _exit_code(stopping: Stopping) -> int:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            return _stopped(stopping)
+            return _interrupted(end, stopping)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
             return 1
         return end.code or 0
     except KeyboardInterrupt as stop:
-        from xmcbench.errors import ProcessLost
-
-        return _lost(stop) if isinstance(stop, ProcessLost) else _stopped(stopping)
+        return _interrupted(stop, stopping)
     except BaseException as error:
         if stopping.number is not None and isinstance(error, ImportError | SystemError):
             return _stopped(stopping)  # what libraries in C make of a KeyboardInterrupt while they are imported
@@ -101,19 +103,28 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {clean_lines(message)}", file=sys.stderr)
 
 
+def _interrupted(error: BaseException, stopping: Stopping) -> int:
+    """The exit code after a signal, or after a process of several was lost, which is said.
+
+    typer makes SystemExit of a KeyboardInterrupt, which is then its context.
+    """
+    from xmcbench.errors import ProcessLost
+    from xmcbench.escaping import clean_lines
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ProcessLost):
+        cause = cause.__context__
+    if cause is None:
+        return _stopped(stopping)
+    print(f"error: {clean_lines(cause)}", file=sys.stderr)
+    return 1
+
+
 def _stopped(stopping: Stopping) -> int:
     number = stopping.number or signal.SIGINT
     resume = "" if sys.argv[1:2] == ["serve"] else f"; {RESUME}"  # a server has nothing to resume
     print(f"{description(number)}{resume}", file=sys.stderr)
     return 128 + number
-
-
-def _lost(error: KeyboardInterrupt) -> int:
-    """Print which process of several is lost; the exit code."""
-    from xmcbench.escaping import clean_lines
-
-    print(f"error: {clean_lines(error)}", file=sys.stderr)
-    return 1
 
 
 def _failed(error: BaseException) -> int:

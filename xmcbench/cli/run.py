@@ -112,7 +112,7 @@ def run(
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep fitted models in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, with time and memory, and stop.")] = False,
     on: Annotated[str | None, typer.Option("--on", help="ray or slurm: on a cluster, see docs/scale.md.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster, HOST:PORT. Default: Ray on this machine.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, HOST:PORT. Default: RAY_ADDRESS, or here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON record per line, and nothing else.")] = False,
 ) -> None:
     """Train and score methods on data sets. Each run writes a JSON record to the results folder.

@@ -38,6 +38,8 @@ TRANSFER = 3600.0  # seconds within which the files of an import must arrive at 
 CONNECT = 10.0  # seconds that a cluster has to answer at its address
 GRACE = 15.0  # seconds that cancelled runs have to save what they need to resume, and nodes to remove what was fetched
 NODE_ID = "ray.io/node-id"  # label of every node
+VARIABLE = "RAY_ADDRESS"  # of the environment, which Ray's own tools read too
+HERE = "local"  # Ray's word for a new cluster on this machine
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -101,7 +103,7 @@ class RayEngine:
     shares_folder = False
 
     def __init__(self, address: str | None) -> None:
-        """Connect to the cluster at `address`, HOST:PORT or "auto", or start Ray on this machine.
+        """Connect to the cluster at `address`, HOST:PORT or "auto"; None: at RAY_ADDRESS, or start Ray on this machine.
 
         Raises UsageError: no cluster answers there, or it has other versions of Ray or Python.
         """
@@ -220,38 +222,41 @@ def _described(resources: Mapping[str, float]) -> str:
     return f"{counted(int(resources.get('CPU', 0)), 'core')} and {memory:.1f} GiB{gpu}"
 
 
-def _check_address(address: str) -> None:
-    """Raise UsageError at once if nothing answers there; Ray would try for minutes."""
+def _check_address(address: str, given: str) -> None:
+    """Raise UsageError at once if nothing answers there; Ray would try for minutes. `given`: how it was given."""
     host, _, port = address.rpartition(":")
     hint = "`ray start --head` starts a cluster, and prints its address; docs/scale.md says how to add nodes."
     if address == "auto":
         return
     if not host or "/" in host or not port.isdecimal():
-        raise UsageError(f"--address {address!r} is not HOST:PORT", hint)
+        raise UsageError(f"{given} {address!r} is not HOST:PORT", hint)
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--address {address}: no cluster can be used there ({error})", hint) from error
+        raise UsageError(f"{given} {address}: no cluster can be used there ({error})", hint) from error
 
 
 def _connect(address: str | None) -> None:
     if ray.is_initialized():
         hint = "Call ray.shutdown() first; with --on ray, xmcbench connects and disconnects by itself."
         raise UsageError("--on ray: this process is connected to Ray already", hint)
+    given = "--address"
+    if address is None and (variable := os.environ.get(VARIABLE)) and variable != HERE:
+        given, address = VARIABLE, variable
     if address is not None:
-        _check_address(address)
+        _check_address(address, given)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers that it is used
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         ray.init(
-            address,
+            address or HERE,  # without one, Ray would join any cluster that it finds on this machine
             include_dashboard=False if address is None else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=True,
         )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        where = f"--address {address}: no cluster can be used there" if address else "Ray can't be started"
+        where = f"{given} {address}: no cluster can be used there" if address else "Ray can't be started"
         hint = "All machines need the same Ray and its token (RAY_AUTH_MODE=token); docs/scale.md says how to start it."
         raise UsageError(f"{where}: {one_line(error)[:300]}", hint) from error
     finally:

@@ -39,7 +39,7 @@ def connected(on: str | None, address: str | None, results: Path) -> Iterator[En
 
     Parameters
     ----------
-    on : "ray", "slurm", or None. address : of a Ray cluster; None starts Ray on this machine.
+    on : "ray", "slurm", or None. address : of a Ray cluster; None: RAY_ADDRESS, or Ray on this machine.
     results : the results folder.
 
     Raises

@@ -253,7 +253,8 @@ def follow_plan(
             spec = by_hash[ranks.told()]
             follow(spec, data[spec.data], store, options)
     except ProcessLost:  # usually rank 0 has ended; if another process is lost, rank 0 says so
-        pass
+        if ranks.silent == 0:  # nobody else ends: torchrun does, once this process has failed
+            raise
     except BaseException as error:
         ranks.ended(explain(error)[1])
         raise
