@@ -80,6 +80,8 @@ def start(device: str) -> Ranks | None:
     from torch.distributed.rendezvous import rendezvous
 
     hint = f"Start them by `torchrun --nproc-per-node {count()} -m xmcbench run …`."
+    if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise UsageError(f"WORLD_SIZE is {count()}, without {' and '.join(missing)}", hint)
     try:
         waiting = timedelta(seconds=ARRIVE)
         store, _, _ = next(iter(rendezvous("env://", rank(), count(), timeout=waiting)))
@@ -126,7 +128,9 @@ class Ranks:
         self._exchanges = 0
         self._joined = 0  # exchanges of tensors among all processes that this one has joined
         self._seen: dict[int, tuple[bytes, float]] = {}  # last beat of a process, and when it was new
+        self._failed = False
         self._stopped = threading.Event()
+        store.set(f"beat {rank}", "0 0")  # from now on, this process has started
         threading.Thread(target=self._beat, args=(store.clone(),), name="beat", daemon=True).start()
 
     def _beat(self, store: Any) -> None:
@@ -161,6 +165,7 @@ class Ranks:
         """
         import torch.distributed as dist
 
+        self._failed |= bool(reason)
         with suppress(RuntimeError):
             self._store.compare_set(f"ended {self.rank}", "", reason)  # the first reason stays
         if reason and dist.is_initialized():
@@ -170,12 +175,15 @@ class Ranks:
     def close(self) -> None:
         """End the beat. Ranks above 0 wait until rank 0 has ended, since torchrun stops all once one has failed.
 
+        After a failure they wait `CLOSING` seconds: the end of a process closes the connections that others wait for,
+        even where its libraries hold them.
+
         If rank 0 no longer answers, the first of the others on each node says so, since rank 0 can't.
         """
         self.ended("")
         if self.rank and self.silent is None:
             with suppress(ProcessLost):
-                self._get("ended 0", 0, CLOSING)
+                self._get("ended 0", 0, CLOSING, most=CLOSING if self._failed else None)
         self._stopped.set()
         first = 1 if self.nodes[self.rank] == self.nodes[0] else 0
         if self.silent == 0 and _number("LOCAL_RANK", self.rank) == first:
@@ -187,9 +195,13 @@ class Ranks:
         except RuntimeError as error:
             raise self._no_store() from error
 
-    def _get(self, key: str, other: int, gone: float | None = None) -> bytes:
-        """Wait for a value that process `other` sets; it is lost after `gone` seconds without a beat (None: `GONE`)."""
+    def _get(self, key: str, other: int, gone: float | None = None, most: float | None = None) -> bytes:
+        """Wait for a value that process `other` sets, for `most` seconds (None: without a limit).
+
+        The process is lost after `gone` seconds without a beat; None: `GONE`.
+        """
         self._seen.pop(other, None)
+        end = None if most is None else time.monotonic() + most
         try:
             while not self._store.check([key]):
                 if self._store.check([f"ended {other}"]) and not self._store.check([key]):
@@ -201,6 +213,8 @@ class Ranks:
                 elif seconds > limit:
                     self.silent = other
                     raise ProcessLost(f"{self.name(other)} has not answered for {limit:.0f} s", RESTART)
+                if end is not None and time.monotonic() > end:
+                    raise ProcessLost(f"{self.name(other)} has not answered for {most:.0f} s", RESTART)
                 time.sleep(PAUSE)
             value: bytes = self._store.get(key)
             return value

@@ -284,7 +284,7 @@ def test_ctrl_c_cancels_and_says_how_to_continue(signal: type[BaseException], na
     records, (failure,), said = executed(nodes, store, "popularity", "knn")
     assert not records
     assert nodes.cancelled
-    assert failure.what == "2 runs without a record"
+    assert failure.what == "2 runs not finished"
     assert f"stopped by {name}" in str(failure.error)
     assert "run the same command again" in str(failure.error)
     assert "stopping" in said

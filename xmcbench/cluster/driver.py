@@ -15,7 +15,7 @@ from xmcbench.escaping import one_line
 from xmcbench.locks import Busy
 from xmcbench.models.folder import has_model
 from xmcbench.records.execution import with_metrics
-from xmcbench.records.leftovers import running
+from xmcbench.records.leftovers import remove_finished, running
 from xmcbench.records.store import standing
 from xmcbench.running.plan import Failure, Watcher
 from xmcbench.runs.work_folder import reserved
@@ -83,10 +83,12 @@ class Driver:
             self.table.note("stopping: runs save what they need to resume")
             self.engine.cancel()
             left = sum(len(group.specs) for group in self.waiting) + sum(len(a.task.runs) for a in self.active.values())
-            self.failures.append(Failure(f"{counted(left, 'run')} without a record", Stopped(explain(error)[1])))
+            self.failures.append(Failure(f"{counted(left, 'run')} not finished", Stopped(explain(error)[1])))
         except BaseException:
             self.engine.cancel()
             raise
+        else:
+            remove_finished(self.store.folder, ())  # nodes that share the folder can't, while this process uses it
         finally:
             for lock in self.locks.values():
                 lock.close()

@@ -112,7 +112,8 @@ def unpack(files: Files, folder: Path) -> None:
         target = folder / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            content.tofile(target)
+            with target.open("wb") as file:  # `tofile` doesn't say that a disk is full
+                file.write(content.data)
         except OSError as error:
             raise cannot_write(target, error) from error
 

@@ -33,6 +33,7 @@ from xmcbench.records.record import Record
 from xmcbench.records.store import Store
 
 WAIT = 1.0  # seconds of `events`
+LOOK = 0.05  # seconds between two looks at the tasks
 ANSWER = 60.0  # seconds within which the actor that keeps the states must answer
 TRANSFER = 3600.0  # seconds within which the files of an import must arrive at a node
 CONNECT = 10.0  # seconds that a cluster has to answer at its address
@@ -162,7 +163,7 @@ class RayEngine:
 
     def events(self) -> list[Event]:
         events: list[Event] = []
-        ready, _ = ray.wait(list(self.pending), timeout=WAIT) if self.pending else ([], [])
+        ready = self._ready()
         with suppress(RayError):
             states = ray.get(self.states.take.remote(), timeout=ANSWER)
             events += [Report(n, msgspec.json.decode(state, type=State)) for n, state in states.items()]
@@ -173,6 +174,18 @@ class RayEngine:
         events += [Note(f"node {_name(now[one])} joined the cluster") for one in now.keys() - before.keys()]
         self.alive = now
         return events
+
+    def _ready(self) -> list[Any]:
+        """The tasks that have ended, as soon as there is one, or none after `WAIT` seconds.
+
+        It sleeps in Python, where a signal raises what it should: Ray makes a KeyboardInterrupt of all of them.
+        """
+        end = time.monotonic() + WAIT
+        while True:
+            ready: list[Any] = ray.wait(list(self.pending), timeout=0)[0] if self.pending else []
+            if ready or time.monotonic() >= end:
+                return ready
+            time.sleep(LOOK)
 
     def _ended(self, reference: Any, number: int) -> Event:
         task, files = self.tasks.pop(number)
@@ -246,6 +259,7 @@ def _connect(address: str | None) -> None:
     if address is not None:
         _check_address(address, given)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers that it is used
+    os.environ.setdefault("RAY_worker_niceness", "0")  # by default, runs would give way to all other programs
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         ray.init(

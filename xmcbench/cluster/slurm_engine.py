@@ -30,7 +30,7 @@ import submitit
 from xmcbench.cluster.engine import Ended, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import Outcome, State, perform
 from xmcbench.cluster.tasks import Resources, Task
-from xmcbench.errors import Terminated, UsageError, cannot_write
+from xmcbench.errors import Terminated, UsageError, cannot_write, counted
 from xmcbench.escaping import one_line
 from xmcbench.files import atomic, remove_any
 from xmcbench.inputs import read_file, typed_json
@@ -90,7 +90,8 @@ class _Signals:
 
 
 class _Partition(NamedTuple):
-    cores: int
+    cores: int  # of its smallest node
+    most: int  # of its largest node
     gpus: bool
     limit: str  # of time, as Slurm writes it
 
@@ -118,6 +119,9 @@ class SlurmEngine:
         for task in tasks:
             by_need.setdefault(task.resources, []).append(task)
         for need, alike in by_need.items():
+            if need.threads > (most := self.partition.most):  # Slurm would queue it for ever
+                wants = counted(need.threads, "core")
+                raise NoNode(f"a run requests {wants}; the largest node has {most}", "Ask for less: --threads.")
             executor = submitit.SlurmExecutor(self.folder)
             executor.update_parameters(**self._parameters(need, avoid))
             work = [Work(msgspec.json.encode(task), str(self.results_folder), str(self.folder)) for task in alike]
@@ -209,13 +213,13 @@ def _files(folder: Path, number: int) -> tuple[Path, Path]:
 
 
 def _partition() -> _Partition:
-    """The smallest number of cores, GPUs, and the time limit of the partition that jobs go to.
+    """The numbers of cores, GPUs, and the time limit of the partition that jobs go to.
 
     Raises UsageError: there is no Slurm, or it does not answer.
     """
     hint = "--on slurm is for machines that submit to a Slurm cluster; docs/scale.md says how to start one."
     wanted = os.environ.get("SBATCH_PARTITION", "")
-    text = _answer(["sinfo", "-h", "-o", "%P|%c|%G|%l"])
+    text = _answer(["sinfo", "-h", "-e", "-o", "%P|%c|%G|%l"])  # -e: a line for each number of cores
     if text is None:
         raise UsageError("--on slurm: `sinfo` does not answer", hint)
     rows = [line.split("|") for line in text.splitlines() if line.count("|") == 3]
@@ -223,7 +227,7 @@ def _partition() -> _Partition:
     cores = [int(match[0]) for row in ours if (match := re.match(r"\d+", row[1]))]
     if not cores:
         raise UsageError("--on slurm: the partition has no nodes", "`sinfo` shows all; SBATCH_PARTITION names another.")
-    return _Partition(min(cores), any("gpu" in row[2] for row in ours), ours[0][3])
+    return _Partition(min(cores), max(cores), any("gpu" in row[2] for row in ours), ours[0][3])
 
 
 def _job_states(jobs: Collection[str]) -> dict[str, tuple[str, str]] | None:

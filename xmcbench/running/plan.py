@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING, NamedTuple
 
 from xmcbench.errors import UsageError, WriteError, XmcError, counted, explain
@@ -226,7 +227,12 @@ def execute_plan(
             if record.status == "interrupted":
                 return records, failures  # the reason of the record says how to resume
             if options.ranks is not None and spec.info.processes and record.status not in ("ok", "skipped"):
-                return records, failures  # the other processes stand somewhere in the fit
+                if left := len(plan) - number:  # the other processes stand somewhere in the fit
+                    hint = "Give the same command again, for these alone or without torchrun."
+                    fault = XmcError(f"the processes are no longer in step after {spec.label} failed", hint)
+                    failures.append(Failure(f"{counted(left, 'run')} left out", fault))
+                    watcher.failed(failures[-1])
+                return records, failures
             if record.status == "ok":
                 device = record.environment.device or "cpu"
                 works.append(store.work(spec.fit_hash(data[spec.data].content_hash, device)))
@@ -256,6 +262,7 @@ def follow_plan(
         if ranks.silent == 0:  # nobody else ends: torchrun does, once this process has failed
             raise
     except BaseException as error:
+        clear_frames(error.__traceback__)  # variables of torch's functions would hold the connections to the others
         ranks.ended(explain(error)[1])
         raise
 
