@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from xmcbench.sparse import beam
 from xmcbench.sparse.beam import SearchTree, descend, search
 from xmcbench.sparse.chunked import Chunks
 from xmcbench.sparse.csr import Csr
@@ -91,6 +94,25 @@ def test_memory_and_results_do_not_depend_on_the_numbers_of_labels(n: int) -> No
     far_ids, far_scores = find(far, some_rows(n), 30, 3)
     assert np.array_equal(far_ids, np.where(ids < 0, -1, ids * 30_000_000))
     assert np.array_equal(far_scores, scores)
+
+
+@pytest.mark.parametrize("entries", [1, 50, 500])
+def test_labels_ranked_in_parts_are_those_ranked_at_once(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    forest = [random_tree(60, [3, 9], seed=seed)[0] for seed in range(2)]
+    expected = find(forest, some_rows(40), 7, 3)
+    sizes: list[int] = []
+    rank = beam._rank
+
+    def counted(trees: Any, ends: Any, ids: np.ndarray, scores: np.ndarray) -> None:
+        sizes.append(sum(len(end.nodes) for end in ends))
+        rank(trees, ends, ids, scores)
+
+    monkeypatch.setattr(beam, "ENTRIES", entries)
+    monkeypatch.setattr(beam, "_rank", counted)
+    for one, other in zip(expected, find(forest, some_rows(40), 7, 3), strict=True):
+        assert np.array_equal(one, other)
+    assert max(sizes) <= max(entries, 120), "or a single row"
+    assert len(sizes) > 1
 
 
 def test_equal_scores_come_in_order_of_label() -> None:

@@ -19,10 +19,11 @@ from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
 from xmcbench.sparse.chunked import Chunks, Row, add_margins, room_for
-from xmcbench.sparse.csr import Csr, row_of
+from xmcbench.sparse.csr import Csr, blocks_of, row_of
 from xmcbench.sparse.shares import run_shares
 from xmcbench.sparse.topk import best_first
 
+ENTRIES = 4 << 20  # labels ranked at once, of all rows and trees, 20 bytes each: clusters of k-means may be very large
 FEW = 8  # batches of at most this many rows are searched in one thread
 MANY, SHARES = 512, 4  # from so many rows on, so many shares of each thread
 FREE, MULTIPLIER = -1, 2654435769  # of a hash table: an empty slot; 2³² / golden ratio (Knuth, volume 3, 6.4)
@@ -59,6 +60,11 @@ class Beam(NamedTuple):
     nodes: NDArray[np.int32]
     logs: NDArray[np.float32]
 
+    def part(self, first: int, last: int) -> Beam:
+        """The nodes of rows first … last − 1."""
+        begin, end = self.ptr[first], self.ptr[last]
+        return Beam(self.ptr[first : last + 1] - begin, self.nodes[begin:end], self.logs[begin:end])
+
 
 class Visits(NamedTuple):
     """The pairs of a row and a node in a beam, sorted by node, so that each node's weights are loaded once.
@@ -90,13 +96,29 @@ def search(
     trees = [tree for tree in trees if len(tree.labels)]
     if not (trees and n and k):
         return ids, scores
-    ends = [descend(tree.chunks, x, tree.depth, beam, power, cut=False) for tree in trees]
+    if n <= FEW:
+        _rank(trees, [descend(tree.chunks, x, tree.depth, beam, power, cut=False) for tree in trees], ids, scores)
+        return ids, scores
+    above = [(tree, descend(tree.chunks, x, tree.depth - 1, beam, power)) for tree in trees]
+    reached = np.zeros(n + 1, np.int64)  # leaves of all rows before each
+    for tree, beams in above:
+        reached += _starts(tree.chunks.child_ptr, beams.nodes)[beams.ptr]
+    for first, last in blocks_of(np.diff(reached), ENTRIES):
+        rows = x._replace(indptr=x.indptr[first : last + 1])
+        ends = [_next_level(tree.chunks, rows, beams.part(first, last), None, power) for tree, beams in above]
+        _rank(trees, ends, ids[first:last], scores[first:last])
+    return ids, scores
+
+
+def _rank(
+    trees: Sequence[SearchTree], ends: Sequence[Beam], ids: NDArray[np.int32], scores: NDArray[np.float32]
+) -> None:
+    """Write the best labels of each row, from the leaves that it reaches in each tree, and their mean scores."""
     before = np.cumsum([0, *(len(end.nodes) for end in ends)])
     ptr = np.stack([first + end.ptr for first, end in zip(before, ends, strict=False)])
     labels = np.concatenate([tree.labels[end.nodes - tree.inner] for tree, end in zip(trees, ends, strict=True)])
     logs = np.concatenate([end.logs for end in ends])
-    run_shares(_combine, _shares(n), ptr, labels, logs, ids, scores)
-    return ids, scores
+    run_shares(_combine, _shares(len(ids)), ptr, labels, logs, ids, scores)
 
 
 def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: bool = True) -> Beam:
@@ -111,21 +133,27 @@ def descend(chunks: Chunks, x: Csr, depth: int, beam: int, power: int, *, cut: b
     if n <= FEW:
         return Beam(*_descend_alone(chunks, x, depth, beam, power, cut))
     beams = Beam(np.arange(n + 1), np.zeros(n, np.int32), np.zeros(n, np.float32))
-    shares = _shares(n)
     for level in range(depth):
-        starts = _starts(chunks.child_ptr, beams.nodes)
-        logs = np.empty(starts[-1], np.float32)
-        order = _by_node(beams.nodes, int(beams.nodes.min()), int(beams.nodes.max()))
-        visits = Visits(order, np.repeat(np.arange(n), np.diff(beams.ptr))[order])
-        run_shares(_expand, shares, chunks, x, beams, starts, visits, power, logs)
-        counts = np.diff(starts[beams.ptr])
-        if cut or level < depth - 1:
-            counts = np.minimum(counts, beam)
-        ptr = np.concatenate([[0], np.cumsum(counts)])
-        selected = Beam(ptr, np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32))
-        run_shares(_best, shares, chunks.child_ptr, beams, starts, logs, selected)
-        beams = selected
+        beams = _next_level(chunks, x, beams, beam if cut or level < depth - 1 else None, power)
     return beams
+
+
+def _next_level(chunks: Chunks, x: Csr, beams: Beam, beam: int | None, power: int) -> Beam:
+    """The `beam` best children of the nodes of each row, or all of them."""
+    n = len(x.indptr) - 1
+    shares = _shares(n)
+    starts = _starts(chunks.child_ptr, beams.nodes)
+    logs = np.empty(starts[-1], np.float32)
+    order = _by_node(beams.nodes, int(beams.nodes.min()), int(beams.nodes.max()))
+    visits = Visits(order, np.repeat(np.arange(n), np.diff(beams.ptr))[order])
+    run_shares(_expand, shares, chunks, x, beams, starts, visits, power, logs)
+    counts = np.diff(starts[beams.ptr])
+    if beam is not None:
+        counts = np.minimum(counts, beam)
+    ptr = np.concatenate([[0], np.cumsum(counts)])
+    selected = Beam(ptr, np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32))
+    run_shares(_best, shares, chunks.child_ptr, beams, starts, logs, selected)
+    return selected
 
 
 def _shares(n: int) -> int:

@@ -79,9 +79,11 @@ class InvertedWeights(NamedTuple):
     @classmethod
     def of(cls, weights: sp.csr_matrix, bias: float = 1.0) -> InvertedWeights:
         """From (P, d + 1) CSR weights as `xmcbench.sparse.linear` gives them, the bias weight at column d."""
-        width = weights.shape[1] - 1
-        bias_weights = np.asarray(weights[:, [width]].toarray(), np.float32).ravel()
-        return cls(Csr.stored(weights[:, :width].T.tocsr()), bias_weights * np.float32(bias))
+        indptr, labels, values = Csr.stored(weights.T.tocsr())
+        end = indptr[-2]  # of the features; the rest is cut off rather than left out, which would take a copy of all
+        biases = np.zeros(weights.shape[0], np.float32)
+        biases[labels[end:]] = values[end:] * np.float32(bias)
+        return cls(Csr(indptr[:-1], labels[:end], values[:end]), biases)
 
 
 def weights_of(index: InvertedIndex, features: NDArray[np.int32], row: int) -> NDArray[np.float32]:
