@@ -102,6 +102,14 @@ def test_rank_0_writes_one_record_for_all(tmp_path: Path) -> None:
     assert "processes" not in popularity.notes
 
 
+def test_runs_after_a_fit_that_failed_are_named(tmp_path: Path) -> None:
+    first, second = run(QUICK, "--seeds", "0,1", "--dataset", TINY, "--time-limit", "0.01", folder=tmp_path)
+    assert (first[0], second[1:]) == (1, ("", ""))
+    assert "2 runs left out: the processes are no longer in step after elias[" in first[1].replace("\n", " ")
+    assert "Give the same command again" in first[1]
+    assert [record.status for record in Store(tmp_path).records()] == ["timeout"]
+
+
 @pytest.mark.slow
 def test_a_process_that_hangs_ends_the_run_which_resumes(tmp_path: Path) -> None:
     words = "run", f"{QUICK[:-1]},batch=64]", "--dataset", TINY

@@ -22,6 +22,7 @@ from xmcbench.cluster.table import ProgressTable
 from xmcbench.cluster.tasks import Task
 from xmcbench.data import load
 from xmcbench.errors import DataError, Terminated, UsageError, WriteError
+from xmcbench.records.leftovers import running
 from xmcbench.records.record import Record
 from xmcbench.records.store import Store
 from xmcbench.running.plan import Failure, Watcher, execute_plan
@@ -105,6 +106,19 @@ def test_a_local_run_and_a_distributed_one_have_one_identity(store: Store, tmp_p
     records, _, _ = executed(again, Store(tmp_path / "local"), "knn")
     assert records == local, "what was done locally is not done again"
     assert not again.submitted
+
+
+def test_work_that_nodes_could_not_remove_is_removed_at_the_end(store: Store) -> None:
+    """Nodes that share the folder can't, since the driver uses it, as another process does here."""
+    specs = plan_of("knn")
+    data = {specs[0].data: load(*specs[0].data)}
+    with running(store.folder, ()):
+        records, _ = execute_plan(specs, data, store, ONE_THREAD, Watcher())
+    assert list((store.folder / "work").glob("*/fit.json"))
+    nodes = Nodes(a=honest)
+    assert executed(nodes, store, "knn")[0] == records
+    assert not nodes.submitted
+    assert not list((store.folder / "work").glob("*"))
 
 
 def test_a_run_done_again_supersedes_its_record(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.conftest import plan_of
 from tests.cluster.test_tasks import task
-from xmcbench.cluster.engine import Lost
+from xmcbench.cluster.engine import Lost, NoNode
 from xmcbench.cluster.tasks import Resources
 from xmcbench.errors import UsageError, WriteError
 
@@ -43,7 +43,7 @@ def test_cores_and_gpus_are_those_of_the_partition(
     slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = slurm_engine.SlurmEngine(tmp_path)
-    assert (engine.cores, engine.gpus) == (2, True)
+    assert (engine.cores, engine.partition.most, engine.gpus) == (2, 4, True)
     monkeypatch.setenv("SBATCH_PARTITION", "long")
     engine = slurm_engine.SlurmEngine(tmp_path)
     assert (engine.cores, engine.gpus) == (8, False)
@@ -87,6 +87,15 @@ def test_a_results_folder_without_space_is_named(slurm: Slurm, tmp_path: Path, m
     assert str(engine.folder) in str(raised.value)
     assert "the disk is full" in str(raised.value)
     assert engine.jobs == {}
+
+
+def test_more_cores_than_any_node_has_are_refused(slurm: Slurm, tmp_path: Path) -> None:
+    """Slurm itself queues such a job for ever."""
+    engine, one = slurm_engine.SlurmEngine(tmp_path), task(*plan_of("popularity"))
+    wanted = one.resources.threads
+    engine.partition = engine.partition._replace(most=wanted - 1)
+    with pytest.raises(NoNode, match=f"a run requests {wanted} cores?; the largest node has {wanted - 1}"):
+        engine.submit([one], ())
 
 
 def test_nodes_to_avoid_are_excluded(slurm: Slurm, tmp_path: Path) -> None:
