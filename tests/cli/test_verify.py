@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from tests.data.damage import flip
 from xmcbench.cli.app import app
 from xmcbench.comparison.regression import expected_of
+from xmcbench.comparison.verifying import check_rerun
 from xmcbench.data import arrays, load
 from xmcbench.errors import DataError, RegressionError, UsageError
 from xmcbench.files import sha256_of, stamp_of, write_json, write_npz
@@ -345,6 +347,15 @@ def test_a_method_that_got_worse_is_caught(own: Store, monkeypatch: pytest.Monke
     assert found["scores"][0] == "ok"
     assert found["re-run"][0] == "FAILED"
     assert "worse in P@1" in found["re-run"][1]
+    assert "processes" not in found["re-run"][1]
+
+
+def test_a_record_of_several_processes_is_said_to_be_one(own: Store) -> None:
+    (record,) = own.records()
+    metrics = [msgspec.structs.replace(metric, value=0.0) for metric in record.metrics]
+    record = msgspec.structs.replace(record, notes={**record.notes, "processes": {"count": 3}})
+    check, _ = check_rerun(record, msgspec.structs.replace(record, metrics=metrics), [])
+    assert check.why.endswith("; the record is of 3 processes, and one rounds sums in another order")
 
 
 def test_a_second_run_that_fails(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,10 @@ def check_rerun(record: Record, new: Record, like: Iterable[Record]) -> tuple[Ch
         return Check("re-run", state, f"status {new.status}: {new.reason}", score=True), []
     verdicts = compare(record, new, like)
     if worse := [v.metric for v in verdicts if v.verdict == FAIL]:
-        return Check("re-run", FAILED, f"worse in {some(worse)}", score=True), verdicts
+        why, processes = f"worse in {some(worse)}", record.notes.get("processes")
+        if isinstance(processes, dict):
+            why += f"; the record is of {processes.get('count')} processes, and one rounds sums in another order"
+        return Check("re-run", FAILED, why, score=True), verdicts
     if all(v.verdict == UNKNOWN for v in verdicts):
         return Check("re-run", UNCHECKED, _reasons(verdicts)), verdicts
     counts = Counter(v.verdict for v in verdicts)
