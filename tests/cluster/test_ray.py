@@ -138,7 +138,7 @@ def test_scores_are_those_of_a_run_without_a_cluster(nodes: TwoNodes) -> None:
 
 
 def test_a_node_that_leaves_and_returns_loses_nothing_and_gets_tasks(nodes: TwoNodes) -> None:
-    words = ("slowly[steps=60]", "--seeds", "0,1,2,3,4", "--dataset", SMALL, "--threads", "1")
+    words = ("slowly[steps=100]", "--seeds", "0,1,2,3,4", "--dataset", SMALL, "--threads", "1")
     process = nodes.start(*words, results="returned")
     said = lines_until(process, "started on right: slowly")
     time.sleep(2)
