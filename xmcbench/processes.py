@@ -45,7 +45,7 @@ def rank() -> int:
 
 def count() -> int:
     """The number of processes that were started together; 1 if this one works alone."""
-    return _number("WORLD_SIZE", 1)
+    return max(1, _number("WORLD_SIZE", 1))
 
 
 def on_this_node() -> int:
@@ -72,7 +72,8 @@ def start(device: str) -> Ranks | None:
     if count() == 1:
         return None
     if rank() >= count():
-        raise UsageError(f"RANK is {rank()}, with WORLD_SIZE={count()} it must be below {count()}")
+        hint = "torchrun sets both; unset them to run in one process."
+        raise UsageError(f"RANK is {rank()}, with WORLD_SIZE={count()} it must be below {count()}", hint)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch reads it once; it warns of processes that ended
     import torch
     import torch.distributed as dist
@@ -82,11 +83,13 @@ def start(device: str) -> Ranks | None:
     hint = f"Start them by `torchrun --nproc-per-node {count()} -m xmcbench run …`."
     if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
         raise UsageError(f"WORLD_SIZE is {count()}, without {' and '.join(missing)}", hint)
+    began = time.monotonic()
     try:
         waiting = timedelta(seconds=ARRIVE)
         store, _, _ = next(iter(rendezvous("env://", rank(), count(), timeout=waiting)))
     except (ValueError, RuntimeError) as error:
-        problem = f"rank {rank()} did not meet the other processes within {ARRIVE:.0f} s"
+        waited = f" within {ARRIVE:.0f} s" if time.monotonic() - began >= ARRIVE - 1 else ""
+        problem = f"rank {rank()} did not meet the other processes{waited}"
         raise XmcError(f"{problem} ({plain_text(error, 200)})", hint) from error
     store = PrefixStore(f"xmcbench {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     ranks = Ranks(rank(), count(), store)
@@ -367,6 +370,6 @@ def tell(code: int) -> None:
 
     Rank 0 often fails for the same reason, and alone says so: torchrun then stops this process in the meantime.
     """
-    if rank() and code and isinstance(sys.stderr, io.StringIO):
+    if code and isinstance(sys.stderr, io.StringIO):
         time.sleep(FIRST)
         print(f"rank {rank()} on {socket.gethostname()}: {sys.stderr.getvalue().strip()}", file=sys.__stderr__)

@@ -92,6 +92,25 @@ def test_a_process_that_fails_before_it_meets_the_others_says_so_itself(tmp_path
     assert "No such option: --of-a-later-version" in errors
 
 
+@pytest.mark.parametrize(
+    ("words", "variables", "code", "output", "errors"),
+    [
+        (("ls", "methods"), {"WORLD_SIZE": "2", "RANK": "1"}, 0, "popularity", ""),  # no command for several processes
+        (("run", "popularity"), {"WORLD_SIZE": "-1"}, 2, "", "error: the environment variable WORLD_SIZE is '-1'"),
+        (("run", "popularity"), {"WORLD_SIZE": "2", "RANK": "x"}, 2, "", "error: the environment variable RANK is 'x'"),
+    ],
+)
+def test_variables_of_torchrun_that_are_left_over_or_wrong(
+    words: tuple[str, ...], variables: dict[str, str], code: int, output: str, errors: str
+) -> None:
+    command = [sys.executable, "-m", "xmcbench", *words]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code
+    assert output in done.stdout
+    assert done.stderr.startswith(errors)
+    assert "Traceback" not in done.stderr
+
+
 def test_rank_0_writes_one_record_for_all(tmp_path: Path) -> None:
     first, second = run(QUICK, "--dataset", TINY, folder=tmp_path)
     assert (first[0], second) == (0, (0, "", ""))

@@ -67,7 +67,8 @@ def _exit_code(stopping: Stopping) -> int:
         from xmcbench import processes
         from xmcbench.cli.app import app
 
-        processes.silence()
+        if sys.argv[1:2] == ["run"]:  # the one command that several processes share
+            processes.silence()
         warnings.showwarning = _show_warning
         stopping.working = True
         app()
