@@ -78,15 +78,13 @@ def start(device: str) -> Ranks | None:
     import torch
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import PrefixStore
-    from torch.distributed.rendezvous import rendezvous
 
     hint = f"Start them by `torchrun --nproc-per-node {count()} -m xmcbench run …`."
     if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
         raise UsageError(f"WORLD_SIZE is {count()}, without {' and '.join(missing)}", hint)
     began = time.monotonic()
     try:
-        waiting = timedelta(seconds=ARRIVE)
-        store, _, _ = next(iter(rendezvous("env://", rank(), count(), timeout=waiting)))
+        store = _met()
     except (ValueError, RuntimeError) as error:
         waited = f" within {ARRIVE:.0f} s" if time.monotonic() - began >= ARRIVE - 1 else ""
         problem = f"rank {rank()} did not meet the other processes{waited}"
@@ -110,6 +108,30 @@ def start(device: str) -> Ranks | None:
         lambda: dist.init_process_group(backend, store=group, rank=ranks.rank, world_size=ranks.count, timeout=answer)
     )
     return ranks
+
+
+def _met() -> Any:
+    """The store of all processes, once they have met. A thread waits, since torch lets no signal through meanwhile.
+
+    Raises ValueError or RuntimeError: wrong variables, or no meeting within `ARRIVE` seconds.
+    """
+    from torch.distributed.rendezvous import rendezvous
+
+    found: list[Any] = []
+
+    def meet() -> None:
+        try:
+            found.append(next(iter(rendezvous("env://", rank(), count(), timeout=timedelta(seconds=ARRIVE))))[0])
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=meet, name="meet", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(PAUSE)
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 class Ranks:

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import xmcbench as xb
 from tests.minimal import minimal
 from xmcbench.api.runs import Runs
+from xmcbench.errors import UsageError
 
 DATA = "synthetic[labels=60,rows=100,test=20]"
 
@@ -83,14 +85,29 @@ def test_ctrl_c_is_raised_after_the_record_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"seeds": []}, {"seeds": [-1]}, {"seeds": 3}, {"k": 0}, {"threads": True}, {"time_limit": -1.0}),
+        *({"dataset": 3}, {"dataset": []}, {"dataset": [None]}, {"results": None}, {"metrics": [1]}),
+        *({"seeds": []}, {"seeds": [-1]}, {"seeds": 3}, {"seeds": np.array([0.5])}, {"seeds": {1: 2}}),
+        *({"k": 0}, {"threads": True}, {"time_limit": -1.0}, {"time_limit": "5"}),
         *({"memory": "many"}, {"memory": 16}, {"memory": "900T"}),
     ],
 )
 def test_values_that_cannot_be(wrong: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(xb.XmcError, match=next(iter(wrong)).replace("_", "-")):
-        xb.run("popularity", dataset=DATA, results=tmp_path, progress=False, **wrong)
+    given: Any = {"dataset": DATA, "results": tmp_path, "progress": False, **wrong}
+    with pytest.raises(UsageError, match=next(iter(wrong)).replace("_", "-")):
+        xb.run("popularity", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("methods", [3, [["tree"]], None])
+def test_methods_that_are_no_names(methods: Any) -> None:
+    with pytest.raises(UsageError, match="method"):
+        xb.run(methods, dataset=DATA, progress=False)
+
+
+def test_seeds_of_numpy_and_one_metric_as_a_text(tmp_path: Path) -> None:
+    given: Any = {"seeds": np.arange(2), "metrics": "P@2"}
+    runs = xb.run("popularity", dataset=DATA, results=tmp_path, progress=False, **given)
+    assert "P@2" in runs[0].scores
 
 
 def test_damaged_records_are_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import scipy.sparse as sp
 
 from xmcbench.context import Reporter
 from xmcbench.data.spec import Dataset
-from xmcbench.errors import Diverged
+from xmcbench.errors import Diverged, Terminated
 from xmcbench.method import MethodInfo, param
 from xmcbench.records import record_file
 from xmcbench.records.execution import execute
@@ -309,6 +310,22 @@ def test_runs_that_differ_in_query_parameters_share_one_fit(store: Store) -> Non
     assert a.spec_hash != b.spec_hash
     assert Frequent.fits == fits + 1
     assert b.costs.fit_seconds == a.costs.fit_seconds
+
+
+class StoppedInPrediction(Frequent):
+    def predict(self, inputs: Any, k: int, ctx: Any) -> TopK:
+        raise Terminated
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"), [("rank 2 on b no longer answers", "rank 2 on b no"), ("", "stopped by SIGTERM")]
+)
+def test_a_process_that_died_while_this_one_predicted_is_named(missing: str, reason: str, store: Store) -> None:
+    """torchrun sends SIGTERM to all others."""
+    ranks: Any = SimpleNamespace(missing=lambda: missing)
+    record = run(store, tiny(), spec(method=StoppedInPrediction), ranks=ranks)
+    assert record.status == "interrupted"
+    assert (record.reason or "").startswith(reason)
 
 
 def test_a_method_may_decline_and_missing_inputs_decline_for_it(store: Store) -> None:

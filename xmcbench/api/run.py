@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -121,7 +122,10 @@ def run(
     from xmcbench.runs.memory import bytes_of
     from xmcbench.runs.suite import Suite, Table
 
-    _check_numbers(seeds, k, threads)
+    seeds = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # an array of numpy
+    _check_numbers(seeds, k, threads, time_limit)
+    if not isinstance(results, str | os.PathLike):
+        raise UsageError(f"results {results!r}: the path of a folder")
     on, address = (None if value is None else str(value) for value in (on, address))
     check_cluster(on, address)
     most = None if memory is None else bytes_of(str(memory))
@@ -139,11 +143,13 @@ def run(
         values |= {"metrics": metrics, "tune": tune}
         chosen = read_suite(Path(suite), [n for n, value in values.items() if value and value != defaults.get(n)])
     else:
-        names = _listed(methods)
+        names = _listed("methods", methods)
         check_options(names, device, time_limit)
-        scored = tuple(str(name) for name in parse_all(metrics))
+        scored = tuple(str(name) for name in parse_all(_listed("metrics", metrics)))
         settings = tuple(f"{name}={_spelled(value)}" for name, value in (parameters or {}).items())
-        datasets = tuple(dataset_names(_listed(dataset)))
+        if not (wanted := _listed("dataset", dataset)):
+            raise UsageError(f"dataset {dataset!r}: no data set given", "`xmcbench ls datasets` lists all.")
+        datasets = tuple(dataset_names(wanted))
         table = Table(tuple(names), datasets, view, settings, tuple(seeds), tune=tune)
         chosen = Suite((table,), k, scored)
     plan = chosen.plan()
@@ -180,8 +186,12 @@ def _console(*, quiet: bool) -> Console:
     return Console(stderr=True, highlight=False, emoji=False, quiet=quiet)
 
 
-def _listed(names: str | Sequence[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
+def _listed(what: str, names: object) -> list[str]:
+    """The names of an argument that takes one or several; None is none."""
+    listed = [names] if isinstance(names, str) else [] if names is None else names
+    if not isinstance(listed, Sequence) or not all(isinstance(name, str) for name in listed):
+        raise UsageError(f"{what} {names!r}: a name or a list of names")
+    return list(listed)
 
 
 def _spelled(value: object) -> str:
@@ -190,13 +200,16 @@ def _spelled(value: object) -> str:
     return ",".join(map(spell, value)) if isinstance(value, list | tuple) else spell(value)
 
 
-def _check_numbers(seeds: Sequence[int], k: int, threads: int) -> None:
-    if isinstance(seeds, int | str) or not seeds or not all(_whole(seed, 0, LARGEST_SEED) for seed in seeds):
+def _check_numbers(seeds: Sequence[int], k: int, threads: int, time_limit: float | None) -> None:
+    is_list = isinstance(seeds, Sequence) and not isinstance(seeds, str)
+    if not is_list or not seeds or not all(_whole(seed, 0, LARGEST_SEED) for seed in seeds):
         raise UsageError(f"seeds {seeds!r}: a list of whole numbers from 0 to {LARGEST_SEED}", "Such as [0, 1, 2].")
     if not _whole(k, 1, 2**31 - 1):
         raise UsageError(f"k {k!r}: a whole number from 1 to {2**31 - 1}")
     if not _whole(threads, 0, 4096):
         raise UsageError(f"threads {threads!r}: a whole number from 0 to 4096", "0 is all cores.")
+    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float | None):
+        raise UsageError(f"--time-limit {time_limit!r}: a number of seconds, or None for no limit")
 
 
 def _whole(value: object, least: int, most: int) -> bool:

@@ -71,6 +71,8 @@ def _work(text: bytes, states: Any, imports: list[Any]) -> tuple[tuple[bytes, st
 
     `imports` has the reference of the files of an imported data set, which are fetched only where it is missing.
     """
+    if threading.current_thread() is threading.main_thread():  # Ray cancels by SIGINT, which jobs of a script ignore
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     task = msgspec.json.decode(text, type=Task)
     context = ray.get_runtime_context()
     node_id = context.get_node_id()
@@ -259,6 +261,7 @@ def _connect(address: str | None) -> None:
     if address is not None:
         _check_address(address, given)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers that it is used
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # the driver says which task was lost
     os.environ.setdefault("RAY_worker_niceness", "0")  # by default, runs would give way to all other programs
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:

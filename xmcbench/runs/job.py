@@ -160,7 +160,12 @@ class Job:
         self.reason = cannot_run(self.spec, self.dataset, self.ctx, self.options.memory)
         if self.reason is None:
             work_folder.make_folder(self.ctx.folder, self.ctx.reject)
-            self._stages()
+            try:
+                self._stages()
+            except Terminated as stop:  # torchrun stops all processes once one of them has died
+                if self.options.ranks is not None and (lost := self.options.ranks.missing()):
+                    raise ProcessLost(lost, RESTART) from stop
+                raise
         self.status = "ok" if self.reason is None else "skipped"
 
     def _fail(self, error: BaseException) -> None:
@@ -249,14 +254,9 @@ class Job:
     def _fit_with_others(self, method: Method, train: TrainData, ranks: Ranks) -> None:
         """Fit in rank 0, while the others `follow`."""
         ranks.told(self.spec.spec_hash(self.dataset.content_hash, self.device))
-        try:
-            with PeakMemory() as memory:
-                method.fit(train, self.ctx)
-            peaks = ranks.exchange(memory.rss_bytes)
-        except Terminated as stop:  # torchrun stops all processes once one of them has died
-            if lost := ranks.missing():
-                raise ProcessLost(lost, RESTART) from stop
-            raise
+        with PeakMemory() as memory:
+            method.fit(train, self.ctx)
+        peaks = ranks.exchange(memory.rss_bytes)
         self.ctx.note("processes", {"count": ranks.count, "nodes": ranks.nodes, "peak_rss_bytes": peaks})
 
     def _train_rows(self) -> TrainData:
