@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
+from typer.testing import CliRunner
 
 import xmcbench as xb
 from xmcbench.api.runs import Run
+from xmcbench.cli.app import app
+from xmcbench.data import load
 from xmcbench.errors import DataError, UsageError
 
 DATA = "synthetic[labels=60,rows=100,test=20]"
@@ -50,6 +55,34 @@ def test_from_texts_to_labels_of_new_texts(tmp_path: Path) -> None:
     assert {label.name for label in run.label_errors()} == {"phone", "<mail>"}
     again = xb.load_model(f"results/models/{run.records[0].run_id}")
     assert again.predict(["a phone"], k=1)[0] == predictions[0]
+
+
+def test_rows_with_texts_and_features_that_were_not_made_from_them(tmp_path: Path) -> None:
+    """`ance` reads the texts, `tree` the features; `elias` may read both."""
+    runs = xb.run(["ance[epochs=1,warm_up=0]", "tree"], dataset=DATA, keep_models=True, progress=False)
+    dense, tree = (run.model() for run in runs[:2])
+    data = load(DATA)
+    texts, features = data.test_inputs().texts, data.test_inputs().features
+    assert (dense.has_both, dense.reads_texts) == (True, False)
+    expected = dense.predict(texts, features=features, k=3)
+    assert np.array_equal(tree.predict(texts, features=features).topk.ids, tree.predict(features=features).topk.ids)
+    with pytest.raises(UsageError, match="have texts, and features that were not made from them"):
+        dense.predict(texts)
+    with pytest.raises(DataError, match=r"the encoder reads texts\n.*--texts FILE beside --features FILE"):
+        dense.predict(features=features)
+    with pytest.raises(DataError, match="19 texts and 20 rows of features"):
+        dense.predict(texts[1:], features=features)
+    sp.save_npz(tmp_path / "f.npz", features)
+    (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in texts))
+    command = ["predict", str(tmp_path / f"results/models/{runs[0].records[0].run_id}"), "--top", "3"]
+    command += ["--texts", "t.txt", "--features", "f.npz", "--format", "jsonl"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    found = [[one["label"] for one in json.loads(line)["labels"]] for line in done.stdout.splitlines()]
+    assert found == expected.topk.ids.tolist()
+    (tmp_path / "t.txt").write_text("one\n")
+    short = CliRunner().invoke(app, command)
+    assert "t.txt: 1 text, and f.npz has 20 rows" in str(short.exception)
 
 
 def test_runs_on_an_earlier_import_are_told_apart(tmp_path: Path) -> None:

@@ -22,12 +22,15 @@ from xmcbench.errors import DataError, UsageError, counted, unknown
 from xmcbench.escaping import clean
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from xmcbench.data.spec import Naming
     from xmcbench.data.table_columns import Reading
     from xmcbench.method import Inputs
     from xmcbench.models.model import Model, Predictions
     from xmcbench.running.progress import RunReporter
 
+BOTH = "Give both for each row, in the same order."
 EPILOG = """
 Examples:
 
@@ -116,6 +119,8 @@ def predict(
         fitted.check_above()
     if features is None:
         rows = _rows_of_texts(fitted, text, texts, reading, texts_format)
+    elif texts is not None:
+        rows = _rows_of_both(fitted, texts, features, reading, texts_format)
     else:
         rows = _rows_of_features(fitted, features, reading)
     counts = Counts()
@@ -197,7 +202,7 @@ def _predict_all(
 
 def _check_one_source(text: list[str] | None, texts: Path | None, features: Path | None, one_based: str) -> None:
     given = [name for name, value in (("--text", text), ("--texts", texts), ("--features", features)) if value]
-    if len(given) != 1:
+    if len(given) != 1 and given != ["--texts", "--features"]:  # the model knows whether its rows have both
         problem = f"{' and '.join(given)} are given" if given else "nothing to predict"
         raise UsageError(problem, "Give one of --text, --texts FILE (- is standard input) and --features FILE.")
     if one_based not in ("", "features"):
@@ -247,11 +252,40 @@ def _rows_of_texts(
         yield Rows(batch.ids, batch.texts, lambda texts=batch.texts: model.inputs(texts), share)  # type: ignore[misc]
 
 
+def _rows_of_both(model: Model, texts: Path, features: Path, reading: Reading, texts_format: str) -> Iterator[Rows]:
+    """Rows whose texts and features are in two files, in the same order."""
+    from xmcbench.data.text_stream import batches
+
+    matrix, first = _features(model, features, reading), 0
+    model.inputs([], features=matrix[:0])  # whether its rows have both
+    for batch, share in batches(texts, reading, texts_format):
+        last = first + len(batch.texts)
+        if last > matrix.shape[0]:
+            raise DataError(f"{texts}: more texts than {features} has rows ({matrix.shape[0]:,})", BOTH)
+        part = matrix[first:last]
+        yield Rows(batch.ids, batch.texts, lambda t=batch.texts, f=part: model.inputs(t, features=f), share)  # type: ignore[misc]
+        first = last
+    if first < matrix.shape[0]:
+        raise DataError(f"{texts}: {counted(first, 'text')}, and {features} has {matrix.shape[0]:,} rows", BOTH)
+
+
 def _rows_of_features(model: Model, path: Path, reading: Reading) -> Iterator[Rows]:
+    from xmcbench.data.text_stream import ROWS
+
+    matrix = _features(model, path, reading)
+    model.inputs(features=matrix[:0])  # whether it reads features of this width
+    n = matrix.shape[0]
+    for first in range(0, n, ROWS):
+        part = matrix[first : first + ROWS]
+        ids: list[str | int] = list(range(first, first + part.shape[0]))
+        yield Rows(ids, None, lambda part=part: model.inputs(features=part), (first + len(ids)) / n)  # type: ignore[misc]
+
+
+def _features(model: Model, path: Path, reading: Reading) -> sp.csr_matrix:
+    """The rows of a file of features, of the model's width where the file does not say one."""
     import scipy.sparse as sp
 
     from xmcbench.data.formats import SVMLIGHT, form_of
-    from xmcbench.data.text_stream import ROWS
     from xmcbench.data.user_files import read_features
 
     matrix, _ = read_features(path, reading)
@@ -261,11 +295,7 @@ def _rows_of_features(model: Model, path: Path, reading: Reading) -> Iterator[Ro
         matrix = sp.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=(n, wanted))
     if not n:
         raise DataError(f"{path}: the file has no rows", "Is it the right file?")
-    model.inputs(features=matrix[:0])  # whether it reads features of this width
-    for first in range(0, n, ROWS):
-        part = matrix[first : first + ROWS]
-        ids: list[str | int] = list(range(first, first + part.shape[0]))
-        yield Rows(ids, None, lambda part=part: model.inputs(features=part), (first + len(ids)) / n)  # type: ignore[misc]
+    return matrix
 
 
 def _print_rows(rows: Rows, found: Predictions) -> None:

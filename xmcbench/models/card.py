@@ -101,6 +101,8 @@ def facts(card: ModelCard) -> list[tuple[str, str]]:
     scores = ", ".join(f"{name} {percent(values[name])}" for name in SHOWN if values.get(name) is not None)
     reads = "texts" if "vectorizer" in card.files or "features" not in card.available else ""
     features = f"rows of {number(data.n_features)} features" if "features" in card.available else ""
+    if not reads and "texts" in card.available:
+        features += ", with their texts where the method reads them"
     return [
         ("method", f"{method.label}, version {method.version}"),
         ("data set", f"{data.name} (view {data.view}, revision {data.revision})"),
@@ -149,6 +151,8 @@ def readme(card: ModelCard, *, reads_texts: bool) -> bytes:
             "",
             "    xmcbench predict FOLDER --features rows.npz --to labels.csv",
         ]
+        if "texts" in card.available:
+            lines += ["", "If the method reads texts too, give them beside the features: `--texts rows.txt`."]
     lines += [
         "",
         "## Origin",

@@ -162,6 +162,11 @@ class Model:
         """Whether `predict` takes texts."""
         return self.vectorizer is not None or "features" not in self.card.available
 
+    @property
+    def has_both(self) -> bool:
+        """Whether the rows of its data set have texts and features that were not made from them."""
+        return self.vectorizer is None and {"features", "texts"} <= set(self.card.available)
+
     def predict(
         self,
         texts: Sequence[str] | None = None,
@@ -179,14 +184,15 @@ class Model:
         Parameters
         ----------
         texts : n strings. An empty text, or one without a known word, gets the labels of a row without features.
-        features : instead of texts, (n, d) CSR of the data set's features.
+        features : instead of texts, (n, d) CSR of the data set's features; beside texts where rows of the data set have
+            both (`has_both`). Methods that read no texts need the features alone.
         above : leave out labels with a score of this or less; only where the method's scores can be compared between
             rows (`MethodInfo.comparable`).
 
         Raises
         ------
-        UsageError : k below 1; `above` where scores can't be compared; not exactly one of texts and features; the model
-            can't read these.
+        UsageError : k below 1; `above` where scores can't be compared; neither texts nor features, or both where the
+            data set has not both; the model can't read these.
         DataError : a text is no string, or has a NUL or half of a surrogate pair; features of another width, or not
             finite.
         """
@@ -248,12 +254,18 @@ class Model:
 
     def inputs(self, texts: Sequence[str] | None = None, *, features: sp.csr_matrix | None = None) -> Inputs:
         """Rows in the form in which the method got them; errors as in `predict`."""
-        if (texts is None) == (features is None):
+        if texts is None and features is None:
+            raise UsageError("give texts or features")
+        if texts is not None and features is not None and not self.has_both:
             raise UsageError("give texts or features, and not both")
         data, available = self.card.dataset, self.card.available
         label_texts = self.naming.texts if "label_texts" in available else None
         if texts is not None:
             _check_texts(texts)
+        if texts is not None and features is None:
+            if self.has_both:
+                hint = f"Give texts and rows of {data.n_features or 0:,} features together."
+                raise UsageError(f"rows of {data.name} have texts, and features that were not made from them", hint)
             if not self.reads_texts:
                 hint = f"Give rows of {data.n_features or 0:,} features instead."
                 raise UsageError(
@@ -274,7 +286,11 @@ class Model:
         if not np.isfinite(rows.data).all():
             raise DataError("a feature is NaN or infinite", "Features must be finite numbers, as float32.")
         rows.sort_indices()
-        return Inputs(rows, None, label_texts, data.n_labels)
+        if texts is not None and len(texts) != rows.shape[0]:
+            raise DataError(
+                f"{counted(len(texts), 'text')} and {rows.shape[0]:,} rows of features", "Give both for each row."
+            )
+        return Inputs(rows, texts, label_texts, data.n_labels)
 
     def __repr__(self) -> str:
         data = self.card.dataset

@@ -24,7 +24,7 @@ Rows = list[list[Label]]
 
 @dataclass
 class Job:
-    """A request: texts or features, and what its client wants of them."""
+    """A request: texts, features, or both, and what its client wants of them."""
 
     k: int
     above: float | None
@@ -63,7 +63,7 @@ class Predictor:
             depth = self.model.card.depth
             by_depth: dict[int, list[Job]] = {}
             for one in live:
-                if one.texts is None:
+                if one.features is not None:
                     self._predict(one)
                 else:  # a method's first labels may depend on how many it is asked for
                     by_depth.setdefault(max(one.k, depth), []).append(one)
@@ -94,7 +94,8 @@ class Predictor:
 
     def _predict(self, job: Job) -> None:
         try:
-            job.done.set_result(list(self.model.predict(features=job.features, k=job.k, above=job.above)))
+            found = self.model.predict(job.texts, features=job.features, k=job.k, above=job.above)
+            job.done.set_result(list(found))
         except BaseException as error:
             _fail(job, error)
 

@@ -85,12 +85,13 @@ def job_of(model: Model, request: PredictRequest) -> Job:
     have, or a threshold that means nothing.
     """
     given = [request.text is not None, request.texts is not None, request.features is not None]
-    if sum(given) != 1:
+    if sum(given) != 1 and not (model.has_both and given == [False, True, True]):
         raise UsageError("give one of text, texts and features", EXAMPLE)
     if request.above is not None:
         model.check_above()
     if request.features is not None:
-        return Job(request.k, request.above, features=_matrix(request.features, model.card.dataset.n_features or 0))
+        features = _matrix(request.features, model.card.dataset.n_features or 0)
+        return Job(request.k, request.above, texts=request.texts, features=features)
     if not model.reads_texts:
         model.inputs([])  # says that it reads features
     return Job(request.k, request.above, texts=[request.text] if request.text is not None else request.texts)
