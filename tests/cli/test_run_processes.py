@@ -125,7 +125,7 @@ def test_runs_after_a_fit_that_failed_are_named(tmp_path: Path) -> None:
     first, second = run(QUICK, "--seeds", "0,1", "--dataset", TINY, "--time-limit", "0.01", folder=tmp_path)
     assert (first[0], second[1:]) == (1, ("", ""))
     assert "2 runs left out: the processes are no longer in step after elias[" in first[1].replace("\n", " ")
-    assert "Give the same command again" in first[1]
+    assert "Run these alone, or all of them without torchrun." in first[1].replace("\n", " ")
     assert [record.status for record in Store(tmp_path).records()] == ["timeout"]
 
 

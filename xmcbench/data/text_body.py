@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from xmcbench.data.xmc_text import Rows, Text
 
 CUT_OFF = (b".", b"e", b"E", b"-", b"+", b",", b":")  # ends of a line whose last number is incomplete
-SHORT = 16  # bytes of a line, at most, that may be blank: most lines of a file are longer, and are not looked at
 Array = NDArray[Any]
 
 
@@ -60,7 +60,6 @@ class Body:
         self.n_filled = 0  # lines up to the last one that is not empty
         self.n_repeats, self.first_repeat = 0, 0  # lines that name a label twice: how many, and the number of the first
         self.surplus = 0  # number of the first line after the expected ones that is not blank
-        self.blank = 0  # number of the first blank line among the expected ones
         self.last_line, self.last_number = b"", 0  # if it has no newline
         self.error: DataError | None = None  # of the first wrong row; that the file is cut off goes before it
 
@@ -73,9 +72,6 @@ class Body:
                 self._add_rows(block, rows, n_rows)
             except DataError as error:
                 self.error = error
-        if self.blank == 0 and self.expected is not None:
-            short = np.flatnonzero(np.diff(block.starts[: n_rows + 1]) <= SHORT).tolist()
-            self.blank = next((int(block.numbers[i]) for i in short if not block.line(i).strip()), 0)
         if self.surplus == 0:
             beyond = (int(block.numbers[i]) for i in range(n_rows, n_lines) if block.line(i).strip())
             self.surplus = next(beyond, 0)
@@ -158,8 +154,9 @@ class Body:
             raise self.error  # such as a comment, which may be the line too many
         if self.surplus:
             hint = "Correct the first line." if header else "One line for each row."
-            if self.blank:
-                hint = f"Line {self.blank} is blank, which is a row too: remove it if it should be none. Else: {hint}"
+            blank = next((i for i, line in enumerate(islice(self._lines(), n_rows), 2) if not line.strip()), 0)
+            if header and blank:
+                hint = f"Line {blank} is blank, which is a row too: remove it if it should be none. Otherwise: {hint}"
             raise DataError(f"{self.path}, line {self.surplus}: {says} holds more ({self.n_lines})", hint)
         if n_rows == self.n_lines and self.last_line.endswith(CUT_OFF):
             raise DataError(f"{self.path}, line {self.last_number}: the last line is cut off", "Get the file again.")

@@ -228,7 +228,7 @@ def execute_plan(
                 return records, failures  # the reason of the record says how to resume
             if options.ranks is not None and spec.info.processes and record.status not in ("ok", "skipped"):
                 if left := len(plan) - number:  # the other processes stand somewhere in the fit
-                    hint = "Give the same command again, for these alone or without torchrun."
+                    hint = "Run these alone, or all of them without torchrun."
                     fault = XmcError(f"the processes are no longer in step after {spec.label} failed", hint)
                     failures.append(Failure(f"{counted(left, 'run')} left out", fault))
                     watcher.failed(failures[-1])
