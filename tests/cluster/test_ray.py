@@ -172,19 +172,22 @@ def test_a_killed_process_of_a_node_loses_nothing(nodes: TwoNodes) -> None:
     assert sorted(r["method"]["name"] for r in nodes.records("killed")) == ["popularity", "slowly"]
 
 
-def test_ctrl_c_stops_all_nodes_and_the_same_command_continues(nodes: TwoNodes) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_nodes_and_the_same_command_continues(nodes: TwoNodes, number: signal.Signals) -> None:
+    results, name = f"stopped by {number.name}", "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
     words = ("slowly[steps=80]", "--seeds", "0,1", "--dataset", SMALL, "--threads", "1")
-    process = nodes.start(*words, results="stopped")
+    process = nodes.start(*words, results=results)
     said = lines_until(process, "started on .*: slowly.* seed 1")
     wait_for(lambda: len(list(nodes.folder.glob("home of */cluster/*/work/*/method/checkpoints/*"))) >= 2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said += process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 1, said
-    assert "stopped by Ctrl-C; run the same command again: it resumes from here" in said
-    assert not [r for r in nodes.records("stopped") if r["method"]["name"] == "slowly"]
+    assert f"stopped by {name}" in said
+    assert "run the same command again: it resumes from here" in said
+    assert not [r for r in nodes.records(results) if r["method"]["name"] == "slowly"]
     wait_for(lambda: not working(nodes))
-    nodes.run(*words, results="stopped")
-    records = [r for r in nodes.records("stopped") if r["method"]["name"] == "slowly"]
+    nodes.run(*words, results=results)
+    records = [r for r in nodes.records(results) if r["method"]["name"] == "slowly"]
     assert [r["status"] for r in records] == ["ok", "ok"]
     assert not list(nodes.folder.glob("home of */cluster/*/records/*")), "nodes keep nothing of what is done"
 

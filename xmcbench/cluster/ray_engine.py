@@ -35,7 +35,7 @@ from xmcbench.records.store import Store
 WAIT = 1.0  # seconds of `events`
 LOOK = 0.05  # seconds between two looks at the tasks
 ANSWER = 60.0  # seconds within which the actor that keeps the states must answer
-TRANSFER = 3600.0  # seconds within which the files of an import must arrive at a node
+TRANSFER = 3600.0  # seconds within which the files of an import must arrive at a node, or results come back
 CONNECT = 10.0  # seconds that a cluster has to answer at its address
 GRACE = 15.0  # seconds that cancelled runs have to save what they need to resume, and nodes to remove what was fetched
 NODE_ID = "ray.io/node-id"  # label of every node
@@ -86,8 +86,15 @@ def _work(text: bytes, states: Any, imports: list[Any]) -> tuple[tuple[bytes, st
 
 
 def _fetched(reference: Any, seconds: float) -> Any:
-    """The object of a reference. While a task waits in `ray.get`, Ray gives its cores to another task."""
-    return reference.future().result(seconds)
+    """The object of a reference; raises TimeoutError.
+
+    Not by `ray.get`: while a task waits there, Ray gives its cores to another task, and in the driver it makes a
+    KeyboardInterrupt of every signal.
+    """
+    try:
+        return reference.future().result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"nothing arrived within {seconds:.0f} s") from error
 
 
 def name_of(node_id: str) -> str:
@@ -166,8 +173,8 @@ class RayEngine:
     def events(self) -> list[Event]:
         events: list[Event] = []
         ready = self._ready()
-        with suppress(RayError):
-            states = ray.get(self.states.take.remote(), timeout=ANSWER)
+        with suppress(RayError, TimeoutError):
+            states = _fetched(self.states.take.remote(), ANSWER)
             events += [Report(n, msgspec.json.decode(state, type=State)) for n, state in states.items()]
         for reference in ready:
             events.append(self._ended(reference, self.pending.pop(reference)))
@@ -192,8 +199,8 @@ class RayEngine:
     def _ended(self, reference: Any, number: int) -> Event:
         task, files = self.tasks.pop(number)
         try:
-            text, node_id = ray.get(reference)
-        except RayError as error:
+            text, node_id = _fetched(reference, TRANSFER)
+        except (RayError, TimeoutError) as error:
             return Lost(number, one_line(error))
         self.files[number] = files, task.fit_hash, node_id
         return Ended(number, msgspec.json.decode(text, type=Outcome))
@@ -201,8 +208,8 @@ class RayEngine:
     def results(self, number: int, outcome: Outcome, store: Store) -> list[tuple[Record, Path | None]]:
         reference, fit, node_id = self.files.pop(number)
         try:
-            files = ray.get(reference)
-        except RayError as error:
+            files = _fetched(reference, TRANSFER)
+        except (RayError, TimeoutError) as error:
             fault = f"the results of node {outcome.node} can't be fetched: {one_line(error)}"
             raise DataError(fault, "Run the same command again.") from error
         received = parcels.receive(files, outcome, store)
