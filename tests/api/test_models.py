@@ -15,6 +15,7 @@ from xmcbench.api.runs import Run
 from xmcbench.cli.app import app
 from xmcbench.data import load
 from xmcbench.errors import DataError, UsageError
+from xmcbench.serve.requests import PredictRequest, job_of
 
 DATA = "synthetic[labels=60,rows=100,test=20]"
 
@@ -72,6 +73,11 @@ def test_rows_with_texts_and_features_that_were_not_made_from_them(tmp_path: Pat
         dense.predict(features=features)
     with pytest.raises(DataError, match="19 texts and 20 rows of features"):
         dense.predict(texts[1:], features=features)
+    rows = [{int(i): float(v) for i, v in zip(row.indices, row.data, strict=True)} for row in features]
+    job = job_of(dense, PredictRequest(texts=list(texts), features=rows, k=3))
+    assert dense.predict(job.texts, features=job.features, k=3).topk.ids.tolist() == expected.topk.ids.tolist()
+    with pytest.raises(UsageError, match="one of text, texts and features, or texts and features"):
+        job_of(dense, PredictRequest(text="one", features=rows))
     sp.save_npz(tmp_path / "f.npz", features)
     (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in texts))
     command = ["predict", str(tmp_path / f"results/models/{runs[0].records[0].run_id}"), "--top", "3"]

@@ -327,6 +327,7 @@ def test_what_does_not_fit_is_skipped_with_a_reason_and_the_others_run(tmp_path:
         skipped["reason"],
     )
     assert skipped["limits"] == {"memory_bytes": 300 << 20, "time_seconds": None}
+    assert not list(tmp_path.glob("results/work/*"))
     wrong = run("tree", "--memory", "many", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "--memory 'many' is no size" in wrong.stderr

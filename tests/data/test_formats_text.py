@@ -118,9 +118,10 @@ def test_label_named_twice_counts_once_and_is_said(tmp_path: Path) -> None:
         (GOOD[:-7], 4, "not an id:value pair"),
         (GOOD.replace(b"3:1.25", b"-3:1.25"), 2, "column id '-3' is negative"),
         (GOOD.replace(b"0,2", b"0,-2"), 2, "label id '-2' is negative"),
-        (GOOD.replace(b"0,2", b"0,,2"), 2, "'' is not a label id"),
-        (GOOD.replace(b"0,2 ", b"0,2, "), 2, "'' is not a label id"),
-        (GOOD.replace(b"0,2 ", b"0, 2 "), 2, "'' is not a label id"),
+        (GOOD.replace(b"0,2", b"0,,2"), 2, "no label id before or after a comma, in '0,,2'"),
+        (GOOD.replace(b"0,2 ", b"0,2, "), 2, "no label id before or after a comma, in '0,2,'"),
+        (GOOD.replace(b"0,2 ", b"0, 2 "), 2, "'0,'\n  Labels are written with commas and no spaces"),
+        (GOOD.replace(b"0,2 ", b"# 0,2 "), 2, "3:1.25': comments are read only in text without a header"),
         (GOOD.replace(b"1:2", b"1:nan"), 3, "must be finite"),
         (GOOD.replace(b"1:2", b"1:-inf"), 3, "must be finite"),
         (GOOD.replace(b"1:2", b"1:1e39"), 3, "too large for float32"),
@@ -195,7 +196,7 @@ def test_too_few_rows_are_said_before_a_wrong_row_and_too_many_after_it(tmp_path
         sparse(tmp_path, b"3 5\n0:x\n1:1\n")
     with pytest.raises(DataError, match=r"line 4: the header says 2 rows, the file holds more \(4\)"):
         sparse(tmp_path, b"2 5\n0:1\n1:1\n2:2\n\n")
-    with pytest.raises(DataError, match=r"line 3: '#' is not an id:value pair"):  # a comment is the row too many
+    with pytest.raises(DataError, match=r"line 3: '# all': comments are read only"):  # a comment is the row too many
         sparse(tmp_path, b"2 5\n0:1\n# all\n1:1\n")
 
 

@@ -168,7 +168,10 @@ def test_work_folders_of_recorded_runs_are_removed_and_others_kept(tmp_path: Pat
     recorded, needed = left_work(store, 1), left_work(store, 1, "needed")
     unrecorded = left_work(store, 2)
     (tmp_path / "work" / "gone.lock").touch()
-    assert set(leftovers.abandoned(tmp_path)) == {recorded, needed, tmp_path / "work" / "gone"}
+    with work_folder.locked(store.work("skipped"), Reporter()):
+        pass
+    unneeded = {tmp_path / "work" / name for name in ("gone", "skipped")}
+    assert set(leftovers.abandoned(tmp_path)) == {recorded, needed, *unneeded}
     with leftovers.running(tmp_path, [needed]):
         assert not recorded.exists()
         assert (tmp_path / leftovers.RUNNING).is_file()

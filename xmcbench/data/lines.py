@@ -28,9 +28,15 @@ def look(path: Path, text: Text, number: int, line: bytes) -> tuple[list[int], l
             f"{where}: byte 0x{line[error.start]:02x} at column {error.start + 1} is not ASCII",
             "These files hold only digits, ':', ',', '.' and spaces. Is it the raw text?",
         ) from error
+    if "#" in characters:  # comments of files without a header were removed before
+        comment = characters[characters.index("#") :].strip()
+        raise DataError(f"{where}: {_quoted(comment)}: comments are read only in text without a header", "Remove it.")
     tokens = characters.replace("\t", " ").split(" ")
     has_labels = text.with_labels and tokens[0] and ":" not in tokens[0]
     names = tokens.pop(0).split(",") if has_labels else []
+    if "" in names:
+        problem = f"{where}: no label id before or after a comma, in {_quoted(','.join(names))}"
+        raise DataError(problem, "Labels are written with commas and no spaces between them: 0,2.")
     labels = {_parse_id(token, "label", text, where) for token in names}
     pairs: dict[int, float] = {}
     for token in filter(None, tokens):

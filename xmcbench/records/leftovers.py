@@ -124,15 +124,18 @@ def orphans(folder: Path) -> list[Path]:
 
 
 def finished(folder: Path) -> list[Path]:
-    """Work folders of runs whose record was written, and of which only a lock is left."""
+    """Work folders of runs whose record was written, empty ones of skipped runs, and of which only a lock is left."""
     names = set(_names(folder / "work"))
     locks_alone = {name.removesuffix(".lock") for name in names if name.endswith(".lock") and name[0] != "."} - names
-    done = [name for name in names if (run_id := work_folder.recorded(folder / "work" / name)) and _has(folder, run_id)]
+    done = [name for name in names if _is_done(folder, folder / "work" / name)]
     return [folder / "work" / name for name in sorted([*locks_alone, *done])]
 
 
-def _has(folder: Path, run_id: str) -> bool:
-    return (folder / "records" / f"{run_id}.json").is_file()
+def _is_done(folder: Path, work: Path) -> bool:
+    if work.is_dir() and not any(work.iterdir()):
+        return True
+    run_id = work_folder.recorded(work)
+    return bool(run_id) and (folder / "records" / f"{run_id}.json").is_file()
 
 
 def _folders(folder: Path) -> list[Path]:

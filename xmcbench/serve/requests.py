@@ -28,7 +28,7 @@ Features = Annotated[list[dict[int, float]], Meta(max_length=MOST_ROWS)]
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
-    """Rows to label: one of text, texts and features."""
+    """Rows to label: one of text, texts and features, or texts and features for a model of rows that have both."""
 
     text: Annotated[str | None, Meta(description="One text.")] = None
     texts: Annotated[Texts | None, Meta(description=f"Several texts, at most {MOST_ROWS}.")] = None
@@ -86,7 +86,8 @@ def job_of(model: Model, request: PredictRequest) -> Job:
     """
     given = [request.text is not None, request.texts is not None, request.features is not None]
     if sum(given) != 1 and not (model.has_both and given == [False, True, True]):
-        raise UsageError("give one of text, texts and features", EXAMPLE)
+        both = ", or texts and features, since its rows have both" if model.has_both else ""
+        raise UsageError(f"give one of text, texts and features{both}", EXAMPLE)
     if request.above is not None:
         model.check_above()
     if request.features is not None:
