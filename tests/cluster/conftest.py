@@ -47,10 +47,13 @@ class Nodes:
         self.nodes, self.queue = nodes, deque[tuple[Task, set[str]]]()
         self.submitted: list[tuple[int, set[str]]] = []
         self.cancelled, self.turn = False, 0
+        self.memory = 0  # bytes of the largest node; 0 is enough for all
 
     def submit(self, tasks: Sequence[Task], avoid: Collection[str]) -> None:
         if not set(self.nodes) - set(avoid):
             raise NoNode("no other node", "Add one.")
+        if self.memory and tasks[0].memory > self.memory:
+            raise NoNode("too much memory", "Add a larger node.", self.memory)
         for task in tasks:
             self.queue.append((task, set(avoid)))
             self.submitted.append((task.number, set(avoid)))

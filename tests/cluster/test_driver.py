@@ -213,6 +213,17 @@ def test_what_all_nodes_refuse_has_no_record_and_names_them(store: Store) -> Non
     assert str(failure.error) == "no node can execute it: node a: it has no data; node b: it has no data"
 
 
+def test_more_memory_than_any_node_has_is_refused_with_what_helps(store: Store) -> None:
+    nodes = Nodes(a=honest)
+    nodes.memory = 1 << 20
+    records, failures, _ = executed(nodes, store, "tree")
+    assert not records
+    hint = "Add a larger node. Or: (.*would need about.*|no parameter lowers that enough.*)"
+    assert re.fullmatch(rf"too much memory\n  {hint}", str(failures[0].error)), failures
+    _, failures, _ = executed(nodes, store, "tree", options=Options(threads=1, memory=3 << 30))
+    assert str(failures[0].error) == "too much memory\n  Give at most that: --memory. Add a larger node."
+
+
 def test_a_lost_task_goes_to_another_node_if_there_is_one(store: Store) -> None:
     nodes = Nodes(a=loses, b=honest)
     (record,), failures, said = executed(nodes, store, "popularity")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,6 +22,10 @@ from xmcbench.data import load
 from xmcbench.data.imported import is_imported, remove_imported
 from xmcbench.errors import DataError
 from xmcbench.records.store import Store
+
+
+class Disk(NamedTuple):
+    free: int
 
 
 def now(_: State) -> float:
@@ -82,6 +91,30 @@ def test_a_refused_task_leaves_nothing_on_the_node() -> None:
     assert "another content" in outcome.refused
     assert not files
     assert not parcels.scratch(one.fit_hash).exists()
+
+
+def test_a_node_without_room_refuses_what_another_may_have_and_a_given_limit_is_a_skip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = task(*plan_of("popularity"))
+    with monkeypatch.context() as small:
+        small.setattr("shutil.disk_usage", lambda _: Disk(1000))
+        outcome, files = parcels.perform_apart(one, "far", "1", now, None)
+        assert re.match("popularity writes up to .*, and 1 KiB are free on the disk of .*cluster", outcome.refused)
+        assert not files
+        assert not parcels.scratch(one.fit_hash).exists()
+    with monkeypatch.context() as small:
+        for module in ("xmcbench.runs.footprint", "xmcbench.cluster.node"):
+            small.setattr(f"{module}.available", lambda: 1 << 20)
+        outcome, _ = parcels.perform_apart(one, "far", "2", now, None)
+        assert "popularity needs about" in outcome.refused
+        assert "1 MiB are available" in outcome.refused
+    limited = msgspec.structs.replace(one, options=replace(one.options, memory=1 << 20))
+    outcome, files = parcels.perform_apart(limited, "far", "3", now, None)
+    assert not outcome.refused
+    (record,) = [json.loads(content.tobytes()) for name, content in files if name.startswith("records/")]
+    assert record["status"] == "skipped"
+    parcels.forget(one.fit_hash)
 
 
 def test_an_import_is_installed_once_and_checked(tmp_path: Path) -> None:

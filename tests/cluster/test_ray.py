@@ -146,7 +146,8 @@ def test_a_node_that_leaves_and_returns_loses_nothing_and_gets_tasks(nodes: TwoN
     nodes.right = nodes.add("right")
     said += process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 0, said
-    assert "lost on right" in said
+    assert "lost on right: the node died, or can't be reached; it is started again" in " ".join(said.split())
+    assert "(raylet)" not in said, "no lines of Ray's own"
     assert "node right left the cluster" in said
     assert "started again on " in said
     assert re.search(r"node right joined the cluster(.|\n)*started (again )?on right: slowly", said), said
@@ -167,7 +168,7 @@ def test_a_killed_process_of_a_node_loses_nothing(nodes: TwoNodes) -> None:
     workers[0].kill()
     said += process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 0, said
-    assert re.search("lost on (left|right): ", said), said
+    assert re.search("lost on (left|right): its process was killed; it is started again", said), said
     assert re.search("started again on (left|right): slowly", said), said
     assert sorted(r["method"]["name"] for r in nodes.records("killed")) == ["popularity", "slowly"]
 
@@ -270,6 +271,12 @@ def test_what_no_node_has_is_refused_with_what_they_have(nodes: TwoNodes) -> Non
     said = process.communicate(timeout=SECONDS)[0]
     assert process.returncode == 1
     assert re.search(r"a run requests 8 cores and [23]\.\d GiB; the largest, \w+, has 1 core and 5\.0 GiB", said), said
+    words = ("popularity", "--dataset", SMALL, "--threads", "1", "--memory", "900G")  # more than this machine has
+    process = nodes.start(*words, results="large")
+    said = " ".join(process.communicate(timeout=SECONDS)[0].split())
+    assert process.returncode == 1
+    assert "memory: each run requests 900 GiB of its node (--memory)" in said
+    assert "Give at most that: --memory. Add a node with more memory." in said
 
 
 def test_no_cluster_at_the_address(nodes: TwoNodes) -> None:

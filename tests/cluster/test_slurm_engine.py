@@ -18,7 +18,7 @@ from xmcbench.errors import UsageError, WriteError
 submitit = pytest.importorskip("submitit", reason="submitit is missing: pip install -e '.[submitit]'")
 slurm_engine = pytest.importorskip("xmcbench.cluster.slurm_engine")
 
-SINFO = "long|8+|(null)|infinite\nlow*|4|(null)|1:00:00\nlow*|2|gpu:1|1:00:00\n"
+SINFO = "long|8+|(null)|infinite|1\nlow*|4|(null)|1:00:00|9000+\nlow*|2|gpu:1|1:00:00|4000\n"
 
 
 class Slurm:
@@ -44,9 +44,11 @@ def test_cores_and_gpus_are_those_of_the_partition(
 ) -> None:
     engine = slurm_engine.SlurmEngine(tmp_path)
     assert (engine.cores, engine.partition.most, engine.gpus) == (2, 4, True)
+    assert engine.partition.memory == 9000 << 20
     monkeypatch.setenv("SBATCH_PARTITION", "long")
     engine = slurm_engine.SlurmEngine(tmp_path)
     assert (engine.cores, engine.gpus) == (8, False)
+    assert engine.partition.memory > 1 << 60, "1 MB says that the memory of nodes is not known"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,10 @@ def test_more_cores_than_any_node_has_are_refused(slurm: Slurm, tmp_path: Path) 
     engine.partition = engine.partition._replace(most=wanted - 1)
     with pytest.raises(NoNode, match=f"a run requests {wanted} cores?; the largest node has {wanted - 1}"):
         engine.submit([one], ())
+    engine.partition = engine.partition._replace(most=wanted, memory=1 << 20)
+    with pytest.raises(NoNode, match=r"a run requests \d+ MiB of memory; the largest node has 1 MiB") as raised:
+        engine.submit([one], ())
+    assert raised.value.memory == 1 << 20
 
 
 def test_nodes_to_avoid_are_excluded(slurm: Slurm, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from xmcbench.data import formats
+from xmcbench.data import formats, load
 from xmcbench.data.folders import export
 from xmcbench.data.home import imported
 from xmcbench.data.importing import (
@@ -201,6 +201,24 @@ def test_the_exported_words_null_and_nan_come_back(tmp_path: Path) -> None:
     export(read_imported("mine"), tmp_path / "out")
     back = import_files("back", Plan(SplitFiles()).of_folder(tmp_path / "out"))
     assert back.revision == done.revision
+
+
+def test_an_exported_folder_of_lf_files_comes_back(tmp_path: Path) -> None:
+    """Texts, and features that were not made from them, are in different files, labels in both."""
+    data = load("synthetic[preset=lf-amazontitles-1.3m-tenth,rows=300,test=20,labels=120]")
+    export(data, tmp_path / "out", matrices="lf")
+    back = read_imported(import_files("back", Plan(SplitFiles()).of_folder(tmp_path / "out")).name)
+    assert list(back.label_texts) == list(data.label_texts)
+    assert list(back.train.texts) == list(data.train.texts)
+    assert (back.test.labels != data.test.labels).nnz == 0
+    assert (back.test.features != data.test.features).nnz == 0
+    for path in (tmp_path / "out").glob("*_X_*"):
+        path.unlink()
+    alone = read_imported(import_files("alone", Plan(SplitFiles()).of_folder(tmp_path / "out")).name)
+    assert (alone.train.labels != data.train.labels).nnz == 0
+    (tmp_path / "out" / "trn.json.gz").unlink()
+    with pytest.raises(DataError, match=r"none of Y\.trn\.npz, train\.txt, trn_X_Y\.txt and trn\.json\.gz"):
+        Plan(SplitFiles()).of_folder(tmp_path / "out")
 
 
 def test_raw_files_of_the_lf_data_sets(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def run(
         raise UsageError(f"results {results!r}: the path of a folder")
     on, address = (None if value is None else str(value) for value in (on, address))
     check_cluster(on, address)
-    most = None if memory is None else bytes_of(str(memory))
+    most = None if memory is None else bytes_of(str(memory), is_here=on is None)
     if suite is not None:
         check_options(["suite"], device, time_limit)
         defaults: dict[str, object] = {"dataset": DEFAULT_DATASET, "seeds": (0,), "k": 100}

@@ -47,7 +47,7 @@ Labels = Annotated[File, typer.Option(help="Training labels: one row per line, a
 Features = Annotated[File, typer.Option(help="Training features: npz (scipy CSR) or XMC text.")]
 ForTest = Annotated[File, typer.Option(help="The same for the test split.")]
 ForDev = Annotated[File, typer.Option(help="The same for a development split.")]
-Folder = Annotated[File, typer.Option("--from", help="A folder written by `data export` or PECOS.")]
+Folder = Annotated[File, typer.Option("--from", help="A folder of `data export`, PECOS, or an LF data set.")]
 LabelTexts = Annotated[File, typer.Option(help="Label texts: text of label i in line i, or lines NAME<TAB>TEXT.")]
 Pairs = Annotated[File, typer.Option(help="Pairs `row label` to ignore in evaluation.")]
 Separator = Annotated[str, typer.Option(help="tab, bar, semicolon, comma, newline, space, none, or characters.")]

@@ -91,7 +91,7 @@ def predict(
     dataset: DatasetName = None,
     results: Results = RESULTS,
 ) -> None:
-    """Predict labels of new texts, or of features, with a fitted model.
+    """Predict labels of new texts, or of features, with a fitted model; or of texts with their features.
 
     Texts are read, predicted and written in batches, so that files and pipes may be of any length. A file of --to is
     written whole or not at all.
@@ -204,7 +204,11 @@ def _check_one_source(text: list[str] | None, texts: Path | None, features: Path
     given = [name for name, value in (("--text", text), ("--texts", texts), ("--features", features)) if value]
     if len(given) != 1 and given != ["--texts", "--features"]:  # the model knows whether its rows have both
         problem = f"{' and '.join(given)} are given" if given else "nothing to predict"
-        raise UsageError(problem, "Give one of --text, --texts FILE (- is standard input) and --features FILE.")
+        raise UsageError(
+            problem,
+            "Give one of --text, --texts FILE (- is standard input) and --features FILE; or --texts and --features, if "
+            "rows of the data set have texts, and features that were not made from them.",
+        )
     if one_based not in ("", "features"):
         raise UsageError(f"--one-based {one_based}: there are no labels to read", "--one-based features, or none.")
     if one_based and features is None:

@@ -129,7 +129,7 @@ def run(
     from xmcbench.runs.plan import with_baseline
     from xmcbench.runs.suite import Suite, Table, write
 
-    most = None if memory is None else bytes_of(memory)
+    most = None if memory is None else bytes_of(memory, is_here=on is None)
     out = sys.stdout if as_json else None
     if as_json:  # what methods print, against the rules, is no record
         context.with_resource(redirect_stdout(sys.stderr))
@@ -281,7 +281,7 @@ def _announce(
             need, refusal = need_of(spec, dataset, options, store)
             memory = "" if need is None else size(need.memory)
             disk = disk if need is None else max(disk, need.disk)
-            if refusal is not None and engine is None:  # nodes have other memory and disks
+            if refusal is not None and engine is None:
                 too_large.append(f"will be skipped: {spec.label} on {dataset.name}, seed {spec.seed}: it {refusal}")
         rows.append((spec.label, f"{dataset.name} ({dataset.view})", spec.seed, remaining, memory))
     shown = [i for i in range(len(rows[0])) if any(row[i] != "" for row in rows[1:])]  # what is unknown is not shown
@@ -297,11 +297,13 @@ def _announce(
     print_table(rows, right=("seed", "time", "memory"), console=console)
     console.print(safe(f"{', '.join(parts)}; records go to {store.folder}"))
     given = "" if options.memory is None else f", the limit is {size(options.memory)} (--memory)"
-    console.print(f"memory: {size(available())} of {size(capacity())} are free{given}")
-    if disk and engine is None:
-        console.print(
-            f"disk: {size(free_disk(store.folder))} are free for the results, a run writes up to {size(disk)}"
-        )
+    if engine is None:  # nodes have other memory and disks
+        console.print(f"memory: {size(available())} of {size(capacity())} are free{given}")
+        if disk:
+            free = size(free_disk(store.folder))
+            console.print(f"disk: {free} are free for the results, a run writes up to {size(disk)}")
+    elif options.memory is not None:
+        console.print(f"memory: each run requests {size(options.memory)} of its node (--memory)")
     for dataset in data.values():
         same_name = [r.dataset for r in records if (r.dataset.name, r.dataset.view) == (dataset.name, dataset.view)]
         if earlier := sum(part.content_hash != dataset.content_hash for part in same_name):

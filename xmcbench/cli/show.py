@@ -41,7 +41,8 @@ def announced(plan: Sequence[RunSpec]) -> list[str]:
 def line(record: Record, reused: bool = False) -> str:
     """One finished run as one line of rich markup; `print_results` shows the reason of a failure."""
     style, costs, p1 = STATUS_STYLE.get(record.status, "red"), record.costs, record.metric("P@1")
-    parts = [f"[{style}]{record.status}[/]", f"{safe(record.method.label)} on {safe(record.dataset.name)}"]
+    seed = f", seed {record.seed}" if record.seed and not record.method.deterministic else ""  # 0 is the usual one
+    parts = [f"[{style}]{record.status}[/]", f"{safe(record.method.label)} on {safe(record.dataset.name)}{seed}"]
     if p1 is not None:
         parts.append(f"P@1 {percent(p1)}")
     if costs.fit_seconds is not None:

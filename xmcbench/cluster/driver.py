@@ -13,11 +13,13 @@ from xmcbench.cluster.tasks import Group, Task, device_of, groups_of, task_of
 from xmcbench.errors import DataError, Stopped, WriteError, XmcError, counted, explain
 from xmcbench.escaping import one_line
 from xmcbench.locks import Busy
+from xmcbench.method import Machine
 from xmcbench.models.folder import has_model
 from xmcbench.records.execution import with_metrics
 from xmcbench.records.leftovers import remove_finished, running
 from xmcbench.records.store import standing
 from xmcbench.running.plan import Failure, Watcher
+from xmcbench.runs.footprint import advice
 from xmcbench.runs.work_folder import reserved
 
 if TYPE_CHECKING:
@@ -165,8 +167,20 @@ class Driver:
                     raise
                 self.engine.submit([active.task], active.refused)
         except XmcError as error:
-            reasons = "; ".join(f"node {node}: {one_line(why)}" for node, why in active.refused.items())
-            self._give_up(number, XmcError(f"no node can execute it: {reasons}") if reasons else error)
+            fault = error
+            if reasons := "; ".join(f"node {node}: {one_line(why)}" for node, why in active.refused.items()):
+                fault = XmcError(f"no node can execute it: {reasons}")
+            elif isinstance(error, NoNode) and error.memory:
+                fault = XmcError(error.message, self._advice(active.task, error))
+            self._give_up(number, fault)
+
+    def _advice(self, task: Task, error: NoNode) -> str:
+        """The hint of a task that requests more memory than a node has, with the parameter that helps."""
+        if self.options.memory is not None:
+            return f"Give at most that: --memory. {error.hint}"
+        spec, machine = task.specs()[0], Machine(task.options.threads, task.options.device)
+        helps = advice(spec, self.data[spec.data].facts(), machine, error.memory, None)
+        return f"{error.hint} Or: {helps}."
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Report):

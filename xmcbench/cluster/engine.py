@@ -14,7 +14,16 @@ from xmcbench.records.store import Store
 
 
 class NoNode(XmcError):
-    """No node of the cluster can have the task."""
+    """No node of the cluster can have the task.
+
+    Attributes
+    ----------
+    memory : bytes of memory that a run can have at most, if it requests more; else 0.
+    """
+
+    def __init__(self, message: str, hint: str = "", memory: int = 0) -> None:
+        super().__init__(message, hint)
+        self.memory = memory
 
 
 class Report(NamedTuple):

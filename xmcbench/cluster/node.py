@@ -11,7 +11,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,19 +19,23 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.console import Console
 
-from xmcbench.amounts import duration
+from xmcbench.amounts import duration, size
 from xmcbench.cluster.tasks import Code, Task, code_of
 from xmcbench.data import load
 from xmcbench.errors import DISK_FULL, DataError, XmcError, explain
 from xmcbench.escaping import plain_text
+from xmcbench.memory import available
+from xmcbench.method import Machine
 from xmcbench.running.plan import Watcher, execute_plan
 from xmcbench.running.progress import RunReporter
 from xmcbench.running.progress_line import Line
+from xmcbench.runs.footprint import free_disk, of_run
 
 if TYPE_CHECKING:
     from xmcbench.context import Reporter
     from xmcbench.data.spec import Dataset
     from xmcbench.records.store import Store
+    from xmcbench.runs.spec import RunSpec
 
 CLOCKS = 3600.0  # seconds that clocks may differ by: records are ordered by the time at which their run started
 PULSE = 1.0  # seconds between reports of progress
@@ -67,13 +71,15 @@ class Outcome(msgspec.Struct, frozen=True):
 Publish = Callable[[State], float]  # returns the time of a clock that all nodes share, in seconds since the epoch
 
 
-def perform(task: Task, store: Store, node: str, attempt: str, publish: Publish) -> Outcome:
+def perform(task: Task, store: Store, node: str, attempt: str, publish: Publish, *, is_shared: bool = True) -> Outcome:
     """Execute a task in the results folder `store`, and publish its progress each second.
 
     Parameters
     ----------
     node : name of this machine. attempt : differs between attempts at the task.
     publish : sends the state to where the command was given; its exceptions are ignored once the runs have begun.
+    is_shared : all nodes use this results folder; else a run that does not fit this node's disk or free memory is
+        refused, since another node may have more.
     """
     pulse = Pulse(node, attempt, publish, task)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `xmcbench.cli.main` does, before OpenMP is loaded
@@ -81,7 +87,11 @@ def perform(task: Task, store: Store, node: str, attempt: str, publish: Publish)
         check_code(task.code, code_of(task.code.origins))
         check_clock(publish(pulse.state))
         with pulse.beating():
-            return _executed(task, _data(task, pulse), store, pulse)
+            dataset = _data(task, pulse)
+            outcome, skipped = _executed(task, dataset, store, pulse)
+            if not is_shared:
+                _check_room(skipped, dataset, store, task)
+            return outcome
     except (XmcError, OSError) as error:
         return Outcome(node, refused=reason_of(error))
 
@@ -119,7 +129,8 @@ def _short(content_hash: str) -> str:
     return content_hash.removeprefix("sha256:")[:12]
 
 
-def _executed(task: Task, dataset: Dataset, store: Store, pulse: Pulse) -> Outcome:
+def _executed(task: Task, dataset: Dataset, store: Store, pulse: Pulse) -> tuple[Outcome, list[RunSpec]]:
+    """How the task ended, and the runs that were skipped."""
     specs = task.specs()
     for spec, part in zip(specs, task.runs, strict=True):
         if spec.spec_hash(dataset.content_hash, task.options.device) != part.spec_hash:
@@ -132,12 +143,31 @@ def _executed(task: Task, dataset: Dataset, store: Store, pulse: Pulse) -> Outco
         sys.argv = words
     if full := next((r for r in records if r.status == "error" and DISK_FULL in (r.reason or "")), None):
         raise DataError(f"{full.method.label}: {full.reason}", "Free some space on this node.")
-    return Outcome(
+    outcome = Outcome(
         pulse.state.node,
         tuple(record.run_id for record in records),
         tuple((failure.what, reason_of(failure.error)) for failure in failures),
         stopped=any(record.status == "interrupted" for record in records),
     )
+    skipped = {record.spec_hash for record in records if record.status == "skipped"}
+    return outcome, [s for s, part in zip(specs, task.runs, strict=True) if part.spec_hash in skipped]
+
+
+def _check_room(skipped: Sequence[RunSpec], dataset: Dataset, store: Store, task: Task) -> None:
+    """Raise DataError if one of these runs was skipped for what this node lacks, and not for a given limit."""
+    machine, options = Machine(task.options.threads, task.options.device), task.options
+    for spec in skipped:
+        need = of_run(spec, dataset.facts(), machine)
+        if need is None:
+            continue
+        if need.disk > (free := free_disk(store.folder)):
+            fault = (
+                f"{spec.label} writes up to {size(need.disk)}, and {size(free)} are free on the disk of {store.folder}"
+            )
+            raise DataError(fault, "Free some space there, or start Ray on this node with XMCBENCH_HOME elsewhere.")
+        if options.memory is None and need.memory > (free := available()):
+            fault = f"{spec.label} needs about {size(need.memory)} of memory, and {size(free)} are available"
+            raise DataError(fault, "End other programs on this node, or add a node with more memory.")
 
 
 def reason_of(error: Exception) -> str:

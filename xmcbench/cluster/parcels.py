@@ -51,7 +51,7 @@ def perform_apart(
             if fetch is not None:
                 install_import(task.dataset, fetch)
             store = Store(folder)
-            outcome = perform(task, store, node, attempt, publish)
+            outcome = perform(task, store, node, attempt, publish, is_shared=False)
             if outcome.refused:  # another node has the task, and this one may need the space
                 remove_any(folder)
                 return outcome, []

@@ -9,17 +9,27 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    OwnerDiedError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, NodeLabelSchedulingStrategy, NotIn
 
 from xmcbench.cluster import parcels
@@ -41,7 +51,32 @@ GRACE = 15.0  # seconds that cancelled runs have to save what they need to resum
 NODE_ID = "ray.io/node-id"  # label of every node
 VARIABLE = "RAY_ADDRESS"  # of the environment, which Ray's own tools read too
 HERE = "local"  # Ray's word for a new cluster on this machine
+LISTENER = "ray_listen_error_messages"  # name of the thread in which Ray prints what happens to its nodes
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+REASONS = (  # in place of Ray's words, which are a paragraph of possible causes
+    (NodeDiedError, "the node died, or can't be reached"),
+    (WorkerCrashedError, "its process was killed"),
+    (OutOfMemoryError, "Ray ended it, since the memory of the node ran out"),
+    (OutOfDiskError, "the disk of the node is full"),
+    (OwnerDiedError, "the process that had its results died"),
+    (ObjectLostError, "the node that had its results died"),
+)
+
+
+class _WithoutRay:
+    """A stream without what Ray's thread prints there, such as ends of logs, which would come between lines of JSON."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write `text` unless it is Ray's."""
+        return len(text) if threading.current_thread().name == LISTENER else int(self.stream.write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 class _States:
@@ -118,6 +153,8 @@ class RayEngine:
         Raises UsageError: no cluster answers there, or it has other versions of Ray or Python.
         """
         _connect(address)
+        self.quiet = ExitStack()
+        self.quiet.enter_context(redirect_stdout(_WithoutRay(sys.stdout)))
         alive = self.alive = self._alive()
         self.cores = int(min((node["Resources"]["CPU"] for node in alive.values() if _cores(node)), default=1))
         self.gpus = any(node["Resources"].get("GPU", 0) >= 1 for node in alive.values())
@@ -167,8 +204,10 @@ class RayEngine:
                 if most is None
                 else f"the largest, {_name(most)}, has {_described(most['Resources'])}"
             )
-            wants = _described(wanted)
-            raise NoNode(f"a run requests {wants}; {has}", "Add a node, or ask for less: --threads.")
+            memory = max((node["Resources"].get("memory", 0) for node in able), default=need.memory)
+            short = int(memory) if need.memory > memory else 0
+            hint = "Add a node with more memory." if short else "Add a node, or ask for less: --threads."
+            raise NoNode(f"a run requests {_described(wanted)}; {has}", hint, short)
 
     def events(self) -> list[Event]:
         events: list[Event] = []
@@ -201,7 +240,7 @@ class RayEngine:
         try:
             text, node_id = _fetched(reference, TRANSFER)
         except (RayError, TimeoutError) as error:
-            return Lost(number, one_line(error))
+            return Lost(number, _reason(error))
         self.files[number] = files, task.fit_hash, node_id
         return Ended(number, msgspec.json.decode(text, type=Outcome))
 
@@ -210,7 +249,7 @@ class RayEngine:
         try:
             files = _fetched(reference, TRANSFER)
         except (RayError, TimeoutError) as error:
-            fault = f"the results of node {outcome.node} can't be fetched: {one_line(error)}"
+            fault = f"the results of node {outcome.node} can't be fetched: {_reason(error)}"
             raise DataError(fault, "Run the same command again.") from error
         received = parcels.receive(files, outcome, store)
         if node_id not in self.cleaners:
@@ -228,10 +267,17 @@ class RayEngine:
         if self.cleaning:
             ray.wait(self.cleaning, num_returns=len(self.cleaning), timeout=GRACE)
         ray.shutdown()
+        self.quiet.close()
 
     @staticmethod
     def _alive() -> dict[str, dict[str, Any]]:
         return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RayTaskError) and error.cause is not None:
+        error = error.cause  # without the remote traceback
+    return next((text for kind, text in REASONS if isinstance(error, kind)), one_line(error)[:300])
 
 
 def _cores(node: dict[str, Any]) -> float:

@@ -9,6 +9,7 @@ SBATCH_TIMELIMIT. submitit starts jobs from pickles; this program reads none of 
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import sys
 import time
 import uuid
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -27,6 +28,7 @@ from typing import NamedTuple
 import msgspec
 import submitit
 
+from xmcbench.amounts import size
 from xmcbench.cluster.engine import Ended, Event, Lost, NoNode, Report
 from xmcbench.cluster.node import Outcome, State, perform
 from xmcbench.cluster.tasks import Resources, Task
@@ -92,6 +94,7 @@ class _Signals:
 class _Partition(NamedTuple):
     cores: int  # of its smallest node
     most: int  # of its largest node
+    memory: int  # bytes of its largest node
     gpus: bool
     limit: str  # of time, as Slurm writes it
 
@@ -122,6 +125,9 @@ class SlurmEngine:
             if need.threads > (most := self.partition.most):  # Slurm would queue it for ever
                 wants = counted(need.threads, "core")
                 raise NoNode(f"a run requests {wants}; the largest node has {most}", "Ask for less: --threads.")
+            if need.memory > (memory := self.partition.memory):
+                problem = f"a run requests {size(need.memory)} of memory; the largest node has {size(memory)}"
+                raise NoNode(problem, "Choose a partition of larger nodes: SBATCH_PARTITION.", memory)
             executor = submitit.SlurmExecutor(self.folder)
             executor.update_parameters(**self._parameters(need, avoid))
             work = [Work(msgspec.json.encode(task), str(self.results_folder), str(self.folder)) for task in alike]
@@ -129,7 +135,8 @@ class SlurmEngine:
                 for path in _files(self.folder, task.number):
                     path.unlink(missing_ok=True)
             try:
-                jobs = executor.map_array(Work.__call__, work)
+                with redirect_stderr(io.StringIO()):  # submitit prints there what it also raises
+                    jobs = executor.map_array(Work.__call__, work)
             except submitit.core.utils.FailedJobError as error:
                 raise NoNode(
                     f"Slurm refuses the job: {one_line(error)}", "`sinfo` shows what its nodes have."
@@ -219,15 +226,18 @@ def _partition() -> _Partition:
     """
     hint = "--on slurm is for machines that submit to a Slurm cluster; docs/scale.md says how to start one."
     wanted = os.environ.get("SBATCH_PARTITION", "")
-    text = _answer(["sinfo", "-h", "-e", "-o", "%P|%c|%G|%l"])  # -e: a line for each number of cores
+    text = _answer(["sinfo", "-h", "-e", "-o", "%P|%c|%G|%l|%m"])  # -e: a line for each number of cores
     if text is None:
         raise UsageError("--on slurm: `sinfo` does not answer", hint)
-    rows = [line.split("|") for line in text.splitlines() if line.count("|") == 3]
+    rows = [line.split("|") for line in text.splitlines() if line.count("|") == 4]
     ours = [row for row in rows if row[0].rstrip("*") == wanted or (not wanted and row[0].endswith("*"))] or rows
     cores = [int(match[0]) for row in ours if (match := re.match(r"\d+", row[1]))]
     if not cores:
         raise UsageError("--on slurm: the partition has no nodes", "`sinfo` shows all; SBATCH_PARTITION names another.")
-    return _Partition(min(cores), max(cores), any("gpu" in row[2] for row in ours), ours[0][3])
+    # Slurm says 1 MB where its configuration has no memory of nodes, which it then does not check.
+    memory = max(int(match[0]) for row in ours if (match := re.match(r"\d+", row[4]))) << 20
+    unchecked = sys.maxsize if memory <= 1 << 20 else memory
+    return _Partition(min(cores), max(cores), unchecked, any("gpu" in row[2] for row in ours), ours[0][3])
 
 
 def _job_states(jobs: Collection[str]) -> dict[str, tuple[str, str]] | None:

@@ -32,7 +32,7 @@ from xmcbench.data.imported import (
 )
 from xmcbench.data.label_cells import CellRules
 from xmcbench.data.label_space import label_space
-from xmcbench.data.lf_files import FILTERS
+from xmcbench.data.lf_files import FILTERS, LABELS
 from xmcbench.data.spec import Parsed, Split
 from xmcbench.data.table_columns import Reading
 from xmcbench.data.text import bow_any_script
@@ -81,10 +81,11 @@ class Plan:
         """The plan with the files of a folder: npz or XMC text, texts, label texts, filters.
 
         In addition to the layout of `xmcbench.data.folders`, finds PECOS's tfidf-attnxml/X.trn.npz, and raw/trn_X.txt
-        and raw/Y.txt of ELIAS. Where texts are in a .jsonl and in a .txt, the .jsonl is read.
+        and raw/Y.txt of ELIAS. Where texts are in a .jsonl and in a .txt, the .jsonl is read. Without labels in this
+        layout, it takes the files of `xmcbench.data.lf_files`.
 
-        DataError if the folder has neither Y.trn.npz nor train.txt, or a .jsonl and a .txt hold other texts, or it is
-        the stored form of an import.
+        DataError if the folder has labels in neither layout, or a .jsonl and a .txt hold other texts, or it is the
+        stored form of an import.
         """
         if folder.resolve().parent == imported().resolve():
             hint = f"Write its files first: `xmcbench data export {folder.name} --to FOLDER`; then give that folder."
@@ -107,7 +108,7 @@ class Plan:
 
         train = split_files("train")
         if train.labels is None:
-            raise DataError(f"{folder}: neither Y.trn.npz nor train.txt in it", "Give the files one by one instead.")
+            return self._of_lf_folder(folder)
         plan = dataclasses.replace(
             self,
             train=train,
@@ -124,6 +125,35 @@ class Plan:
         used |= {path for files in (plan.train, plan.test, plan.dev) for path in dataclasses.astuple(files)}
         unread = (path for path in folder.glob("[XY].*") if not used & {path, path.with_suffix(".jsonl")})
         return dataclasses.replace(plan, unread=tuple(sorted(path.name for path in unread)))
+
+    def _of_lf_folder(self, folder: Path) -> Plan:
+        """The plan with the files of `xmcbench.data.lf_files`; labels are in those of the rows if in no matrix."""
+
+        def existing(name: str) -> Path | None:
+            return path if (path := folder / name).is_file() else None
+
+        def split_files(short: str) -> SplitFiles:
+            rows = existing(f"{short}.json.gz")
+            return SplitFiles(rows, existing(f"{short}_X_Y.txt"), existing(f"{short}_X_Xf.txt"))
+
+        train = split_files("trn")
+        if train.labels is None and train.texts is None:
+            problem = f"{folder}: none of Y.trn.npz, train.txt, trn_X_Y.txt and trn.json.gz is in it"
+            raise DataError(problem, "Give the files one by one instead.")
+        reading = dataclasses.replace(self.reading, cells=CellRules(literal=True))
+        if train.texts is not None:
+            reading = dataclasses.replace(reading, text_column="title,content")
+        if train.labels is None:
+            reading = dataclasses.replace(reading, labels_column="target_ind")
+        return dataclasses.replace(
+            self,
+            train=train,
+            test=split_files("tst"),
+            label_texts=existing(LABELS),
+            train_filter=existing(FILTERS["train"]),
+            test_filter=existing(FILTERS["test"]),
+            reading=reading,
+        )
 
 
 def import_files(name: str, plan: Plan, *, replace: bool = False) -> Imported:

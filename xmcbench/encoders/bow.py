@@ -103,7 +103,7 @@ class BowEncoder(Encoder):
         """
         if self.vocabulary is not None:
             if inputs.texts is None:
-                hint = "Give the texts of the rows too, in `xmcbench predict` as --texts FILE beside --features FILE."
+                hint = "Give the texts of the rows too: `texts` in a request, --texts FILE beside --features FILE."
                 raise DataError("bow: rows have no texts, but the encoder reads texts", hint)
             return SparseRows(self.vocabulary(inputs.texts, progress))
         if inputs.features is None:

@@ -14,6 +14,7 @@ TORCH = 400 << 20  # bytes of torch and of the kernels that training loads
 # Chosen on the trees of the boards' data sets, 1.0 to 3.2 times their weights, and of amazon-670k's shape, 0.7 to 1.3.
 CARRYING = 5.5  # weights of at least 0.1 per feature that carries a row, of a classifier of one positive row
 POWER = 0.45  # their growth with the number of positive rows
+NEARER = 2 / 3  # to all features of the rows, on a scale of logarithms, for each tenth part of a threshold of 0.1
 PER_WEIGHT = 11  # bytes of a weight in a label tree that is laid out for search, its place included
 SUMS = 50 << 20  # bytes of the products of a block of labels' centroids
 VOCABULARY = 70.0  # words and pieces of words in a text of n bytes: 70 √n, between 25 and 90 on five data sets
@@ -73,7 +74,11 @@ def linear_weights(data: Facts, positives: float, others: float, threshold: floa
     if threshold <= 0:
         return by_rows
     carrying = data.spread or data.entries / max(data.n_train, 1)
-    return min(by_rows, CARRYING * carrying * math.pow(max(positives, 1.0), POWER) * math.pow(0.1 / threshold, 0.8))
+    large = min(by_rows, CARRYING * carrying * math.pow(max(positives, 1.0), POWER))  # those of at least 0.1
+    if threshold >= 0.1:
+        return large * math.pow(0.1 / threshold, 0.8)
+    share = min(1.0, NEARER * math.log10(0.1 / threshold))
+    return math.pow(large, 1 - share) * math.pow(by_rows, share)
 
 
 def vocabulary(data: Facts) -> int:

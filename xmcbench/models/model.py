@@ -264,7 +264,7 @@ class Model:
             _check_texts(texts)
         if texts is not None and features is None:
             if self.has_both:
-                hint = f"Give texts and rows of {data.n_features or 0:,} features together."
+                hint = f"Give rows of {data.n_features or 0:,} features, and their texts too if the method reads these."
                 raise UsageError(f"rows of {data.name} have texts, and features that were not made from them", hint)
             if not self.reads_texts:
                 hint = f"Give rows of {data.n_features or 0:,} features instead."

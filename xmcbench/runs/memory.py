@@ -18,16 +18,16 @@ EVERY = 0.1  # seconds between two looks at this process
 CHILDREN = 10  # looks at this process between two searches for its children, which read all processes
 
 
-def bytes_of(text: str) -> int:
+def bytes_of(text: str, *, is_here: bool = True) -> int:
     """The bytes of a size such as "16G", "16GiB" or "500M"; units are powers of 1,024.
 
-    Raises UsageError: the text is no size, or more than this machine has.
+    Raises UsageError: the text is no size, or more than this machine has, if runs are executed on it (`is_here`).
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([MGT])(?:i?B)?", text.strip(), re.IGNORECASE)
     n_bytes = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0
     if n_bytes <= 0:
         raise UsageError(f"--memory {text!r} is no size", "A number with M, G or T, such as 16G or 1.5G.")
-    if n_bytes > (all_of_it := capacity()):
+    if is_here and n_bytes > (all_of_it := capacity()):
         hint = "Give at most that, or leave the option out: runs may then use what is free."
         raise UsageError(f"--memory {text}: this machine has {size(all_of_it)}", hint)
     return n_bytes

@@ -103,7 +103,13 @@ def create_app(model: Model) -> FastAPI:
     def page(
         text: str = "", k: int = 5, found: list[Label] | None = None, problem: XmcError | None = None
     ) -> HTMLResponse:
-        values = {"card": model.card, "reads_texts": model.reads_texts, "most": MOST_LABELS, "k": k}
+        values = {
+            "card": model.card,
+            "reads_texts": model.reads_texts,
+            "has_both": model.has_both,
+            "most": MOST_LABELS,
+            "k": k,
+        }
         values |= {"found": found, "problem": problem}
         shown = pages.get_template("form.html").render(values, text=escape(clean_lines(text)))
         return HTMLResponse(shown, 200 if problem is None else 422)

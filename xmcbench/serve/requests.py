@@ -33,7 +33,8 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     text: Annotated[str | None, Meta(description="One text.")] = None
     texts: Annotated[Texts | None, Meta(description=f"Several texts, at most {MOST_ROWS}.")] = None
     features: Annotated[
-        Features | None, Meta(description="Rows of features as {id: value}, for models that read features.")
+        Features | None,
+        Meta(description="Rows of features as {id: value}, for models that read features, perhaps beside texts."),
     ] = None
     k: Annotated[
         int, Meta(ge=1, le=MOST_LABELS, description="Labels of each row, 5 if not given; all if there are fewer.")
