@@ -234,10 +234,9 @@ def _partition() -> _Partition:
     cores = [int(match[0]) for row in ours if (match := re.match(r"\d+", row[1]))]
     if not cores:
         raise UsageError("--on slurm: the partition has no nodes", "`sinfo` shows all; SBATCH_PARTITION names another.")
-    # Slurm says 1 MB where its configuration has no memory of nodes, which it then does not check.
-    memory = max(int(match[0]) for row in ours if (match := re.match(r"\d+", row[4]))) << 20
-    unchecked = sys.maxsize if memory <= 1 << 20 else memory
-    return _Partition(min(cores), max(cores), unchecked, any("gpu" in row[2] for row in ours), ours[0][3])
+    megabytes = max((int(match[0]) for row in ours if (match := re.match(r"\d+", row[4]))), default=0)
+    memory = megabytes << 20 if megabytes > 1 else sys.maxsize  # 1 where Slurm's configuration has none: not checked
+    return _Partition(min(cores), max(cores), memory, any("gpu" in row[2] for row in ours), ours[0][3])
 
 
 def _job_states(jobs: Collection[str]) -> dict[str, tuple[str, str]] | None:

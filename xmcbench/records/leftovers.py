@@ -132,8 +132,9 @@ def finished(folder: Path) -> list[Path]:
 
 
 def _is_done(folder: Path, work: Path) -> bool:
-    if work.is_dir() and not any(work.iterdir()):
-        return True
+    with suppress(OSError):  # another process may remove it meanwhile
+        if work.is_dir() and not any(work.iterdir()):
+            return True
     run_id = work_folder.recorded(work)
     return bool(run_id) and (folder / "records" / f"{run_id}.json").is_file()
 
