@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,13 +255,44 @@ def test_a_mixture_of_two_exports_is_not_read_and_replaced(tmp_path: Path, monke
         patch.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             export(other, place, replace=True)
-    with pytest.raises(DataError, match=r"neither Y\.trn\.npz nor train\.txt"):
+    with pytest.raises(DataError, match=r"none of Y\.trn\.npz, train\.txt, "):
         Plan(SplitFiles()).of_folder(place)
     export(data, place, replace=True)
     assert Plan(SplitFiles()).of_folder(place).train.labels == place / "Y.trn.npz"
     assert not list(place.glob(".tmp-*"))
 
 
+def test_whenever_an_export_of_lf_files_is_killed_all_files_or_none_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, place, real = world(), tmp_path / "out", Path.replace
+    export(data, place, matrices="lf")
+    whole = Plan(SplitFiles()).of_folder(place)
+    read = 0
+    for stop in range(len(list(place.iterdir()))):
+        count = itertools.count()
+
+        def killed(self: Path, target: Path, count: Any = count, stop: int = stop) -> Path:
+            if next(count) == stop:
+                raise KeyboardInterrupt
+            return real(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                export(data, place, matrices="lf", replace=True)
+        with suppress(DataError):
+            plan = Plan(SplitFiles()).of_folder(place)
+            read += 1
+            assert (plan.test, plan.label_texts, plan.train_filter) == (
+                whole.test,
+                whole.label_texts,
+                whole.train_filter,
+            )
+            assert (plan.train.texts, plan.train.features) == (whole.train.texts, whole.train.features)
+    assert read == 1, "with the labels of trn.json.gz, without those of trn_X_Y.txt"
+
+
 def test_a_folder_without_the_layout(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"neither Y\.trn\.npz nor train\.txt"):
+    with pytest.raises(DataError, match=r"none of Y\.trn\.npz, train\.txt, "):
         Plan(SplitFiles()).of_folder(tmp_path)

@@ -91,10 +91,10 @@ def predict(
     dataset: DatasetName = None,
     results: Results = RESULTS,
 ) -> None:
-    """Predict labels of new texts, or of features, with a fitted model; or of texts with their features.
+    """Predict labels of new texts, or of features, with a fitted model.
 
-    Texts are read, predicted and written in batches, so that files and pipes may be of any length. A file of --to is
-    written whole or not at all.
+    A model of rows that have texts, and features that were not made from them, may need both. Texts are read, predicted
+    and written in batches, so that files and pipes may be of any length. A file of --to is written whole or not at all.
     """
     from xmcbench.data.label_cells import CellRules
     from xmcbench.data.table_columns import Reading

@@ -10,7 +10,7 @@ label-names.jsonl                          short names of the labels, the same, 
 filter_labels_train.txt, …_test.txt        pairs `row label` to exclude from evaluation
 train.txt test.txt dev.txt                 instead of npz: one-file XMC text
 
-Or the files of `lf_files`, which `data import` reads one by one.
+Or the files of `lf_files`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ FORMATS = ("npz", "xmc", "lf")
 SHORT = {"train": "trn", "test": "tst", "validation": "dev"}
 XMC_NAMES = {"train": "train.txt", "test": "test.txt", "validation": "dev.txt"}
 LABEL_TEXTS, LABEL_NAMES = "output-items", "label-names"
-MARKS = ("Y.trn.npz", "train.txt")  # one of them is in every folder of this layout
+# One of these, which have the training labels, is in every folder; of two, the first has all that the second has.
+MARKS = ("Y.trn.npz", "train.txt", "trn.json.gz", "trn_X_Y.txt")
 BOM = "\ufeff"  # readers take it off the first line of a file
 NAMES = frozenset(
     [f"{kind}.{short}.{end}" for kind in "XY" for short in SHORT.values() for end in ("npz", "txt", "jsonl")]
@@ -212,6 +213,7 @@ def _moved(written: list[Path], to: Path) -> list[Path]:
     names = [path.name for path in written]
     for name in [*MARKS, *NAMES.difference(names, MARKS)]:
         (to / name).unlink(missing_ok=True)
-    for path in sorted(written, key=lambda path: path.name in MARKS):
+    marks_last = {name: place for place, name in enumerate(MARKS, 1)}
+    for path in sorted(written, key=lambda path: marks_last.get(path.name, 0)):
         path.replace(to / path.name)
     return [to / name for name in names]
