@@ -275,7 +275,7 @@ def test_what_no_node_has_is_refused_with_what_they_have(nodes: TwoNodes) -> Non
     process = nodes.start(*words, results="large")
     said = " ".join(process.communicate(timeout=SECONDS)[0].split())
     assert process.returncode == 1
-    assert "memory: each run requests 900 GiB of its node (--memory)" in said
+    assert "memory: each run requests 900.0 GiB of its node (--memory)" in said
     assert "Give at most that: --memory. Add a node with more memory." in said
 
 
