@@ -192,7 +192,7 @@ class Model:
         Raises
         ------
         UsageError : k below 1; `above` where scores can't be compared; neither texts nor features, or both where the
-            data set has not both; the model can't read these.
+            data set does not have both; the model can't read these.
         DataError : a text is no string, or has a NUL or half of a surrogate pair; features of another width, or not
             finite.
         """
